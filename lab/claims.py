@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from convblocks.compare.analysis import Comparison
-from convblocks.compare.ranking import sentence
+from convblocks.compare.report import sentence
 from convblocks.compare.statistics import SIGNIFICANCE, holm, least_p_unpaired
 from convblocks.figures.estimates import SHARE, p_text
 from convblocks.figures.grouping import by_arch
@@ -28,25 +28,20 @@ MUCH = 0.01
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """A ruling and, if it rests on a test, the p-value after Holm's correction over the claims."""
-
-    ruling: Ruling
-    p: float | None
-
-
-@dataclass(frozen=True)
 class Claim:
-    """A claim of the notebook, the verdicts on it in both readings, and the differences on which they rest."""
+    """A claim of the notebook, its rulings in both readings, and the differences on which they rest.
+
+    ``p`` are the p-values after Holm's correction over the claims, of those that rest on a test.
+    """
 
     text: str
-    all_runs: Verdict
-    trained: Verdict
+    rulings: Mapping[Reading, Ruling]
+    p: Mapping[Reading, float]
     evidence: tuple[Measured, ...]
 
     @property
     def readings_differ(self) -> bool:
-        return self.all_runs.ruling != self.trained.ruling
+        return self.rulings["all"] != self.rulings["trained"]
 
 
 def claims_of(comparison: Comparison) -> tuple[Claim, ...]:
@@ -55,7 +50,7 @@ def claims_of(comparison: Comparison) -> tuple[Claim, ...]:
     if not (set(NOTEBOOKS) <= runs.keys() and all(is_of_mnist(one) for one in comparison.results)):
         return ()
     counts = [runs[arch][0].parameters for arch in NOTEBOOKS]
-    equal = Verdict("supported" if max(counts) <= ROUGHLY_EQUAL * min(counts) else "not supported", None)
+    equal: Ruling = "supported" if max(counts) <= ROUGHLY_EQUAL * min(counts) else "not supported"
     differences = in_every_measure(comparison)
     against_mlp = [one for one in differences if one.second == "mlp" and one.first in NOTEBOOKS]
     faster, lower, better = (
@@ -70,9 +65,15 @@ def claims_of(comparison: Comparison) -> tuple[Claim, ...]:
             measured(score_of(comparison.results), runs["batchnorm"], runs["maxpool"], MUCH),
         ),
     }
-    all_runs, trained = _verdicts(list(evidence.values()), "all"), _verdicts(list(evidence.values()), "trained")
-    tested = map(Claim, evidence, all_runs, trained, evidence.values())
-    return (Claim("The three networks have roughly equal numbers of parameters", equal, equal, ()), *tested)
+    text = "The three networks have roughly equal numbers of parameters"
+    claims = [Claim(text, {"all": equal, "trained": equal}, {}, ())]
+    all_runs, trained = _judged(list(evidence.values()), "all"), _judged(list(evidence.values()), "trained")
+    for (text, differences_of_claim), (ruling, p), (trained_ruling, trained_p) in zip(
+        evidence.items(), all_runs, trained, strict=True
+    ):
+        rulings: dict[Reading, Ruling] = {"all": ruling, "trained": trained_ruling}
+        claims.append(Claim(text, rulings, {"all": p, "trained": trained_p}, differences_of_claim))
+    return tuple(claims)
 
 
 def claims_tables(comparisons: Mapping[str, Comparison]) -> list[Table]:
@@ -124,28 +125,28 @@ def why(comparison: Comparison, claim: Claim) -> str:
         counts = [arm.parameters for arm in comparison.arms if arm.arch in NOTEBOOKS]
         return f"{min(counts):,} to {max(counts):,}: {100 * (max(counts) / min(counts) - 1):.1f} % apart."
     collapses = any(one.runs != one.trained_runs for one in claim.evidence)
-    parts = [_evidence(claim.evidence, "trained", claim.trained.p, "If trained: " if collapses else "")]
+    parts = [_evidence(claim.evidence, "trained", claim.p["trained"], "If trained: " if collapses else "")]
     if claim.readings_differ:
         weakest = max(claim.evidence, key=lambda one: one.p("all"))
-        parts.append(_evidence([weakest], "all", claim.all_runs.p, "All runs: "))
-    elif collapses and claim.all_runs.p is not None:
-        parts.append(f"All runs: {p_text(claim.all_runs.p)}.")
-    if "too few runs" in (claim.all_runs.ruling, claim.trained.ruling):
+        parts.append(_evidence([weakest], "all", claim.p["all"], "All runs: "))
+    elif collapses:
+        parts.append(f"All runs: {p_text(claim.p['all'])}.")
+    if "too few runs" in claim.rulings.values():
         parts.append(f"It takes {runs_that_decide(4)} trained runs of each.")
     return " ".join(parts)
 
 
-def _verdicts(claims: Sequence[Sequence[Measured]], reading: Reading) -> list[Verdict]:
-    """The verdicts on claims that all of their differences are improvements."""
+def _judged(claims: Sequence[Sequence[Measured]], reading: Reading) -> list[tuple[Ruling, float]]:
+    """The rulings on claims that all of their differences are improvements, with their corrected p-values."""
     adjusted = holm([_p_of_all(evidence, reading) for evidence in claims])
     possible = holm([max(_least_p(one, reading) for one in evidence) for evidence in claims])
-    verdicts = []
+    judged = []
     for evidence, p, least in zip(claims, adjusted, possible, strict=True):
         ruling: Ruling = "too few runs" if least >= SIGNIFICANCE else "undecided"
         if p < SIGNIFICANCE:
             ruling = "supported" if all(one.is_better(reading) for one in evidence) else "not supported"
-        verdicts.append(Verdict(ruling, p))
-    return verdicts
+        judged.append((ruling, p))
+    return judged
 
 
 def _p_of_all(evidence: Sequence[Measured], reading: Reading) -> float:
@@ -168,10 +169,10 @@ def _least_p(one: Measured, reading: Reading) -> float:
 
 
 def _verdict(claim: Claim) -> str:
-    return claim.all_runs.ruling + (f" ({claim.trained.ruling})" if claim.readings_differ else "")
+    return claim.rulings["all"] + (f" ({claim.rulings['trained']})" if claim.readings_differ else "")
 
 
-def _evidence(evidence: Sequence[Measured], reading: Reading, p: float | None, opening: str) -> str:
+def _evidence(evidence: Sequence[Measured], reading: Reading, p: float, opening: str) -> str:
     """The differences of one reading, and the p-value of the claim."""
     parts = []
     for one in evidence:
@@ -184,4 +185,4 @@ def _evidence(evidence: Sequence[Measured], reading: Reading, p: float | None, o
             parts.append(f"{first}better{margin} in {estimate}")
         else:
             parts.append(f"{first}{estimate:+u}")
-    return f"{opening}{', '.join(parts)}{'' if p is None else f' ({p_text(p)})'}."
+    return f"{opening}{', '.join(parts)} ({p_text(p)})."

@@ -6,7 +6,7 @@ from dataclasses import replace
 from statistics import median
 
 from convblocks.compare import tables
-from convblocks.compare.analysis import Comparison, Difference, Summary, compare, is_number, unit_of
+from convblocks.compare.analysis import Comparison, Difference, Summary, compare, unit_of
 from convblocks.compare.statistics import mean_interval
 from convblocks.compare.trials import NO_SETTINGS
 from convblocks.figures.estimates import LOSS, NOTHING, SECONDS, Estimate, cell, number_range
@@ -16,7 +16,7 @@ from convblocks.model.class_specs import CONSTANT
 from convblocks.run.result import Overrides, RunResult
 from lab.differences import FIRST_LOSS, LAST_LOSS, Measure, Measured, every_pair, score_of
 from lab.estimates import spread
-from lab.results import died_in, is_of_mnist, time_to
+from lab.results import died_in, is_number, is_of_mnist, time_to
 from lab.statistics import exact_permutation_test
 
 # Networks are compared by their time to this accuracy if the loss of the first epoch depends on the schedule.

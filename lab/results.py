@@ -1,7 +1,7 @@
 """The records of runs in docs/data, and what pages read from them beyond a comparison."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from convblocks.data.images import MNIST, ImageSpec
@@ -67,3 +67,23 @@ def time_to(result: RunResult, accuracy: float) -> tuple[int, float] | None:
         if reached >= accuracy:
             return epoch, seconds
     return None
+
+
+def option_values(results: Iterable[RunResult], least: int = 1) -> dict[str, list[str]]:
+    """The options with at least ``least`` values, and these: numbers in ascending order."""
+    values: dict[str, list[str]] = {}
+    for option, value in dict.fromkeys(pair for run in results for pair in run.overrides):
+        values.setdefault(option, []).append(value)
+    return {
+        option: sorted(texts, key=float) if all(map(is_number, texts)) else texts
+        for option, texts in values.items()
+        if len(texts) >= least
+    }
+
+
+def is_number(text: str) -> bool:
+    """Whether an option's value is a finite number."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

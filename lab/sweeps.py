@@ -7,12 +7,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from convblocks.compare.analysis import is_number, option_values
 from convblocks.compare.figure import MEANS, curves_of_networks, draw_runs
 from convblocks.figures.curves import Curve, Scale
 from convblocks.figures.grouping import grouped
 from convblocks.figures.style import LETTERS, WIDTH, End, label_ends
 from convblocks.run.result import RunResult
+from lab.results import is_number, option_values
 
 
 def sweep_figure(swept: Sequence[RunResult], titles: Mapping[str, str] | None = None) -> Figure:

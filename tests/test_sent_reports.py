@@ -116,7 +116,7 @@ def test_page_of_a_run_has_its_result_diagnosis_settings_and_origin(workspace: P
         assert text in page.text
     for table in evaluate.tables(answers):
         assert {cell for row in table.cells for cell in row} <= set(page.cells)
-    assert len([tag for tag, _ in page.tags if tag == "figure"]) == 3 + 3
+    assert len([tag for tag, _ in page.tags if tag == "figure"]) == 2 + 3
     without_facts = Parsed(page_of_a_run(facts={})).text  # the wings that add them may be off
     assert not any(text in without_facts for text in ("Try next", "test images,"))
 

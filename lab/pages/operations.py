@@ -13,9 +13,8 @@ from scipy import stats
 
 from convblocks.blocks.network import BlockNetwork
 from convblocks.compare.analysis import summarise
-from convblocks.compare.ranking import name_of, ranking
+from convblocks.compare.report import name_of, ranking
 from convblocks.compare.statistics import SIGNIFICANCE, holm, mean_interval
-from convblocks.figures.curves import layers
 from convblocks.figures.estimates import NOTHING, P_VALUE, PERCENT, POINTS, Estimate, cell, number, share
 from convblocks.figures.grouping import grouped
 from convblocks.figures.tables import Table
@@ -26,6 +25,7 @@ from lab.estimates import count_text, excludes_zero
 from lab.intervals import intervals_figure
 from lab.notebook import compare_networks, results_table
 from lab.pages.writing import millions, multiply_adds, table
+from lab.study.dead_units import layers
 
 # The variant with which the others are compared, and these in words; each is a config in docs/data/interventions/.
 AS_IS = "as-is"

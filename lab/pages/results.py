@@ -10,9 +10,8 @@ from torch import nn
 
 from convblocks.compare.analysis import Comparison, Summary, mean_validation
 from convblocks.compare.figure import comparison_figure
-from convblocks.compare.ranking import name_of, over_all_runs
+from convblocks.compare.report import name_of, over_all_runs
 from convblocks.compare.trials import settings_text
-from convblocks.figures.curves import layers
 from convblocks.figures.estimates import NOTHING, POINTS, number
 from convblocks.figures.grouping import by_arch
 from convblocks.figures.tables import Table, to_markdown
@@ -30,7 +29,7 @@ from lab.pages.provenance import CHANGES
 from lab.pages.writing import millions, multiply_adds, table, write_page, write_sections
 from lab.results import by_overrides, read_results
 from lab.study import report
-from lab.study.dead_units import dead_unit_sentences, dead_units_figure, dead_units_table
+from lab.study.dead_units import dead_unit_sentences, dead_units_figure, dead_units_table, layers
 from lab.study.decision import PRIMARY, Decision, cell_of, decide
 from lab.study.stages import choices_of
 from lab.sweeps import sweep_figure

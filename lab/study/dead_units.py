@@ -5,13 +5,15 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
-from convblocks.compare.ranking import name_of
-from convblocks.figures.curves import draw_dead_units, layers
+from convblocks.compare.report import name_of
+from convblocks.figures.curves import Curve, draw_by_epoch, short, values_of
 from convblocks.figures.estimates import NOTHING
 from convblocks.figures.grouping import by_arch
-from convblocks.figures.style import WIDTH, label_ends
+from convblocks.figures.style import WIDTH, End, label_ends, style
 from convblocks.figures.tables import Table
 from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
@@ -20,6 +22,14 @@ from lab.results import learned_in
 from lab.study.decision import at_notebooks, by_cell, cell_of
 from lab.study.plan import Cell
 from lab.study.report import cell_text
+
+# The styles of layers begin here, after those of the course's networks.
+FIRST_OF_LAYERS = 3
+
+
+def layers(runs: Sequence[RunResult]) -> list[str]:
+    """The names of the metrics of dead units."""
+    return list(dict.fromkeys(name for run in runs for row in run.epochs for name in row if name.startswith(DEAD)))
 
 
 def dead_units_table(results: Sequence[RunResult]) -> Table:
@@ -52,6 +62,16 @@ def dead_units_figure(results: Sequence[RunResult]) -> Figure:
     axes[0].set_ylabel("dead units")
     label_ends(figure, [(panel, draw_dead_units(panel, own)) for panel, own in zip(axes, networks, strict=False)])
     return figure
+
+
+def draw_dead_units(axes: Axes, runs: Sequence[RunResult]) -> list[End]:
+    """The share of dead units of a network, a curve for each layer."""
+    names = layers(runs)
+    curves = [Curve(name.removeprefix(DEAD), style(FIRST_OF_LAYERS + n), [*runs]) for n, name in enumerate(names)]
+    collapsed = any(run.failed and len(run.epochs) > 1 for run in runs)
+    axes.set(title=short(runs[0].arch) + " (dotted: collapsed)" * collapsed, ylim=(-0.04, 1.04))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    return draw_by_epoch(axes, curves, [[values_of(run, name) for run in runs] for name in names])
 
 
 def dead_unit_sentences(confirmed: Sequence[RunResult], results: Sequence[RunResult]) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from convblocks.compare.analysis import Comparison, mean_validation
-from convblocks.compare.ranking import NAMES, lead_text, name_of, ranking, sentence
+from convblocks.compare.report import NAMES, lead_text, name_of, ranking, sentence
 from convblocks.compare.statistics import mean_interval
 from convblocks.compare.trials import settings_text
 from convblocks.figures.estimates import NOTHING, PERCENT, Estimate, p_text
@@ -16,6 +16,7 @@ from lab.differences import Measured, winner
 from lab.estimates import count_text, spread
 from lab.intervals import Groups
 from lab.notebook import results_table
+from lab.results import option_values
 from lab.statistics import POWER
 from lab.study.decision import EQUIVALENT, PRIMARY, ByImage, Decision, by_cell
 from lab.study.plan import FINALISTS, HELD_OUT, NOTEBOOK, Cell
@@ -206,3 +207,19 @@ def _test(primary: Measured, estimate: Estimate) -> str:
 def _continued(line: str) -> str:
     """A sentence as the end of another one; networks keep their capitals."""
     return line if line.startswith(tuple(NAMES.values())) else f"{line[0].lower()}{line[1:]}"
+
+
+def origin_tables(results: Sequence[RunResult]) -> list[Table]:
+    """Where the runs come from, with their options and seeds; none of runs from elsewhere."""
+
+    def origin(run: RunResult) -> tuple[str, ...]:
+        place = run.provenance
+        return place.machine, place.device, f"{place.processes} x {place.threads}", place.commit or NOTHING
+
+    rows = []
+    for place, runs in grouped([run for run in results if run.provenance.machine], origin).items():
+        options = ", ".join(f"{option}={','.join(values)}" for option, values in option_values(runs).items())
+        seeds = ", ".join(map(str, sorted({run.seed for run in runs})))
+        rows.append([*place, options, seeds, str(len(runs))])
+    columns = ["machine and versions", "device", "processes x threads", "commit", "options", "seeds", "runs"]
+    return [Table("Where the runs come from", columns, rows)] if rows else []

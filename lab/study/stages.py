@@ -32,20 +32,18 @@ from functools import partial
 from convblocks.compare.launch import finished, hide_launcher, refuse_missing, train
 from convblocks.compare.options import launch
 from convblocks.compare.options import parse as parse_comparison
-from convblocks.compare.tables import as_row, origin_tables
+from convblocks.compare.tables import as_row
 from convblocks.compare.trials import VAL_SIZE, Trial
 from convblocks.errors import UsageError, UserError
-from convblocks.figures.curves import layers
 from convblocks.figures.grouping import by_arch
-from convblocks.figures.page import Chart
-from convblocks.figures.report import Report, publish, repeat_of
+from convblocks.figures.report import Chart, Report, publish, repeat_of
 from convblocks.run.directory import RunDirectory
 from convblocks.run.friendly_errors import rank_zero_errors
 from convblocks.run.quiet import quiet_lightning
 from convblocks.run.result import RunResult
 from lab import NETWORKS
 from lab.intervals import intervals_figure
-from lab.study.dead_units import dead_unit_sentences, dead_units_figure, dead_units_table
+from lab.study.dead_units import dead_unit_sentences, dead_units_figure, dead_units_table, layers
 from lab.study.decision import at_notebooks, cell_of, decide
 from lab.study.plan import CONFIRMING_SEEDS, HELD_OUT, NOTEBOOK, Cell, Scores, chosen, to_choose
 from lab.study.report import (
@@ -54,6 +52,7 @@ from lab.study.report import (
     conclusions,
     decision_tables,
     differences_of,
+    origin_tables,
     winner_sentences,
     winner_titles,
 )

@@ -12,7 +12,6 @@ from matplotlib.text import Text
 
 from convblocks.compare.analysis import compare
 from convblocks.compare.figure import comparison_figure
-from convblocks.figures.grouping import by_arch
 from convblocks.run.result import RunResult
 from tests.made_up import CHANCE, course, result, same_setting, swept
 
@@ -75,11 +74,6 @@ def test_figure_has_no_mean_of_a_network_that_never_trained() -> None:
     assert all("maxpool" in texts(panel) for panel in (loss, error))
 
 
-def test_figure_of_one_or_two_epochs_has_no_curves() -> None:
-    (final,) = comparison_figure([result("mlp", seed, 0.9, epochs=course(0.8, 0.9)) for seed in range(3)]).axes
-    assert drawn_values(final, which=0) == pytest.approx([10] * 3)
-
-
 def with_losses(seed: int, *losses: float) -> RunResult:
     epochs = course(*[0.5] * len(losses))
     rows = tuple(row | {"train/loss": loss} for row, loss in zip(epochs, losses, strict=True))
@@ -105,11 +99,3 @@ def test_figure_has_a_point_at_an_error_of_0() -> None:
     *_, final = comparison_figure([result("mlp", 0, 1.0), result("mlp", 1, 0.998)]).axes
     assert drawn_values(final, which=0) == pytest.approx([0, 0.2])
     assert final.get_xlim()[0] < 0
-
-
-def test_figure_gives_a_registered_network_the_colour_that_it_has_elsewhere() -> None:
-    everything, alone = same_setting(2), by_arch(same_setting(2))["batchnorm"]
-    colours = [
-        [line.get_color() for line in lines(comparison_figure(runs).axes[0], "means")] for runs in (everything, alone)
-    ]
-    assert colours[1] == colours[0][2:]

@@ -91,7 +91,7 @@ def test_ray_lets_trials_save_at_ctrl_c_and_one_that_fails_leaves_the_others(clu
 @pytest.mark.slow
 def test_ray_trial_that_fits_no_node_is_refused(cluster: Any, workspace: Path) -> None:
     finished = run_script("compare", *SHORT, *ON_RAY, "--threads", "9", cwd=workspace)
-    line = "compare.py: no node of the Ray cluster has 9 CPU for a trial: give other --threads\n"
+    line = "compare.py: no node of the Ray cluster has {'CPU': 9} for a trial: give other --threads\n"
     assert (finished.returncode, finished.stderr) == (1, line)
 
 

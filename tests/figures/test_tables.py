@@ -47,8 +47,3 @@ def test_table_on_a_narrow_terminal_drops_the_columns_of_the_lowest_priority(wid
     lines = " ".join(file.getvalue().split())
     assert (f"Columns dropped: {dropped}." in lines) == bool(dropped)
     assert ("85,526" in lines) == ("parameters" not in dropped)
-
-
-def test_table_takes_text_as_a_column_of_the_items_at_its_place() -> None:
-    table = Table("", ["a", Column("b", lambda row: len(row), COUNT)], [["x", "y"]])
-    assert (table.names, table.cells, table.numbers()) == (["a", "b"], [["x", "2"]], [{}])

@@ -79,8 +79,8 @@ def scheduled(mlp: tuple[dict[str, float], ...]) -> list[RunResult]:
 def test_claims_over_all_and_over_trained_runs(runs: list[RunResult], over_all: str, over_trained: str) -> None:
     """On equal numbers of parameters, speed, loss, accuracy, and BatchNorm's being much better."""
     claims = claims_of(compare_networks(runs))
-    assert "".join(RULINGS[claim.all_runs.ruling] for claim in claims) == over_all
-    assert "".join(RULINGS[claim.trained.ruling] for claim in claims) == over_trained
+    assert "".join(RULINGS[claim.rulings["all"]] for claim in claims) == over_all
+    assert "".join(RULINGS[claim.rulings["trained"]] for claim in claims) == over_trained
     assert any(claim.readings_differ for claim in claims) == (over_all != over_trained)
 
 
@@ -89,12 +89,12 @@ def test_claim_of_a_conjunction_needs_the_largest_p_and_against_it_the_smallest_
     claim = claim_on(with_maxpool(*maxpool(0.9501)), "test better")
     batchnorm, close = (difference.p("trained") for difference in claim.evidence)
     assert batchnorm < 0.001 < close
-    assert claim.trained.p == pytest.approx(close)  # the last of Holm's steps
-    assert claim.trained.ruling == "undecided"
+    assert claim.p["trained"] == pytest.approx(close)  # the last of Holm's steps
+    assert claim.rulings["trained"] == "undecided"
     refuted = claim_on(with_maxpool(*maxpool(0.9496)), "test better")
-    assert refuted.trained.ruling == "not supported"
+    assert refuted.rulings["trained"] == "not supported"
     # Either of the two could have been the worse one.
-    assert refuted.trained.p == pytest.approx(2 * refuted.evidence[1].p("trained"))
+    assert refuted.p["trained"] == pytest.approx(2 * refuted.evidence[1].p("trained"))
 
 
 def test_winner_is_certainly_ahead_in_both_readings() -> None:

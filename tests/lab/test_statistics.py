@@ -13,7 +13,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from convblocks.compare.statistics import permutation_test
 from convblocks.figures.estimates import Estimate
 from lab.statistics import exact_permutation_test, mcnemar_p, sign_flip_test, two_way_interval
-from tests.compare.test_statistics import exact_p_of_divisions
+from tests.compare.test_statistics import exact_p, exact_welch
 
 INF = np.inf
 
@@ -74,6 +74,11 @@ def signs_of(first: NDArray[np.int64], second: NDArray[np.int64], margin: float 
 
 def divisions_of(first: NDArray[np.int64], second: NDArray[np.int64], margin: float = 0.0) -> Estimate:
     return exact_permutation_test((first / 10_000).tolist(), (second / 10_000).tolist(), margin=margin)
+
+
+def exact_p_of_divisions(first: list[int], second: list[int], margin: int = 0) -> float:
+    """Of samples that differ by the margin."""
+    return exact_p(exact_welch, [value - margin for value in first], second)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,7 @@ from convblocks.compare.trials import Trial
 from convblocks.run.directory import LOGS
 from convblocks.run.judge import ACCURACY
 from convblocks.run.result import Row
-from convblocks.search import space
-from convblocks.search.config import SearchConfig
+from convblocks.search.config import SearchConfig, parse_space
 from convblocks.search.worker import SearchWorker
 from convblocks.text import as_csv
 from tests.made_up import result
@@ -32,7 +31,7 @@ def search(name: str = "s", **changed: Any) -> SearchWorker:
     """A search of a small space; ``changed`` are options of its trials, and others."""
     common = {"epochs": str(EPOCHS), "data.val_size": "500"} | changed.pop("common", {})
     default = Trial(name, changed.pop("arch", "mlp"), tuple(common.items()), (), changed.pop("seed", 0))
-    found = space.parse([changed.pop("space", "lr=1e-4..1e-1:log,batch_size=32|64|128")])
+    found = parse_space([changed.pop("space", "lr=1e-4..1e-1:log,batch_size=32|64|128")])
     return SearchWorker(SearchConfig(default, found, **changed), PLAN)
 
 

@@ -7,11 +7,11 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from convblocks.errors import UsageError
 from convblocks.search import command as search
-from convblocks.search import space
+from convblocks.search.config import DEFAULT_SPACE, corners, parse_space
 
 
 def test_space_has_ranges_and_values_and_may_stand_in_several_texts() -> None:
-    found = space.parse(["lr=1e-4..3e-2:log,batch_size=32|64", "--data.scale=0.0..0.2, trainer.x=1..4"])
+    found = parse_space(["lr=1e-4..3e-2:log,batch_size=32|64", "--data.scale=0.0..0.2, trainer.x=1..4"])
     assert found == {
         "lr": FloatDistribution(1e-4, 3e-2, log=True),
         "batch_size": CategoricalDistribution(["32", "64"]),
@@ -21,14 +21,14 @@ def test_space_has_ranges_and_values_and_may_stand_in_several_texts() -> None:
 
 
 def test_space_by_default_leaves_out_what_is_set_for_all_trials_and_fit_takes_it(workspace: Path) -> None:
-    assert space.parse([], ["lr", "threads"]).keys() == space.parse([space.DEFAULT]).keys() - {"lr"}
+    assert parse_space([], ["lr", "threads"]).keys() == parse_space([DEFAULT_SPACE]).keys() - {"lr"}
     search.open_search(search.parse(["--arch", "mlp", "--data.val_size", "500", "--jobs", "1"]))
 
 
 def test_space_has_corners_with_each_end_and_each_value() -> None:
-    corners = list(space.corners(space.parse(["lr=1e-4..3e-2:log,batch_size=32|64|128"])))
-    assert [point["batch_size"] for point in corners] == ["32", "64", "128"]
-    assert {point["lr"] for point in corners} == {1e-4, 3e-2}
+    points = list(corners(parse_space(["lr=1e-4..3e-2:log,batch_size=32|64|128"])))
+    assert [point["batch_size"] for point in points] == ["32", "64", "128"]
+    assert {point["lr"] for point in points} == {1e-4, 3e-2}
 
 
 @pytest.mark.parametrize(
@@ -45,5 +45,5 @@ def test_space_has_corners_with_each_end_and_each_value() -> None:
 )
 def test_space_in_other_words_is_refused_in_one_line(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
-        space.parse([text])
+        parse_space([text])
     assert "\n" not in str(caught.value)

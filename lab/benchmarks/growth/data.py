@@ -17,8 +17,7 @@ from convblocks.compare.trials import Trial
 from convblocks.data.images import MNIST, ImageSets, ImageSource, LabelledImages
 from convblocks.run.judge import ACCURACY
 from convblocks.run.result import RunResult
-from convblocks.search import space
-from convblocks.search.config import SearchConfig
+from convblocks.search.config import SearchConfig, parse_space
 from lab import NETWORKS
 from lab.results import read_results
 
@@ -88,7 +87,7 @@ PLAN = Plan(settings={}, judge=ACCURACY, epochs=3, is_validated=True)
 
 def search(name: str) -> SearchConfig:
     """Of a search of the default space, by TPE."""
-    return SearchConfig(Trial(name, "mlp", (("epochs", "3"),), (), seed=0), space.parse([]))
+    return SearchConfig(Trial(name, "mlp", (("epochs", "3"),), (), seed=0), parse_space([]))
 
 
 def trials(count: int) -> Iterator[FrozenTrial]:

@@ -76,7 +76,7 @@ def parse(arguments: list[str]) -> Namespace:
     for name, default in COUNTS.items():
         parser.add_argument(f"--{name}", type=at_least(1), default=default)
     parser.add_argument("--out", type=Path, default=LOGS / "benchmark")
-    options, given = split(parser, arguments, "benchmark")
+    options, given = split(parser, arguments)
     options.given = given if VAL_SIZE in dict(given) else (*given, (VAL_SIZE, str(HELD_OUT)))
     return options
 

@@ -11,14 +11,10 @@ from itertools import combinations
 from statistics import fmean, median
 
 from convblocks.compare.statistics import holm, mean_interval, permutation_test, superiority
-from convblocks.errors import UserError
-from convblocks.figures.estimates import PERCENT, POINTS, Estimate, Unit, share, unit_for
+from convblocks.figures.estimates import PERCENT, POINTS, Estimate, Unit, share
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.result import Overrides, RunResult
-
-# With more networks than this there would be too many pairs.
-MOST_COMPARED = 20
 
 
 @dataclass(frozen=True)
@@ -93,13 +89,8 @@ def compare(results: Sequence[RunResult]) -> Comparison:
     """Compare the networks among runs that have at most one setting for each.
 
     Registered networks come first, in their order; the later of two networks is the first of a difference.
-
-    Raises:
-        UserError: there are more than ``MOST_COMPARED`` networks.
     """
     known, runs = list(ARCHITECTURES), by_arch(results)
-    if len(runs) > MOST_COMPARED:
-        raise UserError(f"{len(runs):,} networks cannot be compared with each other at once: {MOST_COMPARED} can")
     archs = sorted(runs, key=lambda arch: known.index(arch) if arch in known else len(known))
     arms = [summarise(runs[arch]) for arch in archs]
     pairs = [difference(runs[first], runs[second]) for first, second in combinations(reversed(archs), 2)]
@@ -112,12 +103,6 @@ def compare(results: Sequence[RunResult]) -> Comparison:
     against = {pair.first: pair for pair in differences if pair.second == archs[0]}
     arms = [replace(arm, against=against.get(arm.arch)) for arm in arms]
     return Comparison(tuple(arms), tuple(differences), tuple(results))
-
-
-def best_first(arms: Iterable[Summary], sign: int) -> list[str]:
-    """The networks that trained in some runs, the best mean of these first."""
-    means = {arm.arch: arm.score.value for arm in arms if arm.score}
-    return sorted(means, key=lambda arch: -sign * means[arch])
 
 
 def difference(first: Sequence[RunResult], second: Sequence[RunResult]) -> Difference:
@@ -155,20 +140,11 @@ def summarise(results: Sequence[RunResult]) -> Summary:
 
 
 def unit_of(results: Sequence[RunResult], of_difference: bool = False) -> Unit:
-    """How scores of these runs, or differences of them, are written: accuracies in per cent, others as they are.
-
-    What a metric can be is seen from its values: one to be maximised of which all lie in 0..1 is taken for a share, and
-    one to be minimised of which none is negative for a loss. Intervals of their means end there.
-    """
-    judge, scores = results[0].judge, [run.score for run in results if not math.isnan(run.score)]
-    if judge.in_percent:
+    """How scores of these runs, or their differences, are written: accuracies in per cent, others with four digits."""
+    if results[0].judge.in_percent:
         return POINTS if of_difference else PERCENT
-    unit = unit_for(scores)
-    if of_difference or min(scores, default=0.0) < 0:
-        return unit
-    if judge.sign < 0:
-        return unit._replace(least=0)
-    return unit._replace(least=0, most=1) if max(scores, default=1.0) <= 1 else unit
+    largest = max((abs(run.score) for run in results if math.isfinite(run.score)), default=0.0)
+    return Unit(digits=max(0, 3 - math.floor(math.log10(largest)))) if largest else Unit()
 
 
 def mean_validation(results: Sequence[RunResult]) -> float | None:
@@ -189,35 +165,7 @@ def best_settings(results: Sequence[RunResult]) -> list[RunResult]:
     return best
 
 
-def option_values(results: Iterable[RunResult], least: int = 1) -> dict[str, list[str]]:
-    """The options with at least ``least`` values, and these: numbers in ascending order."""
-    values: dict[str, list[str]] = {}
-    for option, value in dict.fromkeys(pair for run in results for pair in run.overrides):
-        values.setdefault(option, []).append(value)
-    return {
-        option: sorted(texts, key=float) if all(map(is_number, texts)) else texts
-        for option, texts in values.items()
-        if len(texts) >= least
-    }
-
-
-def edges(results: Sequence[RunResult]) -> list[str]:
-    """Of a grid, ``maxpool (lr 1e-3, look below)`` for each numeric option with its best value at an edge."""
-    options = {
-        option: values for option, values in option_values(results, least=2).items() if all(map(is_number, values))
-    }
-    best = [(arch, dict(runs[0].overrides)) for arch, runs in by_arch(best_settings(results)).items()]
-    return [
-        f"{arch} ({option} {chosen[option]}, look {'below' if chosen[option] == values[0] else 'above'})"
-        for arch, chosen in best
-        for option, values in options.items()
-        if chosen[option] in (values[0], values[-1])
-    ]
-
-
-def is_number(text: str) -> bool:
-    """Whether an option's value is a finite number."""
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
+def swept_options(results: Iterable[RunResult]) -> tuple[str, ...]:
+    """The options of a grid: those that have several values."""
+    pairs = dict.fromkeys(pair for run in results for pair in run.overrides)
+    return tuple(option for option, values in grouped(pairs, lambda pair: pair[0]).items() if len(values) > 1)

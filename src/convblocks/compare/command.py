@@ -35,18 +35,18 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from convblocks.compare.analysis import best_settings
-from convblocks.compare.dry_run import Plan, plans_of, refuse_conflicts
+from convblocks.compare.dry_run import Plans, plans_of, refuse_conflicts
 from convblocks.compare.launch import Start, finished, hide_launcher, refuse_missing, train
 from convblocks.compare.options import launch, parse
 from convblocks.compare.report import report_of
 from convblocks.compare.scores_file import report_on_file
 from convblocks.compare.trials import Trial
-from convblocks.errors import UsageError, UserError
+from convblocks.errors import UsageError
 from convblocks.figures.report import publish, repeat_of
 from convblocks.run.directory import RunDirectory
 from convblocks.run.friendly_errors import rank_zero_errors
 from convblocks.run.quiet import quiet_lightning
-from convblocks.run.result import Overrides, RunResult
+from convblocks.run.result import RunResult
 
 
 def main(arguments: list[str]) -> None:
@@ -69,36 +69,36 @@ def main(arguments: list[str]) -> None:
         directory.refuse_run()
         start, plans = (None, None) if options.no_fit else (launch(options), checked_plans(options))
     results, confirmed = results_of(options, start, plans)
-    is_confirmed = len(confirmed) == options.confirm * len(options.archs)
     if results:
-        fresh = list(confirmed.values()) if is_confirmed else []
-        publish(report_of(list(results.values()), fresh, repeat_of("compare", arguments)), directory)
+        report = report_of(list(results.values()), list(confirmed.values()), repeat_of("compare", arguments))
+        publish(report, directory)
     refuse_missing(options.trials, results)
-    if not is_confirmed:
-        raise UserError("some runs with fresh seeds are not done: the same command without --no-fit carries on")
 
 
 def results_of(
-    options: Namespace, start: Start | None = None, plans: Mapping[tuple[str, Overrides], Plan] | None = None
+    options: Namespace, start: Start | None = None, plans: Plans | None = None
 ) -> tuple[dict[Trial, RunResult], dict[Trial, RunResult]]:
     """The results of the trials, and of those with fresh seeds that confirm the best settings; trains missing ones.
 
     Raises:
-        UserError: a run with other settings is in the way.
+        UserError: a run with other settings is in the way, or one with fresh seeds failed.
     """
 
-    def results(trials: Sequence[Trial], plans: Mapping[tuple[str, Overrides], Plan] | None) -> dict[Trial, RunResult]:
+    def results_for(trials: Sequence[Trial], plans: Plans | None) -> dict[Trial, RunResult]:
         if options.no_fit:
             return finished(trials)
-        return train(RunDirectory(trials[0].comparison, options.root), trials, options.jobs, start, plans)
+        return train(RunDirectory(options.name, options.root), trials, options.jobs, start, plans)
 
-    chosen_from = results(options.trials, plans)
-    if not options.confirm or len(chosen_from) < len(options.trials):
-        return chosen_from, {}
-    return chosen_from, results(confirming_trials(options, chosen_from), None)
+    results = results_for(options.trials, plans)
+    if not options.confirm or len(results) < len(options.trials):
+        return results, {}
+    fresh = confirming_trials(options, results)
+    confirmed = results_for(fresh, None)
+    refuse_missing(fresh, confirmed)
+    return results, confirmed
 
 
-def checked_plans(options: Namespace) -> dict[tuple[str, Overrides], Plan]:
+def checked_plans(options: Namespace) -> Plans:
     """The plans of all arms.
 
     Raises:

@@ -34,23 +34,22 @@ class Plan:
     is_validated: bool
 
 
-def plans_of(trials: Sequence[Trial], jobs: int = 1) -> dict[tuple[str, Overrides], Plan]:
-    """The plan of each arm among these trials, by ``Trial.arm``; ``jobs`` other processes make them.
+# The plan of each arm, by ``Trial.arm``.
+Plans = Mapping[tuple[str, Overrides], Plan]
+
+
+def plans_of(trials: Sequence[Trial], jobs: int = 1) -> Plans:
+    """The plan of each arm among these trials; ``jobs`` other processes make them.
 
     Raises:
         UserError: options that ``fit`` refuses, or data that it cannot read.
     """
     arms = {trial.arm: trial for trial in trials}
-    context = forked.context(__name__)
-    # It ends when the server has done its imports: Ctrl-C until then would leave a pool's process without its pool.
-    first = context.Process(target=_begin)
-    first.start()
-    first.join()
-    with ProcessPoolExecutor(min(jobs, len(arms)), context, _begin) as pool:
+    with ProcessPoolExecutor(min(jobs, len(arms)), forked.context(__name__), _begin) as pool:
         return dict(zip(arms, pool.map(_plan, [trial.arguments() for trial in arms.values()]), strict=True))
 
 
-def refuse_conflicts(trials: Sequence[Trial], plans: Mapping[tuple[str, Overrides], Plan]) -> None:
+def refuse_conflicts(trials: Sequence[Trial], plans: Plans) -> None:
     """Raise a UserError if there is a run with other settings where one of these trials belongs."""
     for trial in trials:
         if not trial.run.config.is_file():

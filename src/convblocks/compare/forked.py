@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convblocks import wings
-from convblocks.console import Command, status_of
+from convblocks.console import status_of
 
 if TYPE_CHECKING:  # not available on all systems
     from multiprocessing.context import ForkServerContext, SpawnContext
@@ -28,20 +28,12 @@ def context(*modules: str) -> "ForkServerContext | SpawnContext":
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
-    from multiprocessing import forkserver, resource_tracker
-
-    made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload([*modules, "convblocks.compare.preload"])
-    resource_tracker.ensure_running()  # otherwise forkserver starts it below, which would unblock SIGINT
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C during the server's imports prints a traceback
-    try:
-        forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    return made
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload([*modules, "convblocks.compare.preload"])
+    return server
 
 
-def start(words: Sequence[str], log: Path, command: Command | None = None) -> BaseProcess:
+def start(words: Sequence[str], log: Path) -> BaseProcess:
     """Run a command of the project in a process of its own, in this process's current folder and environment.
 
     It is killed when this process ends. Its exit status is the command's.
@@ -49,14 +41,13 @@ def start(words: Sequence[str], log: Path, command: Command | None = None) -> Ba
     Args:
         words: The command line after ``convblocks``.
         log: Its output is added to this file.
-        command: What to call with the arguments instead of the command that the first word names.
     """
-    process = context().Process(target=_run, args=(list(words), log, dict(os.environ), command))
+    process = context().Process(target=_run, args=(list(words), log, dict(os.environ)))
     process.start()
     return process
 
 
-def _run(words: list[str], log: Path, environment: dict[str, str], command: Command | None) -> None:
+def _run(words: list[str], log: Path, environment: dict[str, str]) -> None:
     die_with_parent()
     with log.open("a") as file:
         os.dup2(file.fileno(), sys.stdout.fileno())
@@ -67,7 +58,7 @@ def _run(words: list[str], log: Path, environment: dict[str, str], command: Comm
     # Lightning starts this module again for each further process of a run.
     sys.modules["__main__"].__spec__ = find_spec("convblocks.__main__")
     name, *arguments = words
-    sys.exit(status_of(command or import_module(wings.commands()[name]).main, arguments))
+    sys.exit(status_of(import_module(wings.commands()[name]).main, arguments))
 
 
 def die_with_parent() -> None:

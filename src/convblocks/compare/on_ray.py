@@ -41,16 +41,14 @@ def connect(options: Overrides) -> tuple[Start, int]:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except (OSError, ValueError, RuntimeError, RayError) as error:
         reason = f"cannot use the Ray cluster at RAY_ADDRESS={address} ({' '.join(str(error).split())})"
-        hint = "start one with ray start --head, and on each other node ray start --address HOST:6379"
-        raise UserError(f"{reason}: {hint}, all of one version of Ray and with one RAY_AUTH_TOKEN") from error
+        raise UserError(f"{reason}: start one with ray start --head, and the same RAY_AUTH_TOKEN") from error
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     needs = {"CPU": int(dict(options)["threads"])}
     if any("GPU" in node for node in nodes) and dict(options).get("trainer.accelerator") != "cpu":
         needs["GPU"] = 1
     places = sum(min(int(node.get(kind, 0) // count) for kind, count in needs.items()) for node in nodes)
     if not places:
-        wanted = " and ".join(f"{count} {kind}" for kind, count in needs.items())
-        raise UserError(f"no node of the Ray cluster has {wanted} for a trial: give other --threads")
+        raise UserError(f"no node of the Ray cluster has {needs} for a trial: give other --threads")
     # The cluster may have been started within a Slurm job, which is none of the trials' business.
     environment = {name: value for name, value in os.environ.items() if name.startswith("CONVBLOCKS_")}
     environment["CONVBLOCKS_SLURM"] = "0"

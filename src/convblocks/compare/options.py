@@ -2,7 +2,7 @@
 
 import os
 from argparse import ArgumentTypeError, Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from convblocks.command_line import Parser
 from convblocks.compare.launch import Start
@@ -19,10 +19,6 @@ OWN_OPTIONS = ("arch", "model", "seed", "name", "resume", "threads")
 OF_IMAGES = ("data.root", "data.size", "data.source", VAL_SIZE)
 
 
-# More are a typing error.
-MOST_SEEDS = 100_000
-
-
 def parse(arguments: Sequence[str]) -> Namespace:
     """The options, with ``common`` (those of all trials), ``grid`` (the swept ones) and all ``trials``.
 
@@ -31,13 +27,13 @@ def parse(arguments: Sequence[str]) -> Namespace:
     """
     parser = shared_parser("compare", seeds("10"))
     parser.add_argument("--grid", type=_grid, action="append", default=[])
-    parser.add_argument("--confirm", type=at_least(0), default=0)
+    parser.add_argument("--confirm", type=int, default=0)
     parser.add_argument("--trial", type=int)
     parser.add_argument("--no-fit", action="store_true")
-    options = parse_shared(parser, arguments, "comparison")
+    options = parse_shared(parser, arguments)
     options.archs = options.archs or list(ARCHITECTURES)
-    swept, options.grid = options.grid, dict(options.grid)
-    if options.confirm and not swept:
+    options.grid = dict(options.grid)
+    if options.confirm and not options.grid:
         raise UsageError("--confirm trains the best settings of a grid with fresh seeds: give --grid, or leave it out")
     for option in options.grid:
         if option in OF_IMAGES:
@@ -47,8 +43,6 @@ def parse(arguments: Sequence[str]) -> Namespace:
     options.trials = all_trials(
         options.name, options.archs, options.seeds, options.common, options.grid, options.option
     )
-    if len(options.grid) < len(swept) or len({trial.name for trial in options.trials}) < len(options.trials):
-        raise UsageError("--grid: an option is swept twice, or two of its values would be kept under the same name")
     return options
 
 
@@ -59,22 +53,22 @@ def shared_parser(name: str, default_seeds: Sequence[int]) -> Parser:
     parser.add_argument("--model", nargs="+", default=[])
     parser.add_argument("--seeds", type=seeds, default=default_seeds)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--jobs", type=at_least(1))
+    parser.add_argument("--jobs", type=positive)
     parser.add_argument("--launcher", choices=("local", "ray"), default="local")
     parser.add_argument("--name", default=name)
     return parser
 
 
-def parse_shared(parser: Parser, arguments: Sequence[str], command: str) -> Namespace:
+def parse_shared(parser: Parser, arguments: Sequence[str]) -> Namespace:
     """The options of ``shared_parser``, and as ``common`` those of ``fit`` for all trials.
 
     ``archs`` are the different names of ``--arch`` or ``--model``, ``option`` which of both it is; ``root`` is the
-    folder in which ``lightning_logs`` lies. ``command`` is a noun for messages.
+    folder in which ``lightning_logs`` lies.
 
     Raises:
         UsageError: a wrong option.
     """
-    options, of_fit = split(parser, arguments, command)
+    options, of_fit = split(parser, arguments)
     if options.model and options.arch:
         raise UsageError("--arch is for networks that classify images, --model for LightningModules: give one of them")
     options.option = "model" if options.model else "arch"
@@ -84,7 +78,7 @@ def parse_shared(parser: Parser, arguments: Sequence[str], command: str) -> Name
     return options
 
 
-def split(parser: Parser, arguments: Sequence[str], command: str) -> tuple[Namespace, Overrides]:
+def split(parser: Parser, arguments: Sequence[str]) -> tuple[Namespace, Overrides]:
     """The options of a parser, and all others, which are those of ``fit`` for all trials: only ``fit`` checks these.
 
     Raises:
@@ -94,12 +88,10 @@ def split(parser: Parser, arguments: Sequence[str], command: str) -> tuple[Names
     of_fit = []
     for word, *values in by_option(others):
         option = word.removeprefix("--")
-        if option == word or len(values) > 1:
-            raise UsageError(f"unrecognized arguments: {word if option == word else values[1]}")
         if option in OWN_OPTIONS:
-            raise UsageError(f"--{option} is set by the {command} itself")
-        if not any(values):
-            raise UsageError(f"--{option} needs a value")
+            raise UsageError(f"--{option} is set for every trial")
+        if option == word or len(values) != 1 or not values[0]:
+            raise UsageError(f"{' '.join([word, *values])}: options of fit are given as --OPTION VALUE here")
         of_fit.append((option, values[0]))
     return options, tuple(of_fit)
 
@@ -123,29 +115,20 @@ def launch(options: Namespace) -> Start | None:
 def seeds(text: str) -> list[int]:
     """``3`` means seeds 0, 1, 2; ``5-9`` and ``0,4,7`` are these."""
     first, dash, last = text.partition("-")
-    numbers: Sequence[int]
-    if dash and first:
-        numbers = range(int(first), min(int(last), int(first) + MOST_SEEDS) + 1)
-    elif "," in text:
-        numbers = [int(part) for part in text.split(",") if part]
+    if dash:
+        numbers = list(range(int(first), int(last) + 1))
     else:
-        numbers = range(min(int(text), MOST_SEEDS + 1))
-    if not 0 < len(set(numbers)) == len(numbers) <= MOST_SEEDS or min(numbers) < 0:
-        raise UsageError(
-            f"--seeds {text}: give a number such as 5, or at most {MOST_SEEDS:,} different seeds, as 0,4,7"
-        )
-    return list(numbers)
+        numbers = [int(part) for part in text.split(",")] if "," in text else list(range(int(text)))
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise UsageError(f"--seeds {text}: give a number such as 5, or different seeds, as 0,4,7")
+    return numbers
 
 
-def at_least(least: int) -> Callable[[str], int]:
-    """What parses a whole number that is not smaller."""
-
-    def whole_number(text: str) -> int:
-        if int(text) < least:
-            raise ArgumentTypeError(f"must be at least {least}, but is {text}")
-        return int(text)
-
-    return whole_number
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    if int(text) < 1:
+        raise ArgumentTypeError(f"must be at least 1, but is {text}")
+    return int(text)
 
 
 def _grid(text: str) -> tuple[str, list[str]]:

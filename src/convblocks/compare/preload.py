@@ -3,7 +3,6 @@
 import atexit
 import gc
 import os
-import signal
 from importlib import import_module
 
 from convblocks import wings
@@ -19,8 +18,3 @@ gc.freeze()  # a forked process copies the memory that it writes to, and the col
 # The server ends at once: nanobind, of which triton is made, would take frozen objects for leaks.
 server = os.getpid()
 atexit.register(lambda: os._exit(0) if os.getpid() == server else None)
-
-# From here on processes react to Ctrl-C. One that is pending was meant for the process that started the server.
-handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-signal.signal(signal.SIGINT, handler)

@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Sequence
-from math import isnan, nan
+from math import isfinite, nan
 from pathlib import Path
 
 from convblocks.command_line import Parser
@@ -16,12 +16,6 @@ from convblocks.run.result import EPOCHS, Provenance, RunResult
 # Of a run of which nothing but its score is known.
 UNKNOWN = Provenance(machine="", commit=None, data=None, device="", processes=1, threads=1)
 EPOCH = {"epoch": 1, "step": 0, "seconds": 0.0}
-
-# The column of the cells beyond the last heading.
-MORE = "\0"
-
-# A score beyond it is that of a run that diverged: it could not be squared.
-LARGEST = 1e100
 
 
 def report_on_file(arguments: Sequence[str]) -> None:
@@ -44,25 +38,20 @@ def report_on_file(arguments: Sequence[str]) -> None:
 def read_scores(path: Path, judge: Judge) -> list[RunResult]:
     """The runs in a CSV file with the columns ``arm``, ``seed`` and the one that the judge names.
 
-    A score that is empty, infinite, nan or beyond ``LARGEST`` is that of a run that diverged.
+    A score that is empty, infinite or nan is that of a run that diverged.
 
     Raises:
-        UserError: the file cannot be read, lacks a column, a cell or any line, or has a run twice.
+        UserError: the file cannot be read, lacks a column or any line, or has a run twice.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file, restkey=MORE))
-        if any(MORE in row or None in row.values() for row in rows):
-            raise ValueError("a line has more or fewer cells than the heading")
-        runs = [(row["arm"], int(row["seed"]), float(row[judge.metric] or "nan")) for row in rows]
-    except (OSError, KeyError, ValueError, csv.Error) as error:
-        problem = f"no column {error}" if isinstance(error, KeyError) else getattr(error, "strerror", None) or error
+            runs = [(row["arm"], int(row["seed"]), float(row[judge.metric] or nan)) for row in csv.DictReader(file)]
+    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
         needed = f"it needs columns arm, seed and {judge.metric}, and lines such as `mine,0,0.93`"
-        raise UserError(f"cannot read {path} ({problem}): {needed}") from error
+        raise UserError(f"cannot read {path} ({error}): {needed}") from error
     if not runs or len({run[:2] for run in runs}) < len(runs):
         raise UserError(f"{path} has {'a seed of one arm twice' if runs else 'no lines below its heading'}")
-    scores = [(arm, seed, score if abs(score) < LARGEST else nan) for arm, seed, score in runs]
     return [
-        RunResult(arm, seed, 0, {}, (EPOCH,), {judge.metric: score}, judge, judge, EPOCHS, isnan(score), UNKNOWN)
-        for arm, seed, score in scores
+        RunResult(arm, seed, 0, {}, (EPOCH,), {judge.metric: score}, judge, judge, EPOCHS, not isfinite(score), UNKNOWN)
+        for arm, seed, score in runs
     ]

@@ -1,4 +1,4 @@
-"""Intervals and tests. All raise ValueError for samples that are empty or contain nan."""
+"""Intervals and tests, which raise ValueError for samples that are empty or contain nan."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
@@ -111,8 +111,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979.
     """
     values = np.asarray(p_values, dtype=float)
-    if not ((values >= 0) & (values <= 1)).all():
-        raise ValueError("a p-value lies between 0 and 1")
     order, factors = np.argsort(values), len(values) - np.arange(len(values))
     adjusted = np.empty(len(values))
     adjusted[order] = np.minimum(np.maximum.accumulate(values[order] * factors), 1)

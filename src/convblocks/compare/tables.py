@@ -1,13 +1,12 @@
-"""A comparison's tables: a line for each network, every difference, where the runs come from, and each run."""
+"""A comparison's tables: a line for each network, every difference, and each run."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from convblocks.compare.analysis import Comparison, Summary, option_values, unit_of
+from convblocks.compare.analysis import Comparison, Summary, unit_of
 from convblocks.compare.trials import settings_text
-from convblocks.figures.estimates import COUNT, LOSS, NOTHING, P_VALUE
-from convblocks.figures.grouping import grouped
+from convblocks.figures.estimates import COUNT, LOSS, P_VALUE
 from convblocks.figures.tables import Column, Table
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.result import RunResult
@@ -101,22 +100,6 @@ def differences_table(comparison: Comparison, interval: str = WELCHS) -> Table:
         "for the number of tests."
     )
     return Table("All differences", columns, comparison.differences, [note], "differences")
-
-
-def origin_tables(results: Sequence[RunResult]) -> list[Table]:
-    """Where the runs come from, with their options and seeds; none of runs from elsewhere."""
-
-    def origin(run: RunResult) -> tuple[str, ...]:
-        place = run.provenance
-        return place.machine, place.device, f"{place.processes} x {place.threads}", place.commit or NOTHING
-
-    rows = []
-    for place, runs in grouped([run for run in results if run.provenance.machine], origin).items():
-        options = ", ".join(f"{option}={','.join(values)}" for option, values in option_values(runs).items())
-        seeds = ", ".join(map(str, sorted({run.seed for run in runs})))
-        rows.append([*place, options, seeds, str(len(runs))])
-    columns = ["machine and versions", "device", "processes x threads", "commit", "options", "seeds", "runs"]
-    return [Table("Where the runs come from", columns, rows)] if rows else []
 
 
 def as_row(result: RunResult) -> dict[str, Any]:

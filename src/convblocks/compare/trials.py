@@ -21,11 +21,8 @@ NO_SETTINGS = (ROOT, *wings.options())
 # The option that holds training images out.
 VAL_SIZE = "data.val_size"
 
-# Options whose values are paths: a trial is found again when the folder above them has moved.
+# Options whose values are paths.
 PATHS = ("config", "data.root")
-
-# Well below the limit of a file system.
-LONGEST_NAME = 150
 
 
 @dataclass(frozen=True)
@@ -66,9 +63,8 @@ class Trial:
         if self.place:
             return f"{self.comparison}/{self.place}"
         words = ",".join([self.arch, *(f"{option}={value}" for option, value in _short(self.chosen).items())])
-        if len(words) > LONGEST_NAME:
-            words = f"{words[: LONGEST_NAME - 9]},{_hash(words)}"
-        return f"{self.comparison}/{words}/{_hash(as_json(_short(self.common)))}/seed_{self.seed}"
+        shared = hashlib.sha256(as_json(_short(self.common)).encode()).hexdigest()[:8]
+        return f"{self.comparison}/{words}/{shared}/seed_{self.seed}"
 
     @property
     def label(self) -> str:
@@ -144,10 +140,5 @@ def root_of(options: Overrides) -> Path:
 
 
 def _short(options: Overrides) -> dict[str, str]:
-    """The options that change what is computed, in the order of their names, with the last part of paths only."""
-    settings = sorted(pair for pair in options if pair[0] not in NO_SETTINGS)
-    return {option: Path(value).name if option in PATHS else value.replace("/", "_") for option, value in settings}
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    """The options that change what is computed, in the order of their names."""
+    return {option: value.replace("/", "_") for option, value in sorted(options) if option not in NO_SETTINGS}

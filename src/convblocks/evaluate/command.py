@@ -28,11 +28,10 @@ from convblocks.console import command_words, echo
 from convblocks.data.images import ImageSets
 from convblocks.errors import UserError
 from convblocks.evaluate.subject import checkpoint_parser, load_network_and_data
-from convblocks.figures.curves import layers, metric_figure
+from convblocks.figures.curves import metric_figure
 from convblocks.figures.estimates import COUNT, Unit
-from convblocks.figures.page import Chart
 from convblocks.figures.panels import calibration_error, confusion, evaluation_charts
-from convblocks.figures.report import Report
+from convblocks.figures.report import Chart, Report
 from convblocks.figures.tables import Column, Table, to_console
 from convblocks.files import write
 from convblocks.model.restore import Evaluation, TrainedNetwork
@@ -101,8 +100,6 @@ def run_report(directory: RunDirectory, result: RunResult, evaluation: Evaluatio
     """
     config = as_shown(directory.config)
     curves = {"loss": "Loss by epoch", "acc": "Error by epoch"}
-    if layers([result]):
-        curves["dead"] = "Dead units of each layer by epoch"
     figures = {metric: Chart(partial(metric_figure, result, metric), caption) for metric, caption in curves.items()}
     again = [*command_words("fit"), "--config", quote(config)]
     diagnosis = result.facts.get("diagnosis", {"sentence": "", "options": []})

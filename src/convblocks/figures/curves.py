@@ -11,18 +11,14 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from convblocks.figures.style import WIDTH, End, Style, label_ends, log_axis, style
-from convblocks.run.directory import DEAD
 from convblocks.run.judge import ACCURACY, Judge
 from convblocks.run.result import RunResult
 
 LONGEST_NAME = 22
 HALF = (WIDTH / 2, 3.6)  # inches of a figure of which two stand side by side
-
-# The styles of layers begin here, after those of the course's networks.
-FIRST_OF_LAYERS = 3
 
 
 class Curve(NamedTuple):
@@ -34,12 +30,9 @@ class Curve(NamedTuple):
 
 
 def metric_figure(run: RunResult, metric: str) -> Figure:
-    """One run by epoch: ``loss`` or ``acc`` (as error) in training and evaluation, or the ``dead`` units of layers."""
+    """One run by epoch: ``loss`` or ``acc`` (as error) in training and evaluation."""
     figure = Figure(figsize=HALF, layout="constrained")
     axes = figure.subplots()
-    if metric == "dead":
-        label_ends(figure, [(axes, draw_dead_units(axes, [run]))])
-        return figure
     splits = ("train", evaluated([run]))
     values = [values_of(run, f"{split}/{metric}") for split in splits]
     if metric == "acc":
@@ -50,21 +43,6 @@ def metric_figure(run: RunResult, metric: str) -> Figure:
     curves = [Curve(split, style(number), [run]) for number, split in enumerate(splits)]
     label_ends(figure, [(axes, draw_by_epoch(axes, curves, [[own] for own in values]))])
     return figure
-
-
-def draw_dead_units(axes: Axes, runs: Sequence[RunResult]) -> list[End]:
-    """The share of dead units of a network, a curve for each layer."""
-    names = layers(runs)
-    curves = [Curve(name.removeprefix(DEAD), style(FIRST_OF_LAYERS + n), [*runs]) for n, name in enumerate(names)]
-    collapsed = any(run.failed and len(run.epochs) > 1 for run in runs)
-    axes.set(title=short(runs[0].arch) + " (dotted: collapsed)" * collapsed, ylim=(-0.04, 1.04))
-    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
-    return draw_by_epoch(axes, curves, [[values_of(run, name) for run in runs] for name in names])
-
-
-def layers(runs: Sequence[RunResult]) -> list[str]:
-    """The names of the metrics of dead units."""
-    return list(dict.fromkeys(name for run in runs for row in run.epochs for name in row if name.startswith(DEAD)))
 
 
 class Scale(NamedTuple):

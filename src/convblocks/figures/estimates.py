@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import floor, inf, isfinite, log10, nan
+from math import inf, isfinite, nan
 from typing import NamedTuple
 
 from scipy.stats import norm
@@ -112,12 +112,6 @@ class Estimate:
 
 # The value of a table's cell; several numbers are a range.
 Value = Estimate | float | str | tuple[float, ...] | None
-
-
-def unit_for(values: Sequence[float]) -> Unit:
-    """A unit in which the largest of these values has four digits or, if it is above 1000, no decimals."""
-    largest = max((abs(value) for value in values if isfinite(value)), default=0.0)
-    return Unit(digits=max(0, 3 - floor(log10(largest)))) if largest else Unit()
 
 
 def number_range(values: Sequence[float], unit: Unit = RATIO) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_confusion_matrix
 
 from convblocks.figures.estimates import share
-from convblocks.figures.page import Chart
+from convblocks.figures.report import Chart
 from convblocks.figures.style import LETTERS, SMALL, WIDTH, muted, style
 from convblocks.model.restore import Evaluation
 

@@ -1,21 +1,43 @@
-"""The one way in which results are reported: printed, and kept as files."""
+"""The one way in which results are reported: printed, and kept as files.
 
+A page to send is one file that loads nothing, light and dark, for a phone and for paper.
+"""
+
+import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
+from io import StringIO
+from pathlib import Path
+from string import Template
 from textwrap import indent
-from typing import Any
+from typing import Any, NamedTuple
 
-from filelock import FileLock
+from markdown_it import MarkdownIt
+from matplotlib.figure import Figure
 
 from convblocks.console import command_words, echo
-from convblocks.figures.page import Chart, page
-from convblocks.figures.style import save
+from convblocks.errors import printable
+from convblocks.figures.style import LIGHT, WIDTH, render, save, themed
 from convblocks.figures.tables import Table, to_console, to_markdown, without_html
 from convblocks.files import write
 from convblocks.run.directory import RunDirectory
 from convblocks.run.progress import terminal
 from convblocks.text import as_csv, as_json, as_shown
+
+# Text stays text, and the numbers of elements depend on the content only: the same figure has the same bytes.
+SVG = {"svg.fonttype": "none", "svg.hashsalt": "convblocks", "font.sans-serif": ["DejaVu Sans", "Verdana"]}
+
+# In CSS pixels for an inch of a figure: a narrower page scrolls the figure, as letters would be too small.
+LEAST_SCALE = 62
+
+
+class Chart(NamedTuple):
+    """The function that draws a figure, and what it shows in a phrase."""
+
+    draw: Callable[[], Figure]
+    caption: str
 
 
 @dataclass(frozen=True)
@@ -81,14 +103,45 @@ def publish(report: Report, directory: RunDirectory) -> None:
     files = {".html": report.to_html(title), ".md": report.to_markdown(), ".csv": as_csv(report.runs)}
     if numbers := report.plain_numbers():
         files[".json"] = as_json(numbers)
-    with FileLock(directory.path / ".report.lock"):  # processes that end at the same time take turns
-        for suffix, text in files.items():
-            write(path.with_suffix(suffix), text)
-        for end, chart in report.figures.items():
-            save(chart.draw, directory.path / f"{'-'.join(filter(None, [report.name, end]))}.png")
-    echo(f"\nDetails: {as_shown(path)}{', '.join([*files, '.png'])}\n")
+    for suffix, text in files.items():
+        write(path.with_suffix(suffix), text)
+    for end, chart in report.figures.items():
+        save(chart.draw, directory.path / f"{'-'.join(filter(None, [report.name, end]))}.png")
+    endings = [*files, ".png"] if report.figures else files
+    echo(f"\nDetails: {as_shown(path)}{', '.join(endings)}\n")
     to_console(report.tables, terminal())
     for line in report.sentences:
         echo(line)
     if report.command:
         echo(report.command)
+
+
+def page(title: str, summary: str, figures: Sequence[Chart], details: str) -> str:
+    """The whole page.
+
+    Args:
+        title: Plain text.
+        summary: Markdown above the figures.
+        figures: They stand side by side where there is room.
+        details: Markdown, folded below the figures.
+    """
+    template, css = (Path(__file__).with_name(name).read_text() for name in ("page.html", "page.css"))
+    charts, texts = "\n".join(map(_figure, figures)), {"summary": _as_html(summary), "details": _as_html(details)}
+    return Template(template).substitute(texts, title=escape(printable(title)), style=css, charts=charts)
+
+
+def _as_html(markdown: str) -> str:
+    """Names from elsewhere stay text: there are no tags, links or emphasis."""
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["link", "image", "emphasis"])
+    return str(parser.render(printable(markdown, allowed="\n")))
+
+
+def _figure(chart: Chart) -> str:
+    with themed(LIGHT | SVG):
+        figure, file = render(chart.draw), StringIO()
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    svg, caption = re.sub(r'<g id="[^"]*"', "<g", file.getvalue()), escape(chart.caption)  # figures share these ids
+    size = f"min-width: {LEAST_SCALE * figure.get_figwidth():.0f}px"
+    svg = f'<svg role="img" aria-label="{caption}" style="{size}" ' + svg.partition("<svg ")[2].strip()
+    row = ' class="row"' if figure.get_figwidth() > WIDTH / 2 else ""
+    return f'<figure{row}><div class="wide">{svg}</div><figcaption>{caption}</figcaption></figure>'

@@ -21,6 +21,9 @@ WIDTH = 10.0
 # shown 838 pixels wide.
 LETTERS, SMALL = 11.5, 9.5
 
+# With more ticks an axis has those at powers of ten only.
+MOST_TICKS = 9
+
 # They distinguish curves in grey, as their colours do on a screen.
 LINES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -105,10 +108,8 @@ def label_ends(figure: Figure, panels: Iterable[tuple[Axes, Sequence[End]]]) -> 
             axes.annotate(name, (x, y), (1.06, place), textcoords="axes fraction", va="center", arrowprops=leader)
 
 
-def log_axis(
-    axes: Axes, which: Literal["x", "y"], values: Sequence[float], top: float = 0.0, unit: str = "", most: int = 9
-) -> None:
-    """Make a log axis that holds the values and ``top``, with ticks that are round numbers, ``most`` or powers of ten.
+def log_axis(axes: Axes, which: Literal["x", "y"], values: Sequence[float], top: float = 0.0, unit: str = "") -> None:
+    """Make a log axis that holds the values and ``top``, with ticks that are round numbers, a few or powers of ten.
 
     With a value of 0 the axis is linear below the smallest other value.
     """
@@ -118,7 +119,7 @@ def log_axis(
     bottom, top = low / margin, top or high * margin
     scale: dict[str, Any] = {"value": "log"}
     has_zero = min(values, default=1.0) == 0
-    ticks = [0.0] * has_zero + _round_numbers(bottom, top, most, least=0 if has_zero else 3)
+    ticks = [0.0] * has_zero + _round_numbers(bottom, top, least=0 if has_zero else 3)
     if has_zero:
         scale, bottom = {"value": "symlog", "linthresh": low, "linscale": 0.5}, -0.2 * low
     getattr(axes, f"set_{which}scale")(**scale)
@@ -128,11 +129,11 @@ def log_axis(
     axis.set_minor_locator(NullLocator())
 
 
-def _round_numbers(low: float, high: float, most: int, least: int) -> list[float]:
+def _round_numbers(low: float, high: float, least: int) -> list[float]:
     """Numbers from ``low`` to ``high`` that begin with 1, 2 or 5: with 1 if these are many, others if few."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [tick for decade in decades for digit in (1, 2, 5) if low <= (tick := digit * 10.0**decade) <= high]
-    if len(ticks) > most:
+    if len(ticks) > MOST_TICKS:
         return [tick for tick in ticks if f"{tick:e}".startswith("1")]
     if len(ticks) < least:
         return [tick for tick in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= tick <= high]

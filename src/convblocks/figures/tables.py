@@ -46,9 +46,6 @@ class Column:
     text: Callable[[Any], str] | None = None
     optional: bool = False
 
-    def has_value(self, row: Any) -> bool:
-        return self.value(row) is not None
-
     def cell(self, row: Any) -> str:
         """The row's cell; the interval of an estimate stands below it."""
         if self.text:
@@ -83,7 +80,11 @@ class Table:
             Column(column, itemgetter(place)) if isinstance(column, str) else column
             for place, column in enumerate(self.columns)
         ]
-        return [column for column in columns if not column.optional or any(map(column.has_value, self.rows))]
+        return [
+            column
+            for column in columns
+            if not column.optional or any(column.value(row) is not None for row in self.rows)
+        ]
 
     @property
     def names(self) -> list[str]:

@@ -23,7 +23,6 @@ trials.
   --seeds N            number of fresh seeds for each (default: 5)
   --jobs N             parallel trials (default: as many as CPUs)
   --launcher NAME      local, or ray for tasks of a running Ray cluster: RAY_ADDRESS, or that of this machine
-  --storage URL        keep the choices in a database instead of a file, such as postgresql+psycopg://HOST/DB
   --threads N          CPU threads of each trial, part of its settings (default: 1)
   --name NAME          journal, trials and report go to lightning_logs/NAME (default: search)
 
@@ -37,40 +36,50 @@ Examples:
 
 import os
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 
 from optuna.trial import TrialState
 
+from convblocks.compare.analysis import Comparison, compare
 from convblocks.compare.dry_run import plans_of
-from convblocks.compare.launch import Process, Start, finished, fit_all, friendly_stops, hide_launcher
-from convblocks.compare.options import at_least, launch, parse_shared, shared_parser
-from convblocks.compare.progress import Progress
+from convblocks.compare.launch import (
+    Process,
+    Start,
+    end_text,
+    finished,
+    fit_all,
+    friendly_stops,
+    hide_launcher,
+    refuse_missing,
+    train,
+)
+from convblocks.compare.options import launch, parse_shared, positive, shared_parser
 from convblocks.compare.trials import Trial
 from convblocks.console import echo
 from convblocks.errors import BusyError, Stopped, UsageError, UserError
 from convblocks.figures.report import repeat_of
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run import signals, slurm
-from convblocks.run.progress import terminal
+from convblocks.run.directory import RunDirectory
 from convblocks.run.quiet import quiet_lightning
-from convblocks.search import space
-from convblocks.search.config import SearchConfig
-from convblocks.search.confirm import confirm_best, fresh_trials
-from convblocks.search.report import report
-from convblocks.search.storage import storage_errors, without_password
+from convblocks.run.result import Overrides
+from convblocks.search.config import SearchConfig, corners, parse_space
+from convblocks.search.report import DEFAULT, report
 from convblocks.search.worker import SearchWorker
-from convblocks.text import counted
+
+# The test set is read once: at the end of a run.
+TEST_ONCE = ("trainer.limit_val_batches", "0")
 
 
-@storage_errors()
 def main(arguments: list[str]) -> None:
     """Train trials until there are as many as wanted, confirm the best, and report.
 
     Raises:
         Stopped: a signal came, or Ctrl-C; the same command carries on.
         UsageError: options or a space that fit does not take.
-        UserError: the storage is of another search, a trial fails again and again, or none has a result.
+        UserError: it is another search, a trial fails again and again, or none has a result.
     """
     quiet_lightning()
     launched = dict(os.environ)
@@ -79,10 +88,6 @@ def main(arguments: list[str]) -> None:
     os.environ.pop(slurm.JOB, None)  # a trial must not requeue the job
     start = launch(options)
     worker = open_search(options)
-    if options.confirm and worker.ended() < options.trials:
-        runs = counted((min(options.confirm, options.trials) + 1) * len(options.seeds), "confirming run")
-        each = f"{runs} of {counted(worker.plan.epochs, 'epoch')}"
-        echo(f"{counted(options.trials, 'trial')}, then {each}: the best settings and the default, with fresh seeds")
     try:
         with friendly_stops():
             train_trials(worker, options.trials, options.jobs, start)
@@ -96,23 +101,22 @@ def main(arguments: list[str]) -> None:
 def parse(arguments: list[str]) -> Namespace:
     """The options, with the ``config`` of the search."""
     parser = shared_parser("search", range(5))
-    parser.add_argument("--trials", type=at_least(1), default=40)
+    parser.add_argument("--trials", type=positive, default=40)
     parser.add_argument("--space", action="append", default=[])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sampler", choices=("tpe", "random"), default="tpe")
     parser.add_argument("--pruner", choices=("median", "none"), default="median")
-    parser.add_argument("--confirm", type=at_least(0), default=3)
-    parser.add_argument("--storage", default="")
-    options = parse_shared(parser, arguments, "search")
+    parser.add_argument("--confirm", type=int, default=3)
+    options = parse_shared(parser, arguments)
     if len(options.archs) != 1:
         raise UsageError(f"give one --arch: {', '.join(ARCHITECTURES)}, or a class; or one --model")
     if options.model and not options.space:
         raise UsageError("--model needs a --space, such as model.lr=1e-4..1e-1:log")
     options.seeds = [options.seed + 1 + number for number in range(len(options.seeds))]
     default = Trial(options.name, options.archs[0], options.common, (), options.seed, options.option)
-    searched = space.parse(options.space, list(dict(options.common)))
-    options.config = SearchConfig(default, searched, options.sampler, options.pruner, options.storage)
-    options.repeat = repeat_of("search", [without_password(word) for word in arguments])
+    searched = parse_space(options.space, list(dict(options.common)))
+    options.config = SearchConfig(default, searched, options.sampler, options.pruner)
+    options.repeat = repeat_of("search", arguments)
     return options
 
 
@@ -125,12 +129,12 @@ def open_search(options: Namespace) -> SearchWorker:
     """
     config: SearchConfig = options.config
     config.directory.refuse_run()
-    corners = [config.trial(0, point) for point in space.corners(config.space)]
+    trials = [config.trial(0, point) for point in corners(config.space)]
     last = fresh_trials(config.default, options.seeds[-1:] if options.confirm else [])
-    plans = plans_of([*corners, *last], options.jobs)
-    if not all(plans[trial.arm].is_validated for trial in corners):
+    plans = plans_of([*trials, *last], options.jobs)
+    if not all(plans[trial.arm].is_validated for trial in trials):
         raise UsageError("a search chooses by validation data: give --judge a metric of these, or --data.val_size 5000")
-    return SearchWorker(config, plans[corners[0].arm])
+    return SearchWorker(config, plans[trials[0].arm])
 
 
 def train_trials(worker: SearchWorker, wanted: int, jobs: int, start: Start | None = None) -> None:
@@ -140,13 +144,11 @@ def train_trials(worker: SearchWorker, wanted: int, jobs: int, start: Start | No
         for trial, process in running.items():
             if worker.should_stop_early(trial):
                 process.terminate()
-        progress.show(running)
 
-    progress = Progress(wanted, lambda trial: worker.plan, terminal(), worker.ended(), worker.so_far)
-    with progress, closing(fit_all(lambda: worker.next_trial(wanted), jobs, watch, start)) as ends:
+    with closing(fit_all(lambda: worker.next_trial(wanted), jobs, watch, start)) as ends:
         for trial, exit_status in ends:
             if (result := worker.tell(trial, exit_status)) is not None:
-                progress.finish(trial, result, worker.ended())
+                echo(end_text(trial, result, worker.ended(), wanted))
 
 
 def finish(worker: SearchWorker, options: Namespace, start: Start | None = None) -> None:
@@ -168,3 +170,35 @@ def finish(worker: SearchWorker, options: Namespace, start: Start | None = None)
         echo("Another process confirms the best settings, and reports.")
         return
     report(worker, confirmed, options.repeat)
+
+
+def fresh_trials(trial: Trial, seeds: Sequence[int]) -> list[Trial]:
+    """Runs of the settings of a trial, or of the default, with fresh seeds, on all training images."""
+    common = trial.common + ((TEST_ONCE,) if trial.option == "arch" else ())
+    setting = replace(trial, common=common)
+    return [setting.confirming(seed, f"{trial.place or DEFAULT}/seed_{seed}") for seed in seeds]
+
+
+def confirm_best(worker: SearchWorker, options: Namespace, start: Start | None = None) -> Comparison | None:
+    """Train the default and the best settings with fresh seeds, if that is not done, and compare them by their labels.
+
+    Args:
+        worker: Of the search, whose trials have ended.
+        options: How many of the best to ``confirm``, with 0 there is no result; ``seeds``, ``jobs`` and ``root``.
+        start: Of ``fit_all``.
+
+    Raises:
+        BusyError: another process is training them.
+        UserError: some runs failed.
+    """
+    if not options.confirm:
+        return None
+    best: dict[Overrides, Trial] = {}  # of those with equal settings the first
+    for chosen in worker.best():
+        trial = worker.config.trial(chosen.number, chosen.params)
+        best.setdefault(trial.chosen, trial)
+    settings = [worker.config.default, *list(best.values())[: options.confirm]]
+    trials = [fresh for trial in settings for fresh in fresh_trials(trial, options.seeds)]
+    results = train(RunDirectory(trials[0].comparison, options.root), trials, options.jobs, start)
+    refuse_missing(trials, results)
+    return compare([replace(results[trial], arch=trial.place.partition("/")[0]) for trial in trials])

@@ -1,8 +1,7 @@
-"""The report of a search: tables, a conclusion, and a figure."""
+"""The report of a search: tables and a conclusion."""
 
 import shlex
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from optuna.trial import FrozenTrial
@@ -14,28 +13,27 @@ from convblocks.compare.trials import VAL_SIZE, Trial, command_line, settings_te
 from convblocks.console import command_words
 from convblocks.figures.estimates import p_text
 from convblocks.figures.grouping import by_arch
-from convblocks.figures.page import Chart
 from convblocks.figures.report import Report, publish
 from convblocks.figures.tables import Column, Table
-from convblocks.search.confirm import DEFAULT
-from convblocks.search.figure import search_figure
-from convblocks.search.space import as_overrides
+from convblocks.search.config import as_overrides
 from convblocks.search.worker import SearchWorker, ending_of
 
 BEST = 10
+
+# The label of the settings that were not searched.
+DEFAULT = "default"
 
 
 def report(worker: SearchWorker, confirmed: Comparison | None, repeat: str) -> None:
     """Write the report beside the trials, and print its tables and the command to go on with."""
     config, trials = worker.config, worker.trials()
     sentences, command = conclusion(worker, confirmed)
-    draw = partial(search_figure, trials, config.space, worker.plan.judge)
     rows = [_row(trial) for trial in trials]
     content = Report(
         name="search",
         tables=[best_table(worker), *([confirmed_table(confirmed)] if confirmed else [])],
         sentences=sentences,
-        figures={"": Chart(draw, "The score of each trial: in their order, and against each option")},
+        figures={},
         runs=rows,
         command=command,
         repeat=repeat,

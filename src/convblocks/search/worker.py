@@ -1,19 +1,33 @@
-"""The trials of a search: which exist, which process runs them, how they ended, and which comes next."""
+"""The trials of a search in Optuna's journal: which exist, which process runs them, how they ended, which is next."""
 
 import math
+import os
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import optuna
 from filelock import FileLock, Timeout
+from optuna import Study
+from optuna.pruners import MedianPruner, NopPruner
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from convblocks.compare.dry_run import Plan
 from convblocks.compare.trials import Trial
+from convblocks.console import print_error
 from convblocks.errors import UsageError, UserError
 from convblocks.run.directory import is_epoch
+from convblocks.run.judge import Judge
 from convblocks.search.config import SearchConfig, number_of
-from convblocks.search.storage import open_study
+
+JOURNAL = "journal.log"
+
+# The study's name in the journal, and the key of the configuration.
+STUDY, CONFIG = "search", "config"
 
 COLLAPSED = "collapsed"
 
@@ -35,14 +49,14 @@ class SearchWorker:
         plan: Of a trial, for what all have in common: the metric and the number of epochs.
 
     Raises:
-        UserError: the storage cannot be used, or the search was begun with other options.
+        UserError: the search was begun with other options.
     """
 
     def __init__(self, config: SearchConfig, plan: Plan) -> None:
         self.config = config
         self.plan = plan
         config.directory.create()
-        # One process at a time chooses, ends or gives back a trial; with a storage too, since the trials are here.
+        # One process at a time chooses, ends or gives back a trial.
         self._lock = FileLock(config.directory.path / ".journal.lock")
         with self._lock:
             self.study = open_study(config, plan.judge, self._lock)
@@ -173,3 +187,52 @@ class SearchWorker:
 def ending_of(trial: FrozenTrial) -> str:
     """One of ``ENDS``, "collapsed" or "running"."""
     return COLLAPSED if COLLAPSED in trial.user_attrs else ENDS.get(trial.state, "running")
+
+
+class Journal(JournalFileBackend):
+    """Optuna's journal file under our lock, which a killed process releases at once.
+
+    A last line that a crash left unfinished, which would spoil the next one, is dropped with a warning.
+    """
+
+    def __init__(self, path: Path, lock: FileLock) -> None:
+        super().__init__(str(path), lock_obj=lock)  # type: ignore[arg-type]  # acquire returns more than a bool
+        self.path = path
+        self.lock = lock
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        with self.lock:
+            content = self.path.read_bytes()
+            complete = content.rfind(b"\n") + 1
+            if complete < len(content):
+                print_error(f"{self.path}: dropped a truncated last line; the lost entry will be recomputed")
+                os.truncate(self.path, complete)
+            super().append_logs(logs)
+
+
+def open_study(config: SearchConfig, judge: Judge, lock: FileLock) -> Study:
+    """The study of a search, new or continued.
+
+    Args:
+        config: Of the search.
+        judge: The metric of its trials.
+        lock: Held by this process, and by every process that writes.
+
+    Raises:
+        UserError: the search was begun with other options.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = JournalStorage(Journal(config.directory.path / JOURNAL, lock))
+    if not optuna.get_all_study_names(storage):
+        direction = StudyDirection.MAXIMIZE if judge.sign > 0 else StudyDirection.MINIMIZE
+        optuna.create_study(storage=storage, study_name=STUDY, direction=direction)
+    pruner = MedianPruner() if config.pruner == "median" else NopPruner()
+    study, now = optuna.load_study(storage=storage, study_name=STUDY, pruner=pruner), config.words()
+    began = study.user_attrs.get(CONFIG, now)
+    if set(now) != set(began):
+        was, new = (" ".join(sorted({*words} - {*others})) for words, others in ((began, now), (now, began)))
+        hint = "carry on with that, or choose another --name"
+        raise UserError(f"{config.directory.path} was begun with {was or 'less'}, not {new or 'less'}: {hint}")
+    if CONFIG not in study.user_attrs:
+        study.set_user_attr(CONFIG, now)
+    return study
