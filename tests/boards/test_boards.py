@@ -3,21 +3,16 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from unittest.mock import Mock
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from convblocks import ImageClassifier, MNISTDataModule
 from convblocks.boards import callback
-from convblocks.boards.tensorboard import RunTensorBoardLogger, columns
 from convblocks.run import fit, signals
-from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from tests.conftest import DEBUG, needs
-from tests.core.any_trainer.plain import trainer
 from tests.core.run.test_fit import TENSORBOARD, Curve, curves, metric_rows, quick_run
 from tests.core.run.test_resume import fit_until
 from tests.scripts import run_script
@@ -45,6 +40,7 @@ def test_tensorboard_has_curves_final_values_figures_and_settings(workspace: Pat
     content = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     settings = HParamsPluginData.FromString(content).session_start_info.hparams
     assert settings["model.arch"].string_value == "mlp"
+    assert not any(name.startswith("trainer") for name in settings)
 
 
 def test_tensorboard_has_test_metrics_of_a_run_with_held_out_images_once(workspace: Path) -> None:
@@ -58,36 +54,6 @@ def test_summary_is_written_though_the_figures_fail(workspace: Path, monkeypatch
     with pytest.raises(ZeroDivisionError):
         quick_run(*TENSORBOARD)
     assert RunDirectory("run").result_after(2)
-
-
-class Talkative(ImageClassifier):
-    """Logs additional metrics."""
-
-    def on_train_epoch_end(self) -> None:
-        super().on_train_epoch_end()
-        self.log_dict({"mine": 7.0, "group/mine": 8.0, "epochs": 9.0})
-
-
-def test_metrics_of_a_module_keep_their_names(workspace: Path) -> None:
-    run = RunDirectory("run")
-    trainer(workspace, logger=RunTensorBoardLogger(run, purge_step=0, tests_once=False)).fit(
-        Talkative("mlp"), datamodule=MNISTDataModule()
-    )
-    curve = curves(run)
-    values = {"mine": 7.0, "group/mine": 8.0, "epochs": 9.0}
-    assert {tag: curve[tag] for tag in values} == {tag: [(19, value), (39, value)] for tag, value in values.items()}
-
-
-def test_columns_are_the_settings_that_change() -> None:
-    def columns_of(*flags: str) -> dict[str, Any]:
-        return columns(Config.parse([*DEBUG, "--arch", "mlp", *flags]).settings)
-
-    names = {"model", "model.arch", "model.lr", "model.lr_scheduler", "model.optimizer"}
-    assert names | {"seed", "data.batch_size", "data.shift"} <= columns_of().keys()
-    assert not {"trainer.max_steps", "trainer.barebones"} & columns_of().keys()
-    assert columns_of("--trainer.gradient_clip_val", "0.5")["trainer.gradient_clip_val"] == 0.5
-    options = columns_of("--lr_scheduler", "StepLR", "--lr_scheduler.step_size", "2")
-    assert (options["model.lr_scheduler"], options["model.lr_scheduler.step_size"]) == ("StepLR", 2)
 
 
 LOGGER = "--trainer.logger"

@@ -25,7 +25,6 @@ from tests.core.run.test_fit import QUICK, assert_same_weights, train
 
 RUN = ["--arch", "mlp", "--epochs", "1", "--threads", "1", "--trainer.accelerator", "cpu", "--data.root", "digits"]
 ENGINE = ["--trainer.plugins", "engine.Engine"]
-IN_STRATEGY = ["--trainer.strategy.cluster_environment", "engine.Engine"]
 TOGETHER = [*ENGINE, "--trainer.strategy", "ddp", "--trainer.devices", "1"]
 
 # The last of four tasks on two nodes, started by something else than srun, which layout.check refuses.
@@ -88,13 +87,8 @@ def set_all(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("variables", "flags"),
-    [
-        (TASK, ENGINE),
-        (srun(1), [*ENGINE, "--trainer.devices", "1"]),
-        (srun(1), ["--trainer.strategy", "DDPStrategy", "--trainer.devices", "1", *IN_STRATEGY]),
-        (TASK | OFF, []),
-    ],
-    ids=["plugin and tasks", "plugin", "strategy", "off"],
+    [(TASK, ENGINE), (srun(1), [*ENGINE, "--trainer.devices", "1"]), (TASK | OFF, [])],
+    ids=["plugin and tasks", "plugin", "off"],
 )
 def test_slurm_is_ignored_if_turned_off_or_replaced_by_the_trainers_cluster_environment(
     folder: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], flags: list[str]

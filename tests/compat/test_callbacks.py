@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from convblocks.data.images import MNIST, ImageSets
-from convblocks.errors import UsageError
 from convblocks.model.restore import Evaluation, load_network
 from convblocks.run import fit
 from convblocks.run.directory import RunDirectory
@@ -15,12 +14,6 @@ from tests.conftest import DEBUG
 from tests.core.run.test_callbacks import added, resume, with_callback
 from tests.core.run.test_fit import QUICK, metric_rows, quick_run, weights
 from tests.core.run.test_resume import fit_until
-
-
-def test_finder_without_effect_is_refused_before_anything_is_written(workspace: Path) -> None:
-    with pytest.raises(UsageError, match="LearningRateFinder has no effect on onecycle"):
-        quick_run(*with_callback("LearningRateFinder"), "--lr_scheduler=onecycle")
-    assert not Path("lightning_logs").exists()
 
 
 @pytest.mark.slow

@@ -92,9 +92,7 @@ def test_demo_refuses_ports_and_networks_in_one_line(trained: Path, trained_on_s
     for port in (plain.server_port, 70_000):
         with pytest.raises(UserError, match=f"^cannot serve at port {port} .*: give another --port$"):
             Server([], port)
-    with pytest.raises(UsageError, match="give 1 to 4 checkpoints, not 5"):
-        demo.main(["a", "b", "c", "d", "e"])
-    with pytest.raises(UsageError, match=r"^.* is for 1 x 28 x 28 pixels, 10 classes.* must see the same images$"):
+    with pytest.raises(UsageError, match="trained on different images"):
         demo.main([str(trained), str(trained_on_shapes)])
 
 

@@ -5,7 +5,6 @@ validation images, ``train`` and ``val``. The groups of this file come after the
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
@@ -13,7 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from convblocks.model.restore import Evaluation
 from convblocks.run.directory import DEAD, RunDirectory
-from convblocks.run.parser import Settings, parser
+from convblocks.run.parser import Settings
 from convblocks.text import flatten
 
 # Dead units and speed; the figures of the evaluation; and single values, known at the end.
@@ -42,19 +41,9 @@ class RunTensorBoardLogger(TensorBoardLogger):
         super().log_metrics({tag_of(name): metrics[name] for name in metrics if name not in hidden}, step)
 
     def log_results(self, settings: Settings, results: Mapping[str, float], step: int) -> None:
-        """Write final values, and the run's row of the HParams tab."""
+        """Write final values, and the run's row of the HParams tab: its settings without the Trainer's many."""
         final = {tag_when_done(name): results[name] for name in sorted(results)}
-        self.log_hyperparams(columns(settings), final, step)
-
-
-def columns(settings: Settings) -> dict[str, Any]:
-    """The settings for the HParams tab, flat: those of the Trainer only where they differ from its defaults.
-
-    TensorBoard takes the columns from one of the runs, so all the others are there: they may differ in another run.
-    """
-    defaults = parser().get_defaults().trainer
-    changed = {name: value for name, value in settings["trainer"].items() if value != defaults.get(name)}
-    return flatten(settings | {"trainer": changed})
+        self.log_hyperparams(flatten({name: settings[name] for name in settings if name != "trainer"}), final, step)
 
 
 def tag_of(metric: str) -> str:

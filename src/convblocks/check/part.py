@@ -1,8 +1,8 @@
-"""One training of a check, in a process of its own: ``python -m convblocks.check.part ROOT/LENGTH/NAME``.
+"""One training of a check, in a process of its own: ``python -m convblocks.check.part ROOT/NAME``.
 
-``ROOT/make`` has where modules are found, and the function that makes the training. What the training writes stays in
-its folder, at last a record of its states for each of its processes. ``ROOT/LENGTH/within``, ``end`` and ``later`` are
-copies of the whole training's folder, from when its checkpoint was new there, in which a training resumes.
+``ROOT/make`` holds the function that makes the training. What the training writes stays in its folder, at last a record
+of its states for each of its processes. ``ROOT/within``, ``end`` and ``later`` are copies of the whole training's
+folder, from when its checkpoint was new there, in which a training resumes.
 """
 
 import atexit
@@ -14,11 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers.logger import DummyLogger
 
-from convblocks.check.recorder import SHORT, STEPS, Ended, Recorder
+from convblocks.check.recorder import STEPS, Ended, Recorder
 from convblocks.console import end, status_of
 from convblocks.model.distributed import end_process_group
 from convblocks.run import signals, slurm
@@ -38,16 +38,14 @@ def main(arguments: list[str]) -> None:
     signals.end_together(is_further=True)  # with the check, whose part this is
     if slurm.is_further_process():
         quiet_further_processes()
-    with (folder.parents[1] / "make").open("rb") as file:
-        sys.path[:] = pickle.load(file)
+    with (folder.parent / "make").open("rb") as file:
         trainer, fit = pickle.load(file)(folder)
     for number, callback in enumerate(callbacks_of(trainer, Checkpoint)):  # all write into the folder
         path = getattr(callback, "dirpath", "")
         if not Path(path or "").resolve().is_relative_to(folder.resolve()):
             callback.dirpath = str(folder / f"own_{number}")
     trainer.callbacks.insert(0, Recorder(folder))
-    if folder.parent.name == SHORT:
-        shorten(trainer)
+    shorten(trainer)
     atexit.register(end_process_group)
     with suppress(Ended):
         fit()
@@ -76,19 +74,18 @@ def training_of_trainer(make: Callable[[], Sequence[Any]], folder: Path) -> Trai
     (resume, *_) = callbacks_of(trainer, ExactResume)
     resume.path, resume.dirpath = folder / resume.path.name, str(folder)
     trainer.loggers = [DummyLogger()] if trainer.loggers else []
-    loaders = {"datamodule": data[0]} if data and isinstance(data[0], LightningDataModule) else {}
-    return trainer, partial(trainer.fit, module, *([] if loaders else data), **loaders, ckpt_path=resume.ckpt_path)
+    return trainer, partial(trainer.fit, module, *data, ckpt_path=resume.ckpt_path)
 
 
 def shorten(trainer: Trainer) -> None:
     """Let epochs and evaluations have a few batches."""
-    most = STEPS * trainer.accumulate_grad_batches
+    most = 2 * STEPS * trainer.accumulate_grad_batches
     for limit in ("limit_train_batches", "limit_val_batches"):
         batches = getattr(trainer, limit)
         setattr(trainer, limit, min(batches, most) if isinstance(batches, int) or not batches else most)
     interval = getattr(trainer, "val_check_interval", 1.0)  # there is none where it is a time
     if isinstance(interval, int):
-        trainer.val_check_interval = min(interval, most)
+        trainer.val_check_interval = min(interval, most // 2)
     elif interval < 1:
         trainer.val_check_interval = 0.5
 

@@ -1,7 +1,7 @@
 """``fit ... --check_resume``, and the same for any Trainer: is a run that is stopped and resumed the run that was not?
 
-Trainings in processes of their own: one goes on after it has saved a checkpoint, another resumes from it. The first
-stops within its first epoch; and at the end of an epoch that is cut short, and within the second one.
+Trainings in processes of their own: one goes on after it has saved checkpoints, within each of two short epochs and
+between them; others resume from these.
 """
 
 import json
@@ -10,6 +10,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,10 +18,9 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-import convblocks
 from convblocks.check.part import Training, training_of_run, training_of_trainer
-from convblocks.check.recorder import FIRST, SHORT, STOPS, WHOLE
-from convblocks.check.verdict import Report, report
+from convblocks.check.recorder import WHOLE
+from convblocks.check.verdict import PLACES, Record, Report, report
 from convblocks.console import echo
 from convblocks.errors import UsageError, UserError
 from convblocks.run import signals, slurm
@@ -73,23 +73,19 @@ def _check(make: Callable[[Path], Training]) -> Report:
     with TemporaryDirectory() as folder:
         root = Path(folder)
         with (root / "make").open("wb") as file:
-            pickle.dump(sys.path, file)
             try:
                 pickle.dump(make, file)
             except (pickle.PicklingError, AttributeError, TypeError) as error:
                 text = f"{OPTION} needs a function of a module, which other processes import: {error}"
                 raise UsageError(text) from error
-        _train([root / length / WHOLE for length in (FIRST, SHORT)])
-        stops = [root / length / stop for length, places in STOPS.items() for stop in places]
-        _train([stop for stop in stops if stop.is_dir()])
-        return report({stop.name: _records(stop) for stop in stops})
+        _train([root / WHOLE])
+        _train([root / place for place in PLACES if (root / place).is_dir()])
+        return report(_records(root / WHOLE), {place: _records(root / place) for place in PLACES})
 
 
-def _records(stop: Path) -> list[list[Any]]:
-    """Of each process: the record of the whole training, and that of the one resumed at a stop, if there is one."""
-    folders = [stop.with_name(WHOLE), *([stop] if stop.is_dir() else [])]
-    names = sorted(path.name for path in folders[0].glob("record_*.json"))
-    return [[json.loads((folder / name).read_text()) for folder in folders] for name in names]
+def _records(folder: Path) -> list[Record]:
+    """Those of each process of a training; none if it could not be stopped there."""
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("record_*.json"))]
 
 
 def _train(folders: Sequence[Path]) -> None:
@@ -98,23 +94,18 @@ def _train(folders: Sequence[Path]) -> None:
     Raises:
         UserError: one of them fails.
     """
-    paths = [str(Path(convblocks.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     environment |= {signals.FIRST_PROCESS: str(os.getpid())}  # they end with this one
-    processes = []
-    try:
-        for folder in folders:
-            folder.mkdir(parents=True, exist_ok=True)
-            with (folder / "errors").open("w") as errors:
-                command = [sys.executable, "-m", "convblocks.check.part", str(folder)]
-                processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=errors))
-        for folder, process in zip(folders, processes, strict=True):
-            if process.wait():
-                raise _error((folder / "errors").read_text())
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
+
+    def train(folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        command = [sys.executable, "-P", "-m", "convblocks.check.part", str(folder)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise _error(done.stderr)
+
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(train, folders))
 
 
 def _error(text: str) -> UserError:

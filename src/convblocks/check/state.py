@@ -22,24 +22,23 @@ DEPTH = 4
 NOT_OWN = {*vars(LightningModule()), "_computed", "_cache", "_to_sync", "_should_unsync", "_is_synced"}
 
 
-def state_of(trainer: Trainer, module: LightningModule, batch: Any) -> dict[tuple[str, str], str]:
-    """Digests, by (kind, name), of what decides the next steps: with the batch to come, and what was logged."""
-    schedules = [config.scheduler for config in trainer.lr_scheduler_configs]
+def state_of(trainer: Trainer, module: LightningModule, batch: Any) -> dict[str, str]:
+    """Digests, by kind and name, of what decides the next steps: with the batch to come, and what was logged."""
     # Lightning sets gradients to zero, but where the module itself steps its optimizers.
     weights = () if module.automatic_optimization else module.named_parameters()
     parts: dict[str, Iterable[tuple[Any, Any]]] = {
-        "random": generators(trainer).items(),
+        "metric": [(name, part) for name, part in module.named_modules() if isinstance(part, Metric)],
         "buffer": _buffers(module),
+        "attribute": _attributes(trainer, module),
+        "random": generators(trainer).items(),
+        "batch": [("", batch)],
+        "gradient": [(name, weight.grad) for name, weight in weights],
         "weight": module.state_dict().items(),
         "optimizer": enumerate(trainer.optimizers),
-        "schedule": enumerate(schedules),
-        "metric": [(name, part) for name, part in module.named_modules() if isinstance(part, Metric)],
-        "batch": [("", batch)],
+        "schedule": enumerate(config.scheduler for config in trainer.lr_scheduler_configs),
         "logged": [(name, value.double()) for name, value in trainer.callback_metrics.items()],
-        "attribute": _attributes(trainer, module),
-        "gradient": [(name, weight.grad) for name, weight in weights],
     }
-    return {(kind, str(name)): digest(value) for kind, named in parts.items() for name, value in named}
+    return {f"{kind} {name}".strip(): digest(value) for kind, named in parts.items() for name, value in named}
 
 
 def digest(value: Any) -> str:

@@ -5,40 +5,17 @@ from typing import Any, NamedTuple
 
 from convblocks.text import listed
 
-# The parts of a state, in words. What comes first leads to what comes last, which are results.
-CAUSES = {
-    "metric": "the metric {}",
-    "buffer": "the buffer {}",
-    "attribute": "the attribute {}",
-    "random": "the random numbers of {}",
-}
-RESULTS = {
-    "batch": "the batches",
-    "gradient": "the gradient of {}",
-    "weight": "{}",
-    "optimizer": "the state of optimizer {}",
-    "schedule": "the schedule {}",
-    "logged": "{}",
-}
-KINDS = CAUSES | RESULTS
-
-# What to do where a resume loses something, in data or elsewhere.
-LOADER = (
-    "give the loader and its data set a state_dict and a load_state_dict, and let them draw random numbers from "
-    "torch's, NumPy's or Python's global generators"
-)
-KEEP = "keep it in on_save_checkpoint and put it back in on_load_checkpoint"
-UNKNOWN = "keep what else the training accumulates as on_save_checkpoint does, unless it is not deterministic by itself"
-
-# Where a check stops a training, in words.
+# Where a check stops a training, by the names of the folders in which it resumes.
 PLACES = {"within": "within the first epoch", "end": "at the end of an epoch", "later": "within the second epoch"}
 
-# By place, of each process: the record of the whole training, and that of a resume if it could be stopped there.
-Records = Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]
+# Kinds of parts that a resume must restore; parts of other kinds are results, which follow from these and the data.
+CAUSES = ("metric", "buffer", "attribute", "random")
 
-# A state is a digest of each (kind, name); states are by the number of batches before them.
-Part = tuple[str, str]
-States = dict[int, dict[Part, str]]
+# The record of a process: its ``states``, and the ``reason`` why it could not be stopped everywhere.
+Record = Mapping[str, Any]
+
+# Digests of the parts of a state, by the kind of a part and its name.
+State = Mapping[str, str]
 
 
 class Report(NamedTuple):
@@ -51,55 +28,59 @@ class Report(NamedTuple):
         return "\n".join(self.lines)
 
 
-def report(records: Records) -> Report:
-    """The report on a check."""
-    exact, problems, notes, lost, batches = list[str](), list[str](), list[str](), list[Part](), dict[bool, int]()
-    for place, processes in records.items():
-        states = [[_states(record) for record in process] for process in processes]
-        if len(states[0]) == 1:
-            notes += [] if place == "later" else [f"not checked {PLACES[place]}. {processes[0][0]['reason']}."]
-        elif text := next(filter(None, (difference(*process) for process in states)), ""):
-            problems.append(f"not exact {PLACES[place]}: {text}")
+def report(whole: Sequence[Record], resumed: Mapping[str, Sequence[Record]]) -> Report:
+    """The report on a check.
+
+    Args:
+        whole: What each process has recorded of the whole training.
+        resumed: By place, what each has recorded of the training that was resumed there; empty if it could not be.
+    """
+    exact, lines, lost = list[str](), list[str](), dict[str, None]()
+    is_exact = True
+    for place, where in PLACES.items():
+        if not resumed[place]:
+            lines.append(f"not checked {where}: {whole[0]['reason']}.")
+            continue
+        pairs = [
+            (dict(left["states"]), dict(right["states"])) for left, right in zip(whole, resumed[place], strict=True)
+        ]
+        if text := next(filter(None, (difference(*pair) for pair in pairs)), ""):
+            is_exact = False
+            lines.append(f"not exact {where}: {text}")
         else:
-            exact.append(PLACES[place])
-            batches[place == "within"] = len(states[0][0]) - 1
-            lost += [part for whole, resumed in states for part in _changed(whole[max(whole)], resumed[max(whole)])]
+            exact.append(where)
+        for pair in pairs:
+            lost |= dict.fromkeys(lost_parts(*pair))
+    if exact:
+        lines.insert(0, f"exact {listed(exact)}")
     if lost:
-        notes.append(f"not restored, without effect on these batches: {described(lost)}")
-    lines = [f"exact {listed(exact)}, on {sum(batches.values())} batches"] if exact else []
-    return Report(bool(exact) and not problems, [*lines, *problems, *notes])
+        lines.append(
+            f"not restored: {listed([*lost])}. Keep it in on_save_checkpoint, and put it back in on_load_checkpoint"
+        )
+    return Report(bool(exact) and is_exact, lines)
 
 
-def difference(whole: States, resumed: States) -> str:
-    """What differs between a training and a resume, and what to do about it; nothing where they agree."""
+def difference(whole: Mapping[int, State], resumed: Mapping[int, State]) -> str:
+    """What differs first between a training and a resume, by the number of batches before; empty if nothing does."""
     begin = min(resumed)
     if begin == 0:
         return "a resume finds no checkpoint, and begins again"
     numbers = sorted(number for number in whole.keys() | resumed.keys() if number >= begin)
-    changes = {number: _changed(whole.get(number, {}), resumed.get(number, {})) for number in numbers}
-    results = {number: [part for part in parts if part[0] in RESULTS] for number, parts in changes.items()}
-    # Attributes alone are no difference: some measure time. Other causes are one if they last.
-    lasting = [part for part in changes[numbers[-1]] if part[0] != "attribute"]
-    number = next((number for number in numbers if results[number]), numbers[-1])
-    if not (parts := results[number] or lasting):
-        return ""
-    causes = [part for part in changes[begin] if part[0] in CAUSES]
-    since = f", since it does not restore {described(causes)}" if causes else ""
-    advice = KEEP if causes else LOADER if ("batch", "") in parts else UNKNOWN
-    return f"a resume differs from batch {number + 1} on in {described(parts)}{since}: {advice}"
+    for number in numbers:
+        parts = _changed(whole.get(number, {}), resumed.get(number, {}))
+        # Causes count if they last; attributes do not, since some measure time.
+        counts = ("attribute",) if number == numbers[-1] else CAUSES
+        if names := [part for part in parts if not part.startswith(counts)]:
+            further = [f"{len(names) - 3} more"] if len(names) > 3 else []
+            return f"a resume differs from batch {number + 1} on in {listed([*names[:3], *further])}"
+    return ""
 
 
-def described(parts: Sequence[Part]) -> str:
-    """The first three parts, by name."""
-    texts = list(dict.fromkeys(KINDS[kind].format(name) for kind, name in parts))
-    return listed([*texts[:3], *([f"{len(texts) - 3} more"] if len(texts) > 3 else [])])
+def lost_parts(whole: Mapping[int, State], resumed: Mapping[int, State]) -> list[str]:
+    """The causes that differ both right after a resume and at the end: others were made again before their use."""
+    first, last = (_changed(whole.get(number, {}), resumed[number]) for number in (min(resumed), max(resumed)))
+    return [part for part in first if part in last and part.startswith(CAUSES)]
 
 
-def _states(record: Mapping[str, Any]) -> States:
-    return {number: {(kind, name): digest for kind, name, digest in state} for number, state in record["states"]}
-
-
-def _changed(left: dict[Part, str], right: dict[Part, str]) -> list[Part]:
-    """What differs, causes first."""
-    parts = [part for part in left | right if left.get(part) != right.get(part)]
-    return sorted(parts, key=lambda part: [*KINDS].index(part[0]))
+def _changed(left: State, right: State) -> list[str]:
+    return [part for part in left | right if left.get(part) != right.get(part)]

@@ -168,17 +168,14 @@ def _for_all(paths: Sequence[Path], read: Callable[[Path], Result]) -> Iterator[
         generator=torch.Generator(),  # otherwise it draws from the global generator, which the weights are drawn from
     )
     for results, problem in loader:
-        yield from results
         if problem:
             raise DataError(problem)
+        yield from results
 
 
 def _results(read: Callable[[Path], Result], paths: Sequence[Path]) -> tuple[list[Result], str]:
-    """What ``read`` returns for pictures, up to the first DataError, and its message: raised here, it would lose it."""
-    results: list[Result] = []
+    """What ``read`` returns for pictures, or the message of a DataError, which loses it if it is raised in a worker."""
     try:
-        for path in paths:
-            results.append(read(path))
+        return [read(path) for path in paths], ""
     except DataError as error:
-        return results, str(error)
-    return results, ""
+        return [], str(error)

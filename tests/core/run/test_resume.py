@@ -403,7 +403,6 @@ def test_resume_is_offered_by_a_run_that_a_signal_stops_during_the_imports(works
         ("stream", ""),
         ("torch", "The training loader has no state_dict: this run can be resumed at the ends of epochs only."),
         ("named", "The training loader has no length, and its batches are more than tensors and plain values: this"),
-        ("persistent workers", "The workers of the training loader are persistent: if they draw random numbers, a"),
     ],
 )
 def test_resume_says_what_a_loader_loses(
