@@ -71,15 +71,6 @@ def test_run_in_a_thread_has_the_weights_of_one_in_the_main_thread(folder: Path)
     assert_same_weights(RunDirectory("thread"), RunDirectory("main"))
 
 
-def test_signals_handlers_of_an_engine_are_left_by_a_run_that_handles_none() -> None:
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    try:
-        signals.uninstall()
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def set_all(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

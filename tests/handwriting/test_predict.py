@@ -57,11 +57,6 @@ def test_predict_has_the_probabilities_of_the_evaluation_for_pictures_of_any_siz
     assert shares == pytest.approx(expected, abs=1e-5)
 
 
-def test_percentages_are_never_0_or_100() -> None:
-    texts = {0: "<0.1 %", 0.0009: "<0.1 %", 0.001: "0.1 %", 0.5: "50.0 %", 0.999: "99.9 %", 1: ">99.9 %"}
-    assert {share: predict.in_percent(share) for share in texts} == texts
-
-
 class Malicious:
     """Makes a folder when unpickled by plain ``pickle``."""
 
@@ -73,8 +68,6 @@ class Malicious:
     ("content", "message"),
     [
         (MLP | {"more": Malicious()}, "holds more than weights and plain values"),
-        ([1, 2], "is not a checkpoint of this version"),
-        ({"hyper_parameters": {"arch": "mlp"}, "state_dict": {}}, "is not a checkpoint of this version"),
         ({"hyper_parameters": MLP | {"arch": "resnet"}, "state_dict": {}}, "of the class 'resnet'"),
     ],
 )

@@ -1,12 +1,10 @@
 """Folders of pictures, from the command that trains on them to the resume that notices a change."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 
 from convblocks import ImageClassifier, MNISTDataModule
 from convblocks.data.images import ImageSpec
@@ -58,25 +56,11 @@ def test_resume_of_a_run_in_memory_with_copied_pictures_beyond_it_ends_the_same(
     assert within.mistakes.read_bytes() == beyond.mistakes.read_bytes()
 
 
-def add_a_class() -> None:
-    for split in ("train", "test"):
-        shutil.copytree(Path("pictures", split, "disc"), Path("pictures", split, "circle"))
-
-
-@pytest.mark.parametrize(
-    ("change", "what"),
-    [
-        (lambda: Image.new("RGB", (20, 16), "red").save("pictures/train/disc/0.png"), "training set"),
-        (lambda: shutil.rmtree("pictures/test"), "test set"),
-        # The network would have another weight for it: the checkpoint is not to blame.
-        (add_a_class, "training set, test set and list of classes"),
-    ],
-    ids=["a picture", "no test pictures", "further class"],
-)
-def test_resume_is_refused_with_other_pictures(pictures: None, change: Callable[[], None], what: str) -> None:
+def test_resume_is_refused_with_other_pictures(pictures: None) -> None:
     fit_until(12, [*DEBUG, *QUICK, *SHORT, "--arch", "mlp", "--data.val_size", "40", "--name", "run"])
-    change()
-    with pytest.raises(DataError, match=f"was begun with another {what} than pictures holds"):
+    for split in ("train", "test"):  # not the checkpoint is to blame, whose network has fewer classes
+        shutil.copytree(Path("pictures", split, "disc"), Path("pictures", split, "circle"))
+    with pytest.raises(DataError, match="was begun with another training set, test set and list of classes than"):
         fit.main(["--name", "run", "--resume"])
 
 
