@@ -1,7 +1,6 @@
 """Loggers: what one sees first in TensorBoard, and one curve in each, however often a run is resumed."""
 
 import json
-from functools import partial
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -21,14 +20,10 @@ from tests.scripts import run_script
 def test_tensorboard_has_curves_final_values_figures_and_settings(workspace: Path) -> None:
     run = quick_run(*TENSORBOARD)
     curve, rows = curves(run), metric_rows(run)
-    for tag in ("train/loss", "train/acc", "test/loss", "test/acc", "vitals/dead/relu1"):
-        assert [step for step, _ in curve[tag]] == [19, 39]  # Lightning's loggers count from 0
-        assert [value for _, value in curve[tag]] == pytest.approx(
-            [float(row[tag.removeprefix("vitals/")]) for row in rows]
-        )
+    for tag in ("train/loss", "test/acc", "vitals/dead/relu1"):  # Lightning's loggers count from 0
+        values = [float(row[tag.removeprefix("vitals/")]) for row in rows]
+        assert curve[tag] == [(19, pytest.approx(values[0])), (39, pytest.approx(values[1]))]
     assert [step for step, _ in curve["train/loss_step"]] == list(range(4, 40, 5))
-    assert [value for _, value in curve["train/lr"]] == [pytest.approx(0.01)] * 8
-    assert len(curve["vitals/speed/seconds"]) == 2
     assert curve["when_done/test_acc"] == [pytest.approx((40, float(rows[-1]["test/acc"])))]
     groups = sorted({tag.partition("/")[0] for tag in curve})  # TensorBoard opens the first two
     assert groups == ["test", "train", "vitals", "when_done"]
@@ -41,12 +36,6 @@ def test_tensorboard_has_curves_final_values_figures_and_settings(workspace: Pat
     settings = HParamsPluginData.FromString(content).session_start_info.hparams
     assert settings["model.arch"].string_value == "mlp"
     assert not any(name.startswith("trainer") for name in settings)
-
-
-def test_tensorboard_has_test_metrics_of_a_run_with_held_out_images_once(workspace: Path) -> None:
-    curve = curves(quick_run("--data.val_size", "2000", *TENSORBOARD))
-    assert sorted({tag.partition("/")[0] for tag in curve}) == ["train", "val", "vitals", "when_done"]
-    assert [step for step, _ in curve["when_done/test_acc"]] == [40]
 
 
 def test_summary_is_written_though_the_figures_fail(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,11 +55,10 @@ def test_loggers_have_one_curve_each_after_a_resume(workspace: Path) -> None:
     signals.install()
     fit_until(27, [*DEBUG, "--arch", "mlp", "--name", "run", *flags])
     fit.main(["--name", "run", "--resume"])
-    expected, *added = (
-        curves(run) for run in (RunDirectory("run"), *map(partial(RunDirectory, "version_0"), map(Path, folders)))
-    )
-    for tag in TAGS:
-        assert all(dict(curve[tag]) == pytest.approx(dict(expected[tag])) for curve in added)
+    expected = curves(RunDirectory("run"))
+    for folder in folders:
+        curve = curves(RunDirectory("version_0", Path(folder)))
+        assert all(dict(curve[tag]) == pytest.approx(dict(expected[tag])) for tag in TAGS)
     assert [path.name for folder in folders for path in Path(folder, "lightning_logs").iterdir()] == ["version_0"] * 2
     assert "trainer.limit_train_batches: 20" in Path("first/lightning_logs/version_0/hparams.yaml").read_text()
 

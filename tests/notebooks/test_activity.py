@@ -73,10 +73,7 @@ NIGHTLY = pytest.mark.nightly
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("is_short", "is_studied"),
-    [(True, True), pytest.param(True, False, marks=NIGHTLY), pytest.param(False, True, marks=NIGHTLY)],
-)
+@pytest.mark.parametrize(("is_short", "is_studied"), [(True, True), pytest.param(False, False, marks=NIGHTLY)])
 def test_lesson_runs_from_top_to_bottom(
     is_short: bool, is_studied: bool, notebook: Any, cells: list[Any], prose: str, tmp_path: Path
 ) -> None:

@@ -4,10 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 
 from convblocks import ImageClassifier, MNISTDataModule
-from convblocks.data.images import ImageSpec
 from convblocks.errors import DataError, UsageError
 from convblocks.pictures import source
 from convblocks.run import fit
@@ -16,7 +14,7 @@ from tests.conftest import DEBUG
 from tests.core.any_trainer.plain import trainer
 from tests.core.run.test_fit import QUICK, assert_same_weights, metric_rows, quick_run
 from tests.core.run.test_resume import fit_until
-from tests.data.pictures import SHAPES, write_pictures
+from tests.data.pictures import write_pictures
 
 # Of 160 training pictures an epoch has 20 steps.
 SHORT = ["--data.root", "pictures", "--batch_size", "8", "--threads", "1"]
@@ -25,18 +23,6 @@ SHORT = ["--data.root", "pictures", "--batch_size", "8", "--threads", "1"]
 @pytest.fixture
 def pictures(workspace: Path) -> None:
     write_pictures(Path("pictures"), size=(16, 20), train=160, test=20)
-
-
-def test_run_knows_its_pictures(workspace: Path) -> None:
-    write_pictures(Path("pictures"), classes=list(SHAPES), size=(12, 20), train=48, test=24)
-    run = quick_run(*SHORT, "--arch", "batchnorm")
-    facts = run.read_result().facts
-    images = facts["images"]
-    spec = ImageSpec.from_dict(images["spec"])
-    assert (images["train"], images["test"]) == (48, 24)
-    assert (spec.shape, spec.classes) == ((3, 12, 20), tuple(sorted(SHAPES)))
-    assert facts["chance"] == pytest.approx(0.12)
-    assert torch.load(run.last_checkpoint, weights_only=True)["hyper_parameters"]["image_spec"] == images["spec"]
 
 
 def test_resume_of_a_run_in_memory_with_copied_pictures_beyond_it_ends_the_same(
