@@ -65,7 +65,6 @@ PUBLIC = {
 
 # The modules of other wings that a wing imports: without them it is left out too.
 NEEDS = {
-    "boards": ("figures.style",),
     "compare": ("figures.style",),
     "demo": ("handwriting.predict", "diagnosis.dead_units"),
     "evaluate": ("figures.style",),

@@ -48,12 +48,12 @@ def test_predict_has_the_probabilities_of_the_evaluation_for_pictures_of_any_siz
     network, paths = load_network(trained_on_shapes), list_pictures(shapes / "test", sorted(SHAPES))
     Image.new("L", (300, 200), 128).save("grey.png")
     predict.main([str(trained_on_shapes), "--json", "grey.png", *(str(path) for path, _ in paths)])
-    _, *answers = json.loads(capsys.readouterr().out)
-    assert [answer["picture"] for answer in answers] == [str(path) for path, _ in paths]
-    rankings = [list(answer["probabilities"].values()) for answer in answers]
+    _, *answers = json.loads(capsys.readouterr().out).items()
+    assert [picture for picture, _ in answers] == [str(path) for path, _ in paths]
+    rankings = [list(probabilities.values()) for _, probabilities in answers]
     assert all(shares == sorted(shares, reverse=True) for shares in rankings)
     expected = network.probabilities(PictureFolder(shapes).load().test.images)
-    shares = torch.tensor([[answer["probabilities"][name] for name in sorted(SHAPES)] for answer in answers])
+    shares = torch.tensor([[probabilities[name] for name in sorted(SHAPES)] for _, probabilities in answers])
     assert shares == pytest.approx(expected, abs=1e-5)
 
 
