@@ -89,9 +89,7 @@ def test_check_makes_a_mistake_in_the_options_one_line(tmp_path: Path) -> None:
     assert done.stderr.startswith("fit.py: there is no folder nowhere")
 
 
-def test_check_refuses_launchers_and_functions_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match="needs a function of a module"):
-        check_resume(lambda: trainers.exact())
+def test_check_is_refused_under_a_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "2")
     with pytest.raises(UsageError, match="outside of srun and torchrun"):
         check_resume(trainers.exact)

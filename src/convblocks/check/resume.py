@@ -19,7 +19,6 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from convblocks.check.part import Training, training_of_run, training_of_trainer
-from convblocks.check.recorder import WHOLE
 from convblocks.check.verdict import PLACES, Record, Report, report
 from convblocks.console import echo
 from convblocks.errors import UsageError, UserError
@@ -38,7 +37,7 @@ def check_resume(make: Callable[[], Sequence[Any]]) -> Report:
             which other processes import; it seeds what it draws. Loggers are turned off, and checkpoints kept apart.
 
     Raises:
-        UsageError: the function cannot be imported, or a launcher has started this process.
+        UsageError: a launcher has started this process.
         UserError: the training fails.
     """
     return _check(partial(training_of_trainer, make))
@@ -73,14 +72,10 @@ def _check(make: Callable[[Path], Training]) -> Report:
     with TemporaryDirectory() as folder:
         root = Path(folder)
         with (root / "make").open("wb") as file:
-            try:
-                pickle.dump(make, file)
-            except (pickle.PicklingError, AttributeError, TypeError) as error:
-                text = f"{OPTION} needs a function of a module, which other processes import: {error}"
-                raise UsageError(text) from error
-        _train([root / WHOLE])
+            pickle.dump(make, file)
+        _train([root / "whole"])
         _train([root / place for place in PLACES if (root / place).is_dir()])
-        return report(_records(root / WHOLE), {place: _records(root / place) for place in PLACES})
+        return report(_records(root / "whole"), {place: _records(root / place) for place in PLACES})
 
 
 def _records(folder: Path) -> list[Record]:
