@@ -1,4 +1,4 @@
-"""The project's own job scripts on a real Slurm of two nodes on this machine."""
+"""The project's own job script on a real Slurm of two nodes on this machine."""
 
 import os
 import re
@@ -13,7 +13,7 @@ import pytest
 from filelock import FileLock
 
 from convblocks.data.images import ImageSets
-from convblocks.run.directory import LOGS, RunDirectory
+from convblocks.run.directory import RunDirectory
 from tests.conftest import REPOSITORY, write_digits
 from tests.core.run.several import COMMON, Run, fit_on, on
 from tests.core.run.test_fit import assert_same_weights, curves, metric_rows
@@ -21,24 +21,16 @@ from tests.quick_python import environment_of
 
 pytestmark = pytest.mark.slow
 
-NIGHTLY = pytest.mark.nightly
-
-FIT, COMPARE, SEARCH = (
-    str(REPOSITORY / "scripts" / "slurm" / f"{name}.sbatch") for name in ("fit", "compare", "search")
-)
+FIT = str(REPOSITORY / "scripts" / "slurm" / "fit.sbatch")
 CLUSTER = REPOSITORY / "tests" / "cluster" / "slurm"
 
 SHORT = [*COMMON, "--data.root", "digits", "--epochs", "1"]
 MLP = [*SHORT, "--arch", "mlp", "--trainer.limit_train_batches", "20"]
-ARMS = [*MLP, "--seeds", "2"]
-SPACE = ["--space", "lr=1e-4..1e-1:log", "--data.val_size", "500"]
 
 # Long enough to be stopped.
 LONG = [*COMMON, "--arch", "mlp", "--epochs", "4", "--trainer.limit_train_batches", "500"]
 LONG += ["--trainer.limit_val_batches", "2"]
 
-ONE_TASK_A_NODE = ["--nodes=2", "--ntasks-per-node=1", "--cpus-per-task=1"]
-ON_NODES = ["--trainer.strategy", "ddp", "--trainer.devices", "1", "--trainer.num_nodes", "2"]
 TWO_TASKS = ["--nodes=1", "--ntasks-per-node=2", "--cpus-per-task=1"]
 
 
@@ -123,25 +115,3 @@ def test_requeued_job_carries_on_with_one_unbroken_curve(cluster: Path) -> None:
     assert metric_rows(run) == metric_rows(expected)
     for tag in ("train/loss", "train/acc", "train/loss_step", "test/acc"):
         assert curves(run)[tag] == curves(expected)[tag]
-
-
-@NIGHTLY
-@pytest.mark.parametrize(
-    ("command", "file", "text"),
-    [
-        (
-            ["--array=0-1", *ONE_TASK_A_NODE, COMPARE, *ARMS, *ON_NODES, "--name", "nodes"],
-            *["nodes/comparison.md", "| 2/2 [34–100 %] |"],
-        ),
-        (
-            ["--array=0-1", SEARCH, *MLP, *SPACE, "--trials", "6", "--confirm", "1", "--seeds", "1", "--name", "both"],
-            *["both/search.md", "## The best settings with fresh seeds"],
-        ),
-    ],
-    ids=["compare", "search"],
-)
-def test_array_of_jobs_shares_the_work(cluster: Path, command: list[str], file: str, text: str) -> None:
-    job = submit(*command)
-    assert_completes(job)
-    wait_for((LOGS / file).is_file, job)  # of an array, by a job that waits for its end
-    assert text in (LOGS / file).read_text()
