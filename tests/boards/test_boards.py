@@ -20,7 +20,7 @@ def test_tensorboard_has_curves_final_values_and_settings(workspace: Path) -> No
     curve, rows = curves(run), metric_rows(run)
     for tag in ("train/loss", "test/acc", "vitals/dead/relu1"):  # Lightning's loggers count from 0
         values = [float(row[tag.removeprefix("vitals/")]) for row in rows]
-        assert curve[tag] == [(19, pytest.approx(values[0])), (39, pytest.approx(values[1]))]
+        assert dict(curve[tag]) == pytest.approx({19: values[0], 39: values[1]})
     assert [step for step, _ in curve["train/loss_step"]] == list(range(4, 40, 5))
     assert curve["when_done/test_acc"] == [pytest.approx((40, float(rows[-1]["test/acc"])))]
     groups = sorted({tag.partition("/")[0] for tag in curve})  # TensorBoard opens the first two

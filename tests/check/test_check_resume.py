@@ -1,15 +1,11 @@
-"""Whether a check of exact resume says what is true, through the command and the function."""
+"""Whether a check of exact resume says what is true."""
 
 from pathlib import Path
 
 import pytest
 
-from convblocks import check_resume
-from convblocks.check.verdict import Report
-from convblocks.errors import UsageError, UserError
 from tests.any_task.kinds import LOADERS
 from tests.any_task.tasks import HERE, TASKS, options_of
-from tests.check import trainers
 from tests.forked_python import python_path
 from tests.scripts import run_script
 
@@ -25,19 +21,18 @@ def options(model: str, loader: str = "") -> list[str]:
     return [*words, "--judge", "val/loss:min", "--threads", "1"]
 
 
-def checked(folder: Path, *arguments: str) -> Report:
-    """What ``fit --check_resume`` says."""
+def checked(folder: Path, *arguments: str) -> tuple[bool, str]:
+    """Whether ``fit --check_resume`` finds a run exact, and what it says."""
     paths = {"PYTHONPATH": python_path()}
     done = run_script("fit", *arguments, "--check_resume", cwd=folder, environment=paths, fresh=True)
     assert done.stderr == ""
     assert done.returncode in (0, 1)
     assert not list(folder.iterdir())
-    _, *lines = done.stdout.splitlines()
-    return Report(done.returncode == 0, lines)
+    return done.returncode == 0, done.stdout.partition("\n")[2].strip()
 
 
 def test_check_finds_a_network_exact(tmp_path: Path) -> None:
-    assert checked(tmp_path, "--arch", "mlp") == Report(True, [EXACT])
+    assert checked(tmp_path, "--arch", "mlp") == (True, EXACT)
 
 
 # What tests/core/run/test_resume.py shows to be exact.
@@ -51,9 +46,9 @@ SURE += [options("kinds.Plain", loader) for loader in LOADERS if loader not in (
 @pytest.mark.nightly
 @pytest.mark.parametrize("flags", SURE, ids=" ".join)
 def test_check_finds_exact_what_is(flags: list[str], tmp_path: Path) -> None:
-    found = checked(tmp_path, *flags)
-    assert found.is_exact, str(found)
-    assert ("not restored: attribute steps" in str(found)) == ("Counting" in flags[1])
+    is_exact, text = checked(tmp_path, *flags)
+    assert is_exact, text
+    assert ("not restored: attribute steps" in text) == ("Counting" in flags[1])
 
 
 @pytest.mark.parametrize(
@@ -65,22 +60,19 @@ def test_check_finds_exact_what_is(flags: list[str], tmp_path: Path) -> None:
     ],
 )
 def test_check_says_what_is_not_exact(flags: list[str], text: str, tmp_path: Path) -> None:
-    found = checked(tmp_path, *flags)
-    assert found.is_exact == ("exact at the end" in found.lines[0] and "not exact" not in str(found))
-    assert text in str(found)
+    is_exact, said = checked(tmp_path, *flags)
+    assert is_exact == (said.startswith("exact at the end") and "not exact" not in said)
+    assert text in said
 
 
-def test_check_of_a_trainer_is_by_a_function(workspace: Path) -> None:
-    assert check_resume(trainers.exact) == Report(True, [EXACT])
-    assert not list(workspace.iterdir())
-
-
-def test_check_of_a_training_that_fails_keeps_its_traceback(
-    workspace: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(UserError, match="the training that was to be checked has failed"):
-        check_resume(trainers.failing)
-    assert "MisconfigurationException" in capsys.readouterr().err
+def test_check_of_a_training_that_fails_keeps_its_traceback(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text(
+        "from torch import nn\n\n\nclass Network(nn.Linear):\n    def __init__(self):\n        super().__init__(3, 3)\n"
+    )
+    done = run_script("fit", "--arch", "broken.Network", "--check_resume", cwd=tmp_path, fresh=True)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert done.stderr.endswith("the training that was to be checked has failed\n")
 
 
 def test_check_makes_a_mistake_in_the_options_one_line(tmp_path: Path) -> None:
@@ -89,12 +81,12 @@ def test_check_makes_a_mistake_in_the_options_one_line(tmp_path: Path) -> None:
     assert done.stderr.startswith("fit.py: there is no folder nowhere")
 
 
-def test_check_is_refused_under_a_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "2")
-    with pytest.raises(UsageError, match="outside of srun and torchrun"):
-        check_resume(trainers.exact)
+def test_check_is_refused_under_a_launcher(tmp_path: Path) -> None:
+    launched = {"TORCHELASTIC_RUN_ID": "2", "WORLD_SIZE": "1", "GROUP_WORLD_SIZE": "1"}
+    done = run_script("fit", "--arch", "mlp", "--check_resume", cwd=tmp_path, environment=launched)
+    assert "call it outside of srun and torchrun" in done.stderr
 
 
 def test_check_compares_two_processes_one_by_one(tmp_path: Path) -> None:
     layout = ["--trainer.devices", "2", "--trainer.accelerator", "cpu", "--trainer.strategy", "ddp"]
-    assert checked(tmp_path, "--arch", "mlp", *layout).is_exact
+    assert checked(tmp_path, "--arch", "mlp", *layout) == (True, EXACT)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from convblocks.check.verdict import Report, report
+from convblocks.check.resume import report
 
 BATCHES = range(3, 7)
 
@@ -15,7 +15,7 @@ def record(parts: dict[str, str], first: int = 3, reason: str = "") -> dict[str,
     return {"reason": reason, "states": list(zip([first, *BATCHES[1:]], states, strict=True))}
 
 
-def verdict(whole: dict[str, str], resumed: dict[str, str], first: int = 3) -> Report:
+def verdict(whole: dict[str, str], resumed: dict[str, str], first: int = 3) -> tuple[bool, list[str]]:
     """On a training that could be stopped within the first epoch only."""
     places = {"within": [record(resumed, first)], "end": [], "later": []}
     return report([record(whole, reason="The run ends too early")], places)
@@ -50,24 +50,26 @@ SAME = "abcd"
 def test_verdict_names_the_first_difference_of_results_and_what_was_lost(
     whole: dict[str, str], resumed: dict[str, str], text: str, lost: str
 ) -> None:
-    found = verdict(whole, resumed)
-    assert found.is_exact == (not text)
-    first, *_ = found.lines
+    is_exact, lines = verdict(whole, resumed)
+    first, *_ = lines
+    assert is_exact == (not text)
     assert first.startswith("not exact within the first epoch: a resume" if text else "exact within the first epoch")
     assert text in first
-    assert (f"not restored: {lost}. Keep it in on_save_checkpoint" in str(found)) == bool(lost)
-    assert "not checked at the end of an epoch: The run ends too early." in found.lines
+    assert (f"not restored: {lost}. Keep it in on_save_checkpoint" in lines[-1]) == bool(lost)
+    assert "not checked at the end of an epoch: The run ends too early." in lines
 
 
 def test_verdict_of_a_resume_without_a_checkpoint() -> None:
-    assert "begins again" in str(verdict({"weight w": SAME}, {"weight w": SAME}, first=0))
+    assert "begins again" in verdict({"weight w": SAME}, {"weight w": SAME}, first=0)[1][0]
 
 
 def test_verdict_is_not_exact_where_nothing_could_be_stopped() -> None:
     nothing = record({}, reason="The run ends too early")
-    assert not report([nothing], {"within": [], "end": [], "later": []}).is_exact
+    is_exact, _ = report([nothing], {"within": [], "end": [], "later": []})
+    assert not is_exact
 
 
 def test_verdict_looks_at_every_process() -> None:
     good, bad = record({"weight w": SAME}), record({"weight w": "abcx"})
-    assert not report([good, good], {"within": [good, good], "end": [good, bad], "later": []}).is_exact
+    is_exact, _ = report([good, good], {"within": [good, good], "end": [good, bad], "later": []})
+    assert not is_exact

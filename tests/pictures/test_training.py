@@ -2,12 +2,13 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from convblocks import ImageClassifier, MNISTDataModule
 from convblocks.errors import DataError, UsageError
-from convblocks.pictures import source
 from convblocks.run import fit
 from convblocks.run.directory import RunDirectory
 from tests.conftest import DEBUG
@@ -34,7 +35,7 @@ def test_resume_of_a_run_in_memory_with_copied_pictures_beyond_it_ends_the_same(
     assert "as they are needed" not in capsys.readouterr().out
     for path in Path("pictures").rglob("*.png"):
         path.write_bytes(path.read_bytes())
-    monkeypatch.setattr(source, "memory_for_images", lambda: 1000)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
     fit.main(["--name", "beyond", "--resume"])
     assert capsys.readouterr().out.count("GB are free: they are decoded as they are needed, which is slower.\n") == 1
     assert_same_weights(within, beyond)

@@ -35,8 +35,11 @@ class RunTensorBoardLogger(TensorBoardLogger):
         super().log_metrics({tag_of(name): metrics[name] for name in metrics if name != "epoch"}, step)
 
     def log_results(self, settings: Settings, results: Mapping[str, float], step: int) -> None:
-        """Write final values, and the run's row of the HParams tab: its settings without the Trainer's many."""
-        final = {tag_when_done(name): results[name] for name in sorted(results)}
+        """Write final values, and the run's row of the HParams tab: its settings without the Trainer's many.
+
+        As points of the metrics' curves, final values would be false ones.
+        """
+        final = {f"{WHEN_DONE}/{name.replace('/', '_')}": results[name] for name in sorted(results)}
         self.log_hyperparams(flatten({name: settings[name] for name in settings if name != "trainer"}), final, step)
 
 
@@ -45,8 +48,3 @@ def tag_of(metric: str) -> str:
     if metric == "seconds":
         return f"{VITALS}/speed/{metric}"
     return f"{VITALS}/{metric}" if metric.startswith(DEAD) else metric
-
-
-def tag_when_done(metric: str) -> str:
-    """The tag of a final value, which as a point of the metric's curve would be a false one."""
-    return f"{WHEN_DONE}/{metric.replace('/', '_')}"

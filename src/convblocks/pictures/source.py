@@ -152,18 +152,13 @@ class PictureFolder(ImageSource):
 
     def _beyond_memory(self, count: int, shape: tuple[int, int, int]) -> str:
         """Why the pictures stay lazy; empty if they fit into memory."""
-        needed, free = count * math.prod(shape), memory_for_images()
+        needed, free = count * math.prod(shape), SHARE_OF_MEMORY * psutil.virtual_memory().available
         if needed <= free:
             return ""
         return (
             f"{count:,} pictures of {shape[1]} x {shape[2]} pixels need {needed / 1e9:,.1f} GB decoded, "
             f"{free / 1e9:,.1f} GB are free: they are decoded as they are needed, which is slower."
         )
-
-
-def memory_for_images() -> float:
-    """Memory that images may take, in bytes."""
-    return SHARE_OF_MEMORY * psutil.virtual_memory().available
 
 
 def kept_file(root: Path) -> Path:
