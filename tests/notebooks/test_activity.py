@@ -18,8 +18,6 @@ from lab.results import read_results
 from tests.conftest import REPOSITORY
 
 FOLDER = REPOSITORY / "notebooks"
-# Where a machine keeps its users, programs and temporary files.
-ABSOLUTE_PATH = re.compile(r"(?<![\w.])/(?:home|root|Users|tmp|opt|usr|var|mnt|work|content)/|\b[A-Z]:\\\\")
 # A right one, a wrong one and one that is close: as the student's, in the order of the lesson.
 GUESSES = ["93", "0", "320", "10", "True", "True", "9", '"warm-up"', "64", '"batchnorm"']
 
@@ -105,11 +103,8 @@ def test_lesson_runs_from_top_to_bottom(
     assert runs_needed.startswith("Right:" if is_studied else "Write a whole number of runs")
 
 
-def test_lesson_is_stored_without_outputs_and_needs_only_the_public_interface(cells: list[Any], prose: str) -> None:
+def test_lesson_is_stored_without_outputs_and_needs_only_the_public_interface(cells: list[Any]) -> None:
     assert all(cell.execution_count is None and not cell.outputs for cell in cells)
-    assert not ABSOLUTE_PATH.search((FOLDER / "activity.ipynb").read_text())
-    for link in re.findall(r"\]\((?!http)([^)#]+)", prose):
-        assert (FOLDER / link).is_file(), link
     imported = re.findall(r"^from (convblocks\S*) import (.*)", "\n".join(cell.source for cell in cells), re.MULTILINE)
     assert dict(imported).keys() == {"convblocks", "convblocks.diagnosis.callback"}
     assert dict(imported)["convblocks.diagnosis.callback"] == "DeadUnits"

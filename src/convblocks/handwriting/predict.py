@@ -75,8 +75,7 @@ def main(arguments: list[str]) -> None:
         refuse_to_overwrite(options.show, [options.checkpoint, *paths])
     predictions, problems = recognise(trained, paths)
     if options.json:
-        answers = {str(prediction.path): dict(prediction.ranking) for prediction in predictions}
-        print(as_json(answers))
+        print(as_json({str(prediction.path): dict(prediction.ranking) for prediction in predictions}))
     elif predictions:
         terminal().print(as_table(predictions))
     if options.show and predictions:

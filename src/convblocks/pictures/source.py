@@ -174,8 +174,7 @@ def find_classes(folder: Path) -> list[str]:
     """
     classes = [path.name for path in _folders(folder)]
     if len(classes) < 2:
-        present = f"only {classes[0]}" if classes else "none"
-        raise DataError(f"{folder} needs folders of pictures for two or more classes, but has {present}")
+        raise DataError(f"{folder} needs folders of pictures for two or more classes")
     return classes
 
 
