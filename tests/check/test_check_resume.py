@@ -65,14 +65,24 @@ def test_check_says_what_is_not_exact(flags: list[str], text: str, tmp_path: Pat
     assert text in said
 
 
+BROKEN = """
+from torch import nn
+
+
+class Network(nn.Linear):
+    def __init__(self):
+        super().__init__(28, 10)
+
+    def forward(self, images):
+        return super().forward(images).mean(dim=(1, 2)) * (1 // (not self.training))
+"""
+
+
 def test_check_of_a_training_that_fails_keeps_its_traceback(tmp_path: Path) -> None:
-    (tmp_path / "broken.py").write_text(
-        "from torch import nn\n\n\nclass Network(nn.Linear):\n    def __init__(self):\n        super().__init__(3, 3)\n"
-    )
+    (tmp_path / "broken.py").write_text(BROKEN)
     done = run_script("fit", "--arch", "broken.Network", "--check_resume", cwd=tmp_path, fresh=True)
-    assert done.returncode == 1
-    assert "Traceback" in done.stderr
-    assert done.stderr.endswith("the training that was to be checked has failed\n")
+    assert "ZeroDivisionError" in done.stderr
+    assert done.stderr.endswith("fit.py: the training that was to be checked has failed\n")
 
 
 def test_check_makes_a_mistake_in_the_options_one_line(tmp_path: Path) -> None:
