@@ -46,7 +46,7 @@ ARROWS: dict[str, set[str]] = {
     "pictures": set(),
     "blocks": set(),
     "diagnosis": set(),
-    "boards": {"figures"},
+    "boards": set(),
     "cluster": set(),
     "compat": set(),
     "figures": set(),

@@ -167,7 +167,6 @@ def test_report_is_written_by_evaluate_of_a_finished_run_alone(
     assert accuracy in page.text
     assert "class_path: convblocks.ImageClassifier" in page.text
     run.report.unlink()
-    evaluate.main([str(run.last_checkpoint), "--json"])
     run.config.write_text("model: [")
     evaluate.main([str(run.last_checkpoint)])
     assert "cannot write lightning_logs/run/report.html: cannot read" in capsys.readouterr().out

@@ -56,16 +56,10 @@ SOURCES = ("data.mnist", "pictures.source")
 OPTIONS = {"fast": "fast.callback", "check_resume": "check.resume"}
 
 # Names of wings for ``from convblocks import ...``.
-PUBLIC = {
-    "BlockNetwork": "blocks.network",
-    "DeadUnits": "diagnosis.callback",
-    "PictureFolder": "pictures.source",
-    "check_resume": "check.resume",
-}
+PUBLIC = {"BlockNetwork": "blocks.network", "DeadUnits": "diagnosis.callback", "PictureFolder": "pictures.source"}
 
 # The modules of other wings that a wing imports: without them it is left out too.
 NEEDS = {
-    "boards": ("figures.style",),
     "compare": ("figures.style",),
     "demo": ("handwriting.predict", "diagnosis.dead_units"),
     "evaluate": ("figures.style",),

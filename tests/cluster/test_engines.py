@@ -1,18 +1,14 @@
 """Runs within other engines: in a thread, with a foreign cluster environment or process group, without Slurm."""
 
-import atexit
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment, find_free_network_port
-from lightning.pytorch.utilities import rank_zero_only
-from torch import distributed
 
 from convblocks.cluster import layout
 from convblocks.data.images import ImageSets
@@ -25,8 +21,6 @@ from tests.core.run.test_fit import QUICK, assert_same_weights, train
 
 RUN = ["--arch", "mlp", "--epochs", "1", "--threads", "1", "--trainer.accelerator", "cpu", "--data.root", "digits"]
 ENGINE = ["--trainer.plugins", "engine.Engine"]
-IN_STRATEGY = ["--trainer.strategy.cluster_environment", "engine.Engine"]
-TOGETHER = [*ENGINE, "--trainer.strategy", "ddp", "--trainer.devices", "1"]
 
 # The last of four tasks on two nodes, started by something else than srun, which layout.check refuses.
 TASK = {
@@ -57,28 +51,11 @@ def clean_up(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     end_process_group()
 
 
-@pytest.fixture
-def exit_python(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """A function that does everything that was to be done at exit."""
-    at_exit = ExitStack()
-    monkeypatch.setattr(atexit, "register", at_exit.callback)
-    return at_exit.close
-
-
 def test_run_in_a_thread_has_the_weights_of_one_in_the_main_thread(folder: Path) -> None:
     train(*RUN, *QUICK, "--name", "main")
     with ThreadPoolExecutor(1) as threads:
         threads.submit(train, *RUN, *QUICK, "--name", "thread").result()
     assert_same_weights(RunDirectory("thread"), RunDirectory("main"))
-
-
-def test_signals_handlers_of_an_engine_are_left_by_a_run_that_handles_none() -> None:
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    try:
-        signals.uninstall()
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def set_all(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,13 +65,8 @@ def set_all(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("variables", "flags"),
-    [
-        (TASK, ENGINE),
-        (srun(1), [*ENGINE, "--trainer.devices", "1"]),
-        (srun(1), ["--trainer.strategy", "DDPStrategy", "--trainer.devices", "1", *IN_STRATEGY]),
-        (TASK | OFF, []),
-    ],
-    ids=["plugin and tasks", "plugin", "strategy", "off"],
+    [(TASK, ENGINE), (srun(1), [*ENGINE, "--trainer.devices", "1"]), (TASK | OFF, [])],
+    ids=["plugin and tasks", "plugin", "off"],
 )
 def test_slurm_is_ignored_if_turned_off_or_replaced_by_the_trainers_cluster_environment(
     folder: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], flags: list[str]
@@ -102,22 +74,6 @@ def test_slurm_is_ignored_if_turned_off_or_replaced_by_the_trainers_cluster_envi
     set_all(variables, monkeypatch)
     train(*RUN, *QUICK, *flags, "--name", "own")
     assert RunDirectory("own").read_result().provenance.processes == 1
-
-
-def test_run_keeps_its_curves_where_lightning_takes_slurms_rank_for_its_own(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rank_zero_only, "rank", 3)  # as from SLURM_PROCID, when Lightning is imported
-    train(*RUN, *ENGINE, "--name", "own")
-    assert list(RunDirectory("own").path.glob("events.out.tfevents*"))
-
-
-def test_run_ends_its_own_process_group_at_exit(folder: Path, exit_python: Callable[[], None]) -> None:
-    """Otherwise its threads sometimes abort the process."""
-    train(*RUN, *QUICK, *TOGETHER, "--name", "own")
-    assert distributed.is_initialized()
-    exit_python()
-    assert not distributed.is_initialized()
 
 
 def test_slurm_is_not_read_if_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:

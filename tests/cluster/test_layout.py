@@ -43,14 +43,10 @@ def test_as_many_processes_as_devices_are_accepted(
     [
         (1, 1, {"SLURM_NTASKS": "2"}, "this job has 2 tasks, but python was started without srun: put srun before it"),
         (2, 1, srun(4, nodes=2), "srun started 4 tasks, .* is 2 and .* 1: write --trainer.devices 2"),
-        (2, 1, srun(1), "srun started 1 task, .* write --trainer.devices 1 --trainer.num_nodes 1, or start as many"),
         (1, 1, srun(1) | {"SLURM_STEP_NUM_TASKS": "4"}, "srun started 4 tasks, but"),
-        (4, 1, srun(4, nodes=2), "write --trainer.devices 2 --trainer.num_nodes 2"),
         ("auto", 1, srun(4, nodes=2), "srun started 4 tasks, .* is auto .* write --trainer.devices 2"),
-        (2, 2, srun(3, nodes=2), "srun started 3 tasks, but"),
         (4, 1, srun(4) | {"SLURM_JOB_NAME": "interactive"}, "write srun --job-name=fit"),
         ("auto", 1, torchrun(2), "torchrun started 2 workers, .* write --trainer.devices 2"),
-        (4, 1, torchrun(2), "torchrun started 2 workers, .* write --trainer.devices 2"),
         (1, 2, {}, "--trainer.num_nodes 2, but this was started on one: leave it out, or put srun"),
     ],
 )

@@ -1,27 +1,22 @@
 """If one of several processes is killed or fails, the others stop, and each says so in a line."""
 
-import re
 import time
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
 
-from tests.core.run.several import COMMON, TORCHRUN
+from tests.core.run.several import COMMON
 from tests.core.run.test_distributed import FIT
 from tests.quick_python import run_quickly
 
 pytestmark = pytest.mark.slow
 
-NIGHTLY = pytest.mark.nightly
-
 MORTAL = """
-import os, signal, time, warnings
+import os, signal, time
 from pathlib import Path
 
 from torch import nn
-
-RANK = int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or os.environ.get("LOCAL_RANK") or 0)
 
 
 class Mortal(nn.Sequential):
@@ -31,11 +26,10 @@ class Mortal(nn.Sequential):
 
     def forward(self, images):
         self.steps += self.training
-        for fate in os.environ.get("FATES", "").split():
-            what, rank, step = fate.split(":")
-            if self.training and self.steps == int(step) and rank in (str(RANK), "all"):
-                Path(f"{what}_at").write_text(str(time.time()))
-                globals()[what]()
+        what, rank = os.environ["FATE"].split(":")
+        if self.steps == 150 and int(rank) == int(os.environ.get("LOCAL_RANK", 0)):
+            Path(f"{what}_at").write_text(str(time.time()))
+            globals()[what]()
         return super().forward(images)
 
 
@@ -46,9 +40,6 @@ def kill():
 def fail():
     raise IndexError("a mistake of the user's own")
 
-
-def warn():
-    warnings.warn("a warning of the user's own")
 """
 
 FLAGS = ["--arch", "mortal.Mortal", "--epochs", "2", *COMMON, "--trainer.strategy", "ddp"]
@@ -65,53 +56,28 @@ def mortal(workspace: Path) -> Path:
     return workspace
 
 
-def train(folder: Path, launcher: str = "Lightning", fates: str = "") -> CompletedProcess[str]:
+def train(folder: Path, fate: str) -> CompletedProcess[str]:
     """Train the network on two processes; returns when the last of them has closed its output."""
-    start = [*TORCHRUN, "--standalone", "--nproc_per_node=2"] if launcher == "torchrun" else []
-    return run_quickly(*start, FIT, *FLAGS, "--trainer.devices", "2", cwd=folder, FATES=fates)
-
-
-def lines_of(launcher: str, stderr: str) -> list[str]:
-    """The lines of the processes themselves, without torchrun's own report."""
-    if launcher == "torchrun":
-        stderr, *_ = re.split(r"^E.* failed \(exitcode", stderr, flags=re.MULTILINE)
-        stderr = re.sub(r"^(W\d{4} .*|\*+|Setting OMP_NUM_THREADS.*|)\n", "", stderr, flags=re.MULTILINE)
-    return stderr.splitlines()
+    return run_quickly(FIT, *FLAGS, "--trainer.devices", "2", cwd=folder, FATE=fate)
 
 
 def seconds_since(what: str, folder: Path) -> float:
     return time.time() - float((folder / f"{what}_at").read_text())
 
 
-@pytest.mark.parametrize(
-    ("launcher", "rank"),
-    [
-        *[("Lightning", 1), ("torchrun", 0)],
-        *[pytest.param(launcher, rank, marks=NIGHTLY) for launcher, rank in (("Lightning", 0), ("torchrun", 1))],
-    ],
-)
-def test_lost_process_ends_the_run_with_one_line(mortal: Path, launcher: str, rank: int) -> None:
-    finished = train(mortal, launcher=launcher, fates=f"kill:{rank}:150")
+@pytest.mark.parametrize("rank", [1, pytest.param(0, marks=pytest.mark.nightly)])
+def test_lost_process_ends_the_run_with_one_line(mortal: Path, rank: int) -> None:
+    finished = train(mortal, f"kill:{rank}")
     assert seconds_since("kill", mortal) < 10
     assert finished.returncode != 0
-    assert lines_of(launcher, finished.stderr) == [LOST]
+    assert finished.stderr.splitlines() == [LOST]
 
 
-@pytest.mark.parametrize(
-    ("launcher", "rank"), [("Lightning", 1), *[pytest.param("torchrun", rank, marks=NIGHTLY) for rank in (0, 1)]]
-)
-def test_failed_process_has_its_traceback_and_ends_the_others_with_a_line(
-    launcher: str, rank: int, mortal: Path
-) -> None:
-    finished = train(mortal, launcher=launcher, fates=f"fail:{rank}:150")
+def test_failed_process_has_its_traceback_and_ends_the_others_with_a_line(mortal: Path) -> None:
+    finished = train(mortal, "fail:1")
     assert seconds_since("fail", mortal) < 10
     assert finished.returncode == 1
-    lines = lines_of(launcher, finished.stderr)
+    lines = finished.stderr.splitlines()
     assert lines.count(LOST) == 1
     assert sum("Traceback (most recent call last)" in line for line in lines) == 1
     assert sum("IndexError: a mistake of the user's own" in line for line in lines) == 1
-
-
-def test_warning_of_all_processes_is_shown_once(mortal: Path) -> None:
-    finished = train(mortal, fates="warn:all:10")
-    assert finished.stderr.count("a warning of the user's own") == 2  # the message, and the line of code below it

@@ -1,4 +1,4 @@
-"""The project's own job scripts on a real Slurm of two nodes on this machine."""
+"""The project's own job script on a real Slurm of two nodes on this machine."""
 
 import os
 import re
@@ -13,38 +13,25 @@ import pytest
 from filelock import FileLock
 
 from convblocks.data.images import ImageSets
-from convblocks.run.directory import LOGS, RunDirectory
+from convblocks.run.directory import RunDirectory
 from tests.conftest import REPOSITORY, write_digits
 from tests.core.run.several import COMMON, Run, fit_on, on
-from tests.core.run.test_distributed import assert_same_numbers
 from tests.core.run.test_fit import assert_same_weights, curves, metric_rows
 from tests.quick_python import environment_of
 
 pytestmark = pytest.mark.slow
 
-NIGHTLY = pytest.mark.nightly
-
-FIT, COMPARE, SEARCH = (
-    str(REPOSITORY / "scripts" / "slurm" / f"{name}.sbatch") for name in ("fit", "compare", "search")
-)
+FIT = str(REPOSITORY / "scripts" / "slurm" / "fit.sbatch")
 CLUSTER = REPOSITORY / "tests" / "cluster" / "slurm"
 
 SHORT = [*COMMON, "--data.root", "digits", "--epochs", "1"]
 MLP = [*SHORT, "--arch", "mlp", "--trainer.limit_train_batches", "20"]
-BATCHNORM = [*SHORT, "--arch", "batchnorm", "--trainer.precision", "64-true", "--trainer.logger", "false"]
-ARMS = [*MLP, "--seeds", "2"]
-SPACE = ["--space", "lr=1e-4..1e-1:log", "--data.val_size", "500"]
 
 # Long enough to be stopped.
 LONG = [*COMMON, "--arch", "mlp", "--epochs", "4", "--trainer.limit_train_batches", "500"]
 LONG += ["--trainer.limit_val_batches", "2"]
 
-ONE_TASK_A_NODE = ["--nodes=2", "--ntasks-per-node=1", "--cpus-per-task=1"]
-ON_NODES = ["--trainer.strategy", "ddp", "--trainer.devices", "1", "--trainer.num_nodes", "2"]
 TWO_TASKS = ["--nodes=1", "--ntasks-per-node=2", "--cpus-per-task=1"]
-TWO_TASKS_A_NODE = ["--nodes=2", "--ntasks-per-node=2", "--cpus-per-task=1"]
-
-TORCHRUN = "torchrun --nnodes 2 --rdzv_backend c10d --rdzv_endpoint 127.0.0.1:29400 scripts/fit.py"
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +60,6 @@ def submit(*command: str) -> str:
     """Submit a job script of the project, or with --wrap a command, and return the job's number."""
     launch = ["sbatch", "--parsable", *command]
     return subprocess.run(launch, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def srun(*command: str) -> str:
-    return f"exec srun {' '.join(command)}"
 
 
 def output(job: str) -> str:
@@ -113,11 +96,10 @@ def requeue(job: str) -> None:
     subprocess.run(["scontrol", "update", f"jobid={job}", "StartTime=now"], check=True)
 
 
-def test_nodes_of_two_tasks_equal_one_process(cluster: Path) -> None:
-    assert_completes(submit(*TWO_TASKS_A_NODE, FIT, *BATCHNORM, "--name", "four"))
-    fit_on(1, Run([*BATCHNORM, "--name", "one"]))
-    assert_same_numbers(LOGS / "one", LOGS / "four")
-    assert RunDirectory("four").read_result().provenance.processes == 4
+def test_job_without_srun_is_refused(cluster: Path) -> None:
+    job = submit(*TWO_TASKS, "--wrap", f"python scripts/fit.py {' '.join(MLP)}")
+    assert end_of(job) == "FAILED"
+    assert "this job has 2 tasks, but python was started without srun: put srun before it" in output(job)
 
 
 def test_requeued_job_carries_on_with_one_unbroken_curve(cluster: Path) -> None:
@@ -133,42 +115,3 @@ def test_requeued_job_carries_on_with_one_unbroken_curve(cluster: Path) -> None:
     assert metric_rows(run) == metric_rows(expected)
     for tag in ("train/loss", "train/acc", "train/loss_step", "test/acc"):
         assert curves(run)[tag] == curves(expected)[tag]
-
-
-@NIGHTLY
-@pytest.mark.parametrize(
-    ("command", "file", "text"),
-    [
-        (
-            ["--array=0-1", *ONE_TASK_A_NODE, COMPARE, *ARMS, *ON_NODES, "--name", "nodes"],
-            *["nodes/comparison.md", "| 2/2 [34–100 %] |"],
-        ),
-        (
-            ["--array=0-1", SEARCH, *MLP, *SPACE, "--trials", "6", "--confirm", "1", "--seeds", "1", "--name", "both"],
-            *["both/search.md", "## The best settings with fresh seeds"],
-        ),
-        (
-            ["--cpus-per-task=4", "--wrap", srun("python scripts/compare.py", *ARMS, *on(2), "--jobs 2 --name within")],
-            *["within/comparison.md", "| 2/2 [34–100 %] |"],
-        ),
-        ([*ONE_TASK_A_NODE, "--wrap", srun(TORCHRUN, *MLP, *ON_NODES, "--name torchrun")], "torchrun/summary.json", ""),
-    ],
-    ids=["array of two nodes", "search", "comparison within", "torchrun"],
-)
-def test_job_of_several_processes_completes(cluster: Path, command: list[str], file: str, text: str) -> None:
-    job = submit(*command)
-    assert_completes(job)
-    wait_for((LOGS / file).is_file, job)  # of an array, by a job that waits for its end
-    assert text in (LOGS / file).read_text()
-
-
-@NIGHTLY
-def test_requeued_search_goes_on(cluster: Path) -> None:
-    flags = [*LONG, *SPACE, "--epochs", "2", "--trials", "3", "--confirm", "0", "--name", "late"]
-    job = submit("--array=0", SEARCH, *flags)
-    wait_for(RunDirectory("late/trial_0").read_metrics, job)
-    requeue(job)
-    assert_completes(job)
-    assert "search.py: stopped: the same command carries on" in output(job)
-    assert len(list((LOGS / "late").glob("trial_*"))) == 3
-    assert (LOGS / "late" / "search.md").is_file()

@@ -4,10 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
 from convblocks.data.images import MNIST, ImageSets
-from convblocks.errors import UsageError
 from convblocks.model.restore import Evaluation, load_network
 from convblocks.run import fit
 from convblocks.run.directory import RunDirectory
@@ -15,12 +13,6 @@ from tests.conftest import DEBUG
 from tests.core.run.test_callbacks import added, resume, with_callback
 from tests.core.run.test_fit import QUICK, metric_rows, quick_run, weights
 from tests.core.run.test_resume import fit_until
-
-
-def test_finder_without_effect_is_refused_before_anything_is_written(workspace: Path) -> None:
-    with pytest.raises(UsageError, match="LearningRateFinder has no effect on onecycle"):
-        quick_run(*with_callback("LearningRateFinder"), "--lr_scheduler=onecycle")
-    assert not Path("lightning_logs").exists()
 
 
 @pytest.mark.slow
@@ -44,18 +36,9 @@ def accuracy_of_checkpoint(run: RunDirectory, digits: ImageSets) -> float:
 
 
 def test_average_is_evaluated_and_kept(workspace: Path, digits: ImageSets) -> None:
-    """The moving average is recomputed here, from the weights after each of a plain run's 10 steps."""
-    decay, short = 0.9, ["--epochs", "1", "--trainer.limit_train_batches", "10"]
-    each = with_callback("ModelCheckpoint", dirpath="steps", filename="{step}", every_n_train_steps=1, save_top_k=-1)
-    plain = quick_run(*short, *each, name="plain")
-    run = quick_run(*short, *with_callback("EMAWeightAveraging", decay=decay))
-    first, *others = (torch.load(f"steps/step={i}.ckpt", weights_only=True)["state_dict"] for i in range(1, 11))
-    average: dict[str, Tensor] = dict(first)
-    for state in others:
-        average = {name: decay * average[name] + (1 - decay) * state[name] for name in average}
-    kept = weights(run)
-    for name in (name for name in kept if name.startswith("network.")):
-        torch.testing.assert_close(kept[name], average[name], rtol=1e-5, atol=1e-6)
+    short = ["--epochs", "1", "--trainer.limit_train_batches", "10"]
+    plain = quick_run(*short, name="plain")
+    run = quick_run(*short, *with_callback("EMAWeightAveraging", decay=0.9))
     assert logged_accuracy(run) == pytest.approx(accuracy_of_checkpoint(run, digits))
     assert logged_accuracy(run) != logged_accuracy(plain)
 

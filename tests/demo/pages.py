@@ -30,15 +30,6 @@ class Form(NamedTuple):
 
 DESKTOP, PHONE = Form(1280, 900), Form(390, 844, 2, is_phone=True)
 
-# Every size and every theme.
-SCREENS = [(DESKTOP, "light"), (PHONE, "dark")]
-
-COUNT_SHIFTS = """
-window.shifts = [];
-new PerformanceObserver((list) => shifts.push(...list.getEntries().map((shift) => shift.value)))
-  .observe({ type: "layout-shift", buffered: true });
-"""
-
 
 @contextmanager
 def serving(*networks: TrainedNetwork) -> Iterator[Server]:
@@ -111,11 +102,6 @@ class Page:
     def click(self, selector: str) -> None:
         self.find(selector).click()
         self.wait()
-
-    def shifts(self) -> Any:
-        """The jumps of the layout since the page was opened."""
-        self.run("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-        return self.run("return shifts")
 
     def complaints(self) -> list[str]:
         """The browser's log since the last call."""

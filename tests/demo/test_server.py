@@ -51,13 +51,11 @@ def plain() -> Iterator[Server]:
     ("method", "path", "headers", "status"),
     [
         ("GET", "/", {"Host": "localhost"}, 200),
-        ("GET", "/style.css", {}, 200),
         ("GET", "/setup", {}, 200),
         ("GET", "/other", {}, 404),
         ("GET", "/../server.py", {}, 404),
         ("GET", "/setup", {"Origin": "http://example.com"}, 403),
         ("GET", "/", {"Host": "example.com"}, 403),
-        ("POST", "/other", {}, 404),
         ("POST", "/answer", {"Host": "example.com:80"}, 403),
         ("POST", "/answer", {"Origin": "http://127.0.0.1:1"}, 403),
     ],
@@ -92,9 +90,7 @@ def test_demo_refuses_ports_and_networks_in_one_line(trained: Path, trained_on_s
     for port in (plain.server_port, 70_000):
         with pytest.raises(UserError, match=f"^cannot serve at port {port} .*: give another --port$"):
             Server([], port)
-    with pytest.raises(UsageError, match="give 1 to 4 checkpoints, not 5"):
-        demo.main(["a", "b", "c", "d", "e"])
-    with pytest.raises(UsageError, match=r"^.* is for 1 x 28 x 28 pixels, 10 classes.* must see the same images$"):
+    with pytest.raises(UsageError, match="trained on different images"):
         demo.main([str(trained), str(trained_on_shapes)])
 
 

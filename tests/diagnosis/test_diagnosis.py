@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from convblocks.diagnosis.advice import diagnose, whole_percent
-from convblocks.diagnosis.collapse import collapsed_in, constant_loss, has_collapsed
+from convblocks.diagnosis.advice import diagnose
+from convblocks.diagnosis.collapse import collapsed_in, has_collapsed
 from convblocks.run.config import Config
 from convblocks.run.final_evaluation import Classification, classification_of
 from convblocks.run.result import Row, RunResult
@@ -81,13 +81,6 @@ def test_collapsed_run_names_the_epoch_since_which_it_is_at_chance(accuracies: t
     assert collapsed_in(ended(*course(*accuracies))) == epoch
 
 
-def test_constant_predictor_has_the_loss_of_the_frequencies_of_the_classes() -> None:
-    frequencies = torch.tensor([0.75, 1e-9, 0.25])
-    labels = torch.tensor([0, 0, 0, 2])
-    expected = torch.nn.functional.cross_entropy(frequencies.log().expand(4, 3), labels)
-    assert constant_loss(labels) == pytest.approx(float(expected), abs=1e-5)
-
-
 def after_epoch(
     test: float, train: float = math.nan, steps: int = 1000, dead: float = 0, test_loss: float = 1.0, **changed: Any
 ) -> RunResult:
@@ -155,8 +148,3 @@ HEALTHY = [after_epoch(0.95, 0.99), after_epoch(0.95), after_epoch(0.5, 0.55, st
 @pytest.mark.parametrize("healthy", [*HEALTHY, after_epoch(0.5, 0.5, dead=0.49)])
 def test_diagnosis_of_a_healthy_run_is_none(healthy: RunResult, classification: Classification) -> None:
     assert diagnose(classification, healthy, None) is None
-
-
-def test_whole_percent_is_0_for_none_and_100_for_all_only() -> None:
-    texts = {0.0: "0 %", 0.001: "1 %", 0.47: "47 %", 63 / 64: "98 %", 199 / 200: "99 %", 1.0: "100 %"}
-    assert {share: whole_percent(share) for share in texts} == texts

@@ -85,21 +85,6 @@ def test_strokes_of_any_pen_become_as_wide_as_mnists(pen: int) -> None:
     assert 8 * (low - 0.7) < stroke_width(enlarged / 255) < 8 * (high + 0.7)
 
 
-@pytest.mark.parametrize("width", [2, 5, 12])
-def test_stroke_width_is_measured(width: int) -> None:
-    ink = np.zeros((200, 60))
-    ink[:, 20 : 20 + width] = 1
-    assert stroke_width(ink) == pytest.approx(width, abs=0.35)
-
-
-def test_ink_of_two_colours_is_seen_in_one() -> None:
-    pixels = np.full((100, 100), 128, dtype=np.uint8)
-    pixels[20:80, 30:36] = 0
-    pixels[20:80, 60:66] = 255
-    (columns,) = np.nonzero(to_mnist(Image.fromarray(pixels)).max(axis=0) > 60)
-    assert np.ptp(columns) < 6
-
-
 @pytest.mark.parametrize("grey", [0, 128])
 @pytest.mark.parametrize("noise", [0, 6, 40])
 def test_blank_noisy_and_transparent_pictures_are_refused(grey: int, noise: int) -> None:

@@ -75,7 +75,7 @@ def test_picture_is_white_where_it_is_transparent(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["jpg", "webp", "tif", "png"])
-@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("orientation", [1, 3, 6])
 def test_picture_is_turned_upright_in_header_and_pixels_unless_it_is_a_png(
     ending: str, orientation: int, picture: Image.Image, tmp_path: Path
 ) -> None:

@@ -1,24 +1,21 @@
 """Folders of pictures, from the command that trains on them to the resume that notices a change."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
-import torch
-from PIL import Image
 
 from convblocks import ImageClassifier, MNISTDataModule
-from convblocks.data.images import ImageSpec
 from convblocks.errors import DataError, UsageError
-from convblocks.pictures import source
 from convblocks.run import fit
 from convblocks.run.directory import RunDirectory
 from tests.conftest import DEBUG
 from tests.core.any_trainer.plain import trainer
 from tests.core.run.test_fit import QUICK, assert_same_weights, metric_rows, quick_run
 from tests.core.run.test_resume import fit_until
-from tests.data.pictures import SHAPES, write_pictures
+from tests.data.pictures import write_pictures
 
 # Of 160 training pictures an epoch has 20 steps.
 SHORT = ["--data.root", "pictures", "--batch_size", "8", "--threads", "1"]
@@ -27,18 +24,6 @@ SHORT = ["--data.root", "pictures", "--batch_size", "8", "--threads", "1"]
 @pytest.fixture
 def pictures(workspace: Path) -> None:
     write_pictures(Path("pictures"), size=(16, 20), train=160, test=20)
-
-
-def test_run_knows_its_pictures(workspace: Path) -> None:
-    write_pictures(Path("pictures"), classes=list(SHAPES), size=(12, 20), train=48, test=24)
-    run = quick_run(*SHORT, "--arch", "batchnorm")
-    facts = run.read_result().facts
-    images = facts["images"]
-    spec = ImageSpec.from_dict(images["spec"])
-    assert (images["train"], images["test"]) == (48, 24)
-    assert (spec.shape, spec.classes) == ((3, 12, 20), tuple(sorted(SHAPES)))
-    assert facts["chance"] == pytest.approx(0.12)
-    assert torch.load(run.last_checkpoint, weights_only=True)["hyper_parameters"]["image_spec"] == images["spec"]
 
 
 def test_resume_of_a_run_in_memory_with_copied_pictures_beyond_it_ends_the_same(
@@ -50,7 +35,7 @@ def test_resume_of_a_run_in_memory_with_copied_pictures_beyond_it_ends_the_same(
     assert "as they are needed" not in capsys.readouterr().out
     for path in Path("pictures").rglob("*.png"):
         path.write_bytes(path.read_bytes())
-    monkeypatch.setattr(source, "memory_for_images", lambda: 1000)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
     fit.main(["--name", "beyond", "--resume"])
     assert capsys.readouterr().out.count("GB are free: they are decoded as they are needed, which is slower.\n") == 1
     assert_same_weights(within, beyond)
@@ -58,25 +43,11 @@ def test_resume_of_a_run_in_memory_with_copied_pictures_beyond_it_ends_the_same(
     assert within.mistakes.read_bytes() == beyond.mistakes.read_bytes()
 
 
-def add_a_class() -> None:
-    for split in ("train", "test"):
-        shutil.copytree(Path("pictures", split, "disc"), Path("pictures", split, "circle"))
-
-
-@pytest.mark.parametrize(
-    ("change", "what"),
-    [
-        (lambda: Image.new("RGB", (20, 16), "red").save("pictures/train/disc/0.png"), "training set"),
-        (lambda: shutil.rmtree("pictures/test"), "test set"),
-        # The network would have another weight for it: the checkpoint is not to blame.
-        (add_a_class, "training set, test set and list of classes"),
-    ],
-    ids=["a picture", "no test pictures", "further class"],
-)
-def test_resume_is_refused_with_other_pictures(pictures: None, change: Callable[[], None], what: str) -> None:
+def test_resume_is_refused_with_other_pictures(pictures: None) -> None:
     fit_until(12, [*DEBUG, *QUICK, *SHORT, "--arch", "mlp", "--data.val_size", "40", "--name", "run"])
-    change()
-    with pytest.raises(DataError, match=f"was begun with another {what} than pictures holds"):
+    for split in ("train", "test"):  # not the checkpoint is to blame, whose network has fewer classes
+        shutil.copytree(Path("pictures", split, "disc"), Path("pictures", split, "circle"))
+    with pytest.raises(DataError, match="was begun with another training set, test set and list of classes than"):
         fit.main(["--name", "run", "--resume"])
 
 

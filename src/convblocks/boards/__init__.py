@@ -1,1 +1,1 @@
-"""Gives TensorBoard tags, final values and figures; further loggers continue their curves after a resume."""
+"""Gives TensorBoard tags and final values; further loggers continue their curves after a resume."""

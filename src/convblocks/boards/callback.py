@@ -1,11 +1,11 @@
-"""TensorBoard's tags, final values and figures, and further loggers whose curves a resumed run continues."""
+"""TensorBoard's tags and final values, and further loggers whose curves a resumed run continues."""
 
 import json
 from typing import Any
 
 from jsonargparse import Namespace
 
-from convblocks.boards.tensorboard import RunTensorBoardLogger, write_evaluation
+from convblocks.boards.tensorboard import RunTensorBoardLogger
 from convblocks.files import machine_lock, write
 from convblocks.run.callbacks import RunCallback
 from convblocks.run.directory import DEAD, TRAINING
@@ -39,7 +39,7 @@ class Boards(RunCallback):
         """Start the loggers, TensorBoard's from the first step that is logged again, and save the others' ids."""
         added = [logger for logger in run.trainer.loggers if logger is not run.board]
         if run.board:
-            run.board = RunTensorBoardLogger(run.directory, run.first_step, tests_once=run.evaluation_split != "test")
+            run.board = RunTensorBoardLogger(run.directory, run.first_step)
             run.trainer.loggers = [run.board, *added]
         if run.is_rank_zero and added and not run.directory.loggers.is_file():
             with machine_lock("loggers"):  # two that start at once could create tables twice
@@ -48,12 +48,9 @@ class Boards(RunCallback):
             write(run.directory.loggers, json.dumps([logger.version for logger in added]) + "\n")
 
     def on_result(self, run: Run, result: RunResult) -> RunResult:
-        """The same result; the board gets its values and, of image classifiers, the figures."""
+        """The same result; the board gets its values."""
         if isinstance(run.board, RunTensorBoardLogger):
-            classification, step = classification_of(run), int(result.epochs[-1]["step"])
-            hidden = (DEAD, TRAINING, "val/") if classification else ()
+            hidden = (DEAD, TRAINING, "val/") if classification_of(run) else ()
             final = {name: value for name, value in result.final.items() if not name.startswith(hidden)}
-            run.board.log_results(run.settings, final, step)
-            if classification and (evaluation := classification.evaluation):
-                write_evaluation(run.board.experiment, classification.data.test.images, evaluation, step)
+            run.board.log_results(run.settings, final, int(result.epochs[-1]["step"]))
         return result

@@ -1,47 +1,40 @@
-"""``fit ... --check_resume``, and the same for any Trainer: is a run that is stopped and resumed the run that was not?
+"""``fit ... --check_resume``: is a run that is stopped and resumed the run that was not?
 
-Trainings in processes of their own: one goes on after it has saved a checkpoint, another resumes from it. The first
-stops within its first epoch; and at the end of an epoch that is cut short, and within the second one.
+Trainings in processes of their own: one goes on after it has saved checkpoints, within each of two short epochs and
+between them; others resume from these.
 """
 
 import json
 import os
-import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from jsonargparse import ArgumentParser
 
-import convblocks
-from convblocks.check.part import Training, training_of_run, training_of_trainer
-from convblocks.check.recorder import FIRST, SHORT, STOPS, WHOLE
-from convblocks.check.verdict import Report, report
 from convblocks.console import echo
 from convblocks.errors import UsageError, UserError
 from convblocks.run import signals, slurm
 from convblocks.run.config import Config
-from convblocks.text import as_yaml
+from convblocks.text import as_yaml, listed
 
 OPTION = "check_resume"
 
+# Where a check stops a training, by the names of the folders in which it resumes.
+PLACES = {"within": "within the first epoch", "end": "at the end of an epoch", "later": "within the second epoch"}
 
-def check_resume(make: Callable[[], Sequence[Any]]) -> Report:
-    """Check that a training which is stopped and resumed goes on with the same bits, by a few of its steps.
+# Kinds of parts that a resume must restore; parts of other kinds are results, which follow from these and the data.
+CAUSES = ("metric", "buffer", "attribute", "random")
 
-    Args:
-        make: Returns a Trainer, its module, and the data: a LightningDataModule, or loaders. A function of a module,
-            which other processes import; it seeds what it draws. Loggers are turned off, and checkpoints kept apart.
+# The record of a process: its ``states``, and the ``reason`` why it could not be stopped everywhere.
+Record = Mapping[str, Any]
 
-    Raises:
-        UsageError: the function cannot be imported, or a launcher has started this process.
-        UserError: the training fails.
-    """
-    return _check(partial(training_of_trainer, make))
+# Digests of the parts of a state, by the kind of a part and its name.
+State = dict[str, str]
 
 
 def add_option(parser: ArgumentParser) -> None:
@@ -54,67 +47,107 @@ def instead(config: Config) -> None:
     """Check the run of a command line, print the result, and exit with 0 if it is exact, 1 if not.
 
     Raises:
+        UsageError: a launcher has started this process.
         UserError: the run fails.
     """
+    if {slurm.SLURM, slurm.TORCHRUN} & slurm.visible().keys():
+        raise UsageError("--check_resume starts its processes itself: call it outside of srun and torchrun")
     signals.uninstall()  # there is nothing to save
     settings = as_yaml(config.settings | {"trainer": config.settings["trainer"] | {"logger": False}})
     options = [f"--{name}={value}" for name, value in config.options.items() if name != OPTION and value is not None]
     echo("checking on a few steps whether this run resumes exactly; nothing is written")
-    result = _check(partial(training_of_run, ["--config", settings, *options]))
-    for line in result.lines:
+    with TemporaryDirectory() as folder:
+        root = Path(folder)
+        _train([root / "whole"], ["--config", settings, *options])
+        _train([root / place for place in PLACES if (root / place).is_dir()], ["--config", settings, *options])
+        is_exact, lines = report(_records(root / "whole"), {place: _records(root / place) for place in PLACES})
+    for line in lines:
         echo(line)
-    if not result.is_exact:
+    if not is_exact:
         sys.exit(1)
 
 
-def _check(make: Callable[[Path], Training]) -> Report:
-    if {slurm.SLURM, slurm.TORCHRUN} & slurm.visible().keys():
-        raise UsageError(f"{OPTION} starts its processes itself: call it outside of srun and torchrun")
-    with TemporaryDirectory() as folder:
-        root = Path(folder)
-        with (root / "make").open("wb") as file:
-            pickle.dump(sys.path, file)
-            try:
-                pickle.dump(make, file)
-            except (pickle.PicklingError, AttributeError, TypeError) as error:
-                text = f"{OPTION} needs a function of a module, which other processes import: {error}"
-                raise UsageError(text) from error
-        _train([root / length / WHOLE for length in (FIRST, SHORT)])
-        stops = [root / length / stop for length, places in STOPS.items() for stop in places]
-        _train([stop for stop in stops if stop.is_dir()])
-        return report({stop.name: _records(stop) for stop in stops})
+def report(whole: Sequence[Record], resumed: Mapping[str, Sequence[Record]]) -> tuple[bool, list[str]]:
+    """Whether all resumes were exact, and the lines that say so.
+
+    Args:
+        whole: What each process has recorded of the whole training.
+        resumed: By place, what each has recorded of the training that was resumed there; empty if it could not be.
+    """
+    exact, lines, lost = list[str](), list[str](), dict[str, None]()
+    is_exact = True
+    for place, where in PLACES.items():
+        if not resumed[place]:
+            lines.append(f"not checked {where}: {whole[0]['reason']}.")
+            continue
+        pairs = [
+            (dict(left["states"]), dict(right["states"])) for left, right in zip(whole, resumed[place], strict=True)
+        ]
+        if text := next(filter(None, (difference(*pair) for pair in pairs)), ""):
+            is_exact = False
+            lines.append(f"not exact {where}: {text}")
+        else:
+            exact.append(where)
+        for pair in pairs:
+            lost |= dict.fromkeys(lost_parts(*pair))
+    if exact:
+        lines.insert(0, f"exact {listed(exact)}")
+    if lost:
+        lines.append(
+            f"not restored: {listed([*lost])}. Keep it in on_save_checkpoint, and put it back in on_load_checkpoint"
+        )
+    return bool(exact) and is_exact, lines
 
 
-def _records(stop: Path) -> list[list[Any]]:
-    """Of each process: the record of the whole training, and that of the one resumed at a stop, if there is one."""
-    folders = [stop.with_name(WHOLE), *([stop] if stop.is_dir() else [])]
-    names = sorted(path.name for path in folders[0].glob("record_*.json"))
-    return [[json.loads((folder / name).read_text()) for folder in folders] for name in names]
+def difference(whole: Mapping[int, State], resumed: Mapping[int, State]) -> str:
+    """What differs first between a training and a resume, by the number of batches before; empty if nothing does."""
+    begin = min(resumed)
+    if begin == 0:
+        return "a resume finds no checkpoint, and begins again"
+    numbers = sorted(number for number in whole.keys() | resumed.keys() if number >= begin)
+    for number in numbers:
+        parts = _changed(whole.get(number, {}), resumed.get(number, {}))
+        # Causes count if they last; attributes do not, since some measure time.
+        counts = ("attribute",) if number == numbers[-1] else CAUSES
+        if names := [part for part in parts if not part.startswith(counts)]:
+            further = [f"{len(names) - 3} more"] if len(names) > 3 else []
+            return f"a resume differs from batch {number + 1} on in {listed([*names[:3], *further])}"
+    return ""
 
 
-def _train(folders: Sequence[Path]) -> None:
-    """Let each training end in processes of its own, side by side.
+def lost_parts(whole: Mapping[int, State], resumed: Mapping[int, State]) -> list[str]:
+    """The causes that differ both right after a resume and at the end: others were made again before their use."""
+    first, last = (_changed(whole.get(number, {}), resumed[number]) for number in (min(resumed), max(resumed)))
+    return [part for part in first if part in last and part.startswith(CAUSES)]
+
+
+def _changed(left: State, right: State) -> list[str]:
+    return [part for part in left | right if left.get(part) != right.get(part)]
+
+
+def _records(folder: Path) -> list[Record]:
+    """Those of each process of a training; none if it could not be stopped there."""
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("record_*.json"))]
+
+
+def _train(folders: Sequence[Path], options: Sequence[str]) -> None:
+    """Let a training with these options end in each folder, in processes of its own, side by side.
 
     Raises:
         UserError: one of them fails.
     """
-    paths = [str(Path(convblocks.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     environment |= {signals.FIRST_PROCESS: str(os.getpid())}  # they end with this one
-    processes = []
-    try:
-        for folder in folders:
-            folder.mkdir(parents=True, exist_ok=True)
-            with (folder / "errors").open("w") as errors:
-                command = [sys.executable, "-m", "convblocks.check.part", str(folder)]
-                processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=errors))
-        for folder, process in zip(folders, processes, strict=True):
-            if process.wait():
-                raise _error((folder / "errors").read_text())
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
+
+    def train(folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        command = [sys.executable, "-P", "-m", "convblocks.check.part", str(folder), *options]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise _error(done.stderr)
+
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(train, folders))
 
 
 def _error(text: str) -> UserError:

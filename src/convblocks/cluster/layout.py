@@ -60,11 +60,9 @@ def check(settings: Mapping[str, Any], environment: Mapping[str, str] = os.envir
 
 
 def has_own_environment(trainer: Mapping[str, Any]) -> bool:
-    """Whether a Trainer's settings contain a cluster environment, as a plugin or an argument of its strategy."""
-    plugins, strategy = trainer.get("plugins"), trainer.get("strategy")
-    specs = [*plugins] if isinstance(plugins, list) else [plugins]
-    if isinstance(strategy, dict):
-        specs.append(strategy.get("init_args", {}).get("cluster_environment"))
+    """Whether a Trainer's settings contain a cluster environment, as a plugin."""
+    plugins = trainer.get("plugins")
+    specs = plugins if isinstance(plugins, list) else [plugins]
     classes = [class_specs.import_class(spec["class_path"]) for spec in specs if spec]
     return any(isinstance(kind, type) and issubclass(kind, ClusterEnvironment) for kind in classes)
 

@@ -1,4 +1,4 @@
-"""What Lightning's finders of learning rate and batch size, ModelPruning and averages of weights need in a run."""
+"""What Lightning's ModelPruning and averages of weights need in a run."""
 
 from typing import Any
 
@@ -6,7 +6,6 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelPruning, StochasticWeightAveraging, WeightAveraging
 
-from convblocks.errors import UsageError
 from convblocks.model.classifier import ImageClassifier
 from convblocks.run.callbacks import RunCallback
 from convblocks.run.resume import ExactResume, callbacks_of
@@ -14,14 +13,7 @@ from convblocks.run.run import Run
 
 
 def make(run: Run) -> "Compatibility":
-    """For every run.
-
-    Raises:
-        UsageError: LearningRateFinder with a schedule on which it has no effect.
-    """
-    finds = "LearningRateFinder" in str(run.settings["trainer"].get("callbacks"))  # none is made yet
-    if finds and run.module.hparams.get("lr_scheduler") == "onecycle":
-        raise UsageError("LearningRateFinder has no effect on onecycle, which is built before it, with --lr")
+    """For every run."""
     return Compatibility(run)
 
 

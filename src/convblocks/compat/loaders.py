@@ -14,11 +14,6 @@ from torch.utils.data import IterableDataset
 from convblocks.compat.generators import generators_in, global_generators, restore, states_of
 from convblocks.run.process_state import Keeper, State, loaders_of
 
-PERSISTENT = (
-    "The workers of the training loader are persistent: if they draw random numbers, a resume from the end of an epoch "
-    "draws others. It is exact without persistent_workers."
-)
-
 # The module of a class that cannot go on exactly from its own ``state_dict``.
 HUGGING_FACE = "datasets.iterable_dataset"
 
@@ -39,8 +34,6 @@ class Loaders(Keeper):
         def note_after_making() -> None:
             for loader in loaders_of(trainer):
                 keep_generators_of_workers(loader)
-                if getattr(loader, "persistent_workers", False) and trainer.is_global_zero:
-                    print(PERSISTENT)
             self._began = states_of(self._generators())
             after_making()
 

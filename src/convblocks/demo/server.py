@@ -36,8 +36,6 @@ HOST = "127.0.0.1"
 
 PAGE = Path(__file__).with_name("page")
 
-MOST_NETWORKS = 4  # as many as fit side by side
-
 
 def main(arguments: list[str]) -> None:
     """Serve until Ctrl-C.
@@ -51,24 +49,14 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--arch", action="append", default=[])
     parser.add_argument("--port", type=int, default=8028)
     options = parser.parse_args(arguments)
-    if len(options.checkpoints) > MOST_NETWORKS:
-        raise UsageError(f"give 1 to {MOST_NETWORKS} checkpoints, not {len(options.checkpoints)}")
     torch.set_num_threads(1)  # a single image is no faster on several, and far slower where other programs use them
     networks = [load_network(path, options.arch) for path in options.checkpoints]
-    check_images(networks)
+    if not all(trained.image_spec.same_images(networks[0].image_spec) for trained in networks):
+        raise UsageError("these networks were trained on different images: they cannot see the same drawing")
     with Server(networks, options.port) as server:
         verb = "Draw" if networks[0].image_spec == MNIST else "Draw, or choose a picture,"
         echo(f"{verb} at http://{HOST}:{server.server_port}/ (Ctrl-C ends the demo)")
         server.serve_forever()
-
-
-def check_images(networks: Sequence[TrainedNetwork]) -> None:
-    """Refuse networks that would see different images of the same drawing."""
-    first = networks[0]
-    for other in networks[1:]:
-        if not first.image_spec.same_images(other.image_spec):
-            specs = f"{first.path} is for {first.image_spec}, and {other.path} for {other.image_spec}"
-            raise UsageError(f"{specs}: all networks must see the same images")
 
 
 class Server(ThreadingHTTPServer):

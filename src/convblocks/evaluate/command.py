@@ -9,7 +9,6 @@ to open in a browser, or to send.
   --arch NAME          allow a network of your own to be imported, such as mynets.Rows
   --data.root DIR      the data the network was trained on, or similar data (default: MNIST)
   --data.source NAME   a class of your own that reads the data
-  --json               print machine-readable results
 
 Example:
   convblocks evaluate lightning_logs/maxpool/version_0/checkpoints/last.ckpt
@@ -38,7 +37,7 @@ from convblocks.model.restore import Evaluation, TrainedNetwork
 from convblocks.run.directory import LOGS, RunDirectory
 from convblocks.run.progress import terminal
 from convblocks.run.result import EPOCHS, RunResult
-from convblocks.text import as_json, as_shown, as_yaml, counted, percent
+from convblocks.text import as_shown, as_yaml, counted, percent
 
 # Characters of class names that fit side by side in a terminal of 80 columns.
 NAMES_WIDTH = 76
@@ -53,14 +52,8 @@ def main(arguments: list[str]) -> None:
     Raises:
         UserError: the checkpoint or the data cannot be used.
     """
-    parser = checkpoint_parser()
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args(arguments)
-    trained, data = load_network_and_data(options)
+    trained, data = load_network_and_data(checkpoint_parser().parse_args(arguments))
     evaluation = trained.evaluate(data.test)
-    if options.json:
-        print(as_json(as_record(trained, data.folder, evaluation)))
-        return
     echo(as_shown(trained.path))
     echo(f"{trained.arch} on the {len(data.test.labels):,} test images in {as_shown(data.folder)}\n")
     to_console(tables(evaluation), terminal())
@@ -123,21 +116,6 @@ def run_report(directory: RunDirectory, result: RunResult, evaluation: Evaluatio
         texts={"Where it comes from": origin, f"Settings, as in {config}": as_yaml(directory.read_config())},
     )
     return report.to_html(f"{result.arch}: {directory.name}")
-
-
-def as_record(trained: TrainedNetwork, folder: Path, evaluation: Evaluation) -> dict[str, object]:
-    """The results as ``--json`` prints them."""
-    return {
-        "checkpoint": str(trained.path),
-        "arch": trained.arch,
-        "data": str(folder),
-        "n": len(evaluation.targets),
-        "loss": evaluation.loss,
-        "accuracy": evaluation.accuracy,
-        "expected_calibration_error": calibration_error(evaluation),
-        "classes": classes_table(evaluation).numbers(),
-        "confusion": confusion(evaluation).tolist(),
-    }
 
 
 def tables(evaluation: Evaluation) -> Sequence[Table]:

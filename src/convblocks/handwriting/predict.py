@@ -7,7 +7,7 @@ on other pictures, yours are resized to match. A folder stands for all pictures 
 recognised (blank, damaged, too large) gets a line that says why, and the exit status is then 1.
 
   --arch NAME          allow a network of your own to be imported, such as mynets.Rows
-  --json               print machine-readable results, with the probabilities of all classes
+  --json               print, as JSON, the probabilities of all classes of each picture
   --show FILE          write a figure: each picture beside the image that the network saw, in the order of the table
 
 Examples:
@@ -75,14 +75,7 @@ def main(arguments: list[str]) -> None:
         refuse_to_overwrite(options.show, [options.checkpoint, *paths])
     predictions, problems = recognise(trained, paths)
     if options.json:
-        print(
-            as_json(
-                [
-                    {"picture": str(prediction.path), "probabilities": dict(prediction.ranking)}
-                    for prediction in predictions
-                ]
-            )
-        )
+        print(as_json({str(prediction.path): dict(prediction.ranking) for prediction in predictions}))
     elif predictions:
         terminal().print(as_table(predictions))
     if options.show and predictions:

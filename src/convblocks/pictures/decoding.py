@@ -74,7 +74,7 @@ def read_shape(path: Path) -> tuple[int, int, int]:
     Raises:
         DataError: it is missing, or not a picture.
     """
-    with _naming(path), _friendly_errors(), Image.open(path, formats=FORMATS) as picture:
+    with _friendly_errors(path), Image.open(path, formats=FORMATS) as picture:
         width, height = picture.size
         if picture.format not in UPRIGHT and picture.getexif().get(ExifTags.Base.Orientation) in ON_ITS_SIDE:
             width, height = height, width
@@ -99,7 +99,7 @@ def read_pixels(path: Path, shape: Sequence[int]) -> NDArray[np.uint8]:
     Raises:
         DataError: see ``read_picture``.
     """
-    with _naming(path):
+    with _friendly_errors(path):
         return to_pixels(read_picture(path), *shape)
 
 
@@ -109,25 +109,17 @@ def to_picture(pixels: NDArray[np.uint8]) -> Image.Image:
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Turn a UserError into a DataError that names the picture."""
+def _friendly_errors(path: Path | None = None) -> Iterator[None]:
+    """Turn any error into one line: a UserError, or a DataError that names the picture."""
     try:
         yield
-    except UserError as error:
-        raise DataError(f"cannot use the picture {path}: {error}") from error
-
-
-@contextmanager
-def _friendly_errors() -> Iterator[None]:
-    """Turn any error into a one-line UserError."""
-    try:
-        yield
-    except UserError:
-        raise
-    except UnidentifiedImageError as error:
-        raise UserError("it is not a picture of a known format") from error
     except Exception as error:  # Pillow raises many types for damaged files
-        raise UserError(f"it cannot be read ({getattr(error, 'strerror', None) or error})") from error
+        text = f"it cannot be read ({getattr(error, 'strerror', None) or error})"
+        if isinstance(error, UnidentifiedImageError):
+            text = "it is not a picture of a known format"
+        elif isinstance(error, UserError):
+            text = str(error)
+        raise (DataError(f"cannot use the picture {path}: {text}") if path else UserError(text)) from error
 
 
 def read_shapes(paths: Sequence[Path]) -> list[tuple[int, int, int]]:
@@ -168,17 +160,14 @@ def _for_all(paths: Sequence[Path], read: Callable[[Path], Result]) -> Iterator[
         generator=torch.Generator(),  # otherwise it draws from the global generator, which the weights are drawn from
     )
     for results, problem in loader:
-        yield from results
         if problem:
             raise DataError(problem)
+        yield from results
 
 
 def _results(read: Callable[[Path], Result], paths: Sequence[Path]) -> tuple[list[Result], str]:
-    """What ``read`` returns for pictures, up to the first DataError, and its message: raised here, it would lose it."""
-    results: list[Result] = []
+    """What ``read`` returns for pictures, or the message of a DataError, which loses it if it is raised in a worker."""
     try:
-        for path in paths:
-            results.append(read(path))
+        return [read(path) for path in paths], ""
     except DataError as error:
-        return results, str(error)
-    return results, ""
+        return [], str(error)

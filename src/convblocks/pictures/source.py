@@ -7,7 +7,6 @@ and the file only keeps what was found out about them.
 
 import hashlib
 import math
-import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -28,7 +27,7 @@ from convblocks.pictures.lazy import LazyImages
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff")
 
 # Increment it when decoding or the kept file changes: pictures are then decoded again.
-FORMAT = 4
+FORMAT = 5
 
 # The share of the free memory that images may take; the rest is for copies of those held out, and for training.
 SHARE_OF_MEMORY = 0.4
@@ -73,7 +72,7 @@ class Listing:
 
 
 class PictureFolder(ImageSource):
-    """Pictures in folders named after their classes, in natural order of their file names whatever their class.
+    """Pictures in folders named after their classes, in the order of their file names whatever their class.
 
     Args:
         root: The folder with ``train`` and, if there are test pictures, ``test``.
@@ -153,18 +152,13 @@ class PictureFolder(ImageSource):
 
     def _beyond_memory(self, count: int, shape: tuple[int, int, int]) -> str:
         """Why the pictures stay lazy; empty if they fit into memory."""
-        needed, free = count * math.prod(shape), memory_for_images()
+        needed, free = count * math.prod(shape), SHARE_OF_MEMORY * psutil.virtual_memory().available
         if needed <= free:
             return ""
         return (
             f"{count:,} pictures of {shape[1]} x {shape[2]} pixels need {needed / 1e9:,.1f} GB decoded, "
             f"{free / 1e9:,.1f} GB are free: they are decoded as they are needed, which is slower."
         )
-
-
-def memory_for_images() -> float:
-    """Memory that images may take, in bytes."""
-    return SHARE_OF_MEMORY * psutil.virtual_memory().available
 
 
 def kept_file(root: Path) -> Path:
@@ -180,13 +174,12 @@ def find_classes(folder: Path) -> list[str]:
     """
     classes = [path.name for path in _folders(folder)]
     if len(classes) < 2:
-        present = f"only {classes[0]}" if classes else "none"
-        raise DataError(f"{folder} needs folders of pictures for two or more classes, but has {present}")
+        raise DataError(f"{folder} needs folders of pictures for two or more classes")
     return classes
 
 
 def list_pictures(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
-    """The pictures of a split and their labels, in natural order of their file names.
+    """The pictures of a split and their labels, in the order of their file names.
 
     Raises:
         DataError: a folder is not one of the classes, or has no pictures.
@@ -198,7 +191,7 @@ def list_pictures(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]
         if not (members := _pictures(path)):
             raise DataError(f"{path} holds no pictures: put some there, or remove the folder")
         pictures += [(picture, classes.index(path.name)) for picture in members]
-    return sorted(pictures, key=lambda picture: (_natural(picture[0].name), str(picture[0])))
+    return sorted(pictures, key=lambda picture: (picture[0].name, str(picture[0])))
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -213,8 +206,3 @@ def _pictures(folder: Path) -> list[Path]:
 
 def is_picture(name: str) -> bool:
     return name.lower().endswith(ENDINGS) and not name.startswith(".")
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """A key for natural order: 9.png before 10.png."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]

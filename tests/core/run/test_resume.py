@@ -220,7 +220,6 @@ def test_resume_restores_the_number_of_threads(workspace: Path) -> None:
         ("stream", ""),
         ("torch", "The training loader has no state_dict: this run can be resumed at the ends of epochs only."),
         ("named", "The training loader has no length, and its batches are more than tensors and plain values: this"),
-        ("persistent workers", "The workers of the training loader are persistent: if they draw random numbers, a"),
     ],
 )
 def test_resume_says_what_a_loader_loses(
