@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from convblocks import check_resume
 from tests.any_task.kinds import LOADERS
 from tests.any_task.tasks import HERE, TASKS, options_of
+from tests.check import trainers
 from tests.forked_python import python_path
 from tests.scripts import run_script
 
@@ -76,6 +78,11 @@ class Network(nn.Linear):
     def forward(self, images):
         return super().forward(images).mean(dim=(1, 2)) * (1 // (not self.training))
 """
+
+
+def test_check_of_a_trainer_is_by_a_function(workspace: Path) -> None:
+    assert check_resume(trainers.exact) == (True, [EXACT])
+    assert not list(workspace.iterdir())
 
 
 def test_check_of_a_training_that_fails_keeps_its_traceback(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``fit ... --check_resume``: is a run that is stopped and resumed the run that was not?
+"""``fit ... --check_resume``, and the same for any Trainer: is a run that is stopped and resumed the run that was not?
 
 Trainings in processes of their own: one goes on after it has saved checkpoints, within each of two short epochs and
 between them; others resume from these.
@@ -6,16 +6,19 @@ between them; others resume from these.
 
 import json
 import os
+import pickle
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 from jsonargparse import ArgumentParser
 
+from convblocks.check.part import Training, training_of_run, training_of_trainer
 from convblocks.console import echo
 from convblocks.errors import UsageError, UserError
 from convblocks.run import signals, slurm
@@ -37,6 +40,30 @@ Record = Mapping[str, Any]
 State = dict[str, str]
 
 
+class Report(NamedTuple):
+    """What a check has found: whether all resumes were exact, and the lines that say so."""
+
+    is_exact: bool
+    lines: list[str]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+
+def check_resume(make: Callable[[], Sequence[Any]]) -> Report:
+    """Check that a training which is stopped and resumed goes on with the same bits, by a few of its steps.
+
+    Args:
+        make: Returns a Trainer, its module, and the data: a LightningDataModule, or loaders. A function of a module,
+            which other processes import; it seeds what it draws. Loggers are turned off, and checkpoints kept apart.
+
+    Raises:
+        UsageError: a launcher has started this process.
+        UserError: the training fails.
+    """
+    return _check(partial(training_of_trainer, make))
+
+
 def add_option(parser: ArgumentParser) -> None:
     """Add ``--check_resume`` to the options of fit."""
     help_text = "Only check, in a few steps, that this run would resume with the same bits."
@@ -50,25 +77,31 @@ def instead(config: Config) -> None:
         UsageError: a launcher has started this process.
         UserError: the run fails.
     """
-    if {slurm.SLURM, slurm.TORCHRUN} & slurm.visible().keys():
-        raise UsageError("--check_resume starts its processes itself: call it outside of srun and torchrun")
     signals.uninstall()  # there is nothing to save
     settings = as_yaml(config.settings | {"trainer": config.settings["trainer"] | {"logger": False}})
     options = [f"--{name}={value}" for name, value in config.options.items() if name != OPTION and value is not None]
     echo("checking on a few steps whether this run resumes exactly; nothing is written")
-    with TemporaryDirectory() as folder:
-        root = Path(folder)
-        _train([root / "whole"], ["--config", settings, *options])
-        _train([root / place for place in PLACES if (root / place).is_dir()], ["--config", settings, *options])
-        is_exact, lines = report(_records(root / "whole"), {place: _records(root / place) for place in PLACES})
-    for line in lines:
+    result = _check(partial(training_of_run, ["--config", settings, *options]))
+    for line in result.lines:
         echo(line)
-    if not is_exact:
+    if not result.is_exact:
         sys.exit(1)
 
 
-def report(whole: Sequence[Record], resumed: Mapping[str, Sequence[Record]]) -> tuple[bool, list[str]]:
-    """Whether all resumes were exact, and the lines that say so.
+def _check(make: Callable[[Path], Training]) -> Report:
+    if {slurm.SLURM, slurm.TORCHRUN} & slurm.visible().keys():
+        raise UsageError(f"{OPTION} starts its processes itself: call it outside of srun and torchrun")
+    with TemporaryDirectory() as folder:
+        root = Path(folder)
+        with (root / "make").open("wb") as file:
+            pickle.dump(make, file)
+        _train([root / "whole"])
+        _train([root / place for place in PLACES if (root / place).is_dir()])
+        return report(_records(root / "whole"), {place: _records(root / place) for place in PLACES})
+
+
+def report(whole: Sequence[Record], resumed: Mapping[str, Sequence[Record]]) -> Report:
+    """Compare resumed trainings with the one that went on.
 
     Args:
         whole: What each process has recorded of the whole training.
@@ -96,7 +129,7 @@ def report(whole: Sequence[Record], resumed: Mapping[str, Sequence[Record]]) -> 
         lines.append(
             f"not restored: {listed([*lost])}. Keep it in on_save_checkpoint, and put it back in on_load_checkpoint"
         )
-    return bool(exact) and is_exact, lines
+    return Report(bool(exact) and is_exact, lines)
 
 
 def difference(whole: Mapping[int, State], resumed: Mapping[int, State]) -> str:
@@ -130,8 +163,8 @@ def _records(folder: Path) -> list[Record]:
     return [json.loads(path.read_text()) for path in sorted(folder.glob("record_*.json"))]
 
 
-def _train(folders: Sequence[Path], options: Sequence[str]) -> None:
-    """Let a training with these options end in each folder, in processes of its own, side by side.
+def _train(folders: Sequence[Path]) -> None:
+    """Let a training end in each folder, in processes of its own, side by side.
 
     Raises:
         UserError: one of them fails.
@@ -141,7 +174,7 @@ def _train(folders: Sequence[Path], options: Sequence[str]) -> None:
 
     def train(folder: Path) -> None:
         folder.mkdir(exist_ok=True)
-        command = [sys.executable, "-P", "-m", "convblocks.check.part", str(folder), *options]
+        command = [sys.executable, "-P", "-m", "convblocks.check.part", str(folder)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise _error(done.stderr)
