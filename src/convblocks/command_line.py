@@ -1,11 +1,9 @@
 """Parser shared by all commands but ``fit``, which has a parser of its own."""
 
-import os
 import re
 from argparse import ArgumentParser
 from collections.abc import Collection
 from difflib import get_close_matches
-from pathlib import Path
 from typing import NoReturn
 
 from convblocks.errors import UsageError
@@ -43,11 +41,3 @@ def with_suggestion(message: str, options: Collection[str]) -> str:
     initials = "".join(part[:1] for part in re.split("[-_]", unknown))
     nearest = [initials] if initials in options else get_close_matches(unknown, options, 1, ALIKE)  # learning_rate: lr
     return f"{message}: did you mean --{nearest[0]}?" if nearest else message
-
-
-def refuse_to_overwrite(path: Path, read: Collection[Path]) -> None:
-    """Raise a UsageError if a command would write over a file that it reads, or over a device."""
-    if path.exists() and not path.is_file():
-        raise UsageError(f"cannot write {path}: it is not a regular file")
-    if os.path.realpath(path) in map(os.path.realpath, read):  # Path.resolve raises at a link to itself
-        raise UsageError(f"{path} is read by this command: give another name")

@@ -30,7 +30,7 @@ COMMANDS = {
     "predict": "handwriting.predict",
     "demo": "demo.server",
     "export": "evaluate.export",
-    "summary": "model.summary",
+    "summary": "summary.command",
     "new": "new.command",
 }
 

@@ -123,7 +123,7 @@ def test_nodes_of_two_tasks_equal_one_process(cluster: Path) -> None:
 def test_requeued_job_carries_on_with_one_unbroken_curve(cluster: Path) -> None:
     run = RunDirectory("requeued")
     job = submit(*TWO_TASKS, FIT, *LONG, "--name", run.name)
-    wait_for(run.read_metrics, job)
+    wait_for(run.metrics.is_file, job)
     requeue(job)
     assert_completes(job)
     assert output(job).count("carry on with --resume") == 1
@@ -166,7 +166,7 @@ def test_job_of_several_processes_completes(cluster: Path, command: list[str], f
 def test_requeued_search_goes_on(cluster: Path) -> None:
     flags = [*LONG, *SPACE, "--epochs", "2", "--trials", "3", "--confirm", "0", "--name", "late"]
     job = submit("--array=0", SEARCH, *flags)
-    wait_for(RunDirectory("late/trial_0").read_metrics, job)
+    wait_for(RunDirectory("late/trial_0").metrics.is_file, job)
     requeue(job)
     assert_completes(job)
     assert "search.py: stopped: the same command carries on" in output(job)

@@ -1,6 +1,7 @@
 """TensorBoard's tags, final values and figures, and further loggers whose curves a resumed run continues."""
 
 import json
+import threading
 from typing import Any
 
 from jsonargparse import Namespace
@@ -17,6 +18,8 @@ from convblocks.text import flatten
 # The argument of each logger's class that continues an earlier run; others begin a new one.
 RUN_ARGUMENTS = {"MLFlowLogger": "run_id", "TensorBoardLogger": "version", "WandbLogger": "id"}
 
+_show_error = threading.excepthook
+
 
 def make(run: Run) -> "Boards":
     """For every run; on a resume the loggers that a user adds continue their own runs, whose ids the run has saved.
@@ -29,6 +32,7 @@ def make(run: Run) -> "Boards":
         for logger, identity in zip(loggers, json.loads(run.directory.loggers.read_text()), strict=False):
             if isinstance(logger, Namespace) and (name := logger.class_path.rpartition(".")[2]) in RUN_ARGUMENTS:
                 logger.init_args[RUN_ARGUMENTS[name]] = identity
+    threading.excepthook = _show_unless_of_tensorboard
     return Boards()
 
 
@@ -57,3 +61,9 @@ class Boards(RunCallback):
             if classification and (evaluation := classification.evaluation):
                 write_evaluation(run.board.experiment, classification.data.test.images, evaluation, step)
         return result
+
+
+def _show_unless_of_tensorboard(error: threading.ExceptHookArgs) -> None:
+    """Show an error of a thread; that of TensorBoard's writer is the Trainer's at its next write."""
+    if type(error.thread).__name__ != "_AsyncWriterThread":
+        _show_error(error)

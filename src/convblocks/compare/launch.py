@@ -13,9 +13,9 @@ from convblocks.compare.progress import Progress
 from convblocks.compare.trials import NO_SETTINGS, Trial, settings_text
 from convblocks.console import echo
 from convblocks.errors import Stopped, UserError
+from convblocks.figures.tables import terminal
 from convblocks.run import signals
 from convblocks.run.directory import RunDirectory
-from convblocks.run.progress import terminal
 from convblocks.run.result import Overrides, RunResult
 from convblocks.run.slurm import SLURM, TORCHRUN
 from convblocks.text import as_json, as_shown, counted

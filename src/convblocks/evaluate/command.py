@@ -33,11 +33,10 @@ from convblocks.figures.estimates import COUNT, Unit
 from convblocks.figures.page import Chart
 from convblocks.figures.panels import calibration_error, confusion, evaluation_charts
 from convblocks.figures.report import Report
-from convblocks.figures.tables import Column, Table, to_console
+from convblocks.figures.tables import Column, Table, terminal, to_console
 from convblocks.files import write
 from convblocks.model.restore import Evaluation, TrainedNetwork
 from convblocks.run.directory import LOGS, RunDirectory
-from convblocks.run.progress import terminal
 from convblocks.run.result import EPOCHS, RunResult
 from convblocks.text import as_json, as_shown, as_yaml, counted, percent
 

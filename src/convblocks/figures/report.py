@@ -11,10 +11,9 @@ from filelock import FileLock
 from convblocks.console import command_words, echo
 from convblocks.figures.page import Chart, page
 from convblocks.figures.style import save
-from convblocks.figures.tables import Table, to_console, to_markdown, without_html
+from convblocks.figures.tables import Table, terminal, to_console, to_markdown, without_html
 from convblocks.files import write
 from convblocks.run.directory import RunDirectory
-from convblocks.run.progress import terminal
 from convblocks.text import as_csv, as_json, as_shown
 
 

@@ -1,6 +1,5 @@
 """The run directory: the only interface between training and everything after it."""
 
-import csv
 import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -101,14 +100,6 @@ class RunDirectory:
             UserError: it is damaged, or of an older version.
         """
         return decode(self.summary.read_bytes(), self.summary, "resume the run to rewrite it")
-
-    def read_metrics(self) -> list[dict[str, float]]:
-        """The rows of ``metrics.csv``; none if there is no such file yet."""
-        if not self.metrics.is_file():
-            return []
-        with self.metrics.open() as file:
-            rows = [{name: value for name, value in row.items() if value} for row in csv.DictReader(file)]
-        return [{name: int(x) if x.isdecimal() else float(x) for name, x in row.items()} for row in rows]
 
     def read_config(self) -> dict[str, Any]:
         """The settings with which the run was begun.

@@ -12,8 +12,8 @@ from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from convblocks.console import echo
 from convblocks.errors import UserError
 from convblocks.model.distributed import broadcast_state
+from convblocks.model.networks import parameters_of
 from convblocks.model.restore import read_checkpoint
-from convblocks.model.summary import parameters_of
 from convblocks.run.directory import is_epoch
 from convblocks.run.metrics_log import logged_metrics
 from convblocks.run.printed_rows import without_split

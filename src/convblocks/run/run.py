@@ -1,12 +1,16 @@
 """One training run of any LightningModule: its parts, its start or resume, its training."""
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from jsonargparse import Namespace
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.model_helpers import is_overridden
@@ -16,23 +20,24 @@ from convblocks.console import echo
 from convblocks.errors import DataError, UsageError
 from convblocks.model.class_specs import CONSTANT, short_name, spans_the_run
 from convblocks.model.distributed import synchronize_batch_norm
-from convblocks.model.summary import describe, parameters_of
-from convblocks.run.callbacks import BestCheckpoint, RunCallback, RunSettings
+from convblocks.model.networks import parameters_of
+from convblocks.run.callbacks import BestCheckpoint, Divergence, RunCallback, RunSettings
 from convblocks.run.checkpoints import SETTINGS, AtomicCheckpointIO, read_resumable
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory, first_change, next_version
-from convblocks.run.divergence import Divergence
 from convblocks.run.judge import Judge
 from convblocks.run.metrics_log import MetricsLog, first_step_to_log
 from convblocks.run.parser import Settings
 from convblocks.run.printed_rows import printed_columns
 from convblocks.run.provenance import note_start, read_origin
 from convblocks.run.resume import ExactResume, callbacks_of
-from convblocks.run.trainer import make_trainer
 from convblocks.text import as_shown, listed
 
 # Settings that a resume may change: the same data may lie elsewhere, which their fingerprint tells.
 MAY_CHANGE = ("data.root", "trainer.max_epochs")
+
+# Batches between two updates of the progress bar.
+BATCHES_OF_BAR = 10
 
 # The end of what a run says that has been stopped.
 RESUME_HINT = "carry on with --resume"
@@ -77,7 +82,7 @@ class Run:
             "logger": config.parsed.trainer.logger,
             "use_distributed_sampler": not getattr(self.data, "shares_batches", False),
         }
-        self.trainer = make_trainer(config, root, self._callbacks(callbacks), self.trainer_arguments)
+        self.trainer = self._make_trainer(self._callbacks(callbacks))
         # Lightning sets it to Slurm's when imported, whether or not Slurm has started these processes.
         rank_zero_only.rank = self.trainer.global_rank  # type: ignore[attr-defined]  # Lightning sets it at run time
         self.is_rank_zero = self.trainer.is_global_zero
@@ -189,6 +194,37 @@ class Run:
             callbacks.append(BestCheckpoint(self.directory.best_checkpoint, self.monitor))
         return [*callbacks, ExactResume(self.directory.last_checkpoint, RESUME_HINT)]
 
+    def _make_trainer(self, callbacks: Sequence[Callback]) -> Trainer:
+        """The Trainer, with these callbacks before the user's, and a progress bar on a terminal.
+
+        Raises:
+            UsageError: an unknown class, or options that Lightning refuses.
+        """
+        parsed, arguments = self.config.parsed.trainer.clone(), self.trainer_arguments
+        parsed.logger = arguments["logger"]
+        try:
+            parts = self.config.parser.instantiate(Namespace(trainer=parsed))  # type: ignore[no-untyped-call]
+            options = parts.trainer.as_dict()
+            users = _as_list(options["callbacks"])
+            has_bar = any(isinstance(callback, ProgressBar) for callback in users)
+            show_bar = options["enable_progress_bar"] is not False and sys.stdout.isatty()
+            bar = [TQDMProgressBar(BATCHES_OF_BAR)] if show_bar and not has_bar else []
+            options |= {
+                "default_root_dir": self.config.root,
+                "logger": options["logger"] if options["logger"] not in (None, True) else False,  # ours comes later
+                "enable_progress_bar": show_bar or has_bar,
+                "sync_batchnorm": False,  # done without Lightning, on any device
+                "use_distributed_sampler": options["use_distributed_sampler"] and arguments["use_distributed_sampler"],
+                "callbacks": [*callbacks, *bar, *users],
+                "plugins": [*arguments["plugins"], *_as_list(options["plugins"])],
+            }
+            trainer = Trainer(**options)
+        except (MisconfigurationException, ModuleNotFoundError, ValueError, TypeError, RuntimeError) as error:
+            raise UsageError(" ".join(str(error).split())) from error
+        if getattr(trainer.strategy, "_start_method", "popen") != "popen":  # ddp_spawn, ddp_fork, ddp_notebook
+            raise UsageError("processes that Lightning spawns or forks are not supported: give --trainer.strategy ddp")
+        return trainer
+
     def _write_and_introduce(self) -> None:
         """Write settings and provenance, and print what is special about the data, and what is trained."""
         self.directory.write_config(self.settings)
@@ -197,8 +233,11 @@ class Run:
             echo(f"changed since the run began: {name}")
         for note in getattr(self.data, "notes", ()):
             echo(note)
-        if self.settings["trainer"]["enable_model_summary"]:
-            echo(describe(self.module, self.module.example_input_array))
         parameters, device = parameters_of(self.module), self.trainer.strategy.root_device
         size = f" · {parameters:,} parameters" if parameters else ""  # made later, in setup
         echo(f"{self.arch}{size} · {device} · seed {self.settings['seed']} -> {as_shown(self.directory.path)}")
+
+
+def _as_list(value: Any) -> list[Any]:
+    """A list, from an option that may be a list, a single value or None."""
+    return list(value) if isinstance(value, list | tuple) else [] if value is None else [value]

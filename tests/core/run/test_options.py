@@ -19,7 +19,6 @@ from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from convblocks.run.parser import SHORT, parser
 from convblocks.run.run import Run
-from convblocks.run.trainer import make_trainer
 from convblocks.text import as_yaml, flatten
 from tests.conftest import REPOSITORY
 from tests.scripts import run_script
@@ -56,10 +55,11 @@ def test_config_of_the_notebook_spells_out_the_defaults(workspace: Path) -> None
 def test_options_reach_the_parts(workspace: Path) -> None:
     flags = ["--lr", "0.003", "--batch_size", "32", "--epochs", "3", "--seed", "5", "--data.val_size", "1000"]
     config = Config.parse(["--arch", "mlp", *flags, "--trainer.profiler", "simple"])
-    data, trainer = config.make_data(), make_trainer(config, workspace)
+    run = Run(config)
+    data, trainer = run.data, run.trainer
     assert isinstance(data, ImageDataModule)
     assert (data.batch_size, data.seed, data.val_size) == (32, 5, 1000)
-    assert config.make_module(data).hparams["lr"] == 0.003
+    assert run.module.hparams["lr"] == 0.003
     assert trainer.max_epochs == 3
     assert isinstance(trainer.profiler, SimpleProfiler)  # type: ignore[attr-defined]  # Lightning sets it at run time
 
@@ -287,6 +287,6 @@ def test_strategy_may_have_arguments_in_a_config(workspace: Path) -> None:
     """On the command line as in docs/manual/cluster.md, see above."""
     strategy = "class_path: DDPStrategy, init_args: {timeout: '0:05:00'}"
     Path("own.yaml").write_text(f"{{arch: mlp, trainer: {{accelerator: cpu, strategy: {{{strategy}}}}}}}")
-    trainer = make_trainer(Config.parse(["--config", "own.yaml"]), workspace)
+    trainer = Run(Config.parse(["--config", "own.yaml"])).trainer
     assert isinstance(trainer.strategy, DDPStrategy)
     assert trainer.strategy._timeout == timedelta(minutes=5)
