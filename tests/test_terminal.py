@@ -7,16 +7,8 @@ import pytest
 
 from convblocks.command_line import Parser
 from convblocks.errors import UsageError
-from convblocks.text import duration
 from tests.conftest import DEBUG
 from tests.terminal import script_in_terminal
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0 s"), (99, "99 s"), (119, "2 min"), (3599, "1 h 0 min"), (7500, "2 h 5 min")]
-)
-def test_duration_is_in_whole_units(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -45,7 +37,7 @@ def test_run_in_a_terminal_shows_a_bar_below_its_rows_and_prints_the_next_comman
     assert screen.status == 0, screen.written
     heading, columns, first, second, *_ = screen.lines
     assert heading == "mlp · 79,510 parameters · cpu · seed 0 -> lightning_logs/mlp/version_0"
-    assert columns.split() == ["epoch", "train", "loss", "acc", "test", "loss", "acc", "time"]
+    assert columns.split() == ["epoch", "train/loss", "train/acc", "test/loss", "test/acc", "time"]
     assert (first[:4], second[:4]) == ("1/2 ", "2/2 ")
     assert len(columns) == len(first) == len(second) <= 80
     assert "Epoch 1:" in screen.written

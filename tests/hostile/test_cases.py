@@ -91,12 +91,6 @@ RUN_DIRECTORIES = [
         1,
         {LAST: checkpoint_with({"optimizer_states/0/state/0/exp_avg": torch.zeros(2, 2)})},
     ),
-    case(
-        f"fit {AGAIN}",
-        "last.ckpt is of a run with seed=5, not 0: put the right one",
-        1,
-        {LAST: checkpoint_with({"callbacks/RunSettings/settings/seed": 5})},
-    ),
     case("fit --name run --resume", "not hold the weights of this run", 1, {SUMMARY: removed, BEST: WITHOUT_A_BIAS}),
     case(f"fit {AGAIN}", "metrics.csv .Is a directory", 1, {METRICS: a_folder}),
     case(f"fit {AGAIN}", r"\n3/3 ", 0, {METRICS: holds("nonsense")}),

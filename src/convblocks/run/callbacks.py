@@ -14,7 +14,6 @@ from convblocks.run.process_state import steps_done
 from convblocks.run.result import RunResult
 
 if TYPE_CHECKING:
-    from convblocks.run.parser import Settings
     from convblocks.run.run import Run
 
 
@@ -55,16 +54,6 @@ class BestCheckpoint(ModelCheckpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the best score also where the run was renamed or moved, of which Lightning would forget it."""
         super().load_state_dict(state_dict | {"dirpath": self.dirpath})
-
-
-class RunSettings(Callback):
-    """Keeps the settings in every checkpoint: a resume recognises that of another run."""
-
-    def __init__(self, settings: "Settings") -> None:
-        self.settings = settings
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"settings": self.settings}
 
 
 class Divergence(Callback):

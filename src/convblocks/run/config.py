@@ -201,7 +201,7 @@ def _import_named_classes(arguments: Mapping[str, Any], specs: Mapping[str, str]
     """Import what a person names as network, optimizer, schedule or loss; a checkpoint's names are not imported."""
     for option in ("arch", *specs):
         name = class_specs.short_name(arguments.get(option, ""))
-        if isinstance(name, str) and "." in name:
+        if "." in name:
             class_specs.import_class(name)
 
 

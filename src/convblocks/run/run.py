@@ -21,12 +21,12 @@ from convblocks.errors import DataError, UsageError
 from convblocks.model.class_specs import CONSTANT, short_name, spans_the_run
 from convblocks.model.distributed import synchronize_batch_norm
 from convblocks.model.networks import parameters_of
-from convblocks.run.callbacks import BestCheckpoint, Divergence, RunCallback, RunSettings
-from convblocks.run.checkpoints import SETTINGS, AtomicCheckpointIO, read_resumable
+from convblocks.run.callbacks import BestCheckpoint, Divergence, RunCallback
+from convblocks.run.checkpoints import AtomicCheckpointIO, read_resumable
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory, first_change, next_version
 from convblocks.run.judge import Judge
-from convblocks.run.metrics_log import MetricsLog, first_step_to_log
+from convblocks.run.metrics_log import MetricsLog
 from convblocks.run.parser import Settings
 from convblocks.run.printed_rows import printed_columns
 from convblocks.run.provenance import note_start, read_origin
@@ -68,7 +68,7 @@ class Run:
         self.data = config.make_data()
         self.module = config.make_module(self.data)
         arch = getattr(self.module, "arch", None)
-        self.arch = arch if isinstance(arch, str) else str(short_name(self.settings["model"]))  # for people
+        self.arch = arch if isinstance(arch, str) else short_name(self.settings["model"])  # for people
         self.evaluation_split = getattr(self.data, "evaluation_split", "val")
         self.judge, self.monitor = self._judges()
         name, root = config.name, config.root
@@ -88,7 +88,7 @@ class Run:
         self.is_rank_zero = self.trainer.is_global_zero
         self.run_callbacks: list[RunCallback] = callbacks_of(self.trainer, RunCallback)
         self.board: TensorBoardLogger | None = None  # the logger that every run has; wings may change it
-        self.first_step = 0  # to be logged, again on a resume
+        self.first_step = 0  # to be logged
         self._checkpoint: Path | None = None  # to resume from
         for checkpoint in callbacks_of(self.trainer, ModelCheckpoint):
             if checkpoint.dirpath is None:  # a user's, apart from the checkpoints that a resume needs
@@ -139,13 +139,13 @@ class Run:
         """Find the checkpoint to resume from, if any, and write settings and provenance to the run directory.
 
         Raises:
-            UserError: the checkpoint is damaged, or was saved with other settings.
+            UserError: the checkpoint is damaged, or the run was begun with other settings.
         """
         last = self.directory.last_checkpoint
         if checkpoint := read_resumable(last):
             self._checkpoint = last
-            self._refuse_change(checkpoint["callbacks"][SETTINGS]["settings"])
-            self.first_step = first_step_to_log(checkpoint)
+            self._refuse_change(self.directory.read_config())
+            self.first_step = checkpoint["callbacks"]["MetricsLog"]["steps"]
         if self.is_rank_zero:
             self._write_and_introduce()
         if self.settings["trainer"].get("logger") is not False:
@@ -160,7 +160,7 @@ class Run:
         self.trainer.fit(self.module, datamodule=self.data, ckpt_path=self._checkpoint, weights_only=True)
 
     def _refuse_change(self, began: Settings) -> None:
-        """Refuse to go on with other settings than those of the checkpoint, except for more epochs."""
+        """Refuse to go on with other settings than those that the run has, except for more epochs."""
         schedule = self.settings["model"]["init_args"].get("lr_scheduler", CONSTANT)
         is_longer = self.settings["trainer"]["max_epochs"] > began["trainer"]["max_epochs"]
         ignored = MAY_CHANGE if is_longer and not spans_the_run(schedule) else MAY_CHANGE[:1]
@@ -189,7 +189,7 @@ class Run:
         self.log = MetricsLog(self.directory.metrics, columns, every_n_steps, self.config.parsed.running_loss)
         self.divergence = Divergence(every_n_steps)
         of_wings = wings.call("CALLBACKS", "make", self)
-        callbacks = [RunSettings(self.settings), self.log, *further, *of_wings, self.divergence]
+        callbacks = [self.log, *further, *of_wings, self.divergence]
         if self.keeps_best:
             callbacks.append(BestCheckpoint(self.directory.best_checkpoint, self.monitor))
         return [*callbacks, ExactResume(self.directory.last_checkpoint, RESUME_HINT)]

@@ -101,12 +101,12 @@ class Renamed(ImageDataModule):
 @pytest.mark.parametrize(
     ("judge", "monitor", "split", "expected"),
     [
-        (ACCURACY, LOSS, "test", "train loss acc test loss acc"),
-        (ACCURACY, LOSS, "val", "train loss acc val loss acc"),
-        (IOU, IOU, "val", "train loss val iou"),
-        (IOU, LOSS, "val", "train loss val loss iou"),
-        (Judge("val_f1", "max"), Judge("val_f1", "max"), "val", "train loss val_f1"),
-        (Judge("test/iou", "max"), Judge("test/iou", "max"), "val", "train loss"),
+        (ACCURACY, LOSS, "test", "train/loss train/acc test/loss test/acc"),
+        (ACCURACY, LOSS, "val", "train/loss train/acc val/loss val/acc"),
+        (IOU, IOU, "val", "train/loss val/iou"),
+        (IOU, LOSS, "val", "train/loss val/loss val/iou"),
+        (Judge("val_f1", "max"), Judge("val_f1", "max"), "val", "train/loss val_f1"),
+        (Judge("test/iou", "max"), Judge("test/iou", "max"), "val", "train/loss"),
     ],
 )
 def test_row_has_a_column_of_each_judged_metric(judge: Judge, monitor: Judge, split: str, expected: str) -> None:

@@ -27,7 +27,7 @@ def test_checkpoint_is_kept_of_epochs_without_a_step(workspace: Path) -> None:
     ("module", "message"),
     [
         ("Unpicklable", r"the checkpoint cannot be written: .*Unpicklable.*: leave it out"),
-        ("Seldom", r"'val/rmse'.*not find the monitored key.* Where it has no value, log nan"),
+        ("Seldom", r"'val/rmse'.*not find the monitored key"),
     ],
 )
 def test_resume_would_miss_what_is_one_line_after_the_first_epoch(module: str, message: str, workspace: Path) -> None:
@@ -54,7 +54,7 @@ def test_metric_of_every_other_epoch_is_nan_in_the_others(workspace: Path) -> No
 
 def test_resume_names_a_parameter_group_that_training_adds(workspace: Path) -> None:
     fit.main([*options_of("Thawing", epochs=2), "--name", "run"])
-    with pytest.raises(UserError, match=r"parameter groups: what training adds .* must be there again"):
+    with pytest.raises(UserError, match="loaded state dict has a different number of parameter groups"):
         fit.main(["--name", "run", "--resume", "--epochs", "3"])
 
 
