@@ -26,16 +26,15 @@ CORE = set[str]().union(*FLOORS)
 
 # Within run/ likewise.
 FLOORS_OF_RUN = (
-    {"judge", "signals", "slurm", "quiet", "provenance", "checkpoints"},
-    {"result", "preemption", "process_state"},
+    {"judge", "signals", "slurm", "provenance", "checkpoints"},
+    {"quiet", "result", "preemption", "process_state"},
     {"resume"},
     {"directory"},
-    {"printed_rows"},
     {"metrics_log"},
     {"callbacks", "parser"},
     {"config"},
     {"run"},
-    {"final_evaluation", "finish", "friendly_errors"},
+    {"finish", "friendly_errors"},
     {"fit"},
 )
 

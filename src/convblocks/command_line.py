@@ -11,9 +11,6 @@ from convblocks.errors import UsageError
 # The beginning of argparse's and jsonargparse's message for unknown options.
 UNKNOWN = "unrecognized arguments: "
 
-# The least similarity for a suggestion: --lrate and --lr have it.
-ALIKE = 0.57
-
 
 class Parser(ArgumentParser):
     """Raises a one-line UsageError instead of exiting.
@@ -39,5 +36,5 @@ def with_suggestion(message: str, options: Collection[str]) -> str:
         return message
     unknown = next((word for word in message.split() if word.startswith("--")), "").partition("=")[0].removeprefix("--")
     initials = "".join(part[:1] for part in re.split("[-_]", unknown))
-    nearest = [initials] if initials in options else get_close_matches(unknown, options, 1, ALIKE)  # learning_rate: lr
+    nearest = [initials] if initials in options else get_close_matches(unknown, options, 1)  # learning_rate: lr
     return f"{message}: did you mean --{nearest[0]}?" if nearest else message

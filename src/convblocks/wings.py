@@ -85,14 +85,9 @@ def commands() -> dict[str, str]:
     return {name: f"convblocks.{module}" for name, module in COMMANDS.items() if is_there(module)}
 
 
-def options() -> dict[str, str]:
-    """The options of ``fit`` that wings add, and the full names of the modules that define them."""
-    return _modules("OPTIONS")
-
-
 def add_options(parser: Any) -> None:
     """Add the options of ``fit`` that wings bring to its parser."""
-    for module in options().values():
+    for module in modules("OPTIONS").values():
         import_module(module).add_option(parser)
 
 
@@ -102,27 +97,27 @@ def call(table: str, function: str, *arguments: Any) -> Iterator[Any]:
     Raises:
         UserError: a wing refuses the arguments.
     """
-    results = (getattr(import_module(module), function)(*arguments) for module in _modules(table).values())
+    results = (getattr(import_module(module), function)(*arguments) for module in modules(table).values())
     return (result for result in results if result is not None)
 
 
 def does_instead(config: Any) -> bool:
     """Let an option do something else than train, and return whether one has; it may raise a UserError."""
-    for option, module in options().items():
+    for option, module in modules("OPTIONS").items():
         if config.options[option] and (instead := getattr(import_module(module), "instead", None)):
             instead(config)
             return True
     return False
 
 
-def _modules(table: str) -> dict[str, str]:
+def modules(table: str) -> dict[str, str]:
     """The full names of a table's modules, by their names in it; other packages cannot take those of this one."""
     ours = _by_name(globals()[table])
-    modules = {name: f"convblocks.{module}" for name, module in ours.items() if is_there(module)}
+    names = {name: f"convblocks.{module}" for name, module in ours.items() if is_there(module)}
     for wing in _wings_of_other_packages():
         theirs = _by_name(getattr(wing, table, ()))
-        modules |= {name: module for name, module in theirs.items() if name not in ours}
-    return modules
+        names |= {name: module for name, module in theirs.items() if name not in ours}
+    return names
 
 
 def _by_name(table: Mapping[str, str] | tuple[str, ...]) -> Mapping[str, str]:

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from convblocks.compare.analysis import compare, edges, option_values, summarise
+from convblocks.compare.analysis import compare, edges, option_values, summarise, training_loss
 from convblocks.compare.report import report_of
 from convblocks.compare.statistics import mean_interval
 from convblocks.errors import UserError
@@ -43,7 +43,7 @@ def test_comparison_pairs_no_networks_by_seed_and_may_lack_a_run() -> None:
     runs = [run for run in as_claimed(7) if (run.arch, run.seed) != ("mlp", 4)]
     comparison = compare(runs)
     assert [difference.runs for difference in comparison.differences] == [(7, 7), (7, 6), (7, 6)]
-    shuffled = [short(run.arch, 6 - run.seed, run.score, run.last_loss) for run in runs]
+    shuffled = [short(run.arch, 6 - run.seed, run.score, training_loss(run, -1)) for run in runs]
     assert compare(shuffled).differences == comparison.differences
 
 

@@ -8,9 +8,8 @@ from jsonargparse import Namespace
 
 from convblocks.boards.tensorboard import RunTensorBoardLogger, write_evaluation
 from convblocks.files import machine_lock, write
-from convblocks.run.callbacks import RunCallback
+from convblocks.run.callbacks import RunCallback, classification_of
 from convblocks.run.directory import DEAD, TRAINING
-from convblocks.run.final_evaluation import classification_of
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
 from convblocks.text import flatten

@@ -100,7 +100,6 @@ def _train(folders: Sequence[Path]) -> None:
     """
     paths = [str(Path(convblocks.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    environment |= {signals.FIRST_PROCESS: str(os.getpid())}  # they end with this one
     processes = []
     try:
         for folder in folders:

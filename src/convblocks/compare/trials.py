@@ -17,7 +17,7 @@ from convblocks.text import as_json
 ROOT = "trainer.default_root_dir"
 
 # Options of where and how a trial runs, not of what it computes.
-NO_SETTINGS = (ROOT, *wings.options())
+NO_SETTINGS = (ROOT, *wings.modules("OPTIONS"))
 
 # The option that holds training images out.
 VAL_SIZE = "data.val_size"

@@ -59,10 +59,10 @@ def main(arguments: list[str]) -> None:
     trained, data = load_network_and_data(options)
     evaluation = trained.evaluate(data.test)
     if options.json:
-        print(as_json(as_record(trained, data.folder, evaluation)))
+        print(as_json(as_record(trained, options.root, evaluation)))
         return
     echo(as_shown(trained.path))
-    echo(f"{trained.arch} on the {len(data.test.labels):,} test images in {as_shown(data.folder)}\n")
+    echo(f"{trained.arch} on the {len(data.test.labels):,} test images in {as_shown(options.root)}\n")
     to_console(tables(evaluation), terminal())
     write_report(trained, data, evaluation)
     if confused := most_confused(evaluation):

@@ -85,9 +85,8 @@ def resolve(named: Named) -> Callable[..., Any]:
         return named
     module, _, attribute = named.rpartition(".")
     if "<" in named or module not in sys.modules:
-        raise NotImportedError(
-            f"{named} is not imported: import its module first, or pass the class or function itself"
-        )
+        how = "import its module first, or pass the class or function itself"
+        raise NotImportedError(f"{named} is not imported: {how}")
     if not callable(called := getattr(sys.modules[module], attribute, None)):
         raise UsageError(f"{module} has no class or function {attribute!r}")
     return called  # type: ignore[no-any-return]  # of an unknown module

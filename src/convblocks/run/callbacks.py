@@ -1,6 +1,7 @@
-"""Callbacks of every run, and what a callback of a wing may do beyond Lightning's hooks."""
+"""Callbacks of every run, and what a callback of a wing may do and know beyond Lightning's hooks."""
 
 from collections.abc import Sequence
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,11 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import Tensor
 
+from convblocks.data.module import ImageDataModule
+from convblocks.errors import NotFiniteError
+from convblocks.model.classifier import ImageClassifier
+from convblocks.model.restore import Evaluation, TrainedNetwork, restore_network
+from convblocks.run.directory import RunDirectory
 from convblocks.run.judge import Judge
 from convblocks.run.metrics_log import ends_logged_step
 from convblocks.run.process_state import steps_done
@@ -36,6 +42,34 @@ class RunCallback(Callback):
     def last_lines(self, run: "Run", result: RunResult) -> Sequence[str]:
         """Lines and commands to print below the result, in process 0."""
         return ()
+
+
+class Classification:
+    """What callbacks know of a run of an ImageClassifier on an ImageDataModule."""
+
+    def __init__(self, module: ImageClassifier, data: ImageDataModule, directory: RunDirectory) -> None:
+        self.module, self.data, self.directory = module, data, directory
+
+    @cached_property
+    def trained(self) -> TrainedNetwork:
+        """The network with the final weights, once these are there."""
+        return restore_network(self.directory.path, dict(self.module.hparams), self.module.state_dict())
+
+    @cached_property
+    def evaluation(self) -> Evaluation | None:
+        """The final network's answers to all test images; None if they are not finite."""
+        try:
+            return self.trained.evaluate(self.data.test)
+        except NotFiniteError:
+            return None
+
+
+@lru_cache(maxsize=1)
+def classification_of(run: "Run") -> Classification | None:
+    """The one of a run, the same for all of its callbacks; None if it trains something else."""
+    if isinstance(run.module, ImageClassifier) and isinstance(run.data, ImageDataModule):
+        return Classification(run.module, run.data, run.directory)
+    return None
 
 
 class BestCheckpoint(ModelCheckpoint):

@@ -76,11 +76,6 @@ class RunDirectory:
             return self.path.exists()
         return any(not path.name.startswith(".") for path in self.path.iterdir())
 
-    def refuse_run(self) -> None:
-        """Raise a UsageError if this is the directory of a run, in which no other runs belong."""
-        if self.config.is_file():
-            raise UsageError(f"{self.path} is a single run: choose another --name")
-
     def result_after(self, epochs: int) -> RunResult | None:
         """The result of a run that is done: it has that many epochs, or something ended it early.
 

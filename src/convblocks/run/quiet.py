@@ -3,14 +3,16 @@
 import logging
 import warnings
 
+from convblocks.run import slurm
+
 # Warnings that do not apply to this project.
 NOT_HERE = (
     ".*LeafSpec.* is deprecated",  # Lightning 2.6 with torch 2.13, at every batch
     "(Checkpoint|Experiment logs) directory .* exists and is not empty",  # a resume writes there on purpose
     r"`?\.fit\(ckpt_path=(None|\"last\")\)`? (was called|is set)",  # of OnExceptionCheckpoint, in new runs
     "The `srun` command is available on your system but is not used",  # a machine with Slurm may be used without it
-    "The number of training batches .* is smaller than the logging interval",
     ".set_vital. is deprecated",  # by torch, which torchdata calls
+    "The number of training batches .* is smaller than the logging interval",
 )
 
 
@@ -22,8 +24,5 @@ def quiet_lightning() -> None:
         logging.getLogger(f"lightning.pytorch.{name}").setLevel(logging.INFO)
     for message in NOT_HERE:
         warnings.filterwarnings("ignore", message=message)
-
-
-def quiet_further_processes() -> None:
-    """Drop warnings: the first process on this machine shows them."""
-    warnings.simplefilter("ignore")
+    if slurm.is_further_process():
+        warnings.simplefilter("ignore")  # the first process on this machine shows them

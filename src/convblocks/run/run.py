@@ -26,18 +26,14 @@ from convblocks.run.checkpoints import AtomicCheckpointIO, read_resumable
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory, first_change, next_version
 from convblocks.run.judge import Judge
-from convblocks.run.metrics_log import MetricsLog
+from convblocks.run.metrics_log import MetricsLog, printed_columns
 from convblocks.run.parser import Settings
-from convblocks.run.printed_rows import printed_columns
 from convblocks.run.provenance import note_start, read_origin
 from convblocks.run.resume import ExactResume, callbacks_of
 from convblocks.text import as_shown, listed
 
 # Settings that a resume may change: the same data may lie elsewhere, which their fingerprint tells.
 MAY_CHANGE = ("data.root", "trainer.max_epochs")
-
-# Batches between two updates of the progress bar.
-BATCHES_OF_BAR = 10
 
 # The end of what a run says that has been stopped.
 RESUME_HINT = "carry on with --resume"
@@ -208,7 +204,7 @@ class Run:
             users = _as_list(options["callbacks"])
             has_bar = any(isinstance(callback, ProgressBar) for callback in users)
             show_bar = options["enable_progress_bar"] is not False and sys.stdout.isatty()
-            bar = [TQDMProgressBar(BATCHES_OF_BAR)] if show_bar and not has_bar else []
+            bar = [TQDMProgressBar(refresh_rate=10)] if show_bar and not has_bar else []
             options |= {
                 "default_root_dir": self.config.root,
                 "logger": options["logger"] if options["logger"] not in (None, True) else False,  # ours comes later

@@ -44,7 +44,7 @@ from optuna.trial import TrialState
 
 from convblocks.compare.dry_run import plans_of
 from convblocks.compare.launch import Process, Start, finished, fit_all, friendly_stops, hide_launcher
-from convblocks.compare.options import at_least, launch, parse_shared, shared_parser
+from convblocks.compare.options import at_least, launch, parse_shared, refuse_run, shared_parser
 from convblocks.compare.progress import Progress
 from convblocks.compare.trials import Trial
 from convblocks.console import echo
@@ -124,7 +124,7 @@ def open_search(options: Namespace) -> SearchWorker:
         UserError: it is another search, or there are no data to confirm by.
     """
     config: SearchConfig = options.config
-    config.directory.refuse_run()
+    refuse_run(config.directory)
     corners = [config.trial(0, point) for point in space.corners(config.space)]
     last = fresh_trials(config.default, options.seeds[-1:] if options.confirm else [])
     plans = plans_of([*corners, *last], options.jobs)

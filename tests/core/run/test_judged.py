@@ -13,7 +13,7 @@ from convblocks.run import fit
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from convblocks.run.judge import ACCURACY, Judge
-from convblocks.run.printed_rows import heading, printed_columns
+from convblocks.run.metrics_log import heading, printed_columns
 from convblocks.run.run import Run
 from tests.any_task.shapes import Segmenter, Shapes
 from tests.any_task.stop import Signal, forget_signal

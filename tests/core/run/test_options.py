@@ -33,7 +33,7 @@ def test_help_lists_the_parsers_options_and_defaults_on_a_screen(workspace: Path
     defaults = parser().get_defaults()
     options = {*SHORT} | (vars(defaults).keys() - {"trainer"})
     described = set(re.findall(r"--(\w+)", HELP)) - {"help_all", "print_config", "trainer"}
-    assert described - {"check_resume"} == options - wings.options().keys()
+    assert described - {"check_resume"} == options - wings.modules("OPTIONS").keys()
     settings = flatten(Config.parse(["--arch", "mlp"]).settings)
     for option, default in re.findall(r"^  --(\w+).*\(default: ([\d.]+)\)", HELP, flags=re.MULTILINE):
         assert float(default) == settings[SHORT.get(option, option)]

@@ -120,7 +120,6 @@ def test_schedule_of_any_class_goes_by_epochs_steps_or_a_metric(
         (["--optimizer", "own_networks.Lion"], "own_networks.Lion is not a subclass of Optimizer"),
         (["--optimizer.momentum", "0.9"], "Optimizer torch.optim.Adam cannot be made .* 'momentum'"),
         (["--lr_scheduler.T_max", "7"], "a constant learning rate takes no arguments, but was given T_max"),
-        (["--lr_scheduler", "onecycle", "--trainer.max_time", "00:00:01:00"], "needs --epochs or --trainer.max_steps"),
         (["--optimizer.lr", "0.1"], "--optimizer.lr is set with --lr"),
         (["--lr_scheduler", "fast"], "unknown lr_scheduler 'fast': choose one of constant, onecycle, cosine"),
         (["--lr_scheduler", "StepLR"], "LRScheduler torch.optim.lr_scheduler.StepLR cannot be made .* 'step_size'"),
