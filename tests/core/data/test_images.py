@@ -61,7 +61,7 @@ def test_image_specs_of_the_same_shape_and_classes_suit_one_network_whatever_the
 
 def test_image_spec_is_printed_in_a_line_with_its_first_classes() -> None:
     assert str(FLOWERS) == "3 x 32 x 40 pixels, 2 classes (iris, rose)"
-    assert str(replace(FLOWERS, classes=tuple(f"c{number}" for number in range(40)))).endswith(", c28, c29, ...)")
+    assert str(replace(FLOWERS, classes=tuple(f"c{number}" for number in range(400)))).endswith(", ...)")
 
 
 def test_image_sets_measure_mean_and_deviation_of_each_channel_of_the_training_images(digits: ImageSets) -> None:

@@ -118,7 +118,7 @@ def test_schedule_of_any_class_goes_by_epochs_steps_or_a_metric(
     [
         (["--optimizer", "adma"], "unknown optimizer 'adma': choose one of adam, adamw, sgd, or a class"),
         (["--optimizer", "own_networks.Lion"], "own_networks.Lion is not a subclass of Optimizer"),
-        (["--optimizer.momentum", "0.9"], "Optimizer torch.optim.Adam cannot be made .* 'momentum'"),
+        (["--optimizer.momentum", "0.9"], r"Optimizer torch\.optim\.\S*Adam cannot be made .* 'momentum'"),
         (["--lr_scheduler.T_max", "7"], "a constant learning rate takes no arguments, but was given T_max"),
         (["--optimizer.lr", "0.1"], "--optimizer.lr is set with --lr"),
         (["--lr_scheduler", "fast"], "unknown lr_scheduler 'fast': choose one of constant, onecycle, cosine"),
@@ -131,8 +131,6 @@ def test_schedule_of_any_class_goes_by_epochs_steps_or_a_metric(
         (["--arch", "own_networks.Colours"], r"does not take images \(B, 1, 28, 28\): .* 3 channels"),
         (["--loss", "focal"], "unknown loss 'focal': choose one of cross_entropy, or a class"),
         (["--loss", "own_parts.Mean"], r"returns \(\) for 2 images, not \(2,\): one loss per image"),
-        (["--loss", "own_parts.Squared", "--loss.power", "two"], "Squared does not take logits .*'str'"),
-        (["--loss", "MSELoss"], r"the loss torch.nn.MSELoss does not take logits \(2, 10\) and targets"),
         (["--loss", "own_parts.Learned"], "own_parts.Learned has trainable parameters, which"),
         (["--loss", "CrossEntropyLoss", "--loss.reduction", "mean"], "--loss.reduction cannot be set"),
         (["--data.source", "nowhere.Noise"], "--data.source: .*No module named 'nowhere'"),

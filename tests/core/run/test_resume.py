@@ -422,8 +422,7 @@ def fit_until(step: int, flags: list[str]) -> None:
 
 def flip_a_bit(checkpoint: Path) -> None:
     content = bytearray(checkpoint.read_bytes())
-    weights = torch.load(checkpoint, weights_only=True)["state_dict"]["network.layers.1.weight"]
-    content[content.index(weights.numpy().tobytes())] ^= 1
+    content[len(content) // 2] ^= 1
     checkpoint.write_bytes(content)
 
 
@@ -442,7 +441,7 @@ def change_the_shape_of_an_optimizers_state(checkpoint: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (flip_a_bit, r"cannot load .*last\.ckpt: it is damaged. Put an intact copy there, or delete it to start"),
+        (flip_a_bit, r"cannot load .*last\.ckpt: it is damaged.*\. Put an intact copy there, or delete it to start"),
         (replace_by_a_foreign_file, "is not a checkpoint of this version of convblocks: train again"),
         (change_the_shape_of_an_optimizers_state, r"cannot resume from .*last\.ckpt: an optimizer's state is not of"),
     ],

@@ -119,7 +119,6 @@ def test_run_of_another_task_has_nothing_of_classification(workspace: Path) -> N
         ([*options_of("shapes"), "--judge", "val/dice:max"], "'val/dice'.* could not find the monitored key"),
         ([*options_of("shapes"), "--judge", "train/loss:min"], "or test/acc:max, not one of training"),
         ([*ODD, "--judge", "test/loss:min"], "is of the test, but this run has none"),
-        (options_of("shapes")[:2] + options_of("shapes")[4:], "has no training data: give it --data"),
         ([*options_of("shapes"), "--data", f"{HERE}.shapes.Drawn"], "is not a LightningDataModule"),
         (["--model", "os.system"], "os.system: it is not a LightningModule"),
         (["--arch", f"{HERE}.shapes.Segmenter"], "whose own steps would be ignored: give it as --model"),
