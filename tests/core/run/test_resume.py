@@ -347,7 +347,6 @@ def test_resume_after_kills_at_random_moments(workspace: Path, kills: int) -> No
     ("owner", "method", "call"),
     [
         (ImageClassifier, "on_before_zero_grad", 12),  # before the first checkpoint
-        (_LoggerConnector, "update_train_epoch_metrics", 1),
         (_LoggerConnector, "update_train_epoch_metrics", 2),
     ],
 )
