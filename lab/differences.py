@@ -4,10 +4,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from operator import attrgetter
 from typing import Literal
 
-from convblocks.compare.analysis import Comparison, Difference, unit_of
+from convblocks.compare.analysis import Comparison, Difference, training_loss, unit_of
 from convblocks.compare.statistics import SIGNIFICANCE, superiority
 from convblocks.figures.estimates import LOSS, SHARE, Estimate, Unit
 from convblocks.figures.grouping import by_arch
@@ -34,8 +33,8 @@ class Measure:
     unit: Unit
 
 
-FIRST_LOSS = Measure("epoch-1 train loss", attrgetter("first_loss"), -1, LOSS)
-LAST_LOSS = Measure("last train loss", attrgetter("last_loss"), -1, LOSS)
+FIRST_LOSS = Measure("epoch-1 train loss", lambda run: training_loss(run, 0), -1, LOSS)
+LAST_LOSS = Measure("last train loss", lambda run: training_loss(run, -1), -1, LOSS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +73,7 @@ class Measured(Difference):
 def score_of(results: Sequence[RunResult]) -> Measure:
     """The score of these runs as a measure."""
     judge = results[0].judge
-    return Measure(results[0].score_name, attrgetter("score"), judge.sign, unit_of(results, of_difference=True))
+    return Measure(results[0].score_name, lambda run: run.score, judge.sign, unit_of(results, of_difference=True))
 
 
 def measured(

@@ -1,4 +1,4 @@
-"""In a terminal no progress bar stays, tables fit, and commands can be copied."""
+"""In a terminal a run has a progress bar, tables fit, and commands can be copied."""
 
 import re
 from pathlib import Path
@@ -7,16 +7,8 @@ import pytest
 
 from convblocks.command_line import Parser
 from convblocks.errors import UsageError
-from convblocks.text import duration
 from tests.conftest import DEBUG
 from tests.terminal import script_in_terminal
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0 s"), (99, "99 s"), (119, "2 min"), (3599, "1 h 0 min"), (7500, "2 h 5 min")]
-)
-def test_duration_is_in_whole_units(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -39,19 +31,18 @@ def test_option_that_is_unknown_suggests_a_similar_one_if_there_is_one(given: st
 
 
 @pytest.mark.slow
-def test_run_in_a_terminal_shows_one_bar_that_vanishes_and_prints_the_next_commands(workspace: Path) -> None:
+def test_run_in_a_terminal_shows_a_bar_below_its_rows_and_prints_the_next_commands(workspace: Path) -> None:
     enough_to_be_seen = ["--trainer.limit_train_batches", "900"]
     screen = script_in_terminal("fit", *DEBUG, *enough_to_be_seen, "--arch", "mlp", cwd=workspace, width=80)
     assert screen.status == 0, screen.written
     heading, columns, first, second, *_ = screen.lines
     assert heading == "mlp · 79,510 parameters · cpu · seed 0 -> lightning_logs/mlp/version_0"
-    assert columns.split() == ["epoch", "train", "loss", "acc", "test", "loss", "acc", "time"]
+    assert columns.split() == ["epoch", "train/loss", "train/acc", "test/loss", "test/acc", "time"]
     assert (first[:4], second[:4]) == ("1/2 ", "2/2 ")
     assert len(columns) == len(first) == len(second) <= 80
     assert "Epoch 1:" in screen.written
     assert "/900 [00:0" in screen.written
-    assert "v_num" not in screen.written
-    assert not any("Epoch" in line or "it/s" in line for line in screen.lines)
+    assert len([line for line in screen.lines if line.startswith("Epoch")]) == 1
     evaluate, demo, tensorboard = screen.commands()
     assert [Path(evaluate[1]).name, Path(demo[1]).name] == ["evaluate.py", "demo.py"]
     assert tensorboard == ["tensorboard", "--logdir", "lightning_logs"]

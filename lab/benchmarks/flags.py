@@ -28,11 +28,10 @@ from convblocks.command_line import Parser
 from convblocks.compare.forked import context, die_with_parent
 from convblocks.console import answer, command_words, echo, end
 from convblocks.errors import UserError
-from convblocks.figures.tables import Table, to_console
+from convblocks.figures.tables import Table, terminal, to_console
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run import fit
 from convblocks.run.config import Config
-from convblocks.run.progress import terminal
 from convblocks.run.run import Run
 from lab.benchmarks.harness import apart
 

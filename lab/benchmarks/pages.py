@@ -13,9 +13,8 @@ from matplotlib.figure import Figure
 from convblocks.console import echo
 from convblocks.errors import UserError
 from convblocks.figures.style import DARK, save
-from convblocks.figures.tables import Table, to_console, to_markdown
+from convblocks.figures.tables import Table, terminal, to_console, to_markdown
 from convblocks.files import write
-from convblocks.run.progress import terminal
 from convblocks.text import as_json
 from lab.benchmarks.rows import Results as Rows
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from convblocks.data.images import MNIST, ImageSets, LabelledImages, load_images
+from convblocks.data.images import MNIST, ImageSets, LabelledImages
 from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
 from convblocks.demo.server import PAGE
 from convblocks.diagnosis.dead_units import watch_relus
@@ -95,7 +95,7 @@ def write_numbers(data: Path) -> None:
     origins = [read_origin(run.directory.provenance) for run in (*READERS, *WATCHED)]
     if not all(is_committed(origin.get("git_commit")) for origin in origins):
         raise UserError("the code of some runs of play is that of no commit: commit it, and train them again")
-    images = load_images(MNISTFiles(DEFAULT_ROOT))
+    images = MNISTFiles(DEFAULT_ROOT).load()
     numbers = {
         "origins": manifest(origins),
         "steps": STEPS,

@@ -30,7 +30,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from convblocks.compare.launch import finished, hide_launcher, refuse_missing, train
-from convblocks.compare.options import launch
+from convblocks.compare.options import launch, refuse_run
 from convblocks.compare.options import parse as parse_comparison
 from convblocks.compare.tables import as_row
 from convblocks.compare.trials import VAL_SIZE, Trial
@@ -75,7 +75,7 @@ def main(arguments: list[str]) -> None:
             raise UsageError(f"give a stage: {' or '.join(STAGES)}")
         options = parse(arguments[1:])
         hide_launcher()
-        RunDirectory(options.name, options.root).refuse_run()
+        refuse_run(RunDirectory(options.name, options.root))
         options.start = launch(options)
         STAGES[arguments[0]](options)
 

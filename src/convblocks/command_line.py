@@ -1,20 +1,15 @@
 """Parser shared by all commands but ``fit``, which has a parser of its own."""
 
-import os
 import re
 from argparse import ArgumentParser
 from collections.abc import Collection
 from difflib import get_close_matches
-from pathlib import Path
 from typing import NoReturn
 
 from convblocks.errors import UsageError
 
 # The beginning of argparse's and jsonargparse's message for unknown options.
 UNKNOWN = "unrecognized arguments: "
-
-# The least similarity for a suggestion: --lrate and --lr have it.
-ALIKE = 0.57
 
 
 class Parser(ArgumentParser):
@@ -40,14 +35,6 @@ def with_suggestion(message: str, options: Collection[str]) -> str:
     if not message.startswith(UNKNOWN):
         return message
     unknown = next((word for word in message.split() if word.startswith("--")), "").partition("=")[0].removeprefix("--")
-    initials = "".join(part[:1] for part in re.split("[-_]", unknown))
-    nearest = [initials] if initials in options else get_close_matches(unknown, options, 1, ALIKE)  # learning_rate: lr
+    initials = "".join(part[:1] for part in re.split("[-_]", unknown))  # learning_rate: lr
+    nearest = [initials] if initials in options else get_close_matches(unknown, options, n=1, cutoff=0.57)
     return f"{message}: did you mean --{nearest[0]}?" if nearest else message
-
-
-def refuse_to_overwrite(path: Path, read: Collection[Path]) -> None:
-    """Raise a UsageError if a command would write over a file that it reads, or over a device."""
-    if path.exists() and not path.is_file():
-        raise UsageError(f"cannot write {path}: it is not a regular file")
-    if os.path.realpath(path) in map(os.path.realpath, read):  # Path.resolve raises at a link to itself
-        raise UsageError(f"{path} is read by this command: give another name")

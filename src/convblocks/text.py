@@ -1,4 +1,4 @@
-"""Values as text: counts, durations, shares, CSV, JSON."""
+"""Values as text: counts, shares, CSV, YAML, JSON."""
 
 import csv
 import io
@@ -10,14 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
-
-def duration(seconds: float) -> str:
-    """A readable duration: ``9 s``, ``3 min``, ``2 h 5 min``."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def as_shown(path: Path) -> str:

@@ -6,7 +6,7 @@ wing imports the core, and another wing only where ``NEEDS`` says so; nothing ou
 
 Another package may bring a wing too: a module with ``VERSION`` and any of the tables ``CALLBACKS``, ``KEEPERS``,
 ``SOURCES`` and ``OPTIONS``, named by an entry point of the group ``convblocks.wings``. Its tables hold full names of
-modules. A wing that fails is left out, with a line that says why.
+modules. A wing that cannot be imported is left out, with a line that says why.
 """
 
 import os
@@ -16,7 +16,6 @@ from importlib import import_module
 from typing import Any
 
 from convblocks.console import print_error
-from convblocks.errors import UserError
 
 # Of these tables; a wing of another package names the one that it was made for.
 VERSION = 1
@@ -30,7 +29,7 @@ COMMANDS = {
     "predict": "handwriting.predict",
     "demo": "demo.server",
     "export": "evaluate.export",
-    "summary": "model.summary",
+    "summary": "summary.command",
     "new": "new.command",
 }
 
@@ -85,15 +84,10 @@ def commands() -> dict[str, str]:
     return {name: f"convblocks.{module}" for name, module in COMMANDS.items() if is_there(module)}
 
 
-def options() -> dict[str, str]:
-    """The options of ``fit`` that wings add, and the full names of the modules that define them."""
-    return _modules("OPTIONS")
-
-
 def add_options(parser: Any) -> None:
     """Add the options of ``fit`` that wings bring to its parser."""
-    for module in options().values():
-        _call(module, "add_option", parser)
+    for module in modules("OPTIONS").values():
+        import_module(module).add_option(parser)
 
 
 def call(table: str, function: str, *arguments: Any) -> Iterator[Any]:
@@ -102,43 +96,31 @@ def call(table: str, function: str, *arguments: Any) -> Iterator[Any]:
     Raises:
         UserError: a wing refuses the arguments.
     """
-    results = (_call(module, function, *arguments) for module in _modules(table).values())
+    results = (getattr(import_module(module), function)(*arguments) for module in modules(table).values())
     return (result for result in results if result is not None)
 
 
 def does_instead(config: Any) -> bool:
     """Let an option do something else than train, and return whether one has; it may raise a UserError."""
-    for option, module in options().items():
-        if config.options[option] and hasattr(import_module(module), "instead"):
-            _call(module, "instead", config)
+    for option, module in modules("OPTIONS").items():
+        if config.options[option] and (instead := getattr(import_module(module), "instead", None)):
+            instead(config)
             return True
     return False
 
 
-def _modules(table: str) -> dict[str, str]:
+def modules(table: str) -> dict[str, str]:
     """The full names of a table's modules, by their names in it; other packages cannot take those of this one."""
     ours = _by_name(globals()[table])
-    modules = {name: f"convblocks.{module}" for name, module in ours.items() if is_there(module)}
+    names = {name: f"convblocks.{module}" for name, module in ours.items() if is_there(module)}
     for wing in _wings_of_other_packages():
         theirs = _by_name(getattr(wing, table, ()))
-        modules |= {name: module for name, module in theirs.items() if name not in ours}
-    return modules
+        names |= {name: module for name, module in theirs.items() if name not in ours}
+    return names
 
 
 def _by_name(table: Mapping[str, str] | tuple[str, ...]) -> Mapping[str, str]:
     return table if isinstance(table, Mapping) else {module: module for module in table}
-
-
-def _call(module: str, function: str, *arguments: Any) -> Any:
-    """Call a function of a wing's module; None if it fails and is another package's, which is then left out."""
-    try:
-        return getattr(import_module(module), function)(*arguments)
-    except UserError:
-        raise
-    except Exception as error:
-        if module.startswith("convblocks."):
-            raise
-        return _leave_out(module, f"{type(error).__name__}: {error}")
 
 
 @cache
@@ -153,13 +135,5 @@ def _wings_of_other_packages() -> list[Any]:
                 raise ValueError(f"it is made for version {wing.VERSION} of the tables in wings.py, this is {VERSION}")
             wings.append(wing)
         except Exception as error:
-            _leave_out(entry.name, f"{type(error).__name__}: {error}")
+            print_error(f"the wing {entry.name} is left out: {type(error).__name__}: {error}")
     return wings
-
-
-@cache
-def _leave_out(module: str, reason: str) -> None:
-    """Say so once, in one of a run's processes."""
-    slurm = import_module("convblocks.run.slurm")  # imports little
-    if not slurm.is_further_process(of_all_machines=True):
-        print_error(f"the wing {module} is left out: {reason}")

@@ -105,7 +105,7 @@ def test_job_without_srun_is_refused(cluster: Path) -> None:
 def test_requeued_job_carries_on_with_one_unbroken_curve(cluster: Path) -> None:
     run = RunDirectory("requeued")
     job = submit(*TWO_TASKS, FIT, *LONG, "--name", run.name)
-    wait_for(run.read_metrics, job)
+    wait_for(run.metrics.is_file, job)
     requeue(job)
     assert_completes(job)
     assert output(job).count("carry on with --resume") == 1

@@ -11,8 +11,8 @@ import torch
 
 from convblocks.diagnosis.advice import diagnose
 from convblocks.diagnosis.collapse import collapsed_in, has_collapsed
+from convblocks.run.callbacks import Classification, classification_of
 from convblocks.run.config import Config
-from convblocks.run.final_evaluation import Classification, classification_of
 from convblocks.run.result import Row, RunResult
 from convblocks.run.run import Run
 from tests.made_up import course, result

@@ -93,7 +93,8 @@ def test_dead_units_of_a_run_with_held_out_images_are_those_of_its_best_network(
     run = quick_run("--data.val_size", "1500", "--trainer.val_check_interval", "0.5", "--lr", "0.05")
     data = MNISTDataModule(val_size=1500)
     data.setup()
-    rows, result = run.read_metrics(), run.read_result()
+    result = run.read_result()
+    rows = [*result.evaluations, *result.epochs]
     assert [tuple(dead_of(row)) for row in rows] == 4 * [("dead/relu1",)]
     assert dead_of(rows[-1]) == shares_of(run.last_checkpoint, data.val)
     assert dead_of(result.final) == shares_of(run.best_checkpoint, data.val)
@@ -105,6 +106,6 @@ def test_dead_units_of_a_run_with_held_out_images_are_those_of_its_best_network(
 def test_dead_units_are_measured_with_each_evaluation_and_at_the_end(workspace: Path, digits: ImageSets) -> None:
     """On a thousand images, also if fewer are evaluated."""
     run = quick_run("--epochs", "3", "--trainer.check_val_every_n_epoch", "2", "--data.eval_batch_size", "64")
-    rows = run.read_metrics()
+    rows = run.read_result().epochs
     assert [bool(dead_of(row)) for row in rows] == ["test/acc" in row for row in rows] == [False, True, True]
     assert dead_of(rows[-1]) == shares_of(run.last_checkpoint, digits.test)

@@ -157,7 +157,7 @@ def test_network_of_a_users_own_is_trained_and_evaluated_but_imported_only_if_al
 ) -> None:
     run = quick_run("--arch", "own_networks.Rows", *TENSORBOARD)
     assert run.result_after(2)
-    assert not [column for row in run.read_metrics() for column in row if column.startswith("dead/")]
+    assert not [column for row in run.read_result().epochs for column in row if column.startswith("dead/")]
     printed = capsys.readouterr().out
     assert "dead units" not in printed
     assert "--arch own_networks.Rows" in printed

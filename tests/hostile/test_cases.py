@@ -84,12 +84,6 @@ RUN_DIRECTORIES = [
         1,
         {LAST: checkpoint_with({"optimizer_states/0/state/0/exp_avg": torch.zeros(2, 2)})},
     ),
-    case(
-        f"fit {AGAIN}",
-        "was begun with seed=5, not 0: resume it with its own settings",
-        2,
-        {LAST: checkpoint_with({"callbacks/RunSettings/settings/seed": 5})},
-    ),
     case("fit --name run --resume", "Missing key.*network.layers.1.bias", 1, {SUMMARY: removed, BEST: WITHOUT_A_BIAS}),
     case(f"fit {AGAIN}", "metrics.csv .Is a directory", 1, {METRICS: a_folder}),
     case(f"fit {AGAIN}", r"\n3/3 ", 0, {METRICS: holds("nonsense")}),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from convblocks.compare.analysis import compare
+from convblocks.compare.analysis import compare, training_loss
 from convblocks.run.result import RunResult
 from lab.claims import Claim, claims_of
 from lab.differences import winner
@@ -52,7 +52,7 @@ def scheduled(mlp: tuple[dict[str, float], ...]) -> list[RunResult]:
         pytest.param(as_claimed(7), "+++++", "+++++", id="seven runs as claimed"),
         pytest.param(as_claimed(4), "+nnnn", "+nnnn", id="four"),
         pytest.param(
-            [short(run.arch, run.seed, 1.9 - run.score, 0.25 - run.last_loss) for run in as_claimed(7)],
+            [short(run.arch, run.seed, 1.9 - run.score, 0.25 - training_loss(run, -1)) for run in as_claimed(7)],
             *["+----", "+----"],
             id="the other way round",
         ),

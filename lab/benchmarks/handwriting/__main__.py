@@ -20,11 +20,10 @@ from convblocks.command_line import Parser
 from convblocks.console import answer, end
 from convblocks.data.images import MNIST
 from convblocks.errors import UserError
-from convblocks.figures.tables import to_console
+from convblocks.figures.tables import terminal, to_console
 from convblocks.handwriting.predict import look
 from convblocks.model.restore import load_network
 from convblocks.run.directory import LOGS
-from convblocks.run.progress import terminal
 from convblocks.run.provenance import describe_machine, git_commit
 from convblocks.run.result import RunResult, decode
 from lab.benchmarks.handwriting import page

@@ -1,21 +1,23 @@
 """TensorBoard's tags and final values, and further loggers whose curves a resumed run continues."""
 
 import json
+import threading
 from typing import Any
 
 from jsonargparse import Namespace
 
 from convblocks.boards.tensorboard import RunTensorBoardLogger
 from convblocks.files import machine_lock, write
-from convblocks.run.callbacks import RunCallback
+from convblocks.run.callbacks import RunCallback, classification_of
 from convblocks.run.directory import DEAD, TRAINING
-from convblocks.run.final_evaluation import classification_of
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
 from convblocks.text import flatten
 
 # The argument of each logger's class that continues an earlier run; others begin a new one.
 RUN_ARGUMENTS = {"MLFlowLogger": "run_id", "TensorBoardLogger": "version", "WandbLogger": "id"}
+
+_show_error = threading.excepthook
 
 
 def make(run: Run) -> "Boards":
@@ -29,6 +31,7 @@ def make(run: Run) -> "Boards":
         for logger, identity in zip(loggers, json.loads(run.directory.loggers.read_text()), strict=False):
             if isinstance(logger, Namespace) and (name := logger.class_path.rpartition(".")[2]) in RUN_ARGUMENTS:
                 logger.init_args[RUN_ARGUMENTS[name]] = identity
+    threading.excepthook = _show_unless_of_tensorboard
     return Boards()
 
 
@@ -54,3 +57,9 @@ class Boards(RunCallback):
             final = {name: value for name, value in result.final.items() if not name.startswith(hidden)}
             run.board.log_results(run.settings, final, int(result.epochs[-1]["step"]))
         return result
+
+
+def _show_unless_of_tensorboard(error: threading.ExceptHookArgs) -> None:
+    """Show an error of a thread; that of TensorBoard's writer is the Trainer's at its next write."""
+    if type(error.thread).__name__ != "_AsyncWriterThread":
+        _show_error(error)

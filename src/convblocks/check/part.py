@@ -21,9 +21,8 @@ from lightning.pytorch.loggers.logger import DummyLogger
 from convblocks.check.state import STEPS, Ended, Recorder
 from convblocks.console import end, status_of
 from convblocks.model.distributed import end_process_group
-from convblocks.run import signals, slurm
 from convblocks.run.config import Config
-from convblocks.run.quiet import quiet_further_processes, quiet_lightning
+from convblocks.run.quiet import quiet_lightning
 from convblocks.run.resume import ExactResume, callbacks_of
 from convblocks.run.run import Run
 
@@ -35,9 +34,6 @@ def main(arguments: list[str]) -> None:
     """Train in a folder, or resume what has begun there."""
     folder = Path(arguments[0])
     quiet_lightning()
-    signals.end_together(is_further=True)  # with the check, whose part this is
-    if slurm.is_further_process():
-        quiet_further_processes()
     with (folder.parent / "make").open("rb") as file:
         trainer, train = pickle.load(file)(folder)
     for number, callback in enumerate(callbacks_of(trainer, Checkpoint)):  # all write into the folder

@@ -170,17 +170,20 @@ def _train(folders: Sequence[Path]) -> None:
         UserError: one of them fails.
     """
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    environment |= {signals.FIRST_PROCESS: str(os.getpid())}  # they end with this one
-
-    def train(folder: Path) -> None:
-        folder.mkdir(exist_ok=True)
-        command = [sys.executable, "-P", "-m", "convblocks.check.part", str(folder)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise _error(done.stderr)
-
-    with ThreadPoolExecutor() as threads:
-        list(threads.map(train, folders))
+    processes = []
+    try:
+        for folder in folders:
+            folder.mkdir(exist_ok=True)
+            command = [sys.executable, "-P", "-m", "convblocks.check.part", str(folder)]
+            with folder.with_suffix(".errors").open("w") as errors:
+                processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=errors))
+        for folder, process in zip(folders, processes, strict=True):
+            if process.wait():
+                raise _error(folder.with_suffix(".errors").read_text())
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 def _error(text: str) -> UserError:

@@ -132,11 +132,16 @@ def summarise(results: Sequence[RunResult]) -> Summary:
         runs=len(results),
         trained_runs=len(trained),
         trained=share(len(trained), len(results)),
-        first_loss=fmean(run.first_loss for run in trained) if has_losses else None,
-        last_loss=fmean(run.last_loss for run in trained) if has_losses else None,
+        first_loss=fmean(training_loss(run, 0) for run in trained) if has_losses else None,
+        last_loss=fmean(training_loss(run, -1) for run in trained) if has_losses else None,
         score=mean_interval([run.score for run in trained], unit_of(trained)) if trained else None,
         validation=mean_validation(results),
     )
+
+
+def training_loss(run: RunResult, epoch: int) -> float:
+    """The mean over an epoch, by its index; nan where it is not logged."""
+    return run.epochs[epoch].get("train/loss", math.nan)
 
 
 def unit_of(results: Sequence[RunResult], of_difference: bool = False) -> Unit:

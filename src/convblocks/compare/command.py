@@ -37,7 +37,7 @@ from typing import NoReturn
 from convblocks.compare.analysis import best_settings
 from convblocks.compare.dry_run import Plans, plans_of, refuse_conflicts
 from convblocks.compare.launch import Start, finished, hide_launcher, refuse_missing, train
-from convblocks.compare.options import launch, parse
+from convblocks.compare.options import launch, parse, refuse_run
 from convblocks.compare.report import report_of
 from convblocks.compare.scores_file import report_on_file
 from convblocks.compare.trials import Trial
@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> None:
             become(options.trials, options.trial)
         hide_launcher()
         directory = RunDirectory(options.name, options.root)
-        directory.refuse_run()
+        refuse_run(directory)
         start, plans = (None, None) if options.no_fit else (launch(options), checked_plans(options))
     results, confirmed = results_of(options, start, plans)
     if results:

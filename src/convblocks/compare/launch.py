@@ -124,13 +124,24 @@ def fit_all(
 
 
 @contextmanager
+def recorded_signals() -> Iterator[None]:
+    """Record the signals that ask a run to stop for a while."""
+    before = {number: signal.getsignal(number) for number in signals.HANDLED}
+    signals.install()
+    try:
+        yield
+    finally:
+        signals.handle(before)
+
+
+@contextmanager
 def friendly_stops() -> Iterator[None]:
     """Ends ``fit_all`` at a signal; that and Ctrl-C print how to carry on.
 
     Raises:
         Stopped: Ctrl-C.
     """
-    with signals.recorded():
+    with recorded_signals():
         try:
             yield
         except KeyboardInterrupt as error:

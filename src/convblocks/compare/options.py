@@ -9,6 +9,7 @@ from convblocks.compare.launch import Start
 from convblocks.compare.trials import VAL_SIZE, all_trials, root_of
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
+from convblocks.run.directory import RunDirectory
 from convblocks.run.parser import by_option
 from convblocks.run.result import Overrides
 
@@ -110,6 +111,12 @@ def launch(options: Namespace) -> Start | None:
         options.jobs = options.jobs or places
     options.jobs = options.jobs or os.cpu_count()
     return start
+
+
+def refuse_run(directory: RunDirectory) -> None:
+    """Raise a UsageError if this is the directory of a run, in which no other runs belong."""
+    if directory.config.is_file():
+        raise UsageError(f"{directory.path} is a single run: choose another --name")
 
 
 def seeds(text: str) -> list[int]:

@@ -6,6 +6,7 @@ from math import isfinite, nan
 from pathlib import Path
 
 from convblocks.command_line import Parser
+from convblocks.compare.options import refuse_run
 from convblocks.compare.report import report_of
 from convblocks.errors import UserError
 from convblocks.figures.report import publish, repeat_of
@@ -31,7 +32,7 @@ def report_on_file(arguments: Sequence[str]) -> None:
     parser.add_argument("--name")
     options = parser.parse_args(arguments)
     directory = RunDirectory(options.name or options.path.stem)
-    directory.refuse_run()
+    refuse_run(directory)
     publish(report_of(read_scores(options.path, options.judge), repeat=repeat_of("compare", arguments)), directory)
 
 

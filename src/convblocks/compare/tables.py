@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from convblocks.compare.analysis import Comparison, Summary, unit_of
+from convblocks.compare.analysis import Comparison, Summary, training_loss, unit_of
 from convblocks.compare.trials import settings_text
 from convblocks.figures.estimates import COUNT, LOSS, P_VALUE
 from convblocks.figures.tables import Column, Table
@@ -108,7 +108,7 @@ def as_row(result: RunResult) -> dict[str, Any]:
     scores = {name: value for name, value in result.final.items() if name.startswith(("test", "val"))}
     scores |= {result.judge.measured_in(result.final): result.score}
     scores |= {} if result.validation is None else {result.judge.metric: result.validation}
-    losses = {"train_loss_first": result.first_loss, "train_loss_last": result.last_loss}
+    losses = {"train_loss_first": training_loss(result, 0), "train_loss_last": training_loss(result, -1)}
     has_losses = "train/loss" in result.epochs[0]
     return {
         "arch": result.arch,

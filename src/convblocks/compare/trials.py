@@ -1,5 +1,6 @@
 """A trial: a command line of ``fit`` with a seed, in a run directory that its options determine."""
 
+import csv
 import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from convblocks.text import as_json
 ROOT = "trainer.default_root_dir"
 
 # Options of where and how a trial runs, not of what it computes.
-NO_SETTINGS = (ROOT, *wings.options())
+NO_SETTINGS = (ROOT, *wings.modules("OPTIONS"))
 
 # The option that holds training images out.
 VAL_SIZE = "data.val_size"
@@ -102,7 +103,9 @@ class Trial:
     def metrics(self) -> list[dict[str, float]]:
         """The rows of its metrics so far; none if they are not readable, since the run rewrites them."""
         try:
-            return self.run.read_metrics()
+            with self.run.metrics.open() as file:
+                rows = [{name: value for name, value in row.items() if value} for row in csv.DictReader(file)]
+            return [{name: int(x) if x.isdecimal() else float(x) for name, x in row.items()} for row in rows]
         except (OSError, ValueError):
             return []
 

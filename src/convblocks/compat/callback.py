@@ -26,11 +26,15 @@ class Compatibility(RunCallback):
 
     def __init__(self, run: Run) -> None:
         self.run = run
+        self.trains = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit" and isinstance(pl_module, ImageClassifier) and callbacks_of(trainer, ModelPruning):
             # torch prunes flat views, which channels_last lacks.
             pl_module.to(memory_format=torch.contiguous_format)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.trains = True  # not where the training had ended already before a resume
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         _follow(trainer, pl_module)
@@ -47,7 +51,7 @@ class Compatibility(RunCallback):
         With batch normalisation there is nothing to do: another epoch and its checkpoint follow. WeightAveraging puts
         its own in place, but not where the training had ended already before a resume.
         """
-        for averaging in () if self.run.log.trains else callbacks_of(trainer, WeightAveraging):
+        for averaging in () if self.trains else callbacks_of(trainer, WeightAveraging):
             averaging.on_train_end(trainer, pl_module)
         for averaging in callbacks_of(trainer, StochasticWeightAveraging):
             if not averaging.pl_module_contains_batch_norm(pl_module):

@@ -73,7 +73,7 @@ class MNISTFiles(ImageSource):
         classes = [str(label) for label in range(1 + int(max(train.labels.max(), test.labels.max())))]
         alike = train.images.shape[1:] == test.images.shape[1:] == MNIST.shape and len(classes) <= len(MNIST.classes)
         image_spec = MNIST if alike else ImageSets.of(train, test, classes).image_spec
-        return ImageSets(train, test, image_spec, fingerprint, paths[0].parent)
+        return ImageSets(train, test, image_spec, fingerprint)
 
 
 def find_files(root: Path) -> dict[str, Path]:

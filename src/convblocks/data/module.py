@@ -12,7 +12,7 @@ from lightning.pytorch import LightningDataModule
 
 from convblocks import wings
 from convblocks.data import mnist
-from convblocks.data.images import MNIST, ImageSets, ImageSource, ImageSpec, LabelledImages, load_images
+from convblocks.data.images import MNIST, ImageSets, ImageSource, ImageSpec, LabelledImages
 from convblocks.data.loader import Augmentation, ImageLoader
 from convblocks.data.mnist import MNISTFiles
 from convblocks.errors import DataError, UsageError
@@ -79,8 +79,6 @@ class ImageDataModule(LightningDataModule):
             raise UsageError(
                 "--data.shift must be 0 pixels or more, --data.rotation 0 to 180 degrees, --data.scale 0 to below 1"
             )
-        if size and source:
-            raise UsageError("--data.size is for folders of pictures: a --data.source scales its images itself")
         self.root = mnist.DEFAULT_ROOT if root is None else Path(os.path.expanduser(root))
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
@@ -109,7 +107,7 @@ class ImageDataModule(LightningDataModule):
         if files.fingerprint == mnist.ORIGINAL_MD5:
             return []
         images = f"{len(files.train.labels):,} training and {len(files.test.labels):,} test images"
-        origin = type(self.source).__qualname__ if self._make_source else files.folder
+        origin = type(self.source).__qualname__ if self._make_source else self.root
         notes = [f"{origin}: {images}, {files.image_spec}", *filter(None, [files.note])]
         if not len(files.test.labels):
             notes.append(f"Without test images, 'test' below means the {len(self.val.labels):,} held-out images.")
@@ -136,10 +134,10 @@ class ImageDataModule(LightningDataModule):
             return
         with machine_lock(self.root.resolve()):  # one process at a time downloads or unpacks
             self.source.prepare()
-        self.files = files = load_images(self.source)
+        self.files = files = self.source.load()
         if not (len(files.test.labels) or self.val_size):
             raise DataError(
-                f"{files.folder} has no test images: add some (pictures go into test/<class>/), or hold out training "
+                f"{self.root} has no test images: add some (pictures go into test/<class>/), or hold out training "
                 "images with --data.val_size"
             )
         order = torch.randperm(len(files.train.labels), generator=torch.Generator().manual_seed(SPLIT_SEED))

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from convblocks.diagnosis.collapse import chance_accuracy, has_enough_steps, is_falling
+from convblocks.run.callbacks import Classification
 from convblocks.run.directory import DEAD
-from convblocks.run.final_evaluation import Classification
 from convblocks.run.result import RunResult
 from convblocks.text import counted, listed
 

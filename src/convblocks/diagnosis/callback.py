@@ -13,9 +13,8 @@ from convblocks.diagnosis.advice import dead_units_in, diagnose, whole_percent
 from convblocks.diagnosis.collapse import chance_accuracy, collapsed_in, has_collapsed
 from convblocks.diagnosis.dead_units import dead_shares
 from convblocks.model.classifier import ImageClassifier
-from convblocks.run.callbacks import RunCallback
+from convblocks.run.callbacks import RunCallback, classification_of
 from convblocks.run.directory import DEAD
-from convblocks.run.final_evaluation import classification_of
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
 from convblocks.text import as_shown

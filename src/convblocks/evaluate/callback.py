@@ -10,8 +10,7 @@ from convblocks import wings
 from convblocks.console import command_words
 from convblocks.files import write
 from convblocks.model.restore import Evaluation
-from convblocks.run.callbacks import RunCallback
-from convblocks.run.final_evaluation import Classification, classification_of
+from convblocks.run.callbacks import Classification, RunCallback, classification_of
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
 from convblocks.text import as_csv, as_shown, flatten

@@ -31,11 +31,10 @@ from convblocks.figures.curves import metric_figure
 from convblocks.figures.estimates import COUNT, Unit
 from convblocks.figures.panels import calibration_error, confusion, evaluation_charts
 from convblocks.figures.report import Chart, Report
-from convblocks.figures.tables import Column, Table, to_console
+from convblocks.figures.tables import Column, Table, terminal, to_console
 from convblocks.files import write
 from convblocks.model.restore import Evaluation, TrainedNetwork
 from convblocks.run.directory import LOGS, RunDirectory
-from convblocks.run.progress import terminal
 from convblocks.run.result import EPOCHS, RunResult
 from convblocks.text import as_shown, as_yaml, counted, percent
 
@@ -55,7 +54,7 @@ def main(arguments: list[str]) -> None:
     trained, data = load_network_and_data(checkpoint_parser().parse_args(arguments))
     evaluation = trained.evaluate(data.test)
     echo(as_shown(trained.path))
-    echo(f"{trained.arch} on the {len(data.test.labels):,} test images in {as_shown(data.folder)}\n")
+    echo(f"{trained.arch} on the {len(data.test.labels):,} test images in {as_shown(options.root)}\n")
     to_console(tables(evaluation), terminal())
     write_report(trained, data, evaluation)
     if confused := most_confused(evaluation):

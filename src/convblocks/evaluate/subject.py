@@ -5,7 +5,7 @@ from pathlib import Path
 
 from convblocks.command_line import Parser
 from convblocks.data import mnist
-from convblocks.data.images import ImageSets, ImageSource, load_images
+from convblocks.data.images import ImageSets, ImageSource
 from convblocks.data.module import find_source
 from convblocks.errors import DataError
 from convblocks.model import class_specs
@@ -38,7 +38,7 @@ def load_network_and_data(options: Namespace) -> tuple[TrainedNetwork, ImageSets
         source = find_source(root)
         source.size = (expected.height, expected.width)  # pictures are scaled to it
     source.prepare()
-    data = load_images(source)
+    data = source.load()
     if not expected.same_images(data.image_spec):
         raise DataError(
             f"{trained.path} was trained on {expected}, but {root} holds {data.image_spec}: give the data that it was "

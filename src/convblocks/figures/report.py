@@ -20,10 +20,9 @@ from matplotlib.figure import Figure
 from convblocks.console import command_words, echo
 from convblocks.errors import printable
 from convblocks.figures.style import LIGHT, WIDTH, render, save, themed
-from convblocks.figures.tables import Table, to_console, to_markdown, without_html
+from convblocks.figures.tables import Table, terminal, to_console, to_markdown, without_html
 from convblocks.files import write
 from convblocks.run.directory import RunDirectory
-from convblocks.run.progress import terminal
 from convblocks.text import as_csv, as_json, as_shown
 
 # Text stays text, and the numbers of elements depend on the content only: the same figure has the same bytes.

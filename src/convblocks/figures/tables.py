@@ -131,6 +131,11 @@ def without_html(text: str) -> str:
     return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)
 
 
+def terminal() -> Console:
+    """The console on which results are printed, without markup: ``[red]`` in a file name is text."""
+    return Console(markup=False, emoji=False, highlight=False)
+
+
 def to_console(tables: Sequence[Table], console: Console) -> None:
     """Print tables on a terminal, which drops what it has no room for, or as plain text into a pipe."""
     unlimited = console.options.update(width=WIDEST)

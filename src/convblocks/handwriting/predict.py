@@ -15,8 +15,9 @@ Examples:
   convblocks predict lightning_logs/batchnorm/version_0/checkpoints/last.ckpt photos/ --show seen.png
 """
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,18 +26,18 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 
-from convblocks.command_line import Parser, refuse_to_overwrite
+from convblocks.command_line import Parser
 from convblocks.console import echo
 from convblocks.data.images import MNIST, ImageSpec
-from convblocks.errors import UserError, printable
+from convblocks.errors import UsageError, UserError, printable
 from convblocks.files import atomic_write
 from convblocks.handwriting.ink import to_mnist
 from convblocks.model.restore import TrainedNetwork, load_network
 from convblocks.pictures.decoding import LARGEST_PICTURE, read_picture, to_picture, to_pixels
 from convblocks.pictures.source import is_picture
-from convblocks.run.progress import terminal
 from convblocks.text import as_json, as_shown
 
 Pixels = NDArray[np.uint8]
@@ -77,7 +78,7 @@ def main(arguments: list[str]) -> None:
     if options.json:
         print(as_json({str(prediction.path): dict(prediction.ranking) for prediction in predictions}))
     elif predictions:
-        terminal().print(as_table(predictions))
+        Console(markup=False, emoji=False, highlight=False).print(as_table(predictions))
     if options.show and predictions:
         write_sheet(predictions, options.show)
         if not options.json:
@@ -86,6 +87,14 @@ def main(arguments: list[str]) -> None:
         print(printable(f"{as_shown(path)}: {problem}"), file=sys.stderr)
     if problems:
         raise UserError(f"{len(problems)} of {len(paths)} pictures could not be recognised")
+
+
+def refuse_to_overwrite(path: Path, read: Collection[Path]) -> None:
+    """Raise a UsageError if a command would write over a file that it reads, or over a device."""
+    if path.exists() and not path.is_file():
+        raise UsageError(f"cannot write {path}: it is not a regular file")
+    if os.path.realpath(path) in map(os.path.realpath, read):  # Path.resolve raises at a link to itself
+        raise UsageError(f"{path} is read by this command: give another name")
 
 
 def find_pictures(paths: Sequence[Path]) -> list[Path]:

@@ -13,15 +13,7 @@ from torchmetrics import Metric
 
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import NotImportedError, UsageError
-from convblocks.model.class_specs import (
-    AnySpec,
-    Named,
-    build_loss,
-    build_optimizer,
-    build_schedule,
-    plain_spec,
-    short_name,
-)
+from convblocks.model.class_specs import AnySpec, Named, build_loss, build_optimizer, build_schedule, short_name
 from convblocks.model.distributed import sum_over_processes, synchronize_batch_norm
 from convblocks.model.networks import build_network
 
@@ -108,11 +100,11 @@ class ImageClassifier(LightningModule):
             image_spec = ImageSpec.from_dict(image_spec)
         self.image_spec = image_spec
         self.example_input_array = torch.zeros(1, *image_spec.shape)
-        self.arch = str(short_name(arch))
+        self.arch = short_name(arch)
         self.network = build_network(arch, network, image_spec)
         self.loss = build_loss(loss, len(image_spec.classes))
         specs = {"optimizer": optimizer, "lr_scheduler": lr_scheduler, "loss": loss}
-        plain = {name: plain_spec(spec) for name, spec in specs.items()}
+        plain = {name: spec if isinstance(spec, str | dict) else short_name(spec) for name, spec in specs.items()}
         plain |= {"arch": self.arch, "image_spec": image_spec.as_dict()}
         self.save_hyperparameters(ignore=list(plain))
         self.save_hyperparameters(plain)

@@ -9,14 +9,9 @@ from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-def in_process_group() -> bool:
-    """Whether there is a process group, even of a single process, as under Slurm."""
-    return distributed.is_available() and distributed.is_initialized()
-
-
 def world_size() -> int:
     """The number of processes that train together; 1 without a process group."""
-    return distributed.get_world_size() if in_process_group() else 1
+    return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def end_process_group() -> None:
@@ -24,7 +19,7 @@ def end_process_group() -> None:
 
     Not earlier, since the next run in this process needs it, and the same launcher cannot create it again.
     """
-    if in_process_group():
+    if distributed.is_initialized():
         distributed.destroy_process_group()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UsageError
@@ -163,6 +164,12 @@ def _check_shapes(arch: str, network: nn.Module, image_spec: ImageSpec) -> None:
     shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if shape != (2, expected := len(image_spec.classes)):
         raise UsageError(f"{arch} returns {shape} for images {tuple(images.shape)}, not logits (2, {expected})")
+
+
+def parameters_of(network: nn.Module) -> int:
+    """The number of parameters, trainable or frozen; 0 before the shapes of lazy ones are known."""
+    parameters = list(network.parameters())
+    return 0 if any(map(is_lazy, parameters)) else sum(parameter.numel() for parameter in parameters)
 
 
 @contextmanager

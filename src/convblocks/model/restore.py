@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -125,7 +126,6 @@ def load_network(path: Path, allowed: Collection[str] = ()) -> TrainedNetwork:
 
     Raises:
         UserError: the file is missing, damaged, not a checkpoint of this project, or its network is not allowed.
-        NotFiniteError: some weights are infinite or nan.
     """
     if not path.is_file():
         raise UserError(f"there is no checkpoint {path}")
@@ -134,16 +134,13 @@ def load_network(path: Path, allowed: Collection[str] = ()) -> TrainedNetwork:
         hyper_parameters = checkpoint["hyper_parameters"]
         arch = str(hyper_parameters["arch"])
         ImageSpec.from_dict(hyper_parameters["image_spec"])
-    except (KeyError, TypeError, UsageError) as error:
+    except (KeyError, TypeError, UsageError, msgspec.ValidationError) as error:
         raise wrong_version(path) from error
     if arch not in ARCHITECTURES:
         if arch not in allowed:
             raise UserError(f"{path} holds a network of the class {arch!r}: allow its import with --arch and this name")
         class_specs.import_class(arch)
-    trained = restore_network(path, hyper_parameters, checkpoint["state_dict"])
-    if not all(weights.isfinite().all() for weights in trained.network.state_dict().values()):
-        raise NotFiniteError(f"the weights in {path} are not finite: training diverged, use another checkpoint")
-    return trained
+    return restore_network(path, hyper_parameters, checkpoint["state_dict"])
 
 
 def restore_network(path: Path, hyper_parameters: Mapping[str, Any], weights: Mapping[str, Tensor]) -> TrainedNetwork:

@@ -1,16 +1,25 @@
-"""Callbacks of every run, and what a callback of a wing may do beyond Lightning's hooks."""
+"""Callbacks of every run, and what a callback of a wing may do and know beyond Lightning's hooks."""
 
 from collections.abc import Sequence
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from torch import Tensor
 
+from convblocks.data.module import ImageDataModule
+from convblocks.errors import NotFiniteError
+from convblocks.model.classifier import ImageClassifier
+from convblocks.model.restore import Evaluation, TrainedNetwork, restore_network
+from convblocks.run.directory import RunDirectory
 from convblocks.run.judge import Judge
+from convblocks.run.metrics_log import ends_logged_step
+from convblocks.run.process_state import steps_done
 from convblocks.run.result import RunResult
 
 if TYPE_CHECKING:
-    from convblocks.run.parser import Settings
     from convblocks.run.run import Run
 
 
@@ -35,6 +44,34 @@ class RunCallback(Callback):
         return ()
 
 
+class Classification:
+    """What callbacks know of a run of an ImageClassifier on an ImageDataModule."""
+
+    def __init__(self, module: ImageClassifier, data: ImageDataModule, directory: RunDirectory) -> None:
+        self.module, self.data, self.directory = module, data, directory
+
+    @cached_property
+    def trained(self) -> TrainedNetwork:
+        """The network with the final weights, once these are there."""
+        return restore_network(self.directory.path, dict(self.module.hparams), self.module.state_dict())
+
+    @cached_property
+    def evaluation(self) -> Evaluation | None:
+        """The final network's answers to all test images; None if they are not finite."""
+        try:
+            return self.trained.evaluate(self.data.test)
+        except NotFiniteError:
+            return None
+
+
+@lru_cache(maxsize=1)
+def classification_of(run: "Run") -> Classification | None:
+    """The one of a run, the same for all of its callbacks; None if it trains something else."""
+    if isinstance(run.module, ImageClassifier) and isinstance(run.data, ImageDataModule):
+        return Classification(run.module, run.data, run.directory)
+    return None
+
+
 class BestCheckpoint(ModelCheckpoint):
     """The checkpoint of the best evaluation; a subclass, to keep its state apart from a user's ModelCheckpoint."""
 
@@ -53,11 +90,39 @@ class BestCheckpoint(ModelCheckpoint):
         super().load_state_dict(state_dict | {"dirpath": self.dirpath})
 
 
-class RunSettings(Callback):
-    """Keeps the settings in every checkpoint: a resume recognises that of another run."""
+class Divergence(Callback):
+    """Ends a run whose loss, at a step that the Trainer logs, or weights, at the end of an epoch, are infinite or nan.
 
-    def __init__(self, settings: "Settings") -> None:
-        self.settings = settings
+    Not at every step: the CPU would wait for the device.
+
+    Args:
+        every_n_steps: The Trainer's ``log_every_n_steps``.
+
+    Attributes:
+        step: The step after which the run diverged; None if it has not.
+    """
+
+    def __init__(self, every_n_steps: int) -> None:
+        self.every_n_steps = every_n_steps
+        self.step: int | None = None
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if ends_logged_step(trainer, batch_idx, self.every_n_steps):
+            loss = outputs.get("loss") if isinstance(outputs, dict) else outputs  # None with manual optimization
+            self._stop_if(isinstance(loss, Tensor) and not bool(loss.isfinite().all()), trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stop_if(not all(bool(weights.isfinite().all()) for weights in pl_module.parameters()), trainer)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"settings": self.settings}
+        return {"step": self.step}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.step = state_dict["step"]
+
+    def _stop_if(self, diverged: bool, trainer: Trainer) -> None:
+        if trainer.strategy.reduce_boolean_decision(diverged, all=False) and self.step is None:
+            self.step = steps_done(trainer)
+            trainer.should_stop = True

@@ -19,9 +19,6 @@ from convblocks.model.restore import read_checkpoint, wrong_version
 # The parts that a resume needs beyond the weights.
 RESUME_PARTS = {"optimizer_states", "lr_schedulers", "callbacks", "loops", "epoch", "global_step"}
 
-# The callback whose state in a checkpoint is the run's settings.
-SETTINGS = "RunSettings"
-
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes checkpoints so that a kill at any moment leaves a complete one: the new one, or the one before.
@@ -77,7 +74,7 @@ def read_resumable(path: Path) -> dict[str, Any] | None:
         return None
     try:
         checkpoint = read_checkpoint(path)
-        if not (checkpoint.keys() >= RESUME_PARTS and {"MetricsLog", SETTINGS} <= checkpoint["callbacks"].keys()):
+        if not (checkpoint.keys() >= RESUME_PARTS and "MetricsLog" in checkpoint["callbacks"]):
             raise wrong_version(path)
     except UserError as error:
         raise UserError(f"{error}. Put an intact copy there, or delete it to start the run over") from error

@@ -11,7 +11,6 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, LightningModule, seed_everything
-from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from convblocks import wings
 from convblocks.data.module import ImageDataModule
@@ -35,9 +34,6 @@ from convblocks.text import as_yaml, listed
 
 # What a run trains, and on what, if nothing else is named.
 MODEL, DATA = "convblocks.ImageClassifier", "convblocks.ImageDataModule"
-
-# What 0 or less would stop, in the middle of something: every run trains, and ends with a test.
-ABOVE_0 = ("threads", "trainer.accumulate_grad_batches", "trainer.limit_train_batches", "trainer.limit_test_batches")
 
 
 @dataclass(frozen=True)
@@ -109,7 +105,7 @@ class Config:
             name=parsed.name,
             root=root,
             resume=parsed.resume,
-            options={option: parsed.get(option) for option in wings.options()},
+            options={option: parsed.get(option) for option in wings.modules("OPTIONS")},
             parsed=parsed,
             parser=options_parser,
             classes=classes,
@@ -134,7 +130,7 @@ class Config:
         A module with a parameter ``image_spec`` gets that of its data, for which images may be read.
 
         Raises:
-            UsageError: it does not take its arguments, or there are no training data.
+            UsageError: it does not take its arguments.
             DataError: there are no images.
         """
         image_spec = getattr(data, "image_spec", None)
@@ -143,10 +139,7 @@ class Config:
         if issubclass(self.classes["model"], ImageClassifier):
             more["sync_batchnorm"] = self.settings["trainer"]["sync_batchnorm"]
         seed_everything(self.settings["seed"], verbose=False)
-        module = self._make("model", **more)
-        if not is_overridden("train_dataloader", data or module):
-            raise UsageError(f"{self.settings['model']['class_path']} has no training data: give it --data")
-        return module  # type: ignore[no-any-return]
+        return self._make("model", **more)  # type: ignore[no-any-return]
 
     def _make(self, group: str, **more: Any) -> Any:
         kind = LightningModule if group == "model" else LightningDataModule
@@ -201,30 +194,18 @@ def _import_named_classes(arguments: Mapping[str, Any], specs: Mapping[str, str]
     """Import what a person names as network, optimizer, schedule or loss; a checkpoint's names are not imported."""
     for option in ("arch", *specs):
         name = class_specs.short_name(arguments.get(option, ""))
-        if isinstance(name, str) and "." in name:
+        if "." in name:
             class_specs.import_class(name)
 
 
 def _check(parsed: Namespace) -> None:
     """Raise a UsageError for what neither jsonargparse nor Lightning refuses."""
     trainer = parsed.trainer
-    for option in ABOVE_0:
-        if isinstance(parsed[option], int | float) and not parsed[option] > 0:
-            raise UsageError(f"--{option} must be above 0, but is {parsed[option]}")
-    if trainer.barebones or trainer.enable_checkpointing is False:
-        raise UsageError("every run can be resumed: leave --trainer.barebones and --trainer.enable_checkpointing out")
     if trainer.fast_dev_run:
         raise UsageError("--trainer.fast_dev_run is not supported: give --check_resume, which tries all loops out")
-    if not 0 <= parsed.seed < 2**32:
-        raise UsageError(f"--seed must be in 0..2^32-1, but is {parsed.seed}")
     is_limited = trainer.max_steps > 0 or trainer.max_time is not None
     if trainer.max_steps == 0 or (trainer.max_epochs < 1 and not (trainer.max_epochs == NO_LIMIT and is_limited)):
         raise UsageError("--epochs and --trainer.max_steps must be at least 1; -1 is no limit, for one of them")
-    has_no_end = trainer.max_epochs == NO_LIMIT and trainer.max_steps == NO_LIMIT
-    if has_no_end and class_specs.spans_the_run(parsed.get("model.lr_scheduler") or class_specs.CONSTANT):
-        raise UsageError(
-            "a schedule over the whole run needs --epochs or --trainer.max_steps: with max_time its steps are unknown"
-        )
 
 
 def _plain_settings(chosen: Namespace, defaults: Namespace, names: Mapping[str, str]) -> Settings:

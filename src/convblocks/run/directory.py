@@ -1,6 +1,5 @@
 """The run directory: the only interface between training and everything after it."""
 
-import csv
 import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -77,11 +76,6 @@ class RunDirectory:
             return self.path.exists()
         return any(not path.name.startswith(".") for path in self.path.iterdir())
 
-    def refuse_run(self) -> None:
-        """Raise a UsageError if this is the directory of a run, in which no other runs belong."""
-        if self.config.is_file():
-            raise UsageError(f"{self.path} is a single run: choose another --name")
-
     def result_after(self, epochs: int) -> RunResult | None:
         """The result of a run that is done: it has that many epochs, or something ended it early.
 
@@ -101,14 +95,6 @@ class RunDirectory:
             UserError: it is damaged, or of an older version.
         """
         return decode(self.summary.read_bytes(), self.summary, "resume the run to rewrite it")
-
-    def read_metrics(self) -> list[dict[str, float]]:
-        """The rows of ``metrics.csv``; none if there is no such file yet."""
-        if not self.metrics.is_file():
-            return []
-        with self.metrics.open() as file:
-            rows = [{name: value for name, value in row.items() if value} for row in csv.DictReader(file)]
-        return [{name: int(x) if x.isdecimal() else float(x) for name, x in row.items()} for row in rows]
 
     def read_config(self) -> dict[str, Any]:
         """The settings with which the run was begun.

@@ -12,11 +12,10 @@ from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from convblocks.console import echo
 from convblocks.errors import UserError
 from convblocks.model.distributed import broadcast_state
+from convblocks.model.networks import parameters_of
 from convblocks.model.restore import read_checkpoint
-from convblocks.model.summary import parameters_of
 from convblocks.run.directory import is_epoch
-from convblocks.run.metrics_log import logged_metrics
-from convblocks.run.printed_rows import without_split
+from convblocks.run.metrics_log import logged_metrics, without_split
 from convblocks.run.provenance import describe_machine, read_origin
 from convblocks.run.result import EPOCHS, Provenance, Row, RunResult
 from convblocks.run.resume import callbacks_of, is_out_of_time

@@ -33,12 +33,10 @@ from lightning.pytorch import Callback
 from convblocks import wings
 from convblocks.console import echo
 from convblocks.model.distributed import end_process_group
-from convblocks.run import signals, slurm
 from convblocks.run.config import Config
 from convblocks.run.finish import finish
 from convblocks.run.friendly_errors import friendly_errors, rank_zero_errors
-from convblocks.run.quiet import quiet_further_processes, quiet_lightning
-from convblocks.run.result import EPOCHS
+from convblocks.run.quiet import quiet_lightning
 from convblocks.run.run import Run
 from convblocks.text import as_shown, counted
 
@@ -51,10 +49,6 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
         KeyboardInterrupt: Ctrl-C; finished epochs are in the run directory.
     """
     quiet_lightning()
-    is_further = slurm.is_further_process()
-    signals.end_together(is_further)
-    if is_further:
-        quiet_further_processes()
     with rank_zero_errors():
         config = Config.parse(["--help" if word == "--help_all" else word for word in arguments])
         if wings.does_instead(config):
@@ -63,9 +57,8 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
         run.refuse_conflict()
     if config.resume and (result := run.directory.result_after(config.settings["trainer"]["max_epochs"])):
         if run.is_rank_zero:
-            epochs, end = counted(len(result.epochs), "epoch"), f"It was ended by {result.ended_by}"
-            end = "To extend it, give more --epochs." if result.ended_by == EPOCHS else end
-            echo(f"{as_shown(run.directory.path)} is finished: it has {epochs}. {end}")
+            epochs = counted(len(result.epochs), "epoch")
+            echo(f"{as_shown(run.directory.path)} is finished: it has {epochs}, and was ended by {result.ended_by}")
         return
     with rank_zero_errors():
         run.prepare()

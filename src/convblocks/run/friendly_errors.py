@@ -14,14 +14,8 @@ from convblocks.errors import DataError, Stopped, UsageError, UserError
 from convblocks.run import slurm
 from convblocks.run.run import RESUME_HINT, Run
 
-# Parts of Lightning's and torch's messages about what a user can mend, and further advice.
-EXPECTED = {
-    "Early stopping conditioned on metric": "",
-    "`val_check_interval`": "",
-    "could not find the monitored key": " Where it has no value, log nan.",
-    "loading state_dict": "",
-    "loaded state dict": ": what training adds to an optimizer must be there again after configure_optimizers",
-}
+# Parts of Lightning's and torch's messages about what a user can mend.
+EXPECTED = ("Early stopping conditioned on metric", "`val_check_interval`", "loading state_dict", "loaded state dict")
 
 # Parts of torch's messages when a process no longer answers.
 LOST_MESSAGES = ("Connection reset by peer", "Connection closed by peer", "Broken pipe")
@@ -72,9 +66,8 @@ def friendly_errors(run: Run) -> Iterator[None]:
         message = " ".join(str(error).split())
         if isinstance(error, RuntimeError) and any(part in message for part in LOST_MESSAGES):
             raise UserError(f"another process of this run was lost or has failed: {RESUME_HINT}") from error
-        advice = [advice for part, advice in EXPECTED.items() if part in message]
-        if isinstance(error, MisconfigurationException) or advice:
-            raise UserError("".join([message, *advice]) if run.is_rank_zero else "") from error
+        if isinstance(error, MisconfigurationException) or any(part in message for part in EXPECTED):
+            raise UserError(message if run.is_rank_zero else "") from error
         raise
 
 

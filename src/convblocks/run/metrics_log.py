@@ -1,7 +1,8 @@
 """The metrics of a run: in ``metrics.csv``, in the loggers, on the terminal."""
 
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,16 @@ from torch import Tensor
 from convblocks.console import echo
 from convblocks.files import write
 from convblocks.run.directory import is_epoch
-from convblocks.run.printed_rows import Column, format_row, heading
+from convblocks.run.judge import Judge
 from convblocks.run.process_state import steps_done
 from convblocks.run.result import Row
-from convblocks.text import as_csv
+from convblocks.text import as_csv, percent
 
 # The suffixes that Lightning gives to a metric which is logged at each step and for the epoch.
 STEP, EPOCH = "_step", "_epoch"
+
+# Width of a printed column at least; the usual ones fit into a terminal of 80 columns.
+WIDTH = 11
 
 
 class MetricsLog(Callback):
@@ -25,46 +29,35 @@ class MetricsLog(Callback):
 
     A row has epoch (from 1), step, the seconds since the previous row or the start of the epoch, and the metrics of the
     epoch and of the evaluation. The rows are part of the checkpoint, and the whole file is rewritten from them each
-    time, so that a resumed run neither loses nor repeats a row. Lightning writes an epoch's metrics to the loggers
-    after the epoch's checkpoint, and a run killed in between would have a gap in its curves. Therefore a resume from
-    the end of an epoch logs its last step again; see ``first_step_to_log``.
+    time, so that a resumed run neither loses nor repeats a row. Its seconds begin again with a resume.
 
     Args:
         path: The CSV file.
-        columns: What is printed of each row.
+        columns: What is printed of each row; see ``printed_columns``.
         every_n_steps: The Trainer's ``log_every_n_steps``.
         running_loss: Also print the loss of the current batch that often, as the course's notebook does.
     """
 
-    def __init__(self, path: Path, columns: Sequence[Column], every_n_steps: int, running_loss: bool) -> None:
+    def __init__(self, path: Path, columns: Mapping[str, bool], every_n_steps: int, running_loss: bool) -> None:
         self.path = path
         self.columns = columns
         self.every_n_steps = every_n_steps
         self.running_loss = running_loss
         self.rows: list[Row] = []
-        self.trains = False
         self._row: Row = {}  # of an evaluation or an epoch that has ended, if it is not among the others yet
-        self._last_step: Row = {}  # the metrics of the last step before a resume
         self._evaluated: set[str] = set()  # the names of what evaluations log
         self._is_headed = False
         self._start = time.perf_counter()
-        self._seconds_before = 0.0  # spent on the current row before a resume
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._trainer = trainer
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._start = time.perf_counter()
-        self.trains = True
-        self._log_last_epoch_again(trainer)
-
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not self.trains:  # resumed after the last epoch
-            self._log_last_epoch_again(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._finish_row()
-        self._start, self._seconds_before = time.perf_counter(), 0.0
+        self._start = time.perf_counter()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if self._row:  # of an evaluation in the middle of the epoch
@@ -100,39 +93,24 @@ class MetricsLog(Callback):
     def state_dict(self) -> dict[str, Any]:
         if is_epoch(self._row):
             self._finish_row()
-        logged = self._trainer.callback_metrics.items()
         return {
             "rows": [*self.rows, *([self._row] if self._row else [])],
-            "last_step": {name: shortest_float(value) for name, value in logged if name.endswith(STEP)},
             "steps": steps_done(self._trainer),
             "evaluated": sorted(self._evaluated),
-            "seconds": 0.0 if self._row else self._seconds(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = list(state_dict["rows"])
-        self._last_step = state_dict["last_step"]
         self._evaluated = set(state_dict["evaluated"])
-        self._seconds_before = state_dict["seconds"]
 
     def note_final(self, metrics: Row) -> None:
         """Add a test at the very end to the last row."""
         self.rows[-1] |= metrics
         write(self.path, as_csv(self.rows))
 
-    def _log_last_epoch_again(self, trainer: Trainer) -> None:
-        """Log the metrics of the last epoch again if the run is resumed from its end."""
-        if self.rows and self.rows[-1]["step"] == steps_done(trainer) and is_epoch(self.rows[-1]):
-            metrics = {name: value for name, value in self.rows[-1].items() if name not in ("epoch", "step")}
-            if steps_done(trainer) % self.every_n_steps == 0:
-                metrics |= self._last_step
-            else:  # the learning rate is logged at such steps only
-                del metrics["train/lr"]
-            _log(trainer, metrics | {"epoch": self.rows[-1]["epoch"] - 1})
-
     def _place(self) -> Row:
         epoch, step = self._trainer.current_epoch + 1, steps_done(self._trainer)
-        return {"epoch": epoch, "step": step, "seconds": round(self._seconds(), 3)}
+        return {"epoch": epoch, "step": step, "seconds": round(time.perf_counter() - self._start, 3)}
 
     def _finish_row(self) -> None:
         """Add, write and print the row of an ended evaluation or epoch, if any."""
@@ -150,19 +128,51 @@ class MetricsLog(Callback):
             self._is_headed = True
             show(self._trainer, format_row(row, self.columns, self._trainer.max_epochs))
 
-    def _seconds(self) -> float:
-        return self._seconds_before + time.perf_counter() - self._start
 
+def printed_columns(judge: Judge, monitor: Judge, split: str) -> dict[str, bool]:
+    """The metrics that are printed, and whether each is in per cent.
 
-def first_step_to_log(checkpoint: dict[str, Any]) -> int:
-    """The first step, counted from 0 as in the loggers, that must be logged again after a resume.
+    The training loss, and what a run is judged and monitored by; where that is in per cent, in training too.
 
-    All steps before the checkpoint have been logged, but at the end of an epoch the epoch's own metrics have not: they
-    belong to its last step.
+    Args:
+        judge: The metric that it is judged by.
+        monitor: That by which its best checkpoint is chosen.
+        split: What it is evaluated on: val or test.
     """
-    state = checkpoint["callbacks"]["MetricsLog"]
-    step, rows = int(state["steps"]), state["rows"]
-    return step - 1 if rows and rows[-1]["step"] == step and is_epoch(rows[-1]) else step
+    columns = {"train/loss": False}
+    if judge.in_percent:
+        columns[f"train/{without_split(judge.metric)}"] = True
+    if split == "test" or not judge.is_of_test:
+        for metric in (monitor, judge):
+            columns[metric.tested if split == "test" else metric.metric] = metric.in_percent
+    return columns
+
+
+def without_split(metric: str) -> str:
+    """A metric's name without its split: ``loss`` of ``val/loss``."""
+    return re.sub(r"^(train|val(id(ation)?)?|test)[/_.-]", "", metric)
+
+
+def heading(columns: Mapping[str, bool], epochs: int | None) -> str:
+    """The heading of the printed rows."""
+    return _line("epoch", {name: name for name in columns}, "time", epochs)
+
+
+def format_row(row: Mapping[str, float], columns: Mapping[str, bool], epochs: int | None) -> str:
+    """A row as printed below the heading; an evaluation in the middle of an epoch has its step."""
+    texts = dict.fromkeys(columns, "")
+    for name in row.keys() & columns.keys():
+        texts[name] = percent(row[name]) if columns[name] else f"{row[name]:.4f}"
+    if not is_epoch(row):
+        texts["train/loss"] = f"step {row['step']}"
+    limit = "" if epochs in (None, -1) else f"/{epochs}"
+    return _line(f"{int(row['epoch'])}{limit}", texts, f"{row['seconds']:.1f} s", epochs)
+
+
+def _line(epoch: str, cells: Mapping[str, str], time: str, epochs: int | None) -> str:
+    """Cells as wide as their columns, whose metrics are the keys."""
+    texts = [f" {text:>{max(WIDTH, len(name) + 1)}}" for name, text in cells.items()]
+    return f"{epoch:<{max(5, 2 * len(str(epochs)) + 1)}}{''.join(texts)} {time:>{WIDTH}}"
 
 
 def logged_metrics(trainer: Trainer) -> Row:

@@ -102,15 +102,6 @@ class RunResult:
         return self.best_evaluation.get(self.judge.metric) if self.best_evaluation else None
 
     @property
-    def first_loss(self) -> float:
-        """Of training, over the first epoch; nan where it is not logged."""
-        return self.epochs[0].get("train/loss", math.nan)
-
-    @property
-    def last_loss(self) -> float:
-        return self.epochs[-1].get("train/loss", math.nan)
-
-    @property
     def seconds(self) -> float:
         """Of training and evaluation, without the start of the process."""
         return sum(row["seconds"] for row in (*self.epochs, *self.evaluations))

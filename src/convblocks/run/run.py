@@ -1,12 +1,16 @@
 """One training run of any LightningModule: its parts, its start or resume, its training."""
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from jsonargparse import Namespace
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.model_helpers import is_overridden
@@ -16,19 +20,16 @@ from convblocks.console import echo
 from convblocks.errors import DataError, UsageError
 from convblocks.model.class_specs import CONSTANT, short_name, spans_the_run
 from convblocks.model.distributed import synchronize_batch_norm
-from convblocks.model.summary import describe, parameters_of
-from convblocks.run.callbacks import BestCheckpoint, RunCallback, RunSettings
-from convblocks.run.checkpoints import SETTINGS, AtomicCheckpointIO, read_resumable
+from convblocks.model.networks import parameters_of
+from convblocks.run.callbacks import BestCheckpoint, Divergence, RunCallback
+from convblocks.run.checkpoints import AtomicCheckpointIO, read_resumable
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory, first_change, next_version
-from convblocks.run.divergence import Divergence
 from convblocks.run.judge import Judge
-from convblocks.run.metrics_log import MetricsLog, first_step_to_log
+from convblocks.run.metrics_log import MetricsLog, printed_columns
 from convblocks.run.parser import Settings
-from convblocks.run.printed_rows import printed_columns
 from convblocks.run.provenance import note_start, read_origin
 from convblocks.run.resume import ExactResume, callbacks_of
-from convblocks.run.trainer import make_trainer
 from convblocks.text import as_shown, listed
 
 # Settings that a resume may change: the same data may lie elsewhere, which their fingerprint tells.
@@ -63,7 +64,7 @@ class Run:
         self.data = config.make_data()
         self.module = config.make_module(self.data)
         arch = getattr(self.module, "arch", None)
-        self.arch = arch if isinstance(arch, str) else str(short_name(self.settings["model"]))  # for people
+        self.arch = arch if isinstance(arch, str) else short_name(self.settings["model"])  # for people
         self.evaluation_split = getattr(self.data, "evaluation_split", "val")
         self.judge, self.monitor = self._judges()
         name, root = config.name, config.root
@@ -77,13 +78,13 @@ class Run:
             "logger": config.parsed.trainer.logger,
             "use_distributed_sampler": not getattr(self.data, "shares_batches", False),
         }
-        self.trainer = make_trainer(config, root, self._callbacks(callbacks), self.trainer_arguments)
+        self.trainer = self._make_trainer(self._callbacks(callbacks))
         # Lightning sets it to Slurm's when imported, whether or not Slurm has started these processes.
         rank_zero_only.rank = self.trainer.global_rank  # type: ignore[attr-defined]  # Lightning sets it at run time
         self.is_rank_zero = self.trainer.is_global_zero
         self.run_callbacks: list[RunCallback] = callbacks_of(self.trainer, RunCallback)
         self.board: TensorBoardLogger | None = None  # the logger that every run has; wings may change it
-        self.first_step = 0  # to be logged, again on a resume
+        self.first_step = 0  # to be logged
         self._checkpoint: Path | None = None  # to resume from
         for checkpoint in callbacks_of(self.trainer, ModelCheckpoint):
             if checkpoint.dirpath is None:  # a user's, apart from the checkpoints that a resume needs
@@ -134,13 +135,13 @@ class Run:
         """Find the checkpoint to resume from, if any, and write settings and provenance to the run directory.
 
         Raises:
-            UserError: the checkpoint is damaged, or was saved with other settings.
+            UserError: the checkpoint is damaged, or the run was begun with other settings.
         """
         last = self.directory.last_checkpoint
         if checkpoint := read_resumable(last):
             self._checkpoint = last
-            self._refuse_change(checkpoint["callbacks"][SETTINGS]["settings"])
-            self.first_step = first_step_to_log(checkpoint)
+            self._refuse_change(self.directory.read_config())
+            self.first_step = checkpoint["callbacks"]["MetricsLog"]["steps"]
         if self.is_rank_zero:
             self._write_and_introduce()
         if self.settings["trainer"].get("logger") is not False:
@@ -155,7 +156,7 @@ class Run:
         self.trainer.fit(self.module, datamodule=self.data, ckpt_path=self._checkpoint, weights_only=True)
 
     def _refuse_change(self, began: Settings) -> None:
-        """Refuse to go on with other settings than those of the checkpoint, except for more epochs."""
+        """Refuse to go on with other settings than those that the run has, except for more epochs."""
         schedule = self.settings["model"]["init_args"].get("lr_scheduler", CONSTANT)
         is_longer = self.settings["trainer"]["max_epochs"] > began["trainer"]["max_epochs"]
         ignored = MAY_CHANGE if is_longer and not spans_the_run(schedule) else MAY_CHANGE[:1]
@@ -184,10 +185,41 @@ class Run:
         self.log = MetricsLog(self.directory.metrics, columns, every_n_steps, self.config.parsed.running_loss)
         self.divergence = Divergence(every_n_steps)
         of_wings = wings.call("CALLBACKS", "make", self)
-        callbacks = [RunSettings(self.settings), self.log, *further, *of_wings, self.divergence]
+        callbacks = [self.log, *further, *of_wings, self.divergence]
         if self.keeps_best:
             callbacks.append(BestCheckpoint(self.directory.best_checkpoint, self.monitor))
         return [*callbacks, ExactResume(self.directory.last_checkpoint, RESUME_HINT)]
+
+    def _make_trainer(self, callbacks: Sequence[Callback]) -> Trainer:
+        """The Trainer, with these callbacks before the user's, and a progress bar on a terminal.
+
+        Raises:
+            UsageError: an unknown class, or options that Lightning refuses.
+        """
+        parsed, arguments = self.config.parsed.trainer.clone(), self.trainer_arguments
+        parsed.logger = arguments["logger"]
+        try:
+            parts = self.config.parser.instantiate(Namespace(trainer=parsed))  # type: ignore[no-untyped-call]
+            options = parts.trainer.as_dict()
+            users = _as_list(options["callbacks"])
+            has_bar = any(isinstance(callback, ProgressBar) for callback in users)
+            show_bar = options["enable_progress_bar"] is not False and sys.stdout.isatty()
+            bar = [TQDMProgressBar(refresh_rate=10)] if show_bar and not has_bar else []
+            options |= {
+                "default_root_dir": self.config.root,
+                "logger": options["logger"] if options["logger"] not in (None, True) else False,  # ours comes later
+                "enable_progress_bar": show_bar or has_bar,
+                "sync_batchnorm": False,  # done without Lightning, on any device
+                "use_distributed_sampler": options["use_distributed_sampler"] and arguments["use_distributed_sampler"],
+                "callbacks": [*callbacks, *bar, *users],
+                "plugins": [*arguments["plugins"], *_as_list(options["plugins"])],
+            }
+            trainer = Trainer(**options)
+        except (MisconfigurationException, ModuleNotFoundError, ValueError, TypeError, RuntimeError) as error:
+            raise UsageError(" ".join(str(error).split())) from error
+        if getattr(trainer.strategy, "_start_method", "popen") != "popen":  # ddp_spawn, ddp_fork, ddp_notebook
+            raise UsageError("processes that Lightning spawns or forks are not supported: give --trainer.strategy ddp")
+        return trainer
 
     def _write_and_introduce(self) -> None:
         """Write settings and provenance, and print what is special about the data, and what is trained."""
@@ -197,8 +229,11 @@ class Run:
             echo(f"changed since the run began: {name}")
         for note in getattr(self.data, "notes", ()):
             echo(note)
-        if self.settings["trainer"]["enable_model_summary"]:
-            echo(describe(self.module, self.module.example_input_array))
         parameters, device = parameters_of(self.module), self.trainer.strategy.root_device
         size = f" · {parameters:,} parameters" if parameters else ""  # made later, in setup
         echo(f"{self.arch}{size} · {device} · seed {self.settings['seed']} -> {as_shown(self.directory.path)}")
+
+
+def _as_list(value: Any) -> list[Any]:
+    """A list, from an option that may be a list, a single value or None."""
+    return list(value) if isinstance(value, list | tuple) else [] if value is None else [value]

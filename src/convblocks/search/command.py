@@ -55,14 +55,14 @@ from convblocks.compare.launch import (
     refuse_missing,
     train,
 )
-from convblocks.compare.options import launch, parse_shared, positive, shared_parser
+from convblocks.compare.options import launch, parse_shared, positive, refuse_run, shared_parser
 from convblocks.compare.trials import Trial
 from convblocks.console import echo
 from convblocks.errors import BusyError, Stopped, UsageError, UserError
 from convblocks.figures.report import repeat_of
+from convblocks.figures.tables import terminal
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run import signals, slurm
-from convblocks.run.directory import RunDirectory
 from convblocks.run.quiet import quiet_lightning
 from convblocks.run.result import Overrides
 from convblocks.search.config import SearchConfig, corners, parse_space
@@ -128,7 +128,7 @@ def open_search(options: Namespace) -> SearchWorker:
         UserError: it is another search, or there are no data to confirm by.
     """
     config: SearchConfig = options.config
-    config.directory.refuse_run()
+    refuse_run(config.directory)
     trials = [config.trial(0, point) for point in corners(config.space)]
     last = fresh_trials(config.default, options.seeds[-1:] if options.confirm else [])
     plans = plans_of([*trials, *last], options.jobs)

@@ -34,7 +34,7 @@ def test_callback_early_stopping_ends_a_run_which_is_done_then(
     assert run.result_after(9)
     capsys.readouterr()
     resume()
-    assert "is finished: it has 2 epochs. It was ended by EarlyStopping" in capsys.readouterr().out
+    assert "is finished: it has 2 epochs, and was ended by EarlyStopping" in capsys.readouterr().out
     run.summary.unlink()  # as if it was killed once it had ended itself
     resume()
     assert run.read_result() == result

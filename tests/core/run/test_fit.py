@@ -97,7 +97,8 @@ def test_run_leaves_its_files_rows_and_summary(run: RunDirectory) -> None:
     expected = {"lr": 0.01, "batch_size": 64, "optimizer": "adam", "lr_scheduler": "constant", "loss": "cross_entropy"}
     assert expected.items() <= result.hparams.items()
     assert (str(result.judge), str(result.monitor)) == ("val/acc:max:%", "val/loss:min")
-    assert list(result.epochs) == run.read_metrics()
+    for row, epoch in zip(rows, result.epochs, strict=True):
+        assert {"seconds": epoch["seconds"]} | {name: float(value) for name, value in row.items()} == epoch
     assert result.score == result.epochs[-1]["test/acc"]
     assert (result.ended_by, result.failed) == ("its epochs", False)
     assert (result.provenance.device, result.provenance.threads) == ("cpu", torch.get_num_threads())

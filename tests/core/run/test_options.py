@@ -15,7 +15,7 @@ from convblocks.data.module import ImageDataModule
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from convblocks.run.parser import SHORT, parser
-from convblocks.run.trainer import make_trainer
+from convblocks.run.run import Run
 from convblocks.text import as_yaml, flatten
 from tests.conftest import REPOSITORY
 from tests.scripts import run_script
@@ -30,7 +30,7 @@ def test_help_lists_the_parsers_options_and_defaults_on_a_screen(workspace: Path
     defaults = parser().get_defaults()
     options = {*SHORT} | (vars(defaults).keys() - {"trainer"})
     described = set(re.findall(r"--(\w+)", HELP)) - {"help_all", "print_config", "trainer"}
-    assert described - {"check_resume"} == options - wings.options().keys()
+    assert described - {"check_resume"} == options - wings.modules("OPTIONS").keys()
     settings = flatten(Config.parse(["--arch", "mlp"]).settings)
     for option, default in re.findall(r"^  --(\w+).*\(default: ([\d.]+)\)", HELP, flags=re.MULTILINE):
         assert float(default) == settings[SHORT.get(option, option)]
@@ -54,10 +54,11 @@ def test_options_reach_the_parts(workspace: Path) -> None:
     flags += ["--trainer.profiler", "simple", "--trainer.limit_train_batches", "1"]
     flags += ["--trainer.callbacks", "TQDMProgressBar"]
     config = Config.parse(["--arch", "mlp", *flags])
-    data, trainer = config.make_data(), make_trainer(config, workspace)
+    run = Run(config)
+    data, trainer = run.data, run.trainer
     assert isinstance(data, ImageDataModule)
     assert (data.batch_size, data.seed, data.val_size) == (32, 5, 1000)
-    assert config.make_module(data).hparams["lr"] == 0.003
+    assert run.module.hparams["lr"] == 0.003
     assert trainer.max_epochs == 3
     assert repr(config.settings["trainer"]["limit_train_batches"]) == "1"  # 1.0 would be all batches
     assert isinstance(trainer.progress_bar_callback, TQDMProgressBar)  # in the place of ours

@@ -35,7 +35,7 @@ def test_max_steps_ends_a_run_within_an_epoch_and_tests_it(workspace: Path, caps
     assert run.read_result().final["test/acc"] == float(metric_rows(run)[-1]["test/acc"])
     assert "ended by max_steps=27" in capsys.readouterr().out
     fit.main(["--name", "run", "--resume"])
-    assert "is finished: it has 2 epochs. It was ended by max_steps=27" in capsys.readouterr().out
+    assert "is finished: it has 2 epochs, and was ended by max_steps=27" in capsys.readouterr().out
 
 
 @pytest.mark.slow

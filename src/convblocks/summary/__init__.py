@@ -1,0 +1,1 @@
+"""`summary` prints the layers, output shapes and parameters of the networks."""
