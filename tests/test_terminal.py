@@ -20,22 +20,15 @@ def test_duration_is_in_whole_units(seconds: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "suggestion"),
-    [
-        ("--jbos", ": did you mean --jobs\\?"),
-        ("--max_jobs", ": did you mean --jobs\\?"),
-        ("--root", ": did you mean --data.root\\?"),
-        ("--data.rot=3", ": did you mean --data.root\\?"),
-        ("--quiet", ""),
-        ("stray", ""),
-    ],
+    ("option", "suggestion"),
+    [("--jbos", ": did you mean --jobs\\?"), ("--root", ": did you mean --data.root\\?"), ("--quiet", "")],
 )
-def test_option_that_is_unknown_suggests_a_similar_one_if_there_is_one(given: str, suggestion: str) -> None:
+def test_option_that_is_unknown_suggests_a_similar_one_if_there_is_one(option: str, suggestion: str) -> None:
     parser = Parser()
-    for option in ("--jobs", "--data.root", "--show"):
-        parser.add_argument(option)
-    with pytest.raises(UsageError, match=f"^unrecognized arguments: {given}{suggestion}$"):
-        parser.parse_args([given])
+    for known in ("--jobs", "--data.root", "--show"):
+        parser.add_argument(known)
+    with pytest.raises(UsageError, match=f"^unrecognized arguments: {option}{suggestion}$"):
+        parser.parse_args([option])
 
 
 @pytest.mark.slow
@@ -48,7 +41,6 @@ def test_run_in_a_terminal_shows_one_bar_that_vanishes_and_prints_the_next_comma
     assert columns.split() == ["epoch", "train", "loss", "acc", "test", "loss", "acc", "time"]
     assert (first[:4], second[:4]) == ("1/2 ", "2/2 ")
     assert len(columns) == len(first) == len(second) <= 80
-    assert "Epoch 1:" in screen.written
     assert "/900 [00:0" in screen.written
     assert "v_num" not in screen.written
     assert not any("Epoch" in line or "it/s" in line for line in screen.lines)
@@ -68,6 +60,5 @@ def test_comparison_in_a_terminal_shows_what_differs_and_ends_with_its_conclusio
     assert screen.lines[0].startswith("2 trials with threads 1, epochs 2, trainer.limit_train_batches 40,")
     assert {line for line in screen.lines if "mlp lr=1e-" in line and "seed 0: test accuracy" in line}
     assert re.search("0 of 2 +\x1b", screen.written)
-    assert "seed_0" not in screen.written
     assert not any(" of 2  " in line for line in screen.lines)
     assert " ".join(screen.lines).rstrip().endswith("for other seeds, not for other images.")

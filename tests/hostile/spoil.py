@@ -31,12 +31,6 @@ def removed(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def a_folder(path: Path) -> None:
-    """A folder stands in its place."""
-    removed(path)
-    path.mkdir(parents=True)
-
-
 def a_copy_of(source: str) -> Spoiler:
     """It is a copy of another file or folder beside it."""
 

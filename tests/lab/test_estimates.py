@@ -4,7 +4,7 @@ from math import nan
 
 import pytest
 
-from convblocks.figures.estimates import PERCENT, Estimate, share
+from convblocks.figures.estimates import PERCENT, Estimate
 from lab.estimates import at_least, at_most, count_text, spread
 
 
@@ -30,5 +30,3 @@ def test_target_is_decided_by_the_whole_interval(low: float, high: float, least:
 
 def test_count_is_written_with_the_interval_of_its_share() -> None:
     assert count_text(2, 10) == "2 of 10 [6–51 %]"
-    with pytest.raises(ValueError, match="no proportion"):
-        share(3, 2)

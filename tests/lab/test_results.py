@@ -11,7 +11,7 @@ import pytest
 from convblocks.errors import UserError
 from convblocks.run.directory import RunDirectory
 from convblocks.run.result import decode, encode
-from lab.results import died_in, read_results, time_to, write_results
+from lab.results import died_in, read_results, write_results
 from tests.made_up import course, result
 
 
@@ -35,8 +35,6 @@ def test_results_are_read_as_they_were_written(loss: float, tmp_path: Path) -> N
     ("old", "new", "reason"),
     [
         (r".{5}\n$", "", "Input data was truncated"),
-        ("mlp", "\udcff", "utf-8"),
-        ('"parameters": 79510', '"parameters": "many"', "Expected `int`"),
         ('"parameters"', '"weights"', "missing required field `parameters`"),
     ],
 )
@@ -44,11 +42,11 @@ def test_results_with_a_damaged_line_are_refused(tmp_path: Path, old: str, new: 
     path = tmp_path / "study.jsonl"
     write_results(path, [result("mlp", seed, 0.95) for seed in range(2)])
     first, second = path.read_text().splitlines(keepends=True)
-    path.write_text(first + re.sub(old, new, second), errors="surrogateescape")
+    path.write_text(first + re.sub(old, new, second))
     with pytest.raises(UserError) as error:
         read_results(path)
     assert re.fullmatch(rf"cannot read {path} \(.*\).*: line 2: write it again with lab/train.py", str(error.value))
-    assert reason in str(error.value).replace("UTF-8", "utf-8")  # as msgspec wrote it before
+    assert reason in str(error.value)
 
 
 def test_results_of_an_older_version_are_said_to_be_older(tmp_path: Path) -> None:
@@ -63,19 +61,7 @@ def test_results_of_an_older_version_are_said_to_be_older(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("accuracies", "died"),
-    [
-        ((0.95, 0.96, 0.0980), 3),
-        ((0.95, 0.0980, 0.0980), 2),
-        ((0.95, 0.1, 0.96, 0.1, 0.1), 4),
-        ((0.1135, 0.1135), None),
-        ((0.1135, 0.97), None),
-    ],
+    ("accuracies", "died"), [((0.95, 0.96, 0.0980), 3), ((0.95, 0.1, 0.96, 0.1, 0.1), 4), ((0.1135, 0.97), None)]
 )
 def test_collapsed_run_died_if_it_had_learned_something(accuracies: tuple[float, ...], died: int | None) -> None:
     assert died_in(result("maxpool", 0, accuracies[-1], epochs=course(*accuracies))) == died
-
-
-def test_time_to_an_accuracy_is_that_of_the_first_epoch_with_it() -> None:
-    run = result("maxpool", 0, 0.97, epochs=course(0.95, 0.985, 0.97))
-    assert [time_to(run, accuracy) for accuracy in (0.9, 0.98, 0.985, 0.99)] == [(1, 10), (2, 20), (2, 20), None]

@@ -64,11 +64,6 @@ def test_grid_is_extended_by_a_best_value_at_its_edge(best: str, beyond: list[st
     assert [rate for rate in rates if rate not in FIRST_RATES] == beyond
 
 
-def test_seeds_that_confirm_are_fresh() -> None:
-    assert len(set(CONFIRMING_SEEDS)) == 12
-    assert not set(CONFIRMING_SEEDS) & {*SEEDS, *MORE_SEEDS}
-
-
 def test_study_rejects_options_that_its_protocol_sets_and_a_choice_that_is_not_made(workspace: Path) -> None:
     with pytest.raises(UsageError, match="give a stage: choose or confirm"):
         stages.main([])
