@@ -58,7 +58,7 @@ def flipped(position: int) -> Spoiler:
 
 
 def with_values(changes: Mapping[str, Any]) -> Spoiler:
-    """A YAML or JSON file with other values, ``a/b`` for b within a and ``~`` for a slash; ``...`` stands for none."""
+    """A YAML or JSON file with other values, ``a/b`` for b within a; ``...`` stands for none."""
     return lambda path: path.write_text(json.dumps(_changed(yaml.safe_load(path.read_text()), changes)))
 
 
@@ -73,7 +73,7 @@ def _changed(content: Any, changes: Mapping[str, Any]) -> Any:
         key: Any = ""
         for part in name.split("/"):
             parent = parent[key]
-            key = int(part) if part.isdecimal() else part.replace("~", "/")
+            key = int(part) if part.isdecimal() else part
         if value is ...:
             del parent[key]
         else:

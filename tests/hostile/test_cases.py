@@ -20,11 +20,9 @@ from tests.hostile.conftest import run_without_figure
 from tests.hostile.spoil import Spoiler, a_copy_of, checkpoint_with, cut, flipped, holds, removed, with_values
 
 RUN = "lightning_logs/run"
-LAST, PREVIOUS, BEST = (f"{RUN}/checkpoints/{name}.ckpt" for name in ("last", "previous-last", "best"))
+LAST, BEST = (f"{RUN}/checkpoints/{name}.ckpt" for name in ("last", "best"))
 SUMMARY, CONFIG, METRICS = (f"{RUN}/{name}" for name in ("summary.json", "config.yaml", "metrics.csv"))
-IMAGES, LABELS, TEST_IMAGES = (
-    f"data/{name}" for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte")
-)
+IMAGES = "data/train-images-idx3-ubyte"
 
 NEW = "--config short.yaml --arch mlp --name new"
 AGAIN = "--name run --resume --epochs 3"
@@ -62,27 +60,17 @@ RUN_DIRECTORIES = [
     # A damaged summary is rewritten from the checkpoint.
     case("fit --name run --resume", r"test accuracy .* %, loss .*, 2 epochs in ", 0, {SUMMARY: cut(50)}),
     # The settings of a run are known from nowhere else.
-    *(
-        case(f"fit {AGAIN}", f"{CONFIG}.*damaged.*restore it", 1, {CONFIG: spoiler})
-        for spoiler in (holds(bytes(range(256))), with_values({"trainer": ...}))
-    ),
+    case(f"fit {AGAIN}", f"{CONFIG}.*damaged.*restore it", 1, {CONFIG: with_values({"trainer": ...})}),
     case(f"fit {AGAIN}", "cannot be resumed: it has no config.yaml", 2, {CONFIG: removed}),
     case(f"fit {AGAIN}", "--trainer.nosuch", 2, {CONFIG: with_values({"trainer/nosuch": 1})}),
-    case(f"fit {AGAIN}", "with data.val_size=50, not 40", 1, {CONFIG: with_values({"data/init_args/val_size": 40})}),
+    case(f"fit {AGAIN}", "with data.val_size=50, not 40", 2, {CONFIG: with_values({"data/init_args/val_size": 40})}),
     case("fit --name nosuch --resume", "there is no run lightning_logs/nosuch", 2),
     case("fit --name run --arch mlp", "exists: carry on with --resume", 2),
-    # Of two checkpoints one is enough; both are named where neither is.
     *(
-        case(f"fit {AGAIN}", "last.ckpt is missing or damaged: carrying on from previous-last.ckpt", 0, {LAST: spoiler})
-        for spoiler in (removed, cut(-1), flipped(-400), checkpoint_with({"loops": ...}))
+        case(f"fit {AGAIN}", "last.ckpt.*delete it to start the run over", 1, {LAST: spoiler})
+        for spoiler in (cut(-1), checkpoint_with({"loops": ...}))
     ),
-    case(
-        f"fit {AGAIN}",
-        "last.ckpt: .* damaged.*previous-last.ckpt: .*delete",
-        1,
-        dict.fromkeys((LAST, PREVIOUS), cut(9)),
-    ),
-    case(f"fit {AGAIN}", r"\n1/3 ", 0, {LAST: removed, PREVIOUS: removed}),
+    case(f"fit {AGAIN}", r"\n1/3 ", 0, {LAST: removed}),
     case(f"fit {AGAIN}", "Missing key.*network.layers.1.bias", 1, {LAST: WITHOUT_A_BIAS}),
     case(
         f"fit {AGAIN}",
@@ -92,11 +80,11 @@ RUN_DIRECTORIES = [
     ),
     case(
         f"fit {AGAIN}",
-        "last.ckpt is of a run with seed=5, not 0: put the right one",
-        1,
+        "was begun with seed=5, not 0",
+        2,
         {LAST: checkpoint_with({"callbacks/RunSettings/settings/seed": 5})},
     ),
-    case("fit --name run --resume", "not hold the weights of this run", 1, {SUMMARY: removed, BEST: WITHOUT_A_BIAS}),
+    case("fit --name run --resume", "Missing key.*network.layers.1.bias", 1, {SUMMARY: removed, BEST: WITHOUT_A_BIAS}),
     case(f"fit {AGAIN}", r"\n3/3 ", 0, {METRICS: holds("nonsense")}),
     case(f"fit {NEW}", "lightning_logs.*[Nn]ot a directory|exists", 1, {"lightning_logs": holds("")}),
     case("compare --name run --config short.yaml --arch mlp --seeds 1", "lightning_logs/run is a single run", 2),
@@ -104,44 +92,32 @@ RUN_DIRECTORIES = [
 
 DATA = [
     case(f"fit {NEW}", f"{IMAGES} is damaged.*IDX file", 1, {IMAGES: cut(0)}),
-    case(f"fit {NEW}", "100 labels", 1, {LABELS: a_copy_of("t10k-labels-idx1-ubyte")}),
-    case(f"fit {NEW}", "lacks train-images", 1, {IMAGES: removed}),
     case(f"fit {AGAIN}", "was begun with another train-images-idx3-ubyte", 1, {IMAGES: flipped(5000)}),
     case(f"fit {AGAIN} --data.root moved", r"\n3/3 ", 0, {"moved": a_copy_of("data"), "data": removed}),
     case(f"fit {AGAIN}", "there is no folder data: --data.root must name", 1, {"data": removed}),
-    case(f"evaluate {LAST} --data.root data", f"{TEST_IMAGES} is damaged.*fewer bytes", 1, {TEST_IMAGES: cut(-1)}),
     case(SHAPES, "square/1.png: it cannot be read", 1, {"shapes/train/square/1.png": cut(200)}),
-    case(f"{SHAPES} --data.size 6 6 --arch maxpool", "8 x 8 are needed", 2),
 ]
 
 CHECKPOINTS = [
-    *(
-        case(f"evaluate {LAST} --data.root data", says, 1, {LAST: spoiler})
-        for spoiler, says in (
-            (removed, "there is no checkpoint"),
-            (flipped(-400), "it is damaged"),
-            (WITHOUT_A_BIAS, "does not hold the weights of the network mlp"),
-            (checkpoint_with({"hyper_parameters/image_spec": ...}), "is not a checkpoint of this version"),
-            (checkpoint_with({"hyper_parameters/arch": "os.system"}), "of the class 'os.system'"),
-            (checkpoint_with({"state_dict/network.layers.1.bias": torch.full((100,), torch.nan)}), "are not finite"),
-        )
-    ),
-    case(f"demo {LAST} --port 0", "it is damaged", 1, {LAST: cut(1000)}),
+    case(f"evaluate {LAST} --data.root data", says, 1, {LAST: spoiler})
+    for spoiler, says in (
+        (removed, "there is no checkpoint"),
+        (flipped(-400), "it is damaged"),
+        (WITHOUT_A_BIAS, "does not hold the weights of the network mlp"),
+        (checkpoint_with({"hyper_parameters/image_spec": ...}), "is not a checkpoint of this version"),
+        (checkpoint_with({"hyper_parameters/arch": "os.system"}), "of the class 'os.system'"),
+        (checkpoint_with({"state_dict/network.layers.1.bias": torch.full((100,), torch.nan)}), "are not finite"),
+    )
 ]
 
 PICTURES = [
     case(f"predict {LAST} seven.png", "seven.png", 0),
-    case(f"predict {LAST} '[red]seven.png'", r"\[red\]seven.png", 0, {"[red]seven.png": a_copy_of("seven.png")}),
     case(f"predict {LAST} '{ESCAPE}.png'", r"\\x1b\[2J.png", 0, {f"{ESCAPE}.png": a_copy_of("seven.png")}),
-    case(f"predict {LAST} seven.png", "not a picture of a known format", 1, {"seven.png": holds("")}),
     case(f"predict {LAST} seven.png --show nosuch/seen.png", "nosuch/seen.png: No such file"),
     case(f"predict {LAST} seven.png --show ./seven.png", "seven.png is read by this command", 2),
 ]
 
-OWN_MODULES = [
-    case(f"fit {NEW} --arch own.Network", "too little memory .*--batch_size", 2, {"own.py": TOO_LARGE}),
-    case(f"fit {NEW} --arch own.A", r"its module calls sys.exit\(0\)", 2, {"own.py": holds("import sys; sys.exit(0)")}),
-]
+OWN_MODULES = [case(f"fit {NEW} --arch own.Network", "too little memory .*--batch_size", 2, {"own.py": TOO_LARGE})]
 
 
 @pytest.mark.parametrize(
@@ -162,9 +138,8 @@ def test_hostile_case_ends_in_one_line(
     if status == 0:
         assert ended.stderr == ""
         return
-    *pictures, line = ended.stderr.splitlines()
+    (line,) = ended.stderr.splitlines()
     assert line.startswith(f"{script}.py: ")
-    assert len(pictures) == ("could not be recognised" in line)
     assert checkpoints(folder) == before
 
 

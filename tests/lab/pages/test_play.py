@@ -14,21 +14,12 @@ from lab.benchmarks.handwriting.shapes import SHAPES
 from lab.pages import play
 from lab.pages.provenance import is_committed
 from lab.pages.writing import DATA
-from lab.snapshots import STEPS
 from tests.demo.browser import chromium
 from tests.demo.pages import DESKTOP, Form, Page
 
 pytestmark = pytest.mark.slow
 
-GREY = [150, 150, 150]
 NETWORKS = ["maxpool", "batchnorm"]
-
-# The colours in the middle of each map.
-MIDDLES = """
-  const { brush, maps, height, right, down, columns } = app.collapse.mosaic, half = Math.floor(height / 2);
-  return Array.from({ length: maps }, (_, m) => [...brush.getImageData(
-    m % columns * right + half, Math.floor(m / columns) * down + half, 1, 1).data].slice(0, 3));
-"""
 
 
 class PlayPage(Page):
@@ -44,9 +35,6 @@ class PlayPage(Page):
             slider,
             value,
         )
-
-    def choose_network(self, number: int) -> None:
-        self.click(f"input[name=net][value='{number}']")
 
 
 @pytest.fixture(scope="module")
@@ -90,16 +78,6 @@ def test_play_page_recognises_what_is_drawn(page: PlayPage, folder: Path) -> Non
     page.draw(SHAPES[2]["straight foot"])
     assert page.message == "Both say 2."
     assert page.complaints() == []
-
-
-def test_play_page_draws_maps_grey_as_the_masks_say(page: PlayPage, folder: Path) -> None:
-    runs = play.read_numbers(DATA)["runs"]
-    visit(page, folder, "lr=1e-2&step=938")
-    for number, net in enumerate(NETWORKS):
-        page.choose_network(number)
-        run = next(run for run in runs if (run["arch"], run["lr"]) == (net, "1e-2"))
-        dead = run["dead"][STEPS.index(938)][1]
-        assert [colour == GREY for colour in page.run(MIDDLES)] == [unit == "1" for unit in dead]
 
 
 def test_play_page_trains_a_run_until_its_units_die_of_a_high_rate(page: PlayPage, folder: Path) -> None:
