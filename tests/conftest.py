@@ -40,7 +40,7 @@ if IS_WORKER:
 
 # Begin first: files that take longest, since a worker runs a whole file, and one that trains the network which others
 # wait for.
-FIRST = ("test_evaluate.py", "test_slurm.py", "test_kills.py", "test_full_disk.py", "test_cases.py")
+FIRST = ("test_evaluate.py", "test_slurm.py", "test_faults.py", "test_resume.py", "test_cases.py")
 
 DEBUG = ["--config", str(REPOSITORY / "configs" / "debug.yaml")]
 

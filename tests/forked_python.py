@@ -51,7 +51,7 @@ def run_python(
     path: list[str],
     prepare: Callable[[], None] | None = None,
 ) -> NoReturn:
-    """Be a Python started with these arguments: ``[-u] [-B] SCRIPT``, ``-m MODULE`` or ``-c CODE``.
+    """Be a Python started with these arguments: ``[-u] SCRIPT``, ``-m MODULE`` or ``-c CODE``.
 
     Args:
         arguments: The arguments.
@@ -102,9 +102,9 @@ def run_python(
 
 
 def _run(arguments: list[str]) -> None:
-    while arguments[0] in ("-u", "-B"):
-        if arguments.pop(0) == "-u":
-            sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # it is a TextIOWrapper
+    if arguments[0] == "-u":
+        arguments.pop(0)
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # it is a TextIOWrapper
     how, *rest = arguments
     sys.argv = [how, *rest[1:]] if how in ("-m", "-c") else arguments
     if how == "-m":

@@ -6,12 +6,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
-
-import psutil
 
 from tests.forked_python import REPOSITORY, python_path, run_python, server, standard_path
 from tests.quick_python import quick_python
@@ -179,13 +176,6 @@ def is_alive(group: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def is_running(process: psutil.Process) -> bool:
-    """Whether a process has not ended, even if nobody has asked for its status."""
-    with suppress(psutil.NoSuchProcess):
-        return process.status() != psutil.STATUS_ZOMBIE
-    return False
 
 
 def _command(name: str, arguments: tuple[str, ...]) -> list[str]:

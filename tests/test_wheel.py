@@ -16,7 +16,7 @@ from PIL import Image
 from convblocks.__main__ import docstring
 from convblocks.data.images import ImageSets
 from convblocks.wings import commands
-from tests.conftest import REPOSITORY, write_digits
+from tests.conftest import REPOSITORY
 
 SHORT = (
     "--epochs 1 --trainer.limit_train_batches 20 --trainer.limit_val_batches 1 --trainer.limit_test_batches 1 "
@@ -39,7 +39,6 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (built,) = folder.glob("*.whl")
     files = zipfile.ZipFile(built).namelist()
     assert {name.partition("-")[0].partition("/")[0] for name in files} == {"convblocks"}  # neither lab nor tests
-    assert [name for name in files if name.endswith("-ubyte")] == []
     python = str(folder / "venv" / "bin" / "python")
     subprocess.run([*pip, "--python", python, "install", "--no-deps", str(built)], check=True, timeout=300)
     return folder / "venv" / "bin"
@@ -70,7 +69,9 @@ def run(installed: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Ru
 
 
 @pytest.mark.slow
-def test_wheel_has_every_command_for_an_empty_folder(run: Run, workspace: Path, digits: ImageSets) -> None:
+def test_wheel_has_every_command_and_mnist_for_an_empty_folder(
+    run: Run, workspace: Path, digits: ImageSets, monkeypatch: pytest.MonkeyPatch
+) -> None:
     where = run("python -c 'import convblocks; print(convblocks.__file__, convblocks.__version__)'")
     assert not where.startswith(str(REPOSITORY))
     assert run("convblocks --version") == f"convblocks {where.split()[1]}\n"
@@ -88,18 +89,9 @@ def test_wheel_has_every_command_for_an_empty_folder(run: Run, workspace: Path, 
     assert {path.name for path in workspace.iterdir()} == {
         *("home", "lightning_logs", "seven.png", "digits.onnx", "flowers")
     }
-
-
-@pytest.mark.slow
-def test_wheel_has_mnist_which_several_processes_may_be_the_first_to_use_unless_another_folder_is_named(
-    run: Run, workspace: Path, monkeypatch: pytest.MonkeyPatch, digits: ImageSets
-) -> None:
-    several = f"for i in 1 2 3 4; do python -c {shlex.quote(FOLDER)} & done; wait"
-    folders = run(f"bash -c {shlex.quote(several)}")
-    assert folders.count("site-packages/convblocks/data\n") == 4
-    monkeypatch.setenv("CONVBLOCKS_DATA", "named")
-    write_digits(workspace / "named" / "MNIST" / "raw", digits)
-    assert run(f"python -c {shlex.quote(FOLDER)}") == f"{workspace}/named\n"
+    assert run(f"python -c {shlex.quote(FOLDER)}").endswith("site-packages/convblocks/data/MNIST/raw\n")
+    monkeypatch.setenv("CONVBLOCKS_DATA", str(REPOSITORY / "data"))
+    assert run(f"python -c {shlex.quote(FOLDER)}") == f"{REPOSITORY}/data/MNIST/raw\n"
 
 
 def test_help_lists_all_commands_each_with_a_script_and_its_own_help() -> None:

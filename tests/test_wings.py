@@ -1,18 +1,18 @@
 """Wings come off: each alone, and all at once. Another package may bring one."""
 
-import csv
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
-import torch
 
+from convblocks.run.directory import RunDirectory
 from tests.conftest import REPOSITORY
+from tests.core.run.test_fit import assert_same_weights
 from tests.scripts import run_script
 from tests.test_house import ARROWS, WINGS
 
@@ -24,25 +24,24 @@ COPIED = ("src", "configs", "scripts", "tests")
 # The package with all its wings.
 WHOLE = [REPOSITORY / "src"]
 
-TakeOff = Callable[..., Path]
+
+def take_off(wings: Iterable[str], copy: Path) -> None:
+    """Copy the repository, with its data, without some wings."""
+    for name in COPIED:
+        shutil.copytree(REPOSITORY / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(REPOSITORY / "pyproject.toml", copy)
+    (copy / "data").symlink_to(REPOSITORY / "data")
+    for wing in wings:
+        shutil.rmtree(copy / "src" / "convblocks" / wing)
+        (copy / "src" / "convblocks" / wing / "__pycache__").mkdir(parents=True)  # as Python leaves it
 
 
-@pytest.fixture
-def take_off(tmp_path: Path) -> TakeOff:
-    """Copies the repository, with its data, without some wings."""
-
-    def take_off(*wings: str) -> Path:
-        copy = tmp_path / "copy"
-        for name in COPIED:
-            shutil.copytree(REPOSITORY / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(REPOSITORY / "pyproject.toml", copy)
-        (copy / "data").symlink_to(REPOSITORY / "data")
-        for wing in wings:
-            shutil.rmtree(copy / "src" / "convblocks" / wing)
-            (copy / "src" / "convblocks" / wing / "__pycache__").mkdir(parents=True)  # as Python leaves it
-        return copy
-
-    return take_off
+@pytest.fixture(scope="module")
+def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy without any wing."""
+    copy = tmp_path_factory.mktemp("core") / "copy"
+    take_off(WINGS, copy)
+    return copy
 
 
 def run(folder: Path, *words: str, path: Sequence[Path] = ()) -> subprocess.CompletedProcess[str]:
@@ -66,39 +65,20 @@ def commands(folder: Path) -> list[str]:
     return [line.split()[0] for line in overview.splitlines() if line.startswith("  ")]
 
 
-def weights(folder: Path, name: str) -> dict[str, torch.Tensor]:
-    path = folder / "lightning_logs" / name / "checkpoints" / "last.ckpt"
-    state: dict[str, torch.Tensor] = torch.load(path, weights_only=True)["state_dict"]
-    return state
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("arch", ["mlp", "maxpool", "batchnorm"])
-def test_wings_that_are_gone_change_no_bit_of_a_run_begun_without_them_or_with_them(
-    take_off: TakeOff, arch: str
-) -> None:
-    core = take_off(*WINGS)
-    fit = ["fit", "--arch", arch, *QUICK, "--name"]
+def test_wings_that_are_gone_change_no_bit_of_a_run_begun_without_them_or_with_them(core: Path) -> None:
+    fit = ["fit", "--arch", "maxpool", *QUICK, "--name"]
     convblocks(core, *fit, "with", path=WHOLE)
     convblocks(core, "fit", "--name", "with", "--resume", "--epochs", "2")
     convblocks(core, *fit, "without")
     convblocks(core, "fit", "--name", "without", "--resume", "--epochs", "2", path=WHOLE)
     convblocks(core, *fit, "whole", "--epochs", "2", path=WHOLE)
-    expected = weights(core, "whole")
     for name in ("with", "without"):
-        state = weights(core, name)
-        assert expected.keys() == state.keys()
-        assert all(torch.equal(value, state[key]) for key, value in expected.items())
-    with (core / "lightning_logs" / "with" / "metrics.csv").open() as file:
-        first_row, second_row = csv.DictReader(file)
-    dead = [name for name in first_row if name.startswith("dead/")]
-    assert dead
-    assert all(first_row[name] and not second_row[name] for name in dead)  # nobody has measured it
+        assert_same_weights(RunDirectory("whole", core), RunDirectory(name, core))
 
 
 @pytest.mark.slow
-def test_wings_that_are_gone_are_not_offered_and_the_tests_of_the_core_pass(take_off: TakeOff) -> None:
-    core = take_off(*WINGS)
+def test_wings_that_are_gone_are_not_offered_and_the_tests_of_the_core_pass(core: Path) -> None:
     assert commands(core) == ["fit", "summary"]
     printed = convblocks(core, "fit", "--arch", "mlp", *QUICK)
     assert "see curves" in printed
@@ -112,8 +92,9 @@ def test_wings_that_are_gone_are_not_offered_and_the_tests_of_the_core_pass(take
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("wing", WINGS)
-def test_wing_that_is_gone_leaves_the_others_but_those_that_need_it(take_off: TakeOff, wing: str) -> None:
-    copy = take_off(wing)
+def test_wing_that_is_gone_leaves_the_others_but_those_that_need_it(wing: str, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    take_off([wing], copy)
     names = commands(copy)
     assert names[0] == "fit"
     for name in names:
@@ -173,18 +154,6 @@ def test_wing_that_cannot_be_used_is_one_line_and_the_run_goes_on(tmp_path: Path
     assert (done.returncode, "test accuracy" in done.stdout) == (0, True), done.stderr
     assert done.stderr.startswith(f"fit.py: the wing other is left out: {reason}")
     assert done.stderr.count("\n") == 1
-
-
-@pytest.mark.slow
-def test_wing_is_not_lost_where_it_is_imported_first(tmp_path: Path) -> None:
-    """Its own import of this package must not look for wings while it is half initialised."""
-    tables = "from convblocks import ImageDataModule\nVERSION = 1\nCALLBACKS = ('other_callback',)\n"
-    installed(tmp_path / "site", other=tables, other_callback="def make(run): print('made')")
-    program = (
-        "import other\nfrom convblocks import wings\nwings.CALLBACKS = ()\nlist(wings.call('CALLBACKS', 'make', 0))"
-    )
-    done = run(tmp_path, "-c", program, path=[*WHOLE, tmp_path / "site"])
-    assert (done.returncode, done.stdout, done.stderr) == (0, "made\n", "")
 
 
 @pytest.mark.slow

@@ -31,12 +31,6 @@ def removed(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def a_folder(path: Path) -> None:
-    """A folder stands in its place."""
-    removed(path)
-    path.mkdir(parents=True)
-
-
 def a_copy_of(source: str) -> Spoiler:
     """It is a copy of another file or folder beside it."""
 
@@ -64,7 +58,7 @@ def flipped(position: int) -> Spoiler:
 
 
 def with_values(changes: Mapping[str, Any]) -> Spoiler:
-    """A YAML or JSON file with other values, ``a/b`` for b within a and ``~`` for a slash; ``...`` stands for none."""
+    """A YAML or JSON file with other values, ``a/b`` for b within a; ``...`` stands for none."""
     return lambda path: path.write_text(json.dumps(_changed(yaml.safe_load(path.read_text()), changes)))
 
 
@@ -79,7 +73,7 @@ def _changed(content: Any, changes: Mapping[str, Any]) -> Any:
         key: Any = ""
         for part in name.split("/"):
             parent = parent[key]
-            key = int(part) if part.isdecimal() else part.replace("~", "/")
+            key = int(part) if part.isdecimal() else part
         if value is ...:
             del parent[key]
         else:

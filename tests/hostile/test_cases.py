@@ -16,20 +16,17 @@ from typing import Any
 import pytest
 import torch
 
-from tests.hostile.bounded import run_bounded
-from tests.hostile.spoil import Spoiler, a_copy_of, a_folder, checkpoint_with, cut, flipped, holds, removed, with_values
+from tests.hostile.conftest import run_without_figure
+from tests.hostile.spoil import Spoiler, a_copy_of, checkpoint_with, cut, flipped, holds, removed, with_values
 
 RUN = "lightning_logs/run"
 LAST, BEST = (f"{RUN}/checkpoints/{name}.ckpt" for name in ("last", "best"))
 SUMMARY, CONFIG, METRICS = (f"{RUN}/{name}" for name in ("summary.json", "config.yaml", "metrics.csv"))
-IMAGES, LABELS, TEST_IMAGES = (
-    f"data/{name}" for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte")
-)
+IMAGES = "data/train-images-idx3-ubyte"
 
 NEW = "--config short.yaml --arch mlp --name new"
 AGAIN = "--name run --resume --epochs 3"
 SHAPES = f"fit {NEW} --data.root shapes --data.val_size 0 --batch_size 8"
-COMPARE = "compare --config short.yaml --arch mlp --seeds 2 --jobs 1"
 
 WITHOUT_A_BIAS = checkpoint_with({"state_dict/network.layers.1.bias": ...})
 
@@ -63,10 +60,7 @@ RUN_DIRECTORIES = [
     # A damaged summary is rewritten from the checkpoint.
     case("fit --name run --resume", r"test accuracy .* %, loss .*, 2 epochs in ", 0, {SUMMARY: cut(50)}),
     # The settings of a run are known from nowhere else.
-    *(
-        case(f"fit {AGAIN}", f"{CONFIG}.*damaged.*restore it", 1, {CONFIG: spoiler})
-        for spoiler in (cut(0), holds(bytes(range(256))), with_values({"trainer": ...}))
-    ),
+    case(f"fit {AGAIN}", f"{CONFIG}.*damaged.*restore it", 1, {CONFIG: with_values({"trainer": ...})}),
     case(f"fit {AGAIN}", "cannot be resumed: it has no config.yaml", 2, {CONFIG: removed}),
     case(f"fit {AGAIN}", "--trainer.nosuch", 2, {CONFIG: with_values({"trainer/nosuch": 1})}),
     case(f"fit {AGAIN}", "with data.val_size=50, not 40", 2, {CONFIG: with_values({"data/init_args/val_size": 40})}),
@@ -85,64 +79,39 @@ RUN_DIRECTORIES = [
         {LAST: checkpoint_with({"optimizer_states/0/state/0/exp_avg": torch.zeros(2, 2)})},
     ),
     case("fit --name run --resume", "Missing key.*network.layers.1.bias", 1, {SUMMARY: removed, BEST: WITHOUT_A_BIAS}),
-    case(f"fit {AGAIN}", "metrics.csv .Is a directory", 1, {METRICS: a_folder}),
     case(f"fit {AGAIN}", r"\n3/3 ", 0, {METRICS: holds("nonsense")}),
     case(f"fit {NEW}", "lightning_logs.*[Nn]ot a directory|exists", 1, {"lightning_logs": holds("")}),
-    case(f"fit --config short.yaml --arch mlp --name {'n' * 256}", "n+: File name too long"),
     case("compare --name run --config short.yaml --arch mlp --seeds 1", "lightning_logs/run is a single run", 2),
 ]
 
 DATA = [
     case(f"fit {NEW}", f"{IMAGES} is damaged.*IDX file", 1, {IMAGES: cut(0)}),
-    case(f"fit {NEW}", "100 labels", 1, {LABELS: a_copy_of("t10k-labels-idx1-ubyte")}),
-    case(f"fit {NEW}", "lacks train-images", 1, {IMAGES: removed}),
     case(f"fit {AGAIN}", "was begun with another train-images-idx3-ubyte", 1, {IMAGES: flipped(5000)}),
     case(f"fit {AGAIN} --data.root moved", r"\n3/3 ", 0, {"moved": a_copy_of("data"), "data": removed}),
     case(f"fit {AGAIN}", "there is no folder data: --data.root must name", 1, {"data": removed}),
-    case(f"{COMPARE} --data.root nosuch", "there is no folder nosuch"),
-    case(f"evaluate {LAST} --data.root data", f"{TEST_IMAGES} is damaged.*fewer bytes", 1, {TEST_IMAGES: cut(-1)}),
-    case(f"evaluate {LAST} --data.root shapes", "was trained on|classes|pixels"),
-    case(SHAPES, "test accuracy", 0, {"shapes/.pictures.pt": holds("no pictures")}),
     case(SHAPES, "square/1.png: it cannot be read", 1, {"shapes/train/square/1.png": cut(200)}),
-    case(f"{SHAPES} --data.size 6 6 --arch maxpool", "8 x 8 are needed", 2),
-    case(f"fit {NEW} --data.root '{ESCAPE}'", r"there is no folder \\x1b\[2J"),
 ]
 
 CHECKPOINTS = [
-    *(
-        case(f"evaluate {LAST} --data.root data", says, 1, {LAST: spoiler})
-        for spoiler, says in (
-            (removed, "there is no checkpoint"),
-            (flipped(-400), "it is damaged"),
-            (WITHOUT_A_BIAS, "does not hold the weights of the network mlp"),
-            (checkpoint_with({"hyper_parameters/image_spec": ...}), "is not a checkpoint of this version"),
-            (checkpoint_with({"hyper_parameters/arch": "os.system"}), "of the class 'os.system'"),
-            (checkpoint_with({"hyper_parameters/arch": f"a{ESCAPE}.B"}), r"of the class 'a\\x1b\[2J.B'"),
-            (checkpoint_with({"state_dict/network.layers.1.bias": torch.full((100,), torch.nan)}), "are not finite"),
-        )
-    ),
-    *(
-        case(f"{command} {LAST} {rest}", "it is damaged", 1, {LAST: cut(1000)})
-        for command, rest in (("predict", "seven.png"), ("export", ""), ("demo", "--port 0"))
-    ),
+    case(f"evaluate {LAST} --data.root data", says, 1, {LAST: spoiler})
+    for spoiler, says in (
+        (removed, "there is no checkpoint"),
+        (flipped(-400), "it is damaged"),
+        (WITHOUT_A_BIAS, "does not hold the weights of the network mlp"),
+        (checkpoint_with({"hyper_parameters/image_spec": ...}), "is not a checkpoint of this version"),
+        (checkpoint_with({"hyper_parameters/arch": "os.system"}), "of the class 'os.system'"),
+        (checkpoint_with({"state_dict/network.layers.1.bias": torch.full((100,), torch.nan)}), "are not finite"),
+    )
 ]
 
 PICTURES = [
     case(f"predict {LAST} seven.png", "seven.png", 0),
-    case(f"predict {LAST} '[red]seven.png'", r"\[red\]seven.png", 0, {"[red]seven.png": a_copy_of("seven.png")}),
     case(f"predict {LAST} '{ESCAPE}.png'", r"\\x1b\[2J.png", 0, {f"{ESCAPE}.png": a_copy_of("seven.png")}),
-    case(f"predict {LAST} 'a\nb.png'", r"a\\nb.png.*No such file"),
-    case(f"predict {LAST} seven.png", "not a picture of a known format", 1, {"seven.png": holds("")}),
-    case(f"predict {LAST} empty", "there are no pictures in the folder empty", 1, {"empty": a_folder}),
     case(f"predict {LAST} seven.png --show nosuch/seen.png", "nosuch/seen.png: No such file"),
-    case(f"predict {LAST} seven.png --show seen.nosuch", "must end in the suffix of a picture format"),
     case(f"predict {LAST} seven.png --show ./seven.png", "seven.png is read by this command", 2),
 ]
 
-OWN_MODULES = [
-    case(f"fit {NEW} --arch own.Network", "too little memory .*--batch_size", 2, {"own.py": TOO_LARGE}),
-    case(f"fit {NEW} --arch own.A", "No module named 'nosuchpackage'", 2, {"own.py": holds("import nosuchpackage")}),
-]
+OWN_MODULES = [case(f"fit {NEW} --arch own.Network", "too little memory .*--batch_size", 2, {"own.py": TOO_LARGE})]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +124,7 @@ def test_hostile_case_ends_in_one_line(
         spoil(folder / name)
     before = checkpoints(folder)
     script, *arguments = shlex.split(command)
-    ended = run_bounded(script, *arguments, cwd=folder)
+    ended = run_without_figure(script, *arguments, cwd=folder)
     assert "Traceback" not in ended.stderr, ended.stderr
     assert ended.returncode == status, ended
     output = ended.stdout if status == 0 else ended.stderr
@@ -163,10 +132,9 @@ def test_hostile_case_ends_in_one_line(
     if status == 0:
         assert ended.stderr == ""
         return
-    *pictures, line = ended.stderr.splitlines()
+    (line,) = ended.stderr.splitlines()
     assert line.startswith(f"{script}.py: ")
-    assert len(pictures) == ("could not be recognised" in line)
-    assert METRICS in files or checkpoints(folder) == before  # that is found while the run goes on
+    assert checkpoints(folder) == before
 
 
 def checkpoints(folder: Path) -> dict[str, bytes]:

@@ -1,16 +1,12 @@
-"""What pages say of estimates."""
+"""Whether an estimate meets a target, and a ratio of few rounds decides anything."""
 
 from math import nan
 
 import pytest
 
-from convblocks.figures.estimates import PERCENT, Estimate, share
-from lab.estimates import at_least, at_most, count_text, spread
-
-
-def test_mean_has_its_standard_deviation_unless_it_is_of_one_value() -> None:
-    assert spread(Estimate(0.9701, n=10, unit=PERCENT, deviation=0.0066)) == "97.01 ± 0.66"
-    assert spread(Estimate(0.9701, n=1, unit=PERCENT)) == "97.01"
+from convblocks.figures.estimates import Estimate
+from lab.benchmarks.rows import judged, ratio
+from lab.estimates import at_least, at_most
 
 
 @pytest.mark.parametrize(
@@ -28,7 +24,7 @@ def test_target_is_decided_by_the_whole_interval(low: float, high: float, least:
     assert (at_least(estimate, 1.05), at_most(estimate, 1.05)) == (least, most)
 
 
-def test_count_is_written_with_the_interval_of_its_share() -> None:
-    assert count_text(2, 10) == "2 of 10 [6–51 %]"
-    with pytest.raises(ValueError, match="no proportion"):
-        share(3, 2)
+def test_ratio_of_fewer_than_six_rounds_decides_nothing() -> None:
+    five, six = (ratio([1.5] * rounds) for rounds in (5, 6))
+    assert (judged(five), at_least(five, 1.0), at_most(five, 9.0)) == ("1.50: undecided", "undecided", "undecided")
+    assert (judged(six), at_least(six, 1.0), at_most(six, 9.0)) == ("1.50 [1.50, 1.50]: more", "met", "met")

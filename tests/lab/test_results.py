@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 from functools import partial
 from pathlib import Path
 
@@ -11,13 +10,13 @@ import pytest
 from convblocks.errors import UserError
 from convblocks.run.directory import RunDirectory
 from convblocks.run.result import decode, encode
-from lab.results import died_in, read_results, time_to, write_results
+from lab.results import read_results, write_results
 from tests.made_up import course, result
 
 
-@pytest.mark.parametrize("loss", [0.1 + 0.2, 5e-324, 1e308, -0.0, math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("loss", [0.1 + 0.2, math.nan, -math.inf])
 def test_results_are_read_as_they_were_written(loss: float, tmp_path: Path) -> None:
-    """Compared as text, in which nan equals nan, and 1 is not 1.0; test_readers has arbitrary values."""
+    """Compared as text, in which nan equals nan, and 1 is not 1.0."""
     path = tmp_path / "new" / "study.jsonl"
     evaluation = {"epoch": 1, "step": 2**53 + 1, "val/acc": 0, "val/loss": loss, "seconds": 2.5}
     facts = {"mistakes": [*range(10_000)], "lost": None, "nested": {"1": [0.1 + 0.2, "nan", True]}}
@@ -31,24 +30,12 @@ def test_results_are_read_as_they_were_written(loss: float, tmp_path: Path) -> N
     assert encode(first).count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "reason"),
-    [
-        (r".{5}\n$", "", "Input data was truncated"),
-        ("mlp", "\udcff", "utf-8"),
-        ('"parameters": 79510', '"parameters": "many"', "Expected `int`"),
-        ('"parameters"', '"weights"', "missing required field `parameters`"),
-    ],
-)
-def test_results_with_a_damaged_line_are_refused(tmp_path: Path, old: str, new: str, reason: str) -> None:
+def test_results_with_a_damaged_line_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "study.jsonl"
     write_results(path, [result("mlp", seed, 0.95) for seed in range(2)])
-    first, second = path.read_text().splitlines(keepends=True)
-    path.write_text(first + re.sub(old, new, second), errors="surrogateescape")
-    with pytest.raises(UserError) as error:
+    path.write_text(path.read_text()[:-6])
+    with pytest.raises(UserError, match=rf"^cannot read {path} \(.*truncated\).*: line 2: write it again with lab/"):
         read_results(path)
-    assert re.fullmatch(rf"cannot read {path} \(.*\).*: line 2: write it again with lab/train.py", str(error.value))
-    assert reason in str(error.value).replace("UTF-8", "utf-8")  # as msgspec wrote it before
 
 
 def test_results_of_an_older_version_are_said_to_be_older(tmp_path: Path) -> None:
@@ -60,22 +47,3 @@ def test_results_of_an_older_version_are_said_to_be_older(tmp_path: Path) -> Non
     for read in (partial(read_results, path), run.read_result):
         with pytest.raises(UserError, match=r"(study.jsonl|summary.json) \(.+\), .* of an older version"):
             read()
-
-
-@pytest.mark.parametrize(
-    ("accuracies", "died"),
-    [
-        ((0.95, 0.96, 0.0980), 3),
-        ((0.95, 0.0980, 0.0980), 2),
-        ((0.95, 0.1, 0.96, 0.1, 0.1), 4),
-        ((0.1135, 0.1135), None),
-        ((0.1135, 0.97), None),
-    ],
-)
-def test_collapsed_run_died_if_it_had_learned_something(accuracies: tuple[float, ...], died: int | None) -> None:
-    assert died_in(result("maxpool", 0, accuracies[-1], epochs=course(*accuracies))) == died
-
-
-def test_time_to_an_accuracy_is_that_of_the_first_epoch_with_it() -> None:
-    run = result("maxpool", 0, 0.97, epochs=course(0.95, 0.985, 0.97))
-    assert [time_to(run, accuracy) for accuracy in (0.9, 0.98, 0.985, 0.99)] == [(1, 10), (2, 20), (2, 20), None]

@@ -1,4 +1,4 @@
-"""The paper's statistics: worked examples, scipy, statsmodels and brute force."""
+"""The paper's statistics against brute force and statsmodels."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,55 +10,11 @@ from numpy.typing import NDArray
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
-from convblocks.compare.statistics import permutation_test
 from convblocks.figures.estimates import Estimate
 from lab.statistics import exact_permutation_test, mcnemar_p, sign_flip_test, two_way_interval
 from tests.compare.test_statistics import exact_p, exact_welch
 
 INF = np.inf
-
-# Two networks' accuracies with eight seeds, in 1/10,000, of which rounding once made 0.0469 and an interval near 0.
-EIGHT = [9937, 9933, 9935, 9944, 9940, 9952, 9939, 9939]
-EIGHT_OTHERS = [9922, 9928, 9934, 9914, 9941, 9927, 9941, 9935]
-
-
-@pytest.mark.parametrize(
-    ("differences", "value", "p", "interval"),
-    [
-        # All 8 assignments of signs to 1, 2, 3 have means +-6/3, +-4/3, +-2/3, 0, 0: two reach 2.
-        ([1, 2, 3], 2, 2 / 8, (-INF, INF)),
-        # Six pairs have an interval from the least to the largest, equal ones a single point.
-        ([3, 1, 4, 2, 6, 9], 25 / 6, 2 / 64, (1, 9)),
-        ([0.01] * 10, 0.01, 2 / 1024, (0.01, 0.01)),
-        ([0.0, 0.0, 0.1], 0.1 / 3, 1, (-INF, INF)),
-    ],
-)
-def test_signs_of_worked_examples(
-    differences: list[float], value: float, p: float, interval: tuple[float, float]
-) -> None:
-    test = sign_flip_test(differences)
-    assert test.value == pytest.approx(value)
-    assert (test.p, test.low, test.high) == (p, *interval)
-
-
-def test_interval_of_tied_values_ends_at_0_not_near_it() -> None:
-    test = sign_flip_test((np.array(EIGHT) / 10_000 - np.array(EIGHT_OTHERS) / 10_000).tolist())
-    assert (test.p, test.low) == (14 / 256, 0)
-
-
-@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
-@pytest.mark.parametrize(
-    ("tested", "samples"),
-    [
-        (sign_flip_test, [np.subtract(EIGHT, EIGHT_OTHERS)]),
-        (exact_permutation_test, [np.array(EIGHT), EIGHT_OTHERS[:6]]),
-    ],
-)
-def test_unit_does_not_matter(tested: Callable[..., Estimate], samples: list[Sequence[int]], unit: float) -> None:
-    test = tested(*((np.array(sample) * unit).tolist() for sample in samples))
-    plain = tested(*(np.array(sample).tolist() for sample in samples))
-    assert test.p == plain.p
-    assert (test.low, test.high) == pytest.approx((plain.low * unit, plain.high * unit))
 
 
 def exact_p_of_signs(first: Sequence[int], second: Sequence[int], margin: int) -> float:
@@ -84,7 +40,7 @@ def exact_p_of_divisions(first: list[int], second: list[int], margin: int = 0) -
 @pytest.mark.parametrize(
     ("test", "exact", "sizes"),
     [
-        *((signs_of, exact_p_of_signs, (n, n)) for n in (6, 7, 9)),
+        *((signs_of, exact_p_of_signs, (n, n)) for n in (5, 6, 9)),
         *((divisions_of, exact_p_of_divisions, sizes) for sizes in ((5, 5), (3, 6), (7, 4))),
     ],
 )
@@ -102,40 +58,21 @@ def test_p_is_exact_and_the_interval_holds_the_margins_that_are_not_rejected(
             assert (estimate.low <= margin / 10_000 <= estimate.high) == (p >= 0.05)
 
 
-@pytest.mark.parametrize("sizes", [(3, 6), (1, 9), (12, 12)])
-def test_exact_interval_belongs_to_the_p_of_reports(sizes: tuple[int, int]) -> None:
-    rng = np.random.default_rng(0)
-    for margin in (0.0, 0.1):
-        first, second = (rng.normal(1 - place, 1 + place, size).tolist() for place, size in enumerate(sizes))
-        moved = [value - margin for value in first]
-        assert exact_permutation_test(first, second, margin=margin).p == permutation_test(moved, second).p
-
-
 RNG = np.random.default_rng(3)
 
 
 @pytest.mark.parametrize(
     "tested",
     [
-        partial(sign_flip_test, RNG.normal(1, 1, 10).tolist()),
         partial(sign_flip_test, RNG.normal(1, 1, 30).tolist()),
-        partial(exact_permutation_test, RNG.normal(1, 1, 6).tolist(), RNG.normal(0, 1, 9).tolist()),
         partial(exact_permutation_test, RNG.normal(1, 1, 9).tolist(), RNG.normal(0, 9, 3).tolist()),
         partial(exact_permutation_test, RNG.normal(1, 1, 12).tolist(), RNG.normal(0, 1, 12).tolist()),
     ],
-    ids=["all signs", "random signs", "all divisions", "few values that vary more", "random divisions"],
 )
 def test_interval_ends_where_rejection_begins(tested: Callable[..., Estimate]) -> None:
     test = tested()
     assert tested(margin=test.low).p >= 0.05 > tested(margin=test.low - 1e-9).p
     assert tested(margin=test.high).p >= 0.05 > tested(margin=test.high + 1e-9).p
-
-
-def test_random_signs_beyond_the_exact_sizes_agree_with_students_test() -> None:
-    pairs = np.random.default_rng(1).normal(0.3, 1, 40)
-    test, students = sign_flip_test(pairs.tolist()), stats.ttest_1samp(pairs, 0)
-    assert test.p == pytest.approx(students.pvalue, abs=0.01)
-    assert (test.low, test.high) == pytest.approx(tuple(students.confidence_interval()), abs=0.05)
 
 
 @pytest.mark.parametrize(("only_first", "only_second"), [(0, 4), (1, 2), (6, 0), (7, 3), (25, 25), (110, 74)])
@@ -171,18 +108,6 @@ def test_two_way_interval_is_that_of_a_loop() -> None:
     assert two_way_interval(first, second) == estimate
 
 
-@pytest.mark.parametrize(
-    ("right", "interval"),
-    [
-        pytest.param(np.ones((1, 100), dtype=bool), (-INF, INF), id="one seed says nothing of others"),
-        pytest.param(np.tile(np.arange(100) < 70, (4, 1)), (0, 0), id="images on which all agree do not count"),
-    ],
-)
-def test_two_way_interval_of_a_network_with_itself(right: NDArray[np.bool_], interval: tuple[float, float]) -> None:
-    estimate = two_way_interval(right, right)
-    assert (estimate.value, estimate.low, estimate.high) == (0, *interval)
-
-
 ONES = np.ones((3, 4), dtype=bool)
 
 
@@ -200,16 +125,3 @@ ONES = np.ones((3, 4), dtype=bool)
 def test_values_without_a_meaning_are_refused(compute: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         compute()
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize("seeds", [5, 12])
-def test_two_way_interval_covers_the_difference(seeds: int) -> None:
-    """Networks that are right in 95 and 90 % of all cases, on new images and with new seeds each time."""
-    rng = np.random.default_rng(0)
-    covered = 0
-    for _ in range(1000):
-        hard = rng.normal(size=300)
-        estimate = two_way_interval(answers(rng, 0.95, hard, seeds), answers(rng, 0.9, hard, seeds))
-        covered += estimate.low <= 0.05 <= estimate.high
-    assert 0.94 <= covered / 1000 <= 0.99

@@ -51,7 +51,8 @@ def main(arguments: list[str]) -> None:
     Raises:
         UserError: the checkpoint or the data cannot be used.
     """
-    trained, data = load_network_and_data(checkpoint_parser().parse_args(arguments))
+    options = checkpoint_parser().parse_args(arguments)
+    trained, data = load_network_and_data(options)
     evaluation = trained.evaluate(data.test)
     echo(as_shown(trained.path))
     echo(f"{trained.arch} on the {len(data.test.labels):,} test images in {as_shown(options.root)}\n")

@@ -60,9 +60,9 @@ from convblocks.compare.trials import Trial
 from convblocks.console import echo
 from convblocks.errors import BusyError, Stopped, UsageError, UserError
 from convblocks.figures.report import repeat_of
-from convblocks.figures.tables import terminal
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run import signals, slurm
+from convblocks.run.directory import RunDirectory
 from convblocks.run.quiet import quiet_lightning
 from convblocks.run.result import Overrides
 from convblocks.search.config import SearchConfig, corners, parse_space

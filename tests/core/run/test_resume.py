@@ -7,7 +7,6 @@ that nothing stopped.
 
 import itertools
 import multiprocessing
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator

@@ -1,6 +1,5 @@
 """The commands of the benchmarks."""
 
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from convblocks.errors import UsageError, UserError
 from lab.benchmarks.pages import read_raw_numbers
 from lab.benchmarks.rows import Results
+from lab.benchmarks.training import __main__ as training
 from lab.pages.writing import DATA
 from tests.scripts import run_benchmark
 
@@ -47,10 +47,8 @@ def test_benchmark_measures_all_that_its_page_shows(benchmark: str, tmp_path: Pa
     assert (tmp_path / "out" / "lab" / f"{page}.md").is_file()
 
 
-@pytest.mark.parametrize("benchmark", BENCHMARKS)
-def test_benchmark_rejects_wrong_options_before_it_measures(benchmark: str) -> None:
-    main = import_module(f"lab.benchmarks.{benchmark}.__main__").main
+def test_benchmark_rejects_wrong_options_before_it_measures() -> None:
     with pytest.raises(UsageError, match="--rounds: must be at least 1, but is 0"):
-        main(["--rounds", "0"])
+        training.main(["--rounds", "0"])
     with pytest.raises(UserError, match="cannot write to /dev/null/out"):
-        main(["--out", "/dev/null/out"])
+        training.main(["--out", "/dev/null/out"])

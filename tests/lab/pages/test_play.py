@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
@@ -16,22 +14,12 @@ from lab.benchmarks.handwriting.shapes import SHAPES
 from lab.pages import play
 from lab.pages.provenance import is_committed
 from lab.pages.writing import DATA
-from lab.snapshots import FILE, STEPS, Snapshots
 from tests.demo.browser import chromium
 from tests.demo.pages import DESKTOP, Form, Page
 
 pytestmark = pytest.mark.slow
 
-LARGEST = 1_500_000  # bytes, of all files together
-GREY = [150, 150, 150]
 NETWORKS = ["maxpool", "batchnorm"]
-
-# The colours in the middle of each map.
-MIDDLES = """
-  const { brush, maps, height, right, down, columns } = app.collapse.mosaic, half = Math.floor(height / 2);
-  return Array.from({ length: maps }, (_, m) => [...brush.getImageData(
-    m % columns * right + half, Math.floor(m / columns) * down + half, 1, 1).data].slice(0, 3));
-"""
 
 
 class PlayPage(Page):
@@ -47,9 +35,6 @@ class PlayPage(Page):
             slider,
             value,
         )
-
-    def choose_network(self, number: int) -> None:
-        self.click(f"input[name=net][value='{number}']")
 
 
 @pytest.fixture(scope="module")
@@ -95,17 +80,6 @@ def test_play_page_recognises_what_is_drawn(page: PlayPage, folder: Path) -> Non
     assert page.complaints() == []
 
 
-@pytest.mark.parametrize("step", [4, 938])
-def test_play_page_draws_maps_grey_as_the_masks_say(step: int, page: PlayPage, folder: Path) -> None:
-    runs = play.read_numbers(DATA)["runs"]
-    visit(page, folder, f"lr=1e-2&step={step}")
-    for number, net in enumerate(NETWORKS):
-        page.choose_network(number)
-        run = next(run for run in runs if (run["arch"], run["lr"]) == (net, "1e-2"))
-        dead = run["dead"][STEPS.index(step)][1]
-        assert [colour == GREY for colour in page.run(MIDDLES)] == [unit == "1" for unit in dead]
-
-
 def test_play_page_trains_a_run_until_its_units_die_of_a_high_rate(page: PlayPage, folder: Path) -> None:
     visit(page, folder, "")
     page.until("app.collapse.state.step > 2")  # the collapsed run plays by itself until it is paused
@@ -118,29 +92,6 @@ def test_play_page_trains_a_run_until_its_units_die_of_a_high_rate(page: PlayPag
     page.until(f"{dead} >= {before + 10}")
     page.find("#train").click()
     assert page.complaints() == []
-
-
-def test_play_page_is_small_and_loads_no_other_file(page: PlayPage, folder: Path) -> None:
-    (path,) = folder.iterdir()
-    assert path.stat().st_size <= LARGEST
-    visit(page, folder)
-    assert page.run("return performance.getEntriesByType('resource').map(({ name }) => name)") == []
-
-
-def test_snapshots_are_the_weights_of_the_steps_that_are_shown(tmp_path: Path) -> None:
-    network = torch.nn.Linear(1, 1)
-    module: Any = SimpleNamespace(network=network)
-    trainer: Any = SimpleNamespace(global_step=0, log_dir=str(tmp_path))
-    callback = Snapshots()
-    callback.on_train_start(trainer, module)
-    for step in range(1, STEPS[-1] + 1):
-        trainer.global_step = step
-        torch.nn.init.constant_(network.weight, step)
-        callback.on_train_batch_end(trainer, module, {"loss": torch.tensor(1 / step)}, None, step - 1)
-    callback.on_train_end(trainer, module)
-    saved = torch.load(tmp_path / FILE, weights_only=True)
-    assert [int(weights["weight"]) for weights in saved["weights"][1:]] == [*STEPS[1:]]
-    assert play.curve_of(saved["losses"])[2] == (3, 0.333)
 
 
 def test_play_runs_were_trained_by_the_code_of_a_commit() -> None:

@@ -1,18 +1,14 @@
 """The study's verdict, and both of its reports as a whole (`REWRITE=1` updates the expected ones)."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
 import pytest
 
-from convblocks.figures.report import Report
 from convblocks.run.result import RunResult
-from lab.statistics import runs_needed
-from lab.study import stages
 from lab.study.decision import Decision, decide
-from lab.study.plan import CONFIRMING_SEEDS, NOTEBOOK, Cell, to_choose
+from lab.study.plan import CONFIRMING_SEEDS, NOTEBOOK, Cell
 from lab.study.report import conclusions
 from tests.made_up import CHANCE, assert_expected, result
 
@@ -73,22 +69,6 @@ def test_verdicts_are_the_expected_ones() -> None:
     assert_expected("study-verdicts.md", without_bootstrap(text))
 
 
-def test_more_runs_are_needed_only_for_an_undecided_difference() -> None:
-    """N = (s1^2 + s2^2) (1.960 + 1.282)^2 / d^2: 2 * 1 * 10.51 / 1 for a difference of one standard deviation."""
-    assert runs_needed([0.0, 1.0, 2.0], [1.0, 2.0, 3.0]) == 22
-    needed = decided(*VERDICTS["undecided, in a wide interval"]).needed  # type: ignore[arg-type]
-    assert needed is not None
-    assert needed > len(SEEDS)
-    assert decided(0.9930).needed is decided(0.9930, collapsed=4).needed is None
-
-
-@pytest.mark.parametrize(("first", "second"), [([1.0, 2.0], [2.0, 1.0]), ([1.0], [2.0, 3.0]), ([], [])])
-def test_no_number_of_runs_would_do_without_a_difference_or_two_runs(
-    first: Sequence[float], second: Sequence[float]
-) -> None:
-    assert runs_needed(first, second) is None
-
-
 def test_images_that_only_one_network_gets_right_are_counted_if_the_mistakes_are_known() -> None:
     runs = [
         *(result("maxpool", seed, 0.9997, BEST.overrides, facts={"mistakes": [1, 2, 3]}) for seed in (1, 2)),
@@ -100,31 +80,3 @@ def test_images_that_only_one_network_gets_right_are_counted_if_the_mistakes_are
     assert (by_image.only_first, by_image.only_second, by_image.significant) == (0, 2, 0)
     assert by_image.new_images.value == pytest.approx(-0.0002)
     assert decide([replace(run, facts={}) for run in runs], CHOICES).by_image == ()
-
-
-def choosing() -> list[RunResult]:
-    """The first stage, in which the notebook's setting is best and MaxPool collapses at the highest rates."""
-    return [
-        result(arch, seed, CHANCE if lost else 0.9, cell.overrides, validation=0.1 if lost else score)
-        for arch in CHOICES
-        for cell, seed in to_choose({})
-        for lost in [(arch, cell.lr, seed) == ("maxpool", "3e-2", 101)]
-        for score in [0.9 + 0.05 * (cell == CHOICES[arch])]
-    ]
-
-
-def test_reports_are_the_expected_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three of MaxPool's runs collapsed at its best setting, so that some verdicts differ over trained runs."""
-    published: list[Report] = []
-    runs = confirming(0.9930, collapsed=3)
-    monkeypatch.setattr(stages, "results_of_choice", lambda options, fit=True: dict(enumerate(choosing())))
-    monkeypatch.setattr(stages, "choices_of", lambda results: CHOICES)
-    monkeypatch.setattr(stages, "results_of_confirmation", lambda options, choices: dict(enumerate(runs)))
-    monkeypatch.setattr(stages, "publish", lambda report, directory: published.append(report))
-    options = stages.parse(["--data.root", "data"])
-    stages.choose(options)
-    stages.confirm_choices(options)
-    choice, confirmation = published
-    assert (set(choice.figures), set(confirmation.figures)) == ({""}, {"", "differences", "dead-units"})
-    assert_expected("study-choose.md", choice.to_markdown())
-    assert_expected("study-confirm.md", without_bootstrap(confirmation.to_markdown()))

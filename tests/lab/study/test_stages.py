@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from convblocks.errors import UsageError, UserError
-from convblocks.run.directory import LOGS, RunDirectory
+from convblocks.run.directory import LOGS
 from lab.study import plan, stages
 from lab.study.plan import (
     CONFIRMING_SEEDS,
@@ -64,11 +64,6 @@ def test_grid_is_extended_by_a_best_value_at_its_edge(best: str, beyond: list[st
     assert [rate for rate in rates if rate not in FIRST_RATES] == beyond
 
 
-def test_seeds_that_confirm_are_fresh() -> None:
-    assert len(set(CONFIRMING_SEEDS)) == 12
-    assert not set(CONFIRMING_SEEDS) & {*SEEDS, *MORE_SEEDS}
-
-
 def test_study_rejects_options_that_its_protocol_sets_and_a_choice_that_is_not_made(workspace: Path) -> None:
     with pytest.raises(UsageError, match="give a stage: choose or confirm"):
         stages.main([])
@@ -87,18 +82,15 @@ def test_study_continues_where_it_was_stopped(
         monkeypatch.setattr(plan, rates, ("1e-3", "1e-2"))
     monkeypatch.setattr(stages, "CONFIRMING_SEEDS", CONFIRMING_SEEDS[:2])
     stages.main(["choose", *SHORT])
-    lr, schedule = capsys.readouterr().out.partition("Chosen: mlp ")[2].split()
+    assert "Chosen: mlp " in capsys.readouterr().out
     summaries = sorted((LOGS / "study" / "choose").rglob("summary.json"))
     assert len(summaries) == 14  # the grid, and three more seeds for two cells
-    stopped, kept = summaries[0], summaries[1].stat().st_mtime_ns
+    stopped, first_time = summaries[0], summaries[1].stat().st_mtime_ns
     stopped.unlink()
     stages.main(["choose", *SHORT])
     assert stopped.is_file()
-    assert summaries[1].stat().st_mtime_ns == kept
+    assert summaries[1].stat().st_mtime_ns == first_time
     stages.main(["confirm", *SHORT])
-    confirmed = [path.parent for path in (LOGS / "study" / "confirm").rglob("summary.json")]
-    assert {run.name for run in confirmed} == {"seed_1000", "seed_1001"}
-    configs = [RunDirectory(str(run.relative_to(LOGS))).read_config() for run in confirmed]
-    settings = {(model["lr"], model["lr_scheduler"]) for model in (config["model"]["init_args"] for config in configs)}
-    assert settings == {(float(lr), schedule.rstrip(".")), (0.01, "constant")}
+    confirmed = {path.parent.name for path in (LOGS / "study" / "confirm").rglob("summary.json")}
+    assert confirmed == {"seed_1000", "seed_1001"}
     assert (LOGS / "study" / "confirm" / "report.md").is_file()
