@@ -11,7 +11,7 @@ from convblocks.run import fit
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from convblocks.run.judge import ACCURACY, Judge
-from convblocks.run.printed_rows import heading, printed_columns
+from convblocks.run.metrics_log import heading, printed_columns
 from convblocks.run.run import Run
 from tests.any_task.shapes import Segmenter, Shapes
 from tests.any_task.tasks import TASKS, options_of
@@ -108,10 +108,10 @@ def test_metric_of_every_other_epoch_is_nan_in_the_others(workspace: Path) -> No
 @pytest.mark.parametrize(
     ("judge", "monitor", "split", "expected"),
     [
-        (ACCURACY, LOSS, "test", "train loss acc test loss acc"),
-        (IOU, LOSS, "val", "train loss val loss iou"),
-        (Judge("val_f1", "max"), Judge("val_f1", "max"), "val", "train loss val_f1"),
-        (Judge("test/iou", "max"), Judge("test/iou", "max"), "val", "train loss"),
+        (ACCURACY, LOSS, "test", "train/loss train/acc test/loss test/acc"),
+        (IOU, LOSS, "val", "train/loss val/loss val/iou"),
+        (Judge("val_f1", "max"), Judge("val_f1", "max"), "val", "train/loss val_f1"),
+        (Judge("test/iou", "max"), Judge("test/iou", "max"), "val", "train/loss"),
     ],
 )
 def test_row_has_a_column_of_each_judged_metric(judge: Judge, monitor: Judge, split: str, expected: str) -> None:
