@@ -65,7 +65,7 @@ def test_page_of_a_run_has_its_result_diagnosis_settings_and_origin_and_loads_no
         *("arch: mlp", "AMD EPYC 9R45", "abc1234"),
     ):
         assert text in page.text
-    assert [page.names.count(name) for name in ("figure", "h1", "script")] == [6, 1, 0]
+    assert [page.names.count(name) for name in ("figure", "h1", "script")] == [5, 1, 0]
     assert re.findall(r"@import|url\((?!#)", html) == []
     for tag, attributes in page.tags:
         for attribute in ("src", "href", "xlink:href", "srcset", "action"):

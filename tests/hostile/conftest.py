@@ -1,12 +1,8 @@
 """What hostile hands get hold of: a finished run, the data it was trained on, a picture, and a folder of pictures."""
 
 import shutil
-import subprocess
 import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
 from PIL import Image
@@ -15,7 +11,6 @@ from convblocks.data.images import ImageSets
 from convblocks.run import fit
 from tests.conftest import write_digits
 from tests.data.pictures import write_pictures
-from tests.scripts import run_script
 
 # Settings of a run that takes next to no time.
 SHORT = """
@@ -47,22 +42,3 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory, digits: ImageSets) ->
 def folder(finished_run: Path, tmp_path: Path) -> Path:
     """A copy of it."""
     return Path(shutil.copytree(finished_run, tmp_path / "folder"))
-
-
-def run_without_figure(
-    name: str,
-    *arguments: str,
-    cwd: Path,
-    environment: dict[str, str] | None = None,
-    prepare: Callable[[], None] | None = None,
-) -> subprocess.CompletedProcess[str]:
-    """``run_script``, but a finished run's figure, which takes seconds, is left out."""
-    return run_script(name, *arguments, cwd=cwd, environment=environment, prepare=partial(leave_out_figure, prepare))
-
-
-def leave_out_figure(prepare: Callable[[], None] | None) -> None:
-    from convblocks.boards import callback
-
-    patch.object(callback, "write_evaluation").start()
-    if prepare:
-        prepare()

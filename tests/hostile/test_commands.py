@@ -16,7 +16,6 @@ import torch
 from convblocks.run.directory import RunDirectory
 from tests.conftest import REPOSITORY
 from tests.core.run.test_fit import assert_same_weights, metric_rows
-from tests.hostile.conftest import run_without_figure
 from tests.hostile.spoil import flipped
 from tests.scripts import run_script, start_script, wait_until
 
@@ -87,12 +86,12 @@ def test_modules_are_not_taken_from_files_in_the_users_folder(folder: Path) -> N
 def test_best_checkpoint_of_a_moved_run_is_kept(folder: Path) -> None:
     """The best epoch is the last one before the move: later ones are worse."""
     flags = [*SHORT, "--lr", "0.3", "--seed", "0"]
-    assert run_without_figure("fit", *flags, "--epochs", "6", "--name", "whole", cwd=folder).returncode == 0
-    assert run_without_figure("fit", *flags, "--epochs", "4", "--name", "a", cwd=folder).returncode == 0
+    assert run_script("fit", *flags, "--epochs", "6", "--name", "whole", cwd=folder).returncode == 0
+    assert run_script("fit", *flags, "--epochs", "4", "--name", "a", cwd=folder).returncode == 0
     first, moved, whole = (RunDirectory(name, folder) for name in ("a", "b/c", "whole"))
     moved.path.parent.mkdir()
     first.path.rename(moved.path)
-    assert run_without_figure("fit", "--name", "b/c", "--resume", "--epochs", "6", cwd=folder).returncode == 0
+    assert run_script("fit", "--name", "b/c", "--resume", "--epochs", "6", cwd=folder).returncode == 0
     assert not first.path.exists()
     best, expected = (torch.load(run.best_checkpoint, weights_only=True) for run in (moved, whole))
     assert expected["global_step"] == 4 * 3
@@ -127,7 +126,7 @@ def test_divergence_is_found_at_the_next_logged_step_or_the_end_of_the_epoch(
     schedule = ["--lr_scheduler", "schedules.TooHigh", "--lr_scheduler.at", str(at), "--lr_scheduler.interval", "step"]
     trainer = ["--trainer.log_every_n_steps", str(every), "--trainer.accumulate_grad_batches", str(accumulated)]
     flags = [*SHORT, *schedule, *trainer, "--data.val_size", str(val_size)]
-    ended = run_without_figure("fit", *flags, "--name", "lost", "--epochs", "9", cwd=folder)
+    ended = run_script("fit", *flags, "--name", "lost", "--epochs", "9", cwd=folder)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert says in " ".join(ended.stdout.split())
     assert RunDirectory("lost", folder).read_result().failed is True
@@ -141,18 +140,18 @@ def test_divergence_is_found_by_two_processes_together_and_ends_the_run(folder: 
     assert "ended by divergence: the loss or a weight was not finite after step 3\n" in ended.stdout
     run = RunDirectory("lost", folder)
     assert json.loads(run.summary.read_text(), parse_constant=pytest.fail)["epochs"][0]["train/loss"] == "nan"
-    assert "was ended by divergence" in run_without_figure("fit", "--name", "lost", "--resume", cwd=folder).stdout
+    assert "was ended by divergence" in run_script("fit", "--name", "lost", "--resume", cwd=folder).stdout
 
 
 @pytest.mark.slow
 def test_comparison_completes_though_all_diverge_but_not_on_different_data(folder: Path) -> None:
     flags = ["compare", *SHORT, "--jobs", "2", "--lr", "1e30", "--seeds"]
-    ended = run_without_figure(*flags, "2", cwd=folder)
+    ended = run_script(*flags, "2", cwd=folder)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "The MLP collapsed in 2 of 2 runs [34–100 %]" in " ".join(ended.stdout.split())
     json.loads((folder / "lightning_logs/compare/comparison.json").read_text(), parse_constant=pytest.fail)
     flipped(5000)(folder / "data" / "train-images-idx3-ubyte")
-    ended = run_without_figure(*flags, "3", cwd=folder)
+    ended = run_script(*flags, "3", cwd=folder)
     assert ended.returncode == 1
     assert re.fullmatch(r"compare.py: \S+/seed_1 and \S+/seed_2 were trained on different data: .*\n", ended.stderr)
 

@@ -19,7 +19,7 @@ import torch
 
 from convblocks.run.directory import RunDirectory
 from tests.core.run.test_fit import assert_same_weights, curves, metric_rows
-from tests.hostile.conftest import run_without_figure
+from tests.scripts import run_script
 
 pytestmark = pytest.mark.slow
 
@@ -56,18 +56,18 @@ def test_checkpoint_that_does_not_fit_on_the_disk_leaves_the_last_one(folder: Pa
     before = {path.name: path.read_bytes() for path in run.last_checkpoint.parent.iterdir()}
     longer = ["--name", "run", "--resume", "--epochs", "3"]
     limit = partial(limit_files, len(before["last.ckpt"]) // 2)
-    ended = run_without_figure("fit", *longer, cwd=folder, prepare=limit)
+    ended = run_script("fit", *longer, cwd=folder, prepare=limit)
     assert ended.returncode == 1
     assert re.fullmatch(r"fit.py: cannot write to \S+ \(File too large\); carry on with --resume\n", ended.stderr)
     assert {path.name: path.read_bytes() for path in run.last_checkpoint.parent.iterdir()} == before
-    assert run_without_figure("fit", *longer, cwd=folder).returncode == 0
+    assert run_script("fit", *longer, cwd=folder).returncode == 0
 
 
 def fit(folder: Path, at: int) -> tuple[subprocess.CompletedProcess[str], list[str]]:
     """Run or resume, killed at the operation of that number, and return the operations too."""
     operations = folder.parent / "operations"
     flags = ["--config", "short.yaml", "--arch", "mlp", "--name", "hit", "--resume"]
-    ended = run_without_figure("fit", *flags, cwd=folder, prepare=partial(kill_at, at, operations))
+    ended = run_script("fit", *flags, cwd=folder, prepare=partial(kill_at, at, operations))
     return ended, operations.read_text().splitlines()
 
 

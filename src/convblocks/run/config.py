@@ -35,6 +35,9 @@ from convblocks.text import as_yaml, listed
 # What a run trains, and on what, if nothing else is named.
 MODEL, DATA = "convblocks.ImageClassifier", "convblocks.ImageDataModule"
 
+# What neither jsonargparse nor the Trainer refuses.
+ABOVE_0 = ("threads", "trainer.accumulate_grad_batches", "trainer.limit_train_batches", "trainer.limit_test_batches")
+
 
 @dataclass(frozen=True)
 class Config:
@@ -201,11 +204,19 @@ def _import_named_classes(arguments: Mapping[str, Any], specs: Mapping[str, str]
 def _check(parsed: Namespace) -> None:
     """Raise a UsageError for what neither jsonargparse nor Lightning refuses."""
     trainer = parsed.trainer
+    for option in ABOVE_0:
+        if isinstance(parsed[option], int | float) and not parsed[option] > 0:
+            raise UsageError(f"--{option} must be above 0, but is {parsed[option]}")
+    if not 0 <= parsed.seed < 2**32:
+        raise UsageError(f"--seed must be in 0..2^32-1, but is {parsed.seed}")
     if trainer.fast_dev_run:
         raise UsageError("--trainer.fast_dev_run is not supported: give --check_resume, which tries all loops out")
     is_limited = trainer.max_steps > 0 or trainer.max_time is not None
     if trainer.max_steps == 0 or (trainer.max_epochs < 1 and not (trainer.max_epochs == NO_LIMIT and is_limited)):
         raise UsageError("--epochs and --trainer.max_steps must be at least 1; -1 is no limit, for one of them")
+    has_no_end = trainer.max_epochs == NO_LIMIT and trainer.max_steps == NO_LIMIT
+    if has_no_end and class_specs.spans_the_run(parsed.get("model.lr_scheduler") or class_specs.CONSTANT):
+        raise UsageError("a schedule over the whole run needs --epochs or --trainer.max_steps")
 
 
 def _plain_settings(chosen: Namespace, defaults: Namespace, names: Mapping[str, str]) -> Settings:
