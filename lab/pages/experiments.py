@@ -272,7 +272,7 @@ def _factorial() -> str:
     return "\n".join(lines)
 
 
-BLOCKS = "convblocks.BlockNetwork"
+BLOCKS = "lab.blocks.BlockNetwork"
 FASHION = f"--arch {' '.join(NETWORKS)} --data.root /usr/share/datasets/fashion-mnist"
 CHOOSE_AND_CONFIRM = (
     "--lr_scheduler onecycle --data.val_size 5000 --seeds 3000,3001 --grid lr=1e-3,3e-3,1e-2 --confirm 6"

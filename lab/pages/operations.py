@@ -11,7 +11,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
-from convblocks.blocks.network import BlockNetwork
 from convblocks.compare.analysis import summarise
 from convblocks.compare.report import name_of, ranking
 from convblocks.compare.statistics import SIGNIFICANCE, holm, mean_interval
@@ -21,6 +20,7 @@ from convblocks.figures.tables import Table
 from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
 from convblocks.text import listed, percent
+from lab.blocks import BlockNetwork
 from lab.estimates import count_text, excludes_zero
 from lab.intervals import intervals_figure
 from lab.notebook import compare_networks, results_table

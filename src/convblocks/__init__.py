@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     __version__: str
 
-    from convblocks.blocks.network import BlockNetwork as BlockNetwork
     from convblocks.check.resume import check_resume as check_resume
     from convblocks.data.images import ImageSets, ImageSource, ImageSpec, LabelledImages
     from convblocks.data.module import ImageDataModule, MNISTDataModule

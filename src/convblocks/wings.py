@@ -55,12 +55,7 @@ SOURCES = ("data.mnist", "pictures.source")
 OPTIONS = {"fast": "fast.callback", "check_resume": "check.resume"}
 
 # Names of wings for ``from convblocks import ...``.
-PUBLIC = {
-    "BlockNetwork": "blocks.network",
-    "DeadUnits": "diagnosis.callback",
-    "PictureFolder": "pictures.source",
-    "check_resume": "check.resume",
-}
+PUBLIC = {"DeadUnits": "diagnosis.callback", "PictureFolder": "pictures.source", "check_resume": "check.resume"}
 
 # The modules of other wings that a wing imports: without them it is left out too.
 NEEDS = {

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from convblocks.diagnosis.advice import diagnose
-from convblocks.diagnosis.collapse import collapsed_in, has_collapsed
+from convblocks.diagnosis.collapse import chance_accuracy, collapsed_in, has_collapsed
 from convblocks.run.callbacks import Classification, classification_of
 from convblocks.run.config import Config
 from convblocks.run.result import Row, RunResult
@@ -148,3 +148,14 @@ HEALTHY = [after_epoch(0.95, 0.99), after_epoch(0.95), after_epoch(0.5, 0.55, st
 @pytest.mark.parametrize("healthy", [*HEALTHY, after_epoch(0.5, 0.5, dead=0.49)])
 def test_diagnosis_of_a_healthy_run_is_none(healthy: RunResult, classification: Classification) -> None:
     assert diagnose(classification, healthy, None) is None
+
+
+def test_collapsed_run_of_many_classes_has_had_more_steps() -> None:
+    spec = {"spec": {"classes": [str(letter) for letter in range(26)]}}
+    row = {"train/acc": 0.04, "train/loss": 3.3, "test/acc": 0.04}
+    runs = [ended(row | {"step": steps}, chance=0.1, images=spec) for steps in (300, 600)]
+    assert [has_collapsed(run, torch.arange(26)) for run in runs] == [False, True]
+
+
+def test_chance_is_above_the_most_frequent_class() -> None:
+    assert chance_accuracy(torch.tensor([0] * 9 + [1])) == pytest.approx(0.9 + 0.04 * 0.1)

@@ -1,6 +1,7 @@
 """The data module: images in memory become normalised batches."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +85,17 @@ def test_data_module_prepares_its_source_in_one_process_at_a_time(tmp_path: Path
             with pytest.raises(TimeoutError):
                 setup.result(timeout=0.3)
         setup.result()
+
+
+@pytest.mark.parametrize("is_mnist", [True, False])
+def test_data_module_moves_black_into_mnists_images_only(is_mnist: bool, digits: ImageSets, tmp_path: Path) -> None:
+    """Other images repeat their edges."""
+    spec = MNIST if is_mnist else replace(MNIST, mean=(0.5,))
+
+    class Digits(ImageSource):
+        def load(self) -> ImageSets:
+            return replace(digits, image_spec=spec)
+
+    data = MNISTDataModule(str(tmp_path), batch_size=10, shift=2.0, source=Digits)
+    data.setup()
+    assert data.augmentation.black_outside == is_mnist

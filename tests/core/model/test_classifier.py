@@ -14,6 +14,7 @@ from torch.nn import functional
 from convblocks.data.images import MNIST, ImageSets
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import UsageError
+from convblocks.model.class_specs import build_optimizer
 from convblocks.model.classifier import ImageClassifier, LossAndAccuracy
 
 
@@ -196,3 +197,11 @@ def test_settings_that_do_not_fit_are_refused(settings: dict[str, Any], message:
     with pytest.raises(UsageError, match=message) as caught:
         ImageClassifier(**settings)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "momentum"), [("sgd", 0.9), ({"class_path": "sgd", "init_args": {"momentum": 0.5}}, 0.5)]
+)
+def test_optimizer_sgd_has_momentum_unless_it_is_given(spec: str | dict[str, Any], momentum: float) -> None:
+    optimizer = build_optimizer(spec, nn.Linear(2, 2).parameters(), lr=0.1)
+    assert optimizer.param_groups[0]["momentum"] == momentum

@@ -4,10 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from lightning import Callback, LightningModule, Trainer
 
 from convblocks.model.restore import load_network
 from convblocks.run import fit
-from tests.core.run.test_fit import metric_rows, quick_run
+from convblocks.run.directory import RunDirectory
+from tests.conftest import DEBUG
+from tests.core.run.test_fit import QUICK, metric_rows, quick_run
 
 
 def with_callback(name: str, option: str = "--trainer.callbacks", **arguments: Any) -> list[str]:
@@ -47,3 +51,17 @@ def test_callbacks_for_checkpoints_keep_away_from_ours(workspace: Path) -> None:
     assert (run.path / "own_checkpoints" / "last.ckpt").is_file()
     assert {path.name for path in run.last_checkpoint.parent.iterdir()} == {"best.ckpt", "last.ckpt"}
     assert load_network(Path("own/epoch=1.ckpt")).arch == "mlp"
+
+
+class Spoiled(Callback):
+    """One of many weights is no longer finite at the end of the first epoch."""
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        with torch.no_grad():
+            next(pl_module.parameters())[0, 0] = torch.nan
+
+
+def test_divergence_is_seen_in_a_single_weight(workspace: Path) -> None:
+    fit.main([*DEBUG, *QUICK, "--arch", "mlp", "--name", "run"], [Spoiled()])
+    result = RunDirectory("run").read_result()
+    assert (result.failed, len(result.epochs)) == (True, 1)

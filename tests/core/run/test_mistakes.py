@@ -1,5 +1,6 @@
 """A mistake in a command line is one line: before anything is written, or where Lightning notices it in training."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from convblocks.errors import UsageError, UserError
 from convblocks.run import fit
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
+from convblocks.run.friendly_errors import find_disk_error
 from convblocks.run.run import Run
 from tests.any_task.tasks import HERE, options_of
 from tests.conftest import DEBUG
@@ -129,3 +131,10 @@ def test_option_that_names_something_else_calls_nothing(option: str, named: str,
         Run(Config.parse(words))
     assert "\n" not in str(caught.value)
     assert not list(workspace.iterdir())
+
+
+def test_disk_error_is_recognised_behind_the_error_of_a_logger() -> None:
+    full, wrapping = OSError(errno.ENOSPC, "No space left on device"), RuntimeError("the logger cannot write")
+    wrapping.__cause__ = full
+    assert find_disk_error(wrapping, Path("lightning_logs/run")) is full
+    assert find_disk_error(RuntimeError("a bug"), Path("lightning_logs/run")) is None

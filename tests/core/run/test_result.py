@@ -2,9 +2,13 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from convblocks.run import finish
+from convblocks.run.judge import ACCURACY, Judge
 from convblocks.run.result import Row, RunResult
 from tests.made_up import course, result
 
@@ -33,3 +37,21 @@ def test_result_has_the_validation_accuracy_of_the_lowest_loss(losses: tuple[flo
     epochs = tuple(row | more for row, more in zip(course(0.1, 0.2), measured[:2], strict=True))
     assert replace(run_of(0.9, 0.9), epochs=epochs, evaluations=(evaluated(1000, 0.93, losses[2]),)).validation == best
     assert run_of(0.9).validation is None
+
+
+def test_judge_prefers_finite_values() -> None:
+    rows = [{"val/acc": value} for value in (math.nan, 0.3, 0.2)]
+    assert ACCURACY.best(rows) == {"val/acc": 0.3}
+    assert ACCURACY.best([]) is None
+
+
+def test_final_metrics_are_of_the_evaluation_that_the_monitor_prefers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its checkpoint is kept, not that of the best accuracy."""
+    rows = [{"val/loss": 0.3, "val/acc": 0.9}, {"val/loss": 0.2, "val/acc": 0.8}, {"val/loss": 0.4, "val/acc": 0.7}]
+    monitor = Judge("val/loss", "min")
+    run: Any = SimpleNamespace(
+        keeps_best=True, log=SimpleNamespace(rows=rows), judge=ACCURACY, monitor=monitor, evaluation_split="val"
+    )
+    run.has = lambda split: False
+    monkeypatch.setattr(finish, "load_best", lambda run: True)
+    assert finish.final_metrics(run) == rows[1]

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from convblocks.blocks.network import Activation, BlockNetwork, Centring2d, Downsampling, Head, Normalisation
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
+from lab.blocks import Activation, BlockNetwork, Centring2d, Downsampling, Head, Normalisation
 
 CHOICES = [get_args(choice) for choice in (Downsampling, Normalisation, Head, Activation)]
 

@@ -1,1 +1,0 @@
-"""``BlockNetwork``: the course's convolutional networks, with every operation exchangeable."""
