@@ -144,15 +144,15 @@ def test_grid_is_confirmed_with_fresh_seeds_on_all_training_images(workspace: Pa
     compare.main(command)
     confirmed = sorted((LOGS / "grid" / "confirm").rglob("summary.json"))
     results = [json.loads(path.read_text()) for path in confirmed]
-    assert [(one["seed"], one["facts"]["images"]["train"]) for one in results] == [(3, 60_000), (4, 60_000)]
-    assert not any("val/acc" in row for one in results for row in one["epochs"])
+    assert [(run["seed"], run["facts"]["images"]["train"]) for run in results] == [(3, 60_000), (4, 60_000)]
+    assert not any("val/acc" in row for run in results for row in run["epochs"])
     rows = rows_of("grid")
     assert [row["seed"] for row in rows] == ["0", "2", "0", "2", "3", "4"]
-    best = max(rows[:4], key=lambda row: sum(float(one["val_acc"]) for one in rows[:4] if one["lr"] == row["lr"]))
+    best = max(rows[:4], key=lambda row: sum(float(trial["val_acc"]) for trial in rows[:4] if trial["lr"] == row["lr"]))
     assert {row["lr"] for row in rows[4:]} == {best["lr"]}
     (arm,) = json.loads((LOGS / "grid" / "comparison.json").read_text())["results"]
     assert arm["trained"]["n"] == 2
-    assert arm["score"]["value"] == pytest.approx(sum(one["final"]["test/acc"] for one in results) / 2)
+    assert arm["score"]["value"] == pytest.approx(sum(run["final"]["test/acc"] for run in results) / 2)
     report, before = (LOGS / "grid" / "comparison.md").read_text(), confirmed[0].stat().st_mtime_ns
     compare.main([*command, "--no-fit"])
     assert (LOGS / "grid" / "comparison.md").read_text() == report

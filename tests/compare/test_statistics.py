@@ -164,12 +164,12 @@ def test_superiority_has_the_interval_of_collapses_if_these_alone_decide(n: int,
 def exact_brunner_munzel(first: Sequence[float], second: Sequence[float]) -> tuple[Fraction, Fraction]:
     """In fractions, without rounding: the probability less 1/2, and its variance."""
     placements = [
-        [Fraction(sum((one > other) * 2 + (one == other) for other in others), 2 * len(others)) for one in own]
+        [Fraction(sum((value > other) * 2 + (value == other) for other in others), 2 * len(others)) for value in own]
         for own, others in ((first, second), (second, first))
     ]
     means = [sum(own, Fraction()) / len(own) for own in placements]
     variance = sum(
-        sum((one - mean) ** 2 for one in own) / (len(own) * (len(own) - 1))
+        sum((value - mean) ** 2 for value in own) / (len(own) * (len(own) - 1))
         for own, mean in zip(placements, means, strict=True)
     )
     return means[0] - Fraction(1, 2), Fraction(variance)
@@ -195,7 +195,7 @@ def test_superiority_has_wilsons_interval_for_the_share_of_the_largest_variance(
     """DeLong's variance as a share of Birnbaum and Klose's bound, shrunk towards 1 as if by two more values."""
     rng = np.random.default_rng(0)
     first, second = rng.integers(2, 9, sizes[0]).tolist(), rng.integers(0, 7, sizes[1]).tolist()
-    wins = np.array([[(one > other) + (one == other) / 2 for other in second] for one in first])
+    wins = np.array([[(value > other) + (value == other) / 2 for other in second] for value in first])
     probability, n = wins.mean(), min(sizes)
     variance = wins.mean(axis=1).var(ddof=1) / sizes[0] + wins.mean(axis=0).var(ddof=1) / sizes[1]
     share = (n * variance / (probability * (1 - probability) / n) + 2) / (n + 2)

@@ -94,11 +94,11 @@ def compare(results: Sequence[RunResult]) -> Comparison:
     archs = sorted(runs, key=lambda arch: known.index(arch) if arch in known else len(known))
     arms = [summarise(runs[arch]) for arch in archs]
     pairs = [difference(runs[first], runs[second]) for first, second in combinations(reversed(archs), 2)]
-    of_all = holm([pair.all_runs.p for pair in pairs])
-    of_trained = holm([pair.trained.p if pair.trained else 1.0 for pair in pairs])
+    adjusted_all = holm([pair.all_runs.p for pair in pairs])
+    adjusted_trained = holm([pair.trained.p if pair.trained else 1.0 for pair in pairs])
     differences = [
         replace(pair, adjusted_all=p_all, adjusted_trained=p_trained)
-        for pair, p_all, p_trained in zip(pairs, of_all, of_trained, strict=True)
+        for pair, p_all, p_trained in zip(pairs, adjusted_all, adjusted_trained, strict=True)
     ]
     against = {pair.first: pair for pair in differences if pair.second == archs[0]}
     arms = [replace(arm, against=against.get(arm.arch)) for arm in arms]

@@ -69,12 +69,12 @@ def parse_shared(parser: Parser, arguments: Sequence[str]) -> Namespace:
     Raises:
         UsageError: a wrong option.
     """
-    options, of_fit = split(parser, arguments)
+    options, fit_options = split(parser, arguments)
     if options.model and options.arch:
         raise UsageError("--arch is for networks that classify images, --model for LightningModules: give one of them")
     options.option = "model" if options.model else "arch"
     options.archs = list(dict.fromkeys(options.model or options.arch))
-    options.common = (("threads", str(options.threads)), *of_fit)
+    options.common = (("threads", str(options.threads)), *fit_options)
     options.root = root_of(options.common)
     return options
 
@@ -86,15 +86,15 @@ def split(parser: Parser, arguments: Sequence[str]) -> tuple[Namespace, Override
         UsageError: a wrong option of the parser's, one that the command sets for every trial, or one without a value.
     """
     options, others = parser.parse_known_args(arguments)
-    of_fit = []
+    fit_options = []
     for word, *values in by_option(others):
         option = word.removeprefix("--")
         if option in OWN_OPTIONS:
             raise UsageError(f"--{option} is set for every trial")
         if option == word or len(values) != 1 or not values[0]:
             raise UsageError(f"{' '.join([word, *values])}: options of fit are given as --OPTION VALUE here")
-        of_fit.append((option, values[0]))
-    return options, tuple(of_fit)
+        fit_options.append((option, values[0]))
+    return options, tuple(fit_options)
 
 
 def launch(options: Namespace) -> Start | None:

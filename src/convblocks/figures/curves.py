@@ -101,7 +101,7 @@ def _line(axes: Axes, values: Iterable[float], line: str, **look: Any) -> list[t
 def values_of(run: RunResult, metric: str) -> list[float]:
     """The metric by epoch: nan where it was not measured, infinite where it was not finite."""
     measured = [row.get(metric) for row in run.epochs]
-    return [math.nan if one is None else one if math.isfinite(one) else math.inf for one in measured]
+    return [math.nan if value is None else value if math.isfinite(value) else math.inf for value in measured]
 
 
 def evaluated(results: Sequence[RunResult]) -> str:
@@ -116,4 +116,4 @@ def short(name: str) -> str:
 
 
 def finite(values: Sequence[Sequence[float]]) -> list[float]:
-    return [one for own in values for one in own if math.isfinite(one)]
+    return [value for line in values for value in line if math.isfinite(value)]

@@ -118,8 +118,8 @@ def parser(
     wings.add_options(options)
     for group, part in (("model", model), ("data", data), ("trainer", Trainer)):
         if part:  # arguments that come from the data, the run and the Trainer are no options
-            of_run = {"seed", "sync_batchnorm"} if issubclass(part, ImageClassifier | ImageDataModule) else set()
-            skipped = {"image_spec", *BATCHES, *of_run}
+            from_run = {"seed", "sync_batchnorm"} if issubclass(part, ImageClassifier | ImageDataModule) else set()
+            skipped = {"image_spec", *BATCHES, *from_run}
             options.add_class_arguments(part, group, False, fail_untyped=False, instantiate=False, skip=skipped)
     for option in BATCHES:  # by hand: typing may have cached Union[int, float] as Union[float, int]
         default = inspect.signature(Trainer).parameters[option].default

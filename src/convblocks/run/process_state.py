@@ -72,7 +72,7 @@ def state_of_all(trainer: Trainer, within_epoch: bool, keepers: Sequence[Keeper]
     return states
 
 
-def of_process(states: Sequence[State], rank: int) -> State:
+def state_of_process(states: Sequence[State], rank: int) -> State:
     """The state of a process: that of the first if the number of processes has changed."""
     return states[rank if len(states) == world_size() else 0]
 
@@ -82,7 +82,7 @@ def restore(trainer: Trainer, states: Sequence[State], keepers: Sequence[Keeper]
 
     If the number of processes has changed, metrics begin again.
     """
-    state = of_process(states, trainer.global_rank)
+    state = state_of_process(states, trainer.global_rank)
     for keeper in keepers:
         keeper.restore(state["wings"].get(keeper.name), within_epoch)
     for name, gradient in state["gradients"].items():

@@ -19,10 +19,10 @@ from convblocks.run.process_state import (
     Keeper,
     State,
     loaders_of,
-    of_process,
     restore,
     restore_generators,
     state_of_all,
+    state_of_process,
     steps_done,
 )
 
@@ -151,7 +151,7 @@ class ExactResume(ModelCheckpoint):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._state:  # of a training that had ended already
-            restore_generators(trainer, of_process(self._state["processes"], trainer.global_rank)["generators"])
+            restore_generators(trainer, state_of_process(self._state["processes"], trainer.global_rank)["generators"])
             trainer.callback_metrics.update(self._state["logged_metrics"])
 
     def state_dict(self) -> State:
@@ -169,7 +169,7 @@ class ExactResume(ModelCheckpoint):
         super().load_state_dict(state_dict | {"dirpath": self.dirpath})  # which may have been moved
         self._state = state_dict if "processes" in state_dict else {}
         for keeper in self._keepers if self._state else ():
-            if kept := of_process(self._state["processes"], keeper.trainer.global_rank)["wings"].get(keeper.name):
+            if kept := state_of_process(self._state["processes"], keeper.trainer.global_rank)["wings"].get(keeper.name):
                 keeper.load(kept)
 
     def _begin(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -185,7 +185,7 @@ class ExactResume(ModelCheckpoint):
         if within_epoch:
             for callback in callbacks_of(trainer, GradientAccumulationScheduler, StochasticWeightAveraging):
                 callback.on_train_epoch_start(trainer, pl_module)
-        restore_generators(trainer, of_process(state["processes"], trainer.global_rank)["generators"])
+        restore_generators(trainer, state_of_process(state["processes"], trainer.global_rank)["generators"])
         trainer.callback_metrics.update(state["logged_metrics"])
         for number in state["plateaus"]:
             config = trainer.lr_scheduler_configs[number]

@@ -184,8 +184,8 @@ class Run:
         columns = printed_columns(self.judge, self.monitor, self.evaluation_split)
         self.log = MetricsLog(self.directory.metrics, columns, every_n_steps, self.config.parsed.running_loss)
         self.divergence = Divergence(every_n_steps)
-        of_wings = wings.call("CALLBACKS", "make", self)
-        callbacks = [self.log, *further, *of_wings, self.divergence]
+        wing_callbacks = wings.call("CALLBACKS", "make", self)
+        callbacks = [self.log, *further, *wing_callbacks, self.divergence]
         if self.keeps_best:
             callbacks.append(BestCheckpoint(self.directory.best_checkpoint, self.monitor))
         return [*callbacks, ExactResume(self.directory.last_checkpoint, RESUME_HINT)]
