@@ -79,7 +79,7 @@ def test_wings_that_are_gone_change_no_bit_of_a_run_begun_without_them_or_with_t
 
 @pytest.mark.slow
 def test_wings_that_are_gone_are_not_offered_and_the_tests_of_the_core_pass(core: Path) -> None:
-    assert commands(core) == ["fit", "summary"]
+    assert commands(core) == ["fit"]
     printed = convblocks(core, "fit", "--arch", "mlp", *QUICK)
     assert "see curves" in printed
     assert not any(word in printed for word in ("evaluate", "demo", "dead"))

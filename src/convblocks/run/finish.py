@@ -24,7 +24,7 @@ from convblocks.text import as_shown, counted
 
 
 def finish(run: Run) -> None:
-    """Test the final weights, in all processes; in one of them, let callbacks add to the result, write and print it.
+    """Measure the final metrics, in all processes; in one of them, let callbacks add to the result, write and print it.
 
     An error of a callback spares the others, and is raised when ``summary.json`` is written.
     """
