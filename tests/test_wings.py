@@ -84,7 +84,7 @@ def test_wings_that_are_gone_are_not_offered_and_the_tests_of_the_core_pass(core
     assert "see curves" in printed
     assert not any(word in printed for word in ("evaluate", "demo", "dead"))
     refused = run(core, "-m", "convblocks", "compare")
-    message = "convblocks: there is no command compare: choose one of fit, summary"
+    message = "convblocks: there is no command compare: choose one of fit"
     assert (refused.returncode, refused.stderr.strip()) == (2, message)
     done = run(core, "-m", "pytest", "-q", "-n", "1", "-p", "no:cacheprovider", "tests/core")
     assert done.returncode == 0, done.stdout[-5000:]
