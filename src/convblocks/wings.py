@@ -17,7 +17,7 @@ from typing import Any
 
 from convblocks.console import print_error
 
-# Of these tables; a wing of another package names the one that it was made for.
+# Of these tables; another package's wing states the one that it is made for.
 VERSION = 1
 
 # The module of each command, which has its ``main``, and its help as docstring.

@@ -32,9 +32,9 @@ def epoch_generator(seed: int, epoch: int, stream: int = 0) -> torch.Generator:
 class Augmentation:
     """The largest movement of an image in either direction: shift in pixels, rotation in degrees, scale as 1 ± s.
 
-    Each of the four movements (right, down, rotation, scale) is drawn uniformly. An image is rotated and scaled about
-    its centre, then shifted; the area moved in is black, as around MNIST's digits, or repeats the edge. With ``flip``
-    half of the images are first mirrored left to right.
+    Each of the four movements (right, down, rotation, scale) is drawn uniformly. An image is shifted, then
+    rotated and scaled about its centre; the area moved in is black, as around MNIST's digits, or repeats the edge. With
+    ``flip`` half of the images are first mirrored left to right.
     """
 
     shift: float = 0.0

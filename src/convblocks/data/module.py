@@ -102,7 +102,7 @@ class ImageDataModule(LightningDataModule):
 
     @property
     def notes(self) -> list[str]:
-        """What ``fit`` prints about the images that were read; of MNIST's nothing."""
+        """What ``fit`` prints about the images that were read; nothing for MNIST."""
         files = self.files
         if files.fingerprint == mnist.ORIGINAL_MD5:
             return []

@@ -66,7 +66,7 @@ class Classification:
 
 @lru_cache(maxsize=1)
 def classification_of(run: "Run") -> Classification | None:
-    """The one of a run, the same for all of its callbacks; None if it trains something else."""
+    """The run's Classification, shared by its callbacks; None if it trains something else."""
     if isinstance(run.module, ImageClassifier) and isinstance(run.data, ImageDataModule):
         return Classification(run.module, run.data, run.directory)
     return None
@@ -86,7 +86,7 @@ class BestCheckpoint(ModelCheckpoint):
         )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the best score also where the run was renamed or moved, of which Lightning would forget it."""
+        """Restore the best score even if the run was moved; Lightning would discard it."""
         super().load_state_dict(state_dict | {"dirpath": self.dirpath})
 
 

@@ -174,7 +174,7 @@ def _saved_settings(words: Mapping[str, str]) -> Settings:
 
 
 def _import_classes(settings: Settings) -> tuple[dict[str, str], dict[str, type]]:
-    """The names and classes of model and data; an image classifier's data are images, if nothing else is part.
+    """The names and classes of model and data; an ImageClassifier gets an ImageDataModule unless --data names another.
 
     Raises:
         UsageError: there is no such class, or it is of another kind.

@@ -83,6 +83,7 @@ def load_best(run: Run) -> bool:
         checkpoint = read_checkpoint(best)
         run.module.on_load_checkpoint(checkpoint)  # which may add what it leaves out, as when a run is resumed
         run.module.load_state_dict(checkpoint["state_dict"], strict=run.module.strict_loading)
+    run.module.to(run.trainer.strategy.root_device)  # Lightning has left it on the CPU, and NCCL takes GPUs only
     broadcast_state(run.module)  # without a --name the others may not know where it is
     return best.is_file()
 
@@ -130,7 +131,7 @@ def print_result(run: Run, result: RunResult) -> None:
 
 
 def hparams_of(part: LightningModule | LightningDataModule | None) -> dict[str, str | int | float]:
-    """The plain values among the hyper-parameters of a module or data; of a class with arguments its name.
+    """The plain values among the hyper-parameters of a module or data; a class with arguments is reduced to its name.
 
     The attribute ``batch_size`` is one of them, since Lightning's BatchSizeFinder changes it.
     """

@@ -1,7 +1,6 @@
 """Turns expected failures into one-line errors, printed once if all processes find them."""
 
 import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from convblocks.run.run import RESUME_HINT, Run
 
 # Parts of Lightning's and torch's messages about what a user can mend.
 EXPECTED = ("Early stopping conditioned on metric", "`val_check_interval`", "loading state_dict", "loaded state dict")
+EXPECTED += ("does not allow for gradient clipping",)  # in mixed precision, but with --optimizer.fused false
 
 # Parts of torch's messages when a process no longer answers.
 LOST_MESSAGES = ("Connection reset by peer", "Connection closed by peer", "Broken pipe")
@@ -36,7 +36,7 @@ def rank_zero_errors() -> Iterator[None]:
 def friendly_errors(run: Run) -> Iterator[None]:
     """Turn expected exceptions of a run's Trainer into one-line errors.
 
-    What only some processes may find, such as the end of another one or a damaged picture, each of them reports.
+    Errors that only some processes may find, such as a lost process or a damaged picture, each of them reports.
 
     Raises:
         KeyboardInterrupt: Ctrl-C.
@@ -51,8 +51,6 @@ def friendly_errors(run: Run) -> Iterator[None]:
             raise
         raise type(error) from error
     except SystemExit as error:
-        if run.trainer.received_sigterm:  # Lightning's own handler, which runs without checkpoints have
-            raise Stopped(signal.SIGTERM, f"stopped: {RESUME_HINT}" if run.is_rank_zero else "") from error
         if isinstance(error.__context__, KeyboardInterrupt):  # which Lightning turns into exit status 1
             raise KeyboardInterrupt from error
         raise

@@ -69,7 +69,7 @@ class MetricsLog(Callback):
         if ends_logged_step(trainer, batch_idx, self.every_n_steps):
             _log(trainer, learning_rate_of(trainer))
         loss = outputs.get("loss") if self.running_loss and isinstance(outputs, dict) else None
-        if loss is not None and trainer.is_global_zero and (batch_idx + 1) % self.every_n_steps == 0:
+        if loss is not None and trainer.is_global_zero and (batch_idx + 1) % (self.every_n_steps or 1) == 0:
             batch_of = f"batch {batch_idx + 1}/{trainer.num_training_batches}"
             show(trainer, f"epoch {trainer.current_epoch + 1}  {batch_of}  loss {loss:.4f}")
 
@@ -176,7 +176,7 @@ def _line(epoch: str, cells: Mapping[str, str], time: str, epochs: int | None) -
 
 
 def logged_metrics(trainer: Trainer) -> Row:
-    """What was logged last, each once: of a metric of both each step and the epoch, that of the epoch."""
+    """What was logged last, for a metric logged per step and per epoch only the epoch's value."""
     logged = trainer.callback_metrics
     stems = {name: name.removesuffix(STEP).removesuffix(EPOCH) for name in logged}
     return {
@@ -195,7 +195,7 @@ def learning_rate_of(trainer: Trainer) -> Row:
 def ends_logged_step(trainer: Trainer, batch_idx: int, every_n_steps: int) -> bool:
     """Whether the optimizer has stepped with this batch (gradients may accumulate), and the step is logged."""
     has_stepped = trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-    return has_stepped and steps_done(trainer) % every_n_steps == 0
+    return has_stepped and every_n_steps > 0 and steps_done(trainer) % every_n_steps == 0
 
 
 def show(trainer: Trainer, line: str) -> None:

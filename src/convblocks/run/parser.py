@@ -126,7 +126,8 @@ def parser(
         help_text = "A number of batches, or a share of them: 0.5."
         options.add_argument(f"--trainer.{option}", type=int | float | None, default=default, help=help_text)
     parameters = inspect.signature(model).parameters.values()
-    options.specs = {parameter.name: parameter.default for parameter in parameters if parameter.annotation == ClassSpec}
+    own = parameters if issubclass(model, ImageClassifier) else ()
+    options.specs = {parameter.name: parameter.default for parameter in own if parameter.annotation == ClassSpec}
     options.set_defaults(DEFAULTS)
     return options
 

@@ -39,7 +39,7 @@ class Keeper:
         """Called before a resumed training starts."""
 
     def restore(self, state: State | None, within_epoch: bool) -> None:
-        """Called when a training has started: with the state if it is resumed, before its loaders go to their place."""
+        """Called when a training has started; a resumed one has a state, and its loaders are not yet in position."""
 
     def restore_position(self, state: State) -> None:
         """Called within an epoch, after they went there."""
@@ -91,7 +91,7 @@ def restore(trainer: Trainer, states: Sequence[State], keepers: Sequence[Keeper]
     if len(states) == world_size():
         _restore_metrics(trainer, state)
     elif trainer.is_global_zero and (within_epoch or any(sums["_update_count"] for sums in state["metrics"].values())):
-        print("the number of processes has changed: sums of metrics begin again, this epoch's are of its rest")
+        print("the number of processes has changed: metric sums restart; this epoch's cover only its remaining batches")
     if not within_epoch:  # Lightning must begin to iterate again: on a resume it did before anything was restored
         trainer.fit_loop._resuming_from_checkpoint = False
         return

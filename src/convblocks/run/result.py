@@ -50,7 +50,7 @@ class RunResult:
     Args:
         arch: The name of what was trained.
         seed: Of weights and data order.
-        parameters: The number of trainable parameters.
+        parameters: The number of parameters.
         hparams: Hyper-parameters of module and data that are plain values, such as ``lr`` and ``batch_size``, which a
             callback may have chosen.
         epochs: The rows of metrics.csv, one for each epoch: ``epoch`` from 1, ``step``, ``seconds``, and all that is
@@ -88,7 +88,7 @@ class RunResult:
 
     @property
     def score_name(self) -> str:
-        """Of the metric that ``score`` is."""
+        """The name of the metric behind ``score``."""
         return self.judge.name_of(self.judge.measured_in(self.final))
 
     @property

@@ -82,7 +82,7 @@ class ExactResume(ModelCheckpoint):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
-        self._trainer = None
+        self._trainer, self._saved_on = None, 0
         self._keepers = list(wings.call("KEEPERS", "make_keeper", trainer)) if stage == "fit" else []
         # Lightning does so only after loading a checkpoint, whose float64 weights would be rounded to float32.
         trainer.precision_plugin.convert_module(pl_module)
@@ -204,7 +204,7 @@ class ExactResume(ModelCheckpoint):
         ]
 
     def save_within_epoch(self, trainer: Trainer, hook: str) -> None:
-        """Called in a hook of the epoch: save at its end."""
+        """Called in a hook within an epoch: save once the module's own has been called."""
         if not self.lost_position(trainer):
             _after_own(trainer.lightning_module, hook, lambda: trainer.save_checkpoint(self.path))
 
@@ -217,6 +217,7 @@ class ExactResume(ModelCheckpoint):
     def _stop(self, trainer: Trainer, number: int) -> None:
         if number == signals.REQUEUE and trainer.is_global_zero:
             slurm.requeue()
+        signals.forget()
         where = ", from the end of an epoch" if self.lost_position(trainer) else ""
         message = f"stopped after step {steps_done(trainer)}: {self.hint}{where}"
         raise Stopped(number, message if trainer.is_global_zero else "")

@@ -19,6 +19,7 @@ from convblocks import wings
 from convblocks.console import echo
 from convblocks.errors import DataError, UsageError
 from convblocks.model.class_specs import CONSTANT, short_name, spans_the_run
+from convblocks.model.classifier import ImageClassifier
 from convblocks.model.distributed import synchronize_batch_norm
 from convblocks.model.networks import parameters_of
 from convblocks.run.callbacks import BestCheckpoint, Divergence, RunCallback
@@ -27,7 +28,7 @@ from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory, first_change, next_version
 from convblocks.run.judge import Judge
 from convblocks.run.metrics_log import MetricsLog, printed_columns
-from convblocks.run.parser import Settings
+from convblocks.run.parser import NO_LIMIT, Settings
 from convblocks.run.provenance import note_start, read_origin
 from convblocks.run.resume import ExactResume, callbacks_of
 from convblocks.text import as_shown, listed
@@ -46,8 +47,8 @@ class Run:
 
     A module may say how it is judged: by ``judge = "val/acc:max"`` runs are compared, and the checkpoint is kept that
     is best by ``monitor = "val/loss:min"``, the same without it. Data may have a ``fingerprint``, by which a resume
-    recognises them: these are read before anything is written, in every process. They may also say that
-    their ``evaluation_split`` is ``test``: by that nothing is chosen. And they may have ``notes``, lines to print.
+    recognises them: these are read before anything is written, in every process. They may also say that their
+    ``evaluation_split`` is ``test``, which then never chooses a checkpoint, and have ``notes``, lines to print.
 
     Args:
         config: The configuration.
@@ -157,8 +158,10 @@ class Run:
 
     def _refuse_change(self, began: Settings) -> None:
         """Refuse to go on with other settings than those that the run has, except for more epochs."""
-        schedule = self.settings["model"]["init_args"].get("lr_scheduler", CONSTANT)
-        is_longer = self.settings["trainer"]["max_epochs"] > began["trainer"]["max_epochs"]
+        is_classifier = isinstance(self.module, ImageClassifier)
+        schedule = self.settings["model"]["init_args"].get("lr_scheduler", CONSTANT) if is_classifier else CONSTANT
+        before, now = began["trainer"]["max_epochs"], self.settings["trainer"]["max_epochs"]
+        is_longer = before != NO_LIMIT and (now == NO_LIMIT or now > before)
         ignored = MAY_CHANGE if is_longer and not spans_the_run(schedule) else MAY_CHANGE[:1]
         if change := first_change(began, self.settings, ignored):
             run = f"{as_shown(self.directory.path)} was begun with {change}"

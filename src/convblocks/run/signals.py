@@ -33,6 +33,12 @@ def received() -> int:
     return _received
 
 
+def forget() -> None:
+    """Take the signal as answered: another training in this process goes on."""
+    global _received
+    _received = 0
+
+
 def handle(handlers: Mapping[signal.Signals, Any]) -> None:
     """Set the handlers of signals; Python refuses that in other threads, which leave them to the main thread."""
     if threading.current_thread() is threading.main_thread():

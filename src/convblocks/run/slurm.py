@@ -36,4 +36,4 @@ def requeue(environment: Mapping[str, str] = os.environ) -> None:
     if JOB in environment:
         task = f"_{environment['SLURM_ARRAY_TASK_ID']}" if "SLURM_ARRAY_JOB_ID" in environment else ""
         job = environment.get("SLURM_ARRAY_JOB_ID", environment[JOB])
-        subprocess.run(["scontrol", "requeue", f"{job}{task}"], check=True)
+        subprocess.run(["scontrol", "requeue", f"{job}{task}"], check=False)  # it prints its own errors
