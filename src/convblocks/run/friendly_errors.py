@@ -14,8 +14,8 @@ from convblocks.run import slurm
 from convblocks.run.run import RESUME_HINT, Run
 
 # Parts of Lightning's and torch's messages about what a user can mend.
-EXPECTED = ("Early stopping conditioned on metric", "`val_check_interval`", "loading state_dict", "loaded state dict")
-EXPECTED += ("does not allow for gradient clipping",)  # in mixed precision, but with --optimizer.fused false
+EXPECTED = ["Early stopping conditioned on metric", "`val_check_interval`", "loading state_dict", "loaded state dict"]
+EXPECTED += ["does not allow for gradient clipping"]  # in mixed precision, but with --optimizer.fused false
 
 # Parts of torch's messages when a process no longer answers.
 LOST_MESSAGES = ("Connection reset by peer", "Connection closed by peer", "Broken pipe")
