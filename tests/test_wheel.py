@@ -89,9 +89,9 @@ def test_wheel_has_every_command_and_mnist_for_an_empty_folder(
     assert {path.name for path in workspace.iterdir()} == {
         *("home", "lightning_logs", "seven.png", "digits.onnx", "flowers")
     }
-    assert run(f"python -c {shlex.quote(FOLDER)}").endswith("site-packages/convblocks/data/MNIST/raw\n")
+    assert run(f"python -c {shlex.quote(FOLDER)}").endswith("site-packages/convblocks/data\n")
     monkeypatch.setenv("CONVBLOCKS_DATA", str(REPOSITORY / "data"))
-    assert run(f"python -c {shlex.quote(FOLDER)}") == f"{REPOSITORY}/data/MNIST/raw\n"
+    assert run(f"python -c {shlex.quote(FOLDER)}") == f"{REPOSITORY}/data\n"
 
 
 def test_help_lists_all_commands_each_with_a_script_and_its_own_help() -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -11,8 +12,13 @@ from torch import nn
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
+from convblocks.run import fit
+from convblocks.run.directory import RunDirectory
 from lab.blocks import Activation, BlockNetwork, Centring2d, Downsampling, Head, Normalisation
+from tests.conftest import REPOSITORY
+from tests.core.run.test_fit import QUICK
 
+CONFIGS = [path for path in sorted((REPOSITORY / "configs").glob("*.yaml")) if "arch: lab." in path.read_text()]
 CHOICES = [get_args(choice) for choice in (Downsampling, Normalisation, Head, Activation)]
 
 
@@ -70,3 +76,10 @@ def test_block_network_refuses_unknown_choices_and_small_images() -> None:
         BlockNetwork(head="pool")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="6 x 6 are too small: 8 x 8 are needed"):
         BlockNetwork(crop=11)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_block_network_trains_by_its_configs(workspace: Path, config: Path) -> None:
+    batches = [f"--trainer.limit_{part}_batches=1" for part in ("train", "val", "test")]
+    fit.main(["--config", str(config), *QUICK, *batches, "--epochs", "1", "--name", "run"])
+    assert RunDirectory("run").result_after(1)

@@ -147,14 +147,12 @@ def test_resume_on_two_processes_ends_with_the_same_bits(subject: str, number: s
     flags, name = [*ON_TWO[subject], *on(2)], f"two/{subject} {number.name}"
     stops = [75] if number == KILL else [11, 35, 40] if subject == "images" else [65]
     runs = [Run([*flags, "--name", f"{name}/whole"])]
-    for batch in stops:
-        stopped = Run([*flags, "--name", f"{name}/{batch}"], batch, number)
-        resumed = Run(["--name", f"{name}/{batch}", "--resume"])
-        if number == KILL:
-            fit_on(2, stopped)
-            runs.append(resumed)
-        else:
-            runs += [stopped, resumed]
+    stopped = [Run([*flags, "--name", f"{name}/{batch}"], batch, number) for batch in stops]
+    if number == KILL:
+        fit_on(2, *stopped)
+    else:
+        runs += stopped
+    runs += [Run(["--name", f"{name}/{batch}", "--resume"]) for batch in stops]
     assert fit_on(2, *runs).count("\n2/2 ") == 1 + len(stops)
     whole = RunDirectory(f"{name}/whole")
     for batch in stops:
