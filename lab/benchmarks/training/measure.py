@@ -1,5 +1,6 @@
 """Further measurements of training: what a step is made of, what the processor can do, and whole commands."""
 
+import os
 import re
 import signal
 import subprocess
@@ -187,10 +188,16 @@ def time_command(command: list[str], until: str) -> tuple[float, str]:
     Raises:
         UserError: it failed.
     """
+    paths = [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]  # of the network in sprint.yaml
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         process = subprocess.Popen(
-            [sys.executable, *command], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [sys.executable, *command],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         with process as run:
             assert run.stdout is not None
