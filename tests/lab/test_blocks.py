@@ -12,11 +12,9 @@ from torch import nn
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.run import fit
-from convblocks.run.directory import RunDirectory
 from lab.blocks import Activation, BlockNetwork, Centring2d, Downsampling, Head, Normalisation
 from tests.conftest import REPOSITORY
-from tests.core.run.test_fit import QUICK
+from tests.core.run.test_trainer_options import assert_trains_by
 
 CONFIGS = [path for path in sorted((REPOSITORY / "configs").glob("*.yaml")) if "arch: lab." in path.read_text()]
 CHOICES = [get_args(choice) for choice in (Downsampling, Normalisation, Head, Activation)]
@@ -80,6 +78,4 @@ def test_block_network_refuses_unknown_choices_and_small_images() -> None:
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_block_network_trains_by_its_configs(workspace: Path, config: Path) -> None:
-    batches = [f"--trainer.limit_{part}_batches=1" for part in ("train", "val", "test")]
-    fit.main(["--config", str(config), *QUICK, *batches, "--epochs", "1", "--name", "run"])
-    assert RunDirectory("run").result_after(1)
+    assert_trains_by(config)

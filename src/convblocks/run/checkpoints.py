@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
-from torch.optim import Optimizer
+from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer
 
 from convblocks.errors import UsageError, UserError
 from convblocks.files import write
@@ -84,7 +84,7 @@ def read_resumable(path: Path) -> dict[str, Any] | None:
 def check_optimizer_states(path: str | Path | None, optimizers: Iterable[Optimizer]) -> None:
     """Raise a UserError unless states from a checkpoint have their parameters' shapes, which fused kernels trust."""
     for optimizer in optimizers:
-        if type(optimizer).__name__ not in ("Adagrad", "Adam", "AdamW", "SGD"):  # ours too has the name of torch's
+        if type(optimizer) not in (Adagrad, Adam, AdamW, SGD):  # those that have such kernels
             continue
         for parameter, state in optimizer.state.items():
             moments = [value for name, value in state.items() if isinstance(value, Tensor) and name != "step"]

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from tensorboard.summary.writer import event_file_writer
-
 from convblocks.errors import Stopped
 from convblocks.run import fit
 from tests.any_task.stop import Signal, forget_signal
@@ -54,5 +52,4 @@ def fit_all(runs: Iterable[Run]) -> None:
 
 
 if __name__ == "__main__":
-    event_file_writer._global_uid = event_file_writer.AtomicCounter(1_000_000)  # as in test_fit
     fit_all(Run(*run) for run in json.loads(sys.argv[1]))

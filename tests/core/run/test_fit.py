@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.summary.writer import event_file_writer
 
 from convblocks.errors import UsageError
 from convblocks.run import fit
@@ -21,13 +20,9 @@ from tests.conftest import DEBUG
 
 Curve = list[tuple[int, float]]
 
-# Drawing TensorBoard's pictures takes half of a run of a few batches: for tests that look at something else.
+# Without TensorBoard a run of a few batches is faster: for tests that look at something else.
 QUICK = ["--trainer.logger", "false"]
 TENSORBOARD = ["--trainer.logger", "true"]
-
-# TensorBoard reads a run's files in the order of their names, which end in the second and a number of this process.
-# Only here is a run resumed within that second, and its file number 10 would be read before number 9.
-event_file_writer._global_uid = event_file_writer.AtomicCounter(1_000_000)
 
 
 def train(*flags: str) -> None:

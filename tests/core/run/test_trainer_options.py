@@ -22,12 +22,16 @@ def places(run: RunDirectory) -> list[tuple[int, int]]:
     return [(int(row["epoch"]), int(row["step"])) for row in metric_rows(run)]
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
-def test_every_config_trains(workspace: Path, config: Path) -> None:
+def assert_trains_by(config: Path) -> None:
     arch = [] if "arch:" in config.read_text() else ["--arch", "maxpool"]
     batches = [f"--trainer.limit_{part}_batches=1" for part in ("train", "val", "test")]
     fit.main([*arch, "--config", str(config), *QUICK, *batches, "--epochs", "1", "--name", "run"])
     assert RunDirectory("run").result_after(1)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_trains(workspace: Path, config: Path) -> None:
+    assert_trains_by(config)
 
 
 def test_max_steps_ends_a_run_within_an_epoch_and_tests_it(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
