@@ -70,11 +70,11 @@ def add_option(parser: ArgumentParser) -> None:
 
 
 def instead(config: Config) -> None:
-    """Check the run of a command line, print the result, and exit with 0 if it is exact, 1 if not.
+    """Check the run of a command line, and print the result.
 
     Raises:
         UsageError: a launcher has started this process.
-        UserError: the run fails.
+        UserError: the run fails or, without a message, is not exact.
     """
     signals.uninstall()  # there is nothing to save
     settings = as_yaml(config.settings | {"trainer": config.settings["trainer"] | {"logger": False}})
@@ -84,7 +84,7 @@ def instead(config: Config) -> None:
     for line in result.lines:
         echo(line)
     if not result.is_exact:
-        sys.exit(1)
+        raise UserError("")  # all is said; sys.exit would let Python unload torch, whose extensions may complain
 
 
 def _check(make: Callable[[Path], Training]) -> Report:
