@@ -6,9 +6,10 @@ tell which of them matters.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,13 +18,29 @@ from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UsageError
 from convblocks.model.networks import conv_batchnorm_block, conv_maxpool_block
 
-Downsampling = Literal["maxpool", "stride"]
+Downsampling = Literal["maxpool", "stride", "average", "subsample"]
 Normalisation = Literal["none", "batch", "centre"]
 Head = Literal["flatten", "average"]
 Activation = Literal["relu", "leaky_relu"]
+Initialisation = Literal["symmetric", "asymmetric"]
 
 # The output channels of the blocks, as in the course's networks.
 CHANNELS = (32, 64, 100)
+
+
+class Subsampling2d(nn.Module):
+    """Keeps every second pixel of every second row: images (B, C, H, W) to half the height and width, rounded down."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images[..., 1::2, 1::2]
+
+
+# What follows a convolution at full resolution.
+HALVINGS: dict[str, Callable[[], nn.Module]] = {
+    "maxpool": partial(nn.MaxPool2d, 2),
+    "average": partial(nn.AvgPool2d, 2),
+    "subsample": Subsampling2d,
+}
 
 
 class Centring2d(nn.Module):
@@ -56,8 +73,9 @@ class BlockNetwork(nn.Module):
     BatchNorm network ``stride, batch, average``, weight for weight.
 
     Args:
-        downsampling: ``maxpool``: a "same" convolution and MaxPool 2x2, which rounds sizes down; ``stride``: a
-            convolution with stride 2 and padding 1, which rounds them up.
+        downsampling: ``maxpool``, ``average`` or ``subsample``: a "same" convolution at full resolution, and the
+            largest value of each 2x2, their mean, or one of them, which rounds sizes down; ``stride``: a convolution
+            with stride 2 and padding 1, which rounds them up.
         normalisation: Of a block's output: ``none``, ``batch``, or ``centre``, which only subtracts the mean.
         head: Before the linear layer: ``flatten`` all positions, or ``average`` over them.
         activation: ``relu`` or ``leaky_relu``, which passes 1 % of negative values.
@@ -65,6 +83,9 @@ class BlockNetwork(nn.Module):
         image_spec: The images that it must take.
         channels: The output channels of each block; the course's are the default.
         crop: The number of pixels at each edge that it does not see.
+        initialisation: Of the convolutions: ``symmetric``, torch's, or ``asymmetric``, which starts each channel with
+            one positive weight or bias, so that fewer are dead (see ``start_asymmetric``).
+        learns_biases: Whether the convolutions' biases learn.
 
     Raises:
         UsageError: an unknown choice, or images that are too small: for three blocks, smaller than 8 x 8.
@@ -81,9 +102,14 @@ class BlockNetwork(nn.Module):
         *,
         channels: Sequence[int] = CHANNELS,
         crop: int = 0,
+        initialisation: Initialisation = "symmetric",
+        learns_biases: bool = True,
     ) -> None:
         super().__init__()
-        choices = (downsampling, Downsampling), (normalisation, Normalisation), (head, Head), (activation, Activation)
+        choices: tuple[tuple[str, Any], ...] = (
+            *((downsampling, Downsampling), (normalisation, Normalisation), (head, Head)),
+            *((activation, Activation), (initialisation, Initialisation)),
+        )
         for choice, known in choices:
             if choice not in get_args(known):
                 raise UsageError(f"{choice!r} is none of {', '.join(get_args(known))}")
@@ -92,18 +118,24 @@ class BlockNetwork(nn.Module):
         shrunk = 2 ** len(channels)  # by so much the blocks shrink images
         if min(height, width) < shrunk:
             raise UsageError(f"images of {height} x {width} are too small: {shrunk} x {shrunk} are needed")
-        is_pooling = downsampling == "maxpool"
+        is_pooling = downsampling != "stride"
         self.blocks = nn.Sequential()
         for inputs, outputs in pairwise([image_spec.channels, *channels]):
             block = conv_maxpool_block(inputs, outputs) if is_pooling else conv_batchnorm_block(inputs, outputs)
-            if not is_pooling:
+            if is_pooling:
+                block[2] = HALVINGS[downsampling]()
+            else:
                 del block[2]  # the course's batch norm
             if activation == "leaky_relu":
                 block[1] = nn.LeakyReLU(0.01)
             if normalisation != "none":
                 block.append(nn.BatchNorm2d(outputs) if normalisation == "batch" else Centring2d(outputs))
-            for parameter in block[0].parameters():
+            convolution = block[0]
+            if initialisation == "asymmetric":
+                start_asymmetric(convolution)
+            for parameter in convolution.parameters():
                 parameter.data.mul_(initial_scale)
+            convolution.bias.requires_grad_(learns_biases)
             self.blocks.append(block)
         as_whole = math.floor if is_pooling else math.ceil
         positions = as_whole(height / shrunk) * as_whole(width / shrunk) if head == "flatten" else 1
@@ -115,3 +147,19 @@ class BlockNetwork(nn.Module):
         inside = slice(self.crop, -self.crop or None)
         logits: Tensor = self.head(self.blocks(images[..., inside, inside]))
         return logits
+
+
+def start_asymmetric(convolution: nn.Conv2d) -> None:
+    """Draw a convolution's initial weights and biases so that fewer channels start dead, in place.
+
+    The randomized asymmetric initialization of L. Lu, Y. Shin, Y. Su and G. E. Karniadakis, "Dying ReLU and
+    initialization: theory and numerical examples", Communications in Computational Physics 28 (2020): the weights and
+    the bias of a channel are normal with standard deviation 0.6007 / sqrt(fan-in), but for one of them, drawn at
+    random, which has the density 2 x between 0 and 1.
+    """
+    assert convolution.bias is not None
+    channels, fan_in = convolution.weight.shape[0], convolution.weight[0].numel()
+    values = torch.randn(channels, fan_in + 1) * 0.6007 / math.sqrt(fan_in)
+    values[torch.arange(channels), torch.randint(fan_in + 1, (channels,))] = torch.rand(channels).sqrt()
+    convolution.weight.data.copy_(values[:, :-1].view_as(convolution.weight))
+    convolution.bias.data.copy_(values[:, -1])

@@ -265,15 +265,52 @@ def _candidates(name_and_options: str, configs: str) -> str:
 def _factorial() -> str:
     """The commands of its eight networks."""
     lines = []
-    for downsampling, normalisation, head in product(("maxpool", "stride"), ("none", "batch"), ("flatten", "average")):
-        network = f"downsampling {downsampling} --network.normalisation {normalisation} --network.head {head}"
-        name = f"factorial/{downsampling}-{normalisation}-{head}"
-        lines.append(f"--name {name} --arch {BLOCKS} --network.{network} {CHOOSE_AND_CONFIRM}")
+    for levels in product(("maxpool", "stride"), ("none", "batch"), ("flatten", "average")):
+        options = " ".join(
+            f"--network.{name} {level}" for name, level in zip(operations.OPERATIONS, levels, strict=True)
+        )
+        lines.append(_tuned(f"factorial/{'-'.join(levels)}", options))
     return "\n".join(lines)
 
 
+def _tuned(name: str, options: str) -> str:
+    """The arguments of one network of blocks, its learning rate chosen and confirmed as in the factorial."""
+    rates = ",".join([*FIRST_RATES, *FURTHER_RATES.get(name, ())])
+    choice = f"--lr_scheduler onecycle --data.val_size 5000 --seeds 3000-3004 --grid lr={rates} --confirm 12"
+    return f"--name {name} --arch {BLOCKS} {options} {choice}"
+
+
+def _controls() -> str:
+    """The commands of the three controls of pooling."""
+    return "\n".join(_tuned(f"controls/{name}", options) for name, options in CONTROLS.items())
+
+
+def _why() -> str:
+    """The commands of the learning rates and of the other changes."""
+    shared = f"--arch {BLOCKS} {COLLAPSING} --trainer.callbacks lab.preactivations.PreActivations"
+    changes = ",".join(f"docs/data/why/{change}.yaml" for change in WHY_CHANGES)
+    return f"--name why/rates {shared} --grid lr={WHY_RATES}\n--name why/changes {shared} --grid config={changes}"
+
+
 BLOCKS = "lab.blocks.BlockNetwork"
-FASHION = f"--arch {' '.join(NETWORKS)} --data.root /usr/share/datasets/fashion-mnist"
+FASHION_ROOT = "/usr/share/datasets/fashion-mnist"
+FASHION = f"--arch {' '.join(NETWORKS)} --data.root {FASHION_ROOT}"
+COLLAPSING = "--seeds 4000-4039 --epochs 1 --trainer.max_steps 300"
+
+# Of the factorial and the controls; and those beyond, which the protocol adds where the largest or the smallest wins.
+FIRST_RATES = ("1e-3", "3e-3", "1e-2", "3e-2")
+FURTHER_RATES: dict[str, tuple[str, ...]] = {}
+
+# The networks of protocol-operations.md that tell pooling from resolution and from arithmetic.
+CONTROLS = {
+    "subsample": "--network.downsampling subsample",
+    "average": "--network.downsampling average",
+    "wide-stride": "--network.downsampling stride --network.channels [60,122,190]",
+}
+
+WHY_RATES = "1e-3,2e-3,3e-3,5e-3,1e-2,2e-2,3e-2,5e-2"
+WHY_CHANGES = ("frozen-biases", "asymmetric", "sgd-0.03", "sgd-0.1", "sgd-0.3", "batch-norm")
+
 CHOOSE_AND_CONFIRM = (
     "--lr_scheduler onecycle --data.val_size 5000 --seeds 3000,3001 --grid lr=1e-3,3e-3,1e-2 --confirm 6"
 )
@@ -283,8 +320,7 @@ EXPERIMENTS = {
         "Why does MaxPool collapse?",
         "Each change is made alone to the MaxPool network, which is then trained for 300 steps at the notebook's "
         "setting. The last variant is another network: the BatchNorm network without its normalisation.",
-        f"--name interventions --arch {BLOCKS} --seeds {','.join(map(str, range(4000, 4040)))} --epochs 1 "
-        "--trainer.max_steps 300 "
+        f"--name interventions --arch {BLOCKS} {COLLAPSING} "
         f"--grid config={','.join(f'docs/data/interventions/{variant}.yaml' for variant in operations.CONFIGS)}",
         operations.interventions_tables,
         sentence=operations.interventions_sentence,
@@ -317,6 +353,17 @@ EXPERIMENTS = {
         sentence=operations.fashion_sentence,
         page="operations",
     ),
+    "fashion-collapse": Experiment(
+        "Fashion-MNIST: the collapse",
+        "How many runs collapse within 300 steps?",
+        f"--name fashion-collapse --arch maxpool batchnorm --data.root {FASHION_ROOT} {COLLAPSING}",
+        operations.fashion_tables,
+        page="operations",
+    ),
+    "why": Experiment("Why does it collapse?", "", _why(), operations.interventions_tables, page="operations"),
+    "controls": Experiment(
+        "Is it the pooling, or the resolution?", "", _controls(), operations.factorial_tables, page="operations"
+    ),
     "onecycle": Experiment(
         "Five epochs",
         "What `configs/onecycle.yaml` reaches on the test set; [the board](board.md) has what it costs.",
@@ -337,7 +384,7 @@ EXPERIMENTS = {
     "long": Experiment(
         "Thirty epochs",
         "What `configs/long.yaml` reaches on the test set.",
-        "--name long --config configs/long.yaml --arch maxpool --seeds 5",
+        "--name long --config configs/long.yaml --arch maxpool --seeds 20",
         setting_tables,
     ),
     "candidates-long": Experiment(

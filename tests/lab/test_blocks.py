@@ -12,7 +12,7 @@ from torch import nn
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
-from lab.blocks import Activation, BlockNetwork, Centring2d, Downsampling, Head, Normalisation
+from lab.blocks import Activation, BlockNetwork, Centring2d, Downsampling, Head, Normalisation, start_asymmetric
 from tests.conftest import REPOSITORY
 from tests.core.run.test_trainer_options import assert_trains_by
 
@@ -47,6 +47,29 @@ def test_block_network_scales_the_initial_convolutions() -> None:
         networks.append(BlockNetwork(initial_scale=scale).state_dict())
     for name, values in networks[0].items():
         assert torch.equal(values * (0.5 if name.startswith("blocks") else 1), networks[1][name])
+
+
+def test_block_network_halves_at_full_resolution_by_the_mean_or_by_one_value_of_four() -> None:
+    images = torch.arange(48.0).view(1, 1, 6, 8)
+    for downsampling, expected in (
+        ("average", nn.functional.avg_pool2d(images, 2)),
+        ("subsample", images[..., 1::2, 1::2]),
+    ):
+        assert torch.equal(BlockNetwork(downsampling).blocks[0][2](images), expected)
+
+
+def test_block_network_starts_each_channel_with_one_positive_value_and_may_keep_its_biases() -> None:
+    network = BlockNetwork(initialisation="asymmetric", learns_biases=False)
+    (convolution, *_), *_ = network.blocks
+    values = torch.cat([convolution.weight.flatten(1), convolution.bias[:, None]], dim=1)
+    assert bool((values.amax(dim=1) > 0).all())
+    torch.manual_seed(0)
+    wide = nn.Conv2d(64, 4096, 3)
+    start_asymmetric(wide)
+    assert wide.weight.abs().median().item() == pytest.approx(0.6745 * 0.6007 / 24, rel=0.02)  # of a normal variable
+    largest = torch.cat([wide.weight.flatten(1), wide.bias[:, None]], dim=1).amax(dim=1)  # type: ignore[index]
+    assert largest.mean().item() == pytest.approx(2 / 3, abs=0.02)  # that of the density 2 x
+    assert not any(layer.bias.requires_grad for layer in network.modules() if isinstance(layer, nn.Conv2d))
 
 
 def test_block_network_has_as_many_blocks_as_channels_and_does_not_see_the_cropped_edges() -> None:

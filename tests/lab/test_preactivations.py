@@ -1,0 +1,35 @@
+"""What reaches the ReLUs in the first steps, as the record of a run has it."""
+
+import pytest
+
+from convblocks.run.directory import RunDirectory
+from lab.preactivations import FACT, MEASURES, STEPS
+from tests.core.run.test_fit import QUICK, train
+
+BATCH_NORM = ["--arch", "lab.blocks.BlockNetwork", "--network.normalisation", "batch"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunDirectory]:
+    """A run that records what reaches its ReLUs, and the same without."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        recording = ["--trainer.callbacks", "lab.preactivations.PreActivations"]
+        for name, options in {"recorded": recording, "plain": []}.items():
+            train(*BATCH_NORM, *QUICK, "--name", name, *options)
+        return {name: RunDirectory(name, folder) for name in ("recorded", "plain")}
+
+
+def test_pre_activations_are_recorded_for_each_of_the_first_steps_and_each_block(runs: dict[str, RunDirectory]) -> None:
+    result = runs["recorded"].read_result()
+    found = result.facts[FACT]
+    assert tuple(found) == MEASURES
+    steps = min(STEPS, int(result.epochs[-1]["step"]))
+    assert all(len(found[measure]) == steps and {len(step) for step in found[measure]} == {3} for measure in MEASURES)
+    assert all(spread > 0 for spread in found["spread"][0])
+    assert all(0 <= dead <= 1 for step in found["dead"] for dead in step)
+
+
+def test_pre_activations_leave_the_training_as_it_is(runs: dict[str, RunDirectory]) -> None:
+    assert runs["recorded"].read_result().final == runs["plain"].read_result().final
