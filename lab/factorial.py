@@ -1,0 +1,208 @@
+"""The analysis of the factorial and of the controls of pooling, as docs/lab/protocol-operations.md lays it down."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations, product
+from math import prod
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from convblocks.compare.statistics import SIGNIFICANCE, holm
+from convblocks.figures.estimates import POINTS, Estimate
+from convblocks.figures.grouping import grouped
+from convblocks.run.result import RunResult
+from lab.differences import measured, score_of
+from lab.study.decision import EQUIVALENT
+
+# The operations, and the level of each that counts as +1.
+OPERATIONS = {
+    "downsampling": ("maxpool", "MaxPool instead of stride 2"),
+    "normalisation": ("batch", "batch normalisation"),
+    "head": ("average", "averaging instead of flattening"),
+}
+
+RESAMPLES = 10_000
+
+# Of each operation.
+Levels = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A network's runs: those that chose its learning rate, by rate, and the confirming ones at the chosen rate."""
+
+    choosing: Mapping[str, Sequence[RunResult]]
+    confirming: Sequence[RunResult]
+
+    @property
+    def rate(self) -> str:
+        return dict(self.confirming[0].overrides)["lr"]
+
+    @property
+    def trained(self) -> list[float]:
+        """Test accuracies of the confirming runs that trained."""
+        return [run.score for run in self.confirming if not run.failed]
+
+    @property
+    def collapsed(self) -> int:
+        return sum(run.failed for run in self.confirming)
+
+    def held_out(self, rate: str) -> NDArray[np.float64]:
+        """The held-out accuracy of each choosing run at a rate, collapsed ones included, in the order of seeds."""
+        runs = sorted(self.choosing[rate], key=lambda run: run.seed)
+        return np.array([run.validation or 0.0 for run in runs])
+
+    def resampled(self, generator: np.random.Generator) -> NDArray[np.float64]:
+        """Means of the test accuracy with other choosing and confirming seeds: (RESAMPLES,).
+
+        The rate is chosen again each time. Where it is another one, the accuracy is that of the confirmed rate plus
+        the difference between the held-out means of both rates.
+        """
+        held_out = np.stack([self.held_out(rate) for rate in self.choosing])  # (rates, seeds)
+        trained = np.array(self.trained)
+        seeds = generator.integers(held_out.shape[1], size=(RESAMPLES, held_out.shape[1]))
+        chosen = held_out[:, seeds].mean(axis=2).argmax(axis=0)  # (RESAMPLES,)
+        means = held_out.mean(axis=1)
+        shift = means[chosen] - means[[*self.choosing].index(self.rate)]
+        return trained[generator.integers(len(trained), size=(RESAMPLES, len(trained)))].mean(axis=1) + shift
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A difference of test accuracies.
+
+    ``given`` has the interval and the p, after Holm's correction, at the chosen learning rates; ``with_choice`` an
+    interval that also holds for other choices of them.
+    """
+
+    name: str
+    where: str
+    given: Estimate
+    with_choice: Estimate
+
+
+def tuned(results: Sequence[RunResult]) -> dict[Levels, Tuned]:
+    """Each network's runs, by the levels of its operations."""
+    found = {}
+    for levels, runs in grouped(results, levels_of).items():
+        choosing = [run for run in runs if run.validation is not None]
+        rates = grouped(choosing, lambda run: dict(run.overrides)["lr"])
+        confirming = [run for run in runs if run.validation is None]
+        found[levels] = Tuned({rate: rates[rate] for rate in sorted(rates, key=float)}, confirming)
+    return found
+
+
+def levels_of(run: RunResult) -> Levels:
+    """What a run's network has of each operation, and its channels if they are not the course's."""
+    overrides = dict(run.overrides)
+    defaults = {"downsampling": "maxpool", "normalisation": "none", "head": "flatten"}
+    levels = tuple(overrides.get(f"network.{operation}", defaults[operation]) for operation in OPERATIONS)
+    return (*levels, overrides["network.channels"]) if "network.channels" in overrides else levels
+
+
+def simple_effects(networks: Mapping[Levels, Tuned]) -> list[Effect]:
+    """What each operation changes at each combination of the other two: twelve differences, corrected together."""
+    pairs = []
+    for place, (plus, name) in enumerate(OPERATIONS.values()):
+        others = [sorted({levels[other] for levels in networks}) for other in range(len(OPERATIONS)) if other != place]
+        for rest in product(*others):
+            with_it = next(levels for levels in networks if levels[place] == plus and _without(levels, place) == rest)
+            without = next(levels for levels in networks if levels[place] != plus and _without(levels, place) == rest)
+            pairs.append((name, ", ".join(rest), with_it, without))
+    return differences(networks, pairs)
+
+
+def differences(networks: Mapping[Levels, Tuned], pairs: Sequence[tuple[str, str, Levels, Levels]]) -> list[Effect]:
+    """The differences of pairs of networks, first minus second, by the study's test after Holm's correction."""
+    generator = np.random.default_rng(0)
+    resampled = {levels: network.resampled(generator) for levels, network in networks.items()}
+    effects = []
+    for name, where, first, second in pairs:
+        runs = [networks[levels].confirming for levels in (first, second)]
+        given = measured(score_of(runs[0]), *runs).means
+        assert given is not None, "no run of one of the networks trained"
+        low, high = np.quantile(resampled[first] - resampled[second], [SIGNIFICANCE / 2, 1 - SIGNIFICANCE / 2])
+        with_choice = Estimate(given.value, float(low), float(high), given.n, unit=POINTS)
+        effects.append(Effect(name, where, given, with_choice))
+    corrected = holm([effect.given.p for effect in effects])
+    return [replace(effect, given=replace(effect.given, p=p)) for effect, p in zip(effects, corrected, strict=True)]
+
+
+def interactions(networks: Mapping[Levels, Tuned]) -> dict[str, Estimate]:
+    """How much the operations change each other's effects: contrasts of the eight means, by pairs and of all three.
+
+    As differences in points of test accuracy, with Welch and Satterthwaite's intervals that hold together.
+    """
+    return _contrasts(networks, (2, 3))
+
+
+def main_effects(networks: Mapping[Levels, Tuned]) -> dict[str, Estimate]:
+    """Each operation's effect, averaged over the others, where no interaction with it has p < 0.05."""
+    interacting = {
+        name for pair, effect in interactions(networks).items() if effect.p < SIGNIFICANCE for name in pair.split(" x ")
+    }
+    effects = _contrasts(networks, (1,))
+    return {name: effect for name, effect in effects.items() if _short(name) not in interacting}
+
+
+def _contrasts(networks: Mapping[Levels, Tuned], sizes: Sequence[int]) -> dict[str, Estimate]:
+    samples = [network.trained for network in networks.values()]
+    signs = [
+        [1 if level == plus else -1 for level, (plus, _) in zip(levels, OPERATIONS.values(), strict=True)]
+        for levels in networks
+    ]
+    names = [name for _, name in OPERATIONS.values()]
+    groups = [group for size in sizes for group in combinations(range(len(names)), size)]
+    return {
+        names[group[0]] if len(group) == 1 else " x ".join(_short(names[place]) for place in group): contrast(
+            samples, [prod(own[place] for place in group) / (len(samples) / 2) for own in signs], len(groups)
+        )
+        for group in groups
+    }
+
+
+def contrast(samples: Sequence[Sequence[float]], weights: Sequence[float], comparisons: int) -> Estimate:
+    """A weighted sum of means, with an interval that holds together with so many others by Bonferroni's correction.
+
+    Variances are not pooled: the degrees of freedom are Satterthwaite's (B. L. Welch, "The generalization of
+    'Student's' problem when several different population variances are involved", Biometrika 34, 1947).
+    """
+    value = sum(weight * float(np.mean(own)) for weight, own in zip(weights, samples, strict=True))
+    n = min(map(len, samples))
+    if n < 2:
+        return Estimate(value, n=n, unit=POINTS)
+    parts = np.array([weight**2 * np.var(own, ddof=1) / len(own) for weight, own in zip(weights, samples, strict=True)])
+    if not parts.any():
+        return Estimate(value, value, value, n, unit=POINTS)
+    freedom = parts.sum() ** 2 / sum(part**2 / (len(own) - 1) for part, own in zip(parts, samples, strict=True))
+    error = float(parts.sum() ** 0.5)
+    margin = float(stats.t.ppf(1 - SIGNIFICANCE / 2 / comparisons, freedom)) * error
+    p = min(1.0, 2 * comparisons * float(stats.t.sf(abs(value) / error, freedom)))
+    return Estimate(value, value - margin, value + margin, n, p, POINTS)
+
+
+Verdict = Literal["pooling", "resolution", "arithmetic", "undecided"]
+
+
+def verdict_on_pooling(effects: Mapping[str, Estimate]) -> Verdict:
+    """What makes MaxPool better than a stride of 2, from its lead over each control: the protocol's rule."""
+    if all(effect.value > 0 and effect.p < SIGNIFICANCE for effect in effects.values()):
+        return "pooling"
+    if _is_equivalent(effects["average"]):
+        return "resolution"
+    return "arithmetic" if _is_equivalent(effects["wide-stride"]) else "undecided"
+
+
+def _is_equivalent(effect: Estimate) -> bool:
+    return max(-effect.low, effect.high) < EQUIVALENT
+
+
+def _without(levels: Levels, place: int) -> Levels:
+    return levels[:place] + levels[place + 1 : len(OPERATIONS)]
+
+
+def _short(name: str) -> str:
+    return name.partition(" instead")[0]
