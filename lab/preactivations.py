@@ -47,7 +47,7 @@ class PreActivations(RunCallback):
         else:
             self._stop()
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._stop()
 
     def on_result(self, run: Run, result: RunResult) -> RunResult:
@@ -65,6 +65,8 @@ class PreActivations(RunCallback):
         self.rows = state_dict["rows"]
 
     def _measure(self, layer: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
+        if not layer.training:  # an evaluation
+            return
         channels = outputs.detach().transpose(0, 1).flatten(1)  # (C, B x H x W)
         dead = (channels.amax(dim=1) <= 0).float()
         self.rows[-1].append([float(channels.mean()), float(channels.std(dim=1).mean()), float(dead.mean())])

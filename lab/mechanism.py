@@ -1,0 +1,132 @@
+"""Why MaxPool collapses: the analysis of what reaches the ReLUs, as docs/lab/protocol-operations.md lays it down."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy import stats
+
+from convblocks.compare.statistics import SIGNIFICANCE, holm, superiority
+from convblocks.figures.estimates import Estimate
+from convblocks.figures.grouping import grouped
+from convblocks.figures.style import WIDTH
+from convblocks.run.result import RunResult
+from lab.preactivations import FACT
+
+# The notebook's rate, with which the other variants are compared.
+NOTEBOOK_RATE = "0.01"
+
+# By then units have died, and whether a run collapses is decided (counted from 0, before the step's update).
+DECISIVE_STEP = 5
+
+# Blocks are counted from 0.
+BLOCK = 1
+
+
+def by_variant(results: Sequence[RunResult]) -> dict[str, list[RunResult]]:
+    """The runs of each learning rate, ``0.01``, and of each other change, ``asymmetric``."""
+    return grouped(results, variant_of)
+
+
+def variant_of(run: RunResult) -> str:
+    overrides = dict(run.overrides)
+    return Path(overrides["config"]).stem if "config" in overrides else f"{float(overrides['lr']):g}"
+
+
+def rates_of(runs: Mapping[str, Sequence[RunResult]]) -> list[str]:
+    """The variants that are learning rates, in ascending order."""
+    return sorted((variant for variant in runs if variant[0].isdigit()), key=float)
+
+
+def against(runs: Mapping[str, Sequence[RunResult]], baseline: str) -> dict[str, float]:
+    """Fisher's exact test of each variant's collapses against the baseline's, two-sided, after Holm's correction."""
+    counts = {variant: (sum(run.failed for run in own), len(own)) for variant, own in runs.items()}
+    collapsed, total = counts.pop(baseline)
+    found = [
+        float(stats.fisher_exact(np.array([[collapsed, total - collapsed], [other, of - other]])).pvalue)
+        for other, of in counts.values()
+    ]
+    return dict(zip(counts, holm(found), strict=True))
+
+
+def depth_of(run: RunResult) -> NDArray[np.float64]:
+    """How far below 0 the pre-activations of block 2 lie at each step: their mean divided by their spread, (steps,)."""
+    mean, spread = (np.array(run.facts[FACT][measure])[:, BLOCK] for measure in ("mean", "spread"))
+    return mean / np.maximum(spread, 1e-12)
+
+
+def medians(runs: Sequence[RunResult]) -> NDArray[np.float64]:
+    """The median of runs at each step: (steps,)."""
+    return np.median(np.stack([depth_of(run) for run in runs]), axis=0)
+
+
+def tells_apart(runs: Sequence[RunResult]) -> Estimate | None:
+    """How well the depth at the decisive step tells the runs that collapse from the others.
+
+    The probability that one that collapses has the lower value; None if all collapse, or none does.
+    """
+    dying, living = (
+        [-depth_of(run)[DECISIVE_STEP] for run in runs if run.failed is failed] for failed in (True, False)
+    )
+    return superiority(dying, living) if dying and living else None
+
+
+def predictions(runs: Mapping[str, Sequence[RunResult]]) -> dict[str, bool]:
+    """The protocol's predictions in words, and whether each holds."""
+    rates, p_values = rates_of(runs), against(runs, NOTEBOOK_RATE)
+    counts = {variant: sum(run.failed for run in own) for variant, own in runs.items()}
+    depths = [median(float(depth_of(run)[DECISIVE_STEP]) for run in runs[rate]) for rate in rates]
+    as_fast = [name for name in runs if name.startswith("sgd") and _learns_as_fast(runs[name], runs[NOTEBOOK_RATE])]
+    tests = [("block 2 falls further at higher rates", stats.spearmanr(range(len(rates)), depths, alternative="less"))]
+    tests += [
+        (
+            "more runs collapse at higher rates",
+            stats.spearmanr(
+                [float(rate) for rate in rates for _ in runs[rate]],
+                [run.failed for rate in rates for run in runs[rate]],
+                alternative="greater",
+            ),
+        )
+    ]
+    found = {name: float(test.pvalue) < SIGNIFICANCE for name, test in tests}
+    for name, words in (("frozen-biases", "frozen biases"), ("asymmetric", "asymmetric initial weights")):
+        found[f"{words} do not prevent the collapse"] = counts[name] > 0 and p_values[name] >= SIGNIFICANCE
+    found["SGD collapses less often where it learns as fast"] = bool(as_fast) and all(
+        counts[name] < counts[NOTEBOOK_RATE] and p_values[name] < SIGNIFICANCE for name in as_fast
+    )
+    near = abs(float(medians(runs["batch-norm"])[DECISIVE_STEP])) < abs(depths[rates.index(NOTEBOOK_RATE)]) / 2
+    found["with batch normalisation the mean stays near 0, and none collapses"] = near and counts["batch-norm"] == 0
+    return found
+
+
+def _learns_as_fast(runs: Sequence[RunResult], others: Sequence[RunResult]) -> bool:
+    """Whether the runs that trained get at least as much right as the others that did, by their medians."""
+    accuracies = [[run.score for run in own if not run.failed] for own in (runs, others)]
+    return bool(accuracies[0]) and median(accuracies[0]) >= median(accuracies[1])
+
+
+def depth_figure(runs: Mapping[str, Sequence[RunResult]]) -> Figure:
+    """The depth of block 2 at each step: runs at the notebook's rate that die and that live, and each rate's median."""
+    figure = Figure(figsize=(WIDTH, 4.5), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for failed, colour, name in ((False, "C7", "learn"), (True, "C3", "collapse")):
+        own = [run for run in runs[NOTEBOOK_RATE] if run.failed is failed]
+        for run in own:
+            left.plot(depth_of(run), color=colour, linewidth=0.8, alpha=0.6)
+        left.plot([], [], color=colour, label=f"{len(own)} runs {name}")
+    left.legend(frameon=False)
+    shades = np.linspace(0.25, 1, len(rates_of(runs)))
+    for rate, shade in zip(rates_of(runs), shades, strict=True):
+        depths = medians(runs[rate])
+        right.plot(depths, color="C0", alpha=float(shade), linewidth=1.8)
+        right.annotate(rate, (len(depths) - 1, depths[-1]), xytext=(4, 0), textcoords="offset points", va="center")
+    left.set_title(f"Learning rate {NOTEBOOK_RATE}: every run")
+    right.set_title("Median of 40 runs at each rate")
+    for axes in (left, right):
+        axes.axhline(0, color="C7", linewidth=0.8)
+        axes.set_xlabel("step")
+    left.set_ylabel("mean / spread of block 2's pre-activations")
+    return figure

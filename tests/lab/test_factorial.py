@@ -1,0 +1,69 @@
+"""The factorial's analysis agrees with what a mean is, and its wider intervals hold the choice of the rate too."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from convblocks.figures.estimates import POINTS, Estimate
+from convblocks.run.result import RunResult
+from lab.factorial import OPERATIONS, RESAMPLES, Tuned, contrast, simple_effects, tuned, verdict_on_pooling
+from lab.pages.writing import DATA
+from lab.results import read_results
+from tests.made_up import result
+
+
+def runs_at(rate: str, held_out: Sequence[float]) -> list[RunResult]:
+    return [result("maxpool", seed, 0.99, (("lr", rate),), validation=value) for seed, value in enumerate(held_out)]
+
+
+def confirming(accuracies: Sequence[float]) -> list[RunResult]:
+    return [result("maxpool", 100 + seed, value, (("lr", "1e-2"),)) for seed, value in enumerate(accuracies)]
+
+
+@pytest.fixture(scope="module")
+def factorial() -> list[RunResult]:
+    return read_results(DATA / "factorial.jsonl")
+
+
+def test_simple_effects_of_an_operation_average_to_its_main_effect(factorial: list[RunResult]) -> None:
+    networks = tuned(factorial)
+    effects = simple_effects(networks)
+    assert len(effects) == 12
+    for place, (plus, name) in enumerate(OPERATIONS.values()):
+        signs = [1 / 4 if levels[place] == plus else -1 / 4 for levels in networks]
+        main = contrast([network.trained for network in networks.values()], signs, 1)
+        assert np.mean([effect.given.value for effect in effects if effect.name == name]) == pytest.approx(main.value)
+
+
+def test_interval_is_wider_by_the_choice_where_two_rates_are_nearly_alike() -> None:
+    accuracies = [0.990, 0.991, 0.992, 0.991, 0.990]
+    clear = Tuned({"1e-3": runs_at("1e-3", [0.9] * 5), "1e-2": runs_at("1e-2", [0.99] * 5)}, confirming(accuracies))
+    close = Tuned(
+        {
+            "1e-3": runs_at("1e-3", [0.984, 0.994, 0.983, 0.993, 0.985]),
+            "1e-2": runs_at("1e-2", [0.989, 0.990, 0.991, 0.992, 0.990]),
+        },
+        confirming(accuracies),
+    )
+    spreads = [np.std(network.resampled(np.random.default_rng(0))) for network in (clear, close)]
+    assert clear.resampled(np.random.default_rng(0)).shape == (RESAMPLES,)
+    assert spreads[0] == pytest.approx(np.std(accuracies) / 5**0.5, rel=0.05)
+    assert spreads[1] > 1.1 * spreads[0]
+
+
+@pytest.mark.parametrize(
+    ("leads", "expected"),
+    [
+        ({"subsample": (0.3, 0.2, 0.4), "average": (0.2, 0.1, 0.3), "wide-stride": (0.2, 0.1, 0.3)}, "pooling"),
+        ({"subsample": (0.3, 0.2, 0.4), "average": (0.0, -0.05, 0.05), "wide-stride": (0.2, 0.1, 0.3)}, "resolution"),
+        ({"subsample": (0.3, 0.2, 0.4), "average": (0.2, 0.1, 0.3), "wide-stride": (0.0, -0.05, 0.05)}, "arithmetic"),
+        ({"subsample": (0.3, 0.2, 0.4), "average": (0.1, -0.2, 0.3), "wide-stride": (0.1, -0.1, 0.3)}, "undecided"),
+    ],
+)
+def test_verdict_on_pooling_is_the_protocols(leads: dict[str, tuple[float, float, float]], expected: str) -> None:
+    effects = {
+        name: Estimate(value / 100, low / 100, high / 100, 12, 0.001 if low > 0 else 0.5, POINTS)
+        for name, (value, low, high) in leads.items()
+    }
+    assert verdict_on_pooling(effects) == expected
