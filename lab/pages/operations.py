@@ -110,6 +110,29 @@ def interventions_sentence(results: Sequence[RunResult]) -> str:
     return " ".join(parts)
 
 
+def readme_sentence(results: Sequence[RunResult]) -> str:
+    """README's: which of the changes that were tried keep MaxPool from collapsing."""
+    runs = _by_variant(results)
+    as_is, prevent = runs[AS_IS], _preventing(runs)
+    counts = {variant: sum(run.failed for run in runs[variant]) for variant in prevent}
+    is_clean = not any(counts.values())
+    *others, last = [VARIANTS[variant] + (f" ({count})" if not is_clean else "") for variant, count in counts.items()]
+    effect = "brings that to 0" if is_clean else "lowers that significantly"
+    return (
+        f"Of {len(as_is)} MaxPool runs at the notebook's setting, {sum(run.failed for run in as_is)} collapse. Any "
+        f"one of these changes {effect}: {', '.join(others)} or {last}."
+    )
+
+
+def caption(results: Sequence[RunResult]) -> str:
+    """What README's picture shows, and how many runs of the network as it is do not end like its middle one."""
+    runs = _by_variant(results)[AS_IS]
+    return (
+        "The 64 units of block 2 looking at a 7 during training. Grey units are dead: they output 0 for every image. "
+        f"This seed was chosen because it collapses; {sum(not run.failed for run in runs)} of {len(runs)} do not."
+    )
+
+
 def _preventing(runs: Mapping[str, Sequence[RunResult]]) -> list[str]:
     """The variants that collapse significantly less often than the network as it is."""
     rate, p_values = _collapses(runs[AS_IS]).value, prevention(runs)
