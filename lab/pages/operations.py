@@ -129,7 +129,8 @@ def caption(results: Sequence[RunResult]) -> str:
     runs = _by_variant(results)[AS_IS]
     return (
         "The 64 units of block 2 looking at a 7 during training. Grey units are dead: they output 0 for every image. "
-        f"This seed was chosen because it collapses; {sum(not run.failed for run in runs)} of {len(runs)} do not."
+        "With all of them dead, every digit gets the same answer. This seed was chosen because it collapses; "
+        f"{sum(not run.failed for run in runs)} of {len(runs)} do not."
     )
 
 

@@ -136,13 +136,11 @@ def answer(decision: Decision) -> str:
     if not is_plain or decision.ruling not in ("first is better", "second is better") or best[0].arch not in PRIMARY:
         return " ".join(report.conclusions(decision))
     rival = next(arm for arm in best[1:] if arm.arch in PRIMARY)
-    others = listed([f"{name_of(arm.arch)}'s {_percent(arm)}" for arm in best[1:]])
     ahead = winner(decision.at_notebooks)
     return (
         f"{'**It depends on the learning rate.** ' if ahead not in (None, best[0].arch) else ''}"
-        f"Tuned, {name_of(best[0].arch)} wins: it reads {_percent(best[0])} of MNIST's test images right, against "
-        f"{others}, but needs {_cost(best[0]) / _cost(rival):.1f} times as many multiply-adds as "
-        f"{name_of(rival.arch)}. "
+        f"Tuned, {name_of(best[0].arch)} wins with {_percent(best[0])} of MNIST's test images right, but needs "
+        f"{_cost(best[0]) / _cost(rival):.1f} times as many multiply-adds as {name_of(rival.arch)}. "
         f"At the notebook's constant rate of 0.01 {_at_notebooks(decision, ahead)}"
     )
 
