@@ -125,7 +125,7 @@ def picture_of(figure: Figure) -> Image.Image:
 def gif(frames: Sequence[Image.Image], times: Sequence[int]) -> bytes:
     """A GIF in one set of colours, those of all frames, which are each shown for so many milliseconds."""
     sheet = Image.fromarray(np.concatenate([*map(np.asarray, frames)]))
-    colours = sheet.quantize(COLOURS)
+    colours = sheet.quantize(COLOURS, Image.Quantize.MAXCOVERAGE)
     pictures = [shown.quantize(palette=colours, dither=Image.Dither.NONE) for shown in frames]
     content = io.BytesIO()
     pictures[0].save(content, "GIF", save_all=True, append_images=pictures[1:], duration=[*times], loop=0)
