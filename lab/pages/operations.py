@@ -113,15 +113,15 @@ def interventions_sentence(results: Sequence[RunResult]) -> str:
 def readme_sentence(results: Sequence[RunResult]) -> str:
     """README's: which of the changes that were tried keep MaxPool from collapsing."""
     runs = _by_variant(results)
-    as_is, prevent = runs[AS_IS], _preventing(runs)
-    counts = {variant: sum(run.failed for run in runs[variant]) for variant in prevent}
-    is_clean = not any(counts.values())
-    *others, last = [VARIANTS[variant] + (f" ({count})" if not is_clean else "") for variant, count in counts.items()]
-    effect = "brings that to 0" if is_clean else "lowers that significantly"
-    return (
-        f"Of {len(as_is)} MaxPool runs at the notebook's setting, {sum(run.failed for run in as_is)} collapse. Any "
-        f"one of these changes {effect}: {', '.join(others)} or {last}."
-    )
+    counts = {variant: sum(run.failed for run in own) for variant, own in runs.items()}
+    found = f"Of {len(runs[AS_IS])} MaxPool runs at the notebook's setting, {counts[AS_IS]} collapse."
+    if not (prevent := _preventing(runs)):
+        return f"{found} No change was shown to lower that."
+    is_clean = not any(counts[variant] for variant in prevent)
+    named = [VARIANTS[variant] + (f" ({counts[variant]})" if not is_clean else "") for variant in prevent]
+    changes = " or ".join(filter(None, [", ".join(named[:-1]), named[-1]]))
+    which = "Any one of these changes" if len(prevent) > 1 else "One change"
+    return f"{found} {which} {'brings that to 0' if is_clean else 'lowers that'}: {changes}."
 
 
 def caption(results: Sequence[RunResult]) -> str:

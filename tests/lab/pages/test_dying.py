@@ -5,21 +5,22 @@ import pytest
 from PIL import Image
 
 from lab.pages import dying
+from lab.pages.play import SHADES, read_numbers
 from lab.pages.writing import DATA, REPOSITORY
 
 
 @pytest.mark.parametrize("name", ["dying.gif", "dying-dark.gif"])
 def test_picture_opens_and_rests_on_the_last_step(name: str) -> None:
-    steps = dying.read_numbers(DATA)["steps"]
+    steps = read_numbers(DATA)["steps"]
     with Image.open(REPOSITORY / "docs" / "manual" / name) as picture:
-        frames = picture.n_frames  # type: ignore[attr-defined]
+        frames = picture.n_frames
         rest = picture.info["duration"]
     assert frames == len(steps)
     assert rest >= 5 * dying.PACE
 
 
 def test_maxpool_is_dead_in_the_middle_and_the_others_live() -> None:
-    runs = dying.read_numbers(DATA)["runs"]
+    runs = read_numbers(DATA)["runs"]
     panels = [dying.panel_of(runs, arch, rate) for arch, rate in dying.RUNS]
     assert [panel.dead[-1].sum() > 60 for panel in panels] == [False, True, False]
     assert [panel.accuracies[-1] > 0.9 for panel in panels] == [True, False, True]
@@ -27,7 +28,7 @@ def test_maxpool_is_dead_in_the_middle_and_the_others_live() -> None:
 
 def test_dead_units_are_grey_and_others_show_what_they_see() -> None:
     maps, dead = np.zeros((64, 7, 7), np.uint8), np.zeros(64, bool)
-    maps[9, 3, 2], dead[63] = dying.SHADES - 1, True
+    maps[9, 3, 2], dead[63] = SHADES - 1, True
     sheet = dying.mosaic(maps, dead)
     assert sheet.shape == (63, 63, 4)
     assert (sheet[11, 10] == 255).all()
