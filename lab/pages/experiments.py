@@ -67,20 +67,20 @@ def write_experiments(data: Path, out: Path) -> None:
 
 
 def write_operations(data: Path, out: Path) -> None:
-    """Make docs/lab/operations.md, and the README's part on it."""
+    """Make docs/lab/operations.md, and README's parts on it."""
     opening = (
         "# Which operation, and why\n\nThe course's networks differ in three operations. Which of them makes the "
         "difference, why does MaxPool collapse at the notebook's setting, and does it hold on other images? [The "
         "protocol](protocol-operations.md) was written before the runs."
     )
     write_experiments_of("operations", opening, data, out)
-    found = [
-        sentence(read_results(data / f"{name}.jsonl"))
-        for name in ("interventions", "factorial")
-        if (sentence := EXPERIMENTS[name].sentence)
-    ]
-    link = "[Which operation, why, and does it hold on Fashion-MNIST?](docs/lab/operations.md)"
-    write_sections(out, "README.md", {"operations": " ".join([*found, link])})
+    interventions = read_results(data / "interventions.jsonl")
+    link = "[The experiment](docs/lab/operations.md)."
+    sections = {
+        "picture": operations.caption(interventions),
+        "operations": f"{operations.readme_sentence(interventions)} {link}",
+    }
+    write_sections(out, "README.md", sections)
 
 
 def write_experiments_of(page: str, opening: str, data: Path, out: Path) -> None:

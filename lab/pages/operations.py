@@ -110,6 +110,30 @@ def interventions_sentence(results: Sequence[RunResult]) -> str:
     return " ".join(parts)
 
 
+def readme_sentence(results: Sequence[RunResult]) -> str:
+    """README's: which of the changes that were tried keep MaxPool from collapsing."""
+    runs = _by_variant(results)
+    counts = {variant: sum(run.failed for run in own) for variant, own in runs.items()}
+    found = f"Of {len(runs[AS_IS])} MaxPool runs at the notebook's setting, {counts[AS_IS]} collapse."
+    if not (prevent := _preventing(runs)):
+        return f"{found} No change was shown to lower that."
+    is_clean = not any(counts[variant] for variant in prevent)
+    named = [VARIANTS[variant] + (f" ({counts[variant]})" if not is_clean else "") for variant in prevent]
+    changes = " or ".join(filter(None, [", ".join(named[:-1]), named[-1]]))
+    which = "Any one of these changes" if len(prevent) > 1 else "One change"
+    return f"{found} {which} {'brings that to 0' if is_clean else 'lowers that'}: {changes}."
+
+
+def caption(results: Sequence[RunResult]) -> str:
+    """What README's picture shows, and how many runs of the network as it is do not end like its middle one."""
+    runs = _by_variant(results)[AS_IS]
+    return (
+        "The 64 units of block 2 looking at a 7 during training. Grey units are dead: they output 0 for every image. "
+        "With all of them dead, every digit gets the same answer. This seed was chosen because it collapses; "
+        f"{sum(not run.failed for run in runs)} of {len(runs)} do not."
+    )
+
+
 def _preventing(runs: Mapping[str, Sequence[RunResult]]) -> list[str]:
     """The variants that collapse significantly less often than the network as it is."""
     rate, p_values = _collapses(runs[AS_IS]).value, prevention(runs)

@@ -5,12 +5,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 from torch import nn
 
 from convblocks.compare.analysis import Comparison, Summary, mean_validation
 from convblocks.compare.figure import comparison_figure
-from convblocks.compare.report import name_of, over_all_runs
+from convblocks.compare.report import name_of
 from convblocks.compare.trials import settings_text
 from convblocks.figures.estimates import NOTHING, POINTS, number
 from convblocks.figures.grouping import by_arch
@@ -33,6 +34,9 @@ from lab.study.dead_units import dead_unit_sentences, dead_units_figure, dead_un
 from lab.study.decision import PRIMARY, Decision, cell_of, decide
 from lab.study.stages import choices_of
 from lab.sweeps import sweep_figure
+
+# The network of README's first command.
+FIRST = "maxpool"
 
 RATES = (
     "Error on held-out images against the learning rate, at a constant rate and in one cycle: every run a dot, lines "
@@ -60,8 +64,9 @@ def write_results(data: Path, out: Path) -> None:
     differences = partial(intervals_figure, report.differences_of(decision), report.POINTS_OF_ACCURACY)
     save_in_both_themes(differences, lab / "differences.png")
     sections = {
+        "question": f"**{question(decision)}**",
+        "mended": mended(decision),
         "answer": f"{answer(decision)}\n\n{to_markdown([networks_table(decision, choice)]).strip()}",
-        "rates": "\n\n".join([*report.winner_sentences(choice)[:1], picture("docs/lab/results", RATES)]),
     }
     write_sections(out, "README.md", sections)
     found = [*report.conclusions(decision), *report.winner_sentences(choice), *living_sentences(decision)]
@@ -94,6 +99,36 @@ def of_both_stages(table: Table) -> Table:
     return replace(table, notes=(*table.notes, "Of the runs of both stages."))
 
 
+def question(decision: Decision) -> str:
+    """README's first sentence."""
+    best = _ranked(decision.at_best)[0]
+    collapsed = {arm.arch: arm.collapsed for arm in decision.at_notebooks.arms}
+    if not best.score or not collapsed[best.arch]:
+        return "Which small network reads MNIST's digits best?"
+    return (
+        f"Why does the same small network read {100 * best.score.value:.1f} % of MNIST's digits, or give all of them "
+        "the same answer? The learning rate."
+    )
+
+
+def mended(decision: Decision) -> str:
+    """The command that trains README's first network at its best setting, and what comes of it."""
+    arm = next(arm for arm in decision.at_best.arms if arm.arch == FIRST)
+    given = dict(arm.overrides)
+    options = " ".join(f"--{name} {given[name]}" for name in report.SWEPT)
+    dying = living_units(runs_of(FIRST, decision.at_notebooks))
+    living = living_units(runs_of(FIRST, decision.at_best), dying.relu) if dying else None
+    alive = f", and {living.of_block} live" if living else ""
+    return (
+        f"```bash\npython scripts/fit.py --arch {FIRST} {options}\n```\n\n"
+        f"Over {arm.trained_runs} seeds it reads {_percent(arm)} of the test images right on average{alive}."
+    )
+
+
+def runs_of(arch: str, comparison: Comparison) -> list[RunResult]:
+    return [run for run in comparison.results if run.arch == arch]
+
+
 def answer(decision: Decision) -> str:
     """The README's answer: at the best settings and, with all runs, at the notebook's."""
     best = _ranked(decision.at_best)
@@ -101,12 +136,11 @@ def answer(decision: Decision) -> str:
     if not is_plain or decision.ruling not in ("first is better", "second is better") or best[0].arch not in PRIMARY:
         return " ".join(report.conclusions(decision))
     rival = next(arm for arm in best[1:] if arm.arch in PRIMARY)
-    others = listed([f"{name_of(arm.arch)}'s {_percent(arm)}" for arm in best[1:]])
     ahead = winner(decision.at_notebooks)
     return (
         f"{'**It depends on the learning rate.** ' if ahead not in (None, best[0].arch) else ''}"
-        f"Tuned, {name_of(best[0].arch)} wins: it gets {_percent(best[0])} of MNIST's test images right, against "
-        f"{others}, for {_cost(best[0]) / _cost(rival):.1f} times the arithmetic of {name_of(rival.arch)}. "
+        f"Tuned, {name_of(best[0].arch)} wins with {_percent(best[0])} of MNIST's test images right, but needs "
+        f"{_cost(best[0]) / _cost(rival):.1f} times as many multiply-adds as {name_of(rival.arch)}. "
         f"At the notebook's constant rate of 0.01 {_at_notebooks(decision, ahead)}"
     )
 
@@ -131,9 +165,9 @@ def _at_notebooks(decision: Decision, ahead: str | None) -> str:
     collapses = []
     for arch, arm in arms.items():
         if arm.collapsed:
-            living = living_units(decision, arch)
-            others = f", and the others learn with {living} alive" if living else ""
-            collapses.append(f"{arm.collapsed} of {arm.runs} runs of {name_of(arch)} collapse to chance{others}")
+            living = living_units(runs_of(arch, decision.at_notebooks))
+            others = f", and the other {arm.trained_runs} get by with {living.of_block}" if living else ""
+            collapses.append(f"{arm.collapsed} of {arm.runs} {name_of(arch)} runs collapse to chance{others}")
     return ": ".join(filter(None, [found, "; ".join(collapses)])) + "."
 
 
@@ -143,29 +177,21 @@ def networks_table(decision: Decision, choice: Sequence[RunResult]) -> Table:
 
     def row(best: Summary) -> dict[str, str]:
         notebook = at_notebooks[best.arch]
-        counts = f" ({notebook.trained_runs} runs; {notebook.collapsed} collapsed)" if notebook.collapsed else ""
+        counts = f" ({notebook.collapsed} of {notebook.runs} collapse)" if notebook.collapsed else ""
         return {
-            "network": best.arch,
+            "network": f"`{best.arch}`",
             "tuned": f"{_percent(best)} ({settings_text(best.overrides, report.SWEPT)})",
             "at the notebook's setting": f"{_percent(notebook)}{counts}",
             "parameters": f"{best.parameters:,}",
             "multiply-adds": millions(_cost(best)),
-            "five epochs": f"{best.seconds:.0f} s",
         }
 
     tried = min(len({cell_of(run) for run in own}) for own in by_arch(choice).values())
     note = (
-        f"Test accuracy: means of the runs that trained. {_with_collapsed(decision)}Tuned: the best of {tried} "
-        "settings, chosen on held-out images, with fresh seeds. Time on one CPU core. [Intervals and "
-        "machines](docs/lab/results.md), [protocol](docs/lab/protocol.md)."
+        f"Means of the runs that do not collapse, {min(arm.runs for arm in decision.at_best.arms)} seeds each. Tuned: "
+        f"the best of {tried} settings on held-out images, with new seeds. [Intervals](docs/lab/results.md)."
     )
     return table("", [row(arm) for arm in _ranked(decision.at_best)], note)
-
-
-def _with_collapsed(decision: Decision) -> str:
-    """The order over all runs at the notebook's setting, where it is another question than that of the means."""
-    found = over_all_runs(decision.at_notebooks)
-    return "".join(f"At the notebook's setting, {sentence[0].lower()}{sentence[1:]} " for sentence in found)
 
 
 def costs_table(decision: Decision) -> Table:
@@ -185,22 +211,40 @@ def costs_table(decision: Decision) -> Table:
 
 def living_sentences(decision: Decision) -> list[str]:
     """How many units live in the worst layer of each network."""
-    found = {arm.arch: living_units(decision, arm.arch) for arm in decision.at_notebooks.arms}
-    parts = [f"{units} of {name_of(arch)}" for arch, units in found.items() if units]
+    at_notebooks = decision.at_notebooks
+    found = {arm.arch: living_units(runs_of(arm.arch, at_notebooks)) for arm in at_notebooks.arms}
+    parts = [f"{units.of_layer} of {name_of(arch)}" for arch, units in found.items() if units]
     return [f"Alive at the notebook's setting in the runs that trained: {', '.join(parts)}."] if parts else []
 
 
-def living_units(decision: Decision, arch: str) -> str:
-    """``1 to 5 of the 64 units of relu2``: after the last epoch, in the worst layer of the runs that trained."""
-    trained = [run for run in decision.at_notebooks.results if run.arch == arch and not run.failed]
+class Living(NamedTuple):
+    """How many of the units behind a ReLU, such as relu2, live."""
+
+    counts: str
+    units: int
+    relu: str
+
+    @property
+    def of_layer(self) -> str:
+        return f"{self.counts} of the {self.units} units of {self.relu}"
+
+    @property
+    def of_block(self) -> str:
+        """For networks of blocks, each of which has one ReLU."""
+        return f"{self.counts} of block {self.relu.removeprefix('relu')}'s {self.units} units"
+
+
+def living_units(runs: Sequence[RunResult], relu: str = "") -> Living | None:
+    """After the last epoch, in this layer or the worst one, of one network's runs that trained; None if not known."""
+    trained = [run for run in runs if not run.failed]
     shares = {name: [run.epochs[-1][name] for run in trained if name in run.epochs[-1]] for name in layers(trained)}
     if not shares:
-        return ""
-    worst = max(shares, key=lambda name: median(shares[name]))
-    units = dict(zip(shares, widths(arch), strict=True))[worst]
-    living = sorted(round(units * (1 - share)) for share in shares[worst])
+        return None
+    layer = f"{DEAD}{relu}" if relu else max(shares, key=lambda name: median(shares[name]))
+    units = dict(zip(shares, widths(trained[0].arch), strict=True))[layer]
+    living = sorted(round(units * (1 - share)) for share in shares[layer])
     counts = f"{living[0]} to {living[-1]}" if living[0] < living[-1] else str(living[0])
-    return f"{counts} of the {units} units of {worst.removeprefix(DEAD)}"
+    return Living(counts, units, layer.removeprefix(DEAD))
 
 
 def faster_sentences(decision: Decision) -> list[str]:

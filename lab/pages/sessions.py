@@ -59,8 +59,8 @@ STATUS = {"predict": 1}
 # Longer lines are wrapped on a page, but for commands, which are to be copied.
 WIDTH = 80
 
-# The beginning of the first line that a page shows of what a command prints, where that is not all.
-SINCE = {"fit": "test accuracy"}
+# Where a page does not show all that a command prints: the beginnings of its first line, and of the one after its last.
+SINCE, UNTIL = {"fit": "test accuracy"}, {"fit": "try next"}
 
 
 def shown_on(page: str) -> list[str]:
@@ -79,14 +79,15 @@ def write_transcripts(page: str, data: Path, out: Path) -> None:
     for name in shown_on(page):
         origin, printed = read(data, name, SESSIONS[name])
         start = re.search(f"^{SINCE.get(name, '')}", printed, re.MULTILINE)
-        shown = wrapped(printed[start.start() if start else 0 :])
+        end = re.search(f"^{UNTIL[name]}", printed, re.MULTILINE) if name in UNTIL else None
+        shown = wrapped(printed[start.start() if start else 0 : end.start() if end else None].rstrip("\n"))
         sections[f"session {name}"] = f"```\n{shown}\n```"
         origins.append(f"Printed on {origin}.")
     where = "\n".join(dict.fromkeys(origins))
     if len(sections) > 1:
         sections["sessions"] = where
-    else:  # below the only one
-        sections = {name: f"{shown}\n\n{where}" for name, shown in sections.items()}
+    else:  # below the only one, without versions
+        sections = {name: f"{shown}\n\n{where.partition(', python ')[0]}." for name, shown in sections.items()}
     write_sections(out, page, sections)
 
 

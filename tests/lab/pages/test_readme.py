@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from tests.conftest import REPOSITORY
 from tests.data.pictures import write_pictures
@@ -29,7 +30,7 @@ def blocks(language: str, text: str) -> list[str]:
 FILES = {match[1]: block for block in blocks("python", OWN) if (match := re.match(r"# (\w+\.py)\n", block))}
 PROGRAMS = [block for block in blocks("python", README + OWN) if block not in FILES.values()]
 # One after the other: some take what another has left.
-PICTURES, *_ = blocks("bash", README.partition("**Build.**")[2])
+(PICTURES,) = re.findall(r"`(python scripts/fit\.py .*--data\.root .*?)`", README)
 CLASSES, *_ = blocks("bash", OWN.partition("## A data set, a network and a loss")[2])
 TASK, *_ = blocks("bash", OWN.partition("## Any other task")[2])
 
@@ -61,4 +62,13 @@ def test_readme_and_manual_run_as_shown(shell: str, commands: str, folder: Path)
 
 
 def test_readme_is_short() -> None:
-    assert len(README.splitlines()) <= 110
+    """In lines, and in words as they are shown: without marks, tags and addresses."""
+    shown = re.sub(r"<!--.*?-->|<[^>]*>", " ", MarkdownIt("commonmark").enable("table").render(README))
+    assert len(README.splitlines()) <= 100
+    assert len([word for word in shown.split() if re.search(r"\w", word)]) <= 700
+
+
+def test_readme_begins_with_two_commands_for_everything() -> None:
+    first, second = blocks("bash", README)[0].splitlines()
+    assert all(part in first for part in ("venv", "pip install -e . ", "scripts/fit.py"))
+    assert all(part in second for part in ("[test]", "pytest"))
