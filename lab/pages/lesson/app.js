@@ -127,9 +127,10 @@ class App {
 }
 
 function aboutRun({ arch, lr, dead, accuracies }) {
-  const network = `${NAMES[arch]} after its epoch at ${Number(lr)}`, counts = dead.at(-1).map(countDead);
-  if (!isDead(counts)) return `${network} reads ${percentOf(accuracies.at(-1))} of the digits. Does it read yours?`;
-  return `${network}: block ${counts[1] === 64 ? 2 : 3} is dead, so nothing of your digit gets through. Whatever you draw, its answer is the same.`;
+  const when = `After its epoch at ${Number(lr)}`, counts = dead.at(-1).map(countDead);
+  if (!isDead(counts)) return `${when}, ${NAMES[arch]} reads ${percentOf(accuracies.at(-1))} of the digits. Does it read yours?`;
+  const block = counts[1] === 64 ? 2 : 3;
+  return `${when}, ${NAMES[arch]}'s block ${block} is dead: nothing of your digit gets through. Whatever you draw, the answer is the same.`;
 }
 
 const app = new App();

@@ -100,7 +100,7 @@ def test_drawn_digit_meets_the_run_that_is_chosen(page: PlayPage, folder: Path) 
     page.draw(SHAPES[2]["straight foot"])
     assert page.answers[0].rstrip("?") == "2"
     page.choose("lr", play.RATES.index("1e-2"))
-    assert "Whatever you draw, its answer is the same." in page.texts("#about-run")[0]
+    assert "Whatever you draw, the answer is the same." in page.texts("#about-run")[0]
     answers = []
     for digit in range(10):
         page.press(str(digit))
@@ -145,7 +145,7 @@ def test_live_network_learns_as_torch_does(has_norm: bool, page: PlayPage, folde
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        assert page.run(train, batch.flatten().tolist(), answers.tolist()) == pytest.approx(float(loss), abs=1e-4)
+        assert page.run(train, batch.flatten().tolist(), answers.tolist()) == pytest.approx(loss.item(), abs=1e-4)
     network.eval()
     evaluate = "return tried.evaluate(Float32Array.from(arguments[0]), arguments[1]).accuracy"
     accuracy = float((network(images[0]).argmax(dim=1) == labels[0]).float().mean())
