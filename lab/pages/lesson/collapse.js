@@ -105,7 +105,7 @@ class Collapse {
     if (isDead) {
       if (net === "maxpool") rows.push(["Same rate with BatchNorm", { net: "batchnorm" }]);
       rows.push([`Try ${Number(RATES[SAFE])}`, { lr: SAFE }]);
-      if (other >= 0) rows.push(["Other initial weights", { run: other + 1 }]);
+      if (other >= 0) rows.push([`Another start: run ${other + 1}`, { run: other + 1 }]);
     } else if (!isEarly) {
       if (net === "batchnorm") rows.push(["Same rate with MaxPool", { net: "maxpool" }]);
       else if (lr < DEADLY) rows.push([`Try ${Number(RATES[DEADLY])}`, { lr: DEADLY }]);

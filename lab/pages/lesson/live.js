@@ -38,7 +38,7 @@ class Live {
 
   giveUp() {
     this.worker = null;
-    byId("progress").textContent = "This browser has no web workers, so nothing can be trained here.";
+    byId("progress").textContent = "Nothing can be trained here: this browser lacks or blocks web workers.";
     for (const control of byId("live").querySelectorAll("input, button")) control.disabled = true;
   }
 
@@ -86,12 +86,18 @@ class Live {
     byId("live-loss").value = loss === null ? "" : loss.toFixed(2);
     byId("live-accuracy").value = percentOf(accuracy);
     const longest = Math.max(FEWEST_STEPS, step), line = (name) => this.points.map((one) => [one.step / longest, one[name]]);
-    const times = [0, 0.5, 1].map((place) => [place, String(Math.round(place * longest))]);
-    for (const chart of Object.values(this.charts)) chart.setTimes(times);
+    for (const chart of Object.values(this.charts)) chart.setTimes(roundTimes(longest));
     this.charts.loss.draw(line("loss"), [], `Training loss ${byId("live-loss").value}`);
     this.charts.accuracy.draw(line("accuracy"), [], `Accuracy ${byId("live-accuracy").value}`);
     byId("progress").textContent = step ? progress(step, count, accuracy) : "Press Start.";
   }
+}
+
+// Ticks for at most three intervals of a round number of steps.
+function roundTimes(longest) {
+  const power = 10 ** Math.floor(Math.log10(longest / 3)), every = power * [1, 2, 5, 10].find((size) => longest <= 3 * size * power);
+  const steps = Array.from({ length: Math.floor(longest / every) + 1 }, (_, index) => index * every);
+  return steps.map((step) => [step / longest, step.toLocaleString("en")]);
 }
 
 function progress(step, count, accuracy) {

@@ -113,7 +113,7 @@ def test_drawn_digit_meets_the_run_that_is_chosen(page: PlayPage, folder: Path) 
 def test_buttons_after_a_death_lead_to_networks_that_live(page: PlayPage, folder: Path) -> None:
     visit(page, folder, "net=maxpool&lr=1e-2&step=938")
     offers = page.texts("#suggestions button")
-    assert offers == ["Same rate with BatchNorm", "Try 0.001", "Other initial weights"]
+    assert offers == ["Same rate with BatchNorm", "Try 0.001", "Another start: run 2"]
     for number, offer in enumerate(offers, start=2):  # the first child is the question
         visit(page, folder, "net=maxpool&lr=1e-2&step=938")
         assert "are dead" in page.texts("#verdict")[0]
@@ -172,7 +172,7 @@ def test_page_without_workers_shows_all_but_the_live_training(page: PlayPage, fo
     text = (folder / "index.html").read_text()
     (tmp_path / "index.html").write_text(text.replace("</head>", "<script>delete window.Worker;</script>\n</head>"))
     visit(page, tmp_path)
-    assert "no web workers" in page.texts("#progress")[0]
+    assert "blocks web workers" in page.texts("#progress")[0]
     page.press("7")
     assert page.answers[1] == "7"
 
