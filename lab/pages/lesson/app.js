@@ -67,7 +67,7 @@ class App {
   // The networks that answer are those of the recorded run that is shown.
   follow() {
     const { page, collapse } = this;
-    if (page && collapse.run !== this.source.runs[page.number]) {
+    if (page && collapse.run !== this.chosen) {
       page.number = ARCHITECTURES.indexOf(collapse.state.net);
       this.choose();
       page.answers.rename();
@@ -86,6 +86,7 @@ class App {
   // The run that is shown, and the other network's first one at the same rate.
   choose() {
     const { run } = this.collapse;
+    this.chosen = run;
     const runs = ARCHITECTURES.map((arch) => (arch === run.arch ? run : DATA.runs.find((one) => one.arch === arch && one.lr === run.lr)));
     byId("about-run").textContent = aboutRun(run);
     return this.source.choose(runs);

@@ -100,13 +100,13 @@ class Collapse {
 
   // Buttons: what saves a dead network, and what kills one.
   suggest(isDead) {
-    const { net, lr, step } = this.state, isEarly = step < DATA.steps.length - 1, rows = [];
+    const { net, lr, step } = this.state, isAtEnd = step === DATA.steps.length - 1, rows = [];
     const other = this.runs.findIndex((run) => !isDeadAtEnd(run));
     if (isDead) {
       if (net === "maxpool") rows.push(["Same rate with BatchNorm", { net: "batchnorm" }]);
       rows.push([`Try ${Number(RATES[SAFE])}`, { lr: SAFE }]);
       if (other >= 0) rows.push([`Another start: run ${other + 1}`, { run: other + 1 }]);
-    } else if (!isEarly) {
+    } else if (isAtEnd) {
       if (net === "batchnorm") rows.push(["Same rate with MaxPool", { net: "maxpool" }]);
       else if (lr < DEADLY) rows.push([`Try ${Number(RATES[DEADLY])}`, { lr: DEADLY }]);
     }
@@ -124,6 +124,7 @@ class Collapse {
   replay(changes) {
     this.choose(changes);
     this.play();
+    byId("play").focus({ preventScroll: true });  // the button that was pressed may be gone
   }
 
   drawCharts(run, step) {

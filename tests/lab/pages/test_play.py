@@ -19,7 +19,7 @@ from lab.pages.provenance import is_committed
 from lab.pages.writing import DATA
 from lab.snapshots import STEPS
 from tests.demo.browser import chromium
-from tests.demo.pages import DESKTOP, Form, Page
+from tests.demo.pages import DESKTOP, PHONE, Form, Page
 
 pytestmark = pytest.mark.slow
 
@@ -107,6 +107,8 @@ def test_drawn_digit_meets_the_run_that_is_chosen(page: PlayPage, folder: Path) 
         answers.append(page.answers)
     assert len({dead for dead, _ in answers}) == 1
     assert len({alive for _, alive in answers}) >= 9
+    page.click("#networks label:nth-of-type(2)")
+    assert "BatchNorm reads" in page.texts("#about-run")[0]
     assert page.complaints() == []
 
 
@@ -120,6 +122,21 @@ def test_buttons_after_a_death_lead_to_networks_that_live(page: PlayPage, folder
         page.click(f"#suggestions :nth-child({number})")
         page.choose("step", len(STEPS) - 1)
         assert "It reads " in page.texts("#verdict")[0], offer
+
+
+@pytest.mark.parametrize("state", ["net=maxpool&lr=1e-2&step=938", "net=batchnorm&lr=1e-2&step=938"])
+def test_play_page_fits_a_phone(state: str, page: PlayPage, folder: Path) -> None:
+    visit(page, folder, state, PHONE)
+    height, width = page.run(
+        "const { scrollHeight, scrollWidth } = document.documentElement; return [scrollHeight, scrollWidth]"
+    )
+    assert (height <= 2500, width) == (True, PHONE.width)
+    live, maps = (page.find(selector).location["y"] for selector in ("#live", "#maps"))
+    assert live < maps
+    page.click("#maps summary")
+    layers = page.window.find_elements("css selector", "#stages figure")
+    page.click("#layers button:last-child")
+    assert [layer.is_displayed() for layer in layers] == [False] * 8 + [True]
 
 
 @pytest.mark.parametrize("has_norm", [False, True], ids=["plain", "batchnorm"])
