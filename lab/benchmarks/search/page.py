@@ -105,13 +105,7 @@ def answer_text(results: Results) -> str:
 
 def texts(results: Results) -> dict[str, object]:
     costs = equal_costs(results)
-    return {
-        "answer": answer_text(results),
-        "nothing": NOTHING,
-        "repeats": len(costs),
-        "least_cost": min(costs),
-        "most_cost": max(costs),
-    }
+    return {"answer": answer_text(results), "repeats": len(costs), "least_cost": min(costs), "most_cost": max(costs)}
 
 
 def reached_table(results: Results) -> Table:
@@ -122,7 +116,7 @@ def reached_table(results: Results) -> Table:
         seconds = fmean(map(cost, own))
         cells = [_in_brackets(reached(results, variant, share)) for share in SHARES]
         rows.append([VARIANTS[variant], trials, f"{seconds:.0f}", *cells])
-    columns = ["search", "trials", "seconds in all, mean", *(f"best % at {share:.0%} of the cost" for share in SHARES)]
+    columns = ["search", "trials", "mean seconds in all", *(f"best % at {share:.0%} of cost" for share in SHARES)]
     return Table("Validation accuracy at equal cost", columns, rows)
 
 
