@@ -74,8 +74,8 @@ def write_board(data: Path, out: Path) -> None:
     write_page(
         out / "docs" / "lab" / "board.md",
         "# The board: accuracy against cost",
-        "All settings of this repository, and figures of others for comparison. The runs are those of "
-        "[results.md](results.md) and [experiments.md](experiments.md), which say where they come from.",
+        "The settings of this repository, and figures of others. The runs are those of [results.md](results.md), which "
+        "has the notebook's own setting too, and of [experiments.md](experiments.md).",
         [goals_table(entries), entries_table(entries), public_table(data)],
     )
 
@@ -135,7 +135,7 @@ def entries_table(entries: Sequence[Entry]) -> Table:
         "on the test set, a dash where not every run got there. "
         "[performance.md](performance.md#from-the-command-to-99-) has those from the command."
     )
-    return table("Settings", [row(entry) for entry in entries], note)
+    return table("Settings", [row(entry) for entry in entries if entry.setting != "notebook"], note)
 
 
 def processor(run: RunResult) -> str:

@@ -30,6 +30,9 @@ from lab.statistics import sign_flip_test
 from lab.study.decision import EQUIVALENT, cell_of
 from lab.study.plan import CONFIRMING_SEEDS, NOTEBOOK
 
+# The most candidates for a setting that a table shows.
+CANDIDATES = 4
+
 # The accuracy that quick.yaml is to reach; that of sprint.yaml is FAST. The board counts the seconds to both.
 ACCURATE = 0.995
 
@@ -153,7 +156,8 @@ def candidates_tables(results: Sequence[RunResult]) -> list[Table]:
         }
         ranked = sorted(scores.items(), key=lambda item: item[1].value, reverse=True)
         rows = [{arch: f"[{name}](../data/candidates/{name})", "held-out %": spread(score)} for name, score in ranked]
-        tables.append(table("", rows))
+        notes = [f"The best {CANDIDATES} of {len(rows)}."] if len(rows) > CANDIDATES else []
+        tables.append(table("", rows[:CANDIDATES], *notes))
         for name, score in ranked:
             means.setdefault(name, []).append(score.value)
     if len(tables) > 1:
@@ -172,20 +176,17 @@ def time_tables(results: Sequence[RunResult], goal: float) -> list[Table]:
     rows = []
     for precision, runs in grouped(results, lambda run: dict(run.overrides)["trainer.precision"]).items():
         seconds = [reached[1] for run in runs if (reached := time_to(run, goal))]
-        last = sum(run.score >= goal for run in runs)
+        last = count_text(sum(run.score >= goal for run in runs), len(runs))
         rows.append(
             {
                 "precision": precision,
                 f"{share_text(goal)} after any epoch": count_text(len(seconds), len(runs)),
-                "after the last": count_text(last, len(runs)),
+                **({"after the last": last} if len(runs[0].epochs) > 1 else {}),
                 "seconds to it": f"{mean_interval(seconds, SECONDS)}" if seconds else "never",
                 "test accuracy %": f"{mean_interval([run.score for run in runs], PERCENT)}",
             }
         )
-    note = (
-        "Judged on the test set after every epoch. Seconds are those of training and evaluation from the first step, "
-        "of the runs that get there."
-    )
+    note = "Judged on the test set. Seconds of training and evaluation from the first step, of the runs that get there."
     return [table("", rows, note)]
 
 
@@ -204,9 +205,8 @@ def batches_tables(results: Sequence[RunResult]) -> list[Table]:
         rows.append({"batch size": size, **{rate: shown(runs) for rate, runs in rates.items()}})
     note = (
         f"Test accuracy in % after 5 epochs: mean ± standard deviation of {len({run.seed for run in results})} runs "
-        "less those that collapsed. A batch of twice the size makes half as many steps. Scaled with the batch's size, "
-        "the learning rate of 0.01 at 64 would be 0.04, 0.16 and 0.64; scaled with its square root, 0.02, 0.04 and "
-        "0.08."
+        "less those that collapsed. Scaled with the batch's size, the learning rate of 0.01 at 64 would be 0.04, 0.16 "
+        "and 0.64; scaled with its square root, 0.02, 0.04 and 0.08."
     )
     return [table("", rows, note)]
 
@@ -334,7 +334,7 @@ EXPERIMENTS = {
     ),
     "candidates-long": Experiment(
         "Candidates for thirty epochs",
-        "`configs/long.yaml` is long-averaged-smoothed. MaxPool's runs chose it; BatchNorm's came after the choice.",
+        "`configs/long.yaml` is long-averaged-smoothed, which MaxPool's runs chose. BatchNorm's came after the choice.",
         _candidates("long --epochs 30 --arch maxpool batchnorm", "long long-averaged-smoothed"),
         candidates_tables,
     ),
@@ -358,8 +358,8 @@ EXPERIMENTS = {
     "candidates-cropped": Experiment(
         "Candidates for a shorter sprint",
         "The earlier choice, sprint-betas, takes the MaxPool network. These crop the images' black edges, and most "
-        "have half as many channels. `sprint.yaml` is sprint-cropped-narrow-batch-smoothed. The runs recorded here "
-        "came after that choice, and after its test.",
+        "have half as many channels. `sprint.yaml` is sprint-cropped-narrow-batch-smoothed. These runs came after "
+        "that choice and its test.",
         _candidates(
             f"cropped --arch {BLOCKS} --epochs 1",
             "sprint-cropped sprint-cropped-narrow sprint-cropped-narrow-batch sprint-cropped-stride-batch "
@@ -386,9 +386,9 @@ EXPERIMENTS = {
     "channels": Experiment(
         "Batch normalisation in two orders of memory",
         "Networks here compute in channels_last, the fastest order for torch's convolutions. On a CPU, torch's batch "
-        "normalisation then sums a channel's values one by one, which makes some gradients less exact "
-        "([cluster.md](../manual/cluster.md)). Does a network learn less from them? `lab/channels.py` has the "
-        "BatchNorm network with exact sums: the same initial weights, batches and setting.",
+        "normalisation then sums a channel's values one by one, and some gradients are less exact "
+        "([cluster.md](../manual/cluster.md)). Does a network learn less? `lab/channels.py` has the BatchNorm network "
+        "with exact sums.",
         f"--name channels --arch lab.channels.ChannelsFirst --seeds {','.join(map(str, CONFIRMING_SEEDS))}",
         channels_tables,
         control=lambda run: run.arch == "batchnorm" and cell_of(run) == NOTEBOOK,

@@ -14,7 +14,7 @@ from scipy import stats
 
 from convblocks.compare import tables
 from convblocks.compare.analysis import Comparison, summarise
-from convblocks.compare.report import name_of, ranking
+from convblocks.compare.report import ranking
 from convblocks.compare.statistics import SIGNIFICANCE, holm, mean_interval
 from convblocks.figures.estimates import NOTHING, P_VALUE, PERCENT, POINTS, Estimate, cell, number, share
 from convblocks.figures.grouping import grouped
@@ -150,7 +150,6 @@ def factorial_tables(results: Sequence[RunResult], study: Sequence[RunResult]) -
                 "multiply-adds": millions(multiply_adds(BlockNetwork(*levels))),
                 f"held-out % at {', '.join(rates)}": ", ".join(_validation(scores[rate]) for rate in rates),
                 "lr": _rate(own[0]),
-                "trained": f"{arm.trained_runs} of {arm.runs}",
                 "test accuracy %": cell(arm.score),
             }
         )
@@ -158,16 +157,18 @@ def factorial_tables(results: Sequence[RunResult], study: Sequence[RunResult]) -
     lines = [
         {"effect": name, "points": f"{effect:+}", "p": number(effect.p, P_VALUE)} for name, effect in effects.items()
     ]
+    tested = [run for own in confirmed.values() for run in own]
     notes = (
-        "Five epochs of one cycle; the runs that choose the rate and those that are tested have different seeds. "
-        "maxpool, none, flatten is the course's MaxPool network; stride, batch, average its BatchNorm network.",
+        f"Five epochs of one cycle. {sum(not run.failed for run in tested)} of {len(tested)} tested runs trained, "
+        f"{len(tested) // len(confirmed)} per network, with other seeds than those that choose. maxpool, none, flatten "
+        "is the course's MaxPool network; stride, batch, average its BatchNorm network.",
         _of_the_choice(confirmed, rates, study),
     )
     meaning = (
-        "In points of test accuracy. An effect is the mean of the four networks with an operation minus that of the "
-        "four without; an interaction is half of how much one effect changes with the other operation. The intervals "
-        f"hold together at 95 % (Bonferroni over {len(effects)}, also in the figure), by Welch and Satterthwaite, "
-        "and take the chosen rates as given. p is corrected likewise."
+        "An effect is the mean of the four networks with an operation minus that of the four without; an interaction "
+        "is half of how much one effect changes with the other operation. Intervals hold together at 95 % (Bonferroni "
+        f"over {len(effects)}, also in the figure), by Welch and Satterthwaite, and take the chosen rates as given. p "
+        "is corrected likewise."
     )
     return [table("Eight networks", rows, *notes), table("Effects", lines, meaning)]
 
@@ -271,10 +272,10 @@ def networks_table(comparison: Comparison, swept: Sequence[str] = ()) -> Table:
 
 
 def fashion_sentence(results: Sequence[RunResult]) -> str:
-    """The order of the networks, and how many runs of each collapsed."""
+    """The order of the networks, and how many runs of MaxPool collapsed."""
     comparison = compare_networks(_confirming(results))
-    collapsed = ", ".join(f"{name_of(arm.arch)} {count_text(arm.collapsed, arm.runs)}" for arm in comparison.arms)
-    return f"{ranking(comparison)[0]} Runs that collapsed: {collapsed}."
+    maxpool = next(arm for arm in comparison.arms if arm.arch == "maxpool")
+    return f"{ranking(comparison)[0]} {count_text(maxpool.collapsed, maxpool.runs)} MaxPool runs collapsed."
 
 
 def split(results: Sequence[RunResult]) -> tuple[list[RunResult], dict[Levels, list[RunResult]]]:

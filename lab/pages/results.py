@@ -39,15 +39,9 @@ RATES = (
     "Error on held-out images against the learning rate, at a constant rate and in one cycle: every run a dot, lines "
     "through the means of the runs that trained, collapsed runs crosses"
 )
-DIFFERENCES = (
-    "The differences of the networks in test accuracy, with 95 % intervals; collapsed runs, at the notebook's setting, "
-    "are left out"
-)
-CURVES = (
-    "Loss and test error by epoch, every run a line, thick ones the means of the runs that trained, and every run's "
-    "final test error, with these means and their 95 % intervals"
-)
-DEAD_UNITS = "The share of dead units behind each ReLU, by epoch: every run a line, thick ones the medians of all runs"
+DIFFERENCES = "The differences of the networks in test accuracy, with 95 % intervals, without collapsed runs"
+CURVES = "Loss and test error by epoch, and every run's final test error, with means and 95 % intervals"
+DEAD_UNITS = "The share of dead units behind each ReLU, by epoch"
 FIGURES = {"curves": (comparison_figure, CURVES), "dead-units": (dead_units_figure, DEAD_UNITS)}
 
 
@@ -78,7 +72,7 @@ def write_results(data: Path, out: Path) -> None:
             for line in (
                 *report.winner_sentences(choice),
                 lead_sentence(data),
-                *report.over_all_sentences(decision),
+                *(f"At the notebook's setting: {line}" for line in over_all_runs(decision.at_notebooks)),
                 *living_sentences(decision),
                 *dead_unit_sentences(confirmed, [*choice, *confirmed])[1:],
             )

@@ -63,11 +63,6 @@ def decision_tables(decision: Decision) -> list[Table]:
     return [*tables, *claims_tables(settings), *([images_table(decision.by_image)] if decision.by_image else [])]
 
 
-def over_all_sentences(decision: Decision) -> list[str]:
-    """The order at the notebook's setting, over the runs that trained and over all."""
-    return [f"{AT_NOTEBOOKS} {_continued(line)}" for line in ranking(decision.at_notebooks)[:1]]
-
-
 def images_table(found: Sequence[ByImage]) -> Table:
     """The images that only one of two networks gets right, and the difference on new images."""
     lines = [
@@ -82,9 +77,9 @@ def images_table(found: Sequence[ByImage]) -> Table:
     ]
     columns = ["networks", "only the first\nright", "only the second\nright", "significant\npairs", "new images"]
     notes = [
-        "At the best settings: test images that only one network gets right, means over pairs of runs with the same "
-        "seed. Significant: p < 0.05 in McNemar's exact test of the pair. New images: the difference in points with "
-        "other seeds and images, by a bootstrap over both."
+        "At the best settings: test images that only one network gets right, means over pairs of runs with one seed. "
+        "Significant: p < 0.05 in McNemar's exact test. New images: the difference in points with other seeds and "
+        "images, by a bootstrap over both."
     ]
     return Table("Image by image", columns, lines, notes)
 

@@ -1,4 +1,4 @@
-"""How well other digits than MNIST's are recognised: the tables, the sheet of drawings, and the page."""
+"""How well other digits than MNIST's are recognised: the table, the sheet of drawings, and the page."""
 
 import io
 from collections import Counter
@@ -17,9 +17,6 @@ from lab.benchmarks.handwriting.results import Results
 from lab.benchmarks.pages import brief_machine
 
 TEMPLATE = Path(__file__).with_name("handwriting.md")
-
-# Rows of the table of mistakes.
-MISTAKES = 5
 
 # Pixels of a drawing's place on the sheet, and of the drawing.
 CELL, LARGEST = 48, 46
@@ -40,15 +37,13 @@ def markdown(results: Results) -> str:
     kinds = Counter(drawing.kind for drawing in results.drawn)
     return TEMPLATE.read_text().format(
         seed=results.seed,
-        machine=brief_machine(results.machine),
-        commit=results.commit or "unknown",
         n=len(results.drawn),
         of_each=len(results.drawn) // len(digits),
         strokes=kinds["strokes"] // len(digits),
         fonts=kinds["font"] // len(digits),
         backgrounds=len(BACKGROUNDS),
         widths=STROKE_WIDTHS,
-        tables=to_markdown(tables(results)),
+        networks=to_markdown([networks_table(results)]),
     )
 
 
@@ -66,11 +61,6 @@ def sheet(drawings: Sequence[Drawing]) -> Image.Image:
             behind = Image.new("RGBA", picture.size, PALE)  # where a drawing is transparent
             paper.paste(Image.alpha_composite(behind, picture), (CELL * column, CELL * row))
     return paper
-
-
-def tables(results: Results) -> list[Table]:
-    """All networks, and their mistakes."""
-    return [networks_table(results), mistakes_table(results)]
 
 
 def networks_table(results: Results) -> Table:
@@ -92,20 +82,6 @@ def networks_table(results: Results) -> Table:
         )
     header = ["network", "schedule", "MNIST test set", "all pictures", "strokes", "fonts", "worst digit"]
     return Table("Networks", header, rows, list(dict.fromkeys(origins)))
-
-
-def mistakes_table(results: Results) -> Table:
-    """Which digits are most often taken for which, by all networks together, and how often by each."""
-    pairs = [
-        zip((drawing.digit for drawing in results.drawn), network.answers, strict=True) for network in results.networks
-    ]
-    counts = [Counter((digit, answer) for digit, answer in own if digit != answer) for own in pairs]
-    found = sum(counts, Counter[tuple[int, int]]())
-    frequent = sorted(found, key=lambda pair: (-found[pair], pair))[:MISTAKES]
-    rows = [[str(digit), str(answer), *(str(own[digit, answer]) for own in counts)] for digit, answer in frequent]
-    shown = sum(found[pair] for pair in frequent)
-    columns = ["drawn", "read as", *(f"{network.arch}, {network.schedule}" for network in results.networks)]
-    return Table("Mistakes", columns, rows, [f"The most frequent ones, {shown} of all {found.total()} mistakes."])
 
 
 def share(right: Sequence[bool]) -> str:

@@ -84,14 +84,13 @@ def calculation_table(results: Results) -> Table:
             cases = results.of(part="recorded", arch=arch, variant=variant)
             most = max(cases, key=lambda case: _number(case, "processes"))
             sent = collectives(results, most)
-            given = sum(each.per_step * each.size for each in sent)
             row = [arch, variant, str(most.labels["processes"])]
-            row += [f"{sum(each.per_step for each in sent):.1f}", f"{given:,.0f}"]
+            row.append(f"{sum(each.per_step for each in sent):.1f}")
             for cluster in CLUSTERS.values():
                 latency, transfer = cluster.latency(sent), cluster.transfer(sent)
                 row.append(f"{1e6 * (latency + transfer):.0f} ({latency / (latency + transfer):.0%})")
             rows.append(row)
-    columns = ["network", "variant", "processes", "collectives", "bytes given", *(f"µs on {name}" for name in CLUSTERS)]
+    columns = ["network", "variant", "processes", "collectives", *(f"µs on {name}" for name in CLUSTERS)]
     return Table("What a step sends, and what that would take on GPUs", columns, rows)
 
 
