@@ -157,7 +157,7 @@ def losses_table(decision: Decision) -> Table:
             seconds = f", {median(seconds for _, seconds in reached):.1f} s" if reached else ""
             rows.append([f"{arm.arch}, {title}", cell(first), cell(last), spread(arm.score) if arm.score else NOTHING])
             rows[-1].append(f"{len(reached)} of {len(runs)}{seconds}")
-    rows.insert(1, [NOTEBOOK, *NOTEBOOK_MLP[1:], NOTHING])
+    rows.insert(1, [NOTEBOOK, *NOTEBOOK_MLP, NOTHING])
     columns = ["network", "epoch-1 train loss", "last train loss", "test accuracy %", f"reach {share_text(GOAL)}"]
     note = "Accuracies with standard deviations; seconds are medians of the runs that got there, on one thread."
     return Table("Losses, accuracies and speed", columns, rows, [note])

@@ -110,7 +110,6 @@ def cases(arch: str, options: Namespace) -> Iterator[tuple[str, Case]]:
     epochs = [replace(case, steps=LOADING_STEPS) for case in epochs]
     for precision in PRECISIONS if arch in MIXED else PRECISIONS[:1]:
         epochs += [Case(variant, arch, precision, steps=STEPS[arch]) for variant in ("bare", "fit")]
-    epochs.append(Case("barebones", arch, steps=STEPS[arch], test_batches=1))
     yield from (("all", limited(case, options)) for case in epochs)
     alone: list[Variant] = ["bare", "barebones", "fit", *alternatives()]
     for variant in alone:
