@@ -86,7 +86,7 @@ def read_entries(data: Path) -> list[Entry]:
     choices = choices_of(read_results(data / "study-choose.jsonl"))
     best = [run for run in confirmed if cell_of(run) == choices[run.arch]]
     settings = [("notebook", "study-confirm", at_notebooks(confirmed))]
-    settings += [(f"best: {cell_text(choices[arch])}", "study-confirm", runs) for arch, runs in by_arch(best).items()]
+    settings += [(f"tuned: {cell_text(choices[arch])}", "study-confirm", runs) for arch, runs in by_arch(best).items()]
     settings += [(name, name, read_results(data / f"{name}.jsonl")) for name in ("sprint", "onecycle", "quick", "long")]
     return [
         Entry(setting, records, here)
@@ -124,15 +124,15 @@ def entries_table(entries: Sequence[Entry]) -> Table:
             "epochs": str(len(run.epochs)),
             "test accuracy %": cell(accuracy),
             "trained": f"{accuracy.n if accuracy else 0} of {len(entry.runs)}",
-            f"s to {share_text(FAST)}": cell(entry.seconds),
-            f"s to {share_text(ACCURATE)}": cell(entry.seconds_to(ACCURATE)),
+            f"seconds to {share_text(FAST)}": cell(entry.seconds),
+            f"to {share_text(ACCURATE)}": cell(entry.seconds_to(ACCURATE)),
             "machine": f"{processor(run)}, {counted(run.provenance.threads, 'thread')}",
         }
 
     machines = listed(list(dict.fromkeys(hardware(entry.runs[0]) for entry in entries)))
     note = (
-        f"Machines: {machines}. Seconds: training and evaluation up to the end of the first epoch with that accuracy "
-        "on the test set, a dash where not every run got there. "
+        f"Machines: {machines}. Seconds are those of training and evaluation up to the end of the first epoch with "
+        "that accuracy on the test set; a dash where not every run got there. "
         "[performance.md](performance.md#from-the-command-to-99-) has those from the command."
     )
     return table("Settings", [row(entry) for entry in entries if entry.setting != "notebook"], note)

@@ -295,7 +295,7 @@ EXPERIMENTS = {
         page="operations",
     ),
     "fashion-best": Experiment(
-        "Fashion-MNIST, each at its best rate",
+        "Fashion-MNIST at tuned rates",
         "Other images of the same size, from Debian's package `dataset-fashion-mnist`, at rates tuned as above.",
         f"--name fashion-best {FASHION} {CHOOSE_AND_CONFIRM}",
         operations.fashion_tables,

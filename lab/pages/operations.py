@@ -159,9 +159,9 @@ def factorial_tables(results: Sequence[RunResult], study: Sequence[RunResult]) -
     ]
     tested = [run for own in confirmed.values() for run in own]
     notes = (
-        f"Five epochs of one cycle. {sum(not run.failed for run in tested)} of {len(tested)} tested runs trained, "
-        f"{len(tested) // len(confirmed)} per network, with other seeds than those that choose. maxpool, none, flatten "
-        "is the course's MaxPool network; stride, batch, average its BatchNorm network.",
+        f"Five epochs of one cycle. {len(tested) // len(confirmed)} fresh seeds per network were tested, and "
+        f"{sum(not run.failed for run in tested)} of {len(tested)} runs trained. maxpool, none, flatten is the "
+        "course's MaxPool network; stride, batch, average its BatchNorm network.",
         _of_the_choice(confirmed, rates, study),
     )
     meaning = (
@@ -179,11 +179,11 @@ def _of_the_choice(
     """How many networks chose the largest rate, and what the study got at the rate that it chose itself."""
     largest = max(rates, key=float)
     at_edge = sum(_rate(own[0]) == largest for own in confirmed.values())
-    found = summarise(study)
+    here, found = summarise(confirmed["maxpool", "none", "flatten"]), summarise(study)
     return (
         f"{at_edge} of {len(confirmed)} networks chose the largest rate, {largest}, and no larger one was tried. [The "
-        f"study](results.md) chose {_rate(study[0])} for its MaxPool network, with more runs, and got "
-        f"{cell(found.score)}, n = {found.trained_runs}."
+        f"study](results.md) had more runs to choose with: its MaxPool network got {cell(found.score)} at "
+        f"{_rate(study[0])}, n = {found.trained_runs}, not {cell(here.score)}."
     )
 
 
@@ -275,7 +275,8 @@ def fashion_sentence(results: Sequence[RunResult]) -> str:
     """The order of the networks, and how many runs of MaxPool collapsed."""
     comparison = compare_networks(_confirming(results))
     maxpool = next(arm for arm in comparison.arms if arm.arch == "maxpool")
-    return f"{ranking(comparison)[0]} {count_text(maxpool.collapsed, maxpool.runs)} MaxPool runs collapsed."
+    collapsed = share(maxpool.collapsed, maxpool.runs).interval()
+    return f"{ranking(comparison)[0]} {maxpool.collapsed} of {maxpool.runs} MaxPool runs collapsed {collapsed}."
 
 
 def split(results: Sequence[RunResult]) -> tuple[list[RunResult], dict[Levels, list[RunResult]]]:

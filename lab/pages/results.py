@@ -72,7 +72,10 @@ def write_results(data: Path, out: Path) -> None:
             for line in (
                 *report.winner_sentences(choice),
                 lead_sentence(data),
-                *(f"At the notebook's setting: {line}" for line in over_all_runs(decision.at_notebooks)),
+                *(
+                    f"{report.AT_NOTEBOOKS} {line[0].lower()}{line[1:]}"
+                    for line in over_all_runs(decision.at_notebooks)
+                ),
                 *living_sentences(decision),
                 *dead_unit_sentences(confirmed, [*choice, *confirmed])[1:],
             )

@@ -97,7 +97,7 @@ def answer_text(results: Results) -> str:
     if not (found := gains(results)):
         return "No repeat has a trial of both searches that had ended at equal cost."
     gain = mean_interval(found, POINTS)
-    known = f"{gain:+u} of validation accuracy (Student's t, repeats: {gain.n})"
+    known = f"{gain:+u} of validation accuracy (Student's t, n = {gain.n} repeats)"
     if not excludes_zero(gain):
         return f"Whether TPE with the median pruner beats random search of the same cost is not decided: {known}."
     first, second = ("TPE with the median pruner", "random search")[:: 1 if gain.value > 0 else -1]

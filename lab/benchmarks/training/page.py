@@ -117,7 +117,7 @@ def texts(results: Results) -> dict[str, object]:
     return {
         "gain": gain(results),
         "limited": "" if most is None else f"; turns of {most} steps",
-        "steps_of_turns": listed([f"{count} of {arch}" for arch, count in steps.items()]),
+        "steps_of_turns": listed([f"{count} steps of {arch}" for arch, count in steps.items()]),
         "loading_steps": results.numbers("steps", **NOTEBOOK)[0],
         "looks_a_second": f"{1 / LOOKS_EVERY:,.0f}",
         "verdicts": f"Of {verdicts.total()} targets: {counts}.",
