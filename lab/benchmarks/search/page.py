@@ -131,7 +131,10 @@ def added_text(results: Results) -> str:
     """The seconds that a search adds to a run, and whether the target is met."""
     search, compare = (results.by_round("seconds", part="start", way=way) for way in ("search", "compare"))
     added = mean_interval([one - other for one, other in zip(search, compare, strict=True)], SECONDS_ADDED)
-    return f"{added:u} (target: at most {MOST_ADDED}: {at_most(added, MOST_ADDED)})"
+    return (
+        f"Beside runs of compare.py, a search adds {added:u} to a run, from its start to the next one's (an MLP, one "
+        f"batch, n = {added.n} rounds). The target of at most {MOST_ADDED} s is {at_most(added, MOST_ADDED)}."
+    )
 
 
 def figure(results: Results) -> Figure:
