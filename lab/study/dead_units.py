@@ -103,7 +103,7 @@ def _of_collapsed(results: Sequence[RunResult]) -> list[str]:
     late = sum(bool(learned_in(one)) for one in collapsed)
     where = ", ".join(f"{layer} in {count}" for layer, count in dead.most_common())
     share = "all" if dead.total() == len(collapsed) else str(dead.total())
-    found = f"in {share} of them a whole layer is dead ({where})" if dead else "none has a dead layer"
+    found = f"a whole layer is dead in {share} of them ({where})" if dead else "none has a dead layer"
     before = f"{late} had learned something before" if late else "none had learned anything before"
     return [f"{len(collapsed)} of all {len(results)} runs collapsed: {found}, and {before}."]
 
@@ -119,8 +119,8 @@ def _by_rate(results: Sequence[RunResult]) -> list[str]:
                 least = min(rates, key=float)
                 above = [one for one in runs if float(cell_of(one).lr) >= float(least)]
                 count = count_text(sum(one.failed for one in above), len(above))
-                parts.append(f"{name_of(arch)} ({schedule}) from {least} up, {count}")
-    return [f"Runs collapsed at these learning rates: {', '.join(parts)}."] if parts else []
+                parts.append(f"{name_of(arch)} at {least} or more ({schedule}), {count}")
+    return [f"Runs collapsed at high learning rates only: {', '.join(parts)}."] if parts else []
 
 
 def _by_schedule(cell: Cell) -> tuple[str, float]:

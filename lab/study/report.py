@@ -44,17 +44,21 @@ def choice_table(results: Sequence[RunResult], choices: Mapping[str, Cell]) -> T
             mark = "chosen" if cell == choices.get(arch) else ""
             lines.append([arch, cell_text(cell), f"{100 * scores[cell]:.2f}", collapsed, shown, mark])
     notes = [
-        f"Accuracy in % on {HELD_OUT:,} training images that were held out. The score, by which settings are ranked, "
-        "is the mean over all runs of a setting, of which collapsed ones count with the accuracy that they have; if "
-        "trained: mean and standard deviation of the others. In brackets Wilson's 95 % interval. The best "
-        f"{FINALISTS} settings of each network have further seeds."
+        f"Accuracy in % on {HELD_OUT:,} training images that were held out. Settings are ranked by the score, the mean "
+        "over all runs; a collapsed run counts with the accuracy that it has. If trained: mean and standard deviation "
+        f"of the other runs. The best {FINALISTS} settings of each network have further seeds."
     ]
     return Table("The choice", ["network", "setting", "score", "collapsed", "if trained", ""], lines, notes)
 
 
+def settings_of(decision: Decision) -> dict[str, Comparison]:
+    """The comparisons at both settings, by what they are called in tables."""
+    return {"notebook's setting": decision.at_notebooks, "best setting": decision.at_best}
+
+
 def decision_tables(decision: Decision) -> list[Table]:
     """The networks at both settings, the notebook's claims at both, and the answers image by image."""
-    settings = {"notebook's setting": decision.at_notebooks, "best setting": decision.at_best}
+    settings = settings_of(decision)
     tables = [results_table("The notebook's setting, and each network's own best one", list(settings.values()), SWEPT)]
     return [*tables, *claims_tables(settings), *([images_table(decision.by_image)] if decision.by_image else [])]
 
@@ -73,9 +77,9 @@ def images_table(found: Sequence[ByImage]) -> Table:
     ]
     columns = ["networks", "only the first\nright", "only the second\nright", "significant\npairs", "new images"]
     notes = [
-        "At the best settings. Test images that only one network gets right, means over pairs of runs with the same "
-        "seed; significant: McNemar's exact test of the pair has p < 0.05. New images: the difference in points with "
-        "other seeds and on other images, 95 % by a bootstrap over both."
+        "At the best settings: test images that only one network gets right, means over pairs of runs with one seed. "
+        "Significant: p < 0.05 in McNemar's exact test. New images: the difference in points with other seeds and "
+        "images, by a bootstrap over both."
     ]
     return Table("Image by image", columns, lines, notes)
 
