@@ -10,7 +10,7 @@ from torch import nn
 
 from convblocks.compare.analysis import Comparison, Summary, mean_validation
 from convblocks.compare.figure import comparison_figure
-from convblocks.compare.report import name_of, over_all_runs
+from convblocks.compare.report import finding_of, name_of, over_all_runs
 from convblocks.compare.trials import settings_text
 from convblocks.figures.estimates import NOTHING, POINTS, number
 from convblocks.figures.grouping import by_arch
@@ -47,7 +47,6 @@ CURVES = (
     "final test error, with these means and their 95 % intervals"
 )
 DEAD_UNITS = "The share of dead units behind each ReLU, by epoch: every run a line, thick ones the medians of all runs"
-FIGURES = {"curves": (comparison_figure, CURVES), "dead-units": (dead_units_figure, DEAD_UNITS)}
 
 
 def write_results(data: Path, out: Path) -> None:
@@ -243,8 +242,10 @@ def widths(arch: str) -> list[int]:
 def setting(folder: Path, name: str, comparison: Comparison) -> Iterator[str]:
     """The runs at one setting of each network: the curves, the dead units, and the details."""
     results = comparison.results
-    for kind, (figure, description) in FIGURES.items():
-        save_in_both_themes(partial(figure, results), folder / f"{kind}-{name}.png")
+    curves = partial(comparison_figure, results, finding=finding_of(comparison))
+    figures = {"curves": (curves, CURVES), "dead-units": (partial(dead_units_figure, results), DEAD_UNITS)}
+    for kind, (figure, description) in figures.items():
+        save_in_both_themes(figure, folder / f"{kind}-{name}.png")
         yield picture(f"{kind}-{name}", description)
     details = [notebook_table(comparison), times_table(results), differences_table(comparison)]
     yield to_markdown(details, level=3).strip()

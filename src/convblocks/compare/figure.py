@@ -21,16 +21,17 @@ from convblocks.run.result import RunResult
 MEANS = "means of the runs that trained"
 
 
-def comparison_figure(results: Sequence[RunResult], swept: Sequence[str] = ()) -> Figure:
-    """Training loss, if it is known, and error or score by epoch, if there are several, and every run's final one.
+def comparison_figure(results: Sequence[RunResult], swept: Sequence[str] = (), finding: str = "") -> Figure:
+    """Training loss, if it is known, and error or score by epoch, from three on, and every run's final one.
 
-    Of a grid, whose ``swept`` options are given, only the final ones at each setting.
+    Of a grid, whose ``swept`` options are given, only the final ones at each setting. Above stands the ``finding``.
     """
     curves, scale = curves_of_networks(results, swept), Scale(results[0].judge)
     heights = (4.2, 1.1 + 0.45 * len(curves))
-    if swept or max(len(run.epochs) for run in results) < 2:  # no curve
+    if swept or max(len(run.epochs) for run in results) < 3:  # no curve
         figure = Figure(figsize=(WIDTH, heights[1]), layout="constrained")
         _final_scores(figure.subplots(), curves, scale)
+        figure.axes[0].set_title(finding, wrap=True)
         return figure
     figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=heights, squeeze=False)[:, 0]
@@ -39,7 +40,7 @@ def comparison_figure(results: Sequence[RunResult], swept: Sequence[str] = ()) -
     if all("train/loss" in row for run in results for row in run.epochs):
         metrics = {"training loss": "train/loss"} | metrics
     ends = []
-    for panel, (title, metric) in zip(np.ravel(top.subplots(1, len(metrics))), metrics.items(), strict=True):
+    for panel, (name, metric) in zip(np.ravel(top.subplots(1, len(metrics))), metrics.items(), strict=True):
         drawn = float if metric == "train/loss" else scale.drawn
         values = [[[*map(drawn, values_of(run, metric))] for run in curve.runs] for curve in curves]
         shown = finite([line for own in values for line in own])
@@ -47,8 +48,9 @@ def comparison_figure(results: Sequence[RunResult], swept: Sequence[str] = ()) -
             log_axis(panel, "y", shown)
         else:
             scale.set_axis(panel, "y", shown)
-        panel.set_title(title)
+        panel.set_ylabel(name)
         ends.append((panel, draw_by_epoch(panel, curves, values, of_trained=True)))
+    figure.axes[0].set_title(finding, wrap=True)
     dotted = "; dotted: runs that collapsed" * any(run.failed for run in results)
     top.supxlabel(f"thick lines: {MEANS}{dotted}", fontsize=LETTERS)
     _final_scores(bottom.subplots(), curves, scale)
@@ -67,15 +69,16 @@ def _final_scores(axes: Axes, curves: Sequence[Curve], scale: Scale) -> None:
         draw_runs(axes, runs, [scale.drawn(run.score) for run in runs], beside, curve.style)
         if mean:
             ends = [scale.drawn(mean.low), scale.drawn(mean.high)]
-            axes.plot([scale.drawn(mean.value)] * 2, [row - 0.38, row + 0.38], color=foreground(), gid="means")
-            axes.plot(ends, [row, row], color=foreground(), gid="intervals")
+            behind = {"color": foreground(), "zorder": 1.5}  # the marks of the runs
+            axes.plot([scale.drawn(mean.value)] * 2, [row - 0.38, row + 0.38], **behind, gid="means")
+            axes.plot(ends, [row, row], **behind, gid="intervals")
         if collapsed := sum(run.failed for run in curve.runs):
             note = f"  {collapsed} of {len(curve.runs)} collapsed"
             axes.text(1, row, note, transform=axes.get_yaxis_transform(), va="center")
     axes.set_yticks(range(len(curves)), [curve.name for curve in curves])
     name = "test error" if scale.judge.in_percent else curves[0].runs[0].score_name
-    axes.set(ylim=(len(curves) - 0.5, -0.5), title=f"final {name} of every run")
-    axes.set_xlabel(f"strokes: {MEANS}, with 95 % intervals")
+    axes.set(ylim=(len(curves) - 0.5, -0.5))
+    axes.set_xlabel(f"final {name} of every run; strokes: {MEANS}, with 95 % intervals")
     axes.tick_params(axis="y", length=0)
 
 

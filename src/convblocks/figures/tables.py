@@ -136,8 +136,11 @@ def terminal() -> Console:
     return Console(markup=False, emoji=False, highlight=False)
 
 
-def to_console(tables: Sequence[Table], console: Console) -> None:
-    """Print tables on a terminal, which drops what it has no room for, or as plain text into a pipe."""
+def to_console(tables: Sequence[Table], console: Console, everything: str = "") -> None:
+    """Print tables on a terminal, which drops what it has no room for, or as plain text into a pipe.
+
+    The file ``everything`` has all columns.
+    """
     unlimited = console.options.update(width=WIDEST)
     for table in tables:
         columns, dropped = list(table.fields), list[str]()
@@ -148,7 +151,8 @@ def to_console(tables: Sequence[Table], console: Console) -> None:
             columns.remove(column := expendable.pop(0))
             dropped.append(column.name.replace("\n", " "))
         console.print(grid)
-        for note in [*table.notes, *([f"Columns dropped: {', '.join(dropped)}."] if dropped else [])]:
+        hidden = f"Hidden at this width: {', '.join(dropped)}.{everything and f' See {everything}.'}"
+        for note in [*table.notes, *([hidden] if dropped else [])]:
             console.print(note)
         console.print()
 
