@@ -16,7 +16,7 @@ from tests.scripts import run_script
 
 
 def test_tensorboard_has_curves_final_values_and_settings(workspace: Path) -> None:
-    run = quick_run(*TENSORBOARD)
+    run = quick_run(*TENSORBOARD, "--data.rotation", "5")
     curve, rows = curves(run), metric_rows(run)
     for tag in ("train/loss", "test/acc", "vitals/dead/relu1"):  # Lightning's loggers count from 0
         values = [float(row[tag.removeprefix("vitals/")]) for row in rows]
@@ -28,8 +28,12 @@ def test_tensorboard_has_curves_final_values_and_settings(workspace: Path) -> No
     events = EventAccumulator(str(run.path)).Reload()
     content = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     settings = HParamsPluginData.FromString(content).session_start_info.hparams
-    assert settings["model.arch"].string_value == "mlp"
-    assert not any(name.startswith("trainer") for name in settings)
+    assert settings["arch"].string_value == "mlp"
+    assert {"lr", "lr_scheduler", "batch_size", "seed", "rotation", "limit_train_batches"} <= set(settings)
+    assert not {"loss", "shift", "val_size", "log_every_n_steps"} & set(settings)  # nobody has changed these
+    content = events.SummaryMetadata("_hparams_/experiment").plugin_data.content
+    metrics = HParamsPluginData.FromString(content).experiment.metric_infos
+    assert metrics[0].name.tag == "when_done/test_acc"
 
 
 LOGGER = "--trainer.logger"

@@ -8,7 +8,7 @@ from jsonargparse import Namespace
 
 from convblocks.boards.tensorboard import RunTensorBoardLogger
 from convblocks.files import machine_lock, write
-from convblocks.run.callbacks import RunCallback, classification_of
+from convblocks.run.callbacks import RunCallback
 from convblocks.run.directory import DEAD, TRAINING
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
@@ -53,9 +53,14 @@ class Boards(RunCallback):
     def on_result(self, run: Run, result: RunResult) -> RunResult:
         """The same result; the board gets its values."""
         if isinstance(run.board, RunTensorBoardLogger):
-            hidden = (DEAD, TRAINING, "val/") if classification_of(run) else ()
-            final = {name: value for name, value in result.final.items() if not name.startswith(hidden)}
-            run.board.log_results(run.settings, final, int(result.epochs[-1]["step"]))
+            judged = result.judge.measured_in(result.final)
+            others = {name: x for name, x in sorted(result.final.items()) if not name.startswith((DEAD, TRAINING))}
+            usual = flatten(run.config.parser.get_defaults().as_dict())
+            chosen = {name: x for name, x in flatten(run.settings).items() if usual.get(name, x) != x}
+            # The table begins with five hyper-parameters, in the order of their names: hardly anyone varies these.
+            often = {name: x for name, x in result.hparams.items() if name not in ("loss", "sync_batchnorm")}
+            hparams = {"arch": result.arch, "seed": result.seed} | often | chosen
+            run.board.log_results(hparams, {judged: result.score} | others, int(result.epochs[-1]["step"]))
         return result
 
 

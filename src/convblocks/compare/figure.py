@@ -69,9 +69,8 @@ def _final_scores(axes: Axes, curves: Sequence[Curve], scale: Scale) -> None:
         draw_runs(axes, runs, [scale.drawn(run.score) for run in runs], beside, curve.style)
         if mean:
             ends = [scale.drawn(mean.low), scale.drawn(mean.high)]
-            behind = {"color": foreground(), "zorder": 1.5}  # the marks of the runs
-            axes.plot([scale.drawn(mean.value)] * 2, [row - 0.38, row + 0.38], **behind, gid="means")
-            axes.plot(ends, [row, row], **behind, gid="intervals")
+            axes.plot([scale.drawn(mean.value)] * 2, [row - 0.38, row + 0.38], color=foreground(), gid="means")
+            axes.plot(ends, [row, row], color=foreground(), gid="intervals")
         if collapsed := sum(run.failed for run in curve.runs):
             note = f"  {collapsed} of {len(curve.runs)} collapsed"
             axes.text(1, row, note, transform=axes.get_yaxis_transform(), va="center")
@@ -106,4 +105,4 @@ def draw_runs(axes: Axes, runs: Sequence[RunResult], x: Iterable[float], y: Iter
     for failed, marker, width in ((False, look.marker, 0.0), (True, "x", 1.8)):
         if shown := [point for run, *point in points if run.failed == failed]:
             (marks,) = axes.plot(*zip(*shown, strict=True), marker, color=look.colour, alpha=0.75, gid="runs")
-            marks.set(markersize=5 + width, markeredgewidth=width)
+            marks.set(markersize=5 + width, markeredgewidth=width, zorder=3)  # above means and intervals

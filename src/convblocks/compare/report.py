@@ -40,16 +40,14 @@ def report_of(results: Sequence[RunResult], confirmed: Sequence[RunResult] = (),
         tables.append(results_table("Every setting", [*map(summarise, arms)], results, swept, key="settings"))
     if main and main.differences:
         tables.append(differences_table(main))
-    caption = "Every run, and the means of those that trained"
-    runs = (*results, *confirmed)
-    finding = finding_of(main) if main else ""
+    draw = partial(comparison_figure, results, swept, finding_of(main) if main else "")
     return Report(
         name="comparison",
         tables=tables[:1],
         sentences=conclusions(results, main),
         details=tables[1:],
-        figures={"": Chart(partial(comparison_figure, results, swept, finding), caption)},
-        runs=[as_row(run) for run in runs],
+        figures={"": Chart(draw, "Every run, and the means of those that trained")},
+        runs=[as_row(run) for run in (*results, *confirmed)],
         repeat=repeat,
     )
 
@@ -99,7 +97,7 @@ def ranking(comparison: Comparison) -> list[str]:
 
 def finding_of(comparison: Comparison) -> str:
     """Who leads, as the title of a figure; empty if there is nothing to compare."""
-    return sentence(_leads(comparison)[0]).removesuffix(".") if neighbours(comparison) else ""
+    return next(iter(_leads(comparison)), "").replace("the MLP", "MLP")
 
 
 def over_all_runs(comparison: Comparison) -> list[str]:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from convblocks.compare.analysis import Comparison, Difference, Summary, unit_of
+from convblocks.compare.analysis import Comparison, Summary, unit_of
 from convblocks.compare.trials import settings_text
-from convblocks.figures.estimates import COUNT, MINUS, P_VALUE
+from convblocks.figures.estimates import COUNT, P_VALUE
 from convblocks.figures.tables import Column, Table
 from convblocks.run.result import RunResult
 
@@ -26,14 +26,11 @@ def results_table(
     baseline = next((arm.against.second for arm in arms if arm.against), "")
     chance = results[0].facts.get("chance")
     ending = f", or ends at chance (at most {100 * chance:.1f} %) and cannot recover" if chance else ""
-    meaning = (
-        f"P(beats {baseline}): the probability that a run is better than one of {baseline}, collapsed runs coming "
-        f"last. minus {baseline}: the difference of the means of the runs that trained."
-    )
+    beats = f"P(beats {baseline}): the probability that a run beats one of {baseline}; collapsed runs come last."
     notes = [
         *notes,
         f"[...]: 95 % intervals. A run has collapsed if it diverges{ending}; means in this table leave such runs out.",
-        *([meaning] if baseline else []),
+        *([beats] if baseline else []),
     ]
     return Table(title, columns_of(arms, results, swept, baseline), arms, notes, key)
 
@@ -76,12 +73,8 @@ def columns_of(
 
 def differences_table(comparison: Comparison, interval: str = WELCHS) -> Table:
     """Every pair of networks in both readings; ``interval`` is that of the differences of means, in words."""
-
-    def names(row: Difference) -> str:
-        return f"{row.first} - {row.second}"
-
     columns = [
-        Column("difference", names, key="difference", text=lambda row: names(row).replace(" - ", f" {MINUS} ")),
+        Column("difference", lambda row: f"{row.first} minus {row.second}", key="difference"),
         Column("n", lambda row: "{}, {}".format(*row.trained_runs)),
         Column("if trained: mean [95 %]", lambda row: row.trained, signed=True, key="trained"),
         Column("p", lambda row: row.trained and row.trained.p, P_VALUE),
@@ -90,12 +83,11 @@ def differences_table(comparison: Comparison, interval: str = WELCHS) -> Table:
         Column("p", lambda row: row.all_runs.p, P_VALUE),
     ]
     note = (
-        "If trained: the difference of the means of the runs that trained, with a permutation test of Welch's t and "
-        f"{interval}. First is better: the probability, over all runs, that one of the first network is better than "
-        "one of the second, with a permutation test of Brunner and Munzel's statistic; the interval does not belong to "
-        "its p: with p near 0.05 it may still hold 50 %. With few and unequal numbers of runs the tests may err "
-        "somewhat more often than stated. Unpaired: a seed does not make two networks alike. p without a correction "
-        "for the number of tests."
+        f"If trained: the difference of the means of the runs that trained, with {interval} and a permutation test of "
+        "Welch's t. First is better: the probability over all runs, with a permutation test of Brunner and Munzel's "
+        "statistic; with p near 0.05 its interval may still hold 50 %. Runs are not paired, since a seed does not make "
+        "two networks alike. p is not corrected for the number of tests, and with few and unequal numbers of runs the "
+        "tests may err somewhat more often than stated."
     )
     return Table("All differences", columns, comparison.differences, [note], "differences")
 

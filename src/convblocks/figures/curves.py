@@ -13,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from convblocks.figures.estimates import LOSS, Unit, cell
 from convblocks.figures.style import LINES, MARKERS, WIDTH, End, Style, foreground, label_ends, log_axis, muted
 from convblocks.run.judge import ACCURACY, Judge
 from convblocks.run.result import RunResult
@@ -23,7 +22,7 @@ LONGEST_NAME = 22
 # The course's networks in figures; their options are written as they are given.
 TITLES = {"mlp": "MLP", "maxpool": "MaxPool", "batchnorm": "BatchNorm"}
 
-HALF = (WIDTH / 2, 3.6)  # inches of a figure of which two stand side by side
+HALF = (WIDTH / 2, 4.6)  # inches of a figure of which two stand side by side
 
 
 class Curve(NamedTuple):
@@ -40,7 +39,7 @@ def metric_figure(run: RunResult, metric: str) -> Figure:
     axes = figure.subplots()
     splits = ("train", evaluated([run]))
     values = [values_of(run, f"{split}/{metric}") for split in splits]
-    name, unit = ("error", Unit(name=" %")) if metric == "acc" else ("loss", LOSS)
+    name, unit = ("error", " %") if metric == "acc" else ("loss", "")
     if metric == "acc":
         values = [[*map(Scale(ACCURACY).drawn, own)] for own in values]
         Scale(ACCURACY).set_axis(axes, "y", finite(values))
@@ -48,7 +47,7 @@ def metric_figure(run: RunResult, metric: str) -> Figure:
         log_axis(axes, "y", finite(values))
     looks = map(Style, (muted(), foreground()), LINES, MARKERS)
     curves = [Curve(split, look, [run]) for split, look in zip(splits, looks, strict=True)]
-    axes.set(title=f"{splits[1]} {name} {cell(values[1][-1], unit)} after the last epoch", ylabel=name)
+    axes.set(title=f"{splits[1]} {name} {values[1][-1]:.3g}{unit} after the last epoch", ylabel=name)
     label_ends(figure, [(axes, draw_by_epoch(axes, curves, [[own] for own in values]))])
     return figure
 

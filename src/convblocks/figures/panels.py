@@ -4,21 +4,19 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap, to_rgb
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_confusion_matrix
 
+from convblocks.figures.curves import HALF
 from convblocks.figures.estimates import share
 from convblocks.figures.report import Chart
-from convblocks.figures.style import LETTERS, OTHERS, SMALL, WIDTH, foreground, muted, style
+from convblocks.figures.style import LETTERS, OTHERS, SMALL, foreground, muted, style
 from convblocks.model.restore import Evaluation
 
 # Rows and columns of the hardest images.
 GRID = (3, 3)
-
-# In inches: two stand side by side.
-HALF = (WIDTH / 2, 4.6)
 
 # Longer class names are cut, along an axis and above an image.
 LONGEST_NAME, LONGEST_CAPTION = 14, 15
@@ -49,13 +47,12 @@ def evaluation_charts(evaluation: Evaluation, images: Tensor) -> dict[str, Chart
 
 
 def confusion_figure(evaluation: Evaluation) -> Figure:
-    """The confusion matrix; colours show the mistakes only, which the diagonal would outshine."""
+    """The confusion matrix; colours show the mistakes only, which the diagonal would outshine, on any paper."""
     figure = Figure(figsize=HALF, layout="constrained")
     axes, counts = figure.subplots(), confusion(evaluation).numpy()
     mistakes = counts * (1 - np.eye(len(counts), dtype=int))
     names, shrink = _cut(evaluation.classes, LONGEST_NAME), min(1, 12 / len(counts))
-    colour = to_rgb(style(OTHERS).colour)
-    colours = LinearSegmentedColormap.from_list("mistakes", [(*colour, 0), (*colour, 1)])  # on paper of any colour
+    colours = LinearSegmentedColormap.from_list("mistakes", [to_rgba(style(OTHERS).colour, alpha) for alpha in (0, 1)])
     axes.imshow(mistakes, cmap=colours, vmax=max(1, 1.5 * mistakes.max()))
     axes.grid(visible=False)
     for row, column in zip(*np.nonzero(counts), strict=True):
