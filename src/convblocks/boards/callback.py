@@ -1,6 +1,7 @@
 """TensorBoard's tags and final values, and further loggers whose curves a resumed run continues."""
 
 import json
+import sys
 import threading
 from typing import Any
 
@@ -9,7 +10,7 @@ from jsonargparse import Namespace
 from convblocks.boards.tensorboard import RunTensorBoardLogger
 from convblocks.files import machine_lock, write
 from convblocks.run.callbacks import RunCallback
-from convblocks.run.directory import DEAD, TRAINING
+from convblocks.run.parser import full_name
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
 from convblocks.text import flatten
@@ -54,13 +55,15 @@ class Boards(RunCallback):
         """The same result; the board gets its values."""
         if isinstance(run.board, RunTensorBoardLogger):
             judged = result.judge.measured_in(result.final)
-            others = {name: x for name, x in sorted(result.final.items()) if not name.startswith((DEAD, TRAINING))}
             usual = flatten(run.config.parser.get_defaults().as_dict())
-            chosen = {name: x for name, x in flatten(run.settings).items() if usual.get(name, x) != x}
-            # The table begins with five hyper-parameters, in the order of their names: hardly anyone varies these.
-            often = {name: x for name, x in result.hparams.items() if name not in ("loss", "sync_batchnorm")}
-            hparams = {"arch": result.arch, "seed": result.seed} | often | chosen
-            run.board.log_results(hparams, {judged: result.score} | others, int(result.epochs[-1]["step"]))
+            given = {"--data.batch_size", "--model.lr", "--model.lr_scheduler", "--seed"}  # what people compare
+            given |= {full_name(word.partition("=")[0]) for word in sys.argv}
+            hparams = {"arch": result.arch}
+            for name, value in flatten(run.settings).items():
+                if f"--{name}" in given or usual.get(name, value) != value:
+                    hparams[name.rpartition(".")[2]] = value
+            final = {judged: result.score} | dict(sorted(result.final.items()))
+            run.board.log_results(hparams, final, int(result.epochs[-1]["step"]))
         return result
 
 

@@ -33,13 +33,13 @@ class RunTensorBoardLogger(TensorBoardLogger):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         super().log_metrics({tag_of(name): metrics[name] for name in metrics if name != "epoch"}, step)
 
-    def log_results(self, hparams: Mapping[str, Any], results: Mapping[str, float], step: int) -> None:
+    def log_results(self, hparams: dict[str, Any], results: Mapping[str, float], step: int) -> None:
         """Write final values, and with these hyper-parameters the run's row of the HParams tab.
 
         As points of the metrics' curves, final values would be false ones.
         """
         final = {f"{WHEN_DONE}/{name.replace('/', '_')}": value for name, value in results.items()}
-        self.log_hyperparams({name.rpartition(".")[2]: value for name, value in hparams.items()}, final, step)
+        self.log_hyperparams(hparams, final, step)
 
 
 def tag_of(metric: str) -> str:

@@ -155,7 +155,8 @@ def best_settings(results: Sequence[RunResult]) -> list[RunResult]:
     sign, best = results[0].judge.sign, list[RunResult]()
     for runs in by_arch(results).values():
         settings = grouped(runs, lambda run: run.overrides).values()
-        best += max(settings, key=lambda at_setting: sign * (mean_validation(at_setting) or 0.0))
+        chosen = max(settings, key=lambda at_setting: sign * (mean_validation(at_setting) or 0.0))
+        best += chosen
     return best
 
 

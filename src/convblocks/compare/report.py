@@ -140,11 +140,10 @@ def _leads(comparison: Comparison) -> list[str]:
 def _lead(step: Difference, sign: int) -> str:
     """By how much the better one is ahead, whichever direction is better, and whether that is certain."""
     assert step.trained is not None
-    first, second = name_of(step.first), name_of(step.second)
     lead = step.trained if sign > 0 else -step.trained
     if step.adjusted_trained < SIGNIFICANCE:
-        return f"{first} is better than {second} by {lead:u}"
+        return f"{name_of(step.first)} is better than {name_of(step.second)} by {lead:u}"
     n, m = step.trained_runs
     few = "1 run each is" if n == m == 1 else f"{n} runs each are" if n == m else f"{n} and {m} runs are"
     doubt = "which may be chance" if lead.interval() else f"but {few} too few to be sure"
-    return f"{first} leads {second} by {lead:u}, {doubt}"
+    return f"{name_of(step.first)} leads {name_of(step.second)} by {lead:u}, {doubt}"

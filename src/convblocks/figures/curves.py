@@ -119,8 +119,7 @@ def evaluated(results: Sequence[RunResult]) -> str:
 
 def short(name: str) -> str:
     """A network's name, or its end: the dotted name of a user's class begins with its module."""
-    name = TITLES.get(name, name)
-    return name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :].lstrip('.')}"
+    return TITLES.get(name, name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :].lstrip('.')}")
 
 
 def finite(values: Sequence[Sequence[float]]) -> list[float]:

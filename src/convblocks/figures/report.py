@@ -107,10 +107,9 @@ def publish(report: Report, directory: RunDirectory) -> None:
     for end, chart in report.figures.items():
         save(chart.draw, directory.path / f"{'-'.join(filter(None, [report.name, end]))}.png")
     endings = [*files, ".png"] if report.figures else files
-    echo(f"\nDetails: {as_shown(path)}{', '.join(endings)}")
-    if next(directory.path.rglob("events.out.tfevents.*"), None):
-        echo(f"Curves: tensorboard --logdir {shlex.quote(as_shown(directory.path))}")
-    echo()
+    has_curves = any(directory.path.rglob("events.out.tfevents.*"))
+    curves = f"\nCurves: tensorboard --logdir {shlex.quote(as_shown(directory.path))}" * has_curves
+    echo(f"\nDetails: {as_shown(path)}{', '.join(endings)}{curves}\n")
     to_console(report.tables, terminal(), f"{report.name}.html")
     for line in report.sentences:
         echo(line)
