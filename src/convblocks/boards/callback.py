@@ -54,7 +54,6 @@ class Boards(RunCallback):
     def on_result(self, run: Run, result: RunResult) -> RunResult:
         """The same result; the board gets its values."""
         if isinstance(run.board, RunTensorBoardLogger):
-            judged = result.judge.measured_in(result.final)
             usual = flatten(run.config.parser.get_defaults().as_dict())
             given = {"--data.batch_size", "--model.lr", "--model.lr_scheduler", "--seed"}  # what people compare
             given |= {full_name(word.partition("=")[0]) for word in sys.argv}
@@ -62,7 +61,7 @@ class Boards(RunCallback):
             for name, value in flatten(run.settings).items():
                 if f"--{name}" in given or usual.get(name, value) != value:
                     hparams[name.rpartition(".")[2]] = value
-            final = {judged: result.score} | dict(sorted(result.final.items()))
+            final = {result.judge.measured_in(result.final): result.score} | dict(sorted(result.final.items()))
             run.board.log_results(hparams, final, int(result.epochs[-1]["step"]))
         return result
 

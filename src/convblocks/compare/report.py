@@ -55,7 +55,7 @@ def report_of(results: Sequence[RunResult], confirmed: Sequence[RunResult] = (),
 def conclusions(results: Sequence[RunResult], comparison: Comparison | None) -> list[str]:
     """The conclusions, in a few sentences; there is no comparison if nothing could be chosen from a grid."""
     if comparison is None:
-        how = "add --data.val_size 5000 for images, or a --judge that is measured on such data"
+        how = "add `--data.val_size 5000` for images, or a `--judge` that is measured on such data"
         return [f"Nothing was chosen from the grid, since that takes validation data: {how}."]
     machines = sorted({run.provenance.machine for run in results})
     return [
