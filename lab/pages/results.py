@@ -10,7 +10,7 @@ from torch import nn
 
 from convblocks.compare.analysis import Comparison, Summary, mean_validation
 from convblocks.compare.figure import comparison_figure
-from convblocks.compare.report import name_of, over_all_runs
+from convblocks.compare.report import finding_of, name_of, over_all_runs
 from convblocks.compare.trials import settings_text
 from convblocks.figures.estimates import NOTHING, POINTS, cell, number
 from convblocks.figures.grouping import by_arch
@@ -46,7 +46,6 @@ RATES = (
 DIFFERENCES = "The differences of the networks in test accuracy, with 95 % intervals, without collapsed runs"
 CURVES = "Loss and test error by epoch, and every run's final test error, with means and 95 % intervals"
 DEAD_UNITS = "The share of dead units behind each ReLU, by epoch"
-FIGURES = {"curves": (comparison_figure, CURVES), "dead-units": (dead_units_figure, DEAD_UNITS)}
 
 
 def write_results(data: Path, out: Path) -> None:
@@ -337,6 +336,9 @@ def widths(arch: str) -> list[int]:
 
 def curves(folder: Path, name: str, comparison: Comparison) -> Iterator[str]:
     """The runs at one setting of each network: their curves, and the dead units."""
-    for kind, (figure, description) in FIGURES.items():
-        save_in_both_themes(partial(figure, comparison.results), folder / f"{kind}-{name}.png")
+    results = comparison.results
+    drawn = partial(comparison_figure, results, finding=finding_of(comparison))
+    figures = {"curves": (drawn, CURVES), "dead-units": (partial(dead_units_figure, results), DEAD_UNITS)}
+    for kind, (figure, description) in figures.items():
+        save_in_both_themes(figure, folder / f"{kind}-{name}.png")
         yield picture(f"{kind}-{name}", description)

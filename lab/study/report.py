@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from convblocks.compare.analysis import Comparison, mean_validation
-from convblocks.compare.report import NAMES, lead_text, name_of, ranking, sentence
+from convblocks.compare.report import NAMES, name_of, ranking, sentence
 from convblocks.compare.statistics import mean_interval
 from convblocks.compare.trials import settings_text
-from convblocks.figures.estimates import NOTHING, PERCENT, Estimate, p_text
+from convblocks.figures.curves import short
+from convblocks.figures.estimates import MINUS, NOTHING, PERCENT, Estimate, p_text
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.tables import Table
 from convblocks.run.result import RunResult
@@ -171,7 +172,9 @@ def cell_text(cell: Cell) -> str:
 
 
 def _differences(comparison: Comparison) -> dict[str, Estimate]:
-    return {f"{one.first} - {one.second}": one.trained for one in comparison.differences if one.trained}
+    return {
+        f"{short(one.first)} {MINUS} {short(one.second)}": one.trained for one in comparison.differences if one.trained
+    }
 
 
 def _primary(decision: Decision, primary: Measured) -> str:
@@ -188,8 +191,8 @@ def _primary(decision: Decision, primary: Measured) -> str:
     better, worse = (one, other) if is_first else (other, one)
     means = primary.means
     if decision.is_by_means and means:
-        lead = lead_text(means if is_first else -means)
-        return f"{AT_BEST} {better} is better than {worse} by {lead} ({_test(primary, means)})."
+        lead = means if is_first else -means
+        return f"{AT_BEST} {better} is better than {worse} by {lead:u} ({_test(primary, means)})."
     return f"{AT_BEST} {better} is better than {worse}: {numbers}."
 
 

@@ -64,6 +64,13 @@ def test_measures_and_figures_match_their_definitions() -> None:
     assert distances.sum() == pytest.approx(panels.calibration_error(evaluation), abs=1e-6)
 
 
+def test_hardest_images_are_mistakes() -> None:
+    logits = torch.tensor([[0.1, 0.0], [0.0, 4.0], [5.0, 0.0], [0.0, 6.0]])
+    evaluation = Evaluation(logits, torch.tensor([0, 0, 0, 1]), ("a", "b"))  # the first is right, if hardly
+    figure = panels.hardest_figure(evaluation, torch.zeros(4, 1, 8, 8, dtype=torch.uint8))
+    assert [axes.get_title() for axes in figure.axes if axes.images] == ["a →\nb  98 %"]
+
+
 def test_measures_of_a_perfect_network_and_of_a_class_without_images() -> None:
     targets = torch.arange(10)
     sure = Evaluation(1000.0 * functional.one_hot(targets, 10), targets, MNIST.classes)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from convblocks.figures.tables import Table, to_markdown
 from convblocks.files import write
 from convblocks.handwriting.ink import STROKE_WIDTHS
 from convblocks.text import counted, percent
-from lab.benchmarks.handwriting.drawing import BACKGROUNDS, Drawing, draw_all
+from lab.benchmarks.handwriting.drawing import BACKGROUNDS, FONT_FOLDER, Drawing, draw_all
 from lab.benchmarks.handwriting.results import Results
 from lab.benchmarks.pages import brief_machine
 
@@ -21,6 +21,10 @@ TEMPLATE = Path(__file__).with_name("handwriting.md")
 # Pixels of a drawing's place on the sheet, and of the drawing.
 CELL, LARGEST = 48, 46
 PALE = "#ebebeb"
+
+# Letters can be read on white and on black; the headings are those of the first drawing of each kind.
+INK = "#808080"
+HEADINGS = {"drawn with a pen": "strokes", "printed in a font": "font"}
 
 
 def write_page(folder: Path, results: Results, drawings: Sequence[Drawing] | None = None) -> None:
@@ -48,14 +52,19 @@ def markdown(results: Results) -> str:
 
 
 def sheet(drawings: Sequence[Drawing]) -> Image.Image:
-    """Every second drawing, a row for each digit, on paper of whatever colour the page has."""
+    """Every second drawing, a row for each digit, strokes left and fonts right, on paper of the page's colour."""
     rows = [
         [drawing for drawing in drawings if drawing.digit == digit][::2]
         for digit in sorted({drawing.digit for drawing in drawings})
     ]
-    paper = Image.new("RGBA", (CELL * max(map(len, rows)), CELL * len(rows)))
-    for row, own in enumerate(rows):
-        for column, drawing in enumerate(own):
+    paper = Image.new("RGBA", (CELL * (1 + max(map(len, rows))), CELL * (1 + len(rows))))
+    pen, font = ImageDraw.Draw(paper), ImageFont.truetype(FONT_FOLDER / "DejaVuSans.ttf", CELL // 2)
+    for title, kind in HEADINGS.items():
+        first = next(column for column, drawing in enumerate(rows[0], start=1) if drawing.kind == kind)
+        pen.text((CELL * first, CELL // 2), title, INK, font, anchor="lm")
+    for row, own in enumerate(rows, start=1):
+        pen.text((CELL // 2, CELL * row + LARGEST // 2), str(own[0].digit), INK, font, anchor="mm")
+        for column, drawing in enumerate(own, start=1):
             picture = ImageOps.exif_transpose(Image.open(io.BytesIO(drawing.content))).convert("RGBA")
             picture.thumbnail((LARGEST, LARGEST))
             behind = Image.new("RGBA", picture.size, PALE)  # where a drawing is transparent

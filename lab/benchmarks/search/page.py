@@ -1,15 +1,17 @@
 """The results of searches for their cost: tables, an answer and a figure."""
 
+import re
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 from statistics import fmean, median
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from convblocks.compare.statistics import mean_interval
-from convblocks.figures.estimates import NOTHING, POINTS, Unit
-from convblocks.figures.style import WIDTH, log_axis, style
+from convblocks.figures.estimates import DASH, NOTHING, POINTS, Unit
+from convblocks.figures.style import LETTERS, LINES, OTHERS, WIDTH, log_axis, style
 from convblocks.figures.tables import Table
 from lab.benchmarks.pages import Page
 from lab.benchmarks.rows import Results
@@ -119,7 +121,7 @@ def reached_table(results: Results) -> Table:
     """The best validation accuracy at shares of the cost that both searches had."""
     rows = []
     for variant, own in courses(results).items():
-        trials = "-".join(str(count) for count in sorted({len(one) for one in own}))
+        trials = DASH.join(str(count) for count in sorted({len(one) for one in own}))
         seconds = fmean(map(cost, own))
         cells = [_in_brackets(reached(results, variant, share)) for share in SHARES]
         rows.append([VARIANTS[variant], trials, f"{seconds:.0f}", *cells])
@@ -138,24 +140,30 @@ def added_text(results: Results) -> str:
 
 
 def figure(results: Results) -> Figure:
-    """Every search as a curve of the best validation error so far."""
+    """For each search the median over its repeats of the best validation error so far, in a band of all of them."""
     made = Figure(figsize=(WIDTH, 5.0), layout="constrained")
     axes = made.subplots()
     errors = []
     for number, (variant, own) in enumerate(courses(results).items()):
-        colour, line, _ = style(number)
-        for first, course in enumerate(own):
-            rises = steps(course)
-            seconds, shown = [at for at, _ in rises], [100 * (1 - accuracy) for _, accuracy in rises]
-            errors += shown
-            label = None if first else VARIANTS[variant]
-            seconds, ends = [*seconds, cost(course)], [*shown, *shown[-1:]]
-            axes.step(seconds, ends, line, where="post", color=colour, label=label)
+        colour, line = style(OTHERS + number).colour, LINES[number]
+        seconds, middle, low, high = np.transpose(_best_so_far(own)).tolist()
+        axes.fill_between(seconds, low, high, step="post", color=colour, alpha=0.15, linewidth=0)
+        axes.step(seconds, middle, line, where="post", color=colour, linewidth=2.2, label=VARIANTS[variant])
+        errors += [*low, *high]
     log_axis(axes, "y", errors, unit=" %")
-    axes.set_xlabel("seconds of training and evaluation")
-    axes.set_ylabel("best validation error")
+    axes.set_title(re.split("[:.] ", answer_text(results), maxsplit=1)[0], wrap=True)
+    axes.set(xlabel="seconds of training and evaluation", ylabel="best validation error")
+    made.supxlabel("lines: medians of the repeats; bands: all of them", fontsize=LETTERS)
     axes.legend()
     return made
+
+
+def _best_so_far(searches: Sequence[Course]) -> list[tuple[float, ...]]:
+    """Seconds, and the median, least and largest error in per cent by then, once every repeat has a result."""
+    times = sorted({max(map(cost, searches)), *(at for course in searches for at, _ in steps(course))})
+    rows = [(at, [best_after(course, at) for course in searches]) for at in times]
+    known = [(at, [100 * (1 - best) for best in own if best is not None]) for at, own in rows if None not in own]
+    return [(at, median(errors), min(errors), max(errors)) for at, errors in known]
 
 
 def _in_brackets(accuracies: list[float] | None) -> str:

@@ -27,7 +27,7 @@ from convblocks.console import command_words, echo
 from convblocks.data.images import ImageSets
 from convblocks.errors import UserError
 from convblocks.evaluate.subject import checkpoint_parser, load_network_and_data
-from convblocks.figures.curves import metric_figure
+from convblocks.figures.curves import metric_figure, short
 from convblocks.figures.estimates import COUNT, Unit
 from convblocks.figures.panels import calibration_error, confusion, evaluation_charts
 from convblocks.figures.report import Chart, Report
@@ -99,7 +99,7 @@ def run_report(directory: RunDirectory, result: RunResult, evaluation: Evaluatio
     trained = f"{counted(len(result.epochs), 'epoch')} in {result.seconds:.1f} s"
     sentences = [
         f"Test {summary(evaluation)}.",
-        f"{result.parameters:,} parameters, {trained}.",
+        f"{short(result.arch)}: {result.parameters:,} parameters, {trained}.",
         diagnosis["sentence"],
         "" if result.ended_by == EPOCHS else f"Ended by {result.ended_by}.",
         "Try next:" if diagnosis["options"] else "",
@@ -115,7 +115,7 @@ def run_report(directory: RunDirectory, result: RunResult, evaluation: Evaluatio
         repeat=" ".join(again),
         texts={"Where it comes from": origin, f"Settings, as in {config}": as_yaml(directory.read_config())},
     )
-    return report.to_html(f"{result.arch}: {directory.name}")
+    return report.to_html(f"Run {as_shown(directory.path)}")
 
 
 def tables(evaluation: Evaluation) -> Sequence[Table]:
