@@ -100,4 +100,5 @@ def test_help_lists_all_commands_each_with_a_script_and_its_own_help() -> None:
     assert re.findall(r"^  (\w+)  ", overview, re.MULTILINE) == list(commands())
     for name, module in commands().items():
         assert f"usage: convblocks {name}" in docstring(module)
+        assert max(map(len, [*docstring(module).splitlines(), *overview.splitlines()])) <= 80
         assert (REPOSITORY / "scripts" / f"{name}.py").is_file()

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -109,6 +110,16 @@ def test_evaluate_refuses_other_data(flags: list[str], message: str, trained_on_
     write_pictures(Path("untested"), classes=tuple(SHAPES), train=12, test=0)
     with pytest.raises(UserError, match=message):
         evaluate.main([str(trained_on_shapes), *flags])
+
+
+@pytest.mark.parametrize("hyper_parameters", [{}, {"hyper_parameters": {"width": 3}}], ids=["none", "some"])
+def test_evaluate_of_a_module_says_what_to_do_instead(hyper_parameters: dict[str, Any], workspace: Path) -> None:
+    torch.save({"state_dict": {}, "pytorch-lightning_version": "2.6.6", **hyper_parameters}, "last.ckpt")
+    message = (
+        "last.ckpt holds a LightningModule, not an image classifier: in Python its load_from_checkpoint restores it"
+    )
+    with pytest.raises(UserError, match=f"^{message}"):
+        evaluate.main(["last.ckpt"])
 
 
 def test_mistakes_are_gone_if_a_resumed_run_diverges(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

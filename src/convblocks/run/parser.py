@@ -76,8 +76,8 @@ class FitParser(jsonargparse.ArgumentParser):
         lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
         reason = " ".join(line for line in lines if not line.startswith(NOISE))
         reason = re.sub(r'^Parser key "([\w.]+)":', r"--\1:", reason)
-        no_class = r"there is no class \1: give one of Lightning's, such as WandbLogger or CSVLogger, or module.Class"
-        reason = re.sub(r"Expected a dot import path string: (\S+).*", no_class, reason)
+        no_class = r": there is no class \1: give one of Lightning's, such as WandbLogger or CSVLogger, or module.Class"
+        reason = re.sub(r": .*Expected a dot import path string: (\S+).*", no_class, reason)
         reason = re.sub(r".*: Requirement '(\w+).*' not met.*", r"\1 is not installed: pip install \1", reason)
         reason = re.sub(r"^Option '([\w.]+)' is not accepted$", rf"{UNKNOWN}--\1", reason)  # of a config
         raise UsageError(with_suggestion(reason, [*short, *known])) from ex

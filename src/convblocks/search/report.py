@@ -62,7 +62,7 @@ def conclusion(worker: SearchWorker, confirmed: Comparison | None) -> tuple[list
             is_better = means.p < SIGNIFICANCE and judge.sign * means.value > 0
         chosen = trial if is_better and trained >= default else worker.config.default
         fresh += ", but more of its runs collapse" if is_better and chosen != trial else ""
-        verdict = f"With fresh seeds {fresh}: {'take it' if chosen == trial else 'keep the default'}."
+        verdict = f"With fresh seeds {fresh}: {f'take {trial.label}' if chosen == trial else 'keep the default'}."
     return [seen, f"{verdict} This writes its config:"], command_for(chosen)
 
 
