@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from nbclient import NotebookClient
 from convblocks.errors import UsageError
 from convblocks.new import command as new
 from convblocks.run.directory import RunDirectory
+from tests.forked_python import python_path
 from tests.quick_python import run_quickly
 
 
@@ -50,10 +52,12 @@ def test_project_runs_what_its_readme_shows(task: str, run: str, commands: list[
     install, *shown = [line for line in block.splitlines() if not line.startswith("#")]
     assert install == "pip install -e ."
     assert [command.split()[1] for command in shown] == commands
-    for command in shown:
+    for command in shown[:-1]:
         words = command.replace("convblocks", "python -m convblocks", 1).replace("--seeds 5", "--seeds 2").split()
         finished = run_quickly(*words[1:], cwd=project)
         assert finished.returncode == 0, finished.stdout + finished.stderr
+    paths = os.environ | {"PYTHONPATH": python_path()}  # the check of resume starts processes of its own
+    subprocess.run([sys.executable, *shown[-1].split()[1:]], cwd=project, env=paths, check=True, timeout=300)
     assert RunDirectory(run, project).read_result().score > 0.9
     assert (project / "lightning_logs" / "compare" / "comparison.md").is_file()
 

@@ -43,7 +43,8 @@ class MyProjectModule(LightningModule):
         self.layers = nn.Sequential(nn.Linear(COLUMNS, width), nn.ReLU(), nn.Linear(width, 1))
 
     def forward(self, rows: Tensor) -> Tensor:
-        return self.layers(rows)  # (B, COLUMNS) -> logits (B, 1)
+        logits: Tensor = self.layers(rows)  # (B, COLUMNS) -> (B, 1)
+        return logits
 
     def measure(self, batch: list[Tensor], split: str) -> Tensor:
         """The loss of a batch, logged with its accuracy."""
