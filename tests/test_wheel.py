@@ -91,10 +91,10 @@ def test_wheel_has_every_command_and_mnist_for_an_empty_folder(
     assert "mlp" in run(f"python -m convblocks compare --arch mlp --seeds 2 --jobs 1 {SHORT}")
     search = "--arch mlp --trials 2 --confirm 0 --jobs 1 --data.val_size 500 --space lr=1e-3..1e-2"
     assert "convblocks fit --arch mlp" in run(f"convblocks search {search} {SHORT}")
-    assert "Conv2d" in run("convblocks summary")
     assert "flowers/ is made" in run("convblocks new flowers")
+    assert "churn/ is made" in run("convblocks new churn --task module")
     assert {path.name for path in workspace.iterdir()} == {
-        *("home", "lightning_logs", "seven.png", "digits.onnx", "flowers")
+        *("home", "lightning_logs", "seven.png", "digits.onnx", "flowers", "churn")
     }
     assert run(f"python -c {shlex.quote(FOLDER)}").endswith("site-packages/convblocks/data\n")
     monkeypatch.setenv("CONVBLOCKS_DATA", str(REPOSITORY / "data"))
@@ -107,6 +107,7 @@ def test_help_lists_all_commands_each_with_a_script_and_its_own_help() -> None:
     assert re.findall(r"^  (\w+)  ", overview, re.MULTILINE) == list(commands())
     for name, module in commands().items():
         assert f"usage: convblocks {name}" in docstring(module)
+        assert max(map(len, [*docstring(module).splitlines(), *overview.splitlines()])) <= 80
         assert (REPOSITORY / "scripts" / f"{name}.py").is_file()
 
 

@@ -110,9 +110,9 @@ def command(name: str, arch: str, threads: int) -> Iterator[Row]:
     Raises:
         UserError: it failed.
     """
-    first = ["--trainer.limit_train_batches", "1", "--running_loss", "--trainer.log_every_n_steps", "1"]
+    first = ["--trainer.limit_train_batches", "1", "--trainer.limit_val_batches", "0"]
     fit = [str(REPOSITORY / "scripts" / "fit.py"), "--arch", arch, "--epochs", "1", "--threads", str(threads), *first]
-    commands: dict[str, Any] = {"imports": (["-c", IMPORTS], ""), "first step": (fit, "batch 1/1")}
+    commands: dict[str, Any] = {"imports": (["-c", IMPORTS], ""), "first step": (fit, "1/1 ")}
     seconds, _ = time_command(*commands[name])
     yield Row({}, {"seconds": seconds})
 
