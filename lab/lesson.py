@@ -41,6 +41,9 @@ TREATMENT = "lr = 3e-3"
 # An answer that is folded away below a question, and its place for the student's own.
 FOLDED = re.compile(r"(?:\*\*Your answer:\*\*\n\n)?<details><summary>Answer</summary>\n(.*?)\n</details>", re.DOTALL)
 
+# Of each network, below its name and the epochs before.
+LAST_ACCURACY = re.compile(r"^(\w+)\n(?: .*\n)* .*, test accuracy (.*)$", re.MULTILINE)
+
 
 def main(arguments: list[str]) -> None:
     parser = Parser()
@@ -117,7 +120,8 @@ def execute(lesson: Any, folder: Path = LESSON.parent) -> dict[str, float]:
     seconds: dict[str, float] = {}
     client = NotebookClient(lesson, record_timing=False, resources={"metadata": {"path": str(folder)}})
     with client.setup_kernel():
-        kernel = psutil.Process(client.km.provisioner.pid)
+        manager: Any = client.km  # whose type does not know of a process
+        kernel = psutil.Process(manager.provisioner.pid)
         for heading, cells in sections_of(lesson).items():
             before = _busy(kernel)
             for cell in cells:
@@ -142,11 +146,18 @@ def show_answers(lesson: Any, origin: str) -> None:
     lesson.cells[0].source = f"{title}\n\n{made}\n{text}"
 
 
-def answers_of(lesson: Any) -> list[str]:
-    """What each `reveal` printed, without what it said of the guess."""
-    cells = [cell for cell in code_cells(lesson) if re.search(r"^reveal\(", cell.source, re.MULTILINE)]
-    printed = ["".join(output.get("text", "") for output in cell.outputs) for cell in cells]
-    return [re.split(r"\. (?:You guessed|Your guess)", text)[0] for text in printed]
+def answers_of(lesson: Any) -> dict[str, str]:
+    """What the lesson printed as the answer to each guess, without what it said of the guess."""
+    answers, guess = {}, ""
+    for cell in lesson.cells:
+        if asked := re.search(r"\*\*Guess (\d+)\.\*\*", cell.source):
+            guess = asked[1]
+        printed = "".join(output.get("text", "") for output in cell.get("outputs", []))
+        if re.search(r"^reveal\(", cell.source, re.MULTILINE):
+            answers[guess] = re.split(r"\. (?:You guessed|Your guess)", printed)[0]
+        elif accuracies := LAST_ACCURACY.findall(printed):
+            answers[guess] = ", ".join(f"{network} {accuracy}" for network, accuracy in accuracies)
+    return answers
 
 
 if __name__ == "__main__":

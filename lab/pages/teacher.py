@@ -22,6 +22,9 @@ NUMBERS, SCORES = "lesson.json", "class.csv"
 # As the page's command has it.
 JUDGE = "accuracy:max"
 
+# Of the student whose lines the page shows.
+SEED = "7"
+
 
 def write_lesson(data: Path, out: Path) -> None:
     """Write the teacher's page into a folder.
@@ -32,12 +35,10 @@ def write_lesson(data: Path, out: Path) -> None:
     (out / PAGE).parent.mkdir(parents=True, exist_ok=True)
     numbers = json.loads((data / NUMBERS).read_text())
     prose = "".join(json.loads(LESSON.read_text())["cells"][0]["source"])
-    answers = enumerate(numbers["answers"], start=1)
     sections = {
         "minutes": to_markdown([minutes_table(minutes_of(prose), numbers)]).strip(),
-        "answers": to_markdown(
-            [Table("", ["guess", "answer"], [[str(number), text] for number, text in answers])]
-        ).strip(),
+        "answers": "; ".join(f"**{guess}.** {text}" for guess, text in numbers["answers"].items()) + ".",
+        "lines": lines_of(data / SCORES, SEED),
         "class": class_result(data / SCORES),
     }
     write_sections(out, PAGE, sections)
@@ -63,6 +64,12 @@ def minutes_table(table: Sequence[Sequence[str]], numbers: Mapping[str, Any]) ->
     totals = [str(sum(map(minutes, column))) for column in list(zip(*rows, strict=True))[1:]]
     lines = [*([*row, f"{seconds[row[0]]:.0f} s"] for row in rows), ["all", *totals, f"{sum(seconds.values()):.0f} s"]]
     return Table("", [*head, "computing"], lines, [f"Computing: processor time on one core; {numbers['origin']}."])
+
+
+def lines_of(path: Path, seed: str) -> str:
+    """The heading of a CSV file of scores, and what one student hands in."""
+    heading, *lines = path.read_text().splitlines()
+    return "\n".join(["```", heading, *(line for line in lines if line.split(",")[1] == seed), "```"])
 
 
 def class_result(path: Path) -> str:
