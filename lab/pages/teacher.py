@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,4 +76,5 @@ def lines_of(path: Path, seed: str) -> str:
 def class_result(path: Path) -> str:
     """The table and the sentences of `compare --from`."""
     report = report_of(read_scores(path, Judge.parse(JUDGE)))
-    return "\n".join([to_markdown(report.tables, 4), *(f"- {line}" for line in report.sentences)])
+    tables = [replace(table, title="") for table in report.tables]
+    return "\n".join([to_markdown(tables), *(f"- {line}" for line in report.sentences)])
