@@ -29,6 +29,7 @@ from lab.pages.experiments import write_experiments, write_operations
 from lab.pages.overview import write_overview
 from lab.pages.results import write_results
 from lab.pages.sessions import README, USE, write_transcripts
+from lab.pages.teacher import write_lesson
 from lab.pages.wings import write_wings
 from lab.pages.writing import DATA, REPOSITORY
 
@@ -85,6 +86,7 @@ PAGES: dict[str, tuple[str, Writer]] = {
     "readme": ("-m lab.train sessions", partial(write_transcripts, README)),
     "use": ("-m lab.train sessions", partial(write_transcripts, USE)),
     "play": ("-m lab.train play", play.write_page),
+    "lesson": ("-m lab.lesson", write_lesson),
     "code": ("-m lab.pages", write_wings),
 }
 
