@@ -25,11 +25,12 @@ def results_table(
     """A line for each network at a setting, from summaries of the results; ``swept`` are the options of a grid."""
     baseline = next((arm.against.second for arm in arms if arm.against), "")
     chance = results[0].facts.get("chance")
-    ending = f", or ends at chance (at most {100 * chance:.1f} %) and cannot recover" if chance else ""
+    collapsed = "diverges" if results[0].provenance.machine else "has no score"
+    collapsed += f", or ends at chance (at most {100 * chance:.1f} %) and cannot recover" if chance else ""
     beats = f"P(beats {baseline}): the probability that a run beats one of {baseline}; collapsed runs come last."
     notes = [
         *notes,
-        f"[...]: 95 % intervals. A run has collapsed if it diverges{ending}; means in this table leave such runs out.",
+        f"[...]: 95 % intervals. A run has collapsed if it {collapsed}; means in this table leave such runs out.",
         *([beats] if baseline else []),
     ]
     return Table(title, columns_of(arms, results, swept, baseline), arms, notes, key)
