@@ -50,7 +50,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Summary:
-    """One network at one setting. The mean score is of the runs that trained, None if none has.
+    """One network at one setting. Means are of the runs that trained, None if none has, or if no loss is known.
 
     ``score`` is the metric that the runs are judged by: of images the accuracy. ``validation`` is the mean score of all
     runs by which settings are chosen, ``seconds`` the median time of a run; ``against`` is the difference from the
@@ -64,6 +64,8 @@ class Summary:
     runs: int
     trained_runs: int
     trained: Estimate
+    first_loss: float | None
+    last_loss: float | None
     score: Estimate | None
     validation: float | None
     against: Difference | None = None
@@ -121,6 +123,7 @@ def difference(first: Sequence[RunResult], second: Sequence[RunResult]) -> Diffe
 def summarise(results: Sequence[RunResult]) -> Summary:
     """The summary of one network's runs at one setting."""
     trained = [run for run in results if not run.failed]
+    has_losses = trained and all("train/loss" in row for run in trained for row in (run.epochs[0], run.epochs[-1]))
     return Summary(
         arch=results[0].arch,
         overrides=results[0].overrides,
@@ -129,6 +132,8 @@ def summarise(results: Sequence[RunResult]) -> Summary:
         runs=len(results),
         trained_runs=len(trained),
         trained=share(len(trained), len(results)),
+        first_loss=fmean(run.epochs[0]["train/loss"] for run in trained) if has_losses else None,
+        last_loss=fmean(run.epochs[-1]["train/loss"] for run in trained) if has_losses else None,
         score=mean_interval([run.score for run in trained], unit_of(trained)) if trained else None,
         validation=mean_validation(results),
     )

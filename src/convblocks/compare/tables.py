@@ -6,12 +6,9 @@ from typing import Any
 
 from convblocks.compare.analysis import Comparison, Summary, unit_of
 from convblocks.compare.trials import settings_text
-from convblocks.figures.estimates import COUNT, P_VALUE
+from convblocks.figures.estimates import COUNT, LOSS, P_VALUE
 from convblocks.figures.tables import Column, Table
 from convblocks.run.result import RunResult
-
-# Of a difference of means.
-WELCHS = "Welch's interval (where the two disagree at 5 %, p decides)"
 
 
 def results_table(
@@ -41,7 +38,7 @@ def columns_of(
 ) -> list[Column]:
     """The columns of the table of networks, whose rows are summaries, the verdict's first: a phone shows these.
 
-    The setting and validation are those of a grid.
+    The setting and validation are those of a grid; the losses are the notebook's.
     """
     unit, score = unit_of(results), results[0].score_name.removeprefix("test ")
 
@@ -66,14 +63,16 @@ def columns_of(
             optional=True,
         ),
         Column("trained", lambda arm: arm.trained, key="trained", text=trained),
+        Column("first train\nloss", lambda arm: arm.first_loss, LOSS, priority=0, key="first_loss", optional=True),
+        Column("last train\nloss", lambda arm: arm.last_loss, LOSS, priority=0, key="last_loss", optional=True),
         Column("sd", lambda arm: arm.score and arm.score.deviation, unit, priority=1, key="sd"),
         Column("parameters", lambda arm: arm.parameters or None, COUNT, priority=3, key="parameters", optional=True),
         Column("seconds\nper run", lambda arm: arm.seconds or None, COUNT, priority=2, optional=True),
     ]
 
 
-def differences_table(comparison: Comparison, interval: str = WELCHS) -> Table:
-    """Every pair of networks in both readings; ``interval`` is that of the differences of means, in words."""
+def differences_table(comparison: Comparison) -> Table:
+    """Every pair of networks in both readings."""
     columns = [
         Column("difference", lambda row: f"{row.first} minus {row.second}", key="difference"),
         Column("n", lambda row: "{}, {}".format(*row.trained_runs)),
@@ -84,11 +83,11 @@ def differences_table(comparison: Comparison, interval: str = WELCHS) -> Table:
         Column("p", lambda row: row.all_runs.p, P_VALUE),
     ]
     note = (
-        f"If trained: the difference of the means of the runs that trained, with {interval} and a permutation test of "
-        "Welch's t. First is better: the probability over all runs, with a permutation test of Brunner and Munzel's "
-        "statistic; with p near 0.05 its interval may still hold 50 %. Runs are not paired, since a seed does not make "
-        "two networks alike. p is not corrected for the number of tests, and with few and unequal numbers of runs the "
-        "tests may err somewhat more often than stated."
+        "If trained: the difference of the means of the runs that trained, with Welch's interval and a permutation "
+        "test of Welch's t; where the two disagree at 5 %, p decides. First is better: the probability over all runs, "
+        "with a permutation test of Brunner and Munzel's statistic; with p near 0.05 its interval may still hold 50 %. "
+        "Runs are not paired, since a seed does not make two networks alike. p is not corrected for the number of "
+        "tests, and with few and unequal numbers of runs the tests may err somewhat more often than stated."
     )
     return Table("All differences", columns, comparison.differences, [note], "differences")
 

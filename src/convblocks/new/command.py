@@ -44,6 +44,4 @@ def main(arguments: list[str]) -> None:
     for path in filter(Path.is_file, [*TEMPLATE.iterdir(), *(TEMPLATE / options.task).iterdir()]):
         text = path.read_text(encoding="utf-8").replace(NAME, name).replace(CLASS, class_name)
         Path(name, path.name.replace(NAME, name)).write_text(text, encoding="utf-8")
-    echo(f"{name}/ is made; its README.md says what to do there. To train:")
-    echo(f"cd {name}")
-    echo("convblocks fit --config config.yaml")
+    echo(f"{name}/ is made; its README.md says what to do. To train:\ncd {name}\nconvblocks fit --config config.yaml")
