@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from convblocks.compare.analysis import Comparison
-from convblocks.compare.report import sentence
 from convblocks.compare.statistics import SIGNIFICANCE, holm, least_p_unpaired
 from convblocks.figures.estimates import SHARE, p_text
 from convblocks.figures.grouping import by_arch
@@ -77,30 +76,22 @@ def claims_of(comparison: Comparison) -> tuple[Claim, ...]:
 
 
 def claims_tables(comparisons: Mapping[str, Comparison]) -> list[Table]:
-    """The table of the notebook's claims, with a column of verdicts for each comparison; none without its networks."""
+    """The table of the notebook's claims, with a verdict and why for each comparison; none without its networks."""
     found = {title: claims_of(comparison) for title, comparison in comparisons.items()}
     if not all(found.values()):
         return []
     lines = []
     for claims in zip(*found.values(), strict=True):
-        reasons = [why(comparison, one) for comparison, one in zip(comparisons.values(), claims, strict=True)]
-        judged = [judged_by(one) for one in claims]
-        text = claims[0].text
-        if len(set(judged)) == 1:
-            text += f" ({judged[0]})" if judged[0] else ""
-            judged = [""] * len(claims)
-        if len(set(reasons)) > 1:
-            titles = [sentence(title.split()[0])[:-1] for title in comparisons]
-            reasons = [
-                f"{title}{f', by {by}' if by else ''}: {reason}"
-                for title, by, reason in zip(titles, judged, reasons, strict=True)
-            ]
-        lines.append([text, *map(_verdict, claims), " ".join(dict.fromkeys(reasons))])
+        cells = []
+        for comparison, claim in zip(comparisons.values(), claims, strict=True):
+            by = f", by {judged_by(claim)}" if judged_by(claim) else ""
+            cells.append(f"{_verdict(claim)}{by}. {why(comparison, claim)}")
+        lines.append([claims[0].text, *cells])
     notes = [
         f"{thresholds()} A verdict is over all runs, collapsed ones as the worst; in brackets, if it differs, over the "
         "runs that trained."
     ]
-    return [Table("The notebook's claims", ["claim", *comparisons, "why"], lines, notes)]
+    return [Table("The notebook's claims", ["claim", *comparisons], lines, notes)]
 
 
 def thresholds() -> str:

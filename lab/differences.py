@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from convblocks.compare.analysis import Comparison, Difference, training_loss, unit_of
+from convblocks.compare.analysis import Comparison, Difference, unit_of
 from convblocks.compare.statistics import SIGNIFICANCE, superiority
 from convblocks.figures.estimates import LOSS, SHARE, Estimate, Unit
 from convblocks.figures.grouping import by_arch
@@ -31,6 +31,11 @@ class Measure:
     value: Callable[[RunResult], float]
     sign: int
     unit: Unit
+
+
+def training_loss(run: RunResult, epoch: int) -> float:
+    """The mean over an epoch, by its index; nan where it is not logged."""
+    return run.epochs[epoch].get("train/loss", math.nan)
 
 
 FIRST_LOSS = Measure("epoch-1 train loss", lambda run: training_loss(run, 0), -1, LOSS)

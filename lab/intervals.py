@@ -25,7 +25,7 @@ def intervals_figure(groups: Groups, label: str) -> Figure:
     limits = _limits(groups)
     for panel, (title, own) in zip(np.ravel(axes), groups.items(), strict=True):
         _intervals(panel, own, limits)
-        panel.set_title(title, fontweight="bold")
+        panel.set_title(title)
     panel.set_xlabel(label)
     return figure
 
@@ -58,7 +58,7 @@ def _intervals(axes: Axes, estimates: Mapping[str, Estimate], limits: tuple[floa
     axes.set_yticks(range(len(estimates)), list(estimates))
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
 
 
 def _numbers(one: Estimate) -> str:

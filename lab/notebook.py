@@ -3,20 +3,17 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from statistics import median
 
 from convblocks.compare import tables
 from convblocks.compare.analysis import Comparison, Difference, Summary, compare, unit_of
 from convblocks.compare.statistics import mean_interval
-from convblocks.compare.trials import NO_SETTINGS
-from convblocks.figures.estimates import LOSS, NOTHING, SECONDS, Estimate, cell, number_range
+from convblocks.figures.estimates import LOSS, SECONDS, Estimate, number_range
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.tables import Column, Table
 from convblocks.model.class_specs import CONSTANT
-from convblocks.run.result import Overrides, RunResult
+from convblocks.run.result import RunResult
 from lab.differences import FIRST_LOSS, LAST_LOSS, Measure, Measured, every_pair, score_of
-from lab.estimates import spread
-from lab.results import died_in, is_number, is_of_mnist, time_to
+from lab.results import time_to
 from lab.statistics import exact_permutation_test
 
 # Networks are compared by their time to this accuracy if the loss of the first epoch depends on the schedule.
@@ -24,19 +21,8 @@ GOAL = 0.98
 
 NOTEBOOK = "notebook's mlp"
 
-# What the course's notebook prints for its MLP, after 5 epochs of a single run: parameters, losses, accuracy.
-NOTEBOOK_MLP = ("79,510", "0.28", "0.16", "95.38")
-
-# The settings of that run; any other option must not be set, but for those of NO_INFLUENCE.
-NOTEBOOK_SETTINGS = {
-    "epochs": "5",
-    "lr": "0.01",
-    "batch_size": "64",
-    "optimizer": "adam",
-    "lr_scheduler": "constant",
-    "data.val_size": "0",
-}
-NO_INFLUENCE = ("threads", *NO_SETTINGS)
+# What the course's notebook prints for its MLP, after 5 epochs of a single run: losses and accuracy.
+NOTEBOOK_MLP = ("0.28", "0.16", "95.38")
 
 
 def seconds_to_goal(result: RunResult) -> float:
@@ -94,79 +80,7 @@ def results_table(
     return replace(table, columns=[*columns[:place], Column("worst–best", ends), *columns[place:]])
 
 
-def differences_table(comparison: Comparison) -> Table:
-    """The table of reports, in every measure."""
-    table = tables.differences_table(comparison, interval="the interval that belongs to it")
-
-    def trained(row: Measured) -> str:
-        return f"{'better in ' if row.trained and not row.means else ''}{cell(row.trained, signed=True)}"
-
-    columns = [replace(column, text=trained) if column.key == "trained" else column for column in table.fields]
-    return replace(
-        table, columns=[Column("measure", lambda row: row.measure.name), *columns], rows=in_every_measure(comparison)
-    )
-
-
-def notebook_table(comparison: Comparison) -> Table:
-    """The columns of the notebook's own table, over the runs that trained."""
-    lines = [
-        [
-            arm.arch,
-            f"{arm.parameters:,}",
-            *(_spread(loss) for loss in mean_losses(comparison, arm.arch)),
-            _spread(arm.score),
-            f"{arm.trained_runs} of {arm.runs}",
-        ]
-        for arm in comparison.arms
-    ]
-    if is_notebooks(comparison):
-        lines.insert(1, [NOTEBOOK, *NOTEBOOK_MLP, "1 of 1"])
-    columns = ["network", "parameters", FIRST_LOSS.name, LAST_LOSS.name, "test accuracy %", "trained"]
-    notes = ["Mean ± standard deviation of the runs that trained, and the 95 % interval of the mean (Student's t)."]
-    died = [
-        f"{run.arch}, seed {run.seed}: learned, then died in epoch {died_in(run)}."
-        for run in comparison.results
-        if died_in(run)
-    ]
-    return Table("The notebook's table", columns, lines, [*notes, *died])
-
-
 def mean_losses(comparison: Comparison, arch: str) -> list[Estimate | None]:
     """The mean losses of the first and the last epoch, over a network's runs that trained; None if none did."""
     trained = [run for run in comparison.results if run.arch == arch and not run.failed]
     return [mean_interval([*map(one.value, trained)], LOSS) if trained else None for one in (FIRST_LOSS, LAST_LOSS)]
-
-
-def times_table(results: Sequence[RunResult]) -> Table:
-    """How soon the runs reached ``GOAL``."""
-    lines = []
-    for arch, runs in by_arch(results).items():
-        reached = [time for time in (time_to(run, GOAL) for run in runs) if time]
-        epochs, seconds = zip(*reached, strict=True) if reached else ((), ())
-        medians = [f"{median(epochs):g}", f"{median(seconds):.1f}"] if reached else [NOTHING, NOTHING]
-        lines.append([arch, f"{len(reached)} of {len(runs)}", *medians])
-    columns = ["network", "runs that got there", "epochs, median", "seconds, median"]
-    notes = ["The medians are of the runs that got there."]
-    return Table(f"Time to {100 * GOAL:.0f} % accuracy", columns, lines, notes)
-
-
-def is_notebooks(comparison: Comparison) -> bool:
-    """Whether the MLP was trained as in the notebook, whose figures are of these settings and of MNIST."""
-    arm = comparison.arms[0]
-    return arm.arch == "mlp" and all(map(is_of_mnist, comparison.results)) and _are_notebooks(arm.overrides)
-
-
-def _are_notebooks(overrides: Overrides) -> bool:
-    given = {option: value for option, value in overrides if option not in NO_INFLUENCE}
-    return given.get("epochs") == "5" and all(
-        _same(value, NOTEBOOK_SETTINGS.get(option, "")) for option, value in given.items()
-    )
-
-
-def _same(value: str, other: str) -> bool:
-    return float(value) == float(other) if is_number(value) and is_number(other) else value == other
-
-
-def _spread(mean: Estimate | None) -> str:
-    """``0.277 ± 0.004 [0.274, 0.280]``."""
-    return NOTHING if mean is None else f"{spread(mean)} {mean.interval()}".rstrip()

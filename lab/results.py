@@ -53,12 +53,6 @@ def learned_in(result: RunResult) -> list[int]:
     return [epoch for epoch, score in enumerate(result.scores, start=1) if score > chance]
 
 
-def died_in(result: RunResult) -> int | None:
-    """The epoch in which a collapsed run lost for good what it had learned; None of any other."""
-    learned = learned_in(result)
-    return learned[-1] + 1 if result.failed and learned and learned[-1] < len(result.epochs) else None
-
-
 def time_to(result: RunResult, accuracy: float) -> tuple[int, float] | None:
     """After how many epochs and seconds it first reached an accuracy; None if it never did."""
     seconds = 0.0

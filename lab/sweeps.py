@@ -14,6 +14,9 @@ from convblocks.figures.style import LETTERS, WIDTH, End, label_ends
 from convblocks.run.result import RunResult
 from lab.results import is_number, option_values
 
+# Options in words.
+OPTIONS = {"lr": "learning rate"}
+
 
 def sweep_figure(swept: Sequence[RunResult], titles: Mapping[str, str] | None = None) -> Figure:
     """Error against a swept option: on validation images if all runs have them, else on test images.
@@ -43,7 +46,7 @@ def sweep_figure(swept: Sequence[RunResult], titles: Mapping[str, str] | None = 
         own = [curve._replace(runs=[run for run in curve.runs if setting(run) == title]) for curve in curves]
         ends.append((panel, _draw_sweep(panel, [curve for curve in own if curve.runs], option, positions, error)))
         panel.set_xticks([*positions.values()], names)
-        panel.set(title=(titles or {}).get(title, title), xlabel=option)
+        panel.set(title=(titles or {}).get(title, title), xlabel=OPTIONS.get(option, option))
     for panel in axes[:, 0]:
         panel.set_ylabel(scale.name(split))
     scale.set_axis(axes[0, 0], "y", [*map(error, swept)])

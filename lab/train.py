@@ -20,7 +20,7 @@ runs of code that differs from its commit make no record.
   handwriting          three networks, and what they take 400 drawings for: 5 minutes
   search               what a search finds for its cost, beside chance and a grid: half an hour
   sessions             what the commands print that README.md and docs/manual/use.md show: 5 minutes
-  play                 the networks that one watches on the page docs/play: 15 minutes
+  play                 the networks that one watches on the page docs/play: 10 minutes
 
 Without a name all are trained.
 """
@@ -201,7 +201,7 @@ def reader(arch: str, schedule: str) -> RunDirectory:
 
 def train_play() -> list[Records]:
     """The networks of docs/play, written at once."""
-    for run in (*play.READERS, *play.WATCHED):
+    for run in play.WATCHED:
         fit(run.directory, run.arguments)
     play.write_numbers(DATA)
     return []

@@ -1,6 +1,27 @@
-"""``python scripts/summary.py`` is ``convblocks summary``."""
+"""Print the layers, output shapes and parameters of the three networks.
 
-from convblocks.__main__ import run
+usage: python scripts/summary.py
+"""
+
+import torch
+from torchinfo import summary
+from torchinfo.enums import Units
+
+from convblocks.command_line import Parser
+from convblocks.console import answer, end
+from convblocks.data.images import MNIST
+from convblocks.model.networks import ARCHITECTURES
+
+
+def main(arguments: list[str]) -> None:
+    """Print torchinfo's table of every registered network for a batch of 64 images, within 80 columns."""
+    Parser().parse_args(arguments)  # there are no options
+    for arch, network in ARCHITECTURES.items():
+        table = str(summary(network(), input_data=torch.zeros(64, *MNIST.shape), depth=4, col_width=20, verbose=0))
+        for unit in Units:
+            table = table.replace(f"({unit})", f"({unit.value})")  # torchinfo 1.8 prints the name of its enum member
+        print(f"\n{arch}\n{table}")
+
 
 if __name__ == "__main__":
-    run("summary")
+    end(answer(main, __doc__))

@@ -83,7 +83,7 @@ def test_resume_of_a_killed_run_ends_with_the_same_bits(workspace: Path, monkeyp
     """SIGTERM in the middle of the second of two epochs; with kernels that compute the same each time."""
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch asks for it before it computes the first product
     limits = ["--epochs", "2", "--trainer.limit_train_batches", "400", "--trainer.limit_val_batches", "2"]
-    flags = ["--arch", "batchnorm", *limits, *ONE_GPU, "--trainer.deterministic", "true", "--running_loss"]
+    flags = ["--arch", "batchnorm", *limits, *ONE_GPU, "--trainer.deterministic", "true"]
     trained(workspace, "whole", *flags)
     command = [sys.executable, str(REPOSITORY / "scripts" / "fit.py"), *flags, "--name", "stopped"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

@@ -53,7 +53,6 @@ ARROWS: dict[str, set[str]] = {
     "compare": {"figures"},
     "search": {"compare", "figures"},
     "new": set(),
-    "summary": set(),
     "check": set(),
 }
 
@@ -67,9 +66,11 @@ def name_of(path: Path) -> str:
     return ".".join(part for part in parts if part != "__init__")
 
 
-# Without the files of `convblocks new`, which import each other from the current folder.
+# Without the files of `convblocks new`, which are a project's own.
 TEMPLATE = PACKAGE / "new" / "template"
-PATHS = [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent != TEMPLATE and path != PACKAGE / "__init__.py"]
+PATHS = [
+    path for path in sorted(PACKAGE.rglob("*.py")) if TEMPLATE not in path.parents and path != PACKAGE / "__init__.py"
+]
 MODULES = {name_of(path): path for path in PATHS}
 
 

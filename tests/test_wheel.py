@@ -1,4 +1,6 @@
-"""The wheel, installed into an environment of its own: every command works in an empty folder, without a network."""
+"""The wheel, made from the sdist and installed into an environment of its own: every command works in an empty folder,
+without a network.
+"""
 
 import os
 import re
@@ -6,11 +8,13 @@ import shlex
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image
 
 from convblocks.__main__ import docstring
@@ -30,8 +34,11 @@ FOLDER = "from convblocks import MNISTDataModule as M; m = M(); m.prepare_data()
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The scripts of an environment with the wheel, which finds the other packages in this one's."""
     folder = tmp_path_factory.mktemp("wheel")
+    sdist = [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(folder)]
+    subprocess.run(sdist, cwd=REPOSITORY, check=True, timeout=60, capture_output=True)
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    wheel = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(REPOSITORY)]
+    (source,) = folder.glob("*.tar.gz")
+    wheel = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(source)]
     subprocess.run([*pip, *wheel], check=True, timeout=300)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True, timeout=60)
     site = next((folder / "venv" / "lib").glob("python*")) / "site-packages"
@@ -84,10 +91,10 @@ def test_wheel_has_every_command_and_mnist_for_an_empty_folder(
     assert "mlp" in run(f"python -m convblocks compare --arch mlp --seeds 2 --jobs 1 {SHORT}")
     search = "--arch mlp --trials 2 --confirm 0 --jobs 1 --data.val_size 500 --space lr=1e-3..1e-2"
     assert "convblocks fit --arch mlp" in run(f"convblocks search {search} {SHORT}")
-    assert "Conv2d" in run("convblocks summary")
     assert "flowers/ is made" in run("convblocks new flowers")
+    assert "churn/ is made" in run("convblocks new churn --task module")
     assert {path.name for path in workspace.iterdir()} == {
-        *("home", "lightning_logs", "seven.png", "digits.onnx", "flowers")
+        *("home", "lightning_logs", "seven.png", "digits.onnx", "flowers", "churn")
     }
     assert run(f"python -c {shlex.quote(FOLDER)}").endswith("site-packages/convblocks/data\n")
     monkeypatch.setenv("CONVBLOCKS_DATA", str(REPOSITORY / "data"))
@@ -100,4 +107,13 @@ def test_help_lists_all_commands_each_with_a_script_and_its_own_help() -> None:
     assert re.findall(r"^  (\w+)  ", overview, re.MULTILINE) == list(commands())
     for name, module in commands().items():
         assert f"usage: convblocks {name}" in docstring(module)
+        assert max(map(len, [*docstring(module).splitlines(), *overview.splitlines()])) <= 80
         assert (REPOSITORY / "scripts" / f"{name}.py").is_file()
+
+
+def test_citation_and_changelog_have_the_version_of_the_package() -> None:
+    version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+    assert yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())["version"] == version
+    latest = re.search(r"^## (\S+)", (REPOSITORY / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert latest is not None
+    assert latest[1] == version

@@ -33,24 +33,25 @@ html_theme = "furo"
 templates_path = ["."]  # sidebar/navigation.html
 html_copy_source = html_show_copyright = False
 
-PICTURE = re.compile(r'<picture>\s*<source [^>]*srcset="(.*?)">\s*<img (.*?)>\s*</picture>')
-PLAY = re.compile(r"\[([^][]*)\]\((\S*play/index\.html\S*?)\)")
+PICTURE = re.compile(r'<picture>\s*<source [^>]*srcset="(.*?)">\s*<img ([^>]*)>\s*</picture>')
+PLAY = re.compile(r"\[([^][]*)\]\([\w./]*play/index\.html(\S*?)\)")
 
 
 def adapt(app: Sphinx, page: str, source: list[str]) -> None:
     """Let pictures follow the site's theme, links to the playable page open it, and README have the sidebar's pages."""
     text = PICTURE.sub(r'<img class="only-light" \2>\n<img class="only-dark" \2 src="\1">\n', source[0])
-    source[0] = PLAY.sub(r"<a href='\2'>\1</a>", text)  # no double quotes: a notebook is JSON
+    play = "../" * page.count("/") + "play/index.html"
+    source[0] = PLAY.sub(rf"<a href='{play}\2'>\1</a>", text)  # no double quotes: a notebook is JSON
     if page == root_doc:
         source[0] += (HERE / "contents.md").read_text()
 
 
 def finish(app: Sphinx, error: Exception | None) -> None:
-    """Add the playable page, whose way back is to the site, and let the site's address open README."""
+    """Add the playable page at play/, whose way back is to the site, and let the site's address open README."""
     if error or app.builder.name != "html":
         return
-    play = Path(shutil.copytree(HERE.parent / "play", app.outdir / "docs" / "play", dirs_exist_ok=True), "index.html")
-    play.write_text(play.read_text().replace("README.md", "README.html"))
+    play = Path(shutil.copytree(HERE.parent / "play", app.outdir / "play", dirs_exist_ok=True), "index.html")
+    play.write_text(play.read_text().replace("../../README.md", "../index.html"))
     shutil.copy(app.outdir / "README.html", app.outdir / "index.html")
 
 

@@ -23,12 +23,6 @@ Results = TypeVar("Results")
 # Below --out: the raw numbers, and the pages.
 DATA, PAGES = "data", "lab"
 
-RATIOS = (
-    "A ratio is the median of n = {rounds} rounds' ratios, in brackets its 95 % interval: of order statistics, with no "
-    "assumption on how they are distributed."
-)
-UNDECIDED = "A target is undecided where the interval holds it, a ratio without a target where its interval holds 1."
-
 
 @dataclass(frozen=True)
 class Page:
@@ -70,17 +64,21 @@ class Page:
         parts = {
             "arguments": shlex.join(results.arguments),
             "minutes": f"{results.minutes:.0f}",
-            "machine": results.machine,
+            "machine": brief_machine(results.machine),
             "commit": results.commit or "unknown",
             "rounds": results.rounds,
             "remark": f"\n{results.remark}\n" if results.remark else "",
-            "ratios": RATIOS.format(rounds=results.rounds),
-            "undecided": UNDECIDED,
             **results.settings,
             **self.texts(results),
             **{name: to_markdown(tables).strip() for name, tables in self.made(results).items()},
         }
         return self.template.read_text(encoding="utf-8").format_map(parts)
+
+
+def brief_machine(machine: str) -> str:
+    """Processors and torch, of a machine with all its versions: docs/lab/README.md has the others."""
+    parts = machine.split(", ")
+    return ", ".join([parts[0], *(part for part in parts if part.startswith("torch "))])
 
 
 def output_folder(path: Path) -> Path:

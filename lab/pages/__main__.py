@@ -26,8 +26,10 @@ from lab.benchmarks.training import page as performance
 from lab.pages import play
 from lab.pages.board import write_board
 from lab.pages.experiments import write_experiments, write_operations
+from lab.pages.overview import write_overview
 from lab.pages.results import write_results
 from lab.pages.sessions import README, USE, write_transcripts
+from lab.pages.teacher import write_lesson
 from lab.pages.wings import write_wings
 from lab.pages.writing import DATA, REPOSITORY
 
@@ -70,6 +72,7 @@ def write_handwriting(data: Path, out: Path) -> None:
 
 # Each with the command that makes its numbers.
 PAGES: dict[str, tuple[str, Writer]] = {
+    "lab": ("-m lab.train", write_overview),
     "results": ("-m lab.train study", write_results),
     "operations": ("-m lab.train", write_operations),
     "experiments": ("-m lab.train", write_experiments),
@@ -83,6 +86,7 @@ PAGES: dict[str, tuple[str, Writer]] = {
     "readme": ("-m lab.train sessions", partial(write_transcripts, README)),
     "use": ("-m lab.train sessions", partial(write_transcripts, USE)),
     "play": ("-m lab.train play", play.write_page),
+    "lesson": ("-m lab.lesson", write_lesson),
     "code": ("-m lab.pages", write_wings),
 }
 

@@ -1,28 +1,26 @@
 """docs/lab/board.md: accuracy against cost, of our settings and of what others have published; the README's best."""
 
 import csv
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
-from statistics import mean
 from typing import Literal
 
 import yaml
 
 from convblocks.compare.analysis import summarise
 from convblocks.compare.statistics import mean_interval
-from convblocks.figures.estimates import NOTHING, PERCENT, SECONDS, Estimate, cell
+from convblocks.figures.estimates import NOTHING, PERCENT, SECONDS, Estimate, cell, number
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.tables import Table
 from convblocks.run.result import Overrides, RunResult
-from convblocks.text import percent
-from lab.benchmarks.pages import read_raw_numbers
-from lab.benchmarks.rows import Results
+from convblocks.text import counted, listed, percent
+from lab.benchmarks.pages import brief_machine, read_raw_numbers
+from lab.benchmarks.rows import Labels, Results
 from lab.benchmarks.training.page import FAST
 from lab.estimates import at_least, at_most
-from lab.pages.experiments import ACCURATE, BLOCKS, hardware, share_text, sources, without_versions
-from lab.pages.provenance import CHANGES
+from lab.pages.experiments import ACCURATE, BLOCKS, hardware, share_text
 from lab.pages.writing import REPOSITORY, table, write_page, write_sections
 from lab.results import by_overrides, read_results, time_to
 from lab.study.decision import at_notebooks, cell_of
@@ -57,6 +55,9 @@ class Entry:
 SIMPLE_CNN = "https://github.com/ansh941/MnistSimpleCNN/tree/07c981fd0bc2254e64665f084fb966cccc8e7eb4/logs"
 LEAST_RUNS = 10
 
+# The setting whose seconds from the command on are measured for performance.md.
+SPRINT = "sprint"
+
 # What a setting was to reach with a network: at least a mean accuracy, or at most a mean of seconds to 99 %.
 Goal = tuple[str, str, str, Literal["accuracy", "seconds"], float]
 GOALS: tuple[Goal, ...] = (
@@ -69,17 +70,14 @@ GOALS: tuple[Goal, ...] = (
 def write_board(data: Path, out: Path) -> None:
     """Make the page."""
     entries = read_entries(data)
-    records = grouped(entries, lambda entry: entry.records)
     commands = read_raw_numbers(data, "performance", Results)
-    write_sections(out, "README.md", {"best": best_sentence(entries, commands)})
+    write_sections(out, "README.md", {"records": best_of(entries, commands)})
     write_page(
         out / "docs" / "lab" / "board.md",
         "# The board: accuracy against cost",
-        "All settings of this repository, and figures of others for comparison. How the runs came about is below.",
-        [goals_table(entries), entries_table(entries, first_steps(commands)), public_table(data)],
-        "## Where the numbers come from",
-        CHANGES,
-        *(sources(name, [run for entry in own for run in entry.runs]) for name, own in records.items()),
+        "The settings of this repository, and figures of others. The runs are those of [results.md](results.md), which "
+        "has the notebook's own setting too, and of [experiments.md](experiments.md).",
+        [goals_table(entries), entries_table(entries), public_table(data)],
     )
 
 
@@ -89,7 +87,7 @@ def read_entries(data: Path) -> list[Entry]:
     choices = choices_of(read_results(data / "study-choose.jsonl"))
     best = [run for run in confirmed if cell_of(run) == choices[run.arch]]
     settings = [("notebook", "study-confirm", at_notebooks(confirmed))]
-    settings += [(f"best: {cell_text(choices[arch])}", "study-confirm", runs) for arch, runs in by_arch(best).items()]
+    settings += [(f"tuned: {cell_text(choices[arch])}", "study-confirm", runs) for arch, runs in by_arch(best).items()]
     settings += [(name, name, read_results(data / f"{name}.jsonl")) for name in ("sprint", "onecycle", "quick", "long")]
     return [
         Entry(setting, records, here)
@@ -100,53 +98,59 @@ def read_entries(data: Path) -> list[Entry]:
     ]
 
 
-def best_sentence(entries: Sequence[Entry], commands: Results) -> str:
-    """The README's: the shortest way to 99 % and the best accuracy, each with its machine or its cost."""
-    precisions = commands.different("precision", part="sprint")
-    seconds = min(mean(commands.values("seconds", part="sprint", precision=precision)) for precision in precisions)
-    accuracy, best = max(
-        ((entry.accuracy.value, entry.runs[0]) for entry in entries if entry.accuracy), key=itemgetter(0)
-    )
+def best_of(entries: Sequence[Entry], commands: Results) -> str:
+    """README's records, the fastest and the most accurate: a line for each, of one network and the command for it."""
+    labels: Labels = {"part": "sprint", "precision": precision_of((("config", f"configs/{SPRINT}.yaml"),))}
+    sprint = next(entry for entry in entries if entry.setting == SPRINT)
+    seconds = mean_interval(commands.values("seconds", **labels), SECONDS)
+    reached = mean_interval(commands.values("accuracy", **labels), PERCENT)
+    found = [(entry, entry.accuracy) for entry in entries if entry.accuracy and entry.setting == entry.records]
+    best, accuracy = max(found, key=lambda item: item[1].value)
+    run = best.runs[0]
     return (
-        f"**{share_text(FAST)} of MNIST's test images {seconds:.0f} s after the command, on two CPU cores; "
-        f"{percent(accuracy)} after {len(best.epochs)} epochs, with {best.parameters:,} parameters** ([all "
-        "records](docs/lab/board.md))."
+        f"{_record(reached, sprint)} in **{number(seconds.value, SECONDS)} s** {seconds.interval()}: "
+        f"`python scripts/fit.py --config configs/{SPRINT}.yaml`\n"
+        f"{_record(accuracy, best)} in {len(run.epochs)} epochs: "
+        f"`python scripts/fit.py --config configs/{best.setting}.yaml --arch {run.arch}`"
     )
 
 
-def first_steps(commands: Results) -> dict[str, float]:
-    """The median seconds from the start of fit.py to its first step, of all networks, by the machine's hardware."""
-    return {without_versions(commands.machine): commands.median("seconds", part="command", command="first step")}
+def _record(accuracy: Estimate, entry: Entry) -> str:
+    parameters = f"{entry.runs[0].parameters:,} parameters"
+    return f"- **{percent(accuracy.value)}** {accuracy.interval()}, n = {accuracy.n}, with {parameters}"
 
 
-def entries_table(entries: Sequence[Entry], first_steps: Mapping[str, float]) -> Table:
+def entries_table(entries: Sequence[Entry]) -> Table:
     """A line for each entry."""
 
     def row(entry: Entry) -> dict[str, str]:
-        run, accuracy, seconds = entry.runs[0], entry.accuracy, entry.seconds
-        start = first_steps.get(hardware(run))
+        run, accuracy = entry.runs[0], entry.accuracy
+        setting, precision = f"[{entry.setting}](../data/{entry.records}.jsonl)", precision_of(run.overrides)
         return {
-            "setting": entry.setting,
-            "network": run.arch,
+            "setting": setting + f", {precision}" * (precision != "32-true"),
+            "network": run.arch.rpartition(".")[-1],
             "parameters": f"{run.parameters:,}",
             "epochs": str(len(run.epochs)),
-            "precision": precision_of(run.overrides),
-            "test accuracy % [95 %]": cell(accuracy),
+            "test accuracy %": cell(accuracy),
             "trained": f"{accuracy.n if accuracy else 0} of {len(entry.runs)}",
-            f"s to {share_text(FAST)}": cell(seconds),
-            "from the start of the process": f"{seconds.value + start:.1f}" if seconds and start else NOTHING,
-            f"s to {share_text(ACCURATE)}": cell(entry.seconds_to(ACCURATE)),
-            "threads": str(run.provenance.threads),
-            "machine": hardware(run),
+            f"seconds to {share_text(FAST)}": cell(entry.seconds),
+            f"to {share_text(ACCURATE)}": cell(entry.seconds_to(ACCURATE)),
+            "machine": f"{processor(run)}, {counted(run.provenance.threads, 'thread')}",
         }
 
+    machines = listed(list(dict.fromkeys(hardware(entry.runs[0]) for entry in entries)))
     note = (
-        "Accuracy: the mean of the runs that trained, with Student's 95 % interval. Seconds: of training and "
-        "evaluation, from the first step to the end of the first epoch with that accuracy, mean and 95 % interval; a "
-        "dash where not every run got there. From the start of the process: with the median time that fit.py takes to "
-        "its first step with two threads, as measured for [performance.md](performance.md) on the same machine."
+        f"Machines: {machines}. Seconds are those of training and evaluation up to the end of the first epoch with "
+        "that accuracy on the test set; a dash where not every run got there. "
+        "[performance.md](performance.md#from-the-command-to-99-) has those from the command."
     )
-    return table("Settings", [row(entry) for entry in entries], note)
+    return table("Settings", [row(entry) for entry in entries if entry.setting != "notebook"], note)
+
+
+def processor(run: RunResult) -> str:
+    """``EPYC`` or ``Intel``, or the whole name of another one."""
+    found = re.search("EPYC|Intel", hardware(run))
+    return found[0] if found else hardware(run)
 
 
 def precision_of(overrides: Overrides) -> str:
@@ -165,16 +169,13 @@ def goals_table(entries: Sequence[Entry]) -> Table:
         for machine, here in grouped(own, lambda entry: hardware(entry.runs[0])).items():
             found: list[Estimate] = [*filter(None, (getattr(entry, measure) for entry in here))]
             best = max(found, key=lambda mean: mean.low if measure == "accuracy" else -mean.high, default=None)
-            where = "" if measure == "accuracy" else f", {machine}"
+            where = "" if measure == "accuracy" else f", {brief_machine(machine)}"
             measured.append(f"{cell(best)}, n = {best.n if best else 0}{where}")
             judge = at_least if measure == "accuracy" else at_most
             met.append(best is not None and judge(best, limit) == "met")
         verdict = "met" if met and all(met) else "not met"
-        rows.append({"goal": text, "measured [95 %]": "; ".join(measured) or NOTHING, "verdict": verdict})
-    note = (
-        "A goal is met if all of the 95 % interval is beyond it, on every machine that ran the setting; of several "
-        "precisions the best counts."
-    )
+        rows.append({"goal": text, "measured": "; ".join(measured) or NOTHING, "verdict": verdict})
+    note = "A goal is met if the whole interval meets it on every machine that ran the setting, at the best precision."
     return table("Goals", rows, note)
 
 
@@ -187,36 +188,33 @@ def public_table(data: Path) -> Table:
                 "parameters": f"{int(row['parameters']):,}",
                 "epochs": row["epochs"],
                 "test accuracy %": f"{row['accuracy']}, {row['counted']}",
-                "seconds of training": row["seconds"],
-                "hardware": row["hardware"],
+                "seconds of training": f"{row['seconds']} on a {row['hardware']}",
             }
             for row in csv.DictReader(file)
         ]
     note = (
-        "Taken from their sources, not run here; parameters counted by us from the code; kept in docs/data/public.csv "
-        "and docs/data/mnist_simple_cnn.csv. A source is listed only if it gives the accuracy after the last epoch, "
-        "rather than after the epoch that is best on the test set, says of how many runs, and keeps their logs. Rows "
-        "\"30 of 150\" are from the middle of runs of 150 epochs. MnistSimpleCNN's often quoted 99.77 % is M3's mean "
-        f"at the best epochs on the test set. Networks with fewer than {LEAST_RUNS} logs are left out."
+        "Not run here ([public.csv](../data/public.csv), [mnist_simple_cnn.csv](../data/mnist_simple_cnn.csv)); we "
+        "counted the parameters in their code. A source is listed if it gives the accuracy after the last epoch, says "
+        "of how many runs, and keeps their logs. MnistSimpleCNN's often quoted 99.77 % is M3's mean at the epochs that "
+        "were best on the test set. Of its other networks, our copy lacks Comp2 and CompA1, and those with fewer than "
+        f"{LEAST_RUNS} logs are left out."
     )
     return table("Published by others", [*rows, *simple_cnn_rows(data)], note)
 
 
 def simple_cnn_rows(data: Path) -> list[dict[str, str]]:
-    """The networks of MnistSimpleCNN that have enough published logs, after 30 epochs and after the last one."""
+    """The networks of MnistSimpleCNN that have enough published logs, after the last epoch."""
     with (data / "mnist_simple_cnn.csv").open(newline="") as file:
         networks = grouped(csv.DictReader(file), lambda row: row["network"])
     rows = []
     for network, runs in networks.items():
-        for epochs in (30, 150):
-            accuracy = mean_interval([float(run[f"accuracy_epoch_{epochs}"]) / 100 for run in runs], PERCENT)
-            row = {
-                "what": f"[MnistSimpleCNN {network}]({SIMPLE_CNN})",
-                "parameters": f"{int(runs[0]['parameters']):,}",
-                "epochs": f"{epochs} of 150" if epochs < 150 else str(epochs),
-                "test accuracy %": f"{accuracy}, mean of {accuracy.n} runs",
-                "seconds of training": NOTHING,
-                "hardware": NOTHING,
-            }
-            rows += [row] if accuracy.n >= LEAST_RUNS else []
+        accuracy = mean_interval([float(run["accuracy_epoch_150"]) / 100 for run in runs], PERCENT)
+        row = {
+            "what": f"[MnistSimpleCNN {network}]({SIMPLE_CNN})",
+            "parameters": f"{int(runs[0]['parameters']):,}",
+            "epochs": "150",
+            "test accuracy %": f"{accuracy}, mean of {accuracy.n} runs",
+            "seconds of training": NOTHING,
+        }
+        rows += [row] if accuracy.n >= LEAST_RUNS else []
     return rows

@@ -3,9 +3,8 @@
 `python -m lab.train` trains their runs and keeps them in docs/data/, `python -m lab.pages` makes their pages.
 """
 
-import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -14,29 +13,28 @@ from matplotlib.figure import Figure
 
 from convblocks.compare.analysis import summarise
 from convblocks.compare.statistics import SIGNIFICANCE, mean_interval
-from convblocks.compare.trials import command_line
-from convblocks.figures.estimates import PERCENT, SECONDS, Estimate, cell, p_text
+from convblocks.figures.estimates import PERCENT, SECONDS, Estimate, cell, number, p_text
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.tables import Table
 from convblocks.run.result import RunResult
 from convblocks.text import counted, listed
 from lab import NETWORKS
-from lab.benchmarks.pages import picture, save_in_both_themes
+from lab.benchmarks.pages import brief_machine, picture, save_in_both_themes
 from lab.benchmarks.training.page import FAST
-from lab.estimates import spread
-from lab.notebook import compare_networks, results_table
+from lab.estimates import count_text, spread
+from lab.notebook import compare_networks
 from lab.pages import operations
-from lab.pages.provenance import CHANGES
 from lab.pages.writing import table, write_page, write_sections
 from lab.results import by_overrides, read_results, time_to
 from lab.statistics import sign_flip_test
 from lab.study.decision import EQUIVALENT, cell_of
 from lab.study.plan import CONFIRMING_SEEDS, NOTEBOOK
 
+# The most candidates for a setting that a table shows.
+CANDIDATES = 4
+
 # The accuracy that quick.yaml is to reach; that of sprint.yaml is FAST. The board counts the seconds to both.
 ACCURATE = 0.995
-
-ALONE = "Any run can be repeated alone, by a command like that given for the first one: its record holds its options."
 
 
 @dataclass(frozen=True)
@@ -63,30 +61,36 @@ class Experiment:
 
 def write_experiments(data: Path, out: Path) -> None:
     """Make docs/lab/experiments.md."""
-    write_experiments_of("experiments", "# Experiments\n\nBeside [the study](results.md).", data, out)
+    opening = (
+        "# Experiments\n\nHow the settings in `configs/` were chosen and what they reach. [README.md](README.md) says "
+        "how to repeat a run, and what intervals mean. Candidates were judged by their accuracy in % on 10,000 "
+        "held-out training images: mean and standard deviation of two runs each. The test set played no part."
+    )
+    write_experiments_of("experiments", opening, data, out)
 
 
 def write_operations(data: Path, out: Path) -> None:
-    """Make docs/lab/operations.md, and the README's part on it."""
+    """Make docs/lab/operations.md, and README's parts on it."""
     opening = (
         "# Which operation, and why\n\nThe course's networks differ in three operations. Which of them makes the "
-        "difference, why does MaxPool collapse at the notebook's setting, and does it hold on other images? [The "
-        "protocol](protocol-operations.md) was written before the runs."
+        "difference, what prevents MaxPool's collapse at the notebook's setting, and is the order of the networks the "
+        "same on other images? [The protocol](protocol-operations.md) was written before the runs; "
+        "[README.md](README.md) says how to repeat them, and what intervals mean."
     )
     write_experiments_of("operations", opening, data, out)
-    found = [
-        sentence(read_results(data / f"{name}.jsonl"))
-        for name in ("interventions", "factorial")
-        if (sentence := EXPERIMENTS[name].sentence)
-    ]
-    link = "[Which operation, why, and does it hold on Fashion-MNIST?](docs/lab/operations.md)"
-    write_sections(out, "README.md", {"operations": " ".join([*found, link])})
+    interventions = read_results(data / "interventions.jsonl")
+    link = "[The experiment](docs/lab/operations.md)."
+    sections = {
+        "picture": operations.caption(interventions),
+        "operations": f"{operations.readme_sentence(interventions)} {link}",
+    }
+    write_sections(out, "README.md", sections)
 
 
 def write_experiments_of(page: str, opening: str, data: Path, out: Path) -> None:
     """Make a page of its experiments."""
     lab = out / "docs" / "lab"
-    blocks: list[str | list[Table]] = [opening, f"`python -m lab.train` trains all runs. {ALONE} {CHANGES}"]
+    blocks: list[str | list[Table]] = [opening]
     for name, experiment in EXPERIMENTS.items():
         if experiment.page == page:
             blocks += section(name, experiment, data, lab)
@@ -105,36 +109,27 @@ def section(name: str, experiment: Experiment, data: Path, lab: Path) -> list[st
         blocks.append(picture(name, description))
     if experiment.control:
         records["study-confirm"] = [*filter(experiment.control, read_results(data / "study-confirm.jsonl"))]
-    return [*blocks, experiment.tables(*records.values()), *(sources(record, runs) for record, runs in records.items())]
+    compared = records.get("study-confirm", [])
+    of_study = f" The study's: [{len(compared)} runs](../data/study-confirm.jsonl)." if compared else ""
+    return [*blocks, experiment.tables(*records.values()), sources(name, records[name]) + of_study]
 
 
 def sources(name: str, results: Sequence[RunResult]) -> str:
-    """The origin of runs: commands of all and of one, file, and a line for each machine with threads and commits."""
-    minutes = sum(one.seconds for one in results) / 60
-    runs = f"n = {len(results)} runs, {minutes:.0f} min of training in all, [each with all its numbers]"
-    study = f"scripts/study.py {name.removeprefix('study-')}"
-    commands = (
-        [f"scripts/compare.py {arguments}" for arguments in EXPERIMENTS[name].commands]
-        if name in EXPERIMENTS
-        else [study]
+    """The origin of runs in a line: the command that trains them, their file, machines with threads, and commits."""
+    minutes = sum(run.seconds for run in results) / 60
+    places = grouped([run.provenance for run in results], lambda origin: (origin.machine, origin.threads))
+    where = "; ".join(
+        f"{brief_machine(machine)}, {counted(threads, 'thread')}, {_commits([place.commit for place in own])}"
+        for (machine, threads), own in places.items()
     )
-    others = f" and {len(commands) - 1} like it, which lab/pages/experiments.py lists" if commands[1:] else ""
-    alone = f"One run alone, the first of them: `{command_of(results[0])}`."
-    lines = [f"`python {commands[0]}`{others}: {runs}(../data/{name}.jsonl). {alone}\n"]
-    origins = grouped([one.provenance for one in results], lambda one: (one.machine, one.commit is None))
-    for (machine, _), own in origins.items():
-        threads = sorted({origin.threads for origin in own})
-        of_each = "one thread" if threads == [1] else f"{listed([*map(str, threads)])} threads"
-        commits = list(dict.fromkeys(origin.commit or "unknown" for origin in own))
-        commit = f"commit{'s' * (len(commits) > 1)} {listed(commits)}"
-        lines.append(f"- {counted(len(own), 'run')} on {machine}, {of_each} each, {commit}.")
-    return "\n".join(lines)
+    command = f"python -m lab.train {name.partition('-')[0]}"
+    return f"`{command}`: [{counted(len(results), 'run')}](../data/{name}.jsonl), {minutes:.0f} minutes; {where}."
 
 
-def command_of(result: RunResult) -> str:
-    """The command that repeats a single run, under a new name."""
-    options = command_line(result.overrides)
-    return shlex.join(["python", "scripts/fit.py", *options, "--arch", result.arch, "--seed", str(result.seed)])
+def _commits(commits: Sequence[str | None]) -> str:
+    """``commit 4c1fa54`` or ``commits 7ad1756 and b95c198``."""
+    different = list(dict.fromkeys(commit or "unknown" for commit in commits))
+    return f"commit{'s' * (len(different) > 1)} {listed(different)}"
 
 
 def hardware(result: RunResult) -> str:
@@ -148,28 +143,26 @@ def without_versions(machine: str) -> str:
 
 def setting_tables(results: Sequence[RunResult]) -> list[Table]:
     """What a setting reaches on the test set."""
-    return [results_table("Results", [compare_networks(results)])]
+    return [operations.networks_table(compare_networks(results))]
 
 
 def candidates_tables(results: Sequence[RunResult]) -> list[Table]:
-    """For each network every candidate, the best first, by held-out images."""
-    tables = []
+    """For each network every candidate, the best first, by held-out images; of several networks their mean too."""
+    tables, means = [], dict[str, list[float]]()
     for arch, own in by_arch(results).items():
         scores = {
             Path(dict(overrides)["config"]).name: mean_interval([run.validation or 0.0 for run in runs], PERCENT)
             for overrides, runs in by_overrides(own).items()
         }
-        rows = [
-            {
-                "setting": f"[{name}](../data/candidates/{name})",
-                "validation accuracy %": spread(score),
-                "n": str(score.n),
-            }
-            for name, score in sorted(scores.items(), key=lambda item: item[1].value, reverse=True)
-        ]
-        title = f"Candidates for {arch}, {counted(len(own[0].epochs), 'epoch')}"
-        note = "Mean and standard deviation over the runs of a setting; the test set was not used."
-        tables.append(table(title, rows, note))
+        ranked = sorted(scores.items(), key=lambda item: item[1].value, reverse=True)
+        rows = [{arch: f"[{name}](../data/candidates/{name})", "held-out %": spread(score)} for name, score in ranked]
+        notes = [f"The best {CANDIDATES} of {len(rows)}."] if len(rows) > CANDIDATES else []
+        tables.append(table("", rows[:CANDIDATES], *notes))
+        for name, score in ranked:
+            means.setdefault(name, []).append(score.value)
+    if len(tables) > 1:
+        found = [f"{name} {number(sum(scores) / len(scores), PERCENT)}" for name, scores in means.items()]
+        tables[-1] = replace(tables[-1], notes=[f"Mean of both networks: {', '.join(found)}."])
     return tables
 
 
@@ -179,23 +172,22 @@ def share_text(goal: float) -> str:
 
 
 def time_tables(results: Sequence[RunResult], goal: float) -> list[Table]:
-    """For each machine, when its runs reached the goal: seconds of training and evaluation since the first step."""
-    tables = []
-    for machine, own in grouped(results, hardware).items():
-        rows = []
-        for precision, runs in grouped(own, lambda run: dict(run.overrides)["trainer.precision"]).items():
-            seconds = [reached[1] for run in runs if (reached := time_to(run, goal))]
-            rows.append(
-                {
-                    "precision": precision,
-                    f"reach {share_text(goal)}": f"{len(seconds)} of {len(runs)}",
-                    "seconds from the first step": f"{mean_interval(seconds, SECONDS)}" if seconds else "never",
-                    "test accuracy %": f"{mean_interval([run.score for run in runs], PERCENT)}",
-                }
-            )
-        note = "Seconds of training and evaluation, of the runs that get there. Means, in brackets 95 % intervals."
-        tables.append(table(machine, rows, note))
-    return tables
+    """When runs reached the goal, a line for each precision: seconds of training and evaluation."""
+    rows = []
+    for precision, runs in grouped(results, lambda run: dict(run.overrides)["trainer.precision"]).items():
+        seconds = [reached[1] for run in runs if (reached := time_to(run, goal))]
+        last = count_text(sum(run.score >= goal for run in runs), len(runs))
+        rows.append(
+            {
+                "precision": precision,
+                f"{share_text(goal)} after any epoch": count_text(len(seconds), len(runs)),
+                **({"after the last": last} if len(runs[0].epochs) > 1 else {}),
+                "seconds to it": f"{mean_interval(seconds, SECONDS)}" if seconds else "never",
+                "test accuracy %": f"{mean_interval([run.score for run in runs], PERCENT)}",
+            }
+        )
+    note = "Judged on the test set. Seconds of training and evaluation from the first step, of the runs that get there."
+    return [table("", rows, note)]
 
 
 def batches_tables(results: Sequence[RunResult]) -> list[Table]:
@@ -212,12 +204,11 @@ def batches_tables(results: Sequence[RunResult]) -> list[Table]:
         rates = grouped(own, lambda run: f"lr {dict(run.overrides)['lr']}")
         rows.append({"batch size": size, **{rate: shown(runs) for rate, runs in rates.items()}})
     note = (
-        f"Mean ± standard deviation of the runs that trained; each cell has {len({one.seed for one in results})} runs, "
-        "and says how many collapsed. "
-        "A batch of twice the size makes half as many steps. Scaled with the batch's size, the learning rate of 0.01 "
-        "at 64 would be 0.04, 0.16 and 0.64; scaled with its square root, 0.02, 0.04 and 0.08."
+        f"Test accuracy in % after 5 epochs: mean ± standard deviation of {len({run.seed for run in results})} runs "
+        "less those that collapsed. Scaled with the batch's size, the learning rate of 0.01 at 64 would be 0.04, 0.16 "
+        "and 0.64; scaled with its square root, 0.02, 0.04 and 0.08."
     )
-    return [table("Test accuracy in % by batch size and learning rate, after 5 epochs", rows, note)]
+    return [table("", rows, note)]
 
 
 def channels_tables(first: Sequence[RunResult], last: Sequence[RunResult]) -> list[Table]:
@@ -229,10 +220,10 @@ def channels_tables(first: Sequence[RunResult], last: Sequence[RunResult]) -> li
     difference = paired_difference(first, last)
     lines.append(("first - last", f"{difference.n} pairs", f"{difference:+}"))
     note = (
-        "Means of the runs that trained, with 95 % intervals. The difference is in points, paired by seed, with the "
-        f"sign-flip test ({p_text(difference.p)}) and its own interval. {_memory_verdict(difference)}"
+        f"The difference is in points, paired by seed, with the sign-flip test ({p_text(difference.p)}) and its own "
+        f"interval. {_memory_verdict(difference)}"
     )
-    return [Table("Test accuracy", ["order of memory", "n", "test accuracy % [95 %]"], lines, [note])]
+    return [Table("", ["order of memory", "n", "test accuracy %"], lines, [note])]
 
 
 def paired_difference(first: Sequence[RunResult], second: Sequence[RunResult]) -> Estimate:
@@ -251,8 +242,8 @@ def _memory_verdict(difference: Estimate) -> str:
     if max(-difference.low, difference.high) < EQUIVALENT:
         return f"They are equivalent within {100 * EQUIVALENT:.2f} points."
     return (
-        f"That is undecided: these runs do not exclude a difference of more than {100 * EQUIVALENT:.2f} points. "
-        "channels_last stays the default for its speed."
+        f"Undecided: a difference of more than {100 * EQUIVALENT:.2f} points is possible. channels_last stays the "
+        "default, since it is faster."
     )
 
 
@@ -317,9 +308,9 @@ CHOOSE_AND_CONFIRM = (
 
 EXPERIMENTS = {
     "interventions": Experiment(
-        "Why does MaxPool collapse?",
-        "Each change is made alone to the MaxPool network, which is then trained for 300 steps at the notebook's "
-        "setting. The last variant is another network: the BatchNorm network without its normalisation.",
+        "What prevents MaxPool's collapse?",
+        "Each variant changes one thing in the MaxPool network and trains it for 300 steps at the notebook's setting. "
+        "The last variant is another network: the BatchNorm network without its normalisation.",
         f"--name interventions --arch {BLOCKS} {COLLAPSING} "
         f"--grid config={','.join(f'docs/data/interventions/{variant}.yaml' for variant in operations.CONFIGS)}",
         operations.interventions_tables,
@@ -329,17 +320,18 @@ EXPERIMENTS = {
     ),
     "factorial": Experiment(
         "Which operation makes the difference?",
-        "Every combination of the three operations, each at its own best learning rate.",
+        "Every combination of the three operations, each tuned: at the best of three learning rates, by two runs on "
+        "held-out images.",
         _factorial(),
         operations.factorial_tables,
+        control=lambda run: run.arch == "maxpool" and cell_of(run) != NOTEBOOK,
         sentence=operations.factorial_sentence,
         figure=(operations.factorial_figure, "The effects of three operations and their interactions"),
         page="operations",
     ),
     "fashion-best": Experiment(
-        "Fashion-MNIST, each at its best rate",
-        "Is the order of the networks the same on other images of the same size? Debian's package "
-        "`dataset-fashion-mnist` has them.",
+        "Fashion-MNIST at tuned rates",
+        "Other images of the same size, from Debian's package `dataset-fashion-mnist`, at rates tuned as above.",
         f"--name fashion-best {FASHION} {CHOOSE_AND_CONFIRM}",
         operations.fashion_tables,
         sentence=operations.fashion_sentence,
@@ -347,7 +339,7 @@ EXPERIMENTS = {
     ),
     "fashion-notebook": Experiment(
         "Fashion-MNIST at the notebook's setting",
-        "Is the collapse the same?",
+        "Does MaxPool collapse here too? These runs are too few to tell.",
         f"--name fashion-notebook {FASHION} --seeds 3002,3003,3004,3005,3006,3007",
         operations.fashion_tables,
         sentence=operations.fashion_sentence,
@@ -366,14 +358,13 @@ EXPERIMENTS = {
     ),
     "onecycle": Experiment(
         "Five epochs",
-        "What `configs/onecycle.yaml` reaches on the test set; [the board](board.md) has what it costs.",
+        "What `configs/onecycle.yaml` reaches on the test set. [The board](board.md) has what it costs.",
         "--name onecycle --config configs/onecycle.yaml --arch maxpool batchnorm --seeds 5",
         setting_tables,
     ),
     "candidates-batchnorm": Experiment(
         "Candidates for five epochs",
-        "The settings were chosen by hand, from a few candidates, by their accuracy on 10,000 training images that "
-        "were held out; this one for the BatchNorm network.",
+        "Chosen by hand: `onecycle.yaml` is half-64-smoothed-decay.",
         _candidates(
             "batchnorm --arch batchnorm --epochs 5",
             "moved-128 moved-64 moved-64-lr3e-2 shifted-64 half-64 half-64-lr2e-2 half-64-smoothed half-32-smoothed "
@@ -389,13 +380,13 @@ EXPERIMENTS = {
     ),
     "candidates-long": Experiment(
         "Candidates for thirty epochs",
-        "Chosen in the same way, for both networks.",
+        "`configs/long.yaml` is long-averaged-smoothed, which MaxPool's runs chose. BatchNorm's came after the choice.",
         _candidates("long --epochs 30 --arch maxpool batchnorm", "long long-averaged-smoothed"),
         candidates_tables,
     ),
     "sprint": Experiment(
         "Sprint",
-        f"How soon `configs/sprint.yaml` gets to {share_text(FAST)}, in one epoch; "
+        f"How soon `configs/sprint.yaml` gets to {share_text(FAST)}, in one epoch. "
         "[performance.md](performance.md) has the seconds from the command.",
         f"--name sprint --config configs/sprint.yaml --arch {BLOCKS} --seeds 10 --jobs 1 --threads 2 "
         "--grid trainer.precision=bf16-mixed,32-true",
@@ -403,7 +394,7 @@ EXPERIMENTS = {
     ),
     "candidates-sprint": Experiment(
         "Candidates for the sprint",
-        "Chosen in the same way, in float32, since its runs were to be compared on any machine.",
+        "In float32, to compare runs on any machine.",
         _candidates(
             "sprint --arch maxpool --epochs 1",
             "sprint sprint-betas sprint-betas-0.75 sprint-betas-0.6 sprint-betas-0.5 sprint-betas-64-0.5",
@@ -412,8 +403,9 @@ EXPERIMENTS = {
     ),
     "candidates-cropped": Experiment(
         "Candidates for a shorter sprint",
-        "The choice before, sprint-betas, takes the MaxPool network; these do not see the images' edges, which are "
-        "black, and most have half as many channels. `sprint.yaml` is sprint-cropped-narrow-batch-smoothed.",
+        "The earlier choice, sprint-betas, takes the MaxPool network. These crop the images' black edges, and most "
+        "have half as many channels. `sprint.yaml` is sprint-cropped-narrow-batch-smoothed. These runs came after "
+        "that choice and its test.",
         _candidates(
             f"cropped --arch {BLOCKS} --epochs 1",
             "sprint-cropped sprint-cropped-narrow sprint-cropped-narrow-batch sprint-cropped-stride-batch "
@@ -423,7 +415,8 @@ EXPERIMENTS = {
     ),
     "quick": Experiment(
         "Quick",
-        f"How soon `configs/quick.yaml` gets to {share_text(ACCURATE)}, in eight epochs.",
+        f"How soon `configs/quick.yaml` gets to {share_text(ACCURATE)}, in eight epochs. Its candidates were not "
+        "recorded.",
         f"--name quick --config configs/quick.yaml --arch {BLOCKS} --seeds 10 --jobs 1 --threads 2 "
         "--grid trainer.precision=bf16-mixed",
         partial(time_tables, goal=ACCURATE),
@@ -438,11 +431,10 @@ EXPERIMENTS = {
     ),
     "channels": Experiment(
         "Batch normalisation in two orders of memory",
-        "Networks here compute in channels_last, in which torch's convolutions are fastest. On a CPU torch's batch "
-        "normalisation then adds up the values of a channel one after the other, and some gradients of BatchNorm are "
-        "less exact ([cluster.md](../manual/cluster.md)) than with channels first. Does a network learn less from "
-        "them? `lab/channels.py` has the BatchNorm network with the exact sums: the same weights at the beginning, "
-        "the same batches, the notebook's setting.",
+        "Networks here compute in channels_last, the fastest order for torch's convolutions. On a CPU, torch's batch "
+        "normalisation then sums a channel's values one by one, and some gradients are less exact "
+        "([cluster.md](../manual/cluster.md)). Does a network learn less? `lab/channels.py` has the BatchNorm network "
+        "with exact sums.",
         f"--name channels --arch lab.channels.ChannelsFirst --seeds {','.join(map(str, CONFIRMING_SEEDS))}",
         channels_tables,
         control=lambda run: run.arch == "batchnorm" and cell_of(run) == NOTEBOOK,

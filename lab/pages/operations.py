@@ -1,6 +1,7 @@
 """Which operation makes the difference, and why MaxPool collapses: the analysis of docs/lab/protocol-operations.md."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from math import prod
 from pathlib import Path
@@ -11,19 +12,20 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
-from convblocks.compare.analysis import summarise
-from convblocks.compare.report import name_of, ranking
+from convblocks.compare import tables
+from convblocks.compare.analysis import Comparison, summarise
+from convblocks.compare.report import ranking
 from convblocks.compare.statistics import SIGNIFICANCE, holm, mean_interval
 from convblocks.figures.estimates import NOTHING, P_VALUE, PERCENT, POINTS, Estimate, cell, number, share
 from convblocks.figures.grouping import grouped
 from convblocks.figures.tables import Table
 from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
-from convblocks.text import listed, percent
+from convblocks.text import listed
 from lab.blocks import BlockNetwork
 from lab.estimates import count_text, excludes_zero
 from lab.intervals import intervals_figure
-from lab.notebook import compare_networks, results_table
+from lab.notebook import compare_networks
 from lab.pages.writing import millions, multiply_adds, table
 from lab.study.dead_units import layers
 
@@ -56,6 +58,7 @@ def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
     runs = _by_variant(results)
     p_values = prevention(runs)
     names = layers(results)
+    blocks = ", ".join(name.removeprefix(DEAD) for name in names)
     rows = []
     for variant, own in runs.items():
         arm = summarise(own)
@@ -65,20 +68,18 @@ def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
                 "variant": f"[{variant}](../data/interventions/{variant}.yaml)",
                 "collapsed": count_text(arm.collapsed, arm.runs),
                 "p against as-is": number(p_values[variant], P_VALUE) if variant in p_values else NOTHING,
-                **{
-                    f"dead {name.removeprefix(DEAD)}": NOTHING if part is None else f"{100 * part:.0f} %"
-                    for name, part in zip(names, dead, strict=True)
-                },
-                "accuracy if trained": cell(arm.score),
+                f"dead units in {blocks}, %": ", ".join(
+                    NOTHING if part is None else f"{100 * part:.0f}" for part in dead
+                ),
+                "test accuracy %": cell(arm.score),
             }
         )
     note = (
-        "After 300 steps. Collapsed with Wilson's 95 % interval; p of Fisher's exact test, after Holm's correction for "
-        f"{len(p_values)} variants; dead units as medians over all runs, in evaluation on 1,000 images, a dash where "
-        "the activation is not a ReLU; accuracy in per cent on the test images, mean of the runs that trained. A "
-        "variant that does not differ significantly has not been shown to do nothing."
+        f"p: Fisher's exact test, after Holm's correction for {len(p_values)} variants. A variant that does not differ "
+        "significantly has not been shown to do nothing. Dead units: medians over all runs, a dash where the "
+        "activation is not a ReLU."
     )
-    return [table("Collapses", rows, note)]
+    return [table("", rows, note)]
 
 
 def interventions_figure(results: Sequence[RunResult]) -> Figure:
@@ -110,6 +111,30 @@ def interventions_sentence(results: Sequence[RunResult]) -> str:
     return " ".join(parts)
 
 
+def readme_sentence(results: Sequence[RunResult]) -> str:
+    """README's: which of the changes that were tried keep MaxPool from collapsing."""
+    runs = _by_variant(results)
+    counts = {variant: sum(run.failed for run in own) for variant, own in runs.items()}
+    found = f"Of {len(runs[AS_IS])} MaxPool runs at the notebook's setting, {counts[AS_IS]} collapse."
+    if not (prevent := _preventing(runs)):
+        return f"{found} No change was shown to lower that."
+    is_clean = not any(counts[variant] for variant in prevent)
+    named = [VARIANTS[variant] + (f" ({counts[variant]})" if not is_clean else "") for variant in prevent]
+    changes = " or ".join(filter(None, [", ".join(named[:-1]), named[-1]]))
+    which = "Any one of these changes" if len(prevent) > 1 else "One change"
+    return f"{found} {which} {'brings that to 0' if is_clean else 'lowers that'}: {changes}."
+
+
+def caption(results: Sequence[RunResult]) -> str:
+    """What README's picture shows, and how many runs of the network as it is do not end like its middle one."""
+    runs = _by_variant(results)[AS_IS]
+    return (
+        "The 64 units of block 2 looking at a 7 during training. Grey units are dead: they output 0 for every image. "
+        "With all of them dead, every digit gets the same answer. This seed was chosen because it collapses; "
+        f"{sum(not run.failed for run in runs)} of {len(runs)} do not."
+    )
+
+
 def _preventing(runs: Mapping[str, Sequence[RunResult]]) -> list[str]:
     """The variants that collapse significantly less often than the network as it is."""
     rate, p_values = _collapses(runs[AS_IS]).value, prevention(runs)
@@ -131,22 +156,24 @@ def prevention(runs: Mapping[str, Sequence[RunResult]]) -> dict[str, float]:
     return dict(zip(counts, holm(found), strict=True))
 
 
-def factorial_tables(results: Sequence[RunResult]) -> list[Table]:
-    """The eight networks with what they cost and reach, and the effects of the operations."""
+def factorial_tables(results: Sequence[RunResult], study: Sequence[RunResult]) -> list[Table]:
+    """The eight networks with what they cost and reach, and the effects of the operations.
+
+    ``study`` are the runs of the course's MaxPool network at the setting that the study chose.
+    """
     chosen, confirmed = split(results)
     tried = grouped(chosen, levels_of)
+    rates = list(dict.fromkeys(_rate(run) for run in chosen))
     rows = []
     for levels, own in sorted(confirmed.items(), key=lambda item: -_mean(item[1])):
         arm = summarise(own)
-        scores = grouped(tried[levels], lambda run: dict(run.overrides)["lr"])
+        scores = grouped(tried[levels], _rate)
         rows.append(
             {
-                **dict(zip(OPERATIONS, levels, strict=True)),
-                "parameters": f"{arm.parameters:,}",
+                "network": ", ".join(levels),
                 "multiply-adds": millions(multiply_adds(BlockNetwork(*levels))),
-                "lr": dict(own[0].overrides)["lr"],
-                "held-out accuracy %": ", ".join(f"{lr}: {_validation(runs)}" for lr, runs in scores.items()),
-                "trained": f"{arm.trained_runs} of {arm.runs}",
+                f"held-out % at {', '.join(rates)}": ", ".join(_validation(scores[rate]) for rate in rates),
+                "lr": _rate(own[0]),
                 "test accuracy %": cell(arm.score),
             }
         )
@@ -154,23 +181,34 @@ def factorial_tables(results: Sequence[RunResult]) -> list[Table]:
     lines = [
         {"effect": name, "points": f"{effect:+}", "p": number(effect.p, P_VALUE)} for name, effect in effects.items()
     ]
-    return [
-        table(
-            "Eight networks",
-            rows,
-            "Five epochs of one cycle. The learning rate was chosen on held-out images, from the means shown; test "
-            "accuracies are of fresh seeds, with Student's 95 % intervals. maxpool, none, flatten is the course's "
-            "MaxPool network; stride, batch, average its BatchNorm network.",
-        ),
-        table(
-            "Effects",
-            lines,
-            "In points of test accuracy. An effect is the mean of the four networks with an operation minus that of "
-            "the four without; an interaction is half of how much one effect changes with the other operation. The "
-            f"intervals hold together at 95 % (Bonferroni over {len(effects)}), by Welch and Satterthwaite; p after "
-            "Bonferroni's correction.",
-        ),
-    ]
+    tested = [run for own in confirmed.values() for run in own]
+    notes = (
+        f"Five epochs of one cycle. {len(tested) // len(confirmed)} fresh seeds per network were tested, and "
+        f"{sum(not run.failed for run in tested)} of {len(tested)} runs trained. maxpool, none, flatten is the "
+        "course's MaxPool network; stride, batch, average its BatchNorm network.",
+        _of_the_choice(confirmed, rates, study),
+    )
+    meaning = (
+        "An effect is the mean of the four networks with an operation minus that of the four without; an interaction "
+        "is half of how much one effect changes with the other operation. Intervals hold together at 95 % (Bonferroni "
+        f"over {len(effects)}, also in the figure), by Welch and Satterthwaite, and take the chosen rates as given. p "
+        "is corrected likewise."
+    )
+    return [table("Eight networks", rows, *notes), table("Effects", lines, meaning)]
+
+
+def _of_the_choice(
+    confirmed: Mapping[Levels, Sequence[RunResult]], rates: Sequence[str], study: Sequence[RunResult]
+) -> str:
+    """How many networks chose the largest rate, and what the study got at the rate that it chose itself."""
+    largest = max(rates, key=float)
+    at_edge = sum(_rate(own[0]) == largest for own in confirmed.values())
+    here, found = summarise(confirmed["maxpool", "none", "flatten"]), summarise(study)
+    return (
+        f"{at_edge} of {len(confirmed)} networks chose the largest rate, {largest}, and no larger one was tried. [The "
+        f"study](results.md) had more runs to choose with: its MaxPool network got {cell(found.score)} at "
+        f"{_rate(study[0])}, n = {found.trained_runs}, not {cell(here.score)}."
+    )
 
 
 def factorial_figure(results: Sequence[RunResult]) -> Figure:
@@ -247,19 +285,22 @@ def contrast(samples: Sequence[Sequence[float]], weights: Sequence[float], compa
 def fashion_tables(results: Sequence[RunResult]) -> list[Table]:
     """The course's networks on Fashion-MNIST at one setting, or each at its best."""
     confirmed = _confirming(results)
-    swept = ["lr"] if len(confirmed) < len(results) else []
-    comparison = compare_networks(confirmed)
-    return [results_table("Results", [comparison], swept, ranking(comparison))]
+    return [networks_table(compare_networks(confirmed), ["lr"] if len(confirmed) < len(results) else [])]
+
+
+def networks_table(comparison: Comparison, swept: Sequence[str] = ()) -> Table:
+    """Of the table of reports the columns with what networks reach."""
+    full = tables.results_table("", comparison.arms, comparison.results, swept)
+    keys = ("arch", "setting", "trained", "score")
+    return replace(full, columns=[column for column in full.fields if column.key in keys], notes=())
 
 
 def fashion_sentence(results: Sequence[RunResult]) -> str:
-    """The order of the networks by the runs that trained, and how many did not."""
-    confirmed = _confirming(results)
-    means = {name_of(arm.arch): arm.score.value for arm in compare_networks(confirmed).arms if arm.score}
-    order = ", ".join(f"{name} {percent(means[name])}" for name in sorted(means, key=lambda name: -means[name]))
-    where = "the notebook's setting" if len(confirmed) == len(results) else "tuned rates"
-    collapsed = sum(run.failed for run in confirmed)
-    return f"On Fashion-MNIST at {where}: {order}; {collapsed or 'none'} of {len(confirmed)} runs collapsed."
+    """The order of the networks, and how many runs of MaxPool collapsed."""
+    comparison = compare_networks(_confirming(results))
+    maxpool = next(arm for arm in comparison.arms if arm.arch == "maxpool")
+    collapsed = share(maxpool.collapsed, maxpool.runs).interval()
+    return f"{ranking(comparison)[0]} {maxpool.collapsed} of {maxpool.runs} MaxPool runs collapsed {collapsed}."
 
 
 def split(results: Sequence[RunResult]) -> tuple[list[RunResult], dict[Levels, list[RunResult]]]:
@@ -284,6 +325,10 @@ def _by_variant(results: Sequence[RunResult]) -> dict[str, list[RunResult]]:
 
 def _collapses(runs: Sequence[RunResult]) -> Estimate:
     return share(sum(run.failed for run in runs), len(runs))
+
+
+def _rate(run: RunResult) -> str:
+    return dict(run.overrides)["lr"]
 
 
 def _mean(runs: Sequence[RunResult]) -> float:

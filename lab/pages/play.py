@@ -5,6 +5,7 @@ of the demo's page, and of what lab/pages/lesson/ puts around it.
 """
 
 import base64
+import math
 import re
 import zlib
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,6 @@ from convblocks.diagnosis.dead_units import watch_relus
 from convblocks.errors import UserError
 from convblocks.files import write
 from convblocks.model.networks import build_network, evaluating
-from convblocks.model.restore import load_network
 from convblocks.run.directory import RunDirectory
 from convblocks.run.provenance import read_origin
 from convblocks.text import as_json
@@ -52,37 +52,35 @@ MEASURED, TRAINED, TESTED = 1000, 2000, 500
 # Pixels and maps have so many shades.
 SHADES = 16
 
+# Weights are bytes from -127 to 127, each row of a matrix with a factor of its own.
+HIGHEST = 127
+
 # Batches whose losses are averaged to a point of the curve, and those before, each of which is one.
 SMOOTHED, SINGLE = 8, 10
 
 
-class Shown(NamedTuple):
-    """A run of the page, and the further options it is trained with."""
+class Watched(NamedTuple):
+    """A run of the page: one watches it learn, and draws digits for it."""
 
     arch: str
     lr: str
-    seed: int = 0
-    options: tuple[str, ...] = ()
+    seed: int
 
     @property
     def directory(self) -> RunDirectory:
-        return RunDirectory(f"play/{self.arch}-" + (f"{self.lr}-{self.seed}" if self.seed else "onecycle"))
+        return RunDirectory(f"play/{self.arch}-{self.lr}-{self.seed}")
 
     @property
     def arguments(self) -> list[str]:
         """Those of scripts/fit.py."""
         given = {"arch": self.arch, "lr": self.lr, "seed": str(self.seed), "epochs": "1", "threads": "1"}
         words = [word for name, value in given.items() for word in (f"--{name}", value)]
-        return [*words, *self.options, "--name", self.directory.name, "--resume"]
+        return [*words, "--trainer.callbacks", "lab.snapshots.Snapshots", "--name", self.directory.name, "--resume"]
 
 
-# Those that read what is drawn, and those that are watched as they learn.
-BEST_RATES = {"maxpool": "3e-3", "batchnorm": "1e-2"}
-READERS = [Shown(arch, lr, options=("--lr_scheduler", "onecycle")) for arch, lr in BEST_RATES.items()]
-KEEP = ("--trainer.callbacks", "lab.snapshots.Snapshots")
 WATCHED = [
-    *(Shown(arch, lr, SEED, KEEP) for arch in BEST_RATES for lr in RATES),
-    *(Shown("maxpool", lr, SECOND_SEED, KEEP) for lr in ("1e-2", "3e-2")),
+    *(Watched(arch, lr, SEED) for arch in ("maxpool", "batchnorm") for lr in RATES),
+    *(Watched("maxpool", lr, SECOND_SEED) for lr in ("1e-2", "3e-2")),
 ]
 
 
@@ -92,14 +90,13 @@ def write_numbers(data: Path) -> None:
     Raises:
         UserError: the code of a run is not known by its commit.
     """
-    origins = [read_origin(run.directory.provenance) for run in (*READERS, *WATCHED)]
+    origins = [read_origin(run.directory.provenance) for run in WATCHED]
     if not all(is_committed(origin.get("git_commit")) for origin in origins):
         raise UserError("the code of some runs of play is that of no commit: commit it, and train them again")
     images = MNISTFiles(DEFAULT_ROOT).load()
     numbers = {
         "origins": manifest(origins),
         "steps": STEPS,
-        "readers": {run.arch: _reader(run, images) for run in READERS},
         "runs": [_run(run, images) for run in WATCHED],
         "sample": _pixels(images.test.images[:1]),
         "train": _digits(images.train, TRAINED),
@@ -126,11 +123,37 @@ def read_numbers(data: Path) -> dict[str, Any]:
     return read_raw_numbers(data, "play", dict[str, Any])
 
 
-def weights_of(reader: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The weights of a reader, as the page unpacks them too."""
-    flat = torch.frombuffer(bytearray(unpacked(reader["weights"])), dtype=torch.float32)
-    parts = flat.split([torch.Size(shape).numel() for _, shape in reader["tensors"]])
-    return {name: part.reshape(shape) for (name, shape), part in zip(reader["tensors"], parts, strict=True)}
+def pack_weights(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """A network's floats by their names, a byte for each weight: float32 would make the page four times as large."""
+    floats = {name: values for name, values in weights.items() if values.is_floating_point()}
+    vectors, matrices = [], []
+    for values in floats.values():
+        if values.ndim == 1:
+            vectors.append(values)
+        else:
+            factors = values.flatten(1).abs().amax(dim=1).clamp(min=1e-12) / HIGHEST
+            vectors.append(factors)
+            matrices.append((values.flatten(1) / factors[:, None]).round().to(torch.int8).flatten())
+    return {
+        "tensors": [[name, list(values.shape)] for name, values in floats.items()],
+        "vectors": packed(torch.cat(vectors).numpy().tobytes()),
+        "matrices": packed(torch.cat(matrices).numpy().tobytes()),
+    }
+
+
+def unpack_weights(kept: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The inverse of ``pack_weights``, as the page computes it too."""
+    vectors = torch.frombuffer(bytearray(unpacked(kept["vectors"])), dtype=torch.float32)
+    matrices = torch.frombuffer(bytearray(unpacked(kept["matrices"])), dtype=torch.int8)
+    found: dict[str, Tensor] = {}
+    for name, (rows, *sides) in kept["tensors"]:
+        taken, vectors = vectors[:rows], vectors[rows:]
+        if sides:
+            length = math.prod(sides)
+            taken = (matrices[: rows * length].reshape(rows, length) * taken[:, None]).reshape(rows, *sides)
+            matrices = matrices[rows * length :]
+        found[name] = taken
+    return found
 
 
 def packed(content: bytes) -> str:
@@ -142,26 +165,15 @@ def unpacked(text: str) -> bytes:
     return zlib.decompress(base64.b64decode(text))
 
 
-def _reader(run: Shown, images: ImageSets) -> dict[str, Any]:
-    trained = load_network(run.directory.last_checkpoint)
-    weights = {name: values for name, values in trained.network.state_dict().items() if values.is_floating_point()}
-    flat = torch.cat([values.flatten() for values in weights.values()])
-    return {
-        "dead": measured(trained.network, images.test.images[:MEASURED])[0],
-        "accuracy": trained.evaluate(images.test).accuracy,
-        "tensors": [[name, list(values.shape)] for name, values in weights.items()],
-        "weights": packed(flat.numpy().tobytes()),
-    }
-
-
-def _run(run: Shown, images: ImageSets) -> dict[str, Any]:
+def _run(run: Watched, images: ImageSets) -> dict[str, Any]:
     kept = torch.load(run.directory.path / FILE, weights_only=True)
     network, test = build_network(run.arch), images.test[torch.arange(MEASURED)]
-    dead, accuracies, maps = [], [], []
+    dead, accuracies, answers, maps = [], [], [], []
     for weights in kept["weights"]:
         network.load_state_dict(weights)
         units, logits = measured(network, test.images)
         dead.append(units)
+        answers.append(int(logits[0].argmax()))
         accuracies.append(round(float((logits.argmax(dim=1) == test.labels).float().mean()), 3))
         maps.append(_maps(network, test.images[:1]))
     return {
@@ -170,7 +182,9 @@ def _run(run: Shown, images: ImageSets) -> dict[str, Any]:
         "seed": run.seed,
         "dead": dead,
         "accuracies": accuracies,
+        "answers": answers,
         "losses": curve_of(kept["losses"]),
+        "weights": pack_weights(kept["weights"][-1]),
         "maps": packed(torch.stack(maps).numpy().tobytes()),
     }
 

@@ -1,18 +1,18 @@
 """The README's answer, and docs/lab/results.md: which network is better, and all that the study found."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 from torch import nn
 
 from convblocks.compare.analysis import Comparison, Summary, mean_validation
 from convblocks.compare.figure import comparison_figure
-from convblocks.compare.report import name_of, over_all_runs
+from convblocks.compare.report import finding_of, name_of, over_all_runs
 from convblocks.compare.trials import settings_text
-from convblocks.figures.estimates import NOTHING, POINTS, number
+from convblocks.figures.estimates import NOTHING, POINTS, cell, number
 from convblocks.figures.grouping import by_arch
 from convblocks.figures.tables import Table, to_markdown
 from convblocks.model.networks import ARCHITECTURES
@@ -20,34 +20,32 @@ from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
 from convblocks.text import listed, percent
 from lab.benchmarks.pages import picture, save_in_both_themes
+from lab.claims import claims_tables
 from lab.differences import winner
+from lab.estimates import spread
 from lab.intervals import intervals_figure
-from lab.notebook import compare_networks, differences_table, mean_losses, notebook_table, times_table
+from lab.notebook import GOAL, NOTEBOOK, NOTEBOOK_MLP, compare_networks, mean_losses
 from lab.pages.errors import errors_table
-from lab.pages.experiments import ALONE, sources
-from lab.pages.provenance import CHANGES
+from lab.pages.experiments import share_text, sources
 from lab.pages.writing import millions, multiply_adds, table, write_page, write_sections
-from lab.results import by_overrides, read_results
+from lab.results import by_overrides, read_results, time_to
 from lab.study import report
-from lab.study.dead_units import dead_unit_sentences, dead_units_figure, dead_units_table, layers
+from lab.study.dead_units import dead_unit_sentences, dead_units_figure, layers
 from lab.study.decision import PRIMARY, Decision, cell_of, decide
+from lab.study.plan import FINALISTS, HELD_OUT, MORE_SEEDS, SEEDS
 from lab.study.stages import choices_of
 from lab.sweeps import sweep_figure
+
+# The network of README's first command.
+FIRST = "maxpool"
 
 RATES = (
     "Error on held-out images against the learning rate, at a constant rate and in one cycle: every run a dot, lines "
     "through the means of the runs that trained, collapsed runs crosses"
 )
-DIFFERENCES = (
-    "The differences of the networks in test accuracy, with 95 % intervals; collapsed runs, at the notebook's setting, "
-    "are left out"
-)
-CURVES = (
-    "Loss and test error by epoch, every run a line, thick ones the means of the runs that trained, and every run's "
-    "final test error, with these means and their 95 % intervals"
-)
-DEAD_UNITS = "The share of dead units behind each ReLU, by epoch: every run a line, thick ones the medians of all runs"
-FIGURES = {"curves": (comparison_figure, CURVES), "dead-units": (dead_units_figure, DEAD_UNITS)}
+DIFFERENCES = "The differences of the networks in test accuracy, with 95 % intervals, without collapsed runs"
+CURVES = "Loss and test error by epoch, and every run's final test error, with means and 95 % intervals"
+DEAD_UNITS = "The share of dead units behind each ReLU, by epoch"
 
 
 def write_results(data: Path, out: Path) -> None:
@@ -60,38 +58,155 @@ def write_results(data: Path, out: Path) -> None:
     differences = partial(intervals_figure, report.differences_of(decision), report.POINTS_OF_ACCURACY)
     save_in_both_themes(differences, lab / "differences.png")
     sections = {
+        "question": f"**{question(decision)}**",
+        "mended": mended(decision),
         "answer": f"{answer(decision)}\n\n{to_markdown([networks_table(decision, choice)]).strip()}",
-        "rates": "\n\n".join([*report.winner_sentences(choice)[:1], picture("docs/lab/results", RATES)]),
     }
     write_sections(out, "README.md", sections)
-    found = [*report.conclusions(decision), *report.winner_sentences(choice), *living_sentences(decision)]
-    found += [lead_sentence(data), *faster_sentences(decision), *dead_unit_sentences(confirmed, [*choice, *confirmed])]
     write_page(
         lab / "results.md",
         "# Results",
-        "Which network is better? [The protocol](protocol.md) says how that is decided, in two stages; [another "
-        "page](operations.md) asks which of their operations makes the difference, and tests what prevents MaxPool's "
-        "collapse.",
+        opening(decision),
+        [reached_table(decision)],
         picture("differences", DIFFERENCES),
-        "\n".join(f"- {line}" for line in found),
         sources("study-confirm", confirmed),
-        [*report.decision_tables(decision), costs_table(decision), errors_table(data)],
-        [of_both_stages(dead_units_table([*choice, *confirmed]))],
-        picture("results", RATES),
-        [report.choice_table(choice, choices)],
-        sources("study-choose", choice),
-        "Runs whose commit is unknown were recorded with one that has no `scripts/study.py`, and that cannot have been "
-        "theirs.",
-        f"{ALONE} {CHANGES}",
+        "## What else was found",
+        "\n".join(
+            f"- {line}"
+            for line in (
+                *report.winner_sentences(choice),
+                lead_sentence(data),
+                *(
+                    f"{report.AT_NOTEBOOKS} {line[0].lower()}{line[1:]}"
+                    for line in over_all_runs(decision.at_notebooks)
+                ),
+                *living_sentences(decision),
+                *dead_unit_sentences(confirmed, [*choice, *confirmed])[1:],
+            )
+        ),
+        [*claims_tables(report.settings_of(decision)), losses_table(decision)],
+        [report.images_table(decision.by_image), errors_table(data)],
         "## At the notebook's setting",
-        *setting(lab, "notebook", decision.at_notebooks),
+        *curves(lab, "notebook", decision.at_notebooks),
         "## Each network at its own best setting",
-        *setting(lab, "best", decision.at_best),
+        *curves(lab, "best", decision.at_best),
+        "## The choice",
+        picture("results", RATES),
+        f"Errors are those on {HELD_OUT:,} held-out training images. A setting has {len(SEEDS)} runs, and "
+        f"{len(SEEDS + MORE_SEEDS)} if it was among a network's best {FINALISTS}; marks stand side by side. Lines pass "
+        "through the means of the runs that trained, even where only one did.",
+        sources("study-choose", choice),
+        unknown_text(choice),
     )
 
 
-def of_both_stages(table: Table) -> Table:
-    return replace(table, notes=(*table.notes, "Of the runs of both stages."))
+def opening(decision: Decision) -> str:
+    """The question, the answer at both settings, how certain it is, and where to read on."""
+    return " ".join(
+        [
+            "Which of the course's networks reads most of MNIST's test digits after five epochs?",
+            *report.conclusions(decision)[:1],
+            _at_the_notebooks(decision),
+            *report.conclusions(decision)[1:2],
+            "[The protocol](protocol.md) says how this was decided, [operations.md](operations.md) which operation "
+            "makes the difference, and [README.md](README.md) what intervals mean and how to repeat the runs.",
+        ]
+    )
+
+
+def _at_the_notebooks(decision: Decision) -> str:
+    """Who leads at the notebook's setting, and how many runs of which networks collapsed."""
+    comparison = decision.at_notebooks
+    best = _ranked(comparison)[0]
+    ahead = winner(comparison) == best.arch
+    lead = f"{name_of(best.arch)} {'leads' if ahead else 'has the highest mean'} with {_percent(best)}"
+    collapses = [
+        f"{arm.collapsed} of {arm.runs} {name_of(arm.arch)} runs {arm.trained.complement().interval()}"
+        for arm in comparison.arms
+        if arm.collapsed
+    ]
+    never = f", and {listed(collapses)} collapse" if collapses else ""
+    return f"At the notebook's constant rate of 0.01, {lead}{never}."
+
+
+def reached_table(decision: Decision) -> Table:
+    """A line for each network: what it reaches at both settings, with intervals, and what it costs."""
+    at_notebooks = {arm.arch: arm for arm in decision.at_notebooks.arms}
+    rows = []
+    for best in _ranked(decision.at_best):
+        notebook = at_notebooks[best.arch]
+        rows.append(
+            {
+                "network": best.arch,
+                "tuned %": f"{cell(best.score)}, {best.trained_runs} of {best.runs}",
+                "setting": settings_text(best.overrides, report.SWEPT),
+                "notebook's setting %": f"{cell(notebook.score)}, {notebook.trained_runs} of {notebook.runs}",
+                "parameters": f"{best.parameters:,}",
+                "multiply-adds": millions(_cost(best)),
+                "seconds per run": f"{best.seconds:.0f}",
+            }
+        )
+    note = (
+        "Test accuracy: means of the runs that trained, and how many did. Tuned: at the setting that was best on "
+        "held-out images. Multiply-adds are those of one image; seconds are medians of tuned runs, on one thread."
+    )
+    return table("", rows, note)
+
+
+def losses_table(decision: Decision) -> Table:
+    """Losses and accuracy at both settings, beside what the notebook prints, and when runs got to GOAL."""
+    rows = []
+    for title, comparison in report.settings_of(decision).items():
+        for arm in comparison.arms:
+            runs = [run for run in comparison.results if run.arch == arm.arch]
+            first, last = mean_losses(comparison, arm.arch)
+            reached = [time for run in runs if (time := time_to(run, GOAL))]
+            seconds = f", {median(seconds for _, seconds in reached):.1f} s" if reached else ""
+            rows.append([f"{arm.arch}, {title}", cell(first), cell(last), spread(arm.score) if arm.score else NOTHING])
+            rows[-1].append(f"{len(reached)} of {len(runs)}{seconds}")
+    rows.insert(1, [NOTEBOOK, *NOTEBOOK_MLP, NOTHING])
+    columns = ["network", "epoch-1 train loss", "last train loss", "test accuracy %", f"reach {share_text(GOAL)}"]
+    note = "Accuracies with standard deviations; seconds are medians of the runs that got there, on one thread."
+    return Table("Losses, accuracies and speed", columns, rows, [note])
+
+
+def unknown_text(results: Sequence[RunResult]) -> str:
+    """How many runs are of a commit that is not known."""
+    unknown = sum(run.provenance.commit is None for run in results)
+    return (
+        f"{unknown} of the {len(results)} records name no commit: the one written at the time has no "
+        "`scripts/study.py`, so it cannot have been theirs."
+    )
+
+
+def question(decision: Decision) -> str:
+    """README's first sentence."""
+    best = _ranked(decision.at_best)[0]
+    collapsed = {arm.arch: arm.collapsed for arm in decision.at_notebooks.arms}
+    if not best.score or not collapsed[best.arch]:
+        return "Which small network reads MNIST's digits best?"
+    return (
+        f"Why does the same small network read {100 * best.score.value:.1f} % of MNIST's digits, or give all of them "
+        "the same answer? The learning rate."
+    )
+
+
+def mended(decision: Decision) -> str:
+    """The command that trains README's first network at its best setting, and what comes of it."""
+    arm = next(arm for arm in decision.at_best.arms if arm.arch == FIRST)
+    given = dict(arm.overrides)
+    options = " ".join(f"--{name} {given[name]}" for name in report.SWEPT)
+    dying = living_units(runs_of(FIRST, decision.at_notebooks))
+    living = living_units(runs_of(FIRST, decision.at_best), dying.relu) if dying else None
+    alive = f", and {living.of_block} live" if living else ""
+    return (
+        f"```bash\npython scripts/fit.py --arch {FIRST} {options}\n```\n\n"
+        f"Over {arm.trained_runs} seeds it reads {_percent(arm)} of the test images right on average{alive}."
+    )
+
+
+def runs_of(arch: str, comparison: Comparison) -> list[RunResult]:
+    return [run for run in comparison.results if run.arch == arch]
 
 
 def answer(decision: Decision) -> str:
@@ -101,12 +216,11 @@ def answer(decision: Decision) -> str:
     if not is_plain or decision.ruling not in ("first is better", "second is better") or best[0].arch not in PRIMARY:
         return " ".join(report.conclusions(decision))
     rival = next(arm for arm in best[1:] if arm.arch in PRIMARY)
-    others = listed([f"{name_of(arm.arch)}'s {_percent(arm)}" for arm in best[1:]])
     ahead = winner(decision.at_notebooks)
     return (
         f"{'**It depends on the learning rate.** ' if ahead not in (None, best[0].arch) else ''}"
-        f"Tuned, {name_of(best[0].arch)} wins: it gets {_percent(best[0])} of MNIST's test images right, against "
-        f"{others}, for {_cost(best[0]) / _cost(rival):.1f} times the arithmetic of {name_of(rival.arch)}. "
+        f"Tuned, {name_of(best[0].arch)} wins with {_percent(best[0])} of MNIST's test images right, but needs "
+        f"{_cost(best[0]) / _cost(rival):.1f} times as many multiply-adds as {name_of(rival.arch)}. "
         f"At the notebook's constant rate of 0.01 {_at_notebooks(decision, ahead)}"
     )
 
@@ -131,9 +245,9 @@ def _at_notebooks(decision: Decision, ahead: str | None) -> str:
     collapses = []
     for arch, arm in arms.items():
         if arm.collapsed:
-            living = living_units(decision, arch)
-            others = f", and the others learn with {living} alive" if living else ""
-            collapses.append(f"{arm.collapsed} of {arm.runs} runs of {name_of(arch)} collapse to chance{others}")
+            living = living_units(runs_of(arch, decision.at_notebooks))
+            others = f", and the other {arm.trained_runs} get by with {living.of_block}" if living else ""
+            collapses.append(f"{arm.collapsed} of {arm.runs} {name_of(arch)} runs collapse to chance{others}")
     return ": ".join(filter(None, [found, "; ".join(collapses)])) + "."
 
 
@@ -143,79 +257,59 @@ def networks_table(decision: Decision, choice: Sequence[RunResult]) -> Table:
 
     def row(best: Summary) -> dict[str, str]:
         notebook = at_notebooks[best.arch]
-        counts = f" ({notebook.trained_runs} runs; {notebook.collapsed} collapsed)" if notebook.collapsed else ""
+        counts = f" ({notebook.collapsed} of {notebook.runs} collapse)" if notebook.collapsed else ""
         return {
-            "network": best.arch,
+            "network": f"`{best.arch}`",
             "tuned": f"{_percent(best)} ({settings_text(best.overrides, report.SWEPT)})",
             "at the notebook's setting": f"{_percent(notebook)}{counts}",
             "parameters": f"{best.parameters:,}",
             "multiply-adds": millions(_cost(best)),
-            "five epochs": f"{best.seconds:.0f} s",
         }
 
     tried = min(len({cell_of(run) for run in own}) for own in by_arch(choice).values())
     note = (
-        f"Test accuracy: means of the runs that trained. {_with_collapsed(decision)}Tuned: the best of {tried} "
-        "settings, chosen on held-out images, with fresh seeds. Time on one CPU core. [Intervals and "
-        "machines](docs/lab/results.md), [protocol](docs/lab/protocol.md)."
+        f"Means of the runs that do not collapse, {min(arm.runs for arm in decision.at_best.arms)} seeds each. Tuned: "
+        f"the best of {tried} settings on held-out images, with new seeds. [Intervals](docs/lab/results.md)."
     )
     return table("", [row(arm) for arm in _ranked(decision.at_best)], note)
 
 
-def _with_collapsed(decision: Decision) -> str:
-    """The order over all runs at the notebook's setting, where it is another question than that of the means."""
-    found = over_all_runs(decision.at_notebooks)
-    return "".join(f"At the notebook's setting, {sentence[0].lower()}{sentence[1:]} " for sentence in found)
-
-
-def costs_table(decision: Decision) -> Table:
-    """What each network costs."""
-    rows = [
-        {
-            "network": arm.arch,
-            "parameters": f"{arm.parameters:,}",
-            "multiply-adds an image": f"{_cost(arm):,}",
-            "seconds a run, median": f"{arm.seconds:.0f}",
-        }
-        for arm in decision.at_best.arms
-    ]
-    note = "Multiply-adds of one forward pass, counted by torchinfo. A run is five epochs and their evaluations."
-    return table("What a network costs", rows, note)
-
-
 def living_sentences(decision: Decision) -> list[str]:
     """How many units live in the worst layer of each network."""
-    found = {arm.arch: living_units(decision, arm.arch) for arm in decision.at_notebooks.arms}
-    parts = [f"{units} of {name_of(arch)}" for arch, units in found.items() if units]
-    return [f"Alive at the notebook's setting in the runs that trained: {', '.join(parts)}."] if parts else []
+    at_notebooks = decision.at_notebooks
+    found = {arm.arch: living_units(runs_of(arm.arch, at_notebooks)) for arm in at_notebooks.arms}
+    parts = [f"{units.of_layer} of {name_of(arch)}" for arch, units in found.items() if units]
+    return [f"Alive at the notebook's setting, in the runs that trained: {', '.join(parts)}."] if parts else []
 
 
-def living_units(decision: Decision, arch: str) -> str:
-    """``1 to 5 of the 64 units of relu2``: after the last epoch, in the worst layer of the runs that trained."""
-    trained = [run for run in decision.at_notebooks.results if run.arch == arch and not run.failed]
+class Living(NamedTuple):
+    """How many of the units behind a ReLU, such as relu2, live."""
+
+    counts: str
+    units: int
+    relu: str
+
+    @property
+    def of_layer(self) -> str:
+        return f"{self.counts} of the {self.units} units of {self.relu}"
+
+    @property
+    def of_block(self) -> str:
+        """For networks of blocks, each of which has one ReLU."""
+        return f"{self.counts} of block {self.relu.removeprefix('relu')}'s {self.units} units"
+
+
+def living_units(runs: Sequence[RunResult], relu: str = "") -> Living | None:
+    """After the last epoch, in this layer or the worst one, of one network's runs that trained; None if not known."""
+    trained = [run for run in runs if not run.failed]
     shares = {name: [run.epochs[-1][name] for run in trained if name in run.epochs[-1]] for name in layers(trained)}
     if not shares:
-        return ""
-    worst = max(shares, key=lambda name: median(shares[name]))
-    units = dict(zip(shares, widths(arch), strict=True))[worst]
-    living = sorted(round(units * (1 - share)) for share in shares[worst])
+        return None
+    layer = f"{DEAD}{relu}" if relu else max(shares, key=lambda name: median(shares[name]))
+    units = dict(zip(shares, widths(trained[0].arch), strict=True))[layer]
+    living = sorted(round(units * (1 - share)) for share in shares[layer])
     counts = f"{living[0]} to {living[-1]}" if living[0] < living[-1] else str(living[0])
-    return f"{counts} of the {units} units of {worst.removeprefix(DEAD)}"
-
-
-def faster_sentences(decision: Decision) -> list[str]:
-    """The other measure of speed: the claims at the best settings count seconds."""
-    losses = {arm.arch: loss for arm in decision.at_best.arms if (loss := mean_losses(decision.at_best, arm.arch)[0])}
-    mlp = losses.get("mlp")
-    faster = [arch for arch in PRIMARY if mlp and arch in losses and losses[arch].high < mlp.low]
-    found = ", ".join(f"{loss} for {name_of(arch)}" for arch, loss in losses.items())
-    names = (
-        f"{listed([name_of(arch) for arch in faster])} learn faster than the MLP" if faster else "no network is ahead"
-    )
-    return [
-        f"By the other measure of speed, the loss of the first epoch, at the best settings {names}: {found} (their "
-        "learning rates differ)."
-    ]
+    return Living(counts, units, layer.removeprefix(DEAD))
 
 
 def lead_sentence(data: Path) -> str:
@@ -227,10 +321,10 @@ def lead_sentence(data: Path) -> str:
     )
     lead = (setting if setting.first == PRIMARY[0] else setting.turned()).trained
     return (
-        "The lead is that of five epochs at the notebook's other settings. MaxPool minus BatchNorm is "
-        f"{f'{lead:+u}' if lead else NOTHING} with [configs/onecycle.yaml](experiments.md#five-epochs), and "
-        f"{number(first - second, POINTS, signed=True)} after thirty epochs on held-out images (the better of two "
-        "settings each, two runs: too few to decide)."
+        "The lead depends on the other settings: MaxPool minus BatchNorm is "
+        f"{f'{lead:+u}' if lead else NOTHING} with [configs/onecycle.yaml](experiments.md#five-epochs). After thirty "
+        f"epochs it is {number(first - second, POINTS, signed=True)} on held-out images, at the better of two settings "
+        "each, but two runs each are too few to decide."
     )
 
 
@@ -240,11 +334,11 @@ def widths(arch: str) -> list[int]:
     return [layer.out_channels if isinstance(layer, nn.Conv2d) else layer.out_features for layer in layers[:-1]]
 
 
-def setting(folder: Path, name: str, comparison: Comparison) -> Iterator[str]:
-    """The runs at one setting of each network: the curves, the dead units, and the details."""
+def curves(folder: Path, name: str, comparison: Comparison) -> Iterator[str]:
+    """The runs at one setting of each network: their curves, and the dead units."""
     results = comparison.results
-    for kind, (figure, description) in FIGURES.items():
-        save_in_both_themes(partial(figure, results), folder / f"{kind}-{name}.png")
+    drawn = partial(comparison_figure, results, finding=finding_of(comparison))
+    figures = {"curves": (drawn, CURVES), "dead-units": (partial(dead_units_figure, results), DEAD_UNITS)}
+    for kind, (figure, description) in figures.items():
+        save_in_both_themes(figure, folder / f"{kind}-{name}.png")
         yield picture(f"{kind}-{name}", description)
-    details = [notebook_table(comparison), times_table(results), differences_table(comparison)]
-    yield to_markdown(details, level=3).strip()

@@ -1,6 +1,6 @@
 """usage: python -m lab.pages.screenshots [board] [report] [stills] [pictures] [gif]
 
-Draw the pictures of TensorBoard, a report, the demo and docs/play that the documentation shows, with Chromium: to be
+Draw the pictures of TensorBoard, a report, the demo and dying units that the documentation shows, with Chromium: to be
 called in the repository's folder. Runs that are missing in lightning_logs/ are trained; that takes ten minutes on two
 CPUs.
 
@@ -8,7 +8,7 @@ CPUs.
   report               docs/manual/report.png, the upper part of a run's report.html
   stills               docs/manual/demo.png, in the dark theme docs/manual/demo-dark.png, and docs/manual/demo-maps.png
   pictures             docs/manual/pictures-demo.png
-  gif                  docs/manual/dying.gif and docs/manual/dying-dark.gif: docs/play, nine seconds
+  gif                  docs/manual/dying.gif and docs/manual/dying-dark.gif, without Chromium
 
 Without a name all are drawn.
 """
@@ -23,7 +23,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
@@ -37,15 +36,14 @@ from convblocks.model.restore import load_network
 from convblocks.run import fit
 from convblocks.run.directory import RunDirectory
 from lab.benchmarks.handwriting.shapes import SHAPES, Shape
-from lab.pages.writing import REPOSITORY
-from lab.snapshots import STEPS
+from lab.pages import dying
+from lab.pages.writing import DATA, REPOSITORY
 from tests.data.pictures import SHAPES as SHAPES_IN_COLOUR
 from tests.data.pictures import write_pictures
 from tests.demo.browser import chromium
 from tests.demo.pages import Form, Page, serving
-from tests.lab.pages.test_play import PlayPage, visit
 
-MANUAL, PLAY = (REPOSITORY / "docs" / name for name in ("manual", "play"))
+MANUAL = REPOSITORY / "docs" / "manual"
 
 # The notebook's networks with its settings, and two for pictures; what each is trained with.
 OF_DIGITS = {"notebook-maxpool": ["--arch", "maxpool"], "notebook-batchnorm": ["--arch", "batchnorm"]}
@@ -54,15 +52,10 @@ OF_PICTURES = {
     "shapes-maxpool": ["--arch", "maxpool", "--lr", "1e-3", "--epochs", "4"],
 }
 
-STILL, TALL, MOVING = Form(1160, 870, 1.25), Form(1160, 1500, 1.25), Form(960, 740)
+STILL, TALL = Form(1160, 870, 1.25), Form(1160, 1500, 1.25)
 BOARD = {"width": 1280, "height": 900, "deviceScaleFactor": 1.25, "mobile": False}
 REPORT = BOARD | {"width": 1120, "height": 1700}
 CROSS: Shape = [[(50, -5), (50, 105)], [(-7, 50), (107, 50)]]
-
-# Network and learning rate of the runs that the GIF shows; how long it shows each moment, and the last one of a run.
-WATCHED = (("maxpool", "1e-3"), ("maxpool", "1e-2"), ("batchnorm", "1e-2"))
-PACE, REST = 200, 1000  # milliseconds
-COLOURS = 64
 
 SETTLING = 5  # seconds that TensorBoard needs to draw the curves once they have a place
 
@@ -145,30 +138,7 @@ def draw_pictures() -> None:
 
 
 def draw_gif() -> None:
-    """Three recorded runs of the page docs/play, one after the other."""
-    with tempfile.TemporaryDirectory() as profile, chromium(Path(profile)) as window:
-        page = PlayPage(window)
-        for theme, name in (("light", "dying.gif"), ("dark", "dying-dark.gif")):
-            frames, times = [], []
-            for arch, rate in WATCHED:
-                visit(page, PLAY, f"net={arch}&lr={rate}&step={STEPS[0]}", MOVING, theme)
-                page.run("document.documentElement.style.scrollbarWidth = 'none'")
-                for place in range(len(STEPS)):
-                    page.choose("step", place)
-                    frames.append(screenshot(page))
-                    times.append(PACE)
-                times[-1] = REST
-            save_gif(frames, times, name)
-
-
-def save_gif(frames: Sequence[Image.Image], times: Sequence[int], name: str) -> None:
-    """A GIF in one set of colours, those of all frames."""
-    sheet = Image.fromarray(np.concatenate([*map(np.asarray, frames)]))
-    colours = sheet.quantize(COLOURS)
-    pictures = [frame.quantize(palette=colours, dither=Image.Dither.NONE) for frame in frames]
-    content = io.BytesIO()
-    pictures[0].save(content, "GIF", save_all=True, append_images=pictures[1:], duration=[*times], loop=0)
-    write(MANUAL / name, content.getvalue())
+    dying.draw_gif(DATA, MANUAL)
 
 
 def train_missing(runs: Mapping[str, Sequence[str]], *more: str) -> None:

@@ -45,12 +45,6 @@ SESSIONS = {
     "fit": "python scripts/fit.py --arch maxpool",
     "evaluate": f"python scripts/evaluate.py {LOGS}/maxpool/{LAST}",
     "predict": f"python scripts/predict.py {LOGS}/batchnorm/{LAST} pics --show predictions.png",
-    "draw-shapes": "python -c 'from pathlib import Path; from tests.data.pictures import SHAPES, write_pictures\n"
-    'write_pictures(Path("shapes"), classes=tuple(SHAPES), train=1200, test=360, size=(32, 40))\'',
-    "fit-shapes": "python scripts/fit.py --data.root shapes --arch batchnorm --epochs 2 --name shapes --threads 1",
-    "predict-shapes": f"python scripts/predict.py {LOGS}/shapes/{LAST} shapes/test/cross/4.png "
-    "shapes/test/cross/316.png",
-    "export": f"python scripts/export.py {LOGS}/maxpool/{LAST} --output maxpool",
 }
 
 # How a command must end, where that is not 0: one of the pictures cannot be recognised.
@@ -59,8 +53,8 @@ STATUS = {"predict": 1}
 # Longer lines are wrapped on a page, but for commands, which are to be copied.
 WIDTH = 80
 
-# The beginning of the first line that a page shows of what a command prints, where that is not all.
-SINCE = {"fit": "test accuracy"}
+# Where a page does not show all that a command prints: the beginnings of its first line, and of the one after its last.
+SINCE, UNTIL = {"fit": "test accuracy", "evaluate": "lightning_logs/maxpool/report"}, {"fit": "try next"}
 
 
 def shown_on(page: str) -> list[str]:
@@ -79,14 +73,15 @@ def write_transcripts(page: str, data: Path, out: Path) -> None:
     for name in shown_on(page):
         origin, printed = read(data, name, SESSIONS[name])
         start = re.search(f"^{SINCE.get(name, '')}", printed, re.MULTILINE)
-        shown = wrapped(printed[start.start() if start else 0 :])
+        end = re.search(f"^{UNTIL[name]}", printed, re.MULTILINE) if name in UNTIL else None
+        shown = wrapped(printed[start.start() if start else 0 : end.start() if end else None].rstrip("\n"))
         sections[f"session {name}"] = f"```\n{shown}\n```"
         origins.append(f"Printed on {origin}.")
     where = "\n".join(dict.fromkeys(origins))
     if len(sections) > 1:
         sections["sessions"] = where
-    else:  # below the only one
-        sections = {name: f"{shown}\n\n{where}" for name, shown in sections.items()}
+    else:  # below the only one, without versions
+        sections = {name: f"{shown}\n\n{where.partition(', python ')[0]}." for name, shown in sections.items()}
     write_sections(out, page, sections)
 
 
@@ -120,8 +115,7 @@ def run(sessions: Mapping[str, str], held: Mapping[str, Path], data: Path) -> No
         kept.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        for name in ("scripts", "tests"):
-            (folder / name).symlink_to(REPOSITORY / name)
+        (folder / "scripts").symlink_to(REPOSITORY / "scripts")
         for place, path in held.items():
             shutil.copytree(path, folder / place)
         for name, command in sessions.items():

@@ -13,7 +13,7 @@ from convblocks.compare.report import name_of
 from convblocks.figures.curves import Curve, draw_by_epoch, short, values_of
 from convblocks.figures.estimates import NOTHING
 from convblocks.figures.grouping import by_arch
-from convblocks.figures.style import WIDTH, End, label_ends, style
+from convblocks.figures.style import LETTERS, OTHERS, WIDTH, End, label_ends, style
 from convblocks.figures.tables import Table
 from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
@@ -22,9 +22,6 @@ from lab.results import learned_in
 from lab.study.decision import at_notebooks, by_cell, cell_of
 from lab.study.plan import Cell
 from lab.study.report import cell_text
-
-# The styles of layers begin here, after those of the course's networks.
-FIRST_OF_LAYERS = 3
 
 
 def layers(runs: Sequence[RunResult]) -> list[str]:
@@ -60,16 +57,18 @@ def dead_units_figure(results: Sequence[RunResult]) -> Figure:
     for panel in axes[len(networks) :]:
         panel.remove()
     axes[0].set_ylabel("dead units")
+    dotted = "; dotted: runs that collapsed" * any(run.failed for own in networks for run in own)
+    figure.supxlabel(f"thick lines: medians of all runs{dotted}", fontsize=LETTERS)
     label_ends(figure, [(panel, draw_dead_units(panel, own)) for panel, own in zip(axes, networks, strict=False)])
     return figure
 
 
 def draw_dead_units(axes: Axes, runs: Sequence[RunResult]) -> list[End]:
-    """The share of dead units of a network, a curve for each layer."""
+    """The share of dead units of a network, a curve for each layer; the title names the worst one."""
     names = layers(runs)
-    curves = [Curve(name.removeprefix(DEAD), style(FIRST_OF_LAYERS + n), [*runs]) for n, name in enumerate(names)]
-    collapsed = any(run.failed and len(run.epochs) > 1 for run in runs)
-    axes.set(title=short(runs[0].arch) + " (dotted: collapsed)" * collapsed, ylim=(-0.04, 1.04))
+    curves = [Curve(name.removeprefix(DEAD), style(OTHERS + n), [*runs]) for n, name in enumerate(names)]
+    share, worst = max((median(_last(runs, name)), name.removeprefix(DEAD)) for name in names)
+    axes.set(title=f"{short(runs[0].arch)}: {100 * share:.0f} % of {worst} dead", ylim=(-0.04, 1.04))
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     return draw_by_epoch(axes, curves, [[values_of(run, name) for run in runs] for name in names])
 
@@ -103,7 +102,7 @@ def _of_collapsed(results: Sequence[RunResult]) -> list[str]:
     late = sum(bool(learned_in(one)) for one in collapsed)
     where = ", ".join(f"{layer} in {count}" for layer, count in dead.most_common())
     share = "all" if dead.total() == len(collapsed) else str(dead.total())
-    found = f"in {share} of them a whole layer is dead ({where})" if dead else "none has a dead layer"
+    found = f"a whole layer is dead in {share} of them ({where})" if dead else "none has a dead layer"
     before = f"{late} had learned something before" if late else "none had learned anything before"
     return [f"{len(collapsed)} of all {len(results)} runs collapsed: {found}, and {before}."]
 
@@ -119,8 +118,8 @@ def _by_rate(results: Sequence[RunResult]) -> list[str]:
                 least = min(rates, key=float)
                 above = [one for one in runs if float(cell_of(one).lr) >= float(least)]
                 count = count_text(sum(one.failed for one in above), len(above))
-                parts.append(f"{name_of(arch)} ({schedule}) from {least} up, {count}")
-    return [f"Runs collapsed at these learning rates: {', '.join(parts)}."] if parts else []
+                parts.append(f"{name_of(arch)} at {least} or more ({schedule}), {count}")
+    return [f"Runs collapsed at high learning rates only: {', '.join(parts)}."] if parts else []
 
 
 def _by_schedule(cell: Cell) -> tuple[str, float]:

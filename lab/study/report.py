@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from convblocks.compare.analysis import Comparison, mean_validation
-from convblocks.compare.report import NAMES, lead_text, name_of, ranking, sentence
+from convblocks.compare.report import NAMES, name_of, ranking, sentence
 from convblocks.compare.statistics import mean_interval
 from convblocks.compare.trials import settings_text
-from convblocks.figures.estimates import NOTHING, PERCENT, Estimate, p_text
+from convblocks.figures.curves import short
+from convblocks.figures.estimates import MINUS, NOTHING, PERCENT, Estimate, p_text
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.tables import Table
 from convblocks.run.result import RunResult
@@ -44,17 +45,21 @@ def choice_table(results: Sequence[RunResult], choices: Mapping[str, Cell]) -> T
             mark = "chosen" if cell == choices.get(arch) else ""
             lines.append([arch, cell_text(cell), f"{100 * scores[cell]:.2f}", collapsed, shown, mark])
     notes = [
-        f"Accuracy in % on {HELD_OUT:,} training images that were held out. The score, by which settings are ranked, "
-        "is the mean over all runs of a setting, of which collapsed ones count with the accuracy that they have; if "
-        "trained: mean and standard deviation of the others. In brackets Wilson's 95 % interval. The best "
-        f"{FINALISTS} settings of each network have further seeds."
+        f"Accuracy in % on {HELD_OUT:,} training images that were held out. Settings are ranked by the score, the mean "
+        "over all runs; a collapsed run counts with the accuracy that it has. If trained: mean and standard deviation "
+        f"of the other runs. The best {FINALISTS} settings of each network have further seeds."
     ]
     return Table("The choice", ["network", "setting", "score", "collapsed", "if trained", ""], lines, notes)
 
 
+def settings_of(decision: Decision) -> dict[str, Comparison]:
+    """The comparisons at both settings, by what they are called in tables."""
+    return {"notebook's setting": decision.at_notebooks, "best setting": decision.at_best}
+
+
 def decision_tables(decision: Decision) -> list[Table]:
     """The networks at both settings, the notebook's claims at both, and the answers image by image."""
-    settings = {"notebook's setting": decision.at_notebooks, "best setting": decision.at_best}
+    settings = settings_of(decision)
     tables = [results_table("The notebook's setting, and each network's own best one", list(settings.values()), SWEPT)]
     return [*tables, *claims_tables(settings), *([images_table(decision.by_image)] if decision.by_image else [])]
 
@@ -73,9 +78,9 @@ def images_table(found: Sequence[ByImage]) -> Table:
     ]
     columns = ["networks", "only the first\nright", "only the second\nright", "significant\npairs", "new images"]
     notes = [
-        "At the best settings. Test images that only one network gets right, means over pairs of runs with the same "
-        "seed; significant: McNemar's exact test of the pair has p < 0.05. New images: the difference in points with "
-        "other seeds and on other images, 95 % by a bootstrap over both."
+        "At the best settings: test images that only one network gets right, means over pairs of runs with one seed. "
+        "Significant: p < 0.05 in McNemar's exact test. New images: the difference in points with other seeds and "
+        "images, by a bootstrap over both."
     ]
     return Table("Image by image", columns, lines, notes)
 
@@ -167,7 +172,9 @@ def cell_text(cell: Cell) -> str:
 
 
 def _differences(comparison: Comparison) -> dict[str, Estimate]:
-    return {f"{one.first} - {one.second}": one.trained for one in comparison.differences if one.trained}
+    return {
+        f"{short(one.first)} {MINUS} {short(one.second)}": one.trained for one in comparison.differences if one.trained
+    }
 
 
 def _primary(decision: Decision, primary: Measured) -> str:
@@ -184,8 +191,8 @@ def _primary(decision: Decision, primary: Measured) -> str:
     better, worse = (one, other) if is_first else (other, one)
     means = primary.means
     if decision.is_by_means and means:
-        lead = lead_text(means if is_first else -means)
-        return f"{AT_BEST} {better} is better than {worse} by {lead} ({_test(primary, means)})."
+        lead = means if is_first else -means
+        return f"{AT_BEST} {better} is better than {worse} by {lead:u} ({_test(primary, means)})."
     return f"{AT_BEST} {better} is better than {worse}: {numbers}."
 
 

@@ -36,5 +36,6 @@ def with_suggestion(message: str, options: Collection[str]) -> str:
         return message
     unknown = next((word for word in message.split() if word.startswith("--")), "").partition("=")[0].removeprefix("--")
     initials = "".join(part[:1] for part in re.split("[-_]", unknown))  # learning_rate: lr
-    nearest = [initials] if initials in options else get_close_matches(unknown, options, n=1, cutoff=0.57)
+    renamed = {"seed_everything": "seed", "ckpt_path": "resume"}.get(unknown, initials)  # options of Lightning's
+    nearest = [renamed] if renamed in options else get_close_matches(unknown, options, n=1, cutoff=0.57)
     return f"{message}: did you mean --{nearest[0]}?" if nearest else message

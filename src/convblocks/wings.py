@@ -29,7 +29,6 @@ COMMANDS = {
     "predict": "handwriting.predict",
     "demo": "demo.server",
     "export": "evaluate.export",
-    "summary": "summary.command",
     "new": "new.command",
 }
 

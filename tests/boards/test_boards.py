@@ -1,6 +1,7 @@
 """Loggers: what one sees first in TensorBoard, and one curve in each, however often a run is resumed."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from tests.core.run.test_resume import fit_until
 from tests.scripts import run_script
 
 
-def test_tensorboard_has_curves_final_values_and_settings(workspace: Path) -> None:
+def test_tensorboard_has_curves_final_values_and_settings(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["convblocks", "fit", "--data.rotation=0"])  # in a grid over it
     run = quick_run(*TENSORBOARD)
     curve, rows = curves(run), metric_rows(run)
     for tag in ("train/loss", "test/acc", "vitals/dead/relu1"):  # Lightning's loggers count from 0
@@ -28,8 +30,12 @@ def test_tensorboard_has_curves_final_values_and_settings(workspace: Path) -> No
     events = EventAccumulator(str(run.path)).Reload()
     content = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     settings = HParamsPluginData.FromString(content).session_start_info.hparams
-    assert settings["model.arch"].string_value == "mlp"
-    assert not any(name.startswith("trainer") for name in settings)
+    assert settings["arch"].string_value == "mlp"
+    assert {"lr", "lr_scheduler", "batch_size", "seed", "rotation", "limit_train_batches"} <= set(settings)
+    assert not {"model", "loss", "optimizer", "shift", "val_size"} & set(settings)  # nobody has changed these
+    content = events.SummaryMetadata("_hparams_/experiment").plugin_data.content
+    metrics = HParamsPluginData.FromString(content).experiment.metric_infos
+    assert metrics[0].name.tag == "when_done/test_acc"
 
 
 LOGGER = "--trainer.logger"

@@ -1,4 +1,4 @@
-"""The project's own job script on a real Slurm of two nodes on this machine."""
+"""The job scripts of one run, on a real Slurm of two nodes on this machine."""
 
 import os
 import re
@@ -21,7 +21,7 @@ from tests.quick_python import environment_of
 
 pytestmark = pytest.mark.slow
 
-FIT = str(REPOSITORY / "scripts" / "slurm" / "fit.sbatch")
+FIT, PROJECT = (str(REPOSITORY / "scripts" / "slurm" / f"{name}.sbatch") for name in ("fit", "project"))
 CLUSTER = REPOSITORY / "tests" / "cluster" / "slurm"
 
 SHORT = [*COMMON, "--data.root", "digits", "--epochs", "1"]
@@ -100,6 +100,15 @@ def test_job_without_srun_is_refused(cluster: Path) -> None:
     job = submit(*TWO_TASKS, "--wrap", f"python scripts/fit.py {' '.join(MLP)}")
     assert end_of(job) == "FAILED"
     assert "this job has 2 tasks, but python was started without srun: put srun before it" in output(job)
+
+
+@pytest.mark.parametrize("script", [FIT, PROJECT], ids=["fit", "project"])
+def test_job_scripts_ask_for_one_process_and_take_more(cluster: Path, script: str) -> None:
+    flags = [*MLP, "--name", f"{Path(script).stem}/alone"]
+    assert_completes(submit("--cpus-per-task=1", script, *flags))
+    longer = submit(*TWO_TASKS, script, *flags, "--epochs", "2")
+    assert_completes(longer)
+    assert "the number of processes has changed" in output(longer)
 
 
 def test_requeued_job_carries_on_with_one_unbroken_curve(cluster: Path) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from itertools import product
 
-from convblocks.compare.analysis import compare, training_loss
+from convblocks.compare.analysis import compare
 from convblocks.run.result import RunResult
 from tests.made_up import as_claimed, short
 
@@ -34,5 +34,5 @@ def test_comparison_pairs_no_networks_by_seed_and_may_lack_a_run() -> None:
     runs = [run for run in as_claimed(7) if (run.arch, run.seed) != ("mlp", 4)]
     comparison = compare(runs)
     assert [difference.runs for difference in comparison.differences] == [(7, 7), (7, 6), (7, 6)]
-    shuffled = [short(run.arch, 6 - run.seed, run.score, training_loss(run, -1)) for run in runs]
+    shuffled = [short(run.arch, 6 - run.seed, run.score, run.epochs[-1]["train/loss"]) for run in runs]
     assert compare(shuffled).differences == comparison.differences

@@ -58,7 +58,7 @@ def test_comparison_leaves_its_files(small: Path) -> None:
     assert [row["seed"] for row in rows_of("small")] == ["0", "1"]
     assert [float(row["test_acc"]) for row in rows_of("small")] == accuracies
     for option, value in parse([*SHORT]).common:
-        assert {row[option] for row in rows_of("small")} == {value}
+        assert {row[option.replace(".", "_")] for row in rows_of("small")} == {value}
     numbers = json.loads((small / "comparison.json").read_text())
     assert numbers["results"][0]["score"]["value"] == pytest.approx(sum(accuracies) / 2)
 

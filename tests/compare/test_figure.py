@@ -44,26 +44,34 @@ def test_figure_has_a_line_and_a_dot_for_every_run_and_the_means_of_the_table() 
     assert drawn_values(final, which=0) == pytest.approx(sorted(100 * (1 - run.score) for run in runs))
     assert len(lines(loss, "runs")) == len(lines(error, "runs")) == 30
     assert [line.get_linestyle() for line in lines(loss, "runs")].count(":") == 2  # the collapsed ones
-    assert {"maxpool", "  2 of 10 collapsed"} <= set(texts(final))
+    assert {"MaxPool", "  2 of 10 collapsed"} <= set(texts(final))
     assert "thick lines: means of the runs that trained; dotted: runs that collapsed" in texts(figure)
     means = (lines(axes, "means") for axes in (loss, error, final))
     for arm, of_loss, of_error, of_final, interval in zip(
         compare(runs).arms, *means, lines(final, "intervals"), strict=True
     ):
         assert arm.score
-        assert arm.last_loss
         wrong = [100 * (1 - score) for score in (arm.score.value, arm.score.low, arm.score.high)]
-        assert of_loss.get_ydata()[-1] == pytest.approx(arm.last_loss)
+        losses = [run.epochs[-1]["train/loss"] for run in runs if run.arch == arm.arch and not run.failed]
+        assert of_loss.get_ydata()[-1] == pytest.approx(np.mean(losses))
         assert of_error.get_ydata()[-1] == pytest.approx(wrong[0])
         assert of_final.get_xdata() == pytest.approx([wrong[0]] * 2)
         assert interval.get_xdata() == pytest.approx(wrong[1:])
+
+
+@pytest.mark.parametrize(("epochs", "panels"), [(2, 1), (3, 3)])
+def test_figure_has_curves_from_three_epochs_on_and_says_above_what_it_shows(epochs: int, panels: int) -> None:
+    runs = [result(arch, 0, 0.95, epochs=course(*[0.95] * epochs)) for arch in ("mlp", "maxpool")]
+    figure = comparison_figure(runs, finding="They are alike")
+    assert [axes.get_title() for axes in figure.axes] == ["They are alike", *[""] * (panels - 1)]
+    assert all(axes.get_xlabel() for axes in figure.axes)
 
 
 def test_figure_of_a_grid_has_the_final_scores_at_each_setting() -> None:
     runs = swept(rates=("1e-3", "1e-2"), schedules=("constant",))
     (final,) = comparison_figure(runs, ["lr"]).axes
     assert drawn_values(final, which=0) == pytest.approx(sorted(100 * (1 - run.score) for run in runs))
-    assert {"mlp\nlr 1e-3", "mlp\nlr 1e-2", "maxpool\nlr 1e-3"} <= set(texts(final))
+    assert {"MLP\nlr 1e-3", "MLP\nlr 1e-2", "MaxPool\nlr 1e-3"} <= set(texts(final))
 
 
 def test_figure_has_no_mean_of_a_network_that_never_trained() -> None:
@@ -71,7 +79,7 @@ def test_figure_has_no_mean_of_a_network_that_never_trained() -> None:
     loss, error, final = comparison_figure(runs).axes
     for panel in (loss, error, final):
         assert len(lines(panel, "means")) == 1
-    assert all("maxpool" in texts(panel) for panel in (loss, error))
+    assert all("MaxPool" in texts(panel) for panel in (loss, error))
 
 
 def with_losses(seed: int, *losses: float) -> RunResult:

@@ -24,7 +24,7 @@ def test_scores_from_anywhere_are_tested_in_their_direction(
     assert "ours is better than theirs by" in capsys.readouterr().out
     (difference,) = json.loads(Path("lightning_logs/runs/comparison.json").read_text())["differences"]
     expected = permutation_test(THEIRS, OURS)
-    assert difference["difference"] == "theirs - ours"
+    assert difference["difference"] == "theirs minus ours"
     assert difference["trained"]["p"] == expected.p
     assert difference["trained"]["value"] == pytest.approx(expected.value)
     assert difference["all_runs"]["value"] == 0

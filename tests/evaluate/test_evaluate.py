@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,23 +65,25 @@ def test_measures_and_figures_match_their_definitions() -> None:
     assert distances.sum() == pytest.approx(panels.calibration_error(evaluation), abs=1e-6)
 
 
+def test_hardest_images_are_mistakes() -> None:
+    logits = torch.tensor([[0.1, 0.0], [0.0, 4.0], [5.0, 0.0], [0.0, 6.0]])
+    evaluation = Evaluation(logits, torch.tensor([0, 0, 0, 1]), ("a", "b"))  # the first is right, if hardly
+    figure = panels.hardest_figure(evaluation, torch.zeros(4, 1, 8, 8, dtype=torch.uint8))
+    assert [axes.get_title() for axes in figure.axes if axes.images] == ["a →\nb  98 %"]
+
+
 def test_measures_of_a_perfect_network_and_of_a_class_without_images() -> None:
     targets = torch.arange(10)
     sure = Evaluation(1000.0 * functional.one_hot(targets, 10), targets, MNIST.classes)
     assert panels.calibration_error(sure) == 0
-    assert evaluate.most_confused(sure) == ""
     assert as_csv(mistakes_of(sure), MISTAKE) == "image,label,predicted\n"
     evaluation = Evaluation(torch.eye(3)[:2], torch.tensor([0, 1]), ("a", "b", "c"))
     assert evaluate.classes_table(evaluation).cells[2] == ["c", "0", "-", "-", "-"]
 
 
-def test_most_frequent_mistakes_are_named_also_of_too_many_classes_for_a_matrix() -> None:
-    targets = torch.tensor([1] * 5 + [7] * 5)
-    predicted = torch.tensor([8, 8, 8, 1, 1, 7, 7, 7, 2, 2])
-    names = tuple(f"class {number}" for number in range(100))
-    evaluation = Evaluation(functional.one_hot(predicted, 100).float(), targets, names)
+def test_confusion_of_too_many_classes_has_no_matrix() -> None:
+    evaluation = guesses(tuple(f"class {number}" for number in range(100)))
     assert [table.title for table in evaluate.tables(evaluation)] == ["Classes"]
-    assert evaluate.most_confused(evaluation) == "class 1 as class 8 (3), class 7 as class 2 (2)"
 
 
 def test_evaluate_agrees_with_the_training(trained: Path, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,6 +117,16 @@ def test_evaluate_refuses_other_data(flags: list[str], message: str, trained_on_
     write_pictures(Path("untested"), classes=tuple(SHAPES), train=12, test=0)
     with pytest.raises(UserError, match=message):
         evaluate.main([str(trained_on_shapes), *flags])
+
+
+@pytest.mark.parametrize("hyper_parameters", [{}, {"hyper_parameters": {"width": 3}}], ids=["none", "some"])
+def test_evaluate_of_a_module_says_what_to_do_instead(hyper_parameters: dict[str, Any], workspace: Path) -> None:
+    torch.save({"state_dict": {}, "pytorch-lightning_version": "2.6.6", **hyper_parameters}, "last.ckpt")
+    message = (
+        "last.ckpt holds a LightningModule, not an image classifier: in Python its load_from_checkpoint restores it"
+    )
+    with pytest.raises(UserError, match=f"^{message}"):
+        evaluate.main(["last.ckpt"])
 
 
 def test_mistakes_are_gone_if_a_resumed_run_diverges(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,7 @@ def test_table_has_the_same_cells_in_every_form() -> None:
 )
 def test_table_on_a_narrow_terminal_drops_the_columns_of_the_lowest_priority(width: int, dropped: str) -> None:
     file = io.StringIO()
-    to_console([TABLE], Console(file=file, width=width))
+    to_console([TABLE], Console(file=file, width=width), "r.html")
     lines = " ".join(file.getvalue().split())
-    assert (f"Columns dropped: {dropped}." in lines) == bool(dropped)
+    assert (f"Hidden at this width: {dropped}. See r.html." in lines) == bool(dropped)
     assert ("85,526" in lines) == ("parameters" not in dropped)

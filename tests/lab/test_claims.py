@@ -2,10 +2,10 @@
 
 import pytest
 
-from convblocks.compare.analysis import compare, training_loss
+from convblocks.compare.analysis import compare
 from convblocks.run.result import RunResult
 from lab.claims import claims_of
-from lab.differences import winner
+from lab.differences import training_loss, winner
 from lab.notebook import compare_networks
 from tests.made_up import COURSES, PARAMETERS, as_claimed, result, short
 

@@ -1,6 +1,9 @@
 """``convblocks new`` makes a project in which everything that its README shows works, or leaves nothing."""
 
+import os
 import re
+import subprocess
+import sys
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
@@ -12,44 +15,71 @@ from nbclient import NotebookClient
 from convblocks.errors import UsageError
 from convblocks.new import command as new
 from convblocks.run.directory import RunDirectory
+from tests.forked_python import python_path
 from tests.quick_python import run_quickly
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new project of two words."""
+def projects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a new project of each task, of two words."""
     folder = tmp_path_factory.mktemp("projects")
     with chdir(folder):
-        new.main(["wild_flowers"])
-    return folder / "wild_flowers"
+        for task in new.TASKS:
+            new.main([f"wild_{task}", "--task", task])
+    return folder
 
 
-def test_project_has_its_name_in_all_files(project: Path) -> None:
-    files = {path.name: path.read_text() for path in project.iterdir()}
-    assert len(files) == 7
+@pytest.mark.parametrize("task", new.TASKS)
+def test_project_has_its_name_in_all_files(task: str, projects: Path) -> None:
+    files = {path.name: path.read_text() for path in (projects / f"wild_{task}").iterdir()}
     assert all(new.NAME not in text and new.CLASS not in text for text in files.values())
-    assert "class WildFlowersNetwork(nn.Module)" in files["wild_flowers_model.py"]
+    assert f"class Wild{task.capitalize()}Data(" in files[f"wild_{task}_task.py"]
+    assert {"README.md", "config.yaml", "job.sbatch", "pyproject.toml", f"test_wild_{task}.py"} < files.keys()
 
 
 @pytest.mark.slow
-def test_project_runs_what_its_readme_shows(project: Path) -> None:
+@pytest.mark.parametrize(
+    ("task", "run", "commands"),
+    [
+        ("pictures", "wild_pictures_task.WildPicturesNetwork/version_0", ["fit", "compare", "-m"]),
+        ("module", "first", ["fit", "fit", "compare", "-m"]),
+    ],
+)
+def test_project_runs_what_its_readme_shows(task: str, run: str, commands: list[str], projects: Path) -> None:
     """Without pip, which needs a network, and with two seeds."""
+    project = projects / f"wild_{task}"
     (block,) = re.findall(r"```bash\n(.*?)```", (project / "README.md").read_text(), re.DOTALL)
-    install, *commands = [line for line in block.splitlines() if not line.startswith("#")]
+    install, *shown = [line for line in block.splitlines() if not line.startswith("#")]
     assert install == "pip install -e ."
-    assert [command.split()[1] for command in commands] == ["fit", "compare", "-m"]
-    for command in commands:
+    assert [command.split()[1] for command in shown] == commands
+    for command in shown[:-1]:
         words = command.replace("convblocks", "python -m convblocks", 1).replace("--seeds 5", "--seeds 2").split()
         finished = run_quickly(*words[1:], cwd=project)
         assert finished.returncode == 0, finished.stdout + finished.stderr
-    run = RunDirectory("wild_flowers_model.WildFlowersNetwork/version_0", project)
-    assert run.read_result().score > 0.9
+    paths = os.environ | {"PYTHONPATH": python_path()}  # the check of resume starts processes of its own
+    subprocess.run([sys.executable, *shown[-1].split()[1:]], cwd=project, env=paths, check=True, timeout=300)
+    assert RunDirectory(run, project).read_result().score > 0.9
     assert (project / "lightning_logs" / "compare" / "comparison.md").is_file()
 
 
+@pytest.mark.parametrize("task", new.TASKS)
+def test_project_has_a_job_script_that_starts_fit_and_passes_options_on(task: str, projects: Path) -> None:
+    """Beside an srun and a convblocks that print their words."""
+    folder = projects / "bin"
+    folder.mkdir(exist_ok=True)
+    for name, code in (("srun", 'shift; exec "$@"'), ("convblocks", 'echo "$@"')):
+        (folder / name).write_text(f"#!/bin/bash\n{code}\n")
+        (folder / name).chmod(0o755)
+    environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
+    command = ["bash", "job.sbatch", "--epochs", "3"]
+    started = subprocess.run(command, cwd=projects / f"wild_{task}", env=environment, capture_output=True, text=True)
+    assert started.stdout == "fit --config config.yaml --name job --resume --epochs 3\n", started.stderr
+
+
 @pytest.mark.slow
-def test_project_notebook_runs(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_project_notebook_runs(projects: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    project = projects / "wild_pictures"
     notebook: Any = nbformat.read(project / "notebook.ipynb", as_version=4)  # type: ignore[no-untyped-call]
     NotebookClient(notebook, resources={"metadata": {"path": str(project)}}).execute()
     assert "image/png" in notebook.cells[-1].outputs[-1].data

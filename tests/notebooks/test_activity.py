@@ -1,41 +1,47 @@
 """The lesson runs from top to bottom, hides each result until it is guessed, and says only what the records say."""
 
+import ast
+import builtins
 import math
 import re
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 from torchinfo import summary
 
 from convblocks import ARCHITECTURES
 from convblocks.run.result import RunResult
 from lab import NETWORKS
+from lab.lesson import FILLED, GUESSES, code_cells, execute, fill_in, prose_of, read_lesson, sections_of, show_answers
+from lab.pages.teacher import minutes, minutes_of
 from lab.pages.writing import DATA
 from lab.results import read_results
-from tests.conftest import REPOSITORY
 
-FOLDER = REPOSITORY / "notebooks"
-# A right one, a wrong one and one that is close: as the student's, in the order of the lesson.
-GUESSES = ["93", "0", "320", "10", "True", "True", "9", '"warm-up"', "64", '"batchnorm"']
+# Sections whose results come from records, so that they are the same on every machine.
+OF_RECORDS = ("6. One run is no evidence", "8. A fair race")
 
 
 @pytest.fixture
 def notebook() -> Any:
-    return nbformat.read(FOLDER / "activity.ipynb", as_version=4)  # type: ignore[no-untyped-call]
+    return read_lesson()
+
+
+@pytest.fixture
+def filled() -> Any:
+    """The lesson with its results, as docs/lesson has it."""
+    return read_lesson(FILLED)
 
 
 @pytest.fixture
 def cells(notebook: Any) -> list[Any]:
     """Those with code."""
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return code_cells(notebook)
 
 
 @pytest.fixture
 def prose(notebook: Any) -> str:
-    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    return prose_of(notebook)
 
 
 def shorten(cells: list[Any]) -> None:
@@ -45,26 +51,21 @@ def shorten(cells: list[Any]) -> None:
         cell.source = cell.source.replace("steps=300, test_every=50", "steps=60, test_every=30")
 
 
-def study(cells: list[Any], prose: str) -> None:
-    """Write guesses into the cells, and the answers of the exercises."""
-    guesses = iter(GUESSES)
-    exercises = {code.partition(" = ")[0]: code for code in re.findall(r"```python\n(.*?)```", prose, re.DOTALL)}
-    for cell in cells:
-        if cell.source == "guess = ...":
-            cell.source = f"guess = {next(guesses)}"
-        elif cell.source.startswith("guesses = "):
-            cell.source = 'guesses = {"MLP": 95, "MaxPool": 97.5, "BatchNorm": 98}'
-        elif "def patient(" in cell.source:
-            cell.source = cell.source.replace("lr = 1e-2", "lr = 3e-3")
-        else:
-            cell.source = exercises.get(cell.source.partition(" = ")[0], cell.source)
-    assert next(guesses, None) is None
-
-
 def printed_by(cells: list[Any], text: str) -> str:
     """What the only cell with this text in its source has printed."""
     (outputs,) = (cell.outputs for cell in cells if text in cell.source)
     return "".join(output.get("text", "") for output in outputs)
+
+
+def outputs_of(notebook: Any, heading: str) -> list[Any]:
+    """The text and the tables that a section shows."""
+    shown = [output for cell in code_cells_of(notebook, heading) for output in cell.outputs]
+    return [output.get("text") or output["data"]["text/markdown"] for output in shown]
+
+
+def code_cells_of(notebook: Any, *headings: str) -> list[Any]:
+    sections = sections_of(notebook)
+    return [cell for heading in headings for cell in sections[heading] if cell.cell_type == "code"]
 
 
 NIGHTLY = pytest.mark.nightly
@@ -73,7 +74,7 @@ NIGHTLY = pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.parametrize(("is_short", "is_studied"), [(True, True), pytest.param(False, False, marks=NIGHTLY)])
 def test_lesson_runs_from_top_to_bottom(
-    is_short: bool, is_studied: bool, notebook: Any, cells: list[Any], prose: str, tmp_path: Path
+    is_short: bool, is_studied: bool, notebook: Any, filled: Any, cells: list[Any], tmp_path: Path
 ) -> None:
     """With one epoch, as it offers to those with less time, and at first with few steps."""
     for cell in cells:
@@ -81,11 +82,10 @@ def test_lesson_runs_from_top_to_bottom(
     if is_short:
         shorten(cells)
     if is_studied:
-        study(cells, prose)
-    client = NotebookClient(notebook, resources={"metadata": {"path": str(FOLDER)}})
+        fill_in(notebook)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IPYTHONDIR", str(tmp_path))
-        client.execute()
+        execute(notebook)
     for cell in cells:
         assert not any(output.get("name") == "stderr" for output in cell.outputs), cell.outputs
         images = sum("image/png" in output.get("data", {}) for output in cell.outputs)
@@ -101,13 +101,51 @@ def test_lesson_runs_from_top_to_bottom(
         assert "True. Your guess was right!" in compared[5]  # at a lower rate the network lives
     assert blocks.count("right" if is_studied else "no layers yet") == 2
     assert runs_needed.startswith("Right:" if is_studied else "Write a whole number of runs")
+    if is_studied:
+        for heading in OF_RECORDS:
+            assert outputs_of(notebook, heading) == outputs_of(filled, heading)
 
 
 def test_lesson_is_stored_without_outputs_and_needs_only_the_public_interface(cells: list[Any]) -> None:
     assert all(cell.execution_count is None and not cell.outputs for cell in cells)
     imported = re.findall(r"^from (convblocks\S*) import (.*)", "\n".join(cell.source for cell in cells), re.MULTILINE)
-    assert dict(imported).keys() == {"convblocks", "convblocks.diagnosis.callback"}
+    assert dict(imported).keys() == {"convblocks", "convblocks.diagnosis.callback", "convblocks.figures.style"}
     assert dict(imported)["convblocks.diagnosis.callback"] == "DeadUnits"
+
+
+def test_filled_copy_is_of_this_lesson(notebook: Any, filled: Any) -> None:
+    """All but the results is the same: code with the guesses in it, and prose with the answers unfolded."""
+    fill_in(notebook)
+    show_answers(notebook, "")
+    made = [re.sub(r"^EPOCHS = \d", "EPOCHS = 5", cell.source) for cell in filled.cells]
+    assert made[1:] == [cell.source for cell in notebook.cells][1:], "run python -m lab.lesson"
+    assert made[0].partition(" as run on ")[0] == notebook.cells[0].source.partition(" as run on ")[0]
+    assert FILLED.stat().st_size < 1_000_000
+
+
+@pytest.mark.parametrize("column", [2, 3])
+def test_lesson_can_be_shortened_as_its_table_says(column: int, notebook: Any) -> None:
+    """The minutes of each way add up, and its sections need no name from those that are skipped."""
+    head, *rows = minutes_of(prose_of(notebook))
+    assert sum(minutes(row[column]) for row in rows) == int(head[column].removeprefix("of "))
+    kept = [row[0] for row in rows if minutes(row[column])]
+    code = "\n".join(cell.source for cell in code_cells_of(notebook, *kept)).replace("%pip", "# %pip")
+    names = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)]
+    made = {name.id for name in names if isinstance(name.ctx, ast.Store)} | defined_in(code) | {"display"}
+    assert {name.id for name in names} - made - set(dir(builtins)) == set()
+
+
+def defined_in(code: str) -> set[str]:
+    """The names of functions, classes, imports, parameters and caught errors."""
+    names = set[str]()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.ExceptHandler)):
+            names.add(node.name or "")
+        elif isinstance(node, ast.alias):
+            names.add(node.asname or node.name)
+        elif isinstance(node, ast.arg):
+            names.add(node.arg)
+    return names
 
 
 def test_lesson_says_of_the_interventions_what_their_records_say(prose: str) -> None:

@@ -1,22 +1,21 @@
-"""The tables of how cost grows: a line for all that is measured, a column for each size, and the exponents."""
+"""The table of how cost grows: a line for all that is measured, with its exponent."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from math import isfinite
 from pathlib import Path
 
 import numpy as np
 from scipy.stats import linregress
 
-from convblocks.figures.estimates import Estimate
+from convblocks.figures.estimates import DASH, NOTHING, Estimate
 from convblocks.figures.tables import Table
 from convblocks.text import listed
 from lab.benchmarks.growth.sizes import BATCH_SIZE
 from lab.benchmarks.pages import Page
 from lab.benchmarks.rows import Results, ratio
 
-FASTER = "faster than proportional"
+FASTER = "faster"
 
 
 @dataclass(frozen=True)
@@ -25,39 +24,27 @@ class Quantity:
 
     Args:
         name: Of what grows.
-        shown: What a cell holds: the cost, and in brackets the cost of one unit.
+        cost: What it costs.
+        unit: Of the cost.
         scale: Of the cost, from seconds.
-        each: From size and seconds to the number in brackets.
         judged: Whether the cost may be proportional to the size.
     """
 
     name: str
-    shown: str
-    scale: float
-    each: Callable[[int, float], float]
+    cost: str
+    unit: str = "ms"
+    scale: float = 1e3
     judged: bool = True
 
 
-def of_unit(scale: float) -> Callable[[int, float], float]:
-    return lambda size, seconds: scale * seconds / size
-
-
 QUANTITIES = {
-    "images": Quantity("images", "seconds (µs an image)", 1, of_unit(1e6)),
-    "classes": Quantity("classes", "ms a training step (µs a class)", 1e3, of_unit(1e6)),
-    "parameters": Quantity("parameters", "ms a training step (ns a parameter)", 1e3, of_unit(1e9)),
-    "batch": Quantity(
-        "images of a batch", "ms a training step (images a second)", 1e3, lambda size, seconds: size / seconds
-    ),
-    "runs": Quantity("runs of a comparison", "seconds (ms a run)", 1, of_unit(1e3)),
-    "trials": Quantity("earlier trials of a search", "ms (µs an earlier trial)", 1e3, of_unit(1e6)),
-    "processes": Quantity(
-        "processes",
-        "ms a training step (images a second)",
-        1e3,
-        lambda size, seconds: BATCH_SIZE / seconds,
-        judged=False,
-    ),
+    "images": Quantity("images", "", "s", 1),
+    "classes": Quantity("classes", "step"),
+    "parameters": Quantity("parameters", "step"),
+    "batch": Quantity("images per batch", "step"),
+    "runs": Quantity("runs of a comparison", "", "s", 1),
+    "trials": Quantity("earlier trials of a search", ""),
+    "processes": Quantity("processes", "step", judged=False),
 }
 
 
@@ -82,32 +69,39 @@ def verdict(measured: Estimate) -> str:
         return "undecided"
     if measured.low > 1:
         return FASTER
-    return "slower than proportional" if measured.high < 1 else "proportional"
+    return "slower" if measured.high < 1 else "proportional"
 
 
-def exponents(results: Results, quantity: str, series: str) -> tuple[Estimate, Estimate]:
-    """Over all sizes, and over the last two alone."""
-    sizes = results.numbers("size", quantity=quantity, series=series)
-    costs = [results.by_round("seconds", quantity=quantity, series=series, size=size) for size in sizes]
-    return exponent(sizes, costs), exponent(sizes[-2:], costs[-2:])
+def exponent_at_end(results: Results, quantity: str, series: str) -> Estimate:
+    """Of the last two sizes alone: a fixed cost hides how smaller ones grow."""
+    sizes = results.numbers("size", quantity=quantity, series=series)[-2:]
+    return exponent(sizes, [results.by_round("seconds", quantity=quantity, series=series, size=size) for size in sizes])
 
 
-def table(quantity: str, results: Results) -> Table:
-    """The cost at each size, and how it grows."""
-    shown, cpus = QUANTITIES[quantity], int(results.settings["cpus"] or 1)
-    sizes = results.numbers("size", quantity=quantity)
+def costs_table(results: Results) -> Table:
+    """What grows with what: the cost at the least and the largest size, and how it grows."""
+    cpus = int(results.settings["cpus"] or 1)
     rows = []
-    for series in sorted(results.different("series", quantity=quantity)):
-        cells = []
-        for size in sizes:
-            seconds = results.median("seconds", quantity=quantity, series=series, size=size)
-            cells.append(f"{number(shown.scale * seconds)} ({number(shown.each(size, seconds))})")
-        overall, last = exponents(results, quantity, series)
-        rows.append([series, *cells, str(overall), str(last), *([verdict(last)] if shown.judged else [])])
-    simulated = [quantity == "processes" and size > cpus for size in sizes]
-    heads = [f"{size:,}{' (SIMULATED)' if more else ''}" for size, more in zip(sizes, simulated, strict=True)]
-    columns = ["", *heads, "exponent", "at the end", *(["which is"] if shown.judged else [])]
-    return Table(f"By {shown.name}: {shown.shown}", columns, rows)
+    for quantity, shown in QUANTITIES.items():
+        sizes = results.numbers("size", quantity=quantity)
+        simulated = " (SIMULATED)" * (quantity == "processes" and sizes[-1] > cpus)
+        for series in sorted(results.different("series", quantity=quantity)):
+            costs = [
+                number(shown.scale * results.median("seconds", quantity=quantity, series=series, size=size))
+                for size in (sizes[0], sizes[-1])
+            ]
+            last = exponent_at_end(results, quantity, series)
+            rows.append(
+                [
+                    f"{series} {shown.cost}".rstrip(),
+                    shown.name,
+                    f"{sizes[0]:,}{DASH}{sizes[-1]:,}{simulated}",
+                    f"{DASH.join(costs)} {shown.unit}",
+                    str(last),
+                    verdict(last) if shown.judged else NOTHING,
+                ]
+            )
+    return Table("", ["cost of", "by", "sizes", "cost", "exponent", "grows"], rows)
 
 
 def number(value: float) -> str:
@@ -120,10 +114,10 @@ def texts(results: Results) -> dict[str, object]:
         f"{series} by {QUANTITIES[quantity].name} ({last})"
         for quantity in results.different("quantity")
         for series in sorted(results.different("series", quantity=quantity))
-        for last in [exponents(results, quantity, series)[1]]
+        for last in [exponent_at_end(results, quantity, series)]
         if verdict(last) == FASTER
     ]
     return {"batch_size": BATCH_SIZE, "faster": listed(found) or "none"}
 
 
-PAGE = Page(Path(__file__).with_name("growth.md"), {name: partial(table, name) for name in QUANTITIES}, texts)
+PAGE = Page(Path(__file__).with_name("growth.md"), {"costs": costs_table}, texts)

@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> None:
     ]
     results = Results(machine, git_commit(), options.seed, drawn, networks)
     write_raw_numbers(out / DATA, "handwriting", results)
-    to_console(page.tables(results), terminal())
+    to_console([page.networks_table(results)], terminal())
     page.write_page(output_folder(out / PAGES), results, drawings)
     print(f"Written to {out / PAGES / 'handwriting'}.md and {out / DATA / 'handwriting'}.json.")
 

@@ -1,4 +1,4 @@
-"""How well other digits than MNIST's are recognised: the tables, the sheet of drawings, and the page."""
+"""How well other digits than MNIST's are recognised: the table, the sheet of drawings, and the page."""
 
 import io
 from collections import Counter
@@ -6,23 +6,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from convblocks.figures.tables import Table, to_markdown
 from convblocks.files import write
 from convblocks.handwriting.ink import STROKE_WIDTHS
 from convblocks.text import counted, percent
-from lab.benchmarks.handwriting.drawing import BACKGROUNDS, Drawing, draw_all
+from lab.benchmarks.handwriting.drawing import BACKGROUNDS, FONT_FOLDER, Drawing, draw_all
 from lab.benchmarks.handwriting.results import Results
+from lab.benchmarks.pages import brief_machine
 
 TEMPLATE = Path(__file__).with_name("handwriting.md")
-
-# Rows of the table of mistakes.
-MISTAKES = 10
 
 # Pixels of a drawing's place on the sheet, and of the drawing.
 CELL, LARGEST = 48, 46
 PALE = "#ebebeb"
+
+# Letters can be read on white and on black; the headings are those of the first drawing of each kind.
+INK = "#808080"
+HEADINGS = {"drawn with a pen": "strokes", "printed in a font": "font"}
 
 
 def write_page(folder: Path, results: Results, drawings: Sequence[Drawing] | None = None) -> None:
@@ -38,37 +40,36 @@ def markdown(results: Results) -> str:
     digits = Counter(drawing.digit for drawing in results.drawn)
     kinds = Counter(drawing.kind for drawing in results.drawn)
     return TEMPLATE.read_text().format(
-        results=results,
-        commit=results.commit or "unknown",
+        seed=results.seed,
         n=len(results.drawn),
         of_each=len(results.drawn) // len(digits),
         strokes=kinds["strokes"] // len(digits),
         fonts=kinds["font"] // len(digits),
         backgrounds=len(BACKGROUNDS),
         widths=STROKE_WIDTHS,
-        tables=to_markdown(tables(results)),
+        networks=to_markdown([networks_table(results)]),
     )
 
 
 def sheet(drawings: Sequence[Drawing]) -> Image.Image:
-    """Every second drawing, a row for each digit, on paper of whatever colour the page has."""
+    """Every second drawing, a row for each digit, strokes left and fonts right, on paper of the page's colour."""
     rows = [
         [drawing for drawing in drawings if drawing.digit == digit][::2]
         for digit in sorted({drawing.digit for drawing in drawings})
     ]
-    paper = Image.new("RGBA", (CELL * max(map(len, rows)), CELL * len(rows)))
-    for row, own in enumerate(rows):
-        for column, drawing in enumerate(own):
+    paper = Image.new("RGBA", (CELL * (1 + max(map(len, rows))), CELL * (1 + len(rows))))
+    pen, font = ImageDraw.Draw(paper), ImageFont.truetype(FONT_FOLDER / "DejaVuSans.ttf", CELL // 2)
+    for title, kind in HEADINGS.items():
+        first = next(column for column, drawing in enumerate(rows[0], start=1) if drawing.kind == kind)
+        pen.text((CELL * first, CELL // 2), title, INK, font, anchor="lm")
+    for row, own in enumerate(rows, start=1):
+        pen.text((CELL // 2, CELL * row + LARGEST // 2), str(own[0].digit), INK, font, anchor="mm")
+        for column, drawing in enumerate(own, start=1):
             picture = ImageOps.exif_transpose(Image.open(io.BytesIO(drawing.content))).convert("RGBA")
             picture.thumbnail((LARGEST, LARGEST))
             behind = Image.new("RGBA", picture.size, PALE)  # where a drawing is transparent
             paper.paste(Image.alpha_composite(behind, picture), (CELL * column, CELL * row))
     return paper
-
-
-def tables(results: Results) -> list[Table]:
-    """All networks, their mistakes, and what the first one recognises."""
-    return [networks_table(results), mistakes_table(results), recognised_table(results)]
 
 
 def networks_table(results: Results) -> Table:
@@ -81,45 +82,15 @@ def networks_table(results: Results) -> Table:
         }
         worst = min(by_digit, key=lambda digit: fmean(by_digit[digit]))
         counts = [f"{sum(own)} of {len(own)}" for own in (right, *kinds)]
-        measured = [
-            percent(network.accuracy),
-            counts[0],
-            share(right),
-            *counts[1:],
-            f"{worst}: {share(by_digit[worst])}",
-        ]
+        measured = [percent(network.accuracy), *counts, f"{worst}: {share(by_digit[worst])}"]
         rows.append([network.arch, network.schedule, *measured])
         origins.append(
             f"Trained for {counted(network.epochs, 'epoch')} with seed {network.seed}, "
-            f"{counted(network.threads, 'thread')}, on {network.machine}; commit {network.commit or 'unknown'}."
+            f"{counted(network.threads, 'thread')}, on {brief_machine(network.machine)}; commit "
+            f"{network.commit or 'unknown'}."
         )
-    header = ["network", "schedule", "MNIST test set", "all pictures", "share", "strokes", "fonts", "worst digit"]
+    header = ["network", "schedule", "MNIST test set", "all pictures", "strokes", "fonts", "worst digit"]
     return Table("Networks", header, rows, list(dict.fromkeys(origins)))
-
-
-def recognised_table(results: Results) -> Table:
-    """How many the first network gets right, by kind and background."""
-    first = results.networks[0]
-    groups = {"all": results.right(first)}
-    for label in ("kind", "background"):
-        for value in dict.fromkeys(getattr(drawing, label) for drawing in results.drawn):
-            groups[value] = results.right(first, **{label: value})
-    rows = [[name, str(len(right)), str(sum(right)), share(right)] for name, right in groups.items()]
-    return Table(f"Recognised by {first.arch}, {first.schedule}", ["pictures", "n", "right", "share"], rows)
-
-
-def mistakes_table(results: Results) -> Table:
-    """Which digits are most often taken for which, by all networks together, and how often by each."""
-    pairs = [
-        zip((drawing.digit for drawing in results.drawn), network.answers, strict=True) for network in results.networks
-    ]
-    counts = [Counter((digit, answer) for digit, answer in own if digit != answer) for own in pairs]
-    found = sum(counts, Counter[tuple[int, int]]())
-    frequent = sorted(found, key=lambda pair: (-found[pair], pair))[:MISTAKES]
-    rows = [[str(digit), str(answer), *(str(own[digit, answer]) for own in counts)] for digit, answer in frequent]
-    shown = sum(found[pair] for pair in frequent)
-    columns = ["drawn", "read as", *(f"{network.arch}, {network.schedule}" for network in results.networks)]
-    return Table("Mistakes", columns, rows, [f"The most frequent ones: {shown} of all {found.total()} mistakes."])
 
 
 def share(right: Sequence[bool]) -> str:

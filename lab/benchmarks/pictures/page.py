@@ -44,11 +44,10 @@ def folder_table(results: Results) -> Table:
     """A folder of pictures against MNIST's own files."""
     rows = []
     for arch in results.different("arch", part="epoch"):
-        (steps,) = results.different("steps", part="epoch", arch=arch)
         times = [f"{median(seconds(results, 'epoch', arch, data)):.2f}" for data in ("MNIST", "folder")]
         measured = ratio(growth(results, "epoch", arch, "folder"))
-        rows.append([arch, steps, *times, str(measured), _held(measured, FOLDER_TARGET)])
-    header = ["network", "steps", "MNIST, seconds", "folder, seconds", "folder / MNIST", "target"]
+        rows.append([arch, *times, str(measured), _held(measured, FOLDER_TARGET)])
+    header = ["network", "MNIST, s", "folder, s", "folder / MNIST", "target"]
     return Table("An epoch on a folder of pictures, once decoded", header, rows)
 
 
@@ -56,14 +55,13 @@ def colour_table(results: Results) -> Table:
     """The cost of colour pictures, beside their arithmetic."""
     rows = []
     for arch in results.different("arch", part="epoch"):
-        times = [f"{median(seconds(results, 'epoch', arch, data)):.2f}" for data in ("MNIST", "colour")]
         own, larger = (
             results.median("multiply_adds", part="arithmetic", arch=arch, data=data) for data in ("MNIST", "colour")
         )
         bare, epochs = (growth(results, part, arch, "colour") for part in ("bare", "epoch"))
         growths, proportion = [judged(ratio(own)) for own in (bare, epochs)], ratio(epochs, bare)
-        rows.append([arch, *times, f"{larger / own:.2f}", *growths, str(proportion), _held(proportion, COLOUR_TARGET)])
-    columns = ["network", "MNIST, seconds", "colour, seconds", "multiply-adds", "bare", "epochs", "epochs / bare"]
+        rows.append([arch, f"{larger / own:.2f}", *growths, str(proportion), _held(proportion, COLOUR_TARGET)])
+    columns = ["network", "multiply-adds", "bare", "epochs", "epochs / bare"]
     return Table("An epoch on colour pictures", [*columns, "target"], rows)
 
 
@@ -75,7 +73,7 @@ def reading_table(results: Results) -> Table:
         images = results.median("images", part="reading", way=way)
         spread = f"{median(times):.2f} [{min(times):.2f}, {max(times):.2f}]"
         rows.append([way, f"{images:,.0f}", spread, f"{images / median(times):,.0f}"])
-    return Table("From files into memory", ["", "images", "seconds", "images a second"], rows)
+    return Table("From files into memory", ["", "images", "seconds", "images per second"], rows)
 
 
 def _held(measured: Estimate, most: float) -> str:

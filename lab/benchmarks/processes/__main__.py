@@ -1,8 +1,8 @@
 """usage: python -m lab.benchmarks.processes [options]
 
 Measure what several processes cost on this machine, one thread each: fit.py and plain Lightning DDP, with 1 and 2
-processes, taking turns; and what 1 to 8 processes send each other in a step. Takes about ten minutes on two CPUs,
-on which nothing else should run, and 8 GB of memory.
+processes, taking turns; and what 8 processes send each other in a step. Takes some minutes on two CPUs, on which
+nothing else should run, and 8 GB of memory.
 
   --arch NAME ...      the networks (default: all)
   --rounds N           how often each case has its turn (default: 12; fewer than 6 decide nothing)
@@ -29,10 +29,8 @@ from lab.benchmarks.rows import Labels, Results
 # Training steps of a turn by the global batch size: half a second to a second each.
 STEPS = {64: {"mlp": 200, "maxpool": 20, "batchnorm": 40}, 256: {"mlp": 120, "maxpool": 6, "batchnorm": 15}}
 
-PROCESSES = (1, 2, 4, 8)
-
-# Strong scaling shares so many images, weak scaling gives as many to each process.
-BATCH_SIZE = 64
+# What is recorded: processes of this project, and the images of a step that they share.
+PROCESSES, BATCH_SIZE = 8, 64
 
 # 20 of them are recorded.
 RECORDED_STEPS = 31
@@ -73,11 +71,9 @@ def compared(arch: str, most_steps: int) -> Iterator[Case]:
 
 
 def recorded(arch: str, steps: int) -> Iterator[Case]:
-    """This project at strong and at weak scaling, and plain Lightning with 2 processes to hold it against."""
+    """This project, and plain Lightning with 2 processes to hold it against."""
     yield Case("plain", arch, BATCH_SIZE, 2, steps)
-    for processes in PROCESSES:
-        for batch_size in sorted({BATCH_SIZE, BATCH_SIZE * processes}):
-            yield Case("fit", arch, batch_size, processes, steps)
+    yield Case("fit", arch, BATCH_SIZE, PROCESSES, steps)
 
 
 if __name__ == "__main__":

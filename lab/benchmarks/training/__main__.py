@@ -29,7 +29,7 @@ from torchvision.datasets import MNIST
 
 from convblocks.console import answer, end
 from convblocks.data.mnist import DEFAULT_ROOT
-from lab.benchmarks.harness import TakeTurn, at_least, in_fresh_process, in_turns, parser
+from lab.benchmarks.harness import TakeTurn, at_least, in_turns, parser
 from lab.benchmarks.pages import output_folder
 from lab.benchmarks.rows import Labels, Results, Row, Task
 from lab.benchmarks.training import measure
@@ -72,7 +72,6 @@ def main(arguments: list[str]) -> None:
         with ExitStack() as processes:
             results.measure(list(turns(arch, options, processes)), options.rounds, warm_up=True)
     results.measure([*commands(options), *sprints(options), *jobs(options)], options.rounds)
-    results.measure(list(once(options)))
     PAGE.publish(out, results)
 
 
@@ -86,7 +85,7 @@ def parse(arguments: list[str]) -> Namespace:
 
 
 def turns(arch: str, options: Namespace, processes: ExitStack) -> Iterator[Task]:
-    """All ways to train a network, and what the processor can do at best, next to each other."""
+    """All ways to train a network, next to each other."""
     threads_of = {"one": 1, "all": options.threads}
     for threads, case in cases(arch, options):
         take_turn = processes.enter_context(in_turns(threads_of[threads], train, case))
@@ -96,9 +95,6 @@ def turns(arch: str, options: Namespace, processes: ExitStack) -> Iterator[Task]
             case = limited(Case(variant, arch, steps=STEPS[arch], test_batches=1), options)
             take_turn = processes.enter_context(in_turns(1, measure.parts_of_steps, case))
             yield {"part": "of a step", "variant": variant, "steps": case.steps}, take_turn
-    for threads, number in threads_of.items():
-        take_turn = processes.enter_context(in_turns(number, measure.multiply))
-        yield {"part": "matrices", "beside": arch, "threads": threads}, take_turn
 
 
 def timed(take_turn: TakeTurn, case: Case) -> list[Row]:
@@ -114,7 +110,6 @@ def cases(arch: str, options: Namespace) -> Iterator[tuple[str, Case]]:
     epochs = [replace(case, steps=LOADING_STEPS) for case in epochs]
     for precision in PRECISIONS if arch in MIXED else PRECISIONS[:1]:
         epochs += [Case(variant, arch, precision, steps=STEPS[arch]) for variant in ("bare", "fit")]
-    epochs.append(Case("barebones", arch, steps=STEPS[arch], test_batches=1))
     yield from (("all", limited(case, options)) for case in epochs)
     alone: list[Variant] = ["bare", "barebones", "fit", *alternatives()]
     for variant in alone:
@@ -172,15 +167,6 @@ def jobs(options: Namespace) -> Iterator[Task]:
                 labels: Labels = {"part": "jobs", "arch": arch, "runs": runs}
                 threads, most = options.threads // together, min(steps, options.steps or steps)
                 yield labels, partial(measure.side_by_side, arch, together, threads, most)
-
-
-def once(options: Namespace) -> Iterator[Task]:
-    """A step's arithmetic, and its operators on one thread."""
-    for arch in options.arch:
-        case = Case("bare", arch)
-        for part, function in {"operator": measure.operators, "arithmetic": measure.arithmetic}.items():
-            labels: Labels = {"part": part, "arch": arch}
-            yield labels, partial(in_fresh_process, 1, function, case)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ from statistics import median
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from convblocks.figures.curves import short
 from convblocks.figures.style import WIDTH, foreground, log_axis, style
+from convblocks.model.networks import ARCHITECTURES
 from lab.benchmarks.rows import Labels, Results
 from lab.benchmarks.training.ways import LOADING_IMAGES
 
@@ -28,18 +30,20 @@ def performance_figure(results: Results) -> Figure:
     for panel, arch in zip(axes, archs, strict=True):
         _epochs(panel, results, arch, variants)
     log_axis(axes[-1], "x", [value for variant in variants for value in results.values("epoch", **training(variant))])
-    axes[-1].set_xlabel("seconds an epoch with evaluation, 32 bit")
+    axes[-1].set_xlabel("seconds per epoch with evaluation, 32 bit")
     return figure
 
 
 def _epochs(axes: Axes, results: Results, arch: str, variants: Sequence[str]) -> None:
+    look = style([*ARCHITECTURES].index(arch))
     for row, variant in enumerate(variants):
-        look = style(row)
         seconds = results.values("epoch", **training(variant), arch=arch)
         axes.plot(seconds, [row] * len(seconds), look.marker, color=look.colour, markersize=6, alpha=0.75, gid="rounds")
         middle = median(seconds)
-        axes.plot([middle] * 2, [row - 0.35, row + 0.35], color=foreground(), linewidth=1.8, gid="medians")
+        axes.plot([middle] * 2, [row - 0.35, row + 0.35], color=foreground(), linewidth=1.8, zorder=1.5, gid="medians")
         axes.text(1.02, row, f"{middle:.1f}", transform=axes.get_yaxis_transform(), va="center")
     axes.set_yticks(range(len(variants)), variants)
-    axes.set(ylim=(len(variants) - 0.5, -0.5), title=arch)
+    times = results.ratio("epoch", training("notebook"), training("fit"), arch=arch).value
+    title = f"{short(arch)}: the notebook takes {times:.1f} times as long as fit"
+    axes.set(ylim=(len(variants) - 0.5, -0.5), title=title)
     axes.tick_params(axis="y", length=0)

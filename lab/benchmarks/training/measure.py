@@ -1,4 +1,4 @@
-"""Further measurements of training: what a step is made of, what the processor can do, and whole commands."""
+"""Further measurements of training: what a step is made of, runs side by side, and whole commands."""
 
 import os
 import re
@@ -14,29 +14,19 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import torch
-from torch.profiler import ProfilerActivity, profile
-from torch.utils.flop_counter import FlopCounterMode
-
 from convblocks.errors import UserError
-from convblocks.fast.network import speed_up_network
 from lab.benchmarks.flags import Setting, images_per_second
 from lab.benchmarks.harness import Turns
 from lab.benchmarks.rows import Row
-from lab.benchmarks.training.ways import WAYS, BareLoop, Case, Stopwatch
+from lab.benchmarks.training.ways import WAYS, Case, Stopwatch
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 # The imports of every Lightning project on MNIST.
 IMPORTS = "import lightning, torchvision"
 
-WARM_UP_STEPS, PROFILED_STEPS = 10, 30
-
 # Seconds between two looks at what a step is doing.
 LOOKS_EVERY = 0.00025
-
-# Rows and columns of the matrices whose product tells how fast the processor multiplies.
-MATRIX_SIZE = 2048
 
 
 @dataclass(frozen=True)
@@ -64,11 +54,11 @@ PARTS = (
             "_LoggerConnector.update_train_step_metrics",
             "MetricsLog.on_train_batch_end",
         ),
-        "curves in TensorBoard and metrics.csv, on disk every 50 steps; values for callbacks",
+        "curves in TensorBoard and metrics.csv; values for callbacks",
     ),
     Part("signals", ("ExactResume.on_train_batch_end",), "a preempted run saves after this step"),
 )
-OTHER = Part("loop", (), "Lightning's loop: counters of batches and steps, hooks, when to evaluate and stop")
+OTHER = Part("loop", (), "Lightning's loop: counters, hooks, when to stop")
 
 
 class Sampler(Stopwatch):
@@ -109,48 +99,6 @@ def parts_of_steps(case: Case, turns: Turns) -> None:
     WAYS[case.variant](case, Sampler(turns))
 
 
-def multiply(turns: Turns) -> None:
-    """Take turns in which matrices are multiplied: operations a second, an addition and a multiplication being two."""
-    one, other = torch.randn(2, MATRIX_SIZE, MATRIX_SIZE).unbind()
-    while True:
-        turns.wait()
-        began = time.perf_counter()
-        for _ in range(2):
-            one @ other
-        seconds = (time.perf_counter() - began) / 2
-        turns.report([Row({}, {"per_second": 2 * MATRIX_SIZE**3 / seconds})])
-
-
-def arithmetic(case: Case) -> list[Row]:
-    """Additions and multiplications of a training step's matrix products and convolutions, by torch's count."""
-    loop = BareLoop(case)
-    with FlopCounterMode(display=False) as counter:
-        loop.train(1)
-    return [Row({}, {"operations": counter.get_total_flops()})]
-
-
-def operators(case: Case) -> list[Row]:
-    """Microseconds a step that each operator takes by itself, without those that it calls, on inputs of one shape.
-
-    In the bare loop, with the network as ``fit`` runs it.
-    """
-    loop = BareLoop(case)
-    speed_up_network(loop.network)
-    loop.train(WARM_UP_STEPS)
-    with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiled:
-        loop.train(PROFILED_STEPS)
-    return [
-        Row(
-            {
-                "operator": event.key.removeprefix("aten::"),
-                "shape": "x".join(map(str, event.input_shapes[0])) if event.input_shapes else "",
-            },
-            {"microseconds": event.self_cpu_time_total / PROFILED_STEPS},
-        )
-        for event in profiled.key_averages(group_by_input_shape=True)
-    ]
-
-
 def side_by_side(arch: str, jobs: int, threads: int, steps: int) -> list[Row]:
     """Runs of ``fit`` that train at the same time: seconds for each image of all of them together."""
     return [Row({}, {"seconds": 1 / images_per_second(arch, Setting("cpu", "32-true", jobs, threads), steps)})]
@@ -162,9 +110,9 @@ def command(name: str, arch: str, threads: int) -> Iterator[Row]:
     Raises:
         UserError: it failed.
     """
-    first = ["--trainer.limit_train_batches", "1", "--running_loss", "--trainer.log_every_n_steps", "1"]
+    first = ["--trainer.limit_train_batches", "1", "--trainer.limit_val_batches", "0"]
     fit = [str(REPOSITORY / "scripts" / "fit.py"), "--arch", arch, "--epochs", "1", "--threads", str(threads), *first]
-    commands: dict[str, Any] = {"imports": (["-c", IMPORTS], ""), "first step": (fit, "batch 1/1")}
+    commands: dict[str, Any] = {"imports": (["-c", IMPORTS], ""), "first step": (fit, "1/1 ")}
     seconds, _ = time_command(*commands[name])
     yield Row({}, {"seconds": seconds})
 

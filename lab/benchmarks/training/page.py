@@ -4,20 +4,19 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Literal
 
 from convblocks.compare.statistics import mean_interval
 from convblocks.diagnosis.advice import whole_percent
-from convblocks.figures.estimates import PERCENT, SECONDS, Estimate
+from convblocks.figures.estimates import PERCENT, SECONDS, Estimate, number
 from convblocks.figures.tables import Table
 from convblocks.run.parser import EPOCHS
 from convblocks.text import listed
 from lab.benchmarks.pages import Page
-from lab.benchmarks.rows import Label, Labels, Results, judged, ratio
+from lab.benchmarks.rows import Label, Labels, Results, judged
 from lab.benchmarks.training.figure import archs_of, performance_figure, training
-from lab.benchmarks.training.measure import LOOKS_EVERY, MATRIX_SIZE, OTHER, PARTS
-from lab.benchmarks.training.ways import EPOCH_STEPS, LOADING_IMAGES, Variant
+from lab.benchmarks.training.measure import LOOKS_EVERY, OTHER, PARTS
+from lab.benchmarks.training.ways import EPOCH_STEPS, Variant
 from lab.estimates import at_least, at_most
 
 # The names of the ways to train in a sentence that says how long they take.
@@ -29,9 +28,6 @@ NETWORKS = ("mlp", "maxpool", "batchnorm")
 # The accuracy that a sprint is to reach, and the most seconds that it may take from the command, on two CPUs.
 FAST = 0.99
 SPRINT_TARGETS = {"bf16-mixed": 12, "32-true": 20}
-
-# Of a network's profile, the operators that take longest.
-OPERATORS = 6
 
 
 def command(name: str, **labels: Label) -> Labels:
@@ -121,23 +117,11 @@ def texts(results: Results) -> dict[str, object]:
     return {
         "gain": gain(results),
         "limited": "" if most is None else f"; turns of {most} steps",
-        "steps_of_turns": listed([f"{count} of {arch}" for arch, count in steps.items()]),
+        "steps_of_turns": listed([f"{count} steps of {arch}" for arch, count in steps.items()]),
         "loading_steps": results.numbers("steps", **NOTEBOOK)[0],
-        "matrix_size": MATRIX_SIZE,
         "looks_a_second": f"{1 / LOOKS_EVERY:,.0f}",
         "verdicts": f"Of {verdicts.total()} targets: {counts}.",
     }
-
-
-def gain_table(results: Results) -> Table:
-    """How much faster an epoch of this project is than the notebook's and a usual project's."""
-    rows = []
-    for arch in archs_of(results):
-        seconds = [results.median("epoch", **training(variant), arch=arch) for variant in ("fit", *LOADING_IMAGES)]
-        ratios = [str(slower(results, variant, arch)) for variant in LOADING_IMAGES]
-        rows.append([arch, *(f"{value:.1f}" for value in seconds), *ratios])
-    header = ["network", "this project", *LOADING_IMAGES, *(f"{variant} / this project" for variant in LOADING_IMAGES)]
-    return Table("How long an epoch takes", header, rows)
 
 
 def wait_table(results: Results) -> Table:
@@ -152,23 +136,18 @@ def wait_table(results: Results) -> Table:
     return Table(f"What {EPOCHS} epochs of fit.py are made of", header, rows)
 
 
-def threads_of(results: Results) -> dict[str, int]:
-    """The numbers of threads by their labels."""
-    names = results.different("threads", part="training", variant="barebones")
-    return {name: 1 if name == "one" else int(results.settings["threads"] or 1) for name in names}
-
-
 def steps_table(results: Results) -> Table:
-    """The cost of a training step in plain torch, and what Lightning's loop and this project add."""
+    """The cost of a training step in plain torch, and what Lightning's loop and this project add; on one thread."""
     rows = []
     for arch in archs_of(results):
-        for name, threads in sorted(threads_of(results).items(), key=lambda item: item[1]):
-            ways = [training(variant, threads=name) | {"arch": arch} for variant in ("bare", "barebones", "fit")]
-            bare, loop, project = (1000 * results.median("step", **way) for way in ways)
-            numbers = [f"{value:.2f}" for value in (bare, loop - bare, project - loop, project)]
-            rows.append([arch, str(threads), *numbers, judged(results.ratio("step", ways[2], ways[0]))])
-    header = ["network", "threads", "bare", "the Trainer's loop adds", "this project adds or saves", "fit"]
-    return Table("Where a training step's milliseconds go", [*header, "fit / bare"], rows)
+        ways = [training(variant, threads="one") | {"arch": arch} for variant in ("bare", "barebones", "fit")]
+        bare, loop, project = (1000 * results.median("step", **way) for way in ways)
+        costs = [
+            number(cost, signed=sign) for cost, sign in ((bare, False), (loop - bare, True), (project - loop, True))
+        ]
+        rows.append([arch, *costs, number(project), judged(results.ratio("step", ways[2], ways[0]))])
+    header = ["network", "bare", "Trainer's loop", "this project", "fit", "fit / bare"]
+    return Table("Where the milliseconds of a training step go", header, rows)
 
 
 def parts_table(results: Results) -> Table:
@@ -176,9 +155,9 @@ def parts_table(results: Results) -> Table:
     rows = []
     for part in (*PARTS, OTHER):
         own = {variant: microseconds(results, variant, part.name) for variant in ("bare", "fit")}
-        numbers = [own["bare"], own["fit"], own["fit"] - own["bare"]]
+        numbers = [own["bare"], own["fit"]]
         rows.append([part.name, *(f"{number:.0f}" for number in numbers), part.buys])
-    return Table("A step of the MLP, in microseconds", ["part", "bare", "fit", "fit - bare", "what it is"], rows)
+    return Table("A step of the MLP, in microseconds", ["part", "bare", "fit", "what it is"], rows)
 
 
 def microseconds(results: Results, variant: str, part: str) -> float:
@@ -187,74 +166,16 @@ def microseconds(results: Results, variant: str, part: str) -> float:
     return 1e6 * results.median("seconds", **labels) / steps
 
 
-def limits_table(results: Results) -> Table:
-    """A step's arithmetic against the rate at which this processor multiplies matrices."""
-    rows = []
-    for arch in archs_of(results):
-        operations = results.median("operations", part="arithmetic", arch=arch)
-        for name, threads in sorted(threads_of(results).items(), key=lambda item: item[1]):
-            rates = results.by_round("per_second", part="matrices", beside=arch, threads=name)
-            at_least = [operations / rate for rate in rates]
-            shares = []
-            for variant in ("bare", "fit"):
-                steps = results.by_round("step", **training(variant, threads=name), arch=arch)
-                shares.append(ratio(at_least, steps))
-            numbers = [f"{operations / 1e6:,.0f}", f"{median(rates) / 1e9:.0f}", f"{1000 * median(at_least):.2f}"]
-            rows.append([arch, str(threads), *numbers, *map(judged, shares)])
-    header = ["network", "threads", "million operations", "matrices: billion a second", "ms at that rate"]
-    return Table("How near that is to what the processor can do", [*header, "bare", "fit"], rows)
-
-
 def alternatives_table(results: Results) -> Table:
     """The steps of what one might take instead, on one thread."""
     rows = []
     for arch in archs_of(results):
         for variant in results.different("variant", part="training", threads="one"):
-            own = training(variant, threads="one")
-            if variant != "bare":
-                to_bare = results.ratio("step", own, BARE_ALONE, arch=arch)
-                shown = f"{1000 * results.median('step', **own, arch=arch):.2f}"
-                rows.append([arch, variant, shown, judged(to_bare)])
-    return Table("What one might take instead", ["network", "", "ms a step", "/ bare"], rows)
-
-
-def operator_table(results: Results) -> Table:
-    """The operators of each network that take longest."""
-    rows = []
-    for arch in archs_of(results):
-        own = sorted(results.of(part="operator", arch=arch), key=lambda row: -row.values["microseconds"])
-        total = sum(row.values["microseconds"] for row in own)
-        for row in own[:OPERATORS]:
-            name, shape, took = row.labels["operator"], row.labels["shape"], row.values["microseconds"]
-            rows.append([arch, f"{name}", f"{shape}", f"{took:.0f}", f"{took / total:.0%}"])
-    header = ["network", "operator", "first input", "microseconds", "of all operators"]
-    return Table("The longest operators of a step", header, rows)
-
-
-def epochs_table(results: Results) -> Table:
-    """Seconds and memory of every variant that was evaluated whole."""
-    rows = []
-    for arch in archs_of(results):
-        for row in {tuple(case.labels.values()): case for case in results.of(part="training", arch=arch)}.values():
-            if row.labels["threads"] == "all" and row.labels["variant"] != "barebones":
-                names = ("precision", "variant")
-                own = training(f"{row.labels['variant']}", f"{row.labels['precision']}") | {"arch": arch}
-                step, rest, peak = (results.median(value, **own) for value in ("step", "evaluation", "memory"))
-                workers = f"{row.labels['workers']}" if row.labels["variant"] in LOADING_IMAGES else ""
-                seconds = f"{EPOCH_STEPS * step:.2f} + {rest:.2f}"
-                rows.append([arch, *(f"{row.labels[name]}" for name in names), workers, seconds, f"{peak / 1e6:.0f}"])
-    return Table("Epochs", ["network", "precision", "variant", "workers", "seconds", "memory [MB]"], rows)
-
-
-def commands_table(results: Results) -> Table:
-    """Seconds of whole commands."""
-    names = {"imports": 'python -c "import lightning, torchvision"', "first step": "fit.py, to its first step"}
-    rows = [
-        [text, arch, f"{results.median('seconds', **command(name), arch=arch):.1f}"]
-        for name, text in names.items()
-        for arch in sorted(results.different("arch", **command(name)))
-    ]
-    return Table("Commands", ["command", "network", "seconds"], rows)
+            if variant not in ("bare", "barebones", "fit"):
+                own = training(variant, threads="one")
+                took = f"{1000 * results.median('step', **own, arch=arch):.2f}"
+                rows.append([arch, variant, took, judged(results.ratio("step", own, BARE_ALONE, arch=arch))])
+    return Table("What one might take instead", ["network", "instead", "ms per step", "/ bare"], rows)
 
 
 def sprints_table(results: Results) -> Table:
@@ -292,15 +213,10 @@ def targets_table(results: Results) -> Table:
 PAGE = Page(
     Path(__file__).with_name("performance.md"),
     {
-        "epoch_ratios": gain_table,
         "wait": wait_table,
         "steps": steps_table,
         "parts": parts_table,
-        "limits": limits_table,
         "alternatives": alternatives_table,
-        "operators": operator_table,
-        "epochs": epochs_table,
-        "commands": commands_table,
         "sprints": sprints_table,
         "targets": targets_table,
     },

@@ -1,18 +1,25 @@
-// A small line chart; lengths are percentages of its sides.
+// A small line chart with ticks; lengths are percentages of its sides.
 
 const GUESSING = { loss: Math.log(10), accuracy: 0.1 };  // of ten classes, without a look at the image
 
+// For each chart the highest value that fits, and its ticks.
+const LOSS = { top: 3, ticks: [[0, "0"], [1, "1"], [2, "2"], [3, "3"]], guess: GUESSING.loss };
+const ACCURACY = { top: 1, ticks: [[0, "0"], [0.5, "50\u00a0%"], [1, "100\u00a0%"]], guess: GUESSING.accuracy };
+
 class Chart {
-  // Top: the highest value that fits; guess: where a line says what guessing gives.
-  constructor(svg, top, guess) {
-    this.svg = svg;
+  // Scale: LOSS or ACCURACY.
+  constructor(frame, { top, ticks, guess }) {
+    this.frame = frame;
     this.top = top;
-    Object.entries({ viewBox: "0 0 100 100", preserveAspectRatio: "none", role: "img" }).forEach((pair) => svg.setAttribute(...pair));
+    this.svg = frame.appendChild(document.createElementNS("http://www.w3.org/2000/svg", "svg"));
+    Object.entries({ viewBox: "0 0 100 100", preserveAspectRatio: "none", role: "img" }).forEach((pair) => this.svg.setAttribute(...pair));
+    for (const [value] of ticks) this.addLine("grid-line", `M0 ${this.height(value)}H100`);
     this.addLine("guess", `M0 ${this.height(guess)}H100`);
     this.line = this.addLine("line", "");
     this.dots = this.addLine("dots", "");
-    const label = add(svg.parentElement, "small", "guessing", "guess");
-    label.style.bottom = `${100 - this.height(guess)}%`;
+    for (const [value, text] of ticks) add(frame, "small", text, "tick value").style.top = `${this.height(value)}%`;
+    add(frame, "small", "guessing", "guess").style.bottom = `${100 - this.height(guess)}%`;
+    this.times = add(frame, "div", "", "times");
   }
 
   addLine(className, path) {
@@ -23,6 +30,13 @@ class Chart {
   }
 
   height(value) { return 100 - 96 * Math.min(1, value / this.top); }
+
+  // Ticks: pairs of a place from 0 to 1 and a number of steps.
+  setTimes(ticks) {
+    this.times.replaceChildren();
+    for (const [place, text] of ticks) add(this.times, "small", text, "tick").style.left = `${100 * place}%`;
+    add(this.times, "small", "steps", "unit");
+  }
 
   // Points and dots: pairs of a place from 0 to 1 and a value; words: the chart in words.
   draw(points, dots, words) {

@@ -1,7 +1,9 @@
-// Recorded runs: a slider for the learning rate, one for the time, and what is dead by then.
+// Recorded runs: a slider for the learning rate, one for the time, what is dead by then, and what saves it.
 
 const RATES = ["1e-4", "3e-4", "1e-3", "3e-3", "1e-2", "3e-2"];
+const SAFE = RATES.indexOf("1e-3"), DEADLY = RATES.indexOf("1e-2");
 const PAUSE = 700;  // milliseconds for each snapshot
+const SHOWN_TIMES = [0, 3, 6, 30, 300];  // steps with a tick
 
 class Collapse {
   // onChange is told when another rate, run or time has been chosen.
@@ -11,14 +13,24 @@ class Collapse {
     this.timer = null;
     this.mosaic = new Mosaic(byId("watched"), 64, 7);
     this.charts = {
-      loss: new Chart(byId("loss-chart"), 3, GUESSING.loss),
-      accuracy: new Chart(byId("accuracy-chart"), 1, GUESSING.accuracy),
+      loss: new Chart(byId("loss-chart"), LOSS),
+      accuracy: new Chart(byId("accuracy-chart"), ACCURACY),
     };
+    for (const chart of Object.values(this.charts)) chart.setTimes(SHOWN_TIMES.map((step) => [placeOf(step), String(step)]));
+    this.addNetworks();
     byId("step").max = DATA.steps.length - 1;
     byId("lr").addEventListener("input", (event) => this.choose({ lr: Number(event.target.value) }));
     byId("step").addEventListener("input", (event) => this.choose({ step: Number(event.target.value) }));
     for (const radio of radios("run")) radio.addEventListener("change", () => this.choose({ run: Number(radio.value) }));
     byId("play").addEventListener("click", () => (this.isPlaying ? this.choose({}) : this.play()));
+  }
+
+  addNetworks() {
+    for (const [net, name] of Object.entries(NAMES)) {
+      const label = add(byId("archs"), "label", "", NETWORK_CLASSES[net]);
+      Object.assign(add(label, "input"), { type: "radio", name: "arch", value: net }).addEventListener("change", () => this.choose({ net }));
+      label.append(name);
+    }
   }
 
   async load() {
@@ -30,6 +42,8 @@ class Collapse {
 
   // The runs of this network and rate: where there are two, one of them may have collapsed.
   get runs() { return DATA.runs.filter(({ arch, lr }) => arch === this.state.net && lr === RATES[this.state.lr]); }
+
+  get run() { return this.runs[this.state.run - 1]; }
 
   // Another network, rate or run plays from its beginning if the last one did; a chosen time stands still.
   choose(changes) {
@@ -58,7 +72,7 @@ class Collapse {
   }
 
   show() {
-    const { lr, step, net } = this.state, run = this.runs[this.state.run - 1];
+    const { lr, step, net } = this.state, { run } = this;
     const dead = run.dead[step], counts = dead.map(countDead), accuracy = run.accuracies[step];
     const section = byId("collapse");
     section.className = NETWORK_CLASSES[net];
@@ -68,6 +82,7 @@ class Collapse {
     byId("step-shown").value = byId("step").ariaValueText = timeOf(DATA.steps[step]);
     byId("play").textContent = this.isPlaying ? "Pause" : "Play";
     byId("runs").classList.toggle("unused", this.runs.length < 2);
+    for (const radio of radios("arch")) radio.checked = radio.value === net;
     for (const radio of radios("run")) {
       radio.checked = Number(radio.value) === this.state.run;
       radio.disabled = this.runs.length < 2;
@@ -75,10 +90,41 @@ class Collapse {
     const area = 64 * 49;
     this.mosaic.draw(run.shades.subarray(step * area, (step + 1) * area), 15, dead[1]);
     byId("watched").ariaLabel = `Block 2: ${counts[1]} of 64 units dead`;
-    for (const block of [0, 2]) showUnits(`block${block + 1}`, dead[block], counts[block]);
+    dead.forEach((mask, block) => showUnits(block + 1, mask, counts[block]));
+    byId("guess").value = run.answers[step];
     this.drawCharts(run, step);
     byId("verdict").textContent = verdict(counts, accuracy, DATA.steps[step]);
+    this.suggest(isDead(counts));
     this.onChange();
+  }
+
+  // Buttons: what saves a dead network, and what kills one.
+  suggest(isDead) {
+    const { net, lr, step } = this.state, isAtEnd = step === DATA.steps.length - 1, rows = [];
+    const other = this.runs.findIndex((run) => !isDeadAtEnd(run));
+    if (isDead) {
+      if (net === "maxpool") rows.push(["Same rate with BatchNorm", { net: "batchnorm" }]);
+      rows.push([`Try ${Number(RATES[SAFE])}`, { lr: SAFE }]);
+      if (other >= 0) rows.push([`Another start: run ${other + 1}`, { run: other + 1 }]);
+    } else if (isAtEnd) {
+      if (net === "batchnorm") rows.push(["Same rate with MaxPool", { net: "maxpool" }]);
+      else if (lr < DEADLY) rows.push([`Try ${Number(RATES[DEADLY])}`, { lr: DEADLY }]);
+    }
+    const words = JSON.stringify([isDead, rows]);
+    if (words === this.suggested) return;  // the buttons stay, so that one that is pressed keeps the focus
+    this.suggested = words;
+    byId("suggestions").replaceChildren();
+    if (rows.length) add(byId("suggestions"), "span", isDead ? "What saves it?" : (net === "maxpool" ? "What kills it?" : "And without it?"));
+    for (const [text, changes] of rows) {
+      const button = Object.assign(add(byId("suggestions"), "button", text), { type: "button" });
+      button.addEventListener("click", () => this.replay(changes));
+    }
+  }
+
+  replay(changes) {
+    this.choose(changes);
+    this.play();
+    byId("play").focus({ preventScroll: true });  // the button that was pressed may be gone
   }
 
   drawCharts(run, step) {
@@ -108,9 +154,14 @@ function countDead(mask) { return mask.split("1").length - 1; }
 
 function percentOf(share) { return `${(100 * share).toFixed(1)}\u00a0%`; }
 
+// Whether a whole layer outputs 0, and with it nothing of the image gets through.
+function isDead([, second, third]) { return second === 64 || third === 100; }
+
+function isDeadAtEnd({ dead }) { return isDead(dead.at(-1).map(countDead)); }
+
 function verdict([, second, third], accuracy, step) {
   if (step === 0) return "Before training, the network guesses.";
-  if (second === 64 || third === 100) {
+  if (isDead([0, second, third])) {
     const layer = second === 64 ? "All 64 units of block 2" : "All 100 units of block 3";
     return `${layer} are dead: every digit gets the same answer, and no gradient gets through.`;
   }
@@ -118,11 +169,12 @@ function verdict([, second, third], accuracy, step) {
   return `${dead}. It reads ${percentOf(accuracy)} of the digits.`;
 }
 
-function showUnits(id, mask, count) {
-  const units = byId(id);
+function showUnits(block, mask, count) {
+  const [caption, units] = byId(`block${block}`).children;
   while (units.childElementCount < mask.length) add(units, "i");
   [...units.children].forEach((unit, index) => unit.classList.toggle("dead", mask[index] === "1"));
-  byId(`about-${id}`).textContent = `Block ${id.at(-1)}: ${count} of ${mask.length} dead`;
+  caption.textContent = `Block ${block}\n${count} dead`;
+  units.title = `${count} of the ${mask.length} units of block ${block} are dead`;
 }
 
 // A digit of 28 x 28 shades, light on black.

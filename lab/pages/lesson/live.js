@@ -11,33 +11,58 @@ class Live {
     this.isRunning = false;
     this.mosaic = new Mosaic(byId("weights"), 100, 28);
     this.charts = {
-      loss: new Chart(byId("live-loss-chart"), 3, GUESSING.loss),
-      accuracy: new Chart(byId("live-accuracy-chart"), 1, GUESSING.accuracy),
+      loss: new Chart(byId("live-loss-chart"), LOSS),
+      accuracy: new Chart(byId("live-accuracy-chart"), ACCURACY),
     };
     byId("rate").addEventListener("input", (event) => this.setRate(Number(event.target.value)));
+    byId("norm").addEventListener("change", () => this.setNorm(byId("norm").checked));
     byId("train").addEventListener("click", () => this.run(!this.isRunning));
     byId("reset").addEventListener("click", () => this.reset());
     document.addEventListener("visibilitychange", () => document.hidden && this.run(false));
   }
 
   async load() {
-    this.worker = new Worker(URL.createObjectURL(new Blob([`(${mlpWorker})()`], { type: "text/javascript" })));
+    this.setRate(this.rate);
+    try {
+      const text = [generator, createMLP].join("\n") + `\n(${mlpWorker})()`;
+      this.worker = new Worker(URL.createObjectURL(new Blob([text], { type: "text/javascript" })));
+    } catch {
+      return this.giveUp();
+    }
+    this.worker.onerror = () => this.giveUp();
     this.worker.onmessage = ({ data }) => this.show(data);
     const digits = async ({ labels, pixels }) => ({ labels: Array.from(labels, Number), shades: await unpack(pixels) });
-    this.worker.postMessage({ train: await digits(DATA.train), test: await digits(DATA.test) });
-    this.setRate(this.rate);
+    this.worker.postMessage({ train: await digits(DATA.train), test: await digits(DATA.test), rate: this.shownRate });
     this.reset();
   }
+
+  giveUp() {
+    this.worker = null;
+    byId("progress").textContent = "Nothing can be trained here: this browser lacks or blocks web workers.";
+    for (const control of byId("live").querySelectorAll("input, button")) control.disabled = true;
+  }
+
+  get shownRate() { return Number(byId("rate-shown").value); }
 
   setRate(rate) {
     this.rate = rate;
     byId("rate").value = rate;
     byId("rate-shown").value = byId("rate").ariaValueText = String(Number((10 ** rate).toPrecision(1)));
-    this.worker?.postMessage({ rate: Number(byId("rate-shown").value) });
+    this.worker?.postMessage({ rate: this.shownRate });
+    this.onChange();
+  }
+
+  // With batch normalisation or without, another network trains from its beginning.
+  setNorm(hasNorm) {
+    const wasRunning = this.isRunning;
+    byId("norm").checked = hasNorm;
+    this.reset();
+    if (wasRunning) this.run(true);
     this.onChange();
   }
 
   run(isRunning) {
+    if (!this.worker) return;
     this.isRunning = isRunning;
     byId("train").textContent = isRunning ? "Pause" : "Start";
     this.worker.postMessage({ run: isRunning });
@@ -47,7 +72,7 @@ class Live {
   reset() {
     this.run(false);
     this.points = [];
-    this.worker.postMessage({ seed: this.seed });
+    this.worker?.postMessage({ seed: this.seed, hasNorm: byId("norm").checked });
     this.seed += 1;
   }
 
@@ -61,9 +86,21 @@ class Live {
     byId("live-loss").value = loss === null ? "" : loss.toFixed(2);
     byId("live-accuracy").value = percentOf(accuracy);
     const longest = Math.max(FEWEST_STEPS, step), line = (name) => this.points.map((one) => [one.step / longest, one[name]]);
+    for (const chart of Object.values(this.charts)) chart.setTimes(roundTimes(longest));
     this.charts.loss.draw(line("loss"), [], `Training loss ${byId("live-loss").value}`);
     this.charts.accuracy.draw(line("accuracy"), [], `Accuracy ${byId("live-accuracy").value}`);
-    const grey = count ? `${count} of 100 units ${count > 1 ? "are" : "is"} dead` : "all 100 units are alive";
-    byId("progress").textContent = step ? `After ${step.toLocaleString("en")} steps ${grey}.` : "Press Start.";
+    byId("progress").textContent = step ? progress(step, count, accuracy) : "Press Start.";
   }
+}
+
+// Ticks for at most three intervals of a round number of steps.
+function roundTimes(longest) {
+  const power = 10 ** Math.floor(Math.log10(longest / 3)), every = power * [1, 2, 5, 10].find((size) => longest <= 3 * size * power);
+  const steps = Array.from({ length: Math.floor(longest / every) + 1 }, (_, index) => index * every);
+  return steps.map((step) => [step / longest, step.toLocaleString("en")]);
+}
+
+function progress(step, count, accuracy) {
+  const grey = count ? `${count} of 100 units ${count > 1 ? "are" : "is"} dead` : "no unit is dead";
+  return `After ${step.toLocaleString("en")} steps ${grey}; ${percentOf(accuracy)} right.`;
 }

@@ -1,6 +1,7 @@
 """TensorBoard's tags and final values, and further loggers whose curves a resumed run continues."""
 
 import json
+import sys
 import threading
 from typing import Any
 
@@ -8,8 +9,8 @@ from jsonargparse import Namespace
 
 from convblocks.boards.tensorboard import RunTensorBoardLogger
 from convblocks.files import machine_lock, write
-from convblocks.run.callbacks import RunCallback, classification_of
-from convblocks.run.directory import DEAD, TRAINING
+from convblocks.run.callbacks import RunCallback
+from convblocks.run.parser import full_name
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
 from convblocks.text import flatten
@@ -53,9 +54,15 @@ class Boards(RunCallback):
     def on_result(self, run: Run, result: RunResult) -> RunResult:
         """The same result; the board gets its values."""
         if isinstance(run.board, RunTensorBoardLogger):
-            hidden = (DEAD, TRAINING, "val/") if classification_of(run) else ()
-            final = {name: value for name, value in result.final.items() if not name.startswith(hidden)}
-            run.board.log_results(run.settings, final, int(result.epochs[-1]["step"]))
+            usual = flatten(run.config.parser.get_defaults().as_dict())
+            given = {"--data.batch_size", "--model.lr", "--model.lr_scheduler", "--seed"}  # what people compare
+            given |= {full_name(word.partition("=")[0]) for word in sys.argv}
+            hparams = {"arch": result.arch}
+            for name, value in flatten(run.settings).items():
+                if f"--{name}" in given or usual.get(name, value) != value:
+                    hparams[name.rpartition(".")[2]] = value
+            final = {result.judge.measured_in(result.final): result.score} | dict(sorted(result.final.items()))
+            run.board.log_results(hparams, final, int(result.epochs[-1]["step"]))
         return result
 
 

@@ -5,12 +5,11 @@ validation images, ``train`` and ``val``. The groups of this file come after the
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from convblocks.run.directory import DEAD, RunDirectory
-from convblocks.run.parser import Settings
-from convblocks.text import flatten
 
 # Dead units and speed; and single values, known at the end.
 VITALS, WHEN_DONE = "vitals", "when_done"
@@ -34,13 +33,13 @@ class RunTensorBoardLogger(TensorBoardLogger):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         super().log_metrics({tag_of(name): metrics[name] for name in metrics if name != "epoch"}, step)
 
-    def log_results(self, settings: Settings, results: Mapping[str, float], step: int) -> None:
-        """Write final values, and the run's row of the HParams tab: its settings without the Trainer's many.
+    def log_results(self, hparams: dict[str, Any], results: Mapping[str, float], step: int) -> None:
+        """Write final values, and with these hyper-parameters the run's row of the HParams tab.
 
         As points of the metrics' curves, final values would be false ones.
         """
-        final = {f"{WHEN_DONE}/{name.replace('/', '_')}": results[name] for name in sorted(results)}
-        self.log_hyperparams(flatten({name: settings[name] for name in settings if name != "trainer"}), final, step)
+        final = {f"{WHEN_DONE}/{name.replace('/', '_')}": value for name, value in results.items()}
+        self.log_hyperparams(hparams, final, step)
 
 
 def tag_of(metric: str) -> str:

@@ -123,7 +123,7 @@ def difference(first: Sequence[RunResult], second: Sequence[RunResult]) -> Diffe
 def summarise(results: Sequence[RunResult]) -> Summary:
     """The summary of one network's runs at one setting."""
     trained = [run for run in results if not run.failed]
-    has_losses = bool(trained) and "train/loss" in results[0].epochs[0]
+    has_losses = trained and all("train/loss" in row for run in trained for row in (run.epochs[0], run.epochs[-1]))
     return Summary(
         arch=results[0].arch,
         overrides=results[0].overrides,
@@ -132,16 +132,11 @@ def summarise(results: Sequence[RunResult]) -> Summary:
         runs=len(results),
         trained_runs=len(trained),
         trained=share(len(trained), len(results)),
-        first_loss=fmean(training_loss(run, 0) for run in trained) if has_losses else None,
-        last_loss=fmean(training_loss(run, -1) for run in trained) if has_losses else None,
+        first_loss=fmean(run.epochs[0]["train/loss"] for run in trained) if has_losses else None,
+        last_loss=fmean(run.epochs[-1]["train/loss"] for run in trained) if has_losses else None,
         score=mean_interval([run.score for run in trained], unit_of(trained)) if trained else None,
         validation=mean_validation(results),
     )
-
-
-def training_loss(run: RunResult, epoch: int) -> float:
-    """The mean over an epoch, by its index; nan where it is not logged."""
-    return run.epochs[epoch].get("train/loss", math.nan)
 
 
 def unit_of(results: Sequence[RunResult], of_difference: bool = False) -> Unit:

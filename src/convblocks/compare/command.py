@@ -2,30 +2,30 @@
 
 usage: convblocks compare [options] [options of fit]
 
-Runs are trained in parallel; the report says by how much a network is better, and how certain that is. Rerun the same
-command any time: finished runs are reused, interrupted ones resume.
+Trains in parallel, and reports by how much a network is better, and how certain
+that is. Run again, it reuses finished runs, and resumes interrupted ones.
 
-  --arch NAME ...      the networks to compare, as fit takes them (default: mlp, maxpool, batchnorm)
+  --arch NAME ...      as for fit (default: mlp, maxpool, batchnorm)
   --model NAME ...     or any LightningModules, with --data NAME
   --seeds N or A,B,C   seeds 0 to N-1, or these, or A-B (default: 10)
-  --grid KEY=V1,V2     sweep an option of fit, such as lr=1e-3,1e-2; may be repeated
-  --confirm N          train each network's best setting of the grid again with N fresh seeds, on all training images
+  --grid KEY=V1,V2     sweep an option of fit: lr=1e-3,1e-2; may be repeated
+  --confirm N          train the best settings of the grid again, with N fresh
+                       seeds and all training images
   --jobs N             parallel trials (default: as many as CPUs)
-  --launcher NAME      local, or ray for tasks of a running Ray cluster: RAY_ADDRESS, or that of this machine
-  --threads N          CPU threads of each trial, part of its settings (default: 1)
-  --name NAME          runs and report go to lightning_logs/NAME (default: compare)
-  --trial I            train only trial number I, without a report: for a task of a job array
+  --launcher NAME      local, or ray: tasks of a running cluster (RAY_ADDRESS)
+  --threads N          CPU threads of each trial, a setting (default: 1)
+  --name NAME          all files go to lightning_logs/NAME (default: compare)
+  --trial I            train only trial number I: for a task of a job array
   --no-fit             only report on existing runs
-  --from FILE          only report on runs from anywhere: a CSV file with arm, seed and a score, as --judge score:max
+  --from FILE          only report on runs from anywhere: a CSV of arm, seed
+                       and a score, which --judge score:max names
 
-Any other option is passed to fit for all trials. With --data.val_size and a grid, each network is tested at the
-setting that is best for it on held-out training images.
+Other options are passed to fit for all trials. With --data.val_size and a grid,
+each network is tested at its best setting on held-out training images.
 
 Examples:
   convblocks compare --seeds 5
-  convblocks compare --name rates --grid lr=1e-3,3e-3,1e-2 --data.val_size 5000
-  convblocks compare --name cycle --lr_scheduler onecycle --no-fit
-  convblocks compare --name onecycle --config configs/onecycle.yaml --arch maxpool batchnorm --seeds 5
+  convblocks compare --name rates --grid lr=1e-3,3e-3 --data.val_size 5000
 """
 
 import os

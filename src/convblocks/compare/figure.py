@@ -21,16 +21,17 @@ from convblocks.run.result import RunResult
 MEANS = "means of the runs that trained"
 
 
-def comparison_figure(results: Sequence[RunResult], swept: Sequence[str] = ()) -> Figure:
-    """Training loss, if it is known, and error or score by epoch, if there are several, and every run's final one.
+def comparison_figure(results: Sequence[RunResult], swept: Sequence[str] = (), finding: str = "") -> Figure:
+    """Training loss, if it is known, and error or score by epoch, from three on, and every run's final one.
 
-    Of a grid, whose ``swept`` options are given, only the final ones at each setting.
+    Of a grid, whose ``swept`` options are given, only the final ones at each setting. Above stands the ``finding``.
     """
     curves, scale = curves_of_networks(results, swept), Scale(results[0].judge)
     heights = (4.2, 1.1 + 0.45 * len(curves))
-    if swept or max(len(run.epochs) for run in results) < 2:  # no curve
+    if swept or max(len(run.epochs) for run in results) < 3:  # no curve
         figure = Figure(figsize=(WIDTH, heights[1]), layout="constrained")
         _final_scores(figure.subplots(), curves, scale)
+        figure.axes[0].set_title(finding, wrap=True)
         return figure
     figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=heights, squeeze=False)[:, 0]
@@ -39,7 +40,7 @@ def comparison_figure(results: Sequence[RunResult], swept: Sequence[str] = ()) -
     if all("train/loss" in row for run in results for row in run.epochs):
         metrics = {"training loss": "train/loss"} | metrics
     ends = []
-    for panel, (title, metric) in zip(np.ravel(top.subplots(1, len(metrics))), metrics.items(), strict=True):
+    for panel, (name, metric) in zip(np.ravel(top.subplots(1, len(metrics))), metrics.items(), strict=True):
         drawn = float if metric == "train/loss" else scale.drawn
         values = [[[*map(drawn, values_of(run, metric))] for run in curve.runs] for curve in curves]
         shown = finite([line for own in values for line in own])
@@ -47,8 +48,9 @@ def comparison_figure(results: Sequence[RunResult], swept: Sequence[str] = ()) -
             log_axis(panel, "y", shown)
         else:
             scale.set_axis(panel, "y", shown)
-        panel.set_title(title)
+        panel.set_ylabel(name)
         ends.append((panel, draw_by_epoch(panel, curves, values, of_trained=True)))
+    figure.axes[0].set_title(finding, wrap=True)
     dotted = "; dotted: runs that collapsed" * any(run.failed for run in results)
     top.supxlabel(f"thick lines: {MEANS}{dotted}", fontsize=LETTERS)
     _final_scores(bottom.subplots(), curves, scale)
@@ -74,8 +76,8 @@ def _final_scores(axes: Axes, curves: Sequence[Curve], scale: Scale) -> None:
             axes.text(1, row, note, transform=axes.get_yaxis_transform(), va="center")
     axes.set_yticks(range(len(curves)), [curve.name for curve in curves])
     name = "test error" if scale.judge.in_percent else curves[0].runs[0].score_name
-    axes.set(ylim=(len(curves) - 0.5, -0.5), title=f"final {name} of every run")
-    axes.set_xlabel(f"strokes: {MEANS}, with 95 % intervals")
+    axes.set(ylim=(len(curves) - 0.5, -0.5))
+    axes.set_xlabel(f"final {name} of every run; strokes: {MEANS}, with 95 % intervals")
     axes.tick_params(axis="y", length=0)
 
 
@@ -103,4 +105,4 @@ def draw_runs(axes: Axes, runs: Sequence[RunResult], x: Iterable[float], y: Iter
     for failed, marker, width in ((False, look.marker, 0.0), (True, "x", 1.8)):
         if shown := [point for run, *point in points if run.failed == failed]:
             (marks,) = axes.plot(*zip(*shown, strict=True), marker, color=look.colour, alpha=0.75, gid="runs")
-            marks.set(markersize=5 + width, markeredgewidth=width)
+            marks.set(markersize=5 + width, markeredgewidth=width, zorder=3)  # above means and intervals

@@ -9,13 +9,13 @@ from convblocks.compare.analysis import Comparison, Difference, best_settings, c
 from convblocks.compare.figure import comparison_figure
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.compare.tables import as_row, differences_table, results_table
-from convblocks.figures.estimates import Estimate
+from convblocks.figures.curves import TITLES
 from convblocks.figures.grouping import grouped
 from convblocks.figures.report import Chart, Report
 from convblocks.run.result import RunResult
 
 # Networks within a sentence.
-NAMES = {"mlp": "the MLP", "maxpool": "MaxPool", "batchnorm": "BatchNorm"}
+NAMES = TITLES | {"mlp": "the MLP"}
 
 
 def report_of(results: Sequence[RunResult], confirmed: Sequence[RunResult] = (), repeat: str = "") -> Report:
@@ -40,16 +40,14 @@ def report_of(results: Sequence[RunResult], confirmed: Sequence[RunResult] = (),
         tables.append(results_table("Every setting", [*map(summarise, arms)], results, swept, key="settings"))
     if main and main.differences:
         tables.append(differences_table(main))
-    when = "At each setting" if swept else "By epoch, and at the end"
-    caption = f"{when}: every run, and the means of those that trained"
-    runs = (*results, *confirmed)
+    draw = partial(comparison_figure, results, swept, finding_of(main) if main else "")
     return Report(
         name="comparison",
         tables=tables[:1],
         sentences=conclusions(results, main),
         details=tables[1:],
-        figures={"": Chart(partial(comparison_figure, results, swept), caption)},
-        runs=[as_row(run) for run in runs],
+        figures={"": Chart(draw, "Every run, and the means of those that trained")},
+        runs=[as_row(run) for run in (*results, *confirmed)],
         repeat=repeat,
     )
 
@@ -57,7 +55,7 @@ def report_of(results: Sequence[RunResult], confirmed: Sequence[RunResult] = (),
 def conclusions(results: Sequence[RunResult], comparison: Comparison | None) -> list[str]:
     """The conclusions, in a few sentences; there is no comparison if nothing could be chosen from a grid."""
     if comparison is None:
-        how = "add --data.val_size 5000 for images, or a --judge that is measured on such data"
+        how = "add `--data.val_size 5000` for images, or a `--judge` that is measured on such data"
         return [f"Nothing was chosen from the grid, since that takes validation data: {how}."]
     machines = sorted({run.provenance.machine for run in results})
     return [
@@ -81,7 +79,7 @@ def test_set_note(comparison: Comparison) -> list[str]:
 
 def ranking(comparison: Comparison) -> list[str]:
     """The order of the three best networks, and which networks collapsed how often."""
-    archs, sign = [arm.arch for arm in comparison.arms], comparison.results[0].judge.sign
+    archs = [arm.arch for arm in comparison.arms]
     collapses = [
         f"{name_of(arm.arch)} collapsed in {arm.collapsed} of {arm.runs} runs {arm.trained.complement().interval()}"
         for arm in comparison.arms
@@ -90,11 +88,16 @@ def ranking(comparison: Comparison) -> list[str]:
     collapsed = [sentence("; ".join(collapses), archs)] if collapses else []
     if not comparison.differences:
         return collapsed
-    if not (leads := [_lead(step, sign) for step in neighbours(comparison)]):
+    if not (leads := _leads(comparison)):
         return ["Too few networks trained to compare them.", *collapsed]
     over_all = over_all_runs(comparison)
-    order = f"{'among the runs that trained, ' if over_all else ''}{', and '.join(leads)}"
+    order = f"{'among the runs that trained, ' if over_all else ''}{'; '.join(leads)}"
     return [" ".join([sentence(order, archs), *over_all]), *collapsed]
+
+
+def finding_of(comparison: Comparison) -> str:
+    """Who leads, as the title of a figure; empty if there is nothing to compare."""
+    return next(iter(_leads(comparison)), "").replace("the MLP", "MLP")
 
 
 def over_all_runs(comparison: Comparison) -> list[str]:
@@ -119,11 +122,6 @@ def neighbours(comparison: Comparison) -> list[Difference]:
     return [both[pair] for pair in pairwise(best)]
 
 
-def lead_text(lead: Estimate) -> str:
-    """``0.29 points [0.24, 0.34]``, or a note that there are too few runs for an interval."""
-    return f"{lead:u}{'' if lead.interval() else ', from too few runs'}"
-
-
 def name_of(arch: str) -> str:
     """A network within a sentence."""
     return NAMES.get(arch, arch)
@@ -135,8 +133,17 @@ def sentence(text: str, archs: Iterable[str] = ()) -> str:
     return f"{text if begins_with_name else text[0].upper() + text[1:]}."
 
 
+def _leads(comparison: Comparison) -> list[str]:
+    return [_lead(step, comparison.results[0].judge.sign) for step in neighbours(comparison)]
+
+
 def _lead(step: Difference, sign: int) -> str:
-    """By how much the better one is ahead, whichever direction is better."""
-    names = f"{name_of(step.first)} is better than {name_of(step.second)}"
-    lead = lead_text(step.trained if sign > 0 else -step.trained) if step.trained else ""
-    return f"{names} by {lead}" if step.adjusted_trained < SIGNIFICANCE else f"it is not certain that {names} ({lead})"
+    """By how much the better one is ahead, whichever direction is better, and whether that is certain."""
+    assert step.trained is not None
+    lead = step.trained if sign > 0 else -step.trained
+    if step.adjusted_trained < SIGNIFICANCE:
+        return f"{name_of(step.first)} is better than {name_of(step.second)} by {lead:u}"
+    n, m = step.trained_runs
+    few = "1 run each is" if n == m == 1 else f"{n} runs each are" if n == m else f"{n} and {m} runs are"
+    doubt = "which may be chance" if lead.interval() else f"but {few} too few to be sure"
+    return f"{name_of(step.first)} leads {name_of(step.second)} by {lead:u}, {doubt}"

@@ -2,11 +2,11 @@
 
 usage: convblocks demo CHECKPOINT... [options]
 
-The page is served to this machine only. Draw with the mouse or a finger, or choose a picture if the network was trained
-on pictures. Probabilities, the image that the network sees, and what its layers make of it are shown, for up to four
-networks. Stop it with Ctrl-C.
+Draw with the mouse or a finger, or choose a picture, and see the probabilities
+and layers of up to four networks. The page is served to this machine only.
+Stop it with Ctrl-C.
 
-  --arch NAME          allow a network of your own to be imported, such as mynets.Rows
+  --arch NAME          allow the import of your own network, such as mynets.Rows
   --port N             port of the page, 0 for any free one (default: 8028)
 
 Example:

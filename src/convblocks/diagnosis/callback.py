@@ -62,7 +62,7 @@ class DeadUnits(RunCallback):
         if run.divergence.step is None and (shares := dead_units_in(result.final)):
             lines.append(f"dead units: {', '.join(f'{relu} {whole_percent(share)}' for relu, share in shares.items())}")
         if diagnosis := result.facts.get("diagnosis"):
-            lines.append(diagnosis["sentence"])
+            lines += [diagnosis["sentence"]] if run.divergence.step is None else []  # which fit says first
             again = [*command_words("fit"), "--config", quote(as_shown(run.directory.config)), *diagnosis["options"]]
             lines += [f"try next      {' '.join(again)}"] if diagnosis["options"] else []
         return lines

@@ -2,12 +2,12 @@
 
 usage: convblocks evaluate CHECKPOINT [options]
 
-Prints loss, accuracy, expected calibration error, precision, recall and F1 per class, and the confusion matrix. Of a
-finished run it also writes report.html into the run's folder, with the hardest images, calibration and curves: one file
-to open in a browser, or to send.
+Prints loss, accuracy, expected calibration error, precision, recall and F1 of
+each class, and the confusion matrix. Of a finished run it also writes
+report.html into its folder, with the hardest images, calibration and curves.
 
-  --arch NAME          allow a network of your own to be imported, such as mynets.Rows
-  --data.root DIR      the data the network was trained on, or similar data (default: MNIST)
+  --arch NAME          allow the import of your own network, such as mynets.Rows
+  --data.root DIR      the data it was trained on, or similar (default: MNIST)
   --data.source NAME   a class of your own that reads the data
 
 Example:
@@ -27,7 +27,7 @@ from convblocks.console import command_words, echo
 from convblocks.data.images import ImageSets
 from convblocks.errors import UserError
 from convblocks.evaluate.subject import checkpoint_parser, load_network_and_data
-from convblocks.figures.curves import metric_figure
+from convblocks.figures.curves import metric_figure, short
 from convblocks.figures.estimates import COUNT, Unit
 from convblocks.figures.panels import calibration_error, confusion, evaluation_charts
 from convblocks.figures.report import Chart, Report
@@ -40,9 +40,6 @@ from convblocks.text import as_shown, as_yaml, counted, percent
 
 # Characters of class names that fit side by side in a terminal of 80 columns.
 NAMES_WIDTH = 76
-
-# The kinds of mistakes that are named.
-MISTAKES = 5
 
 
 def main(arguments: list[str]) -> None:
@@ -58,8 +55,6 @@ def main(arguments: list[str]) -> None:
     echo(f"{trained.arch} on the {len(data.test.labels):,} test images in {as_shown(options.root)}\n")
     to_console(tables(evaluation), terminal())
     write_report(trained, data, evaluation)
-    if confused := most_confused(evaluation):
-        echo(f"most confused: {confused}")
     echo(summary(evaluation))
 
 
@@ -99,7 +94,7 @@ def run_report(directory: RunDirectory, result: RunResult, evaluation: Evaluatio
     trained = f"{counted(len(result.epochs), 'epoch')} in {result.seconds:.1f} s"
     sentences = [
         f"Test {summary(evaluation)}.",
-        f"{result.parameters:,} parameters, {trained}.",
+        f"{short(result.arch)}: {result.parameters:,} parameters, {trained}.",
         diagnosis["sentence"],
         "" if result.ended_by == EPOCHS else f"Ended by {result.ended_by}.",
         "Try next:" if diagnosis["options"] else "",
@@ -115,7 +110,7 @@ def run_report(directory: RunDirectory, result: RunResult, evaluation: Evaluatio
         repeat=" ".join(again),
         texts={"Where it comes from": origin, f"Settings, as in {config}": as_yaml(directory.read_config())},
     )
-    return report.to_html(f"{result.arch}: {directory.name}")
+    return report.to_html(f"Run {as_shown(directory.path)}")
 
 
 def tables(evaluation: Evaluation) -> Sequence[Table]:
@@ -157,13 +152,3 @@ def summary(evaluation: Evaluation) -> str:
     images, wrong = len(evaluation.targets), int((evaluation.predicted != evaluation.targets).sum())
     measures = f"loss {evaluation.loss:.4f}, calibration error {percent(calibration_error(evaluation))}"
     return f"accuracy {percent(evaluation.accuracy)} ({wrong:,} of {images:,} wrong), {measures}"
-
-
-def most_confused(evaluation: Evaluation) -> str:
-    """The most frequent mistakes, such as ``4 as 9 (5), 9 as 7 (5)``; empty if there are none."""
-    classes, counts = evaluation.classes, confusion(evaluation).fill_diagonal_(0)
-    places = counts.flatten().argsort(descending=True, stable=True)[:MISTAKES].tolist()
-    pairs = [divmod(place, len(classes)) for place in places]
-    return ", ".join(
-        f"{classes[row]} as {classes[col]} ({counts[row, col]:,})" for row, col in pairs if counts[row, col]
-    )

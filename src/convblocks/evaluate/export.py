@@ -2,17 +2,17 @@
 
 usage: convblocks export CHECKPOINT [options]
 
-The file does not need this project, and is checked against the checkpoint on all test images. It takes any number of
-uint8 images, for MNIST (B, 1, 28, 28), and returns one logit per class: normalisation is part of it. Needs onnx,
-onnxscript and onnxruntime.
+The file takes any number of uint8 images, for MNIST (B, 1, 28, 28), normalises
+them, and returns one logit per class. It is checked against the checkpoint on
+all test images. This needs onnx, onnxscript and onnxruntime.
 
-  --arch NAME          allow a network of your own to be imported, such as mynets.Rows
+  --arch NAME          allow the import of your own network, such as mynets.Rows
   --output BASE        write BASE.onnx (default: beside the checkpoint)
   --data.root DIR      the data the network was trained on (default: MNIST)
   --data.source NAME   a class of your own that reads the data
 
 Example:
-  convblocks export lightning_logs/maxpool/version_0/checkpoints/last.ckpt --output maxpool
+  convblocks export lightning_logs/mlp/version_0/checkpoints/last.ckpt
 """
 
 import json

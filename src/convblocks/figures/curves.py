@@ -13,12 +13,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from convblocks.figures.style import WIDTH, End, Style, label_ends, log_axis, style
+from convblocks.figures.style import LINES, MARKERS, WIDTH, End, Style, foreground, label_ends, log_axis, muted
 from convblocks.run.judge import ACCURACY, Judge
 from convblocks.run.result import RunResult
 
 LONGEST_NAME = 22
-HALF = (WIDTH / 2, 3.6)  # inches of a figure of which two stand side by side
+
+# The course's networks in figures; their options are written as they are given.
+TITLES = {"mlp": "MLP", "maxpool": "MaxPool", "batchnorm": "BatchNorm"}
+
+HALF = (WIDTH / 2, 4.6)  # inches of a figure of which two stand side by side
 
 
 class Curve(NamedTuple):
@@ -35,12 +39,15 @@ def metric_figure(run: RunResult, metric: str) -> Figure:
     axes = figure.subplots()
     splits = ("train", evaluated([run]))
     values = [values_of(run, f"{split}/{metric}") for split in splits]
+    name, unit = ("error", " %") if metric == "acc" else ("loss", "")
     if metric == "acc":
         values = [[*map(Scale(ACCURACY).drawn, own)] for own in values]
         Scale(ACCURACY).set_axis(axes, "y", finite(values))
     else:
         log_axis(axes, "y", finite(values))
-    curves = [Curve(split, style(number), [run]) for number, split in enumerate(splits)]
+    looks = map(Style, (muted(), foreground()), LINES, MARKERS)
+    curves = [Curve(split, look, [run]) for split, look in zip(splits, looks, strict=True)]
+    axes.set(title=f"{splits[1]} {name} {values[1][-1]:.3g}{unit} after the last epoch", ylabel=name)
     label_ends(figure, [(axes, draw_by_epoch(axes, curves, [[own] for own in values]))])
     return figure
 
@@ -112,7 +119,7 @@ def evaluated(results: Sequence[RunResult]) -> str:
 
 def short(name: str) -> str:
     """A network's name, or its end: the dotted name of a user's class begins with its module."""
-    return name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :].lstrip('.')}"
+    return TITLES.get(name, name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :].lstrip('.')}")
 
 
 def finite(values: Sequence[Sequence[float]]) -> list[float]:

@@ -4,24 +4,22 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap, to_rgb
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_confusion_matrix
 
+from convblocks.figures.curves import HALF
 from convblocks.figures.estimates import share
 from convblocks.figures.report import Chart
-from convblocks.figures.style import LETTERS, SMALL, WIDTH, muted, style
+from convblocks.figures.style import LETTERS, OTHERS, SMALL, foreground, muted, style
 from convblocks.model.restore import Evaluation
 
 # Rows and columns of the hardest images.
 GRID = (3, 3)
 
-# In inches: two stand side by side.
-HALF = (WIDTH / 2, 4.6)
-
 # Longer class names are cut, along an axis and above an image.
-LONGEST_NAME, LONGEST_CAPTION = 14, 10
+LONGEST_NAME, LONGEST_CAPTION = 14, 15
 
 # Bins of equal width, in which probabilities are compared with accuracies.
 CALIBRATION_BINS = 15
@@ -42,20 +40,19 @@ def calibration_error(evaluation: Evaluation) -> float:
 def evaluation_charts(evaluation: Evaluation, images: Tensor) -> dict[str, Chart]:
     """The figures of the answers to images (N, C, H, W) uint8, by name."""
     confused = partial(confusion_figure, evaluation), "Confusion: true classes down, predicted ones across"
-    hardest = partial(hardest_figure, evaluation, images), "The images with the highest loss"
+    hardest = partial(hardest_figure, evaluation, images), "The mistakes with the highest loss: true → predicted"
     calibration = partial(reliability_figure, evaluation), "How often answers of each probability are right"
     figures = {"confusion": confused, "hardest_images": hardest, "calibration": calibration}
     return {name: Chart(*chart) for name, chart in figures.items()}
 
 
 def confusion_figure(evaluation: Evaluation) -> Figure:
-    """The confusion matrix; colours show the mistakes only, which the diagonal would outshine."""
+    """The confusion matrix; colours show the mistakes only, which the diagonal would outshine, on any paper."""
     figure = Figure(figsize=HALF, layout="constrained")
     axes, counts = figure.subplots(), confusion(evaluation).numpy()
     mistakes = counts * (1 - np.eye(len(counts), dtype=int))
     names, shrink = _cut(evaluation.classes, LONGEST_NAME), min(1, 12 / len(counts))
-    colour = to_rgb(style(1).colour)
-    colours = LinearSegmentedColormap.from_list("mistakes", [(*colour, 0), (*colour, 1)])  # on paper of any colour
+    colours = LinearSegmentedColormap.from_list("mistakes", [to_rgba(style(OTHERS).colour, alpha) for alpha in (0, 1)])
     axes.imshow(mistakes, cmap=colours, vmax=max(1, 1.5 * mistakes.max()))
     axes.grid(visible=False)
     for row, column in zip(*np.nonzero(counts), strict=True):
@@ -68,18 +65,20 @@ def confusion_figure(evaluation: Evaluation) -> Figure:
 
 
 def hardest_figure(evaluation: Evaluation, images: Tensor) -> Figure:
-    """The images with the highest loss, each with its true and its predicted class and the latter's probability."""
+    """The mistakes with the highest loss, each with its true and its predicted class and the latter's probability."""
     figure = Figure(figsize=HALF, layout="constrained")
-    figure.suptitle("highest loss: true → predicted, its probability", fontsize=LETTERS)
+    wrong = evaluation.predicted != evaluation.targets
+    figure.suptitle(f"{int(wrong.sum()):,} of {len(wrong):,} wrong", x=0.02, ha="left", fontsize=LETTERS)
     names, panels = _cut(evaluation.classes, LONGEST_CAPTION), list(figure.subplots(*GRID).flat)
     confidence = 100 * evaluation.logits.softmax(dim=1).amax(dim=1)
     for panel in panels:
         panel.set_axis_off()
         panel.set_anchor("W")
-    for panel, index in zip(panels, evaluation.losses.argsort(descending=True), strict=False):
+    hardest = evaluation.losses.argsort(descending=True)
+    for panel, index in zip(panels, hardest[wrong[hardest]], strict=False):
         panel.imshow(images[index].expand(3, -1, -1).permute(1, 2, 0).numpy())
         answer = f"{names[evaluation.targets[index]]} →\n{names[evaluation.predicted[index]]}"
-        panel.set_title(f"{answer}  {confidence[index]:.0f} %", fontsize=SMALL)
+        panel.set_title(f"{answer}  {confidence[index]:.0f} %", fontsize=SMALL, fontweight="normal")
     return figure
 
 
@@ -93,8 +92,8 @@ def reliability_figure(evaluation: Evaluation) -> Figure:
     for number in bins.unique():
         inside = bins == number
         x, accuracy = float(confidence[inside].mean()), share(int(right[inside].sum()), int(inside.sum()))
-        axes.vlines(x, accuracy.low, accuracy.high, color=style(0).colour, linewidth=1.2)
-        axes.plot(x, accuracy.value, "o", color=style(0).colour, markersize=5, clip_on=False, gid="shares")
+        axes.vlines(x, accuracy.low, accuracy.high, color=foreground(), linewidth=1.2)
+        axes.plot(x, accuracy.value, "o", color=foreground(), markersize=5, clip_on=False, gid="shares")
     axes.set(xlabel="mean probability of the answers", ylabel="share that is right, 95 % interval")
     axes.set(xlim=(0, 1.05), ylim=(0, 1.05), xticks=np.linspace(0, 1, 6))
     axes.set_title(f"expected calibration error {100 * calibration_error(evaluation):.2f} %")

@@ -98,7 +98,7 @@ def repeat_of(command: str, arguments: Sequence[str]) -> str:
 def publish(report: Report, directory: RunDirectory) -> None:
     """Write a report into the directory of its runs, over a former one, and print its tables, sentences and command."""
     directory.create()
-    path, title = directory.path / report.name, f"{report.name.capitalize()} {directory.name}"
+    path, title = directory.path / report.name, f"{report.name.capitalize()} in {as_shown(directory.path)}"
     files = {".html": report.to_html(title), ".md": report.to_markdown(), ".csv": as_csv(report.runs)}
     if numbers := report.plain_numbers():
         files[".json"] = as_json(numbers)
@@ -107,8 +107,10 @@ def publish(report: Report, directory: RunDirectory) -> None:
     for end, chart in report.figures.items():
         save(chart.draw, directory.path / f"{'-'.join(filter(None, [report.name, end]))}.png")
     endings = [*files, ".png"] if report.figures else files
-    echo(f"\nDetails: {as_shown(path)}{', '.join(endings)}\n")
-    to_console(report.tables, terminal())
+    has_curves = any(directory.path.rglob("events.out.tfevents.*"))
+    curves = f"\nCurves: tensorboard --logdir {shlex.quote(as_shown(directory.path))}" * has_curves
+    echo(f"\nDetails: {as_shown(path)}{', '.join(endings)}{curves}\n")
+    to_console(report.tables, terminal(), f"{report.name}.html")
     for line in report.sentences:
         echo(line)
     if report.command:

@@ -28,6 +28,9 @@ MOST_TICKS = 9
 LINES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
+# Styles from this number on are for anything but the networks of the course, which have those before it.
+OTHERS = 3
+
 
 def _theme(name: str) -> dict[Any, Any]:
     return {**rc_params_from_file(Path(__file__).with_name(f"{name}.mplstyle"), use_default_template=False)}

@@ -86,11 +86,6 @@ class Table:
             if not column.optional or any(column.value(row) is not None for row in self.rows)
         ]
 
-    @property
-    def names(self) -> list[str]:
-        """The headings."""
-        return [column.name for column in self.fields]
-
     @cached_property
     def cells(self) -> list[list[str]]:
         """A list of texts for each row."""
@@ -115,7 +110,8 @@ def to_markdown(tables: Sequence[Table], level: int = 2) -> str:
     for table in tables:
         if table.title:
             blocks.append(f"{'#' * level} {without_html(table.title)}")
-        lines = [table.names, ["---"] * len(table.names), *table.cells]
+        names = [column.name for column in table.fields]
+        lines = [names, ["---"] * len(names), *table.cells]
         blocks.append("\n".join("| " + " | ".join(map(as_cell, line)) + " |" for line in lines))
         blocks += map(without_html, table.notes)
     return "\n\n".join(blocks) + "\n"
@@ -136,8 +132,8 @@ def terminal() -> Console:
     return Console(markup=False, emoji=False, highlight=False)
 
 
-def to_console(tables: Sequence[Table], console: Console) -> None:
-    """Print tables on a terminal, which drops what it has no room for, or as plain text into a pipe."""
+def to_console(tables: Sequence[Table], console: Console, everything: str = "") -> None:
+    """Print tables on a terminal, which drops columns that the file ``everything`` has, or as text into a pipe."""
     unlimited = console.options.update(width=WIDEST)
     for table in tables:
         columns, dropped = list(table.fields), list[str]()
@@ -148,7 +144,8 @@ def to_console(tables: Sequence[Table], console: Console) -> None:
             columns.remove(column := expendable.pop(0))
             dropped.append(column.name.replace("\n", " "))
         console.print(grid)
-        for note in [*table.notes, *([f"Columns dropped: {', '.join(dropped)}."] if dropped else [])]:
+        hidden = f"Hidden at this width: {', '.join(dropped)}.{everything and f' See {everything}.'}"
+        for note in [*table.notes, *([hidden] if dropped else [])]:
             console.print(note)
         console.print()
 

@@ -2,17 +2,17 @@
 
 usage: convblocks predict CHECKPOINT PICTURE... [options]
 
-One digit per picture: drawn, written or printed, photographed or scanned, of any size and colour. For a network trained
-on other pictures, yours are resized to match. A folder stands for all pictures in it. A picture that cannot be
-recognised (blank, damaged, too large) gets a line that says why, and the exit status is then 1.
+One digit in each picture: drawn, printed, photographed or scanned, of any size
+and colour. For a network trained on other pictures, yours are resized to match.
+A folder stands for all pictures in it. A picture that cannot be recognised gets
+a line that says why, and the exit status is then 1.
 
-  --arch NAME          allow a network of your own to be imported, such as mynets.Rows
-  --json               print, as JSON, the probabilities of all classes of each picture
-  --show FILE          write a figure: each picture beside the image that the network saw, in the order of the table
+  --arch NAME          allow the import of your own network, such as mynets.Rows
+  --json               print the probabilities of all classes as JSON
+  --show FILE          write a figure: each picture beside what the network saw
 
-Examples:
-  convblocks predict lightning_logs/maxpool/version_0/checkpoints/last.ckpt seven.png
-  convblocks predict lightning_logs/batchnorm/version_0/checkpoints/last.ckpt photos/ --show seen.png
+Example:
+  convblocks predict lightning_logs/mlp/version_0/checkpoints/last.ckpt 7.png
 """
 
 import os

@@ -135,6 +135,9 @@ def load_network(path: Path, allowed: Collection[str] = ()) -> TrainedNetwork:
         arch = str(hyper_parameters["arch"])
         ImageSpec.from_dict(hyper_parameters["image_spec"])
     except (KeyError, TypeError, UsageError, msgspec.ValidationError) as error:
+        if "pytorch-lightning_version" in checkpoint and "arch" not in checkpoint.get("hyper_parameters", ()):
+            how = "in Python its load_from_checkpoint restores it, for Trainer.test or torch.export"
+            raise UserError(f"{path} holds a LightningModule, not an image classifier: {how}") from error
         raise wrong_version(path) from error
     if arch not in ARCHITECTURES:
         if arch not in allowed:

@@ -1,12 +1,15 @@
 """Make a project of your own, which trains, compares and tests.
 
-usage: convblocks new NAME
+usage: convblocks new NAME [--task {pictures,module}]
 
-Makes the folder NAME with seven files to change: data, network, config, test, notebook, README and pyproject.toml.
-They use this package, and are the same as an example that works: flowers, drawn by a program, and their petals.
+Makes the folder NAME, with short files that work as they are and are to be
+changed: data, network, config, test, README and a job script for Slurm.
+
+  --task pictures      flowers that a program draws, and a notebook (default)
+  --task module        a table of numbers, and any LightningModule
 
 Example:
-  convblocks new flowers
+  convblocks new churn --task module
 """
 
 import re
@@ -16,8 +19,9 @@ from convblocks.command_line import Parser
 from convblocks.console import echo
 from convblocks.errors import UsageError
 
-# A project with these names, which works as it is.
+# A project with these names, which works as it is; what differs by task stands in a folder of its own.
 TEMPLATE = Path(__file__).with_name("template")
+TASKS = ("pictures", "module")
 NAME, CLASS = "my_project", "MyProject"
 
 
@@ -30,14 +34,14 @@ def main(arguments: list[str]) -> None:
     """
     parser = Parser()
     parser.add_argument("name", metavar="NAME")
-    name = parser.parse_args(arguments).name
+    parser.add_argument("--task", choices=TASKS, default=TASKS[0])
+    options = parser.parse_args(arguments)
+    name = options.name
     if not re.fullmatch("[a-z]([a-z0-9_]*[a-z0-9])?", name):
         raise UsageError(f"{name!r} cannot name a project: use lower-case letters, digits and inner _, as my_flowers")
     class_name = "".join(part.capitalize() for part in name.split("_"))
     Path(name).mkdir()
-    for path in filter(Path.is_file, TEMPLATE.iterdir()):
+    for path in filter(Path.is_file, [*TEMPLATE.iterdir(), *(TEMPLATE / options.task).iterdir()]):
         text = path.read_text(encoding="utf-8").replace(NAME, name).replace(CLASS, class_name)
         Path(name, path.name.replace(NAME, name)).write_text(text, encoding="utf-8")
-    echo(f"{name}/ is made; its README.md says what to do there. To train:")
-    echo(f"cd {name}")
-    echo("convblocks fit --config config.yaml")
+    echo(f"{name}/ is made; its README.md says what to do. To train:\ncd {name}\nconvblocks fit --config config.yaml")

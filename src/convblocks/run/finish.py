@@ -116,16 +116,16 @@ def run_result(run: Run, final: Row) -> RunResult:
 
 
 def print_result(run: Run, result: RunResult) -> None:
-    """Print the result, what callbacks say of it, and the next commands."""
+    """Print the result, what callbacks say of it, and the next commands; of a diverged run, first that it diverged."""
     score, monitored = f"{result.score_name} {run.judge.text(result.score)}", run.monitor.measured_in(result.final)
     if run.monitor != run.judge and monitored in result.final:  # the loss beside the accuracy
         score += f", {without_split(monitored)} {result.final[monitored]:.4f}"
-    echo(f"\n{score}, {counted(len(result.epochs), 'epoch')} in {result.seconds:.1f} s")
-    if result.ended_by != EPOCHS:
-        echo(f"ended by {result.ended_by}")
-    for callback in run.run_callbacks:
-        for line in callback.last_lines(run, result):
-            echo(line)
+    score += f", {counted(len(result.epochs), 'epoch')} in {result.seconds:.1f} s"
+    ended = [f"ended by {result.ended_by}"] if result.ended_by != EPOCHS else []
+    said = [line for callback in run.run_callbacks for line in callback.last_lines(run, result)]
+    step = run.divergence.step
+    diverged = f"This run diverged: after step {step} its loss or a weight was not finite. Try a lower learning rate."
+    echo("\n" + "\n".join([score, *ended, *said] if step is None else [diverged, *said, score]))
     if run.board:
         echo(f"see curves    tensorboard --logdir {quote(as_shown(run.directory.logs))}")
 

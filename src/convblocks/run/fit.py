@@ -1,27 +1,26 @@
-"""Train a network on MNIST or your own pictures, or any LightningModule.
+"""Train a network on MNIST or your pictures, or any LightningModule.
 
 usage: convblocks fit --arch {mlp,maxpool,batchnorm,module.Network} [options]
 
-  --arch NAME          mlp, maxpool, batchnorm, or a network's class; its arguments: --network.KEY X
+  --arch NAME          a network, or its class; its arguments: --network.KEY X
   --epochs N           passes over the training images (default: 5)
   --batch_size N       images per optimizer step (default: 64)
   --lr X               learning rate (default: 0.01)
-  --optimizer NAME     adam, adamw, sgd, or a class; its arguments: --optimizer.KEY X
+  --optimizer NAME     adam, adamw, sgd, or a class, with --optimizer.KEY X
   --lr_scheduler NAME  constant, onecycle, cosine, or a class, likewise
-  --loss NAME          cross_entropy, or a class; its arguments: --loss.KEY X
-  --model NAME         any LightningModule, on --data NAME; their arguments: --model.KEY, --data.KEY
-  --judge METRIC       what it is judged by, such as val/iou:max (default: what the model says)
-  --data.root DIR      pictures as train/CLASS/* and test/CLASS/*, or MNIST's files (default: MNIST)
-  --seed N             seed of weights, image order and augmentation (default: 0)
-  --threads N          CPU threads; their number changes how sums round (default: torch's choice)
+  --loss NAME          cross_entropy, or a class, likewise
+  --model NAME         any LightningModule, on --data NAME; with --model.KEY X
+  --judge METRIC       how runs are judged: val/iou:max (default: the model's)
+  --data.root DIR      pictures in train/CLASS, test/CLASS (default: MNIST)
+  --seed N             of weights, image order and augmentation (default: 0)
+  --threads N          CPU threads; their number changes how sums round
   --name NAME          the run is lightning_logs/NAME (default: ARCH/version_N)
-  --resume             continue the run of that name, or extend it with more --epochs
-  --running_loss       also print the loss every few batches, as the course's notebook does
-  --check_resume       only check, in a few steps, that this run would resume with the same bits
-  --config FILE        read options from a YAML file; the command line overrides them
-  --help_all           list all options (Trainer's too); --print_config: with their values
+  --resume             continue the run of that name, also with more --epochs
+  --check_resume       only check that this run would resume with the same bits
+  --config FILE        options in YAML, which the command line overrides
+  --help_all           list all options; --print_config: with their values
 
-The first ones are short: --lr is LightningCLI's --model.lr, --epochs its --trainer.max_epochs.
+--lr is short for LightningCLI's --model.lr, --epochs for --trainer.max_epochs.
 """
 
 import atexit

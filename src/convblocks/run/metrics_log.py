@@ -35,14 +35,12 @@ class MetricsLog(Callback):
         path: The CSV file.
         columns: What is printed of each row; see ``printed_columns``.
         every_n_steps: The Trainer's ``log_every_n_steps``.
-        running_loss: Also print the loss of the current batch that often, as the course's notebook does.
     """
 
-    def __init__(self, path: Path, columns: Mapping[str, bool], every_n_steps: int, running_loss: bool) -> None:
+    def __init__(self, path: Path, columns: Mapping[str, bool], every_n_steps: int) -> None:
         self.path = path
         self.columns = columns
         self.every_n_steps = every_n_steps
-        self.running_loss = running_loss
         self.rows: list[Row] = []
         self._row: Row = {}  # of an evaluation or an epoch that has ended, if it is not among the others yet
         self._evaluated: set[str] = set()  # the names of what evaluations log
@@ -68,10 +66,6 @@ class MetricsLog(Callback):
     ) -> None:
         if ends_logged_step(trainer, batch_idx, self.every_n_steps):
             _log(trainer, learning_rate_of(trainer))
-        loss = outputs.get("loss") if self.running_loss and isinstance(outputs, dict) else None
-        if loss is not None and trainer.is_global_zero and (batch_idx + 1) % (self.every_n_steps or 1) == 0:
-            batch_of = f"batch {batch_idx + 1}/{trainer.num_training_batches}"
-            show(trainer, f"epoch {trainer.current_epoch + 1}  {batch_of}  loss {loss:.4f}")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking:

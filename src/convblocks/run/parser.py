@@ -76,6 +76,9 @@ class FitParser(jsonargparse.ArgumentParser):
         lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
         reason = " ".join(line for line in lines if not line.startswith(NOISE))
         reason = re.sub(r'^Parser key "([\w.]+)":', r"--\1:", reason)
+        no_class = r": there is no class \1: give one of Lightning's, such as WandbLogger or CSVLogger, or module.Class"
+        reason = re.sub(r": .*Expected a dot import path string: (\S+).*", no_class, reason)
+        reason = re.sub(r".*: Requirement '(\w+).*' not met.*", r"\1 is not installed: pip install \1", reason)
         reason = re.sub(r"^Option '([\w.]+)' is not accepted$", rf"{UNKNOWN}--\1", reason)  # of a config
         raise UsageError(with_suggestion(reason, [*short, *known])) from ex
 
@@ -114,7 +117,6 @@ def parser(
     options.add_argument("--threads", type=int | None, help="CPU threads (they change how sums round).")
     options.add_argument("--name", type=str, help="The run is lightning_logs/NAME.")
     options.add_argument("--resume", action="store_true", help="Carry on the run of that name.")
-    options.add_argument("--running_loss", action="store_true", help="Print the loss every few batches.")
     wings.add_options(options)
     for group, part in (("model", model), ("data", data), ("trainer", Trainer)):
         if part:  # arguments that come from the data, the run and the Trainer are no options

@@ -105,7 +105,7 @@ class ExactResume(ModelCheckpoint):
         signals.install()
         self._signal = AgreedSignal()
         if trainer.is_global_zero and (reason := self.lost_position(trainer)):
-            print(f"{reason}: this run can be resumed at the ends of epochs only.")
+            print(f"This run can resume only at the end of an epoch. {reason}.")
         _after_own(pl_module, "on_train_start", lambda: self._begin(trainer, pl_module))  # it may draw numbers
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -211,7 +211,7 @@ class ExactResume(ModelCheckpoint):
     def lost_position(self, trainer: Trainer) -> str:
         """Why training loaders cannot save and restore where they are: ours and torchdata's can, torch's cannot."""
         if not all(isinstance(loader, _Stateful) for loader in loaders_of(trainer)):
-            return "The training loader has no state_dict"
+            return "To resume within one, use torchdata's StatefulDataLoader"
         return next((reason for keeper in self._keepers if (reason := keeper.lost_position())), "")
 
     def _stop(self, trainer: Trainer, number: int) -> None:

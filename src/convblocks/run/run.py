@@ -185,7 +185,7 @@ class Run:
         """All callbacks but the user's, in the order in which Lightning must call them."""
         every_n_steps = self.settings["trainer"]["log_every_n_steps"]
         columns = printed_columns(self.judge, self.monitor, self.evaluation_split)
-        self.log = MetricsLog(self.directory.metrics, columns, every_n_steps, self.config.parsed.running_loss)
+        self.log = MetricsLog(self.directory.metrics, columns, every_n_steps)
         self.divergence = Divergence(every_n_steps)
         wing_callbacks = wings.call("CALLBACKS", "make", self)
         callbacks = [self.log, *further, *wing_callbacks, self.divergence]
@@ -219,7 +219,7 @@ class Run:
             }
             trainer = Trainer(**options)
         except (MisconfigurationException, ModuleNotFoundError, ValueError, TypeError, RuntimeError) as error:
-            raise UsageError(" ".join(str(error).split())) from error
+            self.config.parser.error(str(error), error)
         if getattr(trainer.strategy, "_start_method", "popen") != "popen":  # ddp_spawn, ddp_fork, ddp_notebook
             raise UsageError("processes that Lightning spawns or forks are not supported: give --trainer.strategy ddp")
         return trainer

@@ -2,36 +2,38 @@
 
 usage: convblocks search --arch NAME [options] [options of fit]
 
-Trains, scores on held-out training images, chooses the next settings from the results so far, and stops unpromising
-trials early. Then trains the best settings and the default again, with fresh seeds: the default stands unless the best
-trial beats it. Rerun it to continue after a kill; start it again in parallel, here or on another machine, to share the
-trials.
+Scores trials on held-out training images, chooses the next settings by the
+results so far, and stops unpromising trials early. Then trains the best ones
+and the default again with fresh seeds: the default stands unless it is beaten.
+Rerun the command to continue after a kill; start it several times, here or on
+other machines, to share the trials.
 
   --arch NAME          the network
-  --model NAME         or any LightningModule, with --data NAME and, say, --judge val/iou:max
+  --model NAME         or any LightningModule, with --data NAME and --judge
   --data.val_size N    number of training images held out for the score
   --trials N           number of trials, of all processes together (default: 40)
-  --epochs N           passes over the training images (default: the config's, else 5)
-  --space SPACE        the search space, such as lr=1e-4..3e-2:log,batch_size=32|64|128, over any option of fit; may
-                       be repeated (default: learning rate and schedule, optimizer and weight decay, batch size,
-                       augmentation, except options given for all trials)
+  --epochs N           passes over the training images (default: as for fit)
+  --space SPACE        values of any options of fit; may be repeated (default:
+                       learning rate, schedule, optimizer, weight decay, batch
+                       size, augmentation, but not what is given for all trials)
   --seed N             seed of the choices and of every trial (default: 0)
   --sampler NAME       tpe, or random (default: tpe)
-  --pruner NAME        median stops a trial that is worse than half of the earlier ones, none lets all run
-  --confirm N          number of best settings to train again, beside the default (default: 3; 0 for data without
-                       test images)
+  --pruner NAME        median stops a trial that is worse than half of the
+                       earlier ones, none lets all run (default: median)
+  --confirm N          number of best settings to train again, with the default
+                       (default: 3; 0 for data without test images)
   --seeds N            number of fresh seeds for each (default: 5)
   --jobs N             parallel trials (default: as many as CPUs)
-  --launcher NAME      local, or ray for tasks of a running Ray cluster: RAY_ADDRESS, or that of this machine
-  --threads N          CPU threads of each trial, part of its settings (default: 1)
-  --name NAME          journal, trials and report go to lightning_logs/NAME (default: search)
+  --launcher NAME      local, or ray: tasks of a running cluster (RAY_ADDRESS)
+  --threads N          CPU threads of each trial, a setting (default: 1)
+  --name NAME          all files go to lightning_logs/NAME (default: search)
 
-Any other option is passed to fit for all trials. Each trial is a run, which convblocks fit --name NAME/trial_7
---resume continues. With one job the same command makes the same choices, interrupted or not.
+Other options are passed to fit for all trials. A trial is a run: convblocks fit
+--name NAME/trial_7 --resume. With one job the same command chooses the same.
 
 Examples:
   convblocks search --arch maxpool --trials 40 --epochs 3 --data.val_size 5000
-  convblocks search --arch mlp --space "lr=1e-4..3e-2:log,batch_size=32|64" --data.val_size 5000
+  convblocks search --arch mlp --data.val_size 5000 --space lr=1e-4..3e-2:log
 """
 
 import os
@@ -68,6 +70,7 @@ from convblocks.run.result import Overrides
 from convblocks.search.config import SearchConfig, corners, parse_space
 from convblocks.search.report import DEFAULT, report
 from convblocks.search.worker import SearchWorker
+from convblocks.text import counted
 
 # The test set is read once: at the end of a run.
 TEST_ONCE = ("trainer.limit_val_batches", "0")
@@ -199,6 +202,10 @@ def confirm_best(worker: SearchWorker, options: Namespace, start: Start | None =
         best.setdefault(trial.chosen, trial)
     settings = [worker.config.default, *list(best.values())[: options.confirm]]
     trials = [fresh for trial in settings for fresh in fresh_trials(trial, options.seeds)]
+    if missing := [fresh for fresh in trials if not fresh.result()]:
+        seconds = max([result.seconds for trial in settings if (result := trial.result())], default=0)
+        seconds *= -(-len(missing) // options.jobs)
+        echo(f"To confirm the best settings with fresh seeds: {counted(len(missing), 'run')}, about {seconds:.0f} s")
     results = train(RunDirectory(trials[0].comparison, options.root), trials, options.jobs, start)
     refuse_missing(trials, results)
     return compare([replace(results[trial], arch=trial.place.partition("/")[0]) for trial in trials])

@@ -102,19 +102,14 @@ def as_overrides(params: Mapping[str, Any]) -> Overrides:
     return tuple((name, f"{value:.4g}" if isinstance(value, float) else str(value)) for name, value in params.items())
 
 
-def corners(space: Mapping[str, BaseDistribution]) -> Iterator[dict[str, Any]]:
+def corners(space: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Points that together have each end of a range and each value at least once."""
-    ends = {option: values_of(distribution) for option, distribution in space.items()}
+    ends = {
+        option: values.choices if isinstance(values, CategoricalDistribution) else (values.low, values.high)
+        for option, values in space.items()
+    }
     for number in range(max(map(len, ends.values()), default=1)):
         yield {option: values[min(number, len(values) - 1)] for option, values in ends.items()}
-
-
-def values_of(distribution: BaseDistribution) -> Sequence[Any]:
-    """The values of an option, or the ends of its range."""
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices
-    assert isinstance(distribution, FloatDistribution | IntDistribution)
-    return distribution.low, distribution.high
 
 
 def _distribution(text: str) -> BaseDistribution:

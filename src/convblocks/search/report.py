@@ -11,7 +11,7 @@ from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.compare.tables import results_table
 from convblocks.compare.trials import VAL_SIZE, Trial, command_line, settings_text
 from convblocks.console import command_words
-from convblocks.figures.estimates import p_text
+from convblocks.figures.estimates import number, p_text
 from convblocks.figures.grouping import by_arch
 from convblocks.figures.report import Report, publish
 from convblocks.figures.tables import Column, Table
@@ -49,21 +49,21 @@ def conclusion(worker: SearchWorker, confirmed: Comparison | None) -> tuple[list
     """
     judge, best = worker.plan.judge, worker.best()[0]
     trial = worker.config.trial(best.number, best.params)
-    seen = f"{trial.label}: {judge.name_of(judge.metric)} {judge.text(best.values[0])} in the search"
-    if not confirmed:
-        unknown = "Whether it beats the default with fresh seeds is not known. This writes its config:"
-        return [f"{seen}.", unknown], command_for(trial)
-    runs = by_arch(confirmed.results)
-    lead = difference(runs[trial.label], runs[DEFAULT])
-    (trained, default), means = lead.trained_runs, lead.trained
-    fresh = "with fresh seeds it or the default never trained"
-    if means:
-        fresh = f"with fresh seeds {means:+u} against the default ({p_text(means.p)})"
-    is_better = means is None or (means.p < SIGNIFICANCE and judge.sign * means.value > 0)
-    if is_better and trained >= max(default, 1):
-        return [f"{seen}, {fresh}.", "It beats the default. This writes its config:"], command_for(trial)
-    stands = f"The default stands: {trial.label}, in {trial.run.config}, is not better at 5 %, or collapses more often."
-    return [f"{seen}, {fresh}.", f"{stands} This writes the default's:"], command_for(worker.config.default)
+    seen = f"{trial.label} is best in the search: {judge.name_of(judge.metric)} {judge.text(best.values[0])}."
+    verdict, chosen = "Whether it beats the default with fresh seeds is not known.", trial
+    if confirmed:
+        runs = by_arch(confirmed.results)
+        lead = difference(runs[trial.label], runs[DEFAULT])
+        (trained, default), means = lead.trained_runs, lead.trained
+        fresh, is_better = f"all runs of {'the default' if trained else trial.label} collapse", trained > 0
+        if means:
+            distance = f"{number(abs(means.value), means.unit)}{means.unit.name}"
+            fresh = f"it is {distance} {'below' if means.value < 0 else 'above'} the default ({p_text(means.p)})"
+            is_better = means.p < SIGNIFICANCE and judge.sign * means.value > 0
+        chosen = trial if is_better and trained >= default else worker.config.default
+        fresh += ", but more of its runs collapse" if is_better and chosen != trial else ""
+        verdict = f"With fresh seeds {fresh}: {f'take {trial.label}' if chosen == trial else 'keep the default'}."
+    return [seen, f"{verdict} This writes its config:"], command_for(chosen)
 
 
 def command_for(trial: Trial) -> str:

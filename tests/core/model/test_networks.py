@@ -1,10 +1,13 @@
 """The three networks are the ones the course describes, layer by layer."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from convblocks.model.networks import ARCHITECTURES
+from tests.scripts import run_script
 
 SHAPES = {
     "mlp": [(784,), (100,), (100,), (10,)],
@@ -35,3 +38,13 @@ def test_network_has_the_courses_layers_and_parameters(arch: str, parameters: in
     assert shapes == SHAPES[arch]
     assert not torch.allclose(logits.sum(dim=1), torch.ones(8))  # they are not probabilities
     assert network(torch.zeros(1, 1, 28, 28)).shape == (1, 10)
+
+
+def test_summary_has_each_networks_layers_and_parameters(tmp_path: Path) -> None:
+    printed = run_script("summary", cwd=tmp_path).stdout
+    assert [line.split()[-1] for line in printed.splitlines() if line.startswith("Total params")] == [
+        "79,510",
+        "85,526",
+        "77,918",
+    ]
+    assert max(map(len, printed.splitlines())) <= 80

@@ -1,6 +1,7 @@
 """A mistake in a command line is one line: before anything is written, or where Lightning notices it in training."""
 
 import errno
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -43,12 +44,21 @@ MISTAKES = [
     (["--trainer.accelerator", "abacus"], "invalid accelerator"),
     (["--trainer.strategy", "ddp_spawn"], "forks are not supported: give --trainer.strategy ddp"),
     (["--trainer.callbacks", "EarlyStopping"], "--trainer.callbacks: .*required: monitor"),
+    (["--trainer.callbacks", "Early"], "^--trainer.callbacks: there is no class Early: give one of Lightning's"),
+    (["--trainer.logger", "wandb"], "^--trainer.logger: there is no class wandb: .*such as WandbLogger"),
+    pytest.param(
+        ["--trainer.logger", "WandbLogger"],
+        "^wandb is not installed: pip install wandb$",
+        marks=pytest.mark.skipif(find_spec("wandb") is not None, reason="wandb is installed"),
+    ),
     # Names of options, configs, and names of runs.
     (["--data.seed", "3"], "unrecognized arguments: --data.seed=3"),
     (["--lrate", "1"], "unrecognized arguments: --lrate=1: did you mean --lr?"),
     (["--config", "trainer: {max_epoch: 3}"], "did you mean --trainer.max_epochs?"),
     (["--val_size", "1"], "did you mean --data.val_size?"),
     (["--learning_rate", "1"], "did you mean --lr?"),
+    (["--seed_everything", "1"], "did you mean --seed?"),
+    (["--ckpt_path", "last.ckpt"], "did you mean --resume?"),
     (["--config", "a.yaml", "b.yaml"], "--config takes one value, not a.yaml and b.yaml"),
     (["--config", "missing.yaml"], r"missing\.yaml: No such file"),
     (["--config", "{epochs: [1"], "--config {epochs: .1: "),

@@ -211,8 +211,11 @@ def test_resume_restores_the_number_of_threads(workspace: Path) -> None:
     ("kind", "line"),
     [
         ("stream", ""),
-        ("torch", "The training loader has no state_dict: this run can be resumed at the ends of epochs only."),
-        ("named", "The training loader has no length, and its batches are more than tensors and plain values: this"),
+        ("torch", "end of an epoch. To resume within one, use torchdata's StatefulDataLoader."),
+        (
+            "named",
+            "an epoch. The training loader has no length, and its batches are more than tensors and plain values.",
+        ),
     ],
 )
 def test_resume_says_what_a_loader_loses(

@@ -1,12 +1,15 @@
 """The page docs/play, opened from a folder as a reader opens it: its networks, its runs, and the one that it trains."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
+from torch import nn
 
 from convblocks.data.images import MNIST, ImageSets
 from convblocks.model.networks import build_network, evaluating
@@ -14,8 +17,9 @@ from lab.benchmarks.handwriting.shapes import SHAPES
 from lab.pages import play
 from lab.pages.provenance import is_committed
 from lab.pages.writing import DATA
+from lab.snapshots import STEPS
 from tests.demo.browser import chromium
-from tests.demo.pages import DESKTOP, Form, Page
+from tests.demo.pages import DESKTOP, PHONE, Form, Page
 
 pytestmark = pytest.mark.slow
 
@@ -50,6 +54,12 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlayPage]:
         yield PlayPage(window)
 
 
+def run_of(arch: str, lr: str) -> dict[str, Any]:
+    """The first run of a network at a rate, in the page's numbers."""
+    runs: list[dict[str, Any]] = play.read_numbers(DATA)["runs"]
+    return next(run for run in runs if (run["arch"], run["lr"]) == (arch, lr))
+
+
 def visit(page: PlayPage, folder: Path, state: str = "step=938", form: Form = DESKTOP, theme: str = "light") -> None:
     """Load the page again; another state of an open page would only be a jump in it."""
     page.window.get("about:blank")
@@ -57,10 +67,11 @@ def visit(page: PlayPage, folder: Path, state: str = "step=938", form: Form = DE
 
 
 @pytest.mark.parametrize("arch", NETWORKS)
-def test_play_page_answers_as_torch_does(arch: str, page: PlayPage, folder: Path, digits: ImageSets) -> None:
-    visit(page, folder)
+@pytest.mark.parametrize("lr", ["1e-3", "1e-2"])
+def test_play_page_answers_as_torch_does(arch: str, lr: str, page: PlayPage, folder: Path, digits: ImageSets) -> None:
+    visit(page, folder, f"net={arch}&lr={lr}&step=938")
     network, images = build_network(arch), digits.test.images[:100]
-    network.load_state_dict(play.weights_of(play.read_numbers(DATA)["readers"][arch]), strict=False)
+    network.load_state_dict(play.unpack_weights(run_of(arch, lr)["weights"]), strict=False)
     with evaluating(network), torch.no_grad():
         expected = network(MNIST.normalize(images))
     looks = "return arguments[0].map((image) => app.source.setup.networks[arguments[1]].inside.look(image).shares)"
@@ -68,16 +79,119 @@ def test_play_page_answers_as_torch_does(arch: str, page: PlayPage, folder: Path
     assert (torch.tensor(shares) - expected.softmax(dim=1)).abs().max() < 1e-5
 
 
-def test_play_page_recognises_what_is_drawn(page: PlayPage, folder: Path) -> None:
-    visit(page, folder)
+@pytest.mark.parametrize("run", play.read_numbers(DATA)["runs"], ids=lambda run: "{arch}-{lr}-{seed}".format(**run))
+def test_weights_of_eight_bits_answer_nearly_as_the_trained_ones(run: dict[str, Any], digits: ImageSets) -> None:
+    network, test = build_network(run["arch"]), digits.test[torch.arange(play.MEASURED)]
+    network.load_state_dict(play.unpack_weights(run["weights"]), strict=False)
+    dead, logits = play.measured(network, test.images)
+    accuracy = float((logits.argmax(dim=1) == test.labels).float().mean())
+    assert accuracy == pytest.approx(run["accuracies"][-1], abs=0.005)
+    for rounded, trained in zip(dead, run["dead"][-1], strict=True):
+        assert abs(rounded.count("1") - trained.count("1")) <= 2
+
+
+def test_drawn_digit_meets_the_run_that_is_chosen(page: PlayPage, folder: Path) -> None:
+    visit(page, folder, "net=maxpool&lr=1e-3&step=938")
     for digit in range(10):
         page.press(str(digit))
-        assert page.message == f"Both say {digit}."
+        assert page.answers[0].rstrip("?") == str(digit)
     page.run("document.getElementById('drawing').scrollIntoView({ block: 'center' })")
     page.press(Keys.ESCAPE)
     page.draw(SHAPES[2]["straight foot"])
-    assert page.message == "Both say 2."
+    assert page.answers[0].rstrip("?") == "2"
+    page.choose("lr", play.RATES.index("1e-2"))
+    assert "Whatever you draw, the answer is the same." in page.texts("#about-run")[0]
+    answers = []
+    for digit in range(10):
+        page.press(str(digit))
+        answers.append(page.answers)
+    assert len({dead for dead, _ in answers}) == 1
+    assert len({alive for _, alive in answers}) >= 9
+    page.click("#networks label:nth-of-type(2)")
+    assert "BatchNorm reads" in page.texts("#about-run")[0]
     assert page.complaints() == []
+
+
+def test_buttons_after_a_death_lead_to_networks_that_live(page: PlayPage, folder: Path) -> None:
+    visit(page, folder, "net=maxpool&lr=1e-2&step=938")
+    offers = page.texts("#suggestions button")
+    assert offers == ["Same rate with BatchNorm", "Try 0.001", "Another start: run 2"]
+    for number, offer in enumerate(offers, start=2):  # the first child is the question
+        visit(page, folder, "net=maxpool&lr=1e-2&step=938")
+        assert "are dead" in page.texts("#verdict")[0]
+        page.click(f"#suggestions :nth-child({number})")
+        page.choose("step", len(STEPS) - 1)
+        assert "It reads " in page.texts("#verdict")[0], offer
+
+
+@pytest.mark.parametrize("state", ["net=maxpool&lr=1e-2&step=938", "net=batchnorm&lr=1e-2&step=938"])
+def test_play_page_fits_a_phone(state: str, page: PlayPage, folder: Path) -> None:
+    visit(page, folder, state, PHONE)
+    height, width = page.run(
+        "const { scrollHeight, scrollWidth } = document.documentElement; return [scrollHeight, scrollWidth]"
+    )
+    assert (height <= 2500, width) == (True, PHONE.width)
+    live, maps = (page.find(selector).location["y"] for selector in ("#live", "#maps"))
+    assert live < maps
+    page.click("#maps summary")
+    layers = page.window.find_elements("css selector", "#stages figure")
+    page.click("#layers button:last-child")
+    assert [layer.is_displayed() for layer in layers] == [False] * 8 + [True]
+
+
+@pytest.mark.parametrize("has_norm", [False, True], ids=["plain", "batchnorm"])
+def test_live_network_learns_as_torch_does(has_norm: bool, page: PlayPage, folder: Path, digits: ImageSets) -> None:
+    visit(page, folder)
+    images, labels = (
+        MNIST.normalize(digits.train.images[:192]).flatten(1).split(64),
+        digits.train.labels[:192].split(64),
+    )
+    page.run("window.tried = createMLP(arguments[0], generator(1))", has_norm)
+    begin = "return Object.values(tried.weights).map((values) => Array.from(values))"
+    first, bias, scale, shift, last, last_bias = map(torch.tensor, page.run(begin))
+    norm = [nn.BatchNorm1d(100)] if has_norm else []
+    network = nn.Sequential(nn.Linear(784, 100), nn.ReLU(), *norm, nn.Linear(100, 10))
+    given = [first.reshape(100, 784), bias, *([scale, shift] if has_norm else []), last.reshape(10, 100), last_bias]
+    with torch.no_grad():
+        for parameter, values in zip(network.parameters(), given, strict=True):
+            parameter.copy_(values)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    train = "return tried.train(Float32Array.from(arguments[0]), arguments[1], 1e-3)"
+    for batch, answers in zip(images, labels, strict=True):
+        loss = nn.functional.cross_entropy(network(batch), answers)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        assert page.run(train, batch.flatten().tolist(), answers.tolist()) == pytest.approx(loss.item(), abs=1e-4)
+    network.eval()
+    evaluate = "return tried.evaluate(Float32Array.from(arguments[0]), arguments[1]).accuracy"
+    accuracy = float((network(images[0]).argmax(dim=1) == labels[0]).float().mean())
+    assert page.run(evaluate, images[0].flatten().tolist(), labels[0].tolist()) == pytest.approx(accuracy, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("missing", "sentence"),
+    [("DecompressionStream", "This browser is too old"), ("DATA", "The numbers of this page are missing")],
+)
+def test_page_that_cannot_be_shown_says_why(
+    missing: str, sentence: str, page: PlayPage, folder: Path, tmp_path: Path
+) -> None:
+    text = (folder / "index.html").read_text()
+    without = f"<script>delete window.{missing};</script>\n</head>"
+    broken = re.sub("const DATA = .*", "", text) if missing == "DATA" else text.replace("</head>", without)
+    (tmp_path / "index.html").write_text(broken)
+    page.window.get((tmp_path / "index.html").as_uri())
+    page.until("!document.getElementById('failed').hidden")
+    assert sentence in page.texts("#failed")[0]
+
+
+def test_page_without_workers_shows_all_but_the_live_training(page: PlayPage, folder: Path, tmp_path: Path) -> None:
+    text = (folder / "index.html").read_text()
+    (tmp_path / "index.html").write_text(text.replace("</head>", "<script>delete window.Worker;</script>\n</head>"))
+    visit(page, tmp_path)
+    assert "blocks web workers" in page.texts("#progress")[0]
+    page.press("7")
+    assert page.answers[1] == "7"
 
 
 def test_play_page_trains_a_run_until_its_units_die_of_a_high_rate(page: PlayPage, folder: Path) -> None:
@@ -90,11 +204,13 @@ def test_play_page_trains_a_run_until_its_units_die_of_a_high_rate(page: PlayPag
     before = page.run(f"return {dead}")
     page.choose("rate", -1)
     page.until(f"{dead} >= {before + 10}")
+    page.find("#norm").click()  # another network, which the same rate leaves alive
+    page.until(f"{dead} < 50 && parseFloat(document.getElementById('live-accuracy').value) > 70")
     page.find("#train").click()
     assert page.complaints() == []
 
 
 def test_play_runs_were_trained_by_the_code_of_a_commit() -> None:
     numbers = play.read_numbers(DATA)
-    assert sum(origin["runs"] for origin in numbers["origins"]) == len(numbers["runs"]) + len(numbers["readers"])
+    assert sum(origin["runs"] for origin in numbers["origins"]) == len(numbers["runs"])
     assert all(is_committed(origin["git_commit"]) for origin in numbers["origins"])

@@ -1,4 +1,4 @@
-"""What the README, docs/manual/own.md and docs/manual/code.md show runs as it stands there, and leads somewhere."""
+"""What the README, docs/manual/own.md and docs/manual/code.md show runs as it stands there."""
 
 import os
 import re
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from tests.conftest import REPOSITORY
 from tests.data.pictures import write_pictures
@@ -17,7 +18,6 @@ README, OWN, CODE = (
     (REPOSITORY / name).read_text() for name in ("README.md", "docs/manual/own.md", "docs/manual/code.md")
 )
 
-DOCS = REPOSITORY / "docs"
 PACKAGE = REPOSITORY / "src" / "convblocks"
 
 
@@ -30,7 +30,7 @@ def blocks(language: str, text: str) -> list[str]:
 FILES = {match[1]: block for block in blocks("python", OWN) if (match := re.match(r"# (\w+\.py)\n", block))}
 PROGRAMS = [block for block in blocks("python", README + OWN) if block not in FILES.values()]
 # One after the other: some take what another has left.
-PICTURES, *_ = blocks("bash", README.partition("**Build.**")[2])
+(PICTURES,) = re.findall(r"`(python scripts/fit\.py .*--data\.root .*?)`", README)
 CLASSES, *_ = blocks("bash", OWN.partition("## A data set, a network and a loss")[2])
 TASK, *_ = blocks("bash", OWN.partition("## Any other task")[2])
 
@@ -61,19 +61,14 @@ def test_readme_and_manual_run_as_shown(shell: str, commands: str, folder: Path)
     assert finished.returncode == 0, finished.stderr
 
 
-PAGES = ["README.md", "CONTRIBUTING.md", *(str(page.relative_to(REPOSITORY)) for page in sorted(DOCS.glob("*/*.md")))]
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(page: str) -> None:
-    """To files that are there, and to headings that these have."""
-    path = REPOSITORY / page
-    for target, heading in re.findall(r"\]\((?!https?:)([\w/.-]*)(?:#([\w-]+))?\)", path.read_text()):
-        led = (path.parent / target).resolve() if target else path
-        assert led.exists(), target
-        titles = re.findall(r"^#+ (.*)$", led.read_text(), flags=re.MULTILINE) if heading else []
-        assert not heading or heading in {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
-
-
 def test_readme_is_short() -> None:
-    assert len(README.splitlines()) <= 110
+    """In lines, and in words as they are shown: without marks, tags and addresses."""
+    shown = re.sub(r"<!--.*?-->|<[^>]*>", " ", MarkdownIt("commonmark").enable("table").render(README))
+    assert len(README.splitlines()) <= 100
+    assert len([word for word in shown.split() if re.search(r"\w", word)]) <= 700
+
+
+def test_readme_begins_with_two_commands_for_everything() -> None:
+    first, second = blocks("bash", README)[0].splitlines()
+    assert all(part in first for part in ("venv", "pip install -e . ", "scripts/fit.py"))
+    assert all(part in second for part in ("[test]", "pytest"))

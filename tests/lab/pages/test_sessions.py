@@ -20,4 +20,4 @@ def test_command_stands_before_what_it_prints(name: str) -> None:
     page = README if name in sessions.shown_on(README) else USE
     before, mark, _ = (REPOSITORY / page).read_text().partition(f"<!-- session {name}: begin -->")
     assert SESSIONS[name] in commands_in(before)
-    assert mark or name == "draw-shapes"  # which prints nothing
+    assert mark

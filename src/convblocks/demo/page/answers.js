@@ -13,6 +13,15 @@ class Answers {
     this.rows = addChart(setup);
   }
 
+  // Show what the networks are called now.
+  rename() {
+    const heads = document.querySelectorAll("#shares thead th");
+    this.setup.networks.forEach(({ arch, run }, number) => {
+      this.cards[number].run.textContent = run;
+      heads[number + 1].textContent = `${arch}, ${run}`;
+    });
+  }
+
   // Show no answer, and why.
   showNone(reason = this.hint) {
     this.message.textContent = reason;
@@ -80,8 +89,7 @@ function addCard({ arch, run, colour }, { classes }) {
     return { name: add(row, "span"), bar: add(add(row, "div", "", "bar"), "div"), share: add(row, "span", "", "share") };
   });
   add(card, "b", arch);
-  add(card, "small", run);
-  return { best, rows };
+  return { best, rows, run: add(card, "small", run) };
 }
 
 function addChart({ classes, networks, digits }) {

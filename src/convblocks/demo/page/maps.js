@@ -38,6 +38,7 @@ class Maps {
     this.selected = null;
     byId("maps").className = `network${network.colour}`;
     byId("stages").replaceChildren();
+    byId("layers").replaceChildren();
     this.stages = stages.map(({ maps, height, width, kind, block, caption: name }, index) => {
       const figure = add(byId("stages"), "figure"), caption = add(figure, "figcaption");
       const frame = add(figure, "div", "", "maps"), canvas = Object.assign(add(frame, "canvas"), { role: "img" });
@@ -45,8 +46,26 @@ class Maps {
       const mosaic = new Mosaic(canvas, maps, height, width);
       canvas.ariaLabel = kind ? `Block ${block + 1}, ${kind}, ${maps} maps; arrow keys choose a pixel` : name;
       if (kind) this.listen(canvas, mosaic, index);
-      return { caption, mosaic, mark };
+      const tab = add(byId("layers"), "button", kind ? `${block + 1} ${kind}` : name.split(":")[0]);
+      Object.assign(tab, { type: "button", role: "tab" });
+      tab.addEventListener("click", () => this.open(index));
+      return { caption, mosaic, mark, figure, tab };
     });
+    this.turnTo(Math.min(FIRST, stages.length - 1));
+  }
+
+  // On a narrow screen a single layer is shown.
+  turnTo(index) {
+    this.stages.forEach(({ figure, tab }, number) => {
+      figure.classList.toggle("shown", number === index);
+      tab.ariaSelected = String(number === index);
+    });
+  }
+
+  // Show a layer, and explain its strongest pixel.
+  open(index) {
+    this.turnTo(index);
+    if (this.network.inside) this.select(index, this.strongest(index));
   }
 
   listen(canvas, mosaic, index) {

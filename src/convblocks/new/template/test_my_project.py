@@ -1,32 +1,19 @@
-"""Checks of the data and the network, in seconds: ``python -m pytest``."""
+"""Checks of the project in half a minute: ``python -m pytest``."""
 
-import pytest
-from convblocks import ImageClassifier, ImageDataModule
-from lightning import Trainer, seed_everything
+import json
+import subprocess
+import sys
+from pathlib import Path
 
-from my_project_data import MyProjectData
-from my_project_model import MyProjectNetwork
-
-
-@pytest.fixture(scope="module")
-def data() -> ImageDataModule:
-    data = ImageDataModule(".", batch_size=32, source=MyProjectData)
-    data.prepare_data()
-    data.setup()
-    return data
+FIT = [sys.executable, "-m", "convblocks", "fit", "--config", "config.yaml"]
 
 
-def test_the_images_have_the_stated_shape_and_classes(data: ImageDataModule) -> None:
-    assert data.image_spec.shape == (3, 32, 32)
-    assert data.image_spec.classes == ("three petals", "five petals", "seven petals")
-    for images in (data.train, data.test):
-        assert images.labels.unique().tolist() == [0, 1, 2]
+def test_a_short_run_is_much_better_than_chance(tmp_path: Path) -> None:
+    short = ["--epochs", "2", "--name", "short", "--trainer.default_root_dir", str(tmp_path)]
+    subprocess.run([*FIT, *short], check=True)
+    result = json.loads((tmp_path / "lightning_logs/short/summary.json").read_text())
+    assert result["final"]["test/acc"] > 0.7
 
 
-def test_one_epoch_is_much_better_than_chance(data: ImageDataModule) -> None:
-    seed_everything(0, verbose=False)
-    classifier = ImageClassifier(MyProjectNetwork, lr=0.01, lr_scheduler="onecycle", image_spec=data.image_spec)
-    trainer = Trainer(max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False)
-    trainer.fit(classifier, datamodule=data)
-    (result,) = trainer.test(classifier, datamodule=data, verbose=False)
-    assert result["test/acc"] > 2 / len(data.image_spec.classes)
+def test_a_run_that_is_stopped_resumes_with_the_same_bits() -> None:
+    subprocess.run([*FIT, "--check_resume"], check=True)

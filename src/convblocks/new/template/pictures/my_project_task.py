@@ -1,8 +1,10 @@
-"""The images: flowers with three, five or seven petals, drawn by this program. Replace them with your own."""
+"""The task: flowers that this program draws, and a network that counts their petals. Replace both with your own."""
+
+from itertools import pairwise
 
 import torch
-from convblocks import ImageSets, ImageSource, LabelledImages
-from torch import Tensor
+from convblocks import ImageSets, ImageSource, ImageSpec, LabelledImages
+from torch import Tensor, nn
 
 PETALS = {"three petals": 3, "five petals": 5, "seven petals": 7}
 SIZE = 32  # pixels
@@ -12,7 +14,7 @@ class MyProjectData(ImageSource):
     """2,000 flowers to train on and 500 to test; the same ones each time, or a run could not be resumed."""
 
     def load(self) -> ImageSets:
-        # For your own pictures, in pictures/train/CLASS/* and pictures/test/CLASS/*, delete the rest and write
+        # For your own pictures, in pictures/train/CLASS/* and pictures/test/CLASS/*, this is all:
         #     from convblocks import PictureFolder
         #     return PictureFolder(self.root / "pictures", size=(SIZE, SIZE)).load()
         # Anything else works too: uint8 images (N, C, H, W) with 1 or 3 channels, and int64 labels (N,) from 0.
@@ -34,3 +36,25 @@ def draw(count: int, seed: int) -> LabelledImages:
     edge = between(0.4, 0.8, 1, 1) * (0.75 + 0.25 * torch.cos(petals * angle))
     images = torch.where((distance < edge)[:, None], between(0.3, 1, 3, 1, 1), between(0, 0.6, 3, SIZE, SIZE))
     return LabelledImages((255 * images).to(torch.uint8), labels)  # (N, 3, H, W)
+
+
+class MyProjectNetwork(nn.Module):
+    """Images (B, C, H, W) -> logits (B, classes): three blocks of convolution, and a linear layer.
+
+    Args:
+        image_spec: Shape and classes of the images; convblocks passes it.
+        width: Channels of the first block; set it with ``network: {width: 32}`` in config.yaml.
+    """
+
+    def __init__(self, image_spec: ImageSpec, width: int = 16) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before, after in pairwise([image_spec.channels, width, 2 * width, 4 * width]):
+            layers += [nn.Conv2d(before, after, kernel_size=3, padding=1, bias=False), nn.BatchNorm2d(after)]
+            layers += [nn.ReLU(), nn.MaxPool2d(2)]  # halves height and width
+        head = nn.Linear(4 * width, len(image_spec.classes))
+        self.layers = nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), head)  # images of any size
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.layers(images)  # (B, classes)
+        return logits

@@ -1,0 +1,80 @@
+"""The numbers of docs/lesson/README.md, the teacher's page: minutes, the answers to the guesses, the class's table."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from convblocks.compare.report import report_of
+from convblocks.compare.scores_file import read_scores
+from convblocks.errors import UserError
+from convblocks.figures.tables import Table, to_markdown
+from convblocks.run.judge import Judge
+from lab.pages.writing import REPOSITORY, write_sections
+
+PAGE = "docs/lesson/README.md"
+LESSON = REPOSITORY / "notebooks" / "activity.ipynb"
+
+# In docs/data/: what `python -m lab.lesson` measured, and the scores of eight seeds.
+NUMBERS, SCORES = "lesson.json", "class.csv"
+
+# As the page's command has it.
+JUDGE = "accuracy:max"
+
+# Of the student whose lines the page shows.
+SEED = "7"
+
+
+def write_lesson(data: Path, out: Path) -> None:
+    """Write the teacher's page into a folder.
+
+    Raises:
+        UserError: the lesson has other sections than when it was run.
+    """
+    (out / PAGE).parent.mkdir(parents=True, exist_ok=True)
+    numbers = json.loads((data / NUMBERS).read_text())
+    prose = "".join(json.loads(LESSON.read_text())["cells"][0]["source"])
+    sections = {
+        "minutes": to_markdown([minutes_table(minutes_of(prose), numbers)]).strip(),
+        "answers": "; ".join(f"**{guess}.** {text}" for guess, text in numbers["answers"].items()) + ".",
+        "lines": lines_of(data / SCORES, SEED),
+        "class": class_result(data / SCORES),
+    }
+    write_sections(out, PAGE, sections)
+
+
+def minutes_of(prose: str) -> list[list[str]]:
+    """The lesson's table of minutes: its head, and a row for each section."""
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in prose.splitlines() if line.startswith("|")]
+    return [row for row in rows if row[0] == "section" or re.match(r"\d", row[0])]
+
+
+def minutes(cell: str) -> int:
+    """A section that is skipped takes none."""
+    return int(number[0]) if (number := re.match(r"\d+", cell)) else 0
+
+
+def minutes_table(table: Sequence[Sequence[str]], numbers: Mapping[str, Any]) -> Table:
+    """The lesson's table of minutes, with the processor time that each section has taken."""
+    head, *rows = table
+    seconds = numbers["seconds"]
+    if [row[0] for row in rows] != [heading for heading in seconds if heading in {row[0] for row in rows}]:
+        raise UserError(f"{NUMBERS} is of other sections: run python -m lab.lesson")
+    totals = [str(sum(map(minutes, column))) for column in list(zip(*rows, strict=True))[1:]]
+    lines = [*([*row, f"{seconds[row[0]]:.0f} s"] for row in rows), ["all", *totals, f"{sum(seconds.values()):.0f} s"]]
+    return Table("", [*head, "computing"], lines, [f"Computing: processor time on one core; {numbers['origin']}."])
+
+
+def lines_of(path: Path, seed: str) -> str:
+    """The heading of a CSV file of scores, and what one student hands in."""
+    heading, *lines = path.read_text().splitlines()
+    return "\n".join(["```", heading, *(line for line in lines if line.split(",")[1] == seed), "```"])
+
+
+def class_result(path: Path) -> str:
+    """The table, without its heading and the notes on its columns, and the sentences of `compare --from`."""
+    report = report_of(read_scores(path, Judge.parse(JUDGE)))
+    tables = [replace(table, title="", notes=table.notes[:1]) for table in report.tables]
+    return "\n".join([to_markdown(tables), *(f"- {line}" for line in report.sentences)])

@@ -1,1 +1,0 @@
-"""`summary` prints the layers, output shapes and parameters of the networks."""

@@ -1,0 +1,33 @@
+"""README's sentence on what prevents MaxPool's collapse."""
+
+import pytest
+
+from lab.pages.operations import readme_sentence
+from tests.made_up import CHANCE, result
+
+RUNS = 40
+
+
+@pytest.mark.parametrize(
+    ("collapsed", "sentence"),
+    [
+        (
+            {"centring": 0, "leaky-relu": 0, "smaller-weights": 18},
+            "brings that to 0: subtracting the mean only or LeakyReLU.",
+        ),
+        ({"warm-up": 0, "batch-norm": 4}, "One change brings that to 0: 100 steps of warm-up."),
+        ({"warm-up": 0, "centring": 1}, "lowers that: subtracting the mean only (1) or 100 steps of warm-up (0)."),
+        ({"smaller-weights": 18}, "No change was shown to lower that."),
+    ],
+)
+def test_sentence_names_the_changes_that_significantly_fewer_runs_collapse_with(
+    collapsed: dict[str, int], sentence: str
+) -> None:
+    counts = {"as-is": 9, **collapsed}
+    runs = [
+        result("maxpool", seed, CHANCE if seed < count else 0.97, (("config", f"{variant}.yaml"),))
+        for variant, count in counts.items()
+        for seed in range(RUNS)
+    ]
+    assert readme_sentence(runs).startswith("Of 40 MaxPool runs at the notebook's setting, 9 collapse. ")
+    assert readme_sentence(runs).endswith(sentence)
