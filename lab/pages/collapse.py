@@ -61,8 +61,8 @@ def why_tables(results: Sequence[RunResult]) -> list[Table]:
         )
     note = (
         f"300 steps. p: Fisher's exact test, after Holm's correction for {len(p_values)} variants. Mean / spread: of "
-        "block 2's pre-activations over a training batch, averaged over channels; medians of the runs. Accuracy: of the "
-        "runs that trained."
+        "block 2's pre-activations over a training batch, averaged over channels; medians of the runs. Accuracy: of "
+        "the runs that trained."
     )
     return [table("", rows, note)]
 
