@@ -194,10 +194,10 @@ def public_table(data: Path) -> Table:
         ]
     note = (
         "Not run here ([public.csv](../data/public.csv), [mnist_simple_cnn.csv](../data/mnist_simple_cnn.csv)); we "
-        "counted the parameters in their code. A source is listed if it gives the accuracy after the last epoch, says "
-        "of how many runs, and keeps their logs. MnistSimpleCNN's often quoted 99.77 % is M3's mean at the epochs that "
-        "were best on the test set. Of its other networks, our copy lacks Comp2 and CompA1, and those with fewer than "
-        f"{LEAST_RUNS} logs are left out."
+        "counted the parameters in their code. A source is listed if it gives the accuracy after the last epoch and "
+        "the number of runs, and keeps their logs. MnistSimpleCNN's often-quoted 99.77 % is M3's mean at the epochs "
+        "that were best on the test set. Of its other networks, our copy lacks Comp2 and CompA1, and those with fewer "
+        f"than {LEAST_RUNS} logs are left out."
     )
     return table("Published by others", [*rows, *simple_cnn_rows(data)], note)
 

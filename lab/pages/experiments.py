@@ -204,9 +204,9 @@ def batches_tables(results: Sequence[RunResult]) -> list[Table]:
         rates = grouped(own, lambda run: f"lr {dict(run.overrides)['lr']}")
         rows.append({"batch size": size, **{rate: shown(runs) for rate, runs in rates.items()}})
     note = (
-        f"Test accuracy in % after 5 epochs: mean ± standard deviation of {len({run.seed for run in results})} runs "
-        "less those that collapsed. Scaled with the batch's size, the learning rate of 0.01 at 64 would be 0.04, 0.16 "
-        "and 0.64; scaled with its square root, 0.02, 0.04 and 0.08."
+        "Test accuracy in % after 5 epochs: mean ± standard deviation of those of "
+        f"{len({run.seed for run in results})} runs that did not collapse. Scaled with the batch's size, the learning "
+        "rate of 0.01 at 64 would be 0.04, 0.16 and 0.64; scaled with its square root, 0.02, 0.04 and 0.08."
     )
     return [table("", rows, note)]
 
@@ -334,7 +334,7 @@ EXPERIMENTS = {
     ),
     "candidates-long": Experiment(
         "Candidates for thirty epochs",
-        "`configs/long.yaml` is long-averaged-smoothed, which MaxPool's runs chose. BatchNorm's came after the choice.",
+        "`configs/long.yaml` is long-averaged-smoothed, which MaxPool's runs chose. BatchNorm's runs came later.",
         _candidates("long --epochs 30 --arch maxpool batchnorm", "long long-averaged-smoothed"),
         candidates_tables,
     ),

@@ -101,9 +101,10 @@ def interventions_sentence(results: Sequence[RunResult]) -> str:
     def named(variants: Sequence[str]) -> str:
         return listed([f"{VARIANTS[variant]} ({sum(run.failed for run in runs[variant])})" for variant in variants])
 
+    collapsed = sum(run.failed for run in runs[AS_IS])
     parts = [
-        f"In an experiment of {len(runs[AS_IS])} runs each, {sum(run.failed for run in runs[AS_IS])} of MaxPool "
-        "collapse at the notebook's setting within 300 steps.",
+        f"Of {len(runs[AS_IS])} MaxPool runs at the notebook's setting, {collapsed} collapse within 300 steps. Each "
+        "variant has as many runs.",
         *([f"Significantly fewer collapse with {named(prevent)}."] if prevent else []),
         *([f"Significantly more collapse with {named(worse)}."] if worse else []),
         *([f"Undecided: {named(unclear)}."] if unclear else []),
@@ -130,8 +131,8 @@ def caption(results: Sequence[RunResult]) -> str:
     runs = _by_variant(results)[AS_IS]
     return (
         "The 64 units of block 2 looking at a 7 during training. Grey units are dead: they output 0 for every image. "
-        "With all of them dead, every digit gets the same answer. This seed was chosen because it collapses; "
-        f"{sum(not run.failed for run in runs)} of {len(runs)} do not."
+        "With all of them dead, every digit gets the same answer: the network has collapsed. The seed was chosen "
+        f"for that; with {sum(not run.failed for run in runs)} of {len(runs)} seeds MaxPool does not collapse."
     )
 
 

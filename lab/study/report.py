@@ -163,7 +163,7 @@ def conclusions(decision: Decision) -> list[str]:
         lines.append(_primary(decision, decision.primary))
         for one in decision.by_image:
             if (one.first, one.second) == PRIMARY:
-                lines.append(f"With other seeds and other images, the difference would be {one.new_images:+u}.")
+                lines.append(f"For new seeds and new images, the difference is estimated as {one.new_images:+u}.")
     return lines + [f"{AT_NOTEBOOKS} {_continued(line)}" for line in ranking(decision.at_notebooks)]
 
 

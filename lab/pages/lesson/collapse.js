@@ -114,7 +114,7 @@ class Collapse {
     if (words === this.suggested) return;  // the buttons stay, so that one that is pressed keeps the focus
     this.suggested = words;
     byId("suggestions").replaceChildren();
-    if (rows.length) add(byId("suggestions"), "span", isDead ? "What saves it?" : (net === "maxpool" ? "What kills it?" : "And without it?"));
+    if (rows.length) add(byId("suggestions"), "span", isDead ? "What saves it?" : (net === "maxpool" ? "What kills it?" : "And without BatchNorm?"));
     for (const [text, changes] of rows) {
       const button = Object.assign(add(byId("suggestions"), "button", text), { type: "button" });
       button.addEventListener("click", () => this.replay(changes));

@@ -2,8 +2,8 @@
 
 usage: convblocks new NAME [--task {pictures,module}]
 
-Makes the folder NAME, with short files that work as they are and are to be
-changed: data, network, config, test, README and a job script for Slurm.
+Makes the folder NAME, with short files that work as they are, for you to
+change: data, network, config, test, README and a job script for Slurm.
 
   --task pictures      flowers that a program draws, and a notebook (default)
   --task module        a table of numbers, and any LightningModule

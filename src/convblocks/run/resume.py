@@ -59,7 +59,7 @@ class ExactResume(ModelCheckpoint):
 
     _signal: AgreedSignal  # while training
 
-    def __init__(self, path: str | Path, hint: str = "run it again to carry on") -> None:
+    def __init__(self, path: str | Path, hint: str = "run it again to continue") -> None:
         self.path = Path(path).absolute()
         super().__init__(self.path.parent, self.path.stem, enable_version_counter=False, save_on_train_epoch_end=True)
         self.hint = hint

@@ -37,7 +37,7 @@ from convblocks.text import as_shown, listed
 MAY_CHANGE = ("data.root", "trainer.max_epochs")
 
 # The end of what a run says that has been stopped.
-RESUME_HINT = "carry on with --resume"
+RESUME_HINT = "continue with --resume"
 
 
 class Run:
