@@ -116,7 +116,7 @@ def readme_sentence(results: Sequence[RunResult]) -> str:
     """README's: which of the changes that were tried keep MaxPool from collapsing."""
     runs = _by_variant(results)
     counts = {variant: sum(run.failed for run in own) for variant, own in runs.items()}
-    found = f"Of {len(runs[AS_IS])} MaxPool runs at the notebook's setting, {counts[AS_IS]} collapse."
+    found = f"Of {len(runs[AS_IS])} more MaxPool runs at the notebook's setting, {counts[AS_IS]} collapse."
     if not (prevent := _preventing(runs)):
         return f"{found} No change was shown to lower that."
     is_clean = not any(counts[variant] for variant in prevent)
@@ -130,9 +130,10 @@ def caption(results: Sequence[RunResult]) -> str:
     """What README's picture shows, and how many runs of the network as it is do not end like its middle one."""
     runs = _by_variant(results)[AS_IS]
     return (
-        "The 64 units of block 2 looking at a 7 during training. Grey units are dead: they output 0 for every image. "
-        "With all of them dead, every digit gets the same answer: the network has collapsed. The seed was chosen "
-        f"for that; with {sum(not run.failed for run in runs)} of {len(runs)} seeds MaxPool does not collapse."
+        "Each square is a unit of block 2 looking at a 7, as training goes on. Grey units are dead: they output 0 for "
+        "every image. With all 64 dead, every digit gets the same answer: the network has collapsed. The seed was "
+        f"chosen for that; with {sum(not run.failed for run in runs)} of {len(runs)} seeds MaxPool does not collapse. "
+        "Scores are on 1,000 test images. To play, download [the page](docs/play/index.html) and open it."
     )
 
 

@@ -186,8 +186,8 @@ def question(decision: Decision) -> str:
     if not best.score or not collapsed[best.arch]:
         return "Which small network reads MNIST's digits best?"
     return (
-        f"What decides whether the same small network reads {100 * best.score.value:.1f} % of MNIST's digits, or gives "
-        "all of them the same answer? The learning rate."
+        f"The same small network reads {100 * best.score.value:.1f} % of MNIST's digits, or gives all of them the same "
+        "answer. Why? The learning rate."
     )
 
 
@@ -201,7 +201,7 @@ def mended(decision: Decision) -> str:
     alive = f", and {living.of_block} live" if living else ""
     return (
         f"```bash\npython scripts/fit.py --arch {FIRST} {options}\n```\n\n"
-        f"Over {arm.trained_runs} seeds it gets {_percent(arm)} of the test images right on average{alive}."
+        f"Averaged over {arm.trained_runs} seeds, it reads {_percent(arm)} of the test images right{alive}."
     )
 
 
@@ -269,7 +269,7 @@ def networks_table(decision: Decision, choice: Sequence[RunResult]) -> Table:
     tried = min(len({cell_of(run) for run in own}) for own in by_arch(choice).values())
     note = (
         f"Means of the runs that do not collapse, {min(arm.runs for arm in decision.at_best.arms)} seeds each. Tuned: "
-        f"the best of {tried} settings on held-out images, with new seeds. [Intervals](docs/lab/results.md)."
+        f"the best of {tried} settings on held-out images, run with new seeds. [Intervals](docs/lab/results.md)."
     )
     return table("", [row(arm) for arm in _ranked(decision.at_best)], note)
 
