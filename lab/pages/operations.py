@@ -85,9 +85,9 @@ def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
 def interventions_figure(results: Sequence[RunResult]) -> Figure:
     """The share of collapsed runs of each variant, the largest first."""
     runs = _by_variant(results)
-    shares = {VARIANTS.get(variant, "as it is"): _collapses(own) for variant, own in runs.items()}
+    shares = {VARIANTS.get(variant, "MaxPool as it is"): _collapses(own) for variant, own in runs.items()}
     ordered = dict(sorted(shares.items(), key=lambda item: -item[1].value))
-    title = f"{len(_preventing(runs))} of {len(runs) - 1} variants collapse less often than MaxPool as it is"
+    title = f"{len(_preventing(runs))} of {len(runs) - 1} variants collapse significantly less often"
     return intervals_figure({title: ordered}, "runs that collapse within 300 steps in %, with 95 % intervals")
 
 
@@ -220,7 +220,8 @@ def factorial_figure(results: Sequence[RunResult]) -> Figure:
     title = (
         f"{name[0].upper()}{name[1:]} matters most" if excludes_zero(largest) else "No operation was shown to matter"
     )
-    return intervals_figure({title: effects}, "points of test accuracy (hollow: 0 is inside of the 95 % interval)")
+    label = "points of test accuracy, with simultaneous 95 % intervals (Bonferroni; hollow: 0 is inside)"
+    return intervals_figure({title: effects}, label)
 
 
 def factorial_sentence(results: Sequence[RunResult]) -> str:
@@ -260,8 +261,10 @@ def effects_of(confirmed: Mapping[Levels, Sequence[RunResult]]) -> dict[str, Est
 
 
 def _effect_name(operations: Sequence[str]) -> str:
-    """Of one operation as it is; ``MaxPool x averaging`` of several."""
-    return operations[0] if len(operations) == 1 else " x ".join(one.partition(" instead")[0] for one in operations)
+    """Of one operation as it is; of several such as MaxPool times averaging."""
+    if len(operations) == 1:
+        return operations[0]
+    return " \N{MULTIPLICATION SIGN} ".join(one.partition(" instead")[0] for one in operations)
 
 
 def contrast(samples: Sequence[Sequence[float]], weights: Sequence[float], comparisons: int) -> Estimate:

@@ -30,9 +30,9 @@ from convblocks.run.process_state import (
 class ExactResume(ModelCheckpoint):
     """Lets a training that is killed at any moment be resumed with bit-identical weights and metrics.
 
-        resume = ExactResume("run/last.ckpt")
-        trainer = Trainer(max_epochs=10, callbacks=[resume])
-        trainer.fit(model, datamodule=data, ckpt_path=resume.ckpt_path)
+        >>> resume = ExactResume("run/last.ckpt")
+        >>> trainer = Trainer(max_epochs=10, callbacks=[resume])
+        >>> trainer.fit(model, datamodule=data, ckpt_path=resume.ckpt_path)
 
     It saves at the end of every epoch and, soon after SIGTERM or SIGUSR1, at the end of a batch, then ends the training
     (of all processes after the same batch); after SIGUSR1 it also requeues a Slurm job. A kill during a save leaves the
