@@ -29,7 +29,7 @@ other machines, to share the trials.
   --name NAME          all files go to lightning_logs/NAME (default: search)
 
 Other options are passed to fit for all trials. A trial is a run: convblocks fit
---name NAME/trial_7 --resume. With --jobs 1 a seed always makes the same choices.
+--name NAME/trial_7 --resume. With one job, a seed makes the same choices.
 
 Examples:
   convblocks search --arch maxpool --trials 40 --epochs 3 --data.val_size 5000
