@@ -97,8 +97,8 @@ def claims_tables(comparisons: Mapping[str, Comparison]) -> list[Table]:
 def thresholds() -> str:
     """The significance level and thresholds by which the claims are judged."""
     return (
-        f"At 5 %, after Holm's correction over 4 claims. Our thresholds: roughly equal is at most "
-        f"{100 * (ROUGHLY_EQUAL - 1):.0f} % apart, much better is by more than {100 * MUCH:.0f} point."
+        f"At 5 %, after Holm's correction over 4 claims. Our thresholds: *roughly equal* is at most "
+        f"{100 * (ROUGHLY_EQUAL - 1):.0f} % apart, *much better* is better by more than {100 * MUCH:.0f} point."
     )
 
 

@@ -13,6 +13,9 @@ from convblocks.figures.estimates import SHARE, Estimate
 from convblocks.figures.style import WIDTH, foreground
 from lab.estimates import excludes_zero
 
+# A space as wide as a digit.
+WIDE = "\N{FIGURE SPACE}"
+
 # Estimates by the title of their panel and their own name.
 Groups = Mapping[str, Mapping[str, Estimate]]
 
@@ -44,6 +47,7 @@ def _intervals(axes: Axes, estimates: Mapping[str, Estimate], limits: tuple[floa
     left, right = limits
     axes.set(xlim=limits, ylim=(len(estimates) - 0.4, -0.6))
     axes.axvline(0, color=foreground(), linewidth=1)
+    digits = max((len(_numbers(one).partition(" ")[0]) for one in estimates.values()), default=0)
     for row, one in enumerate(estimates.values()):
         low, high = 100 * one.low, 100 * one.high
         if not math.isnan(low):
@@ -54,7 +58,9 @@ def _intervals(axes: Axes, estimates: Mapping[str, Estimate], limits: tuple[floa
             axes.plot(right, row, ">", color=foreground(), clip_on=False)
         inside = foreground() if one.unit == SHARE or excludes_zero(one) else rcParams["axes.facecolor"]
         axes.plot(100 * one.value, row, "o", color=foreground(), markerfacecolor=inside, markersize=7, gid="estimate")
-        axes.text(1.01, row, _numbers(one), va="center", transform=axes.get_yaxis_transform())
+        value, _, interval = _numbers(one).partition(" ")
+        text = f"{value.rjust(digits, WIDE)} {interval}".rstrip()
+        axes.text(1.01, row, text, va="center_baseline", transform=axes.get_yaxis_transform())
     axes.set_yticks(range(len(estimates)), list(estimates))
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)

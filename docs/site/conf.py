@@ -30,6 +30,7 @@ autodoc_preserve_defaults = True
 maximum_signature_line_length = 100
 
 html_theme = "furo"
+html_theme_options = {"dark_css_variables": {"color-background-primary": "#0d1117"}}  # as dark figures
 templates_path = ["."]  # sidebar/navigation.html
 html_copy_source = html_show_copyright = False
 

@@ -72,7 +72,7 @@ def write_experiments(data: Path, out: Path) -> None:
 def write_operations(data: Path, out: Path) -> None:
     """Make docs/lab/operations.md, and README's parts on it."""
     opening = (
-        "# Which operation, and why\n\nThe course's networks differ in three operations. Which of them makes the "
+        "# Operations and the collapse\n\nThe course's networks differ in three operations. Which of them makes the "
         "difference, what prevents MaxPool's collapse at the notebook's setting, and is the order of the networks the "
         "same on other images? [The protocol](protocol-operations.md) was written before the runs; "
         "[README.md](README.md) says how to repeat them, and what intervals mean."
@@ -204,9 +204,9 @@ def batches_tables(results: Sequence[RunResult]) -> list[Table]:
         rates = grouped(own, lambda run: f"lr {dict(run.overrides)['lr']}")
         rows.append({"batch size": size, **{rate: shown(runs) for rate, runs in rates.items()}})
     note = (
-        f"Test accuracy in % after 5 epochs: mean ± standard deviation of {len({run.seed for run in results})} runs "
-        "less those that collapsed. Scaled with the batch's size, the learning rate of 0.01 at 64 would be 0.04, 0.16 "
-        "and 0.64; scaled with its square root, 0.02, 0.04 and 0.08."
+        "Test accuracy in % after 5 epochs: mean ± standard deviation of those of "
+        f"{len({run.seed for run in results})} runs that did not collapse. Scaled with the batch's size, the learning "
+        "rate of 0.01 at 64 would be 0.04, 0.16 and 0.64; scaled with its square root, 0.02, 0.04 and 0.08."
     )
     return [table("", rows, note)]
 
@@ -380,7 +380,7 @@ EXPERIMENTS = {
     ),
     "candidates-long": Experiment(
         "Candidates for thirty epochs",
-        "`configs/long.yaml` is long-averaged-smoothed, which MaxPool's runs chose. BatchNorm's came after the choice.",
+        "`configs/long.yaml` is long-averaged-smoothed, which MaxPool's runs chose. BatchNorm's runs came later.",
         _candidates("long --epochs 30 --arch maxpool batchnorm", "long long-averaged-smoothed"),
         candidates_tables,
     ),

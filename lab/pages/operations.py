@@ -85,9 +85,9 @@ def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
 def interventions_figure(results: Sequence[RunResult]) -> Figure:
     """The share of collapsed runs of each variant, the largest first."""
     runs = _by_variant(results)
-    shares = {VARIANTS.get(variant, "as it is"): _collapses(own) for variant, own in runs.items()}
+    shares = {VARIANTS.get(variant, "MaxPool as it is"): _collapses(own) for variant, own in runs.items()}
     ordered = dict(sorted(shares.items(), key=lambda item: -item[1].value))
-    title = f"{len(_preventing(runs))} of {len(runs) - 1} variants collapse less often than MaxPool as it is"
+    title = f"{len(_preventing(runs))} of {len(runs) - 1} variants collapse significantly less often"
     return intervals_figure({title: ordered}, "runs that collapse within 300 steps in %, with 95 % intervals")
 
 
@@ -101,9 +101,10 @@ def interventions_sentence(results: Sequence[RunResult]) -> str:
     def named(variants: Sequence[str]) -> str:
         return listed([f"{VARIANTS[variant]} ({sum(run.failed for run in runs[variant])})" for variant in variants])
 
+    collapsed = sum(run.failed for run in runs[AS_IS])
     parts = [
-        f"In an experiment of {len(runs[AS_IS])} runs each, {sum(run.failed for run in runs[AS_IS])} of MaxPool "
-        "collapse at the notebook's setting within 300 steps.",
+        f"Of {len(runs[AS_IS])} MaxPool runs at the notebook's setting, {collapsed} collapse within 300 steps. Each "
+        "variant has as many runs.",
         *([f"Significantly fewer collapse with {named(prevent)}."] if prevent else []),
         *([f"Significantly more collapse with {named(worse)}."] if worse else []),
         *([f"Undecided: {named(unclear)}."] if unclear else []),
@@ -115,7 +116,7 @@ def readme_sentence(results: Sequence[RunResult]) -> str:
     """README's: which of the changes that were tried keep MaxPool from collapsing."""
     runs = _by_variant(results)
     counts = {variant: sum(run.failed for run in own) for variant, own in runs.items()}
-    found = f"Of {len(runs[AS_IS])} MaxPool runs at the notebook's setting, {counts[AS_IS]} collapse."
+    found = f"Of {len(runs[AS_IS])} more MaxPool runs at the notebook's setting, {counts[AS_IS]} collapse."
     if not (prevent := _preventing(runs)):
         return f"{found} No change was shown to lower that."
     is_clean = not any(counts[variant] for variant in prevent)
@@ -129,9 +130,10 @@ def caption(results: Sequence[RunResult]) -> str:
     """What README's picture shows, and how many runs of the network as it is do not end like its middle one."""
     runs = _by_variant(results)[AS_IS]
     return (
-        "The 64 units of block 2 looking at a 7 during training. Grey units are dead: they output 0 for every image. "
-        "With all of them dead, every digit gets the same answer. This seed was chosen because it collapses; "
-        f"{sum(not run.failed for run in runs)} of {len(runs)} do not."
+        "Each square is a unit of block 2 looking at a 7, as training goes on. Grey units are dead: they output 0 for "
+        "every image. With all 64 dead, every digit gets the same answer: the network has collapsed. The seed was "
+        f"chosen for that; with {sum(not run.failed for run in runs)} of {len(runs)} seeds MaxPool does not collapse. "
+        "Scores are on 1,000 test images. To play, download [the page](docs/play/index.html) and open it."
     )
 
 
@@ -218,7 +220,8 @@ def factorial_figure(results: Sequence[RunResult]) -> Figure:
     title = (
         f"{name[0].upper()}{name[1:]} matters most" if excludes_zero(largest) else "No operation was shown to matter"
     )
-    return intervals_figure({title: effects}, "points of test accuracy (hollow: 0 is inside of the 95 % interval)")
+    label = "points of test accuracy, with simultaneous 95 % intervals (Bonferroni; hollow: 0 is inside)"
+    return intervals_figure({title: effects}, label)
 
 
 def factorial_sentence(results: Sequence[RunResult]) -> str:
@@ -258,8 +261,10 @@ def effects_of(confirmed: Mapping[Levels, Sequence[RunResult]]) -> dict[str, Est
 
 
 def _effect_name(operations: Sequence[str]) -> str:
-    """Of one operation as it is; ``MaxPool x averaging`` of several."""
-    return operations[0] if len(operations) == 1 else " x ".join(one.partition(" instead")[0] for one in operations)
+    """Of one operation as it is; of several such as MaxPool times averaging."""
+    if len(operations) == 1:
+        return operations[0]
+    return " \N{MULTIPLICATION SIGN} ".join(one.partition(" instead")[0] for one in operations)
 
 
 def contrast(samples: Sequence[Sequence[float]], weights: Sequence[float], comparisons: int) -> Estimate:

@@ -104,7 +104,7 @@ def opening(decision: Decision) -> str:
     """The question, the answer at both settings, how certain it is, and where to read on."""
     return " ".join(
         [
-            "Which of the course's networks reads most of MNIST's test digits after five epochs?",
+            "Which of the course's networks reads the most of MNIST's test digits after five epochs?",
             *report.conclusions(decision)[:1],
             _at_the_notebooks(decision),
             *report.conclusions(decision)[1:2],
@@ -186,8 +186,8 @@ def question(decision: Decision) -> str:
     if not best.score or not collapsed[best.arch]:
         return "Which small network reads MNIST's digits best?"
     return (
-        f"Why does the same small network read {100 * best.score.value:.1f} % of MNIST's digits, or give all of them "
-        "the same answer? The learning rate."
+        f"The same small network reads {100 * best.score.value:.1f} % of MNIST's digits, or gives all of them the same "
+        "answer. Why? The learning rate."
     )
 
 
@@ -201,7 +201,7 @@ def mended(decision: Decision) -> str:
     alive = f", and {living.of_block} live" if living else ""
     return (
         f"```bash\npython scripts/fit.py --arch {FIRST} {options}\n```\n\n"
-        f"Over {arm.trained_runs} seeds it reads {_percent(arm)} of the test images right on average{alive}."
+        f"Averaged over {arm.trained_runs} seeds, it reads {_percent(arm)} of the test images right{alive}."
     )
 
 
@@ -269,7 +269,7 @@ def networks_table(decision: Decision, choice: Sequence[RunResult]) -> Table:
     tried = min(len({cell_of(run) for run in own}) for own in by_arch(choice).values())
     note = (
         f"Means of the runs that do not collapse, {min(arm.runs for arm in decision.at_best.arms)} seeds each. Tuned: "
-        f"the best of {tried} settings on held-out images, with new seeds. [Intervals](docs/lab/results.md)."
+        f"the best of {tried} settings on held-out images, run with new seeds. [Intervals](docs/lab/results.md)."
     )
     return table("", [row(arm) for arm in _ranked(decision.at_best)], note)
 
@@ -308,7 +308,8 @@ def living_units(runs: Sequence[RunResult], relu: str = "") -> Living | None:
     layer = f"{DEAD}{relu}" if relu else max(shares, key=lambda name: median(shares[name]))
     units = dict(zip(shares, widths(trained[0].arch), strict=True))[layer]
     living = sorted(round(units * (1 - share)) for share in shares[layer])
-    counts = f"{living[0]} to {living[-1]}" if living[0] < living[-1] else str(living[0])
+    between = "or" if living[-1] == living[0] + 1 else "to"
+    counts = f"{living[0]} {between} {living[-1]}" if living[0] < living[-1] else str(living[0])
     return Living(counts, units, layer.removeprefix(DEAD))
 
 

@@ -5,7 +5,7 @@ called in the repository's folder. Runs that are missing in lightning_logs/ are 
 CPUs.
 
   board                docs/manual/tensorboard.png
-  report               docs/manual/report.png, the upper part of a run's report.html
+  report               docs/manual/report.png, a run's report.html
   stills               docs/manual/demo.png, in the dark theme docs/manual/demo-dark.png, and docs/manual/demo-maps.png
   pictures             docs/manual/pictures-demo.png
   gif                  docs/manual/dying.gif and docs/manual/dying-dark.gif, without Chromium
@@ -54,7 +54,7 @@ OF_PICTURES = {
 
 STILL, TALL = Form(1160, 870, 1.25), Form(1160, 1500, 1.25)
 BOARD = {"width": 1280, "height": 900, "deviceScaleFactor": 1.25, "mobile": False}
-REPORT = BOARD | {"width": 1120, "height": 1700}
+REPORT = BOARD | {"width": 1120, "height": 1900}
 CROSS: Shape = [[(50, -5), (50, 105)], [(-7, 50), (107, 50)]]
 
 SETTLING = 5  # seconds that TensorBoard needs to draw the curves once they have a place

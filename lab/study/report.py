@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from convblocks.compare.analysis import Comparison, mean_validation
-from convblocks.compare.report import NAMES, name_of, ranking, sentence
+from convblocks.compare.report import NAMES, name_of, ranking
 from convblocks.compare.statistics import mean_interval
 from convblocks.compare.trials import settings_text
 from convblocks.figures.curves import short
@@ -127,7 +127,7 @@ def winner_sentences(results: Sequence[RunResult]) -> list[str]:
     _, second = sorted(scores[ahead].values(), reverse=True)[:2]
     if second > (best := max(scores[behind[0]].values())):
         sentences.append(
-            f"{sentence(name_of(ahead))[:-1]}'s second-best setting ({100 * second:.2f} %) still beats "
+            f"There {name_of(ahead)}'s second-best setting ({100 * second:.2f} %) still beats "
             f"{name_of(behind[0])}'s best ({100 * best:.2f} %)."
         )
     return sentences
@@ -163,7 +163,7 @@ def conclusions(decision: Decision) -> list[str]:
         lines.append(_primary(decision, decision.primary))
         for one in decision.by_image:
             if (one.first, one.second) == PRIMARY:
-                lines.append(f"With other seeds and other images, the difference would be {one.new_images:+u}.")
+                lines.append(f"For new seeds and new images, the difference is estimated as {one.new_images:+u}.")
     return lines + [f"{AT_NOTEBOOKS} {_continued(line)}" for line in ranking(decision.at_notebooks)]
 
 

@@ -46,7 +46,7 @@ FLAGS = ["--arch", "mortal.Mortal", "--epochs", "2", *COMMON, "--trainer.strateg
 FLAGS += ["--trainer.limit_train_batches", "100", "--trainer.limit_val_batches", "2"]
 
 # The line of a process that misses another.
-LOST = "fit.py: another process of this run was lost or has failed: carry on with --resume"
+LOST = "fit.py: another process of this run was lost or has failed: continue with --resume"
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def test_ray_lets_trials_save_at_ctrl_c_and_one_that_fails_leaves_the_others(clu
         _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (130, "compare.py: stopped: the same command carries on\n")
     assert "config.yaml: it is missing" in failing.log.read_text()
-    assert "carry on with --resume" in stopped.log.read_text()
+    assert "continue with --resume" in stopped.log.read_text()
     assert not list(stopped.log.parent.glob("*.stop"))
     finished = run_script("compare", *flags, cwd=workspace)
     assert finished.returncode == 1

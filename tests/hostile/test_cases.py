@@ -64,7 +64,7 @@ RUN_DIRECTORIES = [
     case(f"fit {AGAIN}", "cannot be resumed: it has no config.yaml", 2, {CONFIG: removed}),
     case(f"fit {AGAIN}", "--trainer.nosuch", 2, {CONFIG: with_values({"trainer/nosuch": 1})}),
     case("fit --name nosuch --resume", "there is no run lightning_logs/nosuch", 2),
-    case("fit --name run --arch mlp", "exists: carry on with --resume", 2),
+    case("fit --name run --arch mlp", "exists: continue with --resume", 2),
     *(
         case(f"fit {AGAIN}", "last.ckpt.*Put an intact copy there, or delete it to start", 1, {LAST: spoiler})
         for spoiler in (cut(-1), flipped(-400), checkpoint_with({"loops": ...}))

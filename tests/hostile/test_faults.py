@@ -58,7 +58,7 @@ def test_checkpoint_that_does_not_fit_on_the_disk_leaves_the_last_one(folder: Pa
     limit = partial(limit_files, len(before["last.ckpt"]) // 2)
     ended = run_script("fit", *longer, cwd=folder, prepare=limit)
     assert ended.returncode == 1
-    assert re.fullmatch(r"fit.py: cannot write to \S+ \(File too large\); carry on with --resume\n", ended.stderr)
+    assert re.fullmatch(r"fit.py: cannot write to \S+ \(File too large\); continue with --resume\n", ended.stderr)
     assert {path.name: path.read_bytes() for path in run.last_checkpoint.parent.iterdir()} == before
     assert run_script("fit", *longer, cwd=folder).returncode == 0
 

@@ -155,5 +155,5 @@ def test_journal_that_a_crash_cut_off_is_carried_on_to_the_same_end(
 )
 def test_search_with_the_name_of_another_is_refused(changed: dict[str, Any], message: str, workspace: Path) -> None:
     search()
-    with pytest.raises(UserError, match=f"s was begun with {message}: carry on with that, or choose another --name"):
+    with pytest.raises(UserError, match=f"s was begun with {message}: continue with that, or choose another --name"):
         search(**changed)

@@ -151,7 +151,8 @@ def figure(results: Results) -> Figure:
         axes.step(seconds, middle, line, where="post", color=colour, linewidth=2.2, label=VARIANTS[variant])
         errors += [*low, *high]
     log_axis(axes, "y", errors, unit=" %")
-    axes.set_title(re.split("[:.] ", answer_text(results), maxsplit=1)[0], wrap=True)
+    title = re.split("[:.] ", answer_text(results), maxsplit=1)[0]
+    axes.set_title(title.replace("higher validation scores", "lower validation errors"), wrap=True)  # as the axis
     axes.set(xlabel="seconds of training and evaluation", ylabel="best validation error")
     made.supxlabel("lines: medians of the repeats; bands: all of them", fontsize=LETTERS)
     axes.legend()

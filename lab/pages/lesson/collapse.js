@@ -2,6 +2,7 @@
 
 const RATES = ["1e-4", "3e-4", "1e-3", "3e-3", "1e-2", "3e-2"];
 const SAFE = RATES.indexOf("1e-3"), DEADLY = RATES.indexOf("1e-2");
+const ABOUT_NORM = "BatchNorm brings each unit's values to mean 0 and scales them before the next block.";
 const PAUSE = 700;  // milliseconds for each snapshot
 const SHOWN_TIMES = [0, 3, 6, 30, 300];  // steps with a tick
 
@@ -110,15 +111,16 @@ class Collapse {
       if (net === "batchnorm") rows.push(["Same rate with MaxPool", { net: "maxpool" }]);
       else if (lr < DEADLY) rows.push([`Try ${Number(RATES[DEADLY])}`, { lr: DEADLY }]);
     }
-    const words = JSON.stringify([isDead, rows]);
+    const words = JSON.stringify([isDead, net, rows]);
     if (words === this.suggested) return;  // the buttons stay, so that one that is pressed keeps the focus
     this.suggested = words;
     byId("suggestions").replaceChildren();
-    if (rows.length) add(byId("suggestions"), "span", isDead ? "What saves it?" : (net === "maxpool" ? "What kills it?" : "And without it?"));
+    if (rows.length) add(byId("suggestions"), "span", isDead ? "What saves it?" : (net === "maxpool" ? "What kills it?" : "And without BatchNorm?"));
     for (const [text, changes] of rows) {
       const button = Object.assign(add(byId("suggestions"), "button", text), { type: "button" });
       button.addEventListener("click", () => this.replay(changes));
     }
+    if (net === "batchnorm") add(byId("suggestions"), "small", ABOUT_NORM);
   }
 
   replay(changes) {

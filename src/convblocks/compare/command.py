@@ -2,8 +2,8 @@
 
 usage: convblocks compare [options] [options of fit]
 
-Trains in parallel, and reports by how much a network is better, and how certain
-that is. Run again, it reuses finished runs, and resumes interrupted ones.
+Trains one trial for each network and seed, in parallel, and reports differences
+with their uncertainty. A rerun reuses finished trials and resumes the others.
 
   --arch NAME ...      as for fit (default: mlp, maxpool, batchnorm)
   --model NAME ...     or any LightningModules, with --data NAME
@@ -13,7 +13,7 @@ that is. Run again, it reuses finished runs, and resumes interrupted ones.
                        seeds and all training images
   --jobs N             parallel trials (default: as many as CPUs)
   --launcher NAME      local, or ray: tasks of a running cluster (RAY_ADDRESS)
-  --threads N          CPU threads of each trial, a setting (default: 1)
+  --threads N          CPU threads of each trial; affects rounding (default: 1)
   --name NAME          all files go to lightning_logs/NAME (default: compare)
   --trial I            train only trial number I: for a task of a job array
   --no-fit             only report on existing runs

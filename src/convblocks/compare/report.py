@@ -87,7 +87,7 @@ def ranking(comparison: Comparison) -> list[str]:
     ]
     collapsed = [sentence("; ".join(collapses), archs)] if collapses else []
     if not comparison.differences:
-        return collapsed
+        return ["There is only one network: nothing to compare. The details show a grid's other settings.", *collapsed]
     if not (leads := _leads(comparison)):
         return ["Too few networks trained to compare them.", *collapsed]
     over_all = over_all_runs(comparison)

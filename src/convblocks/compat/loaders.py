@@ -85,7 +85,7 @@ class Loaders(Keeper):
         if getattr(self.trainer, "reload_dataloaders_every_n_epochs", 0):  # Lightning sets it at run time
             return "reload_dataloaders_every_n_epochs makes other training loaders"
         if any(type(data).__module__ == HUGGING_FACE for data in self._stateful_data()):
-            return "An iterable data set of Hugging Face does not go on exactly from a position"
+            return "An iterable data set of Hugging Face cannot continue exactly from a position"
         try:
             content = io.BytesIO()
             torch.save(self._fetched_ahead(), content)

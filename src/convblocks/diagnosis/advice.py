@@ -45,12 +45,12 @@ def diagnose(run: Classification, result: RunResult, diverged_at: int | None) ->
     dead = dead_units_in(result.final)
     if result.failed:
         whole = [relu for relu, share in dead.items() if share == 1]
-        units = f"all units of {listed(whole)} are dead: they output 0 for every image, and no layer before learns."
-        nothing = f"it classifies {both}, no better than chance."
+        units = f"all units of {listed(whole)} are dead: they output 0 for every image, and no earlier layer learns."
+        nothing = f"it gets {both} right, no better than chance."
         sentence = f"This run collapsed in epoch {result.facts['collapsed_in']}: {units if whole else nothing}"
         return Diagnosis(sentence, rate(lr / 3))
     is_short = not has_enough_steps(result, epoch["step"])
-    after = f"after {counted(int(epoch['step']), 'step')} it classifies {both}"
+    after = f"after {counted(int(epoch['step']), 'step')} it gets {both} right"
     if not accuracy > result.facts["chance"] and not trained_on > chance_accuracy(run.data.train.labels):
         if is_short:
             return Diagnosis(f"Too few steps: {after}.", more)
@@ -62,7 +62,7 @@ def diagnose(run: Classification, result: RunResult, diverged_at: int | None) ->
     if trained_on - accuracy > max(LEAST_GAP, STANDARD_ERRORS * standard_error):
         pixels = max(1, round(max(run.data.image_spec.shape[1:]) / 14))
         movements = () if run.data.augmentation else ("--data.shift", str(pixels), "--data.rotation", "10")
-        return Diagnosis(f"It overfits: it classifies {both}.", (*(more if is_short else ()), *movements))
+        return Diagnosis(f"It overfits: it gets {both} right.", (*(more if is_short else ()), *movements))
     return half_dead_layers(dead, lr)
 
 

@@ -3,7 +3,7 @@
 usage: convblocks evaluate CHECKPOINT [options]
 
 Prints loss, accuracy, expected calibration error, precision, recall and F1 of
-each class, and the confusion matrix. Of a finished run it also writes
+each class, and the confusion matrix. For a finished run it also writes
 report.html into its folder, with the hardest images, calibration and curves.
 
   --arch NAME          allow the import of your own network, such as mynets.Rows

@@ -42,7 +42,7 @@ def load_network_and_data(options: Namespace) -> tuple[TrainedNetwork, ImageSets
     if not expected.same_images(data.image_spec):
         raise DataError(
             f"{trained.path} was trained on {expected}, but {root} holds {data.image_spec}: give the data that it was "
-            "trained on as --data.root"
+            "trained on as --data.root or --data.source"
         )
     if not len(data.test.labels):
         raise DataError(f"{root} has no test images: add some, in a folder of pictures as test/<class>/*")

@@ -134,13 +134,13 @@ def page(title: str, summary: str, figures: Sequence[Chart], details: str) -> st
 def _as_html(markdown: str) -> str:
     """Names from elsewhere stay text: there are no tags, links or emphasis."""
     parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["link", "image", "emphasis"])
-    return str(parser.render(printable(markdown, allowed="\n")))
+    return re.sub(r" (\[[^<]*\])</td>", r" <span>\1</span></td>", parser.render(printable(markdown, allowed="\n")))
 
 
 def _figure(chart: Chart) -> str:
     with themed(LIGHT | SVG):
         figure, file = render(chart.draw), StringIO()
-        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg, caption = re.sub(r'<g id="[^"]*"', "<g", file.getvalue()), escape(chart.caption)  # figures share these ids
     size = f"min-width: {LEAST_SCALE * figure.get_figwidth():.0f}px"
     svg = f'<svg role="img" aria-label="{caption}" style="{size}" ' + svg.partition("<svg ")[2].strip()

@@ -128,7 +128,7 @@ def load_network(path: Path, allowed: Collection[str] = ()) -> TrainedNetwork:
         UserError: the file is missing, damaged, not a checkpoint of this project, or its network is not allowed.
     """
     if not path.is_file():
-        raise UserError(f"there is no checkpoint {path}")
+        raise UserError(f"there is no checkpoint {path}: a run has its own in checkpoints/, such as last.ckpt")
     checkpoint = read_checkpoint(path)
     try:
         hyper_parameters = checkpoint["hyper_parameters"]

@@ -2,8 +2,8 @@
 
 usage: convblocks new NAME [--task {pictures,module}]
 
-Makes the folder NAME, with short files that work as they are and are to be
-changed: data, network, config, test, README and a job script for Slurm.
+Makes the folder NAME, with short files that work as they are, for you to
+change: data, network, config, test, README and a job script for Slurm.
 
   --task pictures      flowers that a program draws, and a notebook (default)
   --task module        a table of numbers, and any LightningModule
@@ -21,7 +21,6 @@ from convblocks.errors import UsageError
 
 # A project with these names, which works as it is; what differs by task stands in a folder of its own.
 TEMPLATE = Path(__file__).with_name("template")
-TASKS = ("pictures", "module")
 NAME, CLASS = "my_project", "MyProject"
 
 
@@ -34,7 +33,7 @@ def main(arguments: list[str]) -> None:
     """
     parser = Parser()
     parser.add_argument("name", metavar="NAME")
-    parser.add_argument("--task", choices=TASKS, default=TASKS[0])
+    parser.add_argument("--task", choices=("pictures", "module"), default="pictures")
     options = parser.parse_args(arguments)
     name = options.name
     if not re.fullmatch("[a-z]([a-z0-9_]*[a-z0-9])?", name):

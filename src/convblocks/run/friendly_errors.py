@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from convblocks.console import DISK_ERRORS
+from convblocks.console import DISK_ERRORS, print_error
 from convblocks.errors import DataError, Stopped, UsageError, UserError
 from convblocks.run import slurm
 from convblocks.run.run import RESUME_HINT, Run
@@ -52,6 +52,7 @@ def friendly_errors(run: Run) -> Iterator[None]:
         raise type(error) from error
     except SystemExit as error:
         if isinstance(error.__context__, KeyboardInterrupt):  # which Lightning turns into exit status 1
+            print_error(f"stopped: {RESUME_HINT}")
             raise KeyboardInterrupt from error
         raise
     except (MisconfigurationException, RuntimeError, ValueError, OSError) as error:

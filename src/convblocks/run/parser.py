@@ -116,7 +116,7 @@ def parser(
     options.add_argument("--seed", type=int, default=0, help="Seed of the weights, and of the images' order.")
     options.add_argument("--threads", type=int | None, help="CPU threads (they change how sums round).")
     options.add_argument("--name", type=str, help="The run is lightning_logs/NAME.")
-    options.add_argument("--resume", action="store_true", help="Carry on the run of that name.")
+    options.add_argument("--resume", action="store_true", help="Continue the run of that name.")
     wings.add_options(options)
     for group, part in (("model", model), ("data", data), ("trainer", Trainer)):
         if part:  # arguments that come from the data, the run and the Trainer are no options

@@ -30,9 +30,9 @@ from convblocks.run.process_state import (
 class ExactResume(ModelCheckpoint):
     """Lets a training that is killed at any moment be resumed with bit-identical weights and metrics.
 
-        resume = ExactResume("run/last.ckpt")
-        trainer = Trainer(max_epochs=10, callbacks=[resume])
-        trainer.fit(model, datamodule=data, ckpt_path=resume.ckpt_path)
+        >>> resume = ExactResume("run/last.ckpt")
+        >>> trainer = Trainer(max_epochs=10, callbacks=[resume])
+        >>> trainer.fit(model, datamodule=data, ckpt_path=resume.ckpt_path)
 
     It saves at the end of every epoch and, soon after SIGTERM or SIGUSR1, at the end of a batch, then ends the training
     (of all processes after the same batch); after SIGUSR1 it also requeues a Slurm job. A kill during a save leaves the
@@ -59,7 +59,7 @@ class ExactResume(ModelCheckpoint):
 
     _signal: AgreedSignal  # while training
 
-    def __init__(self, path: str | Path, hint: str = "run it again to carry on") -> None:
+    def __init__(self, path: str | Path, hint: str = "run it again to continue") -> None:
         self.path = Path(path).absolute()
         super().__init__(self.path.parent, self.path.stem, enable_version_counter=False, save_on_train_epoch_end=True)
         self.hint = hint

@@ -37,7 +37,7 @@ from convblocks.text import as_shown, listed
 MAY_CHANGE = ("data.root", "trainer.max_epochs")
 
 # The end of what a run says that has been stopped.
-RESUME_HINT = "carry on with --resume"
+RESUME_HINT = "continue with --resume"
 
 
 class Run:
@@ -176,7 +176,7 @@ class Run:
         judge = Judge.parse(text)
         split = "test" if judge.is_of_test else "validation"
         if not any(map(self.has, [split] if by_option else ["validation", "test"])):
-            raise UsageError(f"--judge {judge.metric} is of the {split}, but this run has none")
+            raise UsageError(f"--judge {judge.metric} is of the {split}, but this run has no loader and no step for it")
         # Without a judge a module's monitor may mean something else.
         monitor = getattr(self.module, "monitor", None) if by_module else None
         return judge, Judge.parse(monitor) if monitor else judge

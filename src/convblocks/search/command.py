@@ -11,11 +11,11 @@ other machines, to share the trials.
   --arch NAME          the network
   --model NAME         or any LightningModule, with --data NAME and --judge
   --data.val_size N    number of training images held out for the score
-  --trials N           number of trials, of all processes together (default: 40)
+  --trials N           number of trials, over all processes (default: 40)
   --epochs N           passes over the training images (default: as for fit)
   --space SPACE        values of any options of fit; may be repeated (default:
                        learning rate, schedule, optimizer, weight decay, batch
-                       size, augmentation, but not what is given for all trials)
+                       size, augmentation, except those given for all trials)
   --seed N             seed of the choices and of every trial (default: 0)
   --sampler NAME       tpe, or random (default: tpe)
   --pruner NAME        median stops a trial that is worse than half of the
@@ -25,11 +25,11 @@ other machines, to share the trials.
   --seeds N            number of fresh seeds for each (default: 5)
   --jobs N             parallel trials (default: as many as CPUs)
   --launcher NAME      local, or ray: tasks of a running cluster (RAY_ADDRESS)
-  --threads N          CPU threads of each trial, a setting (default: 1)
+  --threads N          CPU threads of each trial; affects rounding (default: 1)
   --name NAME          all files go to lightning_logs/NAME (default: search)
 
 Other options are passed to fit for all trials. A trial is a run: convblocks fit
---name NAME/trial_7 --resume. With one job the same command chooses the same.
+--name NAME/trial_7 --resume. With one job, a seed makes the same choices.
 
 Examples:
   convblocks search --arch maxpool --trials 40 --epochs 3 --data.val_size 5000

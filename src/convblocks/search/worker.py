@@ -231,7 +231,7 @@ def open_study(config: SearchConfig, judge: Judge, lock: FileLock) -> Study:
     began = study.user_attrs.get(CONFIG, now)
     if set(now) != set(began):
         was, new = (" ".join(sorted({*words} - {*others})) for words, others in ((began, now), (now, began)))
-        hint = "carry on with that, or choose another --name"
+        hint = "continue with that, or choose another --name"
         raise UserError(f"{config.directory.path} was begun with {was or 'less'}, not {new or 'less'}: {hint}")
     if CONFIG not in study.user_attrs:
         study.set_user_attr(CONFIG, now)

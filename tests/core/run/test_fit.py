@@ -108,7 +108,7 @@ def test_run_of_the_saved_config_has_the_same_weights_and_another_seed_others(ru
 
 def test_run_that_is_finished_is_left_alone(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
     before = run.summary.read_text()
-    with pytest.raises(UsageError, match="exists: carry on with --resume, or choose another --name"):
+    with pytest.raises(UsageError, match="exists: continue with --resume, or choose another --name"):
         quick_run()
     fit.main(["--name", "run", "--resume"])
     assert "lightning_logs/run is finished: it has 2 epochs" in capsys.readouterr().out

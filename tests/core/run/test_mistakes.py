@@ -95,7 +95,7 @@ MISTAKES = [
     ([*MODEL, *DATA], "--model needs the metric to judge it by"),
     ([*MODEL, *DATA, "--judge", "val/iou"], "--judge val/iou: give a metric and its direction"),
     ([*MODEL, *DATA, "--judge", "train/loss:min"], "or test/acc:max, not one of training"),
-    ([*MODEL, *JUDGE], "--judge val/iou is of the validation, but this run has none"),
+    ([*MODEL, *JUDGE], "--judge val/iou is of the validation, but this run has no loader and no step for it"),
     ([*MODEL, *JUDGE, "--data", f"{HERE}.shapes.Drawn"], "is not a LightningDataModule"),
     (["--model", "os.system"], "os.system: it is not a LightningModule"),
     ([*SHAPES, "--arch", "mlp"], "unrecognized arguments: --model.arch=mlp"),
@@ -116,7 +116,7 @@ def test_mistake_is_one_line_before_anything_is_written(flags: list[str], messag
     ("flags", "message"),
     [
         ([*MODEL, *DATA, "--judge", "val/dice:max"], "'val/dice'.* could not find the monitored key"),
-        ([*ODD, "--judge", "test/loss:min"], "is of the test, but this run has none"),
+        ([*ODD, "--judge", "test/loss:min"], "is of the test, but this run has no loader and no step for it"),
         (unlike("Seldom"), r"'val/rmse'.*not find the monitored key.*"),
         (unlike("Unpicklable"), r"the checkpoint cannot be written: .*Unpicklable.*: leave it out"),
         (unlike("StrictAdapter"), r"Missing key\(s\) in state_dict: .network\.0\.weight"),

@@ -122,6 +122,7 @@ def test_buttons_after_a_death_lead_to_networks_that_live(page: PlayPage, folder
         page.click(f"#suggestions :nth-child({number})")
         page.choose("step", len(STEPS) - 1)
         assert "It reads " in page.texts("#verdict")[0], offer
+        assert any("to mean 0" in text for text in page.texts("#suggestions small")) == ("BatchNorm" in offer)
 
 
 @pytest.mark.parametrize("state", ["net=maxpool&lr=1e-2&step=938", "net=batchnorm&lr=1e-2&step=938"])
@@ -133,6 +134,7 @@ def test_play_page_fits_a_phone(state: str, page: PlayPage, folder: Path) -> Non
     assert (height <= 2500, width) == (True, PHONE.width)
     live, maps = (page.find(selector).location["y"] for selector in ("#live", "#maps"))
     assert live < maps
+    assert page.texts("#deeper h2") == ["Your digit, layer by layer"]
     page.click("#maps summary")
     layers = page.window.find_elements("css selector", "#stages figure")
     page.click("#layers button:last-child")

@@ -16,7 +16,7 @@ SEEDS = CONFIRMING_SEEDS[:8]  # so few that all divisions of the runs are counte
 
 BEST = Cell("3e-3", "onecycle")
 # On an image by image comparison: another version of numpy draws other samples.
-BOOTSTRAP = re.compile(r"(other images, the difference would be \S+ points|\d of \d \| \S+) \[[^]]*\]")
+BOOTSTRAP = re.compile(r"(new images, the difference is estimated as \S+ points|\d of \d \| \S+) \[[^]]*\]")
 CHOICES = {"mlp": BEST, "maxpool": BEST, "batchnorm": NOTEBOOK}
 
 
