@@ -9,12 +9,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import stats
 
-from convblocks.compare.statistics import SIGNIFICANCE, holm, superiority
+from convblocks.compare.statistics import SIGNIFICANCE, superiority
 from convblocks.figures.estimates import Estimate
 from convblocks.figures.grouping import grouped
 from convblocks.figures.style import WIDTH
 from convblocks.run.result import RunResult
 from lab.preactivations import FACT
+from lab.statistics import fisher_against
 
 # The notebook's rate, with which the other variants are compared.
 NOTEBOOK_RATE = "0.01"
@@ -41,17 +42,6 @@ def rates_of(runs: Mapping[str, Sequence[RunResult]]) -> list[str]:
     return sorted((variant for variant in runs if variant[0].isdigit()), key=float)
 
 
-def against(runs: Mapping[str, Sequence[RunResult]], baseline: str) -> dict[str, float]:
-    """Fisher's exact test of each variant's collapses against the baseline's, two-sided, after Holm's correction."""
-    counts = {variant: (sum(run.failed for run in own), len(own)) for variant, own in runs.items()}
-    collapsed, total = counts.pop(baseline)
-    found = [
-        float(stats.fisher_exact(np.array([[collapsed, total - collapsed], [other, of - other]])).pvalue)
-        for other, of in counts.values()
-    ]
-    return dict(zip(counts, holm(found), strict=True))
-
-
 def depth_of(run: RunResult) -> NDArray[np.float64]:
     """How far below 0 the pre-activations of block 2 lie at each step: their mean divided by their spread, (steps,)."""
     mean, spread = (np.array(run.facts[FACT][measure])[:, BLOCK] for measure in ("mean", "spread"))
@@ -76,7 +66,7 @@ def tells_apart(runs: Sequence[RunResult]) -> Estimate | None:
 
 def predictions(runs: Mapping[str, Sequence[RunResult]]) -> dict[str, bool]:
     """The protocol's predictions in words, and whether each holds."""
-    rates, p_values = rates_of(runs), against(runs, NOTEBOOK_RATE)
+    rates, p_values = rates_of(runs), fisher_against(runs, NOTEBOOK_RATE)
     counts = {variant: sum(run.failed for run in own) for variant, own in runs.items()}
     depths = [median(float(depth_of(run)[DECISIVE_STEP]) for run in runs[rate]) for rate in rates]
     as_fast = [name for name in runs if name.startswith("sgd") and _learns_as_fast(runs[name], runs[NOTEBOOK_RATE])]

@@ -1,6 +1,6 @@
 """The statistics that the paper needs beyond those of reports. All raise ValueError as ``compare.statistics`` does."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
@@ -16,10 +16,12 @@ from convblocks.compare.statistics import (
     TOLERANCE,
     Numbers,
     divisions,
+    holm,
     least_p_unpaired,
     sample_of,
 )
 from convblocks.figures.estimates import CONFIDENCE, POINTS, Estimate, Unit
+from convblocks.run.result import RunResult
 
 # Beyond this number of pairs, random signs are drawn.
 EXACT_PAIRS = 16
@@ -82,6 +84,14 @@ def runs_needed(first: Sequence[float], second: Sequence[float], tests: int = 1)
     variances = np.var(first, ddof=1) + np.var(second, ddof=1)
     deviates = stats.norm.ppf(1 - SIGNIFICANCE / 2 / tests) + stats.norm.ppf(POWER)
     return max(2, ceil(variances * (deviates / distance) ** 2))
+
+
+def fisher_against(runs: Mapping[str, Sequence[RunResult]], baseline: str) -> dict[str, float]:
+    """Fisher's exact test of each arm's failed runs against the baseline's, two-sided, after Holm's correction."""
+    counts = {arm: (sum(run.failed for run in own), len(own)) for arm, own in runs.items()}
+    failed, total = counts.pop(baseline)
+    tables = [np.array([[failed, total - failed], [other, of - other]]) for other, of in counts.values()]
+    return dict(zip(counts, holm([float(stats.fisher_exact(table).pvalue) for table in tables]), strict=True))
 
 
 def mcnemar_p(only_first: int, only_second: int) -> float:

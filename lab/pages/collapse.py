@@ -15,7 +15,6 @@ from lab.estimates import count_text
 from lab.mechanism import (
     DECISIVE_STEP,
     NOTEBOOK_RATE,
-    against,
     by_variant,
     depth_figure,
     depth_of,
@@ -24,6 +23,7 @@ from lab.mechanism import (
     tells_apart,
 )
 from lab.pages.writing import table
+from lab.statistics import fisher_against
 
 # The other changes in words.
 CHANGES = {
@@ -35,18 +35,21 @@ CHANGES = {
     "batch-norm": "batch normalisation",
 }
 
-REFERENCES = (
-    "Lu, Shin, Su and Karniadakis (2020) show that ReLU networks may be born dead, and propose the asymmetric initial "
-    "weights; these networks are not born dead, they die. Bjorck et al. (2018) find that batch normalisation permits "
-    "larger rates because it keeps activations from growing with them, Santurkar et al. (2018) that it smooths the "
-    "loss. Salimans and Kingma (2016) subtract the mean only, as the variant centring does."
+EXPLANATION = (
+    "An explanation: a block's inputs come from a ReLU, so they are never negative, and the gradients of a unit's "
+    "weights tend to share their sign. Adam's first steps move every weight by the learning rate. So all 288 weights "
+    "of a unit of block 2 move the same way at once, and at a high rate a few steps push the unit below 0 for every "
+    "image. [The protocol](protocol-operations.md#why-does-it-collapse-new) says what that predicts. Lu et al. (2020) "
+    "describe networks that are born dead; these die. Bjorck et al. (2018) find that batch normalisation permits "
+    "higher rates since it keeps activations from growing, Santurkar et al. (2018) that it smooths the loss; Salimans "
+    "and Kingma (2016) subtract only the mean."
 )
 
 
 def why_tables(results: Sequence[RunResult]) -> list[Table]:
     """How many runs of each variant collapsed, and where block 2 stands at the decisive step."""
     runs = by_variant(results)
-    p_values = against(runs, NOTEBOOK_RATE)
+    p_values = fisher_against(runs, NOTEBOOK_RATE)
     rows = []
     for variant in [*rates_of(runs), *CHANGES]:
         arm = summarise(runs[variant])
@@ -95,7 +98,7 @@ def why_figure(results: Sequence[RunResult]) -> Figure:
 
 def collapse_tables(results: Sequence[RunResult]) -> list[Table]:
     """How many runs of each network collapsed."""
-    p_values = against(by_arch(results), "maxpool")
+    p_values = fisher_against(by_arch(results), "maxpool")
     rows = [
         {"network": arch, "collapsed": count_text(sum(run.failed for run in runs), len(runs))}
         for arch, runs in by_arch(results).items()

@@ -22,8 +22,9 @@ from lab import NETWORKS
 from lab.benchmarks.pages import brief_machine, picture, save_in_both_themes
 from lab.benchmarks.training.page import FAST
 from lab.estimates import count_text, spread
+from lab.factorial import OPERATIONS
 from lab.notebook import compare_networks
-from lab.pages import operations
+from lab.pages import collapse, factorial, operations
 from lab.pages.writing import table, write_page, write_sections
 from lab.results import by_overrides, read_results, time_to
 from lab.statistics import sign_flip_test
@@ -257,9 +258,7 @@ def _factorial() -> str:
     """The commands of its eight networks."""
     lines = []
     for levels in product(("maxpool", "stride"), ("none", "batch"), ("flatten", "average")):
-        options = " ".join(
-            f"--network.{name} {level}" for name, level in zip(operations.OPERATIONS, levels, strict=True)
-        )
+        options = " ".join(f"--network.{name} {level}" for name, level in zip(OPERATIONS, levels, strict=True))
         lines.append(_tuned(f"factorial/{'-'.join(levels)}", options))
     return "\n".join(lines)
 
@@ -318,15 +317,41 @@ EXPERIMENTS = {
         figure=(operations.interventions_figure, "The share of collapsed runs of each variant"),
         page="operations",
     ),
+    "why": Experiment(
+        "Why does it collapse?",
+        collapse.EXPLANATION,
+        _why(),
+        collapse.why_tables,
+        sentence=collapse.why_sentence,
+        figure=(collapse.why_figure, "The mean of block 2's pre-activations divided by their spread, step by step"),
+        page="operations",
+    ),
+    "fashion-collapse": Experiment(
+        "Does it collapse on Fashion-MNIST?",
+        "Other images of the same size, from Debian's package `dataset-fashion-mnist`.",
+        f"--name fashion-collapse --arch maxpool batchnorm --data.root {FASHION_ROOT} {COLLAPSING}",
+        collapse.collapse_tables,
+        sentence=collapse.collapse_sentence,
+        page="operations",
+    ),
     "factorial": Experiment(
         "Which operation makes the difference?",
-        "Every combination of the three operations, each tuned: at the best of three learning rates, by two runs on "
-        "held-out images.",
+        "Every combination of the three operations, each at its own best learning rate.",
         _factorial(),
-        operations.factorial_tables,
+        factorial.factorial_tables,
         control=lambda run: run.arch == "maxpool" and cell_of(run) != NOTEBOOK,
-        sentence=operations.factorial_sentence,
-        figure=(operations.factorial_figure, "The effects of three operations and their interactions"),
+        sentence=factorial.factorial_sentence,
+        figure=(factorial.factorial_figure, "Accuracy on held-out images against the learning rate, every run a dot"),
+        page="operations",
+    ),
+    "controls": Experiment(
+        "Is it the pooling, or the resolution?",
+        "MaxPool instead of stride 2 also computes the convolution at every position. Three controls tell these apart: "
+        "a convolution at every position, of which one value of four is kept, or the mean of four; and a stride "
+        "network with MaxPool's arithmetic.",
+        _controls(),
+        factorial.controls_tables,
+        sentence=factorial.controls_sentence,
         page="operations",
     ),
     "fashion-best": Experiment(
@@ -344,17 +369,6 @@ EXPERIMENTS = {
         operations.fashion_tables,
         sentence=operations.fashion_sentence,
         page="operations",
-    ),
-    "fashion-collapse": Experiment(
-        "Fashion-MNIST: the collapse",
-        "How many runs collapse within 300 steps?",
-        f"--name fashion-collapse --arch maxpool batchnorm --data.root {FASHION_ROOT} {COLLAPSING}",
-        operations.fashion_tables,
-        page="operations",
-    ),
-    "why": Experiment("Why does it collapse?", "", _why(), operations.interventions_tables, page="operations"),
-    "controls": Experiment(
-        "Is it the pooling, or the resolution?", "", _controls(), operations.factorial_tables, page="operations"
     ),
     "onecycle": Experiment(
         "Five epochs",

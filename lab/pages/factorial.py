@@ -47,16 +47,24 @@ VERDICTS = {
 }
 
 
-def factorial_tables(results: Sequence[RunResult]) -> list[Table]:
-    """The eight networks, what each operation changes at each combination of the others, and interactions."""
-    networks = tuned(results)
+def factorial_tables(results: Sequence[RunResult], study: Sequence[RunResult]) -> list[Table]:
+    """The eight networks, what each operation changes at each combination of the others, and interactions.
+
+    ``study`` are the runs of the course's MaxPool network at the setting that the study chose.
+    """
+    networks, found = tuned(results), summarise(study)
+    of_study = (
+        "maxpool, none, flatten is the course's MaxPool network; stride, batch, average its BatchNorm network. [The "
+        f"study](results.md) chose among more settings: its MaxPool network got {cell(found.score)} at "
+        f"{dict(study[0].overrides)['lr']}, n = {found.trained_runs}."
+    )
     meaning = (
         "Differences in points of test accuracy, with the operation minus without it. p: after Holm's correction over "
         "the twelve. The first interval takes the chosen rates as given. The second one holds for other choices too: "
         "choosing and confirming seeds are drawn again, and the rate is chosen again."
     )
     tables = [
-        networks_table("Eight networks", networks),
+        networks_table("Eight networks", networks, of_study),
         effects_table("Simple effects", simple_effects(networks), "operation", "where", meaning),
     ]
     others = main_effects(networks) | interactions(networks)
@@ -114,7 +122,7 @@ def controls_sentence(results: Sequence[RunResult]) -> str:
     )
 
 
-def networks_table(title: str, networks: Mapping[Levels, Tuned]) -> Table:
+def networks_table(title: str, networks: Mapping[Levels, Tuned], *notes: str) -> Table:
     """What each network costs and reaches, the best first."""
     rows = []
     for levels, network in networks.items():
@@ -134,7 +142,7 @@ def networks_table(title: str, networks: Mapping[Levels, Tuned]) -> Table:
     rows.sort(key=lambda row: row["test accuracy %"], reverse=True)
     seeds = {len(network.held_out(rate)) for network in networks.values() for rate in network.choosing}
     note = f"Five epochs of one cycle. Held-out: means of {', '.join(map(str, sorted(seeds)))} seeds at each rate."
-    return table(title, rows, note)
+    return table(title, rows, note, *notes)
 
 
 def effects_table(title: str, effects: Sequence[Effect], name: str, where: str, note: str) -> Table:

@@ -2,31 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations
-from math import prod
 from pathlib import Path
 from statistics import median
-from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
-from scipy import stats
 
 from convblocks.compare import tables
 from convblocks.compare.analysis import Comparison, summarise
 from convblocks.compare.report import ranking
-from convblocks.compare.statistics import SIGNIFICANCE, holm, mean_interval
-from convblocks.figures.estimates import NOTHING, P_VALUE, PERCENT, POINTS, Estimate, cell, number, share
+from convblocks.compare.statistics import SIGNIFICANCE
+from convblocks.figures.estimates import NOTHING, P_VALUE, Estimate, cell, number, share
 from convblocks.figures.grouping import grouped
 from convblocks.figures.tables import Table
 from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
 from convblocks.text import listed
-from lab.blocks import BlockNetwork
-from lab.estimates import count_text, excludes_zero
+from lab.estimates import count_text
 from lab.intervals import intervals_figure
 from lab.notebook import compare_networks
-from lab.pages.writing import millions, multiply_adds, table
+from lab.pages.writing import table
+from lab.statistics import fisher_against
 from lab.study.dead_units import layers
 
 # The variant with which the others are compared, and these in words; each is a config in docs/data/interventions/.
@@ -41,16 +36,6 @@ VARIANTS = {
     "batchnorm-without": "the BatchNorm network without batch normalisation",
 }
 CONFIGS = (AS_IS, *VARIANTS)
-
-# The operations of the factorial, and the level of each that counts as +1.
-OPERATIONS = {
-    "downsampling": ("maxpool", "MaxPool instead of stride 2"),
-    "normalisation": ("batch", "batch normalisation"),
-    "head": ("average", "averaging instead of flattening"),
-}
-
-# Of each operation.
-Levels = tuple[Any, ...]
 
 
 def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
@@ -148,143 +133,8 @@ def _preventing(runs: Mapping[str, Sequence[RunResult]]) -> list[str]:
 
 
 def prevention(runs: Mapping[str, Sequence[RunResult]]) -> dict[str, float]:
-    """The p of Fisher's exact test of each variant against the network as it is, after Holm's correction."""
-    counts = {variant: (sum(run.failed for run in own), len(own)) for variant, own in runs.items()}
-    collapsed, total = counts.pop(AS_IS)
-    found = [
-        float(stats.fisher_exact(np.array([[collapsed, total - collapsed], [other, of - other]])).pvalue)
-        for other, of in counts.values()
-    ]
-    return dict(zip(counts, holm(found), strict=True))
-
-
-def factorial_tables(results: Sequence[RunResult], study: Sequence[RunResult]) -> list[Table]:
-    """The eight networks with what they cost and reach, and the effects of the operations.
-
-    ``study`` are the runs of the course's MaxPool network at the setting that the study chose.
-    """
-    chosen, confirmed = split(results)
-    tried = grouped(chosen, levels_of)
-    rates = list(dict.fromkeys(_rate(run) for run in chosen))
-    rows = []
-    for levels, own in sorted(confirmed.items(), key=lambda item: -_mean(item[1])):
-        arm = summarise(own)
-        scores = grouped(tried[levels], _rate)
-        rows.append(
-            {
-                "network": ", ".join(levels),
-                "multiply-adds": millions(multiply_adds(BlockNetwork(*levels))),
-                f"held-out % at {', '.join(rates)}": ", ".join(_validation(scores[rate]) for rate in rates),
-                "lr": _rate(own[0]),
-                "test accuracy %": cell(arm.score),
-            }
-        )
-    effects = effects_of(confirmed)
-    lines = [
-        {"effect": name, "points": f"{effect:+}", "p": number(effect.p, P_VALUE)} for name, effect in effects.items()
-    ]
-    tested = [run for own in confirmed.values() for run in own]
-    notes = (
-        f"Five epochs of one cycle. {len(tested) // len(confirmed)} fresh seeds per network were tested, and "
-        f"{sum(not run.failed for run in tested)} of {len(tested)} runs trained. maxpool, none, flatten is the "
-        "course's MaxPool network; stride, batch, average its BatchNorm network.",
-        _of_the_choice(confirmed, rates, study),
-    )
-    meaning = (
-        "An effect is the mean of the four networks with an operation minus that of the four without; an interaction "
-        "is half of how much one effect changes with the other operation. Intervals hold together at 95 % (Bonferroni "
-        f"over {len(effects)}, also in the figure), by Welch and Satterthwaite, and take the chosen rates as given. p "
-        "is corrected likewise."
-    )
-    return [table("Eight networks", rows, *notes), table("Effects", lines, meaning)]
-
-
-def _of_the_choice(
-    confirmed: Mapping[Levels, Sequence[RunResult]], rates: Sequence[str], study: Sequence[RunResult]
-) -> str:
-    """How many networks chose the largest rate, and what the study got at the rate that it chose itself."""
-    largest = max(rates, key=float)
-    at_edge = sum(_rate(own[0]) == largest for own in confirmed.values())
-    here, found = summarise(confirmed["maxpool", "none", "flatten"]), summarise(study)
-    return (
-        f"{at_edge} of {len(confirmed)} networks chose the largest rate, {largest}, and no larger one was tried. [The "
-        f"study](results.md) had more runs to choose with: its MaxPool network got {cell(found.score)} at "
-        f"{_rate(study[0])}, n = {found.trained_runs}, not {cell(here.score)}."
-    )
-
-
-def factorial_figure(results: Sequence[RunResult]) -> Figure:
-    """The effects of the operations and their interactions."""
-    effects = effects_of(split(results)[1])
-    name, largest = _main_effects(effects)[0]
-    title = (
-        f"{name[0].upper()}{name[1:]} matters most" if excludes_zero(largest) else "No operation was shown to matter"
-    )
-    label = "points of test accuracy, with simultaneous 95 % intervals (Bonferroni; hollow: 0 is inside)"
-    return intervals_figure({title: effects}, label)
-
-
-def factorial_sentence(results: Sequence[RunResult]) -> str:
-    """What each operation is worth, the largest effect first, and how many runs collapsed."""
-    _, confirmed = split(results)
-    effects = _main_effects(effects_of(confirmed))
-    runs = [run for own in confirmed.values() for run in own]
-    collapsed = sum(run.failed for run in runs)
-    left_out = f" ({collapsed} of {len(runs)} runs collapsed and are left out)" if collapsed else ""
-    if not any(excludes_zero(effect) for _, effect in effects):
-        return f"No operation was shown to matter{left_out}."
-    (name, largest), *others = effects
-    found = listed([f"{name} is worth {largest:+u}", *(f"{other} {effect:+u}" for other, effect in others)])
-    return f"At tuned rates {found}{left_out}."
-
-
-def _main_effects(effects: Mapping[str, Estimate]) -> list[tuple[str, Estimate]]:
-    """Those of the operations, the largest first."""
-    return sorted(((name, effects[name]) for _, name in OPERATIONS.values()), key=lambda item: -abs(item[1].value))
-
-
-def effects_of(confirmed: Mapping[Levels, Sequence[RunResult]]) -> dict[str, Estimate]:
-    """The main effects and interactions of the operations, with simultaneous intervals."""
-    samples = [[run.score for run in own if not run.failed] for own in confirmed.values()]
-    signs = [
-        [1 if level == plus else -1 for level, (plus, _) in zip(levels, OPERATIONS.values(), strict=True)]
-        for levels in confirmed
-    ]
-    names = [name for _, name in OPERATIONS.values()]
-    groups = [group for size in (1, 2, 3) for group in combinations(range(len(names)), size)]
-    return {
-        _effect_name([names[place] for place in group]): contrast(
-            samples, [prod(own[place] for place in group) / (len(samples) / 2) for own in signs], len(groups)
-        )
-        for group in groups
-    }
-
-
-def _effect_name(operations: Sequence[str]) -> str:
-    """Of one operation as it is; of several such as MaxPool times averaging."""
-    if len(operations) == 1:
-        return operations[0]
-    return " \N{MULTIPLICATION SIGN} ".join(one.partition(" instead")[0] for one in operations)
-
-
-def contrast(samples: Sequence[Sequence[float]], weights: Sequence[float], comparisons: int) -> Estimate:
-    """A weighted sum of means, with an interval that holds together with so many others by Bonferroni's correction.
-
-    Variances are not pooled: the degrees of freedom are Satterthwaite's (B. L. Welch, "The generalization of
-    'Student's' problem when several different population variances are involved", Biometrika 34, 1947).
-    """
-    value = sum(weight * float(np.mean(own)) for weight, own in zip(weights, samples, strict=True))
-    n = min(map(len, samples))
-    if n < 2:
-        return Estimate(value, n=n, unit=POINTS)
-    parts = np.array([weight**2 * np.var(own, ddof=1) / len(own) for weight, own in zip(weights, samples, strict=True)])
-    if not parts.any():
-        return Estimate(value, value, value, n, unit=POINTS)
-    freedom = parts.sum() ** 2 / sum(part**2 / (len(own) - 1) for part, own in zip(parts, samples, strict=True))
-    error = float(parts.sum() ** 0.5)
-    margin = float(stats.t.ppf(1 - SIGNIFICANCE / 2 / comparisons, freedom)) * error
-    p = min(1.0, 2 * comparisons * float(stats.t.sf(abs(value) / error, freedom)))
-    return Estimate(value, value - margin, value + margin, n, p, POINTS)
+    """The p of each variant against the network as it is."""
+    return fisher_against(runs, AS_IS)
 
 
 def fashion_tables(results: Sequence[RunResult]) -> list[Table]:
@@ -308,20 +158,9 @@ def fashion_sentence(results: Sequence[RunResult]) -> str:
     return f"{ranking(comparison)[0]} {maxpool.collapsed} of {maxpool.runs} MaxPool runs collapsed {collapsed}."
 
 
-def split(results: Sequence[RunResult]) -> tuple[list[RunResult], dict[Levels, list[RunResult]]]:
-    """The runs that choose, and the confirming ones by the levels of their operations."""
-    chosen = [run for run in results if run.validation is not None]
-    return chosen, grouped(_confirming(results), levels_of)
-
-
 def _confirming(results: Sequence[RunResult]) -> list[RunResult]:
     """The runs on all training images."""
     return [run for run in results if run.validation is None]
-
-
-def levels_of(run: RunResult) -> Levels:
-    overrides = dict(run.overrides)
-    return tuple(overrides[f"network.{operation}"] for operation in OPERATIONS)
 
 
 def _by_variant(results: Sequence[RunResult]) -> dict[str, list[RunResult]]:
@@ -330,15 +169,3 @@ def _by_variant(results: Sequence[RunResult]) -> dict[str, list[RunResult]]:
 
 def _collapses(runs: Sequence[RunResult]) -> Estimate:
     return share(sum(run.failed for run in runs), len(runs))
-
-
-def _rate(run: RunResult) -> str:
-    return dict(run.overrides)["lr"]
-
-
-def _mean(runs: Sequence[RunResult]) -> float:
-    return float(np.mean([run.score for run in runs]))
-
-
-def _validation(runs: Sequence[RunResult]) -> str:
-    return f"{100 * mean_interval([run.validation or 0.0 for run in runs], PERCENT).value:.2f}"
