@@ -34,6 +34,7 @@ from lab.study.dead_units import dead_unit_sentences, dead_units_figure, layers
 from lab.study.decision import PRIMARY, Decision, cell_of, decide
 from lab.study.plan import FINALISTS, HELD_OUT, MORE_SEEDS, SEEDS
 from lab.study.stages import choices_of
+from lab.study.variance import spread_of
 from lab.sweeps import sweep_figure
 
 # The network of README's first command.
@@ -85,7 +86,7 @@ def write_results(data: Path, out: Path) -> None:
             )
         ),
         [*claims_tables(report.settings_of(decision)), losses_table(decision)],
-        [report.images_table(decision.by_image), errors_table(data)],
+        [report.images_table(decision.by_image), spread_table(decision), errors_table(data)],
         "## At the notebook's setting",
         *curves(lab, "notebook", decision.at_notebooks),
         "## Each network at its own best setting",
@@ -168,6 +169,30 @@ def losses_table(decision: Decision) -> Table:
     columns = ["network", "epoch-1 train loss", "last train loss", "test accuracy %", f"reach {share_text(GOAL)}"]
     note = "Accuracies with standard deviations; seconds are medians of the runs that got there, on one thread."
     return Table("Losses, accuracies and speed", columns, rows, [note])
+
+
+def spread_table(decision: Decision) -> Table:
+    """How much test accuracies differ between seeds, and how much they would if errors were independent."""
+    rows = []
+    for title, comparison in report.settings_of(decision).items():
+        for arm in comparison.arms:
+            if found := spread_of(runs_of(arm.arch, comparison)):
+                seen, low, high, independent = (
+                    number(value, POINTS) for value in (found.seen, found.low, found.high, found.independent)
+                )
+                rows.append(
+                    {
+                        "network": f"{arm.arch}, {title}",
+                        "n": str(found.n),
+                        "sd between seeds": f"{seen} [{low}, {high}]",
+                        "if errors were independent": independent,
+                    }
+                )
+    note = (
+        "Of the runs that trained, in points. If each image were wrong with a probability of its own, accuracies would "
+        "still differ by the last column (Jordan 2024): what exceeds it are differences between networks as a whole."
+    )
+    return table("Spread between seeds", rows, note)
 
 
 def unknown_text(results: Sequence[RunResult]) -> str:
