@@ -1,0 +1,99 @@
+"""Repeat runs of docs/data that are drawn at random, and compare every number but times.
+
+usage: python -m lab.repeat [--seed N] [--count N] [--of NAME ...]
+
+To be called in the repository's folder. The same kind of processor gives the
+same digits; on another one rounding differs, and training amplifies that.
+
+  --seed N             of the draw (default: 0)
+  --count N            how many runs (default: 1)
+  --of NAME ...        draw among these records only, such as why
+"""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+from convblocks.command_line import Parser
+from convblocks.compare.trials import command_line
+from convblocks.console import answer, echo, end
+from convblocks.errors import UserError
+from convblocks.run.directory import RunDirectory
+from convblocks.run.provenance import describe_machine
+from convblocks.run.result import Row, RunResult
+from convblocks.text import counted
+from lab.pages.writing import DATA, REPOSITORY
+from lab.results import read_results
+
+# What no two runs share.
+TIMES = ("seconds", "images_per_second")
+
+
+def main(arguments: list[str]) -> None:
+    """Draw records, train each again, and say whether all numbers are the same.
+
+    Raises:
+        UserError: there is no such record, or some runs differ from theirs.
+    """
+    parser = Parser()
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--count", type=int, default=1)
+    parser.add_argument("--of", nargs="+", default=sorted(path.stem for path in DATA.glob("*.jsonl")))
+    options = parser.parse_args(arguments)
+    records = [(name, run) for name in options.of for run in read_results(DATA / f"{name}.jsonl")]
+    drawn = Random(options.seed).sample(records, min(options.count, len(records)))
+    unequal = 0
+    for name, record in drawn:
+        title = f"{name}: {' '.join(words_of(record))}"
+        found = list(differences(record, repeat(record)))
+        unequal += bool(found)
+        echo(f"{title}: {found[0] if found else f'all {len(numbers(record))} recorded numbers are the same'}")
+    if unequal:
+        raise UserError(f"{unequal} of {counted(len(drawn), 'run')} differ from their records, on {describe_machine()}")
+
+
+def words_of(record: RunResult) -> list[str]:
+    """The options of fit that train a record's run."""
+    return [*command_line(record.overrides), "--arch", record.arch, "--seed", str(record.seed)]
+
+
+def repeat(record: RunResult) -> RunResult:
+    """Train a record's run again, in a folder that is deleted.
+
+    Raises:
+        UserError: it failed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        place = ["--name", "repeated", "--trainer.default_root_dir", folder, "--trainer.logger", "false"]
+        command = [sys.executable, str(REPOSITORY / "scripts" / "fit.py"), *words_of(record), *place]
+        if subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, check=False).returncode:
+            raise UserError(f"the run failed: {' '.join(command)}")
+        return RunDirectory("repeated", Path(folder)).read_result()
+
+
+def differences(record: RunResult, run: RunResult) -> Iterator[str]:
+    """The recorded numbers that a run does not have: ``test/acc of epoch 3: 0.98, recorded 0.981``."""
+    found = numbers(run)
+    for place, value in numbers(record).items():
+        if repr(found.get(place)) != repr(value):  # nan is nan
+            yield f"{place}: {found.get(place)}, recorded {value}"
+
+
+def numbers(run: RunResult) -> dict[str, float]:
+    """All numbers of a run but its times, by their places."""
+    found = {"parameters": run.parameters, "failed": run.failed}
+    for kind, rows in (("epoch", run.epochs), ("evaluation", run.evaluations)):
+        for number, row in enumerate(rows, start=1):
+            found |= {f"{name} of {kind} {number}": value for name, value in _without_times(row).items()}
+    return found | {f"final {name}": value for name, value in _without_times(run.final).items()}
+
+
+def _without_times(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name not in TIMES}
+
+
+if __name__ == "__main__":
+    end(answer(main, __doc__))

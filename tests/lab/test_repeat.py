@@ -1,0 +1,39 @@
+"""Records are repeated by their own options, and any number that differs is named."""
+
+from dataclasses import replace
+
+import pytest
+
+from lab import repeat
+from lab.pages.writing import DATA
+from lab.results import read_results
+from tests.made_up import result
+
+RECORD = result("maxpool", 7, 0.97, (("lr", "1e-2"),))
+
+
+def test_words_are_the_options_of_the_record() -> None:
+    assert repeat.words_of(RECORD) == ["--epochs=5", "--lr=1e-2", "--arch", "maxpool", "--seed", "7"]
+
+
+def test_times_and_what_a_record_lacks_are_no_differences() -> None:
+    epochs = tuple(row | {"seconds": 99.0, "train/lr": 0.01} for row in RECORD.epochs)
+    assert not list(repeat.differences(RECORD, replace(RECORD, epochs=epochs)))
+
+
+def test_difference_in_the_last_digit_is_named() -> None:
+    *before, last = RECORD.epochs
+    changed = replace(RECORD, epochs=(*before, last | {"train/loss": last["train/loss"] + 1e-9}))
+    (difference,) = repeat.differences(RECORD, changed)
+    assert difference.startswith(f"train/loss of epoch {len(RECORD.epochs)}: ")
+    assert list(repeat.differences(RECORD, replace(RECORD, failed=True))) == ["failed: True, recorded False"]
+
+
+@pytest.mark.slow
+def test_record_of_this_kind_of_processor_is_repeated() -> None:
+    """On another kind of processor the run is trained too, but may differ."""
+    record = read_results(DATA / "interventions.jsonl")[0]
+    run = repeat.repeat(record)
+    assert (run.arch, run.seed, run.overrides) == (record.arch, record.seed, ())
+    if run.provenance.machine == record.provenance.machine:
+        assert not list(repeat.differences(record, run))
