@@ -24,7 +24,7 @@ from lab.benchmarks.training.page import FAST
 from lab.estimates import count_text, spread
 from lab.factorial import OPERATIONS
 from lab.notebook import compare_networks
-from lab.pages import collapse, factorial, operations
+from lab.pages import collapse, factorial, lengths, operations
 from lab.pages.writing import table, write_page, write_sections
 from lab.results import by_overrides, read_results, time_to
 from lab.statistics import sign_flip_test
@@ -397,6 +397,16 @@ EXPERIMENTS = {
         "`configs/long.yaml` is long-averaged-smoothed, which MaxPool's runs chose. BatchNorm's runs came later.",
         _candidates("long --epochs 30 --arch maxpool batchnorm", "long long-averaged-smoothed"),
         candidates_tables,
+    ),
+    "lengths": Experiment(
+        "Shorter and longer training",
+        "What becomes of MaxPool's lead after other numbers of epochs, and with the same arithmetic?",
+        "--name lengths/maxpool --arch maxpool --lr 3e-3 --lr_scheduler onecycle --seeds 5000-5005 "
+        "--grid epochs=1,2,5,10,20\n"
+        "--name lengths/batchnorm --arch batchnorm --lr 1e-2 --lr_scheduler onecycle --seeds 5000-5005 "
+        "--grid epochs=1,2,5,10,18,20",
+        lengths.lengths_tables,
+        sentence=lengths.lengths_sentence,
     ),
     "sprint": Experiment(
         "Sprint",
