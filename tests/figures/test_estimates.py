@@ -42,7 +42,7 @@ def test_estimate_is_written_with_its_interval_if_it_has_one(estimate: Estimate,
 
 @pytest.mark.parametrize(
     ("p", "in_cell", "in_sentence"),
-    [(0.00009, "< 0.0001", "p < 0.0001"), (0.00976, "0.0098", "p = 0.0098"), (0.4, "0.40", "p = 0.40")],
+    [(0.0009, "< 0.001", "p < 0.001"), (0.00976, "0.0098", "p = 0.0098"), (0.4, "0.40", "p = 0.40")],
 )
 def test_p_value_is_written_to_two_digits(p: float, in_cell: str, in_sentence: str) -> None:
     assert (number(p, P_VALUE), p_text(p)) == (in_cell, in_sentence)

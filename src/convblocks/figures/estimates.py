@@ -12,8 +12,8 @@ CONFIDENCE = 0.95
 # The quantile of the normal distribution that a two-sided 95 % interval reaches to: 1.96.
 QUANTILE = float(norm.ppf((1 + CONFIDENCE) / 2))
 
-# Smaller p-values are written as "< 0.0001".
-LEAST_P = 0.0001
+# Smaller p-values are written as "< 0.001": with very unequal spreads the tests do not hold that.
+LEAST_P = 0.001
 
 # A table's cell without a value.
 NOTHING = "-"
