@@ -104,9 +104,9 @@ def main(arguments: list[str]) -> None:
 
 def train_study() -> list[Records]:
     """Both stages."""
-    options = stages.parse([])
+    options = stages.parse(["--no-fit"])
     stages.main(["choose"])
-    choice = stages.results_of_choice(options, fit=False)
+    choice = stages.results_of_choice(options)
     stages.main(["confirm"])
     confirmed = stages.results_of_confirmation(options, stages.choices_of([*choice.values()]))
     return [Records("study-choose", runs_of(choice)), Records("study-confirm", runs_of(confirmed))]
