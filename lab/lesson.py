@@ -59,12 +59,12 @@ def main(arguments: list[str]) -> None:
     write(DATA / NUMBERS, as_json(numbers) + "\n")
     show_answers(lesson, origin)
     FILLED.parent.mkdir(exist_ok=True)
-    write(FILLED, nbformat.writes(lesson) + "\n")  # type: ignore[no-untyped-call]
+    write(FILLED, nbformat.writes(lesson) + "\n")
 
 
 def read_lesson(path: Path = LESSON) -> Any:
     """The notebook, whose cells have a type, a source, metadata and outputs."""
-    return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    return nbformat.read(path, as_version=4)
 
 
 def code_cells(lesson: Any) -> list[Any]:

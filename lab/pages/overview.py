@@ -18,7 +18,7 @@ def write_overview(data: Path, out: Path) -> None:
     """Make them."""
     first = read_results(data / "study-confirm.jsonl")[0]
     machines = sorted(set(machines_of(data)))
-    whole = [one for one in machines if not any(other.startswith(f"{one},") for other in machines)]
+    whole = [machine for machine in machines if not any(other.startswith(f"{machine},") for other in machines)]
     listed = "\n".join(f"- {machine}" for machine in whole)
     sections = {"run": f"```bash\n{command_of(first)}\n```", "changes": CHANGES, "machines": listed}
     write_sections(out, PAGE, sections)

@@ -103,19 +103,20 @@ def write_results(data: Path, out: Path) -> None:
 
 def opening(decision: Decision) -> str:
     """The question, the answer at both settings, how certain it is, and where to read on."""
+    found = report.conclusions(decision)
     return " ".join(
         [
             "Which of the course's networks reads the most of MNIST's test digits after five epochs?",
-            *report.conclusions(decision)[:1],
-            _at_the_notebooks(decision),
-            *report.conclusions(decision)[1:2],
+            *found[:1],
+            _lead_at_notebooks(decision),
+            *found[1:2],
             "[The protocol](protocol.md) says how this was decided, [operations.md](operations.md) which operation "
             "makes the difference, and [README.md](README.md) what intervals mean and how to repeat the runs.",
         ]
     )
 
 
-def _at_the_notebooks(decision: Decision) -> str:
+def _lead_at_notebooks(decision: Decision) -> str:
     """Who leads at the notebook's setting, and how many runs of which networks collapsed."""
     comparison = decision.at_notebooks
     best = _ranked(comparison)[0]
@@ -159,7 +160,7 @@ def losses_table(decision: Decision) -> Table:
     rows = []
     for title, comparison in report.settings_of(decision).items():
         for arm in comparison.arms:
-            runs = [run for run in comparison.results if run.arch == arm.arch]
+            runs = runs_of(arm.arch, comparison)
             first, last = mean_losses(comparison, arm.arch)
             reached = [time for run in runs if (time := time_to(run, GOAL))]
             seconds = f", {median(seconds for _, seconds in reached):.1f} s" if reached else ""
@@ -246,7 +247,7 @@ def answer(decision: Decision) -> str:
         f"{'**It depends on the learning rate.** ' if ahead not in (None, best[0].arch) else ''}"
         f"Tuned, {name_of(best[0].arch)} wins with {_percent(best[0])} of MNIST's test images right, but needs "
         f"{_cost(best[0]) / _cost(rival):.1f} times as many multiply-adds as {name_of(rival.arch)}. "
-        f"At the notebook's constant rate of 0.01 {_at_notebooks(decision, ahead)}"
+        f"At the notebook's constant rate of 0.01 {_answer_at_notebooks(decision, ahead)}"
     )
 
 
@@ -263,7 +264,7 @@ def _cost(arm: Summary) -> int:
     return multiply_adds(ARCHITECTURES[arm.arch]())
 
 
-def _at_notebooks(decision: Decision, ahead: str | None) -> str:
+def _answer_at_notebooks(decision: Decision, ahead: str | None) -> str:
     """The winner at the notebook's setting, if there is one, and how many runs of which networks collapse."""
     arms = {arm.arch: arm for arm in decision.at_notebooks.arms}
     found = f"{name_of(ahead)} wins with {_percent(arms[ahead])}" if ahead else "no network is certainly the best"

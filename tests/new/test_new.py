@@ -82,7 +82,7 @@ def test_project_has_a_job_script_that_starts_fit_and_passes_options_on(task: st
 def test_project_notebook_runs(projects: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     project = projects / "wild_pictures"
-    notebook: Any = nbformat.read(project / "notebook.ipynb", as_version=4)  # type: ignore[no-untyped-call]
+    notebook: Any = nbformat.read(project / "notebook.ipynb", as_version=4)
     NotebookClient(notebook, resources={"metadata": {"path": str(project)}}).execute()
     assert "image/png" in notebook.cells[-1].outputs[-1].data
 

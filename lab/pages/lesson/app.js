@@ -129,8 +129,8 @@ class App {
 
 function aboutRun({ arch, lr, dead, accuracies }) {
   const when = `After its epoch at ${Number(lr)}`, counts = dead.at(-1).map(countDead);
-  if (!isDead(counts)) return `${when}, ${NAMES[arch]} reads ${percentOf(accuracies.at(-1))} of the digits. Does it read yours?`;
-  const block = counts[1] === 64 ? 2 : 3;
+  const block = deadBlock(counts);
+  if (!block) return `${when}, ${NAMES[arch]} reads ${percentOf(accuracies.at(-1))} of the digits. Does it read yours?`;
   return `${when}, ${NAMES[arch]}'s block ${block} is dead: nothing of your digit gets through. Whatever you draw, the answer is the same.`;
 }
 

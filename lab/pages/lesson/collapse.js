@@ -156,17 +156,17 @@ function countDead(mask) { return mask.split("1").length - 1; }
 
 function percentOf(share) { return `${(100 * share).toFixed(1)}\u00a0%`; }
 
-// Whether a whole layer outputs 0, and with it nothing of the image gets through.
-function isDead([, second, third]) { return second === 64 || third === 100; }
+// The block of which all units output 0, so that nothing of the image gets through; 0 if there is none.
+function deadBlock([, second, third]) { return second === 64 ? 2 : third === 100 ? 3 : 0; }
+
+function isDead(counts) { return deadBlock(counts) > 0; }
 
 function isDeadAtEnd({ dead }) { return isDead(dead.at(-1).map(countDead)); }
 
-function verdict([, second, third], accuracy, step) {
+function verdict(counts, accuracy, step) {
   if (step === 0) return "Before training, the network guesses.";
-  if (isDead([0, second, third])) {
-    const layer = second === 64 ? "All 64 units of block 2" : "All 100 units of block 3";
-    return `${layer} are dead: every digit gets the same answer, and no gradient gets through.`;
-  }
+  const block = deadBlock(counts), second = counts[1];
+  if (block) return `All ${counts[block - 1]} units of block ${block} are dead: every digit gets the same answer, and no gradient gets through.`;
   const dead = `${second === 0 ? "No unit" : `${second} of 64 units`} of block 2 ${second > 1 ? "are" : "is"} dead`;
   return `${dead}. It reads ${percentOf(accuracy)} of the digits.`;
 }

@@ -32,12 +32,11 @@ def setup(networks: Sequence[TrainedNetwork]) -> Answer:
         {
             "arch": trained.arch,
             "run": re.sub(r".*lightning_logs/|/checkpoints/last\.ckpt$", "", trained.path.as_posix()),
-            "colour": colour,
             "weights": {name: values.flatten().tolist() for name, values in trained.network.state_dict().items()}
             if trained.arch in EXPLAINED and spec == MNIST
             else None,
         }
-        for colour, trained in enumerate(networks)
+        for trained in networks
     ]
     return spec.as_dict() | {"digits": spec == MNIST, "networks": entries}
 

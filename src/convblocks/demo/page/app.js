@@ -10,8 +10,8 @@ class ServerSource {
     this.setup = setup;
     const names = new Set(setup.networks.map(({ arch }) => arch));
     const areCourses = names.size === setup.networks.length && [...names].every((arch) => arch in PLACES);
-    for (const network of setup.networks) {
-      if (areCourses) network.colour = PLACES[network.arch];
+    for (const [index, network] of setup.networks.entries()) {
+      network.colour = areCourses ? PLACES[network.arch] : index;
       if (!network.weights) continue;
       const weights = Object.entries(network.weights).map(([name, values]) => [name, Float32Array.from(values)]);
       network.inside = new Network(network.arch, Object.fromEntries(weights));
