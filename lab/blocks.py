@@ -130,7 +130,7 @@ class BlockNetwork(nn.Module):
                 block[1] = nn.LeakyReLU(0.01)
             if normalisation != "none":
                 block.append(nn.BatchNorm2d(outputs) if normalisation == "batch" else Centring2d(outputs))
-            convolution = block[0]
+            convolution: Any = block[0]
             if initialisation == "asymmetric":
                 start_asymmetric(convolution)
             for parameter in convolution.parameters():

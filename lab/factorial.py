@@ -67,7 +67,9 @@ class Tuned:
         chosen = held_out[:, seeds].mean(axis=2).argmax(axis=0)  # (RESAMPLES,)
         means = held_out.mean(axis=1)
         shift = means[chosen] - means[[*self.choosing].index(self.rate)]
-        return trained[generator.integers(len(trained), size=(RESAMPLES, len(trained)))].mean(axis=1) + shift
+        drawn = generator.integers(len(trained), size=(RESAMPLES, len(trained)))
+        accuracies: NDArray[np.float64] = trained[drawn].mean(axis=1) + shift
+        return accuracies
 
 
 @dataclass(frozen=True)
@@ -121,8 +123,8 @@ def differences(networks: Mapping[Levels, Tuned], pairs: Sequence[tuple[str, str
     resampled = {levels: network.resampled(generator) for levels, network in networks.items()}
     effects = []
     for name, where, first, second in pairs:
-        runs = [networks[levels].confirming for levels in (first, second)]
-        given = measured(score_of(runs[0]), *runs).means
+        runs, others = (networks[levels].confirming for levels in (first, second))
+        given = measured(score_of(runs), runs, others).means
         assert given is not None, "no run of one of the networks trained"
         low, high = np.quantile(resampled[first] - resampled[second], [SIGNIFICANCE / 2, 1 - SIGNIFICANCE / 2])
         with_choice = Estimate(given.value, float(low), float(high), given.n, unit=POINTS)

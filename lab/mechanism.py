@@ -45,7 +45,8 @@ def rates_of(runs: Mapping[str, Sequence[RunResult]]) -> list[str]:
 def depth_of(run: RunResult) -> NDArray[np.float64]:
     """How far below 0 the pre-activations of block 2 lie at each step: their mean divided by their spread, (steps,)."""
     mean, spread = (np.array(run.facts[FACT][measure])[:, BLOCK] for measure in ("mean", "spread"))
-    return mean / np.maximum(spread, 1e-12)
+    depth: NDArray[np.float64] = mean / np.maximum(spread, 1e-12)
+    return depth
 
 
 def medians(runs: Sequence[RunResult]) -> NDArray[np.float64]:

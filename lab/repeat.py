@@ -84,7 +84,7 @@ def differences(record: RunResult, run: RunResult) -> Iterator[str]:
 
 def numbers(run: RunResult) -> dict[str, float]:
     """All numbers of a run but its times, by their places."""
-    found = {"parameters": run.parameters, "failed": run.failed}
+    found: dict[str, float] = {"parameters": run.parameters, "failed": run.failed}
     for kind, rows in (("epoch", run.epochs), ("evaluation", run.evaluations)):
         for number, row in enumerate(rows, start=1):
             found |= {f"{name} of {kind} {number}": value for name, value in _without_times(row).items()}

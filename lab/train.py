@@ -47,7 +47,7 @@ from convblocks.run.result import RunResult
 from lab.benchmarks.handwriting import __main__ as handwriting
 from lab.benchmarks.search import __main__ as search
 from lab.pages import errors, play, sessions
-from lab.pages.experiments import EXPERIMENTS, hardware
+from lab.pages.experiments import EXPERIMENTS, TIMED, hardware
 from lab.pages.provenance import Origin, is_committed, manifest, read_manifest, write_manifest
 from lab.pages.writing import DATA
 from lab.results import read_results, write_results
@@ -66,9 +66,6 @@ WITHOUT_MISTAKES = (
     "why",
     "controls",
 )
-
-# Experiments that ask for seconds, to which each machine has its own answer.
-TIMED = ("sprint", "quick")
 
 # Network and schedule of the networks that are shown other digits than MNIST's.
 READERS = (("maxpool", "onecycle"), ("batchnorm", "onecycle"), ("batchnorm", "constant"))

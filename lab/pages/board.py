@@ -20,11 +20,12 @@ from lab.benchmarks.pages import brief_machine, read_raw_numbers
 from lab.benchmarks.rows import Labels, Results
 from lab.benchmarks.training.page import FAST
 from lab.estimates import at_least, at_most
-from lab.pages.experiments import ACCURATE, BLOCKS, hardware, share_text
+from lab.pages.experiments import ACCURATE, BLOCKS, TIMED, hardware, share_text
 from lab.pages.writing import REPOSITORY, table, write_page, write_sections
 from lab.results import by_overrides, read_results, time_to
 from lab.study.decision import at_notebooks, cell_of
 from lab.study.report import cell_text
+from lab.study.speed import at_quiet_speed
 from lab.study.stages import choices_of
 
 
@@ -45,7 +46,9 @@ class Entry:
         return self.seconds_to(FAST)
 
     def seconds_to(self, goal: float) -> Estimate | None:
-        """From the first step to an accuracy; None unless all runs got there."""
+        """From the first step to an accuracy; None unless all runs got there on a machine that did nothing else."""
+        if self.records not in (*TIMED, STUDY):
+            return None
         found = [reached[1] for run in self.runs if (reached := time_to(run, goal))]
         return mean_interval(found, SECONDS) if len(found) == len(self.runs) else None
 
@@ -54,6 +57,9 @@ class Entry:
 # arXiv 2008.10400, at a commit; a network with fewer of them has no row.
 SIMPLE_CNN = "https://github.com/ansh941/MnistSimpleCNN/tree/07c981fd0bc2254e64665f084fb966cccc8e7eb4/logs"
 LEAST_RUNS = 10
+
+# The records of the study's runs.
+STUDY = "study-confirm"
 
 # The setting whose seconds from the command on are measured for performance.md.
 SPRINT = "sprint"
@@ -83,11 +89,11 @@ def write_board(data: Path, out: Path) -> None:
 
 def read_entries(data: Path) -> list[Entry]:
     """Every setting with every network, on every machine that ran it."""
-    confirmed = read_results(data / "study-confirm.jsonl")
+    confirmed = at_quiet_speed(read_results(data / f"{STUDY}.jsonl"), data)
     choices = choices_of(read_results(data / "study-choose.jsonl"))
     best = [run for run in confirmed if cell_of(run) == choices[run.arch]]
-    settings = [("notebook", "study-confirm", at_notebooks(confirmed))]
-    settings += [(f"tuned: {cell_text(choices[arch])}", "study-confirm", runs) for arch, runs in by_arch(best).items()]
+    settings = [("notebook", STUDY, at_notebooks(confirmed))]
+    settings += [(f"tuned: {cell_text(choices[arch])}", STUDY, runs) for arch, runs in by_arch(best).items()]
     settings += [(name, name, read_results(data / f"{name}.jsonl")) for name in ("sprint", "onecycle", "quick", "long")]
     return [
         Entry(setting, records, here)
@@ -141,7 +147,8 @@ def entries_table(entries: Sequence[Entry]) -> Table:
     machines = listed(list(dict.fromkeys(hardware(entry.runs[0]) for entry in entries)))
     note = (
         f"Machines: {machines}. Seconds are those of training and evaluation up to the end of the first epoch with "
-        "that accuracy on the test set; a dash where not every run got there. "
+        "that accuracy on the test set; a dash where not every run got there, or where runs "
+        "shared their machine with other work. "
         "[performance.md](performance.md#from-the-command-to-99-) has those from the command."
     )
     return table("Settings", [row(entry) for entry in entries if entry.setting != "notebook"], note)

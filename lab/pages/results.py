@@ -33,6 +33,7 @@ from lab.study import report
 from lab.study.dead_units import dead_unit_sentences, dead_units_figure, layers
 from lab.study.decision import PRIMARY, Decision, cell_of, decide
 from lab.study.plan import FINALISTS, HELD_OUT, MORE_SEEDS, SEEDS
+from lab.study.speed import at_quiet_speed
 from lab.study.stages import choices_of
 from lab.study.variance import spread_of
 from lab.sweeps import sweep_figure
@@ -47,13 +48,16 @@ RATES = (
 DIFFERENCES = "The differences of the networks in test accuracy, with 95 % intervals, without collapsed runs"
 CURVES = "Loss and test error by epoch, and every run's final test error, with means and 95 % intervals"
 DEAD_UNITS = "The share of dead units behind each ReLU, by epoch"
+SECONDS = (
+    "Seconds: those of an epoch on one thread of a quiet machine ([performance.md](performance.md)), times epochs."
+)
 
 
 def write_results(data: Path, out: Path) -> None:
     """Make both from the records of the study's two stages."""
-    choice, confirmed = (read_results(data / f"study-{stage}.jsonl") for stage in ("choose", "confirm"))
-    choices = choices_of(choice)
-    decision = decide(confirmed, choices)
+    choice, recorded = (read_results(data / f"study-{stage}.jsonl") for stage in ("choose", "confirm"))
+    confirmed = at_quiet_speed(recorded, data)
+    decision = decide(confirmed, choices_of(choice))
     lab = out / "docs" / "lab"
     save_in_both_themes(partial(sweep_figure, choice, report.winner_titles(choice)), lab / "results.png")
     differences = partial(intervals_figure, report.differences_of(decision), report.POINTS_OF_ACCURACY)
@@ -70,7 +74,7 @@ def write_results(data: Path, out: Path) -> None:
         opening(decision),
         [reached_table(decision)],
         picture("differences", DIFFERENCES),
-        sources("study-confirm", confirmed),
+        sources("study-confirm", recorded),
         "## What else was found",
         "\n".join(
             f"- {line}"
@@ -97,7 +101,6 @@ def write_results(data: Path, out: Path) -> None:
         f"{len(SEEDS + MORE_SEEDS)} if it was among a network's best {FINALISTS}; marks stand side by side. Lines pass "
         "through the means of the runs that trained, even where only one did.",
         sources("study-choose", choice),
-        unknown_text(choice),
     )
 
 
@@ -150,7 +153,7 @@ def reached_table(decision: Decision) -> Table:
         )
     note = (
         "Test accuracy: means of the runs that trained, and how many did. Tuned: at the setting that was best on "
-        "held-out images. Multiply-adds are those of one image; seconds are medians of tuned runs, on one thread."
+        f"held-out images. Multiply-adds are those of one image. {SECONDS}"
     )
     return table("", rows, note)
 
@@ -168,7 +171,7 @@ def losses_table(decision: Decision) -> Table:
             rows[-1].append(f"{len(reached)} of {len(runs)}{seconds}")
     rows.insert(1, [NOTEBOOK, *NOTEBOOK_MLP, NOTHING])
     columns = ["network", "epoch-1 train loss", "last train loss", "test accuracy %", f"reach {share_text(GOAL)}"]
-    note = "Accuracies with standard deviations; seconds are medians of the runs that got there, on one thread."
+    note = f"Accuracies with standard deviations; times are medians of the runs that got there. {SECONDS}"
     return Table("Losses, accuracies and speed", columns, rows, [note])
 
 
@@ -194,15 +197,6 @@ def spread_table(decision: Decision) -> Table:
         "still differ by the last column (Jordan 2024): what exceeds it are differences between networks as a whole."
     )
     return table("Spread between seeds", rows, note)
-
-
-def unknown_text(results: Sequence[RunResult]) -> str:
-    """How many runs are of a commit that is not known."""
-    unknown = sum(run.provenance.commit is None for run in results)
-    return (
-        f"{unknown} of the {len(results)} records name no commit: the one written at the time has no "
-        "`scripts/study.py`, so it cannot have been theirs."
-    )
 
 
 def question(decision: Decision) -> str:

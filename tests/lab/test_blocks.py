@@ -51,17 +51,17 @@ def test_block_network_scales_the_initial_convolutions() -> None:
 
 def test_block_network_halves_at_full_resolution_by_the_mean_or_by_one_value_of_four() -> None:
     images = torch.arange(48.0).view(1, 1, 6, 8)
-    for downsampling, expected in (
-        ("average", nn.functional.avg_pool2d(images, 2)),
-        ("subsample", images[..., 1::2, 1::2]),
-    ):
-        assert torch.equal(BlockNetwork(downsampling).blocks[0][2](images), expected)
+    averaging, subsampling = (
+        BlockNetwork(downsampling).blocks.get_submodule("0.2") for downsampling in ("average", "subsample")
+    )
+    assert torch.equal(averaging(images), nn.functional.avg_pool2d(images, 2))
+    assert torch.equal(subsampling(images), images[..., 1::2, 1::2])
 
 
 def test_block_network_starts_each_channel_with_one_positive_value_and_may_keep_its_biases() -> None:
     network = BlockNetwork(initialisation="asymmetric", learns_biases=False)
-    (convolution, *_), *_ = network.blocks
-    values = torch.cat([convolution.weight.flatten(1), convolution.bias[:, None]], dim=1)
+    state = network.state_dict()
+    values = torch.cat([state["blocks.0.0.weight"].flatten(1), state["blocks.0.0.bias"][:, None]], dim=1)
     assert bool((values.amax(dim=1) > 0).all())
     torch.manual_seed(0)
     wide = nn.Conv2d(64, 4096, 3)
@@ -69,7 +69,8 @@ def test_block_network_starts_each_channel_with_one_positive_value_and_may_keep_
     assert wide.weight.abs().median().item() == pytest.approx(0.6745 * 0.6007 / 24, rel=0.02)  # of a normal variable
     largest = torch.cat([wide.weight.flatten(1), wide.bias[:, None]], dim=1).amax(dim=1)  # type: ignore[index]
     assert largest.mean().item() == pytest.approx(2 / 3, abs=0.02)  # that of the density 2 x
-    assert not any(layer.bias.requires_grad for layer in network.modules() if isinstance(layer, nn.Conv2d))
+    frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
+    assert frozen == {f"blocks.{number}.0.bias" for number in range(3)}
 
 
 def test_block_network_has_as_many_blocks_as_channels_and_does_not_see_the_cropped_edges() -> None:

@@ -1,0 +1,24 @@
+"""The seconds of the study's runs, which shared their machine with other work and so have none worth reading."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+from convblocks.run.result import RunResult
+from lab.benchmarks.pages import read_raw_numbers
+from lab.benchmarks.rows import Labels, Results
+
+
+def at_quiet_speed(results: Sequence[RunResult], data: Path) -> list[RunResult]:
+    """The runs with the seconds that an epoch of their network takes on one thread of a quiet machine.
+
+    Those are medians of the rounds in ``performance.json``, which include the evaluation.
+    """
+    measured = read_raw_numbers(data, "performance", Results)
+    case: Labels = {"part": "training", "variant": "fit", "threads": "one", "precision": "32-true"}
+    epoch = {arch: median(measured.values("epoch", **case, arch=arch)) for arch in {run.arch for run in results}}
+    return [
+        replace(run, epochs=tuple(row | {"seconds": epoch[run.arch]} for row in run.epochs), evaluations=())
+        for run in results
+    ]
