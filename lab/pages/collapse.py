@@ -116,5 +116,11 @@ def collapse_sentence(results: Sequence[RunResult]) -> str:
     )
 
 
+def readme_sentence(results: Sequence[RunResult]) -> str:
+    """README's: whether MaxPool collapses on Fashion-MNIST."""
+    runs = by_arch(results)["maxpool"]
+    return f"On Fashion-MNIST {sum(run.failed for run in runs) or 'none'} of {len(runs)} collapse."
+
+
 def _median_depth(runs: Sequence[RunResult]) -> float:
     return median(float(depth_of(run)[DECISIVE_STEP]) for run in runs)

@@ -84,9 +84,10 @@ def write_operations(data: Path, out: Path) -> None:
     write_experiments_of("operations", opening, data, out)
     interventions = read_results(data / "interventions.jsonl")
     link = "[The experiment](docs/lab/operations.md)."
+    fashion = read_results(data / "fashion-collapse.jsonl")
     sections = {
         "picture": operations.caption(interventions),
-        "operations": f"{operations.readme_sentence(interventions)} {link}",
+        "operations": f"{operations.readme_sentence(interventions)} {collapse.readme_sentence(fashion)} {link}",
     }
     write_sections(out, "README.md", sections)
 

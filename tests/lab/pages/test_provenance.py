@@ -1,5 +1,6 @@
 """The documentation's records name the commits that their runs were trained at, and those are in the history."""
 
+import re
 import shlex
 import subprocess
 from collections import Counter
@@ -50,6 +51,12 @@ def fault(name: str, commit: str) -> str | None:
 def test_commits_of_records_are_in_the_history_and_have_the_script(name: str, history: None) -> None:
     commits = {run.provenance.commit or "unknown" for run in read_results(DATA / f"{name}.jsonl")}
     assert not {commit: reason for commit in commits if (reason := fault(name, commit))}
+
+
+def test_commits_of_other_numbers_are_in_the_history(history: None) -> None:
+    texts = [path.read_text() for path in DATA.rglob("*.json")]
+    commits = {commit for text in texts for commit in re.findall(r'"(?:git_)?commit": "(.*?)"', text)}
+    assert not {commit: reason for commit in commits if (reason := fault("", commit))}
 
 
 @pytest.mark.parametrize("name", RECORDS)
