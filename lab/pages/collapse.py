@@ -6,11 +6,11 @@ from statistics import median
 from matplotlib.figure import Figure
 
 from convblocks.compare.analysis import summarise
+from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.figures.estimates import NOTHING, P_VALUE, cell, number, p_text
 from convblocks.figures.grouping import by_arch
 from convblocks.figures.tables import Table
 from convblocks.run.result import RunResult
-from convblocks.text import listed
 from lab.estimates import count_text
 from lab.mechanism import (
     DECISIVE_STEP,
@@ -36,13 +36,13 @@ CHANGES = {
 }
 
 EXPLANATION = (
-    "An explanation: a block's inputs come from a ReLU, so they are never negative, and the gradients of a unit's "
-    "weights tend to share their sign. Adam's first steps move every weight by the learning rate. So all 288 weights "
-    "of a unit of block 2 move the same way at once, and at a high rate a few steps push the unit below 0 for every "
-    "image. [The protocol](protocol-operations.md#why-does-it-collapse-new) says what that predicts. Lu et al. (2020) "
-    "describe networks that are born dead; these die. Bjorck et al. (2018) find that batch normalisation permits "
-    "higher rates since it keeps activations from growing, Santurkar et al. (2018) that it smooths the loss; Salimans "
-    "and Kingma (2016) subtract only the mean."
+    "An explanation: the inputs of block 2 come from a ReLU and are never negative, so the gradients of a unit's "
+    "weights tend to share their sign. Adam's first steps change every weight by the learning rate, however small its "
+    "gradient. So all 288 weights of a unit move the same way at once, and at a high rate a few steps push the unit "
+    "below 0 for every image. [The protocol](protocol-operations.md#why-does-it-collapse-new) says what that predicts. "
+    "Lu et al. (2020) describe networks that are born dead; these die. Batch normalisation permits higher rates, "
+    "since it keeps activations from growing (Bjorck et al. 2018) or smooths the loss (Santurkar et al. 2018). To "
+    "subtract only the mean is due to Salimans and Kingma (2016)."
 )
 
 
@@ -71,22 +71,21 @@ def why_tables(results: Sequence[RunResult]) -> list[Table]:
 
 
 def why_sentence(results: Sequence[RunResult]) -> str:
-    """Which of the explanation's predictions hold."""
+    """Which of the explanation's predictions hold, and whether it also tells which runs die."""
     runs = by_variant(results)
     found = predictions(runs)
-    holding = [name for name, holds in found.items() if holds]
-    failing = [name for name, holds in found.items() if not holds]
-    verdict = (
-        f"All {len(found)} predictions of the explanation hold"
-        if not failing
-        else f"{len(holding)} of {len(found)} predictions of the explanation hold"
-    )
-    parts = [f"{verdict}: {listed(holding)}." if holding else f"{verdict}."]
-    parts += [f"Refuted: {listed(failing)}."] if failing else []
+    holding, failing = ([name for name, holds in found.items() if holds is wanted] for wanted in (True, False))
+    if not failing:
+        parts = [f"The explanation is supported, since all its predictions hold: {'; '.join(holding)}."]
+    else:
+        parts = [f"The explanation is refuted in part. These predictions fail: {'; '.join(failing)}."]
+        parts += [f"These hold: {'; '.join(holding)}."] if holding else []
     if telling := tells_apart(runs[NOTEBOOK_RATE]):
+        which = f"which runs at {NOTEBOOK_RATE} collapse"
         parts.append(
-            f"At {NOTEBOOK_RATE}, a run that collapses has block 2 further below 0 at step {DECISIVE_STEP} than one "
-            f"that learns with probability {telling} ({p_text(telling.p)})."
+            f"How far block 2 falls {'also tells' if telling.p < SIGNIFICANCE else 'does not tell'} {which}: at step "
+            f"{DECISIVE_STEP}, one that collapses is lower than one that learns with probability {telling} "
+            f"({p_text(telling.p)})."
         )
     return " ".join(parts)
 
