@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from convblocks.compare.analysis import Comparison, Summary, mean_validation
+from convblocks.compare.analysis import Comparison, Summary
 from convblocks.compare.figure import comparison_figure
 from convblocks.compare.report import finding_of, name_of, over_all_runs
 from convblocks.compare.trials import settings_text
@@ -27,8 +27,9 @@ from lab.intervals import intervals_figure
 from lab.notebook import GOAL, NOTEBOOK, NOTEBOOK_MLP, compare_networks, mean_losses
 from lab.pages.errors import errors_table
 from lab.pages.experiments import share_text, sources
+from lab.pages.lengths import lengths_sentence
 from lab.pages.writing import millions, multiply_adds, table, write_page, write_sections
-from lab.results import by_overrides, read_results, time_to
+from lab.results import read_results, time_to
 from lab.study import report
 from lab.study.dead_units import dead_unit_sentences, dead_units_figure, layers
 from lab.study.decision import PRIMARY, Decision, cell_of, decide
@@ -336,16 +337,11 @@ def living_units(runs: Sequence[RunResult], relu: str = "") -> Living | None:
 def lead_sentence(data: Path) -> str:
     """What becomes of the lead with better settings and more epochs."""
     setting = compare_networks(read_results(data / "onecycle.jsonl")).differences[0]
-    long = by_arch(read_results(data / "candidates-long.jsonl"))
-    first, second = (
-        max(mean_validation(runs) or 0.0 for runs in by_overrides(long[arch]).values()) for arch in PRIMARY
-    )
     lead = (setting if setting.first == PRIMARY[0] else setting.turned()).trained
     return (
-        "The lead depends on the other settings: MaxPool minus BatchNorm is "
-        f"{f'{lead:+u}' if lead else NOTHING} with [configs/onecycle.yaml](experiments.md#five-epochs). After thirty "
-        f"epochs it is {number(first - second, POINTS, signed=True)} on held-out images, at the better of two settings "
-        "each, but two runs each are too few to decide."
+        "The lead depends on the other settings. MaxPool minus BatchNorm is "
+        f"{f'{lead:+u}' if lead else NOTHING} with [configs/onecycle.yaml](experiments.md#five-epochs). "
+        f"{lengths_sentence(read_results(data / 'lengths.jsonl'))}"
     )
 
 
