@@ -11,9 +11,6 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from convblocks.compare.analysis import summarise
-from convblocks.compare.statistics import SIGNIFICANCE, mean_interval
-from convblocks.figures.estimates import PERCENT, SECONDS, Estimate, cell, p_text
 from convblocks.figures.grouping import grouped
 from convblocks.figures.tables import Table
 from convblocks.run.result import RunResult
@@ -21,21 +18,12 @@ from convblocks.text import counted, listed
 from lab import NETWORKS
 from lab.benchmarks.pages import brief_machine, picture, save_in_both_themes
 from lab.benchmarks.training.page import FAST
-from lab.estimates import count_text, spread
 from lab.factorial import OPERATIONS
-from lab.notebook import compare_networks
-from lab.pages import collapse, factorial, lengths, operations
-from lab.pages.writing import table, write_page, write_sections
-from lab.results import by_overrides, read_results
-from lab.statistics import sign_flip_test
-from lab.study.decision import EQUIVALENT, cell_of
+from lab.pages import collapse, factorial, lengths, operations, settings
+from lab.pages.writing import write_page, write_sections
+from lab.results import read_results
+from lab.study.decision import cell_of
 from lab.study.plan import CONFIRMING_SEEDS, NOTEBOOK
-
-# The most candidates for a setting that a table shows.
-CANDIDATES = 4
-
-# The accuracy that quick.yaml is to reach; that of sprint.yaml is FAST. The board counts the seconds to both.
-ACCURATE = 0.995
 
 # Experiments that ask for seconds, to which each machine has its own answer; others may share theirs with other work.
 TIMED = ("sprint", "quick")
@@ -144,103 +132,6 @@ def hardware(result: RunResult) -> str:
 
 def without_versions(machine: str) -> str:
     return machine.partition(", python ")[0]
-
-
-def setting_tables(results: Sequence[RunResult]) -> list[Table]:
-    """What a setting reaches on the test set."""
-    return [operations.networks_table(compare_networks(results))]
-
-
-def candidates_tables(results: Sequence[RunResult]) -> list[Table]:
-    """The best candidates by held-out images, of one network."""
-    scores = {
-        Path(dict(overrides)["config"]).name: mean_interval([run.validation or 0.0 for run in runs], PERCENT)
-        for overrides, runs in by_overrides(results).items()
-    }
-    ranked = sorted(scores.items(), key=lambda item: item[1].value, reverse=True)
-    rows = [
-        {results[0].arch: f"[{name}](../data/candidates/{name})", "held-out %": spread(score)} for name, score in ranked
-    ]
-    return [table("", rows[:CANDIDATES], f"The best {CANDIDATES} of {len(rows)}.")]
-
-
-def share_text(goal: float) -> str:
-    """``99 %`` or ``99.5 %``."""
-    return f"{100 * goal:g} %"
-
-
-def time_tables(results: Sequence[RunResult], goal: float) -> list[Table]:
-    """How many runs end at the goal or above, and in which time, a line for each precision; every run counts."""
-    rows = []
-    for precision, runs in grouped(results, lambda run: dict(run.overrides)["trainer.precision"]).items():
-        rows.append(
-            {
-                "precision": precision,
-                f"{share_text(goal)} after the last epoch": count_text(
-                    sum(run.score >= goal for run in runs), len(runs)
-                ),
-                "seconds": f"{mean_interval([run.seconds for run in runs], SECONDS)}",
-                "test accuracy %": f"{mean_interval([run.score for run in runs], PERCENT)}",
-            }
-        )
-    return [table("", rows, "Seconds of training and evaluation from the first step to the last.")]
-
-
-def batches_tables(results: Sequence[RunResult]) -> list[Table]:
-    """Test accuracy by batch size and learning rate of the runs that trained, and the number of the others."""
-
-    def shown(runs: Sequence[RunResult]) -> str:
-        """``94.64 ± 0.59``, ``58.67, 2 collapsed`` or ``3 collapsed``."""
-        arm = summarise(runs)
-        collapsed = f"{arm.collapsed} collapsed" if arm.collapsed else ""
-        return ", ".join(filter(None, [spread(arm.score) if arm.score else "", collapsed]))
-
-    rows = []
-    for size, own in grouped(results, lambda run: dict(run.overrides)["batch_size"]).items():
-        rates = grouped(own, lambda run: f"lr {dict(run.overrides)['lr']}")
-        rows.append({"batch size": size, **{rate: shown(runs) for rate, runs in rates.items()}})
-    note = (
-        "Test accuracy in % after 5 epochs: mean ± standard deviation of those of "
-        f"{len({run.seed for run in results})} runs that did not collapse. Scaled with the batch's size, the learning "
-        "rate of 0.01 at 64 would be 0.04, 0.16 and 0.64; scaled with its square root, 0.02, 0.04 and 0.08."
-    )
-    return [table("", rows, note)]
-
-
-def channels_tables(first: Sequence[RunResult], last: Sequence[RunResult]) -> list[Table]:
-    """Test accuracy of two networks with the same initial weights, and their difference, paired by seed."""
-    lines = [
-        (name, f"{arm.trained_runs} of {arm.runs}", cell(arm.score))
-        for name, arm in (("channels first", summarise(first)), ("channels last", summarise(last)))
-    ]
-    difference = paired_difference(first, last)
-    lines.append(("first - last", f"{difference.n} pairs", f"{difference:+}"))
-    note = (
-        f"The difference is in points, paired by seed, with the sign-flip test ({p_text(difference.p)}) and its own "
-        f"interval. {_memory_verdict(difference)}"
-    )
-    return [Table("", ["order of memory", "n", "test accuracy %"], lines, [note])]
-
-
-def paired_difference(first: Sequence[RunResult], second: Sequence[RunResult]) -> Estimate:
-    """The difference in accuracy, paired by seed, over the pairs that trained.
-
-    The same seed gives the same initial weights and order of images.
-    """
-    scores, others = ({run.seed: run.score for run in runs if not run.failed} for runs in (first, second))
-    return sign_flip_test([score - others[seed] for seed, score in scores.items() if seed in others])
-
-
-def _memory_verdict(difference: Estimate) -> str:
-    """Which order should be the default, by the study's limits."""
-    if difference.p < SIGNIFICANCE:
-        return f"Channels {'first' if difference.value > 0 else 'last'} should be the default."
-    if max(-difference.low, difference.high) < EQUIVALENT:
-        return f"They are equivalent within {100 * EQUIVALENT:.2f} points."
-    return (
-        f"Undecided: a difference of more than {100 * EQUIVALENT:.2f} points is possible. channels_last stays the "
-        "default, since it is faster."
-    )
 
 
 def _candidates(name_and_options: str, configs: str) -> str:
@@ -369,7 +260,7 @@ EXPERIMENTS = {
         "Five epochs",
         "What `configs/onecycle.yaml` reaches on the test set. [The board](board.md) has what it costs.",
         "--name onecycle --config configs/onecycle.yaml --arch maxpool batchnorm --seeds 5",
-        setting_tables,
+        settings.setting_tables,
     ),
     "candidates-batchnorm": Experiment(
         "Candidates for five epochs",
@@ -379,14 +270,14 @@ EXPERIMENTS = {
             "moved-128 moved-64 moved-64-lr3e-2 shifted-64 half-64 half-64-lr2e-2 half-64-smoothed half-32-smoothed "
             "half-64-smoothed-decay half-64-betas half-64-betas-lr2e-2",
         ),
-        candidates_tables,
+        settings.candidates_tables,
     ),
     "long": Experiment(
         "Thirty epochs",
         "What `configs/long.yaml` reaches on the test set. It was chosen between two settings by two runs each on "
         "held-out images, which were not kept.",
         "--name long --config configs/long.yaml --arch maxpool --seeds 20",
-        setting_tables,
+        settings.setting_tables,
     ),
     "lengths": Experiment(
         "Shorter and longer training",
@@ -400,11 +291,11 @@ EXPERIMENTS = {
     ),
     "sprint": Experiment(
         "Sprint",
-        f"Does `configs/sprint.yaml` get to {share_text(FAST)} in one epoch, and how soon? "
+        f"Does `configs/sprint.yaml` get to {settings.share_text(FAST)} in one epoch, and how soon? "
         "[performance.md](performance.md) has the seconds from the command.",
         f"--name sprint --config configs/sprint.yaml --arch {BLOCKS} --seeds 10 --jobs 1 --threads 2 "
         "--grid trainer.precision=bf16-mixed,32-true",
-        partial(time_tables, goal=FAST),
+        partial(settings.time_tables, goal=FAST),
     ),
     "candidates-sprint": Experiment(
         "Candidates for the sprint",
@@ -413,7 +304,7 @@ EXPERIMENTS = {
             "sprint --arch maxpool --epochs 1",
             "sprint sprint-betas sprint-betas-0.75 sprint-betas-0.6 sprint-betas-0.5 sprint-betas-64-0.5",
         ),
-        candidates_tables,
+        settings.candidates_tables,
     ),
     "candidates-cropped": Experiment(
         "Candidates for a shorter sprint",
@@ -425,15 +316,15 @@ EXPERIMENTS = {
             "sprint-cropped sprint-cropped-narrow sprint-cropped-narrow-batch sprint-cropped-stride-batch "
             "sprint-cropped-narrow-batch-smoothed sprint-cropped-narrow-batch-smoothed-0.75",
         ),
-        candidates_tables,
+        settings.candidates_tables,
     ),
     "quick": Experiment(
         "Quick",
-        f"Does `configs/quick.yaml` get to {share_text(ACCURATE)} in eight epochs, and how soon? Its candidates were "
+        f"Does `configs/quick.yaml` get to {settings.share_text(settings.ACCURATE)} in eight epochs, and how soon? Its candidates were "
         "not recorded.",
         f"--name quick --config configs/quick.yaml --arch {BLOCKS} --seeds 10 --jobs 1 --threads 2 "
         "--grid trainer.precision=bf16-mixed",
-        partial(time_tables, goal=ACCURATE),
+        partial(settings.time_tables, goal=settings.ACCURATE),
     ),
     "batches": Experiment(
         "Larger batches",
@@ -441,7 +332,7 @@ EXPERIMENTS = {
         "root?",
         "--name batches --arch mlp --seeds 3 --grid batch_size=64,256,1024,4096 "
         "--grid lr=0.01,0.02,0.04,0.08,0.16,0.64",
-        batches_tables,
+        settings.batches_tables,
     ),
     "channels": Experiment(
         "Batch normalisation in two orders of memory",
@@ -450,7 +341,7 @@ EXPERIMENTS = {
         "([cluster.md](../manual/cluster.md)). Does a network learn less? `lab/channels.py` has the BatchNorm network "
         "with exact sums.",
         f"--name channels --arch lab.channels.ChannelsFirst --seeds {','.join(map(str, CONFIRMING_SEEDS))}",
-        channels_tables,
+        settings.channels_tables,
         control=lambda run: run.arch == "batchnorm" and cell_of(run) == NOTEBOOK,
     ),
 }

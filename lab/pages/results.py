@@ -26,8 +26,9 @@ from lab.estimates import spread
 from lab.intervals import intervals_figure
 from lab.notebook import GOAL, NOTEBOOK, NOTEBOOK_MLP, compare_networks, mean_losses
 from lab.pages.errors import errors_table
-from lab.pages.experiments import share_text, sources
+from lab.pages.experiments import sources
 from lab.pages.lengths import lengths_sentence
+from lab.pages.settings import share_text
 from lab.pages.writing import millions, multiply_adds, table, write_page, write_sections
 from lab.results import read_results, time_to
 from lab.study import report
