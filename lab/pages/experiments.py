@@ -320,8 +320,8 @@ EXPERIMENTS = {
     ),
     "quick": Experiment(
         "Quick",
-        f"Does `configs/quick.yaml` get to {settings.share_text(settings.ACCURATE)} in eight epochs, and how soon? Its candidates were "
-        "not recorded.",
+        f"Does `configs/quick.yaml` get to {settings.share_text(settings.ACCURATE)} in eight epochs, and how soon? Its "
+        "candidates were not recorded.",
         f"--name quick --config configs/quick.yaml --arch {BLOCKS} --seeds 10 --jobs 1 --threads 2 "
         "--grid trainer.precision=bf16-mixed",
         partial(settings.time_tables, goal=settings.ACCURATE),
