@@ -26,6 +26,9 @@ OPERATIONS = {
 
 RESAMPLES = 10_000
 
+# Between the operations of an interaction.
+TIMES = " × "  # noqa: RUF001
+
 # Of each operation.
 Levels = tuple[Any, ...]
 
@@ -144,7 +147,7 @@ def interactions(networks: Mapping[Levels, Tuned]) -> dict[str, Estimate]:
 def main_effects(networks: Mapping[Levels, Tuned]) -> dict[str, Estimate]:
     """Each operation's effect, averaged over the others, where no interaction with it has p < 0.05."""
     interacting = {
-        name for pair, effect in interactions(networks).items() if effect.p < SIGNIFICANCE for name in pair.split(" x ")
+        name for pair, effect in interactions(networks).items() if effect.p < SIGNIFICANCE for name in pair.split(TIMES)
     }
     effects = _contrasts(networks, (1,))
     return {name: effect for name, effect in effects.items() if _short(name) not in interacting}
@@ -159,7 +162,7 @@ def _contrasts(networks: Mapping[Levels, Tuned], sizes: Sequence[int]) -> dict[s
     names = [name for _, name in OPERATIONS.values()]
     groups = [group for size in sizes for group in combinations(range(len(names)), size)]
     return {
-        names[group[0]] if len(group) == 1 else " x ".join(_short(names[place]) for place in group): contrast(
+        names[group[0]] if len(group) == 1 else TIMES.join(_short(names[place]) for place in group): contrast(
             samples, [prod(own[place] for place in group) / (len(samples) / 2) for own in signs], len(groups)
         )
         for group in groups

@@ -166,7 +166,7 @@ def factorial_figure(results: Sequence[RunResult]) -> Figure:
     figure = Figure(figsize=(WIDTH, 4.8), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     ends = []
-    for panel, downsampling in zip(panels, ("maxpool", "stride"), strict=True):
+    for panel, (downsampling, name) in zip(panels, {"maxpool": "MaxPool", "stride": "Stride 2"}.items(), strict=True):
         own = {levels: network for levels, network in networks.items() if levels[0] == downsampling}
         drawn = []
         for place, (levels, network) in enumerate(own.items()):
@@ -180,7 +180,7 @@ def factorial_figure(results: Sequence[RunResult]) -> Figure:
             panel.plot(rates, means, look.line, color=look.colour, linewidth=1.8)
             drawn.append(End(", ".join(levels[1:]), rates[-1], means[-1], look.colour))
         panel.set_xscale("log")
-        panel.set(title=_title(own), xlabel=f"learning rate, {downsampling}")
+        panel.set(title=f"{name}: {_best_rates(own)}", xlabel="learning rate")
         panel.set_ylim(bottom=97)
         ends.append((panel, drawn))
     panels[0].set_ylabel("accuracy on held-out images in %")
@@ -188,7 +188,7 @@ def factorial_figure(results: Sequence[RunResult]) -> Figure:
     return figure
 
 
-def _title(networks: Mapping[Levels, Tuned]) -> str:
+def _best_rates(networks: Mapping[Levels, Tuned]) -> str:
     rates = sorted({network.rate for network in networks.values()}, key=float)
     return f"best at {' or '.join(rates)}"
 
