@@ -297,20 +297,10 @@ EXPERIMENTS = {
         "--grid trainer.precision=bf16-mixed,32-true",
         partial(settings.time_tables, goal=FAST),
     ),
-    "candidates-sprint": Experiment(
-        "Candidates for the sprint",
-        "In float32, to compare runs on any machine.",
-        _candidates(
-            "sprint --arch maxpool --epochs 1",
-            "sprint sprint-betas sprint-betas-0.75 sprint-betas-0.6 sprint-betas-0.5 sprint-betas-64-0.5",
-        ),
-        settings.candidates_tables,
-    ),
     "candidates-cropped": Experiment(
-        "Candidates for a shorter sprint",
-        "The earlier choice, sprint-betas, takes the MaxPool network. These crop the images' black edges, and most "
-        "have half as many channels. `sprint.yaml` is sprint-cropped-narrow-batch-smoothed. These runs came after "
-        "that choice and its test.",
+        "Candidates for the sprint",
+        "They crop the images' black edges, and most have half as many channels. `sprint.yaml` is "
+        "sprint-cropped-narrow-batch-smoothed, which was chosen, and tested, before these runs.",
         _candidates(
             f"cropped --arch {BLOCKS} --epochs 1",
             "sprint-cropped sprint-cropped-narrow sprint-cropped-narrow-batch sprint-cropped-stride-batch "
