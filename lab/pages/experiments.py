@@ -145,20 +145,22 @@ def _factorial() -> str:
     lines = []
     for levels in product(("maxpool", "stride"), ("none", "batch"), ("flatten", "average")):
         options = " ".join(f"--network.{name} {level}" for name, level in zip(OPERATIONS, levels, strict=True))
-        lines.append(_tuned(f"factorial/{'-'.join(levels)}", options))
+        lines.append(_tuned(f"factorial/{'-'.join(levels)}", options, FACTORIAL_RATES, "3000-3004"))
     return "\n".join(lines)
 
 
-def _tuned(name: str, options: str) -> str:
-    """The arguments of one network of blocks, its learning rate chosen and confirmed as in the factorial."""
-    rates = ",".join([*FIRST_RATES, *FURTHER_RATES.get(name, ())])
-    choice = f"--lr_scheduler onecycle --data.val_size 5000 --seeds 3000-3004 --grid lr={rates} --confirm 12"
+def _tuned(name: str, options: str, first_rates: Sequence[str], seeds: str) -> str:
+    """The arguments of one network of blocks, its learning rate chosen by these seeds and confirmed by twelve more."""
+    rates = ",".join([*first_rates, *FURTHER_RATES.get(name, ())])
+    choice = f"--lr_scheduler onecycle --data.val_size 5000 --seeds {seeds} --grid lr={rates} --confirm 12"
     return f"--name {name} --arch {BLOCKS} {options} {choice}"
 
 
 def _controls() -> str:
     """The commands of the three controls of pooling."""
-    return "\n".join(_tuned(f"controls/{name}", options) for name, options in CONTROLS.items())
+    return "\n".join(
+        _tuned(f"controls/{name}", options, FACTORIAL_RATES[:-1], "3000-3002") for name, options in CONTROLS.items()
+    )
 
 
 def _why() -> str:
@@ -173,8 +175,8 @@ FASHION_ROOT = "/usr/share/datasets/fashion-mnist"
 FASHION = f"--arch {' '.join(NETWORKS)} --data.root {FASHION_ROOT}"
 COLLAPSING = "--seeds 4000-4039 --epochs 1 --trainer.max_steps 300"
 
-# Of the factorial and the controls; and those beyond, which the protocol adds where the largest or the smallest wins.
-FIRST_RATES = ("1e-3", "3e-3", "1e-2", "3e-2")
+# Those beyond are added by the protocol where the largest or the smallest wins; the controls begin without the largest.
+FACTORIAL_RATES = ("1e-3", "3e-3", "1e-2", "3e-2")
 FURTHER_RATES: dict[str, tuple[str, ...]] = {}
 
 # The networks of protocol-operations.md that tell pooling from resolution and from arithmetic.
@@ -282,9 +284,9 @@ EXPERIMENTS = {
     "lengths": Experiment(
         "Shorter and longer training",
         "What becomes of MaxPool's lead after other numbers of epochs, and with the same arithmetic?",
-        "--name lengths/maxpool --arch maxpool --lr 3e-3 --lr_scheduler onecycle --seeds 5000-5005 "
+        "--name lengths/maxpool --arch maxpool --lr 3e-3 --lr_scheduler onecycle --seeds 5000-5004 "
         "--grid epochs=1,2,5,10,20\n"
-        "--name lengths/batchnorm --arch batchnorm --lr 1e-2 --lr_scheduler onecycle --seeds 5000-5005 "
+        "--name lengths/batchnorm --arch batchnorm --lr 1e-2 --lr_scheduler onecycle --seeds 5000-5004 "
         "--grid epochs=1,2,5,10,18,20",
         lengths.lengths_tables,
         sentence=lengths.lengths_sentence,
