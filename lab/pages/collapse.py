@@ -6,11 +6,14 @@ from statistics import median
 from matplotlib.figure import Figure
 
 from convblocks.compare.analysis import summarise
+from convblocks.compare.report import name_of
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.figures.estimates import NOTHING, P_VALUE, cell, number, p_text
 from convblocks.figures.grouping import by_arch
 from convblocks.figures.tables import Table
+from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
+from convblocks.text import listed
 from lab.estimates import count_text
 from lab.mechanism import (
     DECISIVE_STEP,
@@ -24,6 +27,7 @@ from lab.mechanism import (
 )
 from lab.pages.writing import table
 from lab.statistics import fisher_against
+from lab.study.dead_units import layers, medians_of
 
 # The other changes in words.
 CHANGES = {
@@ -96,23 +100,31 @@ def why_figure(results: Sequence[RunResult]) -> Figure:
 
 
 def collapse_tables(results: Sequence[RunResult]) -> list[Table]:
-    """How many runs of each network collapsed."""
-    p_values = fisher_against(by_arch(results), "maxpool")
-    rows = [
-        {"network": arch, "collapsed": count_text(sum(run.failed for run in runs), len(runs))}
-        for arch, runs in by_arch(results).items()
-    ]
-    return [table("", rows, f"Fisher's exact test: {p_text(p_values['batchnorm'])}.")]
+    """How many runs of each network collapsed, how many of their units are dead, and what they reach."""
+    runs = by_arch(results)
+    names = layers(runs["maxpool"])
+    rows = []
+    for arch, own in runs.items():
+        arm = summarise(own)
+        rows.append(
+            {
+                "network": arch,
+                "collapsed": count_text(arm.collapsed, arm.runs),
+                f"dead units in {', '.join(name.removeprefix(DEAD) for name in names)}, %": medians_of(own, names),
+                "test accuracy %": cell(arm.score),
+            }
+        )
+    p_values = fisher_against(runs, "maxpool")
+    return [table("", rows, f"Fisher's exact test: {p_text(p_values['batchnorm'])}. Dead units: medians.")]
 
 
 def collapse_sentence(results: Sequence[RunResult]) -> str:
     """Whether MaxPool collapses there too."""
-    counts = {arch: sum(run.failed for run in runs) for arch, runs in by_arch(results).items()}
-    total = len(by_arch(results)["maxpool"])
-    return (
-        f"On Fashion-MNIST {counts['maxpool']} of {total} MaxPool runs collapse within 300 steps at the notebook's "
-        f"setting, and {counts['batchnorm'] or 'none'} of {total} BatchNorm runs."
-    )
+    parts = [
+        f"{sum(run.failed for run in runs) or 'none'} of {len(runs)} {name_of(arch)} runs"
+        for arch, runs in by_arch(results).items()
+    ]
+    return f"On Fashion-MNIST, {listed(parts)} collapse within 300 steps at the notebook's setting."
 
 
 def readme_sentence(results: Sequence[RunResult]) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 
 from matplotlib.figure import Figure
 
@@ -22,7 +21,7 @@ from lab.intervals import intervals_figure
 from lab.notebook import compare_networks
 from lab.pages.writing import table
 from lab.statistics import fisher_against
-from lab.study.dead_units import layers
+from lab.study.dead_units import layers, medians_of
 
 # The variant with which the others are compared, and these in words; each is a config in docs/data/interventions/.
 AS_IS = "as-is"
@@ -47,15 +46,12 @@ def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
     rows = []
     for variant, own in runs.items():
         arm = summarise(own)
-        dead = [median(run.final[name] for run in own) if name in own[0].final else None for name in names]
         rows.append(
             {
                 "variant": f"[{variant}](../data/interventions/{variant}.yaml)",
                 "collapsed": count_text(arm.collapsed, arm.runs),
                 "p against as-is": number(p_values[variant], P_VALUE) if variant in p_values else NOTHING,
-                f"dead units in {blocks}, %": ", ".join(
-                    NOTHING if part is None else f"{100 * part:.0f}" for part in dead
-                ),
+                f"dead units in {blocks}, %": medians_of(own, names),
                 "test accuracy %": cell(arm.score),
             }
         )

@@ -24,6 +24,12 @@ from lab.study.plan import Cell
 from lab.study.report import cell_text
 
 
+def medians_of(runs: Sequence[RunResult], names: Sequence[str]) -> str:
+    """The median share of dead units behind each ReLU in %: ``0, 97, 46``; a dash where there is no ReLU."""
+    shares = [median(run.final[name] for run in runs) if name in runs[0].final else None for name in names]
+    return ", ".join(NOTHING if share is None else f"{100 * share:.0f}" for share in shares)
+
+
 def layers(runs: Sequence[RunResult]) -> list[str]:
     """The names of the metrics of dead units."""
     return list(dict.fromkeys(name for run in runs for row in run.epochs for name in row if name.startswith(DEAD)))
