@@ -159,9 +159,6 @@ class Normalised(nn.Sequential):
             nn.BatchNorm2d(1, affine=affine, momentum=momentum), nn.Flatten(), nn.BatchNorm1d(784), nn.Linear(784, 10)
         )
 
-
-def flat(hidden) -> nn.Module:
-    return nn.Sequential(nn.Flatten(), nn.Linear(784, hidden), nn.ReLU(), nn.Linear(hidden, 10))
 """
 
 

@@ -1,6 +1,5 @@
 """Made-up results of runs, alike enough to real ones to be reported and drawn."""
 
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +11,6 @@ from convblocks.run.judge import ACCURACY, Judge
 from convblocks.run.result import EPOCHS, Overrides, Provenance, Row, RunResult
 
 PARAMETERS = {"mlp": 79_510, "maxpool": 85_526, "batchnorm": 77_918}
-
-# Per network: its best learning rate and its test error there, in powers of ten; collapsed runs begin at the last one.
-CHARACTERS = {"mlp": (-3.0, -1.68, 1e-2), "maxpool": (-2.9, -2.15, 1e-2), "batchnorm": (-2.3, -2.0, 1.0)}
 
 LAYERS = {"mlp": ("1",), "maxpool": ("block 1", "block 2", "block 3"), "batchnorm": ("block 1", "block 2", "block 3")}
 
@@ -109,38 +105,6 @@ def as_claimed(seeds: int, collapsed: int = 0, **changed: object) -> list[RunRes
         for arch, (base, loss, factor) in levels.items()
         for seed in range(seeds)
     ]
-
-
-def swept(
-    rates: tuple[str, ...] = ("1e-4", "3e-4", "1e-3", "3e-3", "1e-2", "3e-2"),
-    schedules: tuple[str, ...] = ("constant", "onecycle"),
-    seeds: int = 3,
-) -> list[RunResult]:
-    """The three networks over learning rates and schedules; at high rates many runs of two of them collapse."""
-    found = []
-    for arch, (best, error, collapses_from) in CHARACTERS.items():
-        for schedule in schedules:
-            gain = 0.25 if schedule == "onecycle" else 0.0
-            for rate in rates:
-                for seed in range(seeds):
-                    random = Random(f"{arch} {schedule} {rate} {seed}")
-                    logarithm = math.log10(float(rate))
-                    wrong = 10 ** (error - gain + 0.25 * (logarithm - best - gain) ** 2 + random.gauss(0, 0.03))
-                    collapsed = float(rate) >= collapses_from and random.random() < 60 * float(rate) / (2 + 4 * gain)
-                    accuracy = CHANCE if collapsed else round(1 - wrong, 4)
-                    found.append(result(arch, seed, accuracy, (("lr", rate), ("lr_scheduler", schedule))))
-    return found
-
-
-def same_setting(seeds: int = 10) -> list[RunResult]:
-    """The three networks at one setting, at which two runs of maxpool collapse."""
-    found = []
-    for arch, accuracy in {"mlp": 0.948, "maxpool": 0.968, "batchnorm": 0.983}.items():
-        for seed in range(seeds):
-            collapsed = arch == "maxpool" and seed in (2, 7)
-            of_seed = round(accuracy + Random(f"{arch} {seed}").gauss(0, 0.004), 4)
-            found.append(result(arch, seed, CHANCE if collapsed else of_seed))
-    return found
 
 
 def _five_epochs(arch: str, accuracy: float, random: Random) -> tuple[Row, ...]:

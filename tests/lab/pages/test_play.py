@@ -60,10 +60,10 @@ def run_of(arch: str, lr: str) -> dict[str, Any]:
     return next(run for run in runs if (run["arch"], run["lr"]) == (arch, lr))
 
 
-def visit(page: PlayPage, folder: Path, state: str = "step=938", form: Form = DESKTOP, theme: str = "light") -> None:
+def visit(page: PlayPage, folder: Path, state: str = "step=938", form: Form = DESKTOP) -> None:
     """Load the page again; another state of an open page would only be a jump in it."""
     page.window.get("about:blank")
-    page.visit(f"{(folder / 'index.html').as_uri()}#{state}", form, theme)
+    page.visit(f"{(folder / 'index.html').as_uri()}#{state}", form)
 
 
 @pytest.mark.parametrize("arch", NETWORKS)
