@@ -9,7 +9,7 @@ import itertools
 import multiprocessing
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from lightning.pytorch.trainer.connectors.logger_connector.logger_connector impo
 
 from convblocks import ImageClassifier, wings
 from convblocks.data.images import ImageSets
-from convblocks.errors import Stopped, UserError
+from convblocks.errors import Stopped
 from convblocks.run import fit
 from convblocks.run.directory import RunDirectory
 from tests.any_task import kinds
@@ -233,28 +233,3 @@ def fit_until(step: int, flags: list[str]) -> None:
     with pytest.raises(Stopped):
         fit.main(flags, [Signal(step)])
     forget_signal()
-
-
-def flip_a_bit(checkpoint: Path) -> None:
-    content = bytearray(checkpoint.read_bytes())
-    content[len(content) // 2] ^= 1
-    checkpoint.write_bytes(content)
-
-
-def replace_by_a_foreign_file(checkpoint: Path) -> None:
-    torch.save({"weights": torch.zeros(3)}, checkpoint)
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (flip_a_bit, r"cannot load .*last\.ckpt: it is damaged.*\. Put an intact copy there, or delete it to start"),
-        (replace_by_a_foreign_file, "is not a checkpoint of this version of convblocks: train again"),
-    ],
-)
-def test_resume_refuses_other_checkpoints(spoil: Callable[[Path], None], message: str, workspace: Path) -> None:
-    fit_until(12, [*DEBUG, "--arch", "mlp", "--lr", "0.01", "--name", "run"])
-    spoil(RunDirectory("run").last_checkpoint)
-    with pytest.raises(UserError, match=message) as caught:
-        fit.main(["--name", "run", "--resume"])
-    assert "\n" not in str(caught.value)
