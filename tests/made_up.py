@@ -71,16 +71,14 @@ def images(spec: ImageSpec, train: int, test: int) -> dict[str, Any]:
     return {"spec": spec.as_dict(), "train": train, "test": test}
 
 
-def provenance(
-    machine: str = MACHINE, commit: str | None = "abc1234", threads: int = 1, processes: int = 1
-) -> Provenance:
-    return Provenance(machine, commit, data=None, device="cpu", processes=processes, threads=threads)
+def provenance() -> Provenance:
+    return Provenance(MACHINE, "abc1234", data=None, device="cpu", processes=1, threads=1)
 
 
-def course(*accuracies: float, loss: float = 0.1, seconds: float = 10.0) -> tuple[Row, ...]:
+def course(*accuracies: float, loss: float = 0.1) -> tuple[Row, ...]:
     """An epoch for each accuracy; the loss is that of the last one, and twice as high before it."""
     return tuple(
-        {"epoch": number, "step": 938 * number, "test/acc": accuracy, "seconds": seconds}
+        {"epoch": number, "step": 938 * number, "test/acc": accuracy, "seconds": 10.0}
         | {"train/loss": loss * (len(accuracies) - number + 1)}
         for number, accuracy in enumerate(accuracies, start=1)
     )
@@ -95,13 +93,13 @@ def short(arch: str, seed: int, accuracy: float, loss: float = 0.1, **changed: o
 COURSES = {"mlp": course(0.9, 0.97, 0.981), "maxpool": course(0.98, 0.99), "batchnorm": course(0.9, 0.985)}
 
 
-def as_claimed(seeds: int, collapsed: int = 0, **changed: object) -> list[RunResult]:
+def as_claimed(seeds: int, collapsed: int = 0) -> list[RunResult]:
     """As the notebook claims: batchnorm above maxpool above mlp, except for maxpool's first runs."""
     levels = {"mlp": (0.95, 0.18, 3), "maxpool": (0.96, 0.14, 5), "batchnorm": (0.98, 0.04, 2)}
     return [
-        short(arch, seed, CHANCE, 2.3, **changed)
+        short(arch, seed, CHANCE, 2.3)
         if arch == "maxpool" and seed < collapsed
-        else short(arch, seed, base + 0.0001 * (seed * factor % 7), loss + 0.001 * (seed * factor % 5), **changed)
+        else short(arch, seed, base + 0.0001 * (seed * factor % 7), loss + 0.001 * (seed * factor % 5))
         for arch, (base, loss, factor) in levels.items()
         for seed in range(seeds)
     ]

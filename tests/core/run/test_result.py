@@ -29,7 +29,7 @@ def test_result_has_the_score_and_seconds_of_its_epochs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("losses", "best"), [((0.3, 0.2, 0.25), 0.92), ((math.nan, 0.3, 0.4), 0.92), ((math.nan,) * 3, 0.91)]
+    ("losses", "best"), [((0.3, 0.2, 0.25), 0.92), ((0.3, math.nan, 0.4), 0.91), ((math.nan,) * 3, 0.91)]
 )
 def test_result_has_the_validation_accuracy_of_the_lowest_loss(losses: tuple[float, ...], best: float) -> None:
     """Evaluations within an epoch count too; a loss that is not finite does only if there is no other."""
@@ -37,6 +37,12 @@ def test_result_has_the_validation_accuracy_of_the_lowest_loss(losses: tuple[flo
     epochs = tuple(row | more for row, more in zip(course(0.1, 0.2), measured[:2], strict=True))
     assert replace(run_of(0.9, 0.9), epochs=epochs, evaluations=(evaluated(1000, 0.93, losses[2]),)).validation == best
     assert run_of(0.9).validation is None
+
+
+def test_judge_prefers_finite_values() -> None:
+    rows = [{"val/acc": value} for value in (math.nan, 0.3, 0.2)]
+    assert ACCURACY.best(rows) == {"val/acc": 0.3}
+    assert ACCURACY.best([]) is None
 
 
 def test_final_metrics_are_of_the_evaluation_that_the_monitor_prefers(monkeypatch: pytest.MonkeyPatch) -> None:
