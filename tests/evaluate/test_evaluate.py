@@ -81,11 +81,6 @@ def test_measures_of_a_perfect_network_and_of_a_class_without_images() -> None:
     assert evaluate.classes_table(evaluation).cells[2] == ["c", "0", "-", "-", "-"]
 
 
-def test_confusion_of_too_many_classes_has_no_matrix() -> None:
-    evaluation = guesses(tuple(f"class {number}" for number in range(100)))
-    assert [table.title for table in evaluate.tables(evaluation)] == ["Classes"]
-
-
 def test_evaluate_agrees_with_the_training(trained: Path, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     evaluate.main([str(trained)])
     final = json.loads((trained.parents[1] / "summary.json").read_text())["final"]

@@ -29,7 +29,7 @@ from tests.any_task.tasks import HERE
 from tests.conftest import DEBUG, OWN_NETWORKS, write_digits
 from tests.core.run.several import COMMON, Run, fit_on, on
 from tests.core.run.subjects import SUBJECTS, End, plain
-from tests.core.run.test_fit import curves, metric_rows, weights
+from tests.core.run.test_fit import assert_same_end
 
 TERM, KILL = signal.SIGTERM, signal.SIGKILL
 SLOW, NIGHTLY = pytest.mark.slow, pytest.mark.nightly
@@ -157,16 +157,6 @@ def test_resume_on_two_processes_ends_with_the_same_bits(subject: str, number: s
     whole = RunDirectory(f"{name}/whole")
     for batch in stops:
         assert_same_end(RunDirectory(f"{name}/{batch}"), whole)
-
-
-def assert_same_end(resumed: RunDirectory, whole: RunDirectory) -> None:
-    """The weights, the rows of metrics.csv, and the curves of TensorBoard, with no step missing or twice."""
-    assert all(torch.equal(weight, weights(resumed)[name]) for name, weight in weights(whole).items())
-    assert metric_rows(resumed) == metric_rows(whole)
-    expected, curves_of_both = curves(whole), curves(resumed)
-    assert expected.keys() == curves_of_both.keys()
-    differing = [tag for tag in expected if curves_of_both[tag] != expected[tag]]
-    assert {*differing} <= {"vitals/speed/seconds"}
 
 
 @pytest.mark.slow
