@@ -120,10 +120,6 @@ class Script:
         for file in (self._output, self._errors):
             file.close()
 
-    def poll(self) -> int | None:
-        """Its ``returncode``."""
-        return self.returncode
-
     def wait(self, timeout: float) -> int:
         """Wait so many seconds for its end.
 

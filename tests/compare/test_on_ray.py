@@ -55,7 +55,7 @@ def test_ray_node_that_dies_changes_no_number(cluster: Any, workspace: Path) -> 
     compare.main([*LONG, "--name", "local"])
     node = cluster.add_node(num_cpus=1, **MEMORY)
     with start_script("compare", *LONG, *ON_RAY, "--name", "ray", cwd=workspace) as process:
-        wait_until(lambda: process.poll() is not None or under_way() == 2)
+        wait_until(lambda: process.returncode is not None or under_way() == 2)
         cluster.remove_node(node, allow_graceful=False)
         _, errors = process.communicate(timeout=300)
     assert (process.returncode, errors) == (0, "")
@@ -76,7 +76,7 @@ def test_ray_lets_trials_save_at_ctrl_c_and_one_that_fails_leaves_the_others(clu
     failing.run.path.mkdir(parents=True)
     (failing.run.path / "stray").touch()
     with start_script("compare", *flags, cwd=workspace) as process:
-        wait_until(lambda: process.poll() is not None or list((LOGS / "stopped").rglob("last.ckpt")))
+        wait_until(lambda: process.returncode is not None or list((LOGS / "stopped").rglob("last.ckpt")))
         os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (130, "compare.py: stopped: the same command carries on\n")

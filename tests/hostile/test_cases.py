@@ -81,7 +81,6 @@ RUN_DIRECTORIES = [
 ]
 
 DATA = [
-    case(f"fit {NEW}", f"{IMAGES} is damaged.*IDX file", 1, {IMAGES: cut(0)}),
     case(f"fit {AGAIN}", "was begun with another train-images-idx3-ubyte", 1, {IMAGES: flipped(5000)}),
     case(f"fit {AGAIN} --data.root moved", r"\n3/3 ", 0, {"moved": a_copy_of("data"), "data": removed}),
     case(f"fit {AGAIN}", "there is no folder data: --data.root must name", 1, {"data": removed}),

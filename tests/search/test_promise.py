@@ -60,11 +60,11 @@ def test_search_of_two_processes_keeps_its_promise_whatever_is_killed(workspace:
     draws = random.Random(0)
     flags = [*LONG, "--epochs", "4", "--trials", "6", "--jobs", "1", "--sampler", "random", "--pruner", "none"]
     searches, seen, kills = [start(*flags), start(*flags)], epochs(), 0
-    while any(process.poll() is None for process in searches):
+    while any(process.returncode is None for process in searches):
         time.sleep(draws.uniform(0.1, 2))
         seen |= epochs()
         victim = draws.choice(searches)
-        if kills == 8 or victim.poll() is not None:
+        if kills == 8 or victim.returncode is not None:
             continue
         kills += 1
         children = psutil.Process(victim.pid).children(recursive=True)

@@ -174,7 +174,6 @@ class Judging(RunCallback):
 
 def test_callback_adds_to_the_result_and_to_the_last_lines(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fit.main([*DEBUG, "--arch", "mlp", *QUICK, "--name", "run", "--epochs", "1"], [Judging()])
-    assert RunDirectory("run").read_result().facts["seen"] == ["yes"]
     assert "\nseen: yes\nand then  convblocks fit\n" in capsys.readouterr().out
 
 
