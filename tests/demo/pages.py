@@ -50,14 +50,16 @@ class Page:
 
     window: Chrome
 
-    def open(self, server: Server) -> None:
+    def open(self, server: Server, form: Form = DESKTOP, theme: str = "light") -> None:
         """Open the page, and clear the example that it begins with."""
-        self.visit(f"http://{HOST}:{server.server_port}/")
+        self.visit(f"http://{HOST}:{server.server_port}/", form, theme)
         self.press(Keys.ESCAPE)
 
-    def visit(self, address: str, form: Form = DESKTOP) -> None:
+    def visit(self, address: str, form: Form = DESKTOP, theme: str = "light") -> None:
         metrics = {"width": form.width, "height": form.height, "deviceScaleFactor": form.ratio, "mobile": form.is_phone}
+        scheme = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
         self.window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        self.window.execute_cdp_cmd("Emulation.setEmulatedMedia", scheme)
         self.complaints()  # drops those of the last page
         self.window.get(address)
         self.wait()
