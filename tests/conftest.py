@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 import pytest
@@ -159,9 +159,6 @@ class Normalised(nn.Sequential):
             nn.BatchNorm2d(1, affine=affine, momentum=momentum), nn.Flatten(), nn.BatchNorm1d(784), nn.Linear(784, 10)
         )
 
-
-def flat(hidden) -> nn.Module:
-    return nn.Sequential(nn.Flatten(), nn.Linear(784, hidden), nn.ReLU(), nn.Linear(hidden, 10))
 """
 
 
@@ -178,10 +175,12 @@ def own_networks(workspace: Path) -> Iterator[Path]:
 def needs(package: str) -> None:
     """Skip a test where a package is not installed that no extra of the tests has, except in CI."""
     if find_spec(package) is None:
-        reason = f"needs pip install {package}"
-        if "CI" in os.environ:
-            pytest.fail(reason)
-        pytest.skip(reason)
+        lack(f"{package}: pip install {package}")
+
+
+def lack(what: str) -> NoReturn:
+    """Skip a test for which this is not installed; in CI it fails."""
+    (pytest.fail if "CI" in os.environ else pytest.skip)(f"needs {what}")
 
 
 def write_idx(path: Path, array: "Tensor") -> None:

@@ -1,6 +1,5 @@
 """Made-up results of runs, alike enough to real ones to be reported and drawn."""
 
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,11 +11,6 @@ from convblocks.run.judge import ACCURACY, Judge
 from convblocks.run.result import EPOCHS, Overrides, Provenance, Row, RunResult
 
 PARAMETERS = {"mlp": 79_510, "maxpool": 85_526, "batchnorm": 77_918}
-
-# Per network: its best learning rate and its test error there, in powers of ten; collapsed runs begin at the last one.
-CHARACTERS = {"mlp": (-3.0, -1.68, 1e-2), "maxpool": (-2.9, -2.15, 1e-2), "batchnorm": (-2.3, -2.0, 1.0)}
-
-LAYERS = {"mlp": ("1",), "maxpool": ("block 1", "block 2", "block 3"), "batchnorm": ("block 1", "block 2", "block 3")}
 
 MACHINE = "2 CPUs (AMD EPYC 9R45), Linux, python 3.11.2, torch 2.13.0"
 
@@ -49,7 +43,7 @@ def result(
     validation images after the last one; ``facts`` are further ones, ``changed`` other fields.
     """
     overrides = tuple(({"epochs": "5"} | dict(overrides)).items())
-    epochs = epochs or _five_epochs(arch, accuracy, Random(f"{arch} {seed} {overrides[1:]}"))
+    epochs = epochs or _five_epochs(accuracy, Random(f"{arch} {seed} {overrides[1:]}"))
     if validation is not None:
         epochs = (*epochs[:-1], epochs[-1] | {"val/loss": 1 - validation, "val/acc": validation})
     values: dict[str, object] = {
@@ -75,16 +69,14 @@ def images(spec: ImageSpec, train: int, test: int) -> dict[str, Any]:
     return {"spec": spec.as_dict(), "train": train, "test": test}
 
 
-def provenance(
-    machine: str = MACHINE, commit: str | None = "abc1234", threads: int = 1, processes: int = 1
-) -> Provenance:
-    return Provenance(machine, commit, data=None, device="cpu", processes=processes, threads=threads)
+def provenance() -> Provenance:
+    return Provenance(MACHINE, "abc1234", data=None, device="cpu", processes=1, threads=1)
 
 
-def course(*accuracies: float, loss: float = 0.1, seconds: float = 10.0) -> tuple[Row, ...]:
+def course(*accuracies: float, loss: float = 0.1) -> tuple[Row, ...]:
     """An epoch for each accuracy; the loss is that of the last one, and twice as high before it."""
     return tuple(
-        {"epoch": number, "step": 938 * number, "test/acc": accuracy, "seconds": seconds}
+        {"epoch": number, "step": 938 * number, "test/acc": accuracy, "seconds": 10.0}
         | {"train/loss": loss * (len(accuracies) - number + 1)}
         for number, accuracy in enumerate(accuracies, start=1)
     )
@@ -99,51 +91,19 @@ def short(arch: str, seed: int, accuracy: float, loss: float = 0.1, **changed: o
 COURSES = {"mlp": course(0.9, 0.97, 0.981), "maxpool": course(0.98, 0.99), "batchnorm": course(0.9, 0.985)}
 
 
-def as_claimed(seeds: int, collapsed: int = 0, **changed: object) -> list[RunResult]:
+def as_claimed(seeds: int, collapsed: int = 0) -> list[RunResult]:
     """As the notebook claims: batchnorm above maxpool above mlp, except for maxpool's first runs."""
     levels = {"mlp": (0.95, 0.18, 3), "maxpool": (0.96, 0.14, 5), "batchnorm": (0.98, 0.04, 2)}
     return [
-        short(arch, seed, CHANCE, 2.3, **changed)
+        short(arch, seed, CHANCE, 2.3)
         if arch == "maxpool" and seed < collapsed
-        else short(arch, seed, base + 0.0001 * (seed * factor % 7), loss + 0.001 * (seed * factor % 5), **changed)
+        else short(arch, seed, base + 0.0001 * (seed * factor % 7), loss + 0.001 * (seed * factor % 5))
         for arch, (base, loss, factor) in levels.items()
         for seed in range(seeds)
     ]
 
 
-def swept(
-    rates: tuple[str, ...] = ("1e-4", "3e-4", "1e-3", "3e-3", "1e-2", "3e-2"),
-    schedules: tuple[str, ...] = ("constant", "onecycle"),
-    seeds: int = 3,
-) -> list[RunResult]:
-    """The three networks over learning rates and schedules; at high rates many runs of two of them collapse."""
-    found = []
-    for arch, (best, error, collapses_from) in CHARACTERS.items():
-        for schedule in schedules:
-            gain = 0.25 if schedule == "onecycle" else 0.0
-            for rate in rates:
-                for seed in range(seeds):
-                    random = Random(f"{arch} {schedule} {rate} {seed}")
-                    logarithm = math.log10(float(rate))
-                    wrong = 10 ** (error - gain + 0.25 * (logarithm - best - gain) ** 2 + random.gauss(0, 0.03))
-                    collapsed = float(rate) >= collapses_from and random.random() < 60 * float(rate) / (2 + 4 * gain)
-                    accuracy = CHANCE if collapsed else round(1 - wrong, 4)
-                    found.append(result(arch, seed, accuracy, (("lr", rate), ("lr_scheduler", schedule))))
-    return found
-
-
-def same_setting(seeds: int = 10) -> list[RunResult]:
-    """The three networks at one setting, at which two runs of maxpool collapse."""
-    found = []
-    for arch, accuracy in {"mlp": 0.948, "maxpool": 0.968, "batchnorm": 0.983}.items():
-        for seed in range(seeds):
-            collapsed = arch == "maxpool" and seed in (2, 7)
-            of_seed = round(accuracy + Random(f"{arch} {seed}").gauss(0, 0.004), 4)
-            found.append(result(arch, seed, CHANCE if collapsed else of_seed))
-    return found
-
-
-def _five_epochs(arch: str, accuracy: float, random: Random) -> tuple[Row, ...]:
+def _five_epochs(accuracy: float, random: Random) -> tuple[Row, ...]:
     collapsed = accuracy <= 0.15
     error = 1 - accuracy
     epochs = []
@@ -156,8 +116,5 @@ def _five_epochs(arch: str, accuracy: float, random: Random) -> tuple[Row, ...]:
             "test/acc": accuracy if collapsed or epoch == 5 else 1 - min(still, 0.9),
             "seconds": random.uniform(20, 26),
         }
-        for number, layer in enumerate(LAYERS.get(arch, ())):
-            dead = 0.0 if arch == "batchnorm" else min(1.0, 0.3 * number + 0.05 * epoch)
-            row[f"dead/{layer}"] = 1.0 if collapsed and number else round(dead * random.uniform(0.9, 1.0), 2)
         epochs.append(row)
     return tuple(epochs)

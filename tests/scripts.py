@@ -68,11 +68,9 @@ def run_benchmark(name: str, *arguments: str, cwd: Path) -> subprocess.Completed
     return run_fresh(["-m", f"lab.benchmarks.{name}", *arguments], cwd, {"PYTHONPATH": python_path()}, 600)
 
 
-def start_script(
-    name: str, *arguments: str, cwd: Path | None = None, prepare: Callable[[], None] | None = None
-) -> "Script":
-    """Begin ``scripts/<name>.py``, in the current folder unless another is given, in a process group of its own."""
-    return Script(_command(name, arguments), cwd or Path.cwd(), prepare=prepare)
+def start_script(name: str, *arguments: str, cwd: Path) -> "Script":
+    """Begin ``scripts/<name>.py`` in a folder, in a process group of its own."""
+    return Script(_command(name, arguments), cwd)
 
 
 class Script:
@@ -122,10 +120,6 @@ class Script:
         for file in (self._output, self._errors):
             file.close()
 
-    def poll(self) -> int | None:
-        """Its ``returncode``."""
-        return self.returncode
-
     def wait(self, timeout: float) -> int:
         """Wait so many seconds for its end.
 
@@ -145,14 +139,6 @@ class Script:
         """
         self.wait(timeout)
         return self._output.read(), self._errors.read()
-
-    def send_signal(self, number: int) -> None:
-        """Send a signal to it alone, if it has not ended."""
-        if self.returncode is None:
-            os.kill(self.pid, number)
-
-    def kill(self) -> None:
-        self.send_signal(signal.SIGKILL)
 
 
 def _run(output: str, errors: str, *python: Any) -> None:

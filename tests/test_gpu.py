@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from convblocks.run import fit
-from convblocks.run.directory import LOGS, RunDirectory
+from convblocks.run.directory import RunDirectory
 from tests.conftest import REPOSITORY
 from tests.core.run.test_distributed import assert_same_numbers
 from tests.core.run.test_fit import assert_same_weights, metric_rows
@@ -30,11 +30,11 @@ FLOAT64 = [
 ]
 
 
-def trained(folder: Path, name: str, *flags: str) -> Path:
-    """The directory of a run that ``fit.py`` has finished."""
+def trained(folder: Path, name: str, *flags: str) -> RunDirectory:
+    """A run that ``fit.py`` has finished."""
     finished = run_script("fit", *flags, "--name", name, cwd=folder, timeout=600, fresh=True)
     assert finished.returncode == 0, finished.stderr
-    return folder / LOGS / name
+    return RunDirectory(name, folder)
 
 
 @pytest.mark.parametrize("arch", ARCHS)
@@ -84,7 +84,7 @@ def test_resume_of_a_killed_run_ends_with_the_same_bits(workspace: Path, monkeyp
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch asks for it before it computes the first product
     limits = ["--epochs", "2", "--trainer.limit_train_batches", "400", "--trainer.limit_val_batches", "2"]
     flags = ["--arch", "batchnorm", *limits, *ONE_GPU, "--trainer.deterministic", "true"]
-    trained(workspace, "whole", *flags)
+    whole = trained(workspace, "whole", *flags)
     command = [sys.executable, str(REPOSITORY / "scripts" / "fit.py"), *flags, "--name", "stopped"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -92,7 +92,6 @@ def test_resume_of_a_killed_run_ends_with_the_same_bits(workspace: Path, monkeyp
             if printed.startswith("epoch 2  batch 100/400"):
                 process.terminate()
     assert process.returncode == 143
-    trained(workspace, "stopped", "--resume")
-    whole, stopped = RunDirectory("whole"), RunDirectory("stopped")
+    stopped = trained(workspace, "stopped", "--resume")
     assert_same_weights(whole, stopped)
     assert metric_rows(whole) == metric_rows(stopped)

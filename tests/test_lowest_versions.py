@@ -1,7 +1,6 @@
 """The commands with the lowest torch and msgspec that pyproject.toml allows; Debian 13 has that torch."""
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.conftest import DEBUG, REPOSITORY
+from tests.conftest import DEBUG, REPOSITORY, lack
 
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 TORCH = {"torch": "2.6.0", "torchvision": "0.21.0"}
@@ -28,10 +27,7 @@ def python() -> Iterator[Path]:
             patch.delenv(name, raising=False)
         patch.setenv("PYTHONNOUSERSITE", "1")
         if not SYSTEM_PYTHON.exists() or run(SYSTEM_PYTHON, "-c", SHOW_VERSIONS).stdout.split() != [*TORCH.values()]:
-            reason = "needs the torch of Debian 13: apt-get install python3-torch python3-torchvision python3-venv"
-            if "CI" in os.environ:
-                pytest.fail(reason)
-            pytest.skip(reason)
+            lack("the torch of Debian 13: apt-get install python3-torch python3-torchvision python3-venv")
         run(SYSTEM_PYTHON, "-m", "venv", "--system-site-packages", environment)
         python = Path(environment, "bin", "python")
         packages = ["-e", f"{REPOSITORY}[export]", f"msgspec=={MSGSPEC}"]

@@ -1,12 +1,11 @@
 """The package imports and trains without Linux's own functions: tested by removing them, not on Windows or macOS."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import DEBUG
+from tests.scripts import run_fresh
 from tests.test_house import MODULES
 
 # Windows lacks these; macOS lacks the ones of the C library.
@@ -48,7 +47,6 @@ from convblocks.run import fit, signals
 signals.install()
 fit.main([*{DEBUG}, "--arch", "batchnorm", "--name", "run"])
 """
-    command = [sys.executable, "-c", program]
-    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    finished = run_fresh(["-c", program], tmp_path, {}, timeout=300)
     assert finished.returncode == 0, finished.stderr
     assert (tmp_path / "lightning_logs" / "run" / "summary.json").is_file()

@@ -7,7 +7,6 @@ import shlex
 import subprocess
 import termios
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -20,15 +19,8 @@ from tests.quick_python import quick_python
 SEQUENCE = re.compile(r"\x1b\[(?P<numbers>[?\d;]*)(?P<command>[A-Za-z])|(?P<character>.)", re.DOTALL)
 
 
-class Screen(NamedTuple):
-    """The lines at the end, including those that have scrolled off, and all that was written."""
-
-    lines: list[str]
-    written: str
-
-
-def script_in_terminal(name: str, *arguments: str, cwd: Path) -> Screen:
-    """Run ``scripts/<name>.py`` as a user would, in a terminal of 80 columns."""
+def script_in_terminal(name: str, *arguments: str, cwd: Path) -> str:
+    """What ``scripts/<name>.py`` writes to a terminal of 80 columns."""
     command = [str(quick_python()), str(REPOSITORY / "scripts" / f"{name}.py"), *arguments]
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (40, 80))
@@ -43,11 +35,11 @@ def script_in_terminal(name: str, *arguments: str, cwd: Path) -> Screen:
             pass
     os.close(ours)
     assert process.returncode == 0, written.decode()
-    return Screen(lines_of(written.decode()), written.decode())
+    return written.decode()
 
 
 def lines_of(written: str) -> list[str]:
-    """What is left on a screen without a right edge."""
+    """What is left on a screen without a right edge, including lines that have scrolled off."""
     lines, row, column = [""], 0, 0
     for sequence in SEQUENCE.finditer(written):
         if sequence["character"] == "\n":
@@ -80,15 +72,15 @@ def test_option_that_is_unknown_suggests_a_similar_one_if_there_is_one(option: s
 @pytest.mark.slow
 def test_run_in_a_terminal_shows_a_bar_below_its_rows_and_prints_the_next_commands(workspace: Path) -> None:
     enough_to_be_seen = ["--trainer.limit_train_batches", "900"]
-    screen = script_in_terminal("fit", *DEBUG, *enough_to_be_seen, "--arch", "mlp", cwd=workspace)
-    heading, columns, first, second, *_ = screen.lines
+    written = script_in_terminal("fit", *DEBUG, *enough_to_be_seen, "--arch", "mlp", cwd=workspace)
+    heading, columns, first, second, *_ = lines = lines_of(written)
     assert heading == "mlp · 79,510 parameters · cpu · seed 0 -> lightning_logs/mlp/version_0"
     assert columns.split() == ["epoch", "train/loss", "train/acc", "test/loss", "test/acc", "time"]
     assert (first[:4], second[:4]) == ("1/2 ", "2/2 ")
     assert len(columns) == len(first) == len(second) <= 80
-    assert "/900 [00:0" in screen.written
-    assert len([line for line in screen.lines if line.startswith("Epoch")]) == 1
-    commands = re.findall(r"(?:python \S*scripts/|tensorboard ).*", "\n".join(screen.lines))
+    assert "/900 [00:0" in written
+    assert len([line for line in lines if line.startswith("Epoch")]) == 1
+    commands = re.findall(r"(?:python \S*scripts/|tensorboard ).*", "\n".join(lines))
     evaluate, demo, tensorboard = map(shlex.split, commands)
     assert [Path(evaluate[1]).name, Path(demo[1]).name] == ["evaluate.py", "demo.py"]
     assert tensorboard == ["tensorboard", "--logdir", "lightning_logs"]

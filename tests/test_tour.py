@@ -49,13 +49,8 @@ def defined(path: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("name", sorted(set(FILE.findall(TOUR))))
-def test_tour_names_files_that_are_there(name: str) -> None:
-    assert path_of(name).is_file(), f"docs/manual/code.md: there is no {name}"
-
-
 @pytest.mark.parametrize("section", SECTIONS)
-def test_tour_names_what_the_files_of_each_step_define(section: str) -> None:
+def test_tour_names_files_and_what_those_of_each_step_define(section: str) -> None:
     """Or, on a walk, names that an earlier step has had; in other sections what any file of the package defines."""
     everything, had, missing = sorted(PACKAGE.rglob("*.py")), set(OTHERS), []
     for step in steps(section):
@@ -63,6 +58,7 @@ def test_tour_names_what_the_files_of_each_step_define(section: str) -> None:
         paths = [path for path in map(path_of, files) if path.is_file()] if section in WALKS else everything
         unknown = names.difference(had, *map(defined, paths))
         missing += [f"{name} in {', '.join(files) or 'any file'}" for name in sorted(unknown)]
+        missing += [name for name in files if not path_of(name).is_file()]
         had |= names
     assert not missing, f"docs/manual/code.md, {section}: no {'; no '.join(missing)}"
 

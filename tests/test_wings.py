@@ -13,7 +13,7 @@ import pytest
 from convblocks.run.directory import RunDirectory
 from tests.conftest import REPOSITORY
 from tests.core.run.test_fit import assert_same_weights
-from tests.scripts import run_script
+from tests.scripts import run_fresh, run_script
 from tests.test_house import ARROWS, WINGS
 
 QUICK = ["--epochs", "1", "--trainer.limit_train_batches", "20", "--trainer.limit_val_batches", "2", "--threads", "1"]
@@ -46,10 +46,7 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(folder: Path, *words: str, path: Sequence[Path] = ()) -> subprocess.CompletedProcess[str]:
     """Run Python in a folder, with the package of the copy that the folder is, or with others."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path or [folder / "src"]))}
-    return subprocess.run(
-        [sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=1200, check=False
-    )
+    return run_fresh(words, folder, {"PYTHONPATH": os.pathsep.join(map(str, path or [folder / "src"]))}, timeout=1200)
 
 
 def convblocks(folder: Path, *words: str, path: Sequence[Path] = ()) -> str:

@@ -1,13 +1,17 @@
 """Whether a check of exact resume says what is true."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from lightning import seed_everything
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
 
-from convblocks import check_resume
-from tests.any_task.kinds import LOADERS
+from convblocks import ExactResume, check_resume
+from tests.any_task.kinds import LOADERS, Kind, Plain
 from tests.any_task.tasks import HERE, TASKS, options_of
-from tests.check import trainers
+from tests.core.any_trainer.plain import trainer
 from tests.forked_python import python_path
 from tests.scripts import run_script
 
@@ -67,6 +71,19 @@ def test_check_says_what_is_not_exact(flags: list[str], text: str, tmp_path: Pat
     assert text in said
 
 
+def exact() -> tuple[Any, ...]:
+    """A training of a plain Trainer."""
+    seed_everything(0, verbose=False)
+    callbacks = [ExactResume("own/state.ckpt"), LearningRateMonitor(), ModelCheckpoint("kept")]
+    own, data = trainer(Path(), max_epochs=5, callbacks=callbacks, logger=CSVLogger("logs")), Kind()
+    return own, Plain(), data.train_dataloader(), data.val_dataloader()
+
+
+def test_check_of_a_trainer_is_by_a_function(workspace: Path) -> None:
+    assert check_resume(exact) == (True, [EXACT])
+    assert not list(workspace.iterdir())
+
+
 BROKEN = """
 from torch import nn
 
@@ -78,11 +95,6 @@ class Network(nn.Linear):
     def forward(self, images):
         return super().forward(images).mean(dim=(1, 2)) * (1 // (not self.training))
 """
-
-
-def test_check_of_a_trainer_is_by_a_function(workspace: Path) -> None:
-    assert check_resume(trainers.exact) == (True, [EXACT])
-    assert not list(workspace.iterdir())
 
 
 def test_check_of_a_training_that_fails_keeps_its_traceback(tmp_path: Path) -> None:

@@ -1,11 +1,9 @@
 """Runs within other engines: in a thread, with a foreign cluster environment or process group, without Slurm."""
 
 import signal
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from unittest.mock import Mock
 
 import pytest
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment, find_free_network_port
@@ -13,7 +11,7 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from convblocks.cluster import layout
 from convblocks.data.images import ImageSets
 from convblocks.model.distributed import end_process_group
-from convblocks.run import signals, slurm
+from convblocks.run import signals
 from convblocks.run.directory import RunDirectory
 from tests.cluster.test_layout import srun
 from tests.conftest import write_digits
@@ -76,14 +74,7 @@ def test_slurm_is_ignored_if_turned_off_or_replaced_by_the_trainers_cluster_envi
     assert RunDirectory("own").read_result().provenance.processes == 1
 
 
-def test_slurm_is_not_read_if_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    scontrol = Mock()
-    monkeypatch.setattr(subprocess, "run", scontrol)
-    assert not slurm.is_further_process(TASK | OFF, of_all_machines=True)
-    slurm.requeue(TASK | OFF)
-    scontrol.assert_not_called()
-    slurm.requeue(TASK)
-    scontrol.assert_called_once_with(["scontrol", "requeue", "7"], check=False)
+def test_slurm_that_is_turned_off_is_hidden_from_lightning_too(monkeypatch: pytest.MonkeyPatch) -> None:
     set_all(srun(1) | OFF, monkeypatch)
     (used,) = layout.cluster_environments({})
     assert type(used) is LightningEnvironment

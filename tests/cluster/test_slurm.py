@@ -14,9 +14,9 @@ from filelock import FileLock
 
 from convblocks.data.images import ImageSets
 from convblocks.run.directory import RunDirectory
-from tests.conftest import REPOSITORY, write_digits
+from tests.conftest import REPOSITORY, lack, write_digits
 from tests.core.run.several import COMMON, Run, fit_on, on
-from tests.core.run.test_fit import assert_same_weights, curves, metric_rows
+from tests.core.run.test_fit import assert_same_end
 from tests.quick_python import environment_of
 
 pytestmark = pytest.mark.slow
@@ -38,10 +38,7 @@ TWO_TASKS = ["--nodes=1", "--ntasks-per-node=2", "--cpus-per-task=1"]
 def cluster(tmp_path_factory: pytest.TempPathFactory, digits: ImageSets) -> Iterator[Path]:
     """A folder to submit from, with the scripts and a few digits in it, while a cluster is up."""
     if shutil.which("slurmctld") is None or os.geteuid() != 0:
-        reason = "needs root and Slurm: apt-get install slurmctld slurmd slurm-client"
-        if "CI" in os.environ:
-            pytest.fail(reason)
-        pytest.skip(reason)
+        lack("root and Slurm: apt-get install slurmctld slurmd slurm-client")
     state = tmp_path_factory.mktemp("slurm")
     folder = tmp_path_factory.mktemp("submitted")
     (folder / "scripts").symlink_to(REPOSITORY / "scripts")
@@ -119,8 +116,4 @@ def test_requeued_job_carries_on_with_one_unbroken_curve(cluster: Path) -> None:
     assert_completes(job)
     assert output(job).count("continue with --resume") == 1
     fit_on(2, Run([*LONG, *on(2), "--name", "uninterrupted"]))
-    expected = RunDirectory("uninterrupted")
-    assert_same_weights(run, expected)
-    assert metric_rows(run) == metric_rows(expected)
-    for tag in ("train/loss", "train/acc", "train/loss_step", "test/acc"):
-        assert curves(run)[tag] == curves(expected)[tag]
+    assert_same_end(run, RunDirectory("uninterrupted"))

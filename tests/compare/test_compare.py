@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 
 from convblocks.compare import command as compare
 from convblocks.compare.dry_run import plans_of
@@ -16,6 +15,7 @@ from convblocks.errors import UsageError, UserError
 from convblocks.run.directory import LOGS
 from convblocks.text import flatten
 from tests.any_task.tasks import HERE, options_of
+from tests.core.run.test_fit import assert_same_weights
 
 SHORT = ["--epochs", "2", "--trainer.limit_train_batches", "30", "--trainer.limit_val_batches", "2"]
 
@@ -23,10 +23,6 @@ SHORT = ["--epochs", "2", "--trainer.limit_train_batches", "30", "--trainer.limi
 def trial(name: str, arch: str, seed: int) -> Trial:
     trials: list[Trial] = parse([*SHORT, "--arch", arch, "--seeds", f"{seed}-{seed}", "--name", name]).trials
     return trials[0]
-
-
-def weights(trial: Trial) -> list[torch.Tensor]:
-    return list(torch.load(trial.run.last_checkpoint, weights_only=True)["state_dict"].values())
 
 
 def rows_of(name: str) -> list[dict[str, str]]:
@@ -70,8 +66,7 @@ def test_jobs_side_by_side_equal_one_after_the_other_bit_for_bit(archs: list[str
         compare.main([*SHORT, "--arch", *archs, "--seeds", "2", "--name", f"jobs{jobs}", "--jobs", jobs])
     for arch in archs:
         for seed in (0, 1):
-            alone, beside = (weights(trial(name, arch, seed)) for name in ("jobs1", "jobs2"))
-            torch.testing.assert_close(alone, beside, rtol=0, atol=0)
+            assert_same_weights(*(trial(name, arch, seed).run for name in ("jobs1", "jobs2")))
     tables = [(LOGS / name / "comparison.json").read_text() for name in ("jobs1", "jobs2")]
     assert tables[0] == tables[1]
 

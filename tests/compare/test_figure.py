@@ -1,7 +1,6 @@
 """The figures of comparisons show what the runs did, and the numbers of the tables."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from matplotlib.text import Text
 from convblocks.compare.analysis import compare
 from convblocks.compare.figure import comparison_figure
 from convblocks.run.result import RunResult
-from tests.made_up import CHANCE, course, result, same_setting, swept
+from tests.made_up import CHANCE, as_claimed, course, result
 
 
 def lines(axes: Axes, kind: str) -> list[Line2D]:
@@ -26,16 +25,12 @@ def drawn_values(axes: Axes, kind: str = "runs", which: int = 1) -> list[float]:
     return sorted(values[np.isfinite(values)].tolist())
 
 
-def at(results: Sequence[RunResult], **overrides: str) -> list[RunResult]:
-    return [run for run in results if overrides.items() <= dict(run.overrides).items()]
-
-
 def texts(artist: Artist) -> list[str]:
     return [text.get_text() for text in artist.findobj(Text) if text.get_text()]
 
 
 def test_figure_has_a_line_and_a_dot_for_every_run_and_the_means_of_the_table() -> None:
-    runs = same_setting()
+    runs = [result(run.arch, run.seed, run.score) for run in as_claimed(10, collapsed=2)]
     figure = comparison_figure(runs)
     loss, error, final = figure.axes
     rows = [row for run in runs for row in run.epochs]
@@ -68,7 +63,8 @@ def test_figure_has_curves_from_three_epochs_on_and_says_above_what_it_shows(epo
 
 
 def test_figure_of_a_grid_has_the_final_scores_at_each_setting() -> None:
-    runs = swept(rates=("1e-3", "1e-2"), schedules=("constant",))
+    settings = [("mlp", "1e-3"), ("mlp", "1e-2"), ("maxpool", "1e-3")]
+    runs = [result(arch, seed, 0.9 + 0.01 * seed, (("lr", rate),)) for arch, rate in settings for seed in range(3)]
     (final,) = comparison_figure(runs, ["lr"]).axes
     assert drawn_values(final, which=0) == pytest.approx(sorted(100 * (1 - run.score) for run in runs))
     assert {"MLP\nlr 1e-3", "MLP\nlr 1e-2", "MaxPool\nlr 1e-3"} <= set(texts(final))

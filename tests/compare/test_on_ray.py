@@ -10,16 +10,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-import torch
 
 import convblocks.compare
 from convblocks.compare import command as compare
 from convblocks.compare.options import parse
-from convblocks.compare.trials import Trial
 from convblocks.errors import UserError
 from convblocks.run.directory import LOGS
-from tests.compare.test_compare import SHORT, weights
+from tests.compare.test_compare import SHORT
 from tests.conftest import needs
+from tests.core.run.test_fit import assert_same_weights
 from tests.scripts import run_script, start_script, wait_until
 
 ON_RAY = ["--launcher", "ray"]
@@ -28,11 +27,6 @@ MEMORY = {"object_store_memory": 80 * 2**20}  # the least; nothing is kept there
 # Of a comparison in which much is left to do after the first epoch.
 LONG = ["--epochs", "3", "--trainer.limit_train_batches", "100", "--trainer.limit_val_batches", "2"]
 LONG += ["--arch", "mlp", "batchnorm", "--seeds", "2"]
-
-
-def trials_of(*flags: str) -> list[Trial]:
-    trials: list[Trial] = parse([*flags]).trials
-    return trials
 
 
 @pytest.fixture(scope="module")
@@ -61,15 +55,15 @@ def test_ray_node_that_dies_changes_no_number(cluster: Any, workspace: Path) -> 
     compare.main([*LONG, "--name", "local"])
     node = cluster.add_node(num_cpus=1, **MEMORY)
     with start_script("compare", *LONG, *ON_RAY, "--name", "ray", cwd=workspace) as process:
-        wait_until(lambda: process.poll() is not None or under_way() == 2)
+        wait_until(lambda: process.returncode is not None or under_way() == 2)
         cluster.remove_node(node, allow_graceful=False)
         _, errors = process.communicate(timeout=300)
     assert (process.returncode, errors) == (0, "")
-    local, on_ray = (trials_of(*LONG, "--name", name) for name in ("local", "ray"))
+    local, on_ray = (parse([*LONG, "--name", name]).trials for name in ("local", "ray"))
     begun = [trial.log.read_text().count("parameters") for trial in on_ray]
     assert sorted(begun) == [1, 1, 1, 2]  # one resumed
     for here, there in zip(local, on_ray, strict=True):
-        torch.testing.assert_close(weights(here), weights(there), rtol=0, atol=0)
+        assert_same_weights(here.run, there.run)
     tables = [(LOGS / name / "comparison.json").read_text() for name in ("local", "ray")]
     assert tables[0] == tables[1]
 
@@ -78,11 +72,11 @@ def test_ray_node_that_dies_changes_no_number(cluster: Any, workspace: Path) -> 
 def test_ray_lets_trials_save_at_ctrl_c_and_one_that_fails_leaves_the_others(cluster: Any, workspace: Path) -> None:
     """The first trial is the one that fails."""
     flags = [*LONG, *ON_RAY, "--arch", "batchnorm", "--name", "stopped"]
-    failing, stopped = trials_of(*flags)
+    failing, stopped = parse(flags).trials
     failing.run.path.mkdir(parents=True)
     (failing.run.path / "stray").touch()
     with start_script("compare", *flags, cwd=workspace) as process:
-        wait_until(lambda: process.poll() is not None or list((LOGS / "stopped").rglob("last.ckpt")))
+        wait_until(lambda: process.returncode is not None or list((LOGS / "stopped").rglob("last.ckpt")))
         os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (130, "compare.py: stopped: the same command carries on\n")

@@ -1,4 +1,4 @@
-"""comparison.md as a whole, from made-up runs, and the lines of comparison.csv.
+"""The analysis of made-up runs, comparison.md as a whole, and the lines of comparison.csv.
 
 Any change of a table, a note, a sentence or a number fails here. After an intended change, update the expected files
 and read the difference:
@@ -9,18 +9,42 @@ and read the difference:
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
+from convblocks.compare.analysis import compare
 from convblocks.compare.report import report_of
 from convblocks.compare.tables import as_row
 from convblocks.data.images import ImageSpec
 from convblocks.run.result import RunResult
 from convblocks.text import as_csv
-from tests.compare.test_analysis import BEST, grid
 from tests.made_up import COURSES, MACHINE, as_claimed, assert_expected, course, images, result, short
+
+RATES = ("1e-3", "3e-3", "1e-2")
+SCHEDULES = ("constant", "onecycle")
+
+BEST = {"mlp": ("3e-3", "onecycle"), "maxpool": ("1e-3", "constant")}
+
+
+def grid(archs: Iterable[str], best: Mapping[str, tuple[str, str]] = BEST, seeds: int = 5) -> list[RunResult]:
+    """Runs at every learning rate and schedule: validation is best at the given ones, the test set elsewhere.
+
+    Without ``best`` there are no validation images.
+    """
+    return [
+        short(
+            arch,
+            seed,
+            accuracy=0.97 - 0.01 * (arch == "mlp") + 0.001 * RATES.index(rate) + 0.0001 * (seed * 3 % 5),
+            overrides=(("lr", rate), ("lr_scheduler", schedule)),
+            validation=(0.98 if best[arch] == (rate, schedule) else 0.95) if best else None,
+        )
+        for rate, schedule, arch, seed in product(RATES, SCHEDULES, archs, range(seeds))
+    ]
+
 
 SHAPES = ImageSpec(3, 32, 40, ("disc", "ring"), mean=(0.5,) * 3, std=(0.2,) * 3)
 
@@ -109,3 +133,11 @@ def test_row_has_every_value_as_what_it_is_for_a_spreadsheet() -> None:
     assert row == dict(zip(names, values, strict=True))
     collapsed = as_row(result("mlp", 0, 0.098))
     assert [collapsed[name] for name in ("test_acc", "collapsed", "test_acc_if_trained")] == [0.098, True, None]
+
+
+def test_comparison_pairs_no_networks_by_seed_and_may_lack_a_run() -> None:
+    runs = [run for run in as_claimed(7) if (run.arch, run.seed) != ("mlp", 4)]
+    comparison = compare(runs)
+    assert [difference.runs for difference in comparison.differences] == [(7, 7), (7, 6), (7, 6)]
+    shuffled = [short(run.arch, 6 - run.seed, run.score, run.epochs[-1]["train/loss"]) for run in runs]
+    assert compare(shuffled).differences == comparison.differences

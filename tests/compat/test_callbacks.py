@@ -16,13 +16,10 @@ from tests.core.run.test_resume import fit_until
 
 
 @pytest.mark.slow
-def test_pruning_and_averaging_leave_a_network_that_loads(workspace: Path) -> None:
-    pruning = added("ModelPruning", pruning_fn="l1_unstructured", amount=0.2)
-    averaging = added("StochasticWeightAveraging", swa_lrs=0.001, swa_epoch_start=1)
-    for name, callback in (("pruned", pruning), ("averaged", averaging)):
-        run = quick_run("--arch", "batchnorm", *callback, name=name)
-        assert run.result_after(2)
-        assert load_network(run.last_checkpoint).arch == "batchnorm"
+def test_pruning_leaves_a_network_that_loads(workspace: Path) -> None:
+    run = quick_run("--arch", "batchnorm", *added("ModelPruning", pruning_fn="l1_unstructured", amount=0.2))
+    assert run.result_after(2)
+    assert load_network(run.last_checkpoint).arch == "batchnorm"
 
 
 def logged_accuracy(run: RunDirectory) -> float:

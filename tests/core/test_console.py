@@ -16,15 +16,11 @@ FIT = [sys.executable, str(REPOSITORY / "scripts" / "fit.py")]
 
 
 @pytest.mark.slow
-def test_status_of_a_run_is_0_and_it_shows_the_layers_if_asked_for(workspace: Path) -> None:
+def test_run_shows_the_layers_once_if_asked_for(workspace: Path) -> None:
     flags = [*DEBUG, "--arch", "maxpool", "--trainer.enable_model_summary", "true"]
     finished = run_script("fit", *flags, cwd=workspace, fresh=True)
     assert (finished.returncode, finished.stderr) == (0, "")
-    heading, _, epochs = finished.stdout.partition("\n")
-    assert heading == "maxpool · 85,526 parameters · cpu · seed 0 -> lightning_logs/maxpool/version_0"
-    assert epochs.count("Total params") == 1
-    assert "\n2/2 " in epochs
-    assert "tensorboard --logdir lightning_logs" in epochs
+    assert finished.stdout.count("Total params") == 1
 
 
 @pytest.mark.slow

@@ -35,14 +35,13 @@ def write_pictures(
     size: tuple[int, int] = (16, 16),
     colour: bool = True,
     ending: str = "png",
-    seed: int = 0,
 ) -> None:
     """Write a data set, ``train/<class>/<index>.<ending>`` and, unless it has no pictures, ``test`` likewise.
 
-    Each picture is of the next of the classes, which are names of ``SHAPES``; the same seed draws the same pictures.
+    Each picture is of the next of the classes, which are names of ``SHAPES``; the same ones are drawn each time.
     """
     for number, (split, count) in enumerate({"train": train, "test": test}.items()):
-        random = np.random.default_rng([seed, number])
+        random = np.random.default_rng([0, number])
         for index in range(count):
             name = classes[index % len(classes)]
             path = folder / split / name / f"{index}.{ending}"

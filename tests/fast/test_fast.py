@@ -76,10 +76,11 @@ def test_fast_run_of_two_processes_ends_with_the_same_bits(workspace: Path, arch
 def test_fast_processes_send_gradients_and_statistics_only() -> None:
     """Of each step the gradients, two messages for each of three batch norms, and the metrics every 50 steps.
 
-    Not counted is what asks for signals, two float64 numbers: it is sent more often where a step takes long.
+    DistributedDataParallel sends the gradients from C++, and is recorded there too. Not counted is what asks for
+    signals, two float64 numbers: it is sent more often where a step takes long.
     """
     _, *collectives = recorded(Case("fit", "batchnorm", batch_size=64, processes=2, steps=115))
-    assert sum(message.values["per_step"] for message in collectives if message.labels["size"] != 16) <= 7.1
+    assert 7 <= sum(message.values["per_step"] for message in collectives if message.labels["size"] != 16) <= 7.1
 
 
 @pytest.mark.gpu

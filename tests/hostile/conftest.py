@@ -1,4 +1,4 @@
-"""What hostile hands get hold of: a finished run, the data it was trained on, a picture, and a folder of pictures."""
+"""What hostile hands get hold of: a finished run, the data it was trained on, and a picture."""
 
 import shutil
 import sys
@@ -10,7 +10,6 @@ from PIL import Image
 from convblocks.data.images import ImageSets
 from convblocks.run import fit
 from tests.conftest import write_digits
-from tests.data.pictures import write_pictures
 
 # Settings of a run that takes next to no time.
 SHORT = """
@@ -27,7 +26,6 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory, digits: ImageSets) ->
     folder = tmp_path_factory.mktemp("hostile") / "folder"
     write_digits(folder / "data", digits)
     (folder / "short.yaml").write_text(SHORT)
-    write_pictures(folder / "shapes")
     seven = Image.fromarray(255 - digits.test.images[0, 0].numpy()).resize((280, 280))
     seven.save(folder / "seven.png")
     flags = ["--config", "short.yaml", "--arch", "mlp", "--name", "run"]

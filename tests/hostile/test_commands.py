@@ -19,7 +19,6 @@ from tests.core.run.test_fit import assert_same_weights, metric_rows
 from tests.hostile.spoil import flipped
 from tests.scripts import run_script, start_script, wait_until
 
-LAST = "lightning_logs/run/checkpoints/last.ckpt"
 SHORT = ["--config", "short.yaml", "--arch", "mlp"]
 
 

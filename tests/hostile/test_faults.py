@@ -45,17 +45,13 @@ def test_kill_at_a_file_operation_costs_nothing_finished(folder: Path) -> None:
         assert_same_end(folder)
 
 
-def limit_files(size: int) -> None:
-    """Let no file become larger, in bytes."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-
 def test_checkpoint_that_does_not_fit_on_the_disk_leaves_the_last_one(folder: Path) -> None:
     """No file may become larger than half a checkpoint."""
     run = RunDirectory("run", folder)
     before = {path.name: path.read_bytes() for path in run.last_checkpoint.parent.iterdir()}
     longer = ["--name", "run", "--resume", "--epochs", "3"]
-    limit = partial(limit_files, len(before["last.ckpt"]) // 2)
+    size = len(before["last.ckpt"]) // 2
+    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size, size))
     ended = run_script("fit", *longer, cwd=folder, prepare=limit)
     assert ended.returncode == 1
     assert re.fullmatch(r"fit.py: cannot write to \S+ \(File too large\); continue with --resume\n", ended.stderr)

@@ -17,10 +17,6 @@ def runs_at(rate: str, held_out: Sequence[float]) -> list[RunResult]:
     return [result("maxpool", seed, 0.99, (("lr", rate),), validation=value) for seed, value in enumerate(held_out)]
 
 
-def confirming(accuracies: Sequence[float]) -> list[RunResult]:
-    return [result("maxpool", 100 + seed, value, (("lr", "1e-2"),)) for seed, value in enumerate(accuracies)]
-
-
 @pytest.fixture(scope="module")
 def factorial() -> list[RunResult]:
     return read_results(DATA / "factorial.jsonl")
@@ -38,13 +34,14 @@ def test_simple_effects_of_an_operation_average_to_its_main_effect(factorial: li
 
 def test_interval_is_wider_by_the_choice_where_two_rates_are_nearly_alike() -> None:
     accuracies = [0.990, 0.991, 0.992, 0.991, 0.990]
-    clear = Tuned({"1e-3": runs_at("1e-3", [0.9] * 5), "1e-2": runs_at("1e-2", [0.99] * 5)}, confirming(accuracies))
+    confirming = [result("maxpool", 100 + seed, value, (("lr", "1e-2"),)) for seed, value in enumerate(accuracies)]
+    clear = Tuned({"1e-3": runs_at("1e-3", [0.9] * 5), "1e-2": runs_at("1e-2", [0.99] * 5)}, confirming)
     close = Tuned(
         {
             "1e-3": runs_at("1e-3", [0.984, 0.994, 0.983, 0.993, 0.985]),
             "1e-2": runs_at("1e-2", [0.989, 0.990, 0.991, 0.992, 0.990]),
         },
-        confirming(accuracies),
+        confirming,
     )
     spreads = [np.std(network.resampled(np.random.default_rng(0))) for network in (clear, close)]
     assert clear.resampled(np.random.default_rng(0)).shape == (RESAMPLES,)

@@ -7,8 +7,6 @@ from lab.mechanism import DECISIVE_STEP, by_variant, depth_of, predictions, tell
 from lab.preactivations import FACT, STEPS
 from tests.made_up import result
 
-RATES = (0.001, 0.003, 0.01, 0.03)
-
 
 def run(
     overrides: tuple[tuple[str, str], ...], seed: int, fall: float, fails: bool, accuracy: float = 0.9

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from convblocks.errors import DataError, UserError
-from convblocks.pictures.decoding import FEW, decode, read_picture, read_shape, read_shapes, to_picture, to_pixels
+from convblocks.pictures.decoding import FEW, decode, read_picture, read_shape, read_shapes, to_pixels
 from tests.data.pictures import draw
 from tests.hostile.spoil import flipped
 
@@ -56,14 +56,6 @@ def test_picture_of_every_kind_of_pixel_is_read(kind: str, picture: Image.Image,
         assert pixels.shape == (channels, *SIZE)
         assert pixels.dtype == np.uint8
         assert np.abs(expected.astype(float) - pixels).mean() <= lossy
-
-
-def test_picture_is_written_and_read_pixel_by_pixel(picture: Image.Image, tmp_path: Path) -> None:
-    for channels in (1, 3):
-        pixels = np.asarray(picture).transpose(2, 0, 1)[:channels]
-        path = saved(to_picture(pixels), tmp_path / "picture.png")
-        assert np.array_equal(pixels_of(path, channels), pixels)
-        assert np.array_equal(to_pixels(read_picture(path.read_bytes()), channels, *SIZE), pixels)
 
 
 def test_picture_is_white_where_it_is_transparent(tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from tests.made_up import result
 SPACE = "lr=1e-4..1e-1:log,batch_size=32|64"
 SHORT = ["--arch", "mlp", "--space", SPACE, "--epochs", "2", "--trainer.limit_train_batches", "20"]
 SHORT += ["--data.val_size", "500", "--trainer.limit_test_batches", "1"]
-ONE_JOB = ["--jobs", "1", "--confirm", "0"]
 
 EPOCHS = 3
 

@@ -37,12 +37,6 @@ def start(workspace: Path) -> Iterator[Start]:
         yield lambda *flags: started.enter_context(start_script("search", *flags, cwd=workspace))
 
 
-def ends_well(process: Script) -> str:
-    output, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    return output + errors
-
-
 def assert_once(journal: Path, trials: int) -> None:
     """Each trial was begun once and ended once, each epoch noted once."""
     events = [json.loads(line) for line in journal.read_text().splitlines()]
@@ -66,11 +60,11 @@ def test_search_of_two_processes_keeps_its_promise_whatever_is_killed(workspace:
     draws = random.Random(0)
     flags = [*LONG, "--epochs", "4", "--trials", "6", "--jobs", "1", "--sampler", "random", "--pruner", "none"]
     searches, seen, kills = [start(*flags), start(*flags)], epochs(), 0
-    while any(process.poll() is None for process in searches):
+    while any(process.returncode is None for process in searches):
         time.sleep(draws.uniform(0.1, 2))
         seen |= epochs()
         victim = draws.choice(searches)
-        if kills == 8 or victim.poll() is not None:
+        if kills == 8 or victim.returncode is not None:
             continue
         kills += 1
         children = psutil.Process(victim.pid).children(recursive=True)
@@ -83,7 +77,8 @@ def test_search_of_two_processes_keeps_its_promise_whatever_is_killed(workspace:
         assert not alive, "a child outlives its search"
         searches.append(start(*flags))
     assert kills >= 4
-    ends_well(start(*flags))
+    process = start(*flags)
+    assert process.wait(300) == 0, process.communicate(0)
     assert_once(JOURNAL, 6)
     for path, rows in seen.items():
         with path.open() as file:

@@ -82,7 +82,6 @@ def test_any_task_is_searched_by_its_judge(task: str, workspace: Path) -> None:
         (["--space", "lr=1e-3..1e-1", "--lr", "0.1"], "--space lr=.*: this option is the same for all trials"),
         (["--data.val_size", "0"], "a search chooses by validation data: give --judge a metric of these, or --data"),
         (["--arch", "mlp", "maxpool"], "give one --arch: mlp, maxpool"),
-        (["--resume", "true"], "--resume is set for every trial"),
         (["--data.root", "shapes", "--batch_size", "8"], "shapes has no test images"),
     ],
 )

@@ -92,8 +92,3 @@ def test_mnist_format_of_other_shapes_and_more_classes_has_its_own_image_spec(sm
     write_idx(small / TRAIN_IMAGES, digits.train.images[:200, 0, 4:24, 4:20])
     write_idx(small / TEST_IMAGES, digits.test.images[:100, 0, 4:24, 4:20])
     assert MNISTFiles(small).load().image_spec.shape == (1, 20, 16)
-
-
-def test_mnist_without_a_folder_says_what_the_root_must_hold(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"there is no folder .*nothing: --data\.root must name"):
-        MNISTFiles(tmp_path / "nothing").load()

@@ -15,7 +15,7 @@ from convblocks.data.images import MNIST, ImageSets
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import UsageError
 from convblocks.model.class_specs import build_optimizer
-from convblocks.model.classifier import ImageClassifier, LossAndAccuracy
+from convblocks.model.classifier import ImageClassifier
 
 
 class Hidden(nn.Sequential):
@@ -55,22 +55,10 @@ def load(folder: Path, **passed: Any) -> ImageClassifier:
     return ImageClassifier.load_from_checkpoint(folder / "net.ckpt", weights_only=True, **passed)
 
 
-def test_metrics_weight_all_images_equally() -> None:
-    generator = torch.Generator().manual_seed(0)
-    logits, targets = torch.randn(100, 10, generator=generator), torch.randint(10, (100,), generator=generator)
-    metrics = LossAndAccuracy()
-    for part in (slice(0, 64), slice(64, 96), slice(96, 100)):
-        loss_sum = functional.cross_entropy(logits[part], targets[part], reduction="sum")
-        metrics.update(loss_sum, logits[part], targets[part])
-    computed = metrics.compute()
-    assert computed["loss"].item() == pytest.approx(functional.cross_entropy(logits, targets).item(), rel=1e-6)
-    assert computed["acc"].item() == pytest.approx((logits.argmax(1) == targets).double().mean().item())
-
-
-def test_metrics_of_training_are_those_of_the_epoch(tmp_path: Path, digits: ImageSets) -> None:
-    """With a learning rate too small to change anything, training and evaluation must agree."""
+def test_metrics_of_training_weight_all_images_of_the_epoch_equally(tmp_path: Path, digits: ImageSets) -> None:
+    """With a learning rate too small to change anything; the last batch is half as large as the others."""
     module = ImageClassifier("mlp", lr=1e-12)
-    metrics = fitted(module, tmp_path, batch_size=1000, limit_train_batches=1.0).callback_metrics
+    metrics = fitted(module, tmp_path, batch_size=8000, limit_train_batches=1.0).callback_metrics
     with torch.no_grad():
         logits = module(MNIST.normalize(digits.train.images))
     assert float(metrics["train/loss"]) == pytest.approx(functional.cross_entropy(logits, digits.train.labels).item())
@@ -187,9 +175,7 @@ def test_loss_with_arguments_trains_by_the_mean_over_images(tmp_path: Path, batc
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"arch": lambda: nn.Conv2d(3, 1, 3)}, r"<lambda> does not take images \(B, 1, 28, 28\)"),
         ({"arch": lambda: 3}, "<lambda> returns a int, not a Module"),
-        ({"arch": "mlp", "optimizer": nn.ReLU}, "ReLU is not a subclass of Optimizer"),
         ({"arch": "mlp", "lr": float("nan")}, "Adam cannot be made with .* Invalid learning rate: nan"),
     ],
 )

@@ -1,6 +1,5 @@
 """The same numbers on 1, 2 and 4 processes, also after a resume on another number; what a step may cost them."""
 
-import csv
 import json
 import signal
 import time
@@ -16,10 +15,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from convblocks.data.images import ImageSets
 from convblocks.run import preemption, signals
-from convblocks.run.directory import LOGS
+from convblocks.run.directory import LOGS, RunDirectory
 from convblocks.run.preemption import AgreedSignal
 from tests.conftest import DEBUG, REPOSITORY, write_digits
 from tests.core.run.several import COMMON, Run, fit_on, on
+from tests.core.run.test_fit import metric_rows, weights
 from tests.quick_python import run_quickly
 
 SLOW, NIGHTLY = pytest.mark.slow, pytest.mark.nightly
@@ -50,32 +50,26 @@ def folder(workspace: Path, digits: ImageSets) -> Path:
     return workspace
 
 
-def train(processes: int, *flags: str) -> Path:
-    """Train for one epoch unless the flags say otherwise; returns the run's directory."""
-    name = f"on_{processes}"
-    fit_on(processes, Run(["--epochs", "1", *COMMON, *flags, *on(processes), "--name", name]))
-    return LOGS / name
+def train(processes: int, *flags: str) -> RunDirectory:
+    """Train for one epoch unless the flags say otherwise."""
+    run = RunDirectory(f"on_{processes}")
+    fit_on(processes, Run(["--epochs", "1", *COMMON, *flags, *on(processes), "--name", run.name]))
+    return run
 
 
-def rows(folder: Path) -> list[dict[str, float]]:
-    """The losses and accuracies of each epoch."""
-    with (folder / "metrics.csv").open() as file:
-        return [{name: float(value) for name, value in row.items() if "/" in name} for row in csv.DictReader(file)]
-
-
-def assert_same_numbers(first: Path, second: Path, in_first_epoch: str = "", tolerance: float = 1e-9) -> None:
+def assert_same_numbers(
+    first: RunDirectory, second: RunDirectory, in_first_epoch: str = "", tolerance: float = 1e-9
+) -> None:
     """Every tensor agrees relative to its largest element, and so do metrics; of the first epoch, those of a prefix."""
-    expected, state = (
-        torch.load(folder / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True)["state_dict"]
-        for folder in (first, second)
-    )
+    expected, state = weights(first), weights(second)
     assert expected.keys() == state.keys()
     for name, tensor in expected.items():
         scale = tensor.abs().max().clamp(min=1e-12)
         assert float((state[name] - tensor).abs().max() / scale) <= tolerance, name
-    for epoch, (row, same) in enumerate(zip(rows(first), rows(second), strict=True)):
-        names = [name for name in row if epoch > 0 or name.startswith(in_first_epoch)]
-        assert [same[name] for name in names] == pytest.approx([row[name] for name in names], rel=tolerance)
+    for epoch, rows in enumerate(zip(metric_rows(first), metric_rows(second), strict=True)):
+        names = [name for name in rows[0] if "/" in name and (epoch > 0 or name.startswith(in_first_epoch))]
+        values, same = ([float(row[name]) for name in names] for row in rows)
+        assert same == pytest.approx(values, rel=tolerance)
 
 
 @pytest.mark.slow
@@ -115,7 +109,7 @@ def test_resume_on_another_number_of_processes_has_the_same_numbers(
     elastic += ["--trainer.limit_train_batches", "40", "--trainer.limit_val_batches", "2"]
     fit_on(begun, Run([*COMMON, *elastic, *on(begun), "--name", "moved"], stopped_after=step))
     fit_on(resumed, Run(["--name", "moved", "--resume", *on(resumed, "ddp_find_unused_parameters_true")]))
-    assert_same_numbers(train(1, *elastic), LOGS / "moved", "" if step == 40 else "test/")
+    assert_same_numbers(train(1, *elastic), RunDirectory("moved"), "" if step == 40 else "test/")
 
 
 @pytest.mark.slow

@@ -15,7 +15,6 @@ from convblocks.run.metrics_log import heading, printed_columns
 from convblocks.run.run import Run
 from tests.any_task.shapes import Segmenter, Shapes
 from tests.any_task.tasks import TASKS, options_of
-from tests.core.run import own_parts
 from tests.core.run.subjects import unlike
 from tests.core.run.test_resume import fit_until
 
@@ -25,7 +24,6 @@ pytestmark = [
 ]
 
 IOU, LOSS = Judge("val/iou", "max"), Judge("val/loss", "min")
-CLASSIFIER = ["--model", "convblocks.ImageClassifier", "--model.arch", "mlp"]
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -84,12 +82,6 @@ def test_resume_names_a_parameter_group_that_training_adds(workspace: Path) -> N
     fit.main([*unlike("Thawing"), "--name", "run"])
     with pytest.raises(UserError, match="loaded state dict has a different number of parameter groups"):
         fit.main(["--name", "run", "--resume", "--epochs", "4"])
-
-
-def test_image_spec_of_the_data_is_given_to_the_model(workspace: Path) -> None:
-    data = ["--data", "convblocks.ImageDataModule", "--data.source", f"{own_parts.__name__}.Noise"]
-    run = Run(Config.parse([*CLASSIFIER, "--model.arch", "batchnorm", *data]))
-    assert run.module.hparams["image_spec"]["classes"] == ["lying", "standing", "none"]
 
 
 def test_checkpoint_is_kept_of_epochs_without_a_step(workspace: Path) -> None:

@@ -1,7 +1,6 @@
 """A user's own optimizers, schedules, networks, losses and data, by the commands that a user types."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -12,6 +11,7 @@ from convblocks.model.restore import load_network
 from convblocks.run import fit
 from convblocks.run.directory import RunDirectory
 from tests.core.run.test_fit import TENSORBOARD, assert_same_weights, curves, quick_run
+from tests.hostile.spoil import checkpoint_with
 
 PLATEAU = ["--lr_scheduler", "ReduceLROnPlateau", "--lr_scheduler.monitor", "train/loss"]
 NEVER_BETTER = ["--lr_scheduler.patience", "0", "--lr_scheduler.threshold", "0.99", "--epochs", "3"]
@@ -51,23 +51,16 @@ def test_network_and_optimizer_of_ones_own_are_kept_as_plain_values_that_repeat_
     assert_same_weights(run, RunDirectory("again"))
 
 
-def checkpoint_with(**hyper_parameters: Any) -> Path:
-    """A trained network's checkpoint with other hyper-parameters."""
-    content = torch.load(quick_run().last_checkpoint, weights_only=True)
-    content["hyper_parameters"] |= hyper_parameters
-    torch.save(content, "other.ckpt")
-    return Path("other.ckpt")
-
-
 def test_checkpoint_calls_nothing_but_networks(workspace: Path) -> None:
+    checkpoint = quick_run().last_checkpoint
+    checkpoint_with({"hyper_parameters/arch": "os.mkdir", "hyper_parameters/network": {"path": "owned"}})(checkpoint)
     with pytest.raises(UsageError, match=r"os\.mkdir"):
-        ImageClassifier.load_from_checkpoint(
-            checkpoint_with(arch="os.mkdir", network={"path": "owned"}), weights_only=True
-        )
+        ImageClassifier.load_from_checkpoint(checkpoint, weights_only=True)
     assert not Path("owned").exists()
 
 
 def test_checkpoint_with_an_optimizer_that_is_not_there_still_predicts(workspace: Path) -> None:
-    checkpoint = checkpoint_with(optimizer="gone.Lion")
+    checkpoint = quick_run().last_checkpoint
+    checkpoint_with({"hyper_parameters/optimizer": "gone.Lion"})(checkpoint)
     assert load_network(checkpoint).arch == "mlp"
     assert ImageClassifier.load_from_checkpoint(checkpoint, weights_only=True).hparams["optimizer"] == "gone.Lion"

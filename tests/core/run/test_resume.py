@@ -9,7 +9,7 @@ import itertools
 import multiprocessing
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from lightning.pytorch.trainer.connectors.logger_connector.logger_connector impo
 
 from convblocks import ImageClassifier, wings
 from convblocks.data.images import ImageSets
-from convblocks.errors import Stopped, UserError
+from convblocks.errors import Stopped
 from convblocks.run import fit
 from convblocks.run.directory import RunDirectory
 from tests.any_task import kinds
@@ -29,7 +29,7 @@ from tests.any_task.tasks import HERE
 from tests.conftest import DEBUG, OWN_NETWORKS, write_digits
 from tests.core.run.several import COMMON, Run, fit_on, on
 from tests.core.run.subjects import SUBJECTS, End, plain
-from tests.core.run.test_fit import curves, metric_rows, weights
+from tests.core.run.test_fit import assert_same_end
 
 TERM, KILL = signal.SIGTERM, signal.SIGKILL
 SLOW, NIGHTLY = pytest.mark.slow, pytest.mark.nightly
@@ -159,16 +159,6 @@ def test_resume_on_two_processes_ends_with_the_same_bits(subject: str, number: s
         assert_same_end(RunDirectory(f"{name}/{batch}"), whole)
 
 
-def assert_same_end(resumed: RunDirectory, whole: RunDirectory) -> None:
-    """The weights, the rows of metrics.csv, and the curves of TensorBoard, with no step missing or twice."""
-    assert all(torch.equal(weight, weights(resumed)[name]) for name, weight in weights(whole).items())
-    assert metric_rows(resumed) == metric_rows(whole)
-    expected, curves_of_both = curves(whole), curves(resumed)
-    assert expected.keys() == curves_of_both.keys()
-    differing = [tag for tag in expected if curves_of_both[tag] != expected[tag]]
-    assert {*differing} <= {"vitals/speed/seconds"}
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("owner", "method", "call"),
@@ -233,28 +223,3 @@ def fit_until(step: int, flags: list[str]) -> None:
     with pytest.raises(Stopped):
         fit.main(flags, [Signal(step)])
     forget_signal()
-
-
-def flip_a_bit(checkpoint: Path) -> None:
-    content = bytearray(checkpoint.read_bytes())
-    content[len(content) // 2] ^= 1
-    checkpoint.write_bytes(content)
-
-
-def replace_by_a_foreign_file(checkpoint: Path) -> None:
-    torch.save({"weights": torch.zeros(3)}, checkpoint)
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (flip_a_bit, r"cannot load .*last\.ckpt: it is damaged.*\. Put an intact copy there, or delete it to start"),
-        (replace_by_a_foreign_file, "is not a checkpoint of this version of convblocks: train again"),
-    ],
-)
-def test_resume_refuses_other_checkpoints(spoil: Callable[[Path], None], message: str, workspace: Path) -> None:
-    fit_until(12, [*DEBUG, "--arch", "mlp", "--lr", "0.01", "--name", "run"])
-    spoil(RunDirectory("run").last_checkpoint)
-    with pytest.raises(UserError, match=message) as caught:
-        fit.main(["--name", "run", "--resume"])
-    assert "\n" not in str(caught.value)

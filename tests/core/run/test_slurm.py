@@ -4,14 +4,15 @@ import subprocess
 
 import pytest
 
-from convblocks.run.slurm import requeue
+from convblocks.run.slurm import is_further_process, requeue
 
 JOB, ARRAY = {"SLURM_JOB_ID": "9"}, {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3"}
+OFF = {"CONVBLOCKS_SLURM": "0"}
 
 
 @pytest.mark.parametrize(
     ("environment", "job"),
-    [(JOB, ["9"]), (JOB | ARRAY, ["7_3"]), ({}, []), (JOB | {"CONVBLOCKS_SLURM": "0"}, [])],
+    [(JOB, ["9"]), (JOB | ARRAY, ["7_3"]), ({}, []), (JOB | OFF, [])],
     ids=["job", "array", "none", "ignored"],
 )
 def test_requeue_is_of_the_task_of_an_array(
@@ -21,3 +22,8 @@ def test_requeue_is_of_the_task_of_an_array(
     monkeypatch.setattr(subprocess, "run", lambda command, check: commands.append(command))
     requeue(environment)
     assert commands == [["scontrol", "requeue", name] for name in job]
+
+
+def test_process_is_a_further_one_by_slurms_number_unless_slurm_is_ignored() -> None:
+    second = {"SLURM_LOCALID": "1"}
+    assert (is_further_process(second), is_further_process(second | OFF)) == (True, False)

@@ -54,16 +54,10 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlayPage]:
         yield PlayPage(window)
 
 
-def run_of(arch: str, lr: str) -> dict[str, Any]:
-    """The first run of a network at a rate, in the page's numbers."""
-    runs: list[dict[str, Any]] = play.read_numbers(DATA)["runs"]
-    return next(run for run in runs if (run["arch"], run["lr"]) == (arch, lr))
-
-
-def visit(page: PlayPage, folder: Path, state: str = "step=938", form: Form = DESKTOP, theme: str = "light") -> None:
+def visit(page: PlayPage, folder: Path, state: str = "step=938", form: Form = DESKTOP) -> None:
     """Load the page again; another state of an open page would only be a jump in it."""
     page.window.get("about:blank")
-    page.visit(f"{(folder / 'index.html').as_uri()}#{state}", form, theme)
+    page.visit(f"{(folder / 'index.html').as_uri()}#{state}", form)
 
 
 @pytest.mark.parametrize("arch", NETWORKS)
@@ -71,7 +65,8 @@ def visit(page: PlayPage, folder: Path, state: str = "step=938", form: Form = DE
 def test_play_page_answers_as_torch_does(arch: str, lr: str, page: PlayPage, folder: Path, digits: ImageSets) -> None:
     visit(page, folder, f"net={arch}&lr={lr}&step=938")
     network, images = build_network(arch), digits.test.images[:100]
-    network.load_state_dict(play.unpack_weights(run_of(arch, lr)["weights"]), strict=False)
+    shown = next(run for run in play.read_numbers(DATA)["runs"] if (run["arch"], run["lr"]) == (arch, lr))
+    network.load_state_dict(play.unpack_weights(shown["weights"]), strict=False)
     with evaluating(network), torch.no_grad():
         expected = network(MNIST.normalize(images))
     looks = "return arguments[0].map((image) => app.source.setup.networks[arguments[1]].inside.look(image).shares)"

@@ -18,8 +18,6 @@ README, OWN, CODE = (
     (REPOSITORY / name).read_text() for name in ("README.md", "docs/manual/own.md", "docs/manual/code.md")
 )
 
-PACKAGE = REPOSITORY / "src" / "convblocks"
-
 
 def blocks(language: str, text: str) -> list[str]:
     code: list[str] = re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)

@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-from collections import Counter
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -47,7 +46,6 @@ class Rendered(HTMLParser):
         self.faults: list[str] = []
         self.open: list[str] = []
         self.heading = ""
-        self.headings = Counter[str]()
         html: str = GITHUB.render(markdown)
         self.feed(html)
         self.close()
@@ -74,10 +72,7 @@ class Rendered(HTMLParser):
         while (last := self.open.pop()) != tag:
             self.faults.append(f"<{last}> is not closed")
         if tag in HEADINGS:
-            slug = re.sub(r"[^\w -]", "", self.heading.strip().lower()).replace(" ", "-")
-            number = self.headings[slug]
-            self.anchors.add(f"{slug}-{number}" if number else slug)
-            self.headings[slug] += 1
+            self.anchors.add(re.sub(r"[^\w -]", "", self.heading.strip().lower()).replace(" ", "-"))
 
     def handle_data(self, data: str) -> None:
         self.heading += data
@@ -147,8 +142,3 @@ def test_page_shows_no_source_and_its_links_lead_somewhere(name: str) -> None:
 def test_fault_of_a_page_is_found(markdown: str, fault: str) -> None:
     page = Rendered(markdown)
     assert fault in [*page.faults, *(broken(target, REPOSITORY / "README.md") for target in page.targets)]
-
-
-def test_headings_have_the_anchors_that_github_gives_them() -> None:
-    page = Rendered("# MaxPool or *BatchNorm*?\n\n## `fit` & more\n\n## Run\n\n## Run\n")
-    assert page.anchors == {"maxpool-or-batchnorm", "fit--more", "run", "run-1"}

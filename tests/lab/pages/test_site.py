@@ -1,8 +1,6 @@
 """The documentation as a site: built without a warning, and whole."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -10,6 +8,7 @@ import pytest
 
 import convblocks
 from tests.conftest import REPOSITORY, needs
+from tests.scripts import run_fresh
 
 LINK = re.compile(r"""\b(?:href|src|srcset)=["']([^"'#?:]+)[^"':]*["']""")
 
@@ -19,8 +18,8 @@ def test_site_has_all_that_its_pages_link_to_and_every_public_name(tmp_path: Pat
     for package in ("sphinx", "myst_nb", "furo"):
         needs(package)
     site = tmp_path / "site"
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-c", "docs/site", ".", str(site)]
-    built = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=600, check=False)
+    command = ["-m", "sphinx", "-W", "--keep-going", "-q", "-c", "docs/site", ".", str(site)]
+    built = run_fresh(command, REPOSITORY, {}, timeout=600)
     assert built.returncode == 0, built.stderr
     pages = {page: page.read_text() for page in site.rglob("*.html")}
     links = [(page, page.parent / unquote(link)) for page, text in pages.items() for link in LINK.findall(text)]

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from convblocks.run.result import RunResult
-from lab.study.decision import Decision, decide
+from lab.study.decision import decide
 from lab.study.plan import CONFIRMING_SEEDS, NOTEBOOK, Cell
 from lab.study.report import conclusions
 from tests.made_up import CHANCE, assert_expected, result
@@ -18,10 +18,6 @@ BEST = Cell("3e-3", "onecycle")
 # On an image by image comparison: another version of numpy draws other samples.
 BOOTSTRAP = re.compile(r"(new images, the difference is estimated as \S+ points|\d of \d \| \S+) \[[^]]*\]")
 CHOICES = {"mlp": BEST, "maxpool": BEST, "batchnorm": NOTEBOOK}
-
-
-def without_bootstrap(text: str) -> str:
-    return BOOTSTRAP.sub(r"\1 [...]", text)
 
 
 def at(arch: str, cell: Cell, accuracy: float, collapsed: int = 0, spread: float = 0.0005) -> list[RunResult]:
@@ -45,10 +41,6 @@ def confirming(maxpool: float, collapsed: int = 0, spread: float = 0.0005) -> li
     ]
 
 
-def decided(maxpool: float, collapsed: int = 0, spread: float = 0.0005) -> Decision:
-    return decide(confirming(maxpool, collapsed, spread), CHOICES)
-
-
 VERDICTS = {
     "first is better": (0.9930,),
     "second is better": (0.9870,),
@@ -63,10 +55,10 @@ def test_verdicts_are_the_expected_ones() -> None:
     """The interval of the test decides; after any collapse ranks do, since a new run might not train either."""
     text = ""
     for title, (maxpool, *others) in VERDICTS.items():
-        decision = decided(maxpool, *others)  # type: ignore[arg-type]
+        decision = decide(confirming(maxpool, *others), CHOICES)  # type: ignore[arg-type]
         assert title.startswith(decision.ruling)
         text += f"## {title}\n" + "\n".join(conclusions(decision)[:2]) + "\n\n"
-    assert_expected("study-verdicts.md", without_bootstrap(text))
+    assert_expected("study-verdicts.md", BOOTSTRAP.sub(r"\1 [...]", text))
 
 
 def test_images_that_only_one_network_gets_right_are_counted_if_the_mistakes_are_known() -> None:
