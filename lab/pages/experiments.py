@@ -65,9 +65,9 @@ def write_operations(data: Path, out: Path) -> None:
     """Make docs/lab/operations.md, and README's parts on it."""
     opening = (
         "# Operations and the collapse\n\nThe course's networks differ in three operations. Which of them makes the "
-        "difference? What prevents MaxPool's collapse at the notebook's setting, and why does it happen? Is it the same "
-        "on other images? [The protocol](protocol-operations.md) was written before the runs; [README.md](README.md) "
-        "says how to repeat them, and what intervals mean."
+        "difference? What prevents MaxPool's collapse at the notebook's setting, and why does it happen? Is it the "
+        "same on other images? [The protocol](protocol-operations.md) was written before the runs; "
+        "[README.md](README.md) says how to repeat them, and what intervals mean."
     )
     write_experiments_of("operations", opening, data, out)
     interventions = read_results(data / "interventions.jsonl")
