@@ -4,9 +4,6 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
-
-from torch import nn
 
 from convblocks.compare.analysis import Comparison, Summary
 from convblocks.compare.figure import comparison_figure
@@ -16,7 +13,6 @@ from convblocks.figures.estimates import NOTHING, POINTS, cell, number
 from convblocks.figures.grouping import by_arch
 from convblocks.figures.tables import Table, to_markdown
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
 from convblocks.text import listed, percent
 from lab.benchmarks.pages import picture, save_in_both_themes
@@ -32,8 +28,9 @@ from lab.pages.settings import share_text
 from lab.pages.writing import millions, multiply_adds, table, write_page, write_sections
 from lab.results import read_results, time_to
 from lab.study import report
-from lab.study.dead_units import dead_unit_sentences, dead_units_figure, layers
+from lab.study.dead_units import dead_unit_sentences, dead_units_figure
 from lab.study.decision import PRIMARY, Decision, cell_of, decide
+from lab.study.living import living_units
 from lab.study.plan import FINALISTS, HELD_OUT, MORE_SEEDS, SEEDS
 from lab.study.speed import at_quiet_speed
 from lab.study.stages import choices_of
@@ -304,37 +301,6 @@ def living_sentences(decision: Decision) -> list[str]:
     return [f"Alive at the notebook's setting, in the runs that trained: {', '.join(parts)}."] if parts else []
 
 
-class Living(NamedTuple):
-    """How many of the units behind a ReLU, such as relu2, live."""
-
-    counts: str
-    units: int
-    relu: str
-
-    @property
-    def of_layer(self) -> str:
-        return f"{self.counts} of the {self.units} units of {self.relu}"
-
-    @property
-    def of_block(self) -> str:
-        """For networks of blocks, each of which has one ReLU."""
-        return f"{self.counts} of block {self.relu.removeprefix('relu')}'s {self.units} units"
-
-
-def living_units(runs: Sequence[RunResult], relu: str = "") -> Living | None:
-    """After the last epoch, in this layer or the worst one, of one network's runs that trained; None if not known."""
-    trained = [run for run in runs if not run.failed]
-    shares = {name: [run.epochs[-1][name] for run in trained if name in run.epochs[-1]] for name in layers(trained)}
-    if not shares:
-        return None
-    layer = f"{DEAD}{relu}" if relu else max(shares, key=lambda name: median(shares[name]))
-    units = dict(zip(shares, widths(trained[0].arch), strict=True))[layer]
-    living = sorted(round(units * (1 - share)) for share in shares[layer])
-    between = "or" if living[-1] == living[0] + 1 else "to"
-    counts = f"{living[0]} {between} {living[-1]}" if living[0] < living[-1] else str(living[0])
-    return Living(counts, units, layer.removeprefix(DEAD))
-
-
 def lead_sentence(data: Path) -> str:
     """What becomes of the lead with better settings and more epochs."""
     setting = compare_networks(read_results(data / "onecycle.jsonl")).differences[0]
@@ -344,12 +310,6 @@ def lead_sentence(data: Path) -> str:
         f"{f'{lead:+u}' if lead else NOTHING} with [configs/onecycle.yaml](experiments.md#five-epochs). "
         f"{lengths_sentence(read_results(data / 'lengths.jsonl'))}"
     )
-
-
-def widths(arch: str) -> list[int]:
-    """The units of each hidden layer of a registered network."""
-    layers = [layer for layer in ARCHITECTURES[arch]().modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
-    return [layer.out_channels if isinstance(layer, nn.Conv2d) else layer.out_features for layer in layers[:-1]]
 
 
 def curves(folder: Path, name: str, comparison: Comparison) -> Iterator[str]:
