@@ -131,18 +131,13 @@ def networks_table(title: str, networks: Mapping[Levels, Tuned], *notes: str) ->
             {
                 "network": _name(levels),
                 "multiply-adds": millions(multiply_adds(_network(levels))),
-                "held-out %": ", ".join(
-                    f"{rate}: {100 * network.held_out(rate).mean():.2f}" for rate in network.choosing
-                ),
                 "lr": network.rate,
                 "test accuracy %": cell(arm.score),
                 "trained": f"{arm.trained_runs} of {arm.runs}",
             }
         )
     rows.sort(key=lambda row: row["test accuracy %"], reverse=True)
-    seeds = {len(network.held_out(rate)) for network in networks.values() for rate in network.choosing}
-    note = f"Five epochs of one cycle. Held-out: means of {', '.join(map(str, sorted(seeds)))} seeds at each rate."
-    return table(title, rows, note, *notes)
+    return table(title, rows, "Five epochs of one cycle.", *notes)
 
 
 def effects_table(title: str, effects: Sequence[Effect], name: str, where: str, note: str) -> Table:

@@ -64,27 +64,6 @@ def time_tables(results: Sequence[RunResult], goal: float) -> list[Table]:
     return [table("", rows, "Seconds of training and evaluation from the first step to the last.")]
 
 
-def batches_tables(results: Sequence[RunResult]) -> list[Table]:
-    """Test accuracy by batch size and learning rate of the runs that trained, and the number of the others."""
-
-    def shown(runs: Sequence[RunResult]) -> str:
-        """``94.64 ± 0.59``, ``58.67, 2 collapsed`` or ``3 collapsed``."""
-        arm = summarise(runs)
-        collapsed = f"{arm.collapsed} collapsed" if arm.collapsed else ""
-        return ", ".join(filter(None, [spread(arm.score) if arm.score else "", collapsed]))
-
-    rows = []
-    for size, own in grouped(results, lambda run: dict(run.overrides)["batch_size"]).items():
-        rates = grouped(own, lambda run: f"lr {dict(run.overrides)['lr']}")
-        rows.append({"batch size": size, **{rate: shown(runs) for rate, runs in rates.items()}})
-    note = (
-        "Test accuracy in % after 5 epochs: mean ± standard deviation of those of "
-        f"{len({run.seed for run in results})} runs that did not collapse. Scaled with the batch's size, the learning "
-        "rate of 0.01 at 64 would be 0.04, 0.16 and 0.64; scaled with its square root, 0.02, 0.04 and 0.08."
-    )
-    return [table("", rows, note)]
-
-
 def channels_tables(first: Sequence[RunResult], last: Sequence[RunResult]) -> list[Table]:
     """Test accuracy of two networks with the same initial weights, and their difference, paired by seed."""
     lines = [
