@@ -88,7 +88,7 @@ def why_sentence(results: Sequence[RunResult]) -> str:
         which = f"which runs at {NOTEBOOK_RATE} collapse"
         parts.append(
             f"How far block 2 falls {'also tells' if telling.p < SIGNIFICANCE else 'does not tell'} {which}: at step "
-            f"{DECISIVE_STEP}, one that collapses is lower than one that learns with probability {telling} "
+            f"{DECISIVE_STEP}, a run that collapses is lower than one that learns with probability {telling} "
             f"({p_text(telling.p)})."
         )
     return " ".join(parts)
