@@ -45,6 +45,12 @@ class Tuned:
         return dict(self.confirming[0].overrides)["lr"]
 
     @property
+    def is_at_an_end(self) -> bool:
+        """Whether the chosen rate is the least or the largest tried, so that further ones are due."""
+        rates = sorted(self.choosing, key=float)
+        return self.rate in (rates[0], rates[-1])
+
+    @property
     def trained(self) -> list[float]:
         """Test accuracies of the confirming runs that trained."""
         return [run.score for run in self.confirming if not run.failed]
@@ -58,21 +64,17 @@ class Tuned:
         runs = sorted(self.choosing[rate], key=lambda run: run.seed)
         return np.array([run.validation or 0.0 for run in runs])
 
-    def resampled(self, generator: np.random.Generator) -> NDArray[np.float64]:
-        """Means of the test accuracy with other choosing and confirming seeds: (RESAMPLES,).
+    def changes(self, generator: np.random.Generator) -> NDArray[np.float64]:
+        """By how much the accuracy changes if other seeds choose the rate: (RESAMPLES,), 0 where they choose the same.
 
-        The rate is chosen again each time. Where it is another one, the accuracy is that of the confirmed rate plus
-        the difference between the held-out means of both rates.
+        The difference of the two rates' held-out means over all seeds.
         """
         held_out = np.stack([self.held_out(rate) for rate in self.choosing])  # (rates, seeds)
-        trained = np.array(self.trained)
         seeds = generator.integers(held_out.shape[1], size=(RESAMPLES, held_out.shape[1]))
         chosen = held_out[:, seeds].mean(axis=2).argmax(axis=0)  # (RESAMPLES,)
         means = held_out.mean(axis=1)
-        shift = means[chosen] - means[[*self.choosing].index(self.rate)]
-        drawn = generator.integers(len(trained), size=(RESAMPLES, len(trained)))
-        accuracies: NDArray[np.float64] = trained[drawn].mean(axis=1) + shift
-        return accuracies
+        changes: NDArray[np.float64] = means[chosen] - means[[*self.choosing].index(self.rate)]
+        return changes
 
 
 @dataclass(frozen=True)
@@ -123,17 +125,23 @@ def simple_effects(networks: Mapping[Levels, Tuned]) -> list[Effect]:
 def differences(networks: Mapping[Levels, Tuned], pairs: Sequence[tuple[str, str, Levels, Levels]]) -> list[Effect]:
     """The differences of pairs of networks, first minus second, by the study's test after Holm's correction."""
     generator = np.random.default_rng(0)
-    resampled = {levels: network.resampled(generator) for levels, network in networks.items()}
+    changes = {levels: network.changes(generator) for levels, network in networks.items()}
     effects = []
     for name, where, first, second in pairs:
         runs, others = (networks[levels].confirming for levels in (first, second))
         given = measured(score_of(runs), runs, others).means
         assert given is not None, "no run of one of the networks trained"
-        low, high = np.quantile(resampled[first] - resampled[second], [SIGNIFICANCE / 2, 1 - SIGNIFICANCE / 2])
-        with_choice = Estimate(given.value, float(low), float(high), given.n, unit=POINTS)
+        error = np.sqrt(np.mean((changes[first] - changes[second]) ** 2))
+        with_choice = _wider(given, float(stats.norm.ppf(1 - SIGNIFICANCE / 2) * error))
         effects.append(Effect(name, where, given, with_choice))
     corrected = holm([effect.given.p for effect in effects])
     return [replace(effect, given=replace(effect.given, p=p)) for effect, p in zip(effects, corrected, strict=True)]
+
+
+def _wider(given: Estimate, margin: float) -> Estimate:
+    """The interval with a further error, added in quadrature on both sides."""
+    below, above = (np.hypot(distance, margin) for distance in (given.value - given.low, given.high - given.value))
+    return Estimate(given.value, float(given.value - below), float(given.value + above), given.n, unit=POINTS)
 
 
 def interactions(networks: Mapping[Levels, Tuned]) -> dict[str, Estimate]:
@@ -194,11 +202,12 @@ Verdict = Literal["pooling", "resolution", "arithmetic", "undecided"]
 
 def verdict_on_pooling(effects: Mapping[str, Estimate]) -> Verdict:
     """What makes MaxPool better than a stride of 2, from its lead over each control: the protocol's rule."""
-    if all(effect.value > 0 and effect.p < SIGNIFICANCE for effect in effects.values()):
-        return "pooling"
     if _is_equivalent(effects["average"]):
         return "resolution"
-    return "arithmetic" if _is_equivalent(effects["wide-stride"]) else "undecided"
+    if _is_equivalent(effects["wide-stride"]):
+        return "arithmetic"
+    is_best = all(effect.value > 0 and effect.p < SIGNIFICANCE for effect in effects.values())
+    return "pooling" if is_best else "undecided"
 
 
 def _is_equivalent(effect: Estimate) -> bool:

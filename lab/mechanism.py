@@ -12,15 +12,16 @@ from scipy import stats
 from convblocks.compare.statistics import SIGNIFICANCE, superiority
 from convblocks.figures.estimates import Estimate
 from convblocks.figures.grouping import grouped
-from convblocks.figures.style import WIDTH
+from convblocks.figures.style import OTHERS, WIDTH, style
 from convblocks.run.result import RunResult
+from lab.blocks import CHANNELS
 from lab.preactivations import FACT
 from lab.statistics import fisher_against
 
 # The notebook's rate, with which the other variants are compared.
 NOTEBOOK_RATE = "0.01"
 
-# By then units have died, and whether a run collapses is decided (counted from 0, before the step's update).
+# The step at which the protocol looks, counted from 0: after five updates.
 DECISIVE_STEP = 5
 
 # Blocks are counted from 0.
@@ -47,6 +48,12 @@ def depth_of(run: RunResult) -> NDArray[np.float64]:
     mean, spread = (np.array(run.facts[FACT][measure])[:, BLOCK] for measure in ("mean", "spread"))
     depth: NDArray[np.float64] = mean / np.maximum(spread, 1e-12)
     return depth
+
+
+def survivors(run: RunResult) -> int:
+    """How many units of block 2 have a positive value in the batch of the last recorded step."""
+    dead: float = run.facts[FACT]["dead"][-1][BLOCK]
+    return round((1 - dead) * CHANNELS[BLOCK])
 
 
 def medians(runs: Sequence[RunResult]) -> NDArray[np.float64]:
@@ -103,7 +110,7 @@ def depth_figure(runs: Mapping[str, Sequence[RunResult]]) -> Figure:
     """The depth of block 2 at each step: runs at the notebook's rate that die and that live, and each rate's median."""
     figure = Figure(figsize=(WIDTH, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    for failed, colour, name in ((False, "C7", "learn"), (True, "C3", "collapse")):
+    for failed, colour, name in ((False, "0.6", "learn"), (True, style(OTHERS).colour, "collapse")):
         own = [run for run in runs[NOTEBOOK_RATE] if run.failed is failed]
         for run in own:
             left.plot(depth_of(run), color=colour, linewidth=0.8, alpha=0.6)
@@ -112,12 +119,12 @@ def depth_figure(runs: Mapping[str, Sequence[RunResult]]) -> Figure:
     shades = np.linspace(0.25, 1, len(rates_of(runs)))
     for rate, shade in zip(rates_of(runs), shades, strict=True):
         depths = medians(runs[rate])
-        right.plot(depths, color="C0", alpha=float(shade), linewidth=1.8)
+        right.plot(depths, color=style(0).colour, alpha=float(shade), linewidth=1.8)
         right.annotate(rate, (len(depths) - 1, depths[-1]), xytext=(4, 0), textcoords="offset points", va="center")
     left.set_title(f"Learning rate {NOTEBOOK_RATE}: every run")
     right.set_title("Median of 40 runs at each rate")
     for axes in (left, right):
-        axes.axhline(0, color="C7", linewidth=0.8)
+        axes.axhline(0, color="0.6", linewidth=0.8)
         axes.set_xlabel("step")
     left.set_ylabel("mean / spread of block 2's pre-activations")
     return figure

@@ -65,6 +65,7 @@ WITHOUT_MISTAKES = (
     "fashion-notebook",
     "fashion-collapse",
     "why",
+    "why-signs",
     "controls",
 )
 

@@ -1,21 +1,26 @@
 """What docs/lab/operations.md says of the collapse: why it happens, and on other images."""
 
-from collections.abc import Sequence
-from statistics import median
+from collections.abc import Mapping, Sequence
+from statistics import fmean, median
 
+import numpy as np
 from matplotlib.figure import Figure
+from scipy.stats import binom
 
 from convblocks.compare.analysis import summarise
 from convblocks.compare.report import name_of
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.figures.estimates import NOTHING, P_VALUE, cell, number, p_text
-from convblocks.figures.grouping import by_arch
+from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.tables import Table
 from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
 from convblocks.text import listed
+from lab import gradients
+from lab.blocks import CHANNELS
 from lab.estimates import count_text
 from lab.mechanism import (
+    BLOCK,
     DECISIVE_STEP,
     NOTEBOOK_RATE,
     by_variant,
@@ -23,9 +28,11 @@ from lab.mechanism import (
     depth_of,
     predictions,
     rates_of,
+    survivors,
     tells_apart,
 )
 from lab.pages.writing import table
+from lab.preactivations import FACT, STEPS
 from lab.statistics import fisher_against
 from lab.study.dead_units import layers, medians_of
 
@@ -40,13 +47,14 @@ CHANGES = {
 }
 
 EXPLANATION = (
-    "An explanation: the inputs of block 2 come from a ReLU and are never negative, so the gradients of a unit's "
+    "Our explanation: the inputs of block 2 come from a ReLU and are never negative, so the gradients of a unit's "
     "weights tend to share their sign. Adam's first steps change every weight by the learning rate, however small its "
     "gradient. So all 288 weights of a unit move the same way at once, and at a high rate a few steps push the unit "
     "below 0 for every image. [The protocol](protocol-operations.md#why-does-it-collapse-new) says what that predicts. "
-    "Lu et al. (2020) describe networks that are born dead; these die. Batch normalisation permits higher rates, "
-    "since it keeps activations from growing (Bjorck et al. 2018) or smooths the loss (Santurkar et al. 2018). To "
-    "subtract only the mean is due to Salimans and Kingma (2016)."
+    "Lu et al. (2020) describe networks that are born dead; these die. Batch normalisation stands behind the pooling "
+    "here, so it gives block 2 inputs of both signs; that it keeps activations from growing (Bjorck et al. 2018) or "
+    "smooths the loss (Santurkar et al. 2018) are two accounts of why it permits higher rates. Subtracting only the "
+    "mean goes back to Salimans and Kingma (2016)."
 )
 
 
@@ -56,40 +64,57 @@ def why_tables(results: Sequence[RunResult]) -> list[Table]:
     p_values = fisher_against(runs, NOTEBOOK_RATE)
     rows = []
     for variant in [*rates_of(runs), *CHANGES]:
-        arm = summarise(runs[variant])
+        own = runs[variant]
+        depth = median(float(depth_of(run)[DECISIVE_STEP]) for run in own)
+        scores = [100 * run.score for run in own if not run.failed]
         rows.append(
             {
                 "variant": CHANGES.get(variant, f"Adam at {variant}"),
-                "collapsed": count_text(arm.collapsed, arm.runs),
+                "collapsed": count_text(len(own) - len(scores), len(own)),
                 f"p against {NOTEBOOK_RATE}": number(p_values[variant], P_VALUE) if variant in p_values else NOTHING,
-                f"mean / spread at step {DECISIVE_STEP}": number(_median_depth(runs[variant])),
-                "test accuracy %": cell(arm.score),
+                f"mean / spread at step {DECISIVE_STEP}": number(depth),
+                "test accuracy %": f"{median(scores):.1f} ({min(scores):.1f} to {max(scores):.1f})",
             }
         )
     note = (
         f"300 steps. p: Fisher's exact test, after Holm's correction for {len(p_values)} variants. Mean / spread: of "
-        "block 2's pre-activations over a training batch, averaged over channels; medians of the runs. Accuracy: of "
-        "the runs that trained."
+        f"block 2's pre-activations over a training batch, averaged over channels, after {DECISIVE_STEP} updates; "
+        "medians of the runs. Accuracy: median, least and greatest of the runs that did not collapse. The runs at "
+        "0.003 and 0.01 and those with batch normalisation are the ones above, trained again."
     )
-    return [table("", rows, note)]
+    return [table("", rows, note, *_details(runs))]
+
+
+def _details(runs: Mapping[str, Sequence[RunResult]]) -> list[str]:
+    """Which predictions hold, and what was looked at after the runs."""
+    holding = [name for name, holds in predictions(runs).items() if holds]
+    dying, same = ({run.seed for run in runs[variant] if run.failed} for variant in (NOTEBOOK_RATE, "frozen-biases"))
+    own, units = runs[NOTEBOOK_RATE], CHANNELS[BLOCK]
+    counts = {run.seed: survivors(run) for run in own}
+    empty = {seed for seed, count in counts.items() if count == 0}
+    expected = len(own) * (1 - fmean(counts.values()) / units) ** units
+    of_first_block = max(run.facts[FACT]["dead"][-1][0] for every in runs.values() for run in every)
+    return [
+        f"These predictions hold: {'; '.join(holding)}. Of the {len(same)} seeds that collapse with biases that do not "
+        f"learn, {len(dying & same)} are among the {len(dying)} that collapse with them.",
+        f"Looked at after the runs: at {NOTEBOOK_RATE} almost all of block 2 dies in every run. After {STEPS - 1} "
+        f"updates at most {max(counts.values())} of its {units} units live. In {len(empty)} runs none does, and "
+        f"{'all' if empty <= dying else len(empty & dying)} of these collapse. If each unit survived alone, with the same probability, there would "
+        f"be {expected:.0f} such runs of {len(own)}. In block 1, whose inputs have both signs, at most "
+        f"{100 * of_first_block:.0f} % die at any rate.",
+    ]
 
 
 def why_sentence(results: Sequence[RunResult]) -> str:
-    """Which of the explanation's predictions hold, and whether it also tells which runs die."""
+    """Whether a prediction fails, and whether the explanation also tells which runs collapse."""
     runs = by_variant(results)
-    found = predictions(runs)
-    holding, failing = ([name for name, holds in found.items() if holds is wanted] for wanted in (True, False))
-    if not failing:
-        parts = [f"The explanation is supported, since all its predictions hold: {'; '.join(holding)}."]
-    else:
-        parts = [f"The explanation is refuted in part. These predictions fail: {'; '.join(failing)}."]
-        parts += [f"These hold: {'; '.join(holding)}."] if holding else []
+    failing = [name for name, holds in predictions(runs).items() if not holds]
+    parts = [f"Refuted: {'; '.join(failing)}." if failing else "None of the explanation's predictions is refuted."]
     if telling := tells_apart(runs[NOTEBOOK_RATE]):
-        which = f"which runs at {NOTEBOOK_RATE} collapse"
         parts.append(
-            f"How far block 2 falls {'also tells' if telling.p < SIGNIFICANCE else 'does not tell'} {which}: at step "
-            f"{DECISIVE_STEP}, a run that collapses is lower than one that learns with probability {telling} "
-            f"({p_text(telling.p)})."
+            f"How far block 2 falls {'tells' if telling.p < SIGNIFICANCE else 'was not shown to tell'} which runs at "
+            f"{NOTEBOOK_RATE} collapse: at step {DECISIVE_STEP}, a run that collapses is lower than one that learns "
+            f"with probability {telling} ({p_text(telling.p)})."
         )
     return " ".join(parts)
 
@@ -97,6 +122,67 @@ def why_sentence(results: Sequence[RunResult]) -> str:
 def why_figure(results: Sequence[RunResult]) -> Figure:
     """The depth of block 2 step by step."""
     return depth_figure(by_variant(results))
+
+
+def signs_tables(results: Sequence[RunResult]) -> list[Table]:
+    """How far the signs of a unit's gradients agree, and how many units fall, in each of the first steps."""
+    fan_in = [9 * channels for channels in (1, *CHANNELS[:-1])]
+    rows = [
+        {
+            "network": network,
+            "block": str(block + 1),
+            "agreeing by chance, %": f"{100 * _agreeing_by_chance(fan_in[block]):.0f}",
+            **{f"{measure}, %": _by_step(runs, measure, block) for measure in gradients.MEASURES},
+        }
+        for network, runs in _by_normalisation(results).items()
+        for block in range(len(CHANNELS))
+    ]
+    note = (
+        f"At steps 0 to {gradients.STEPS - 1}, means of {len(results) // 2} runs each. Agreeing: the share of a unit's "
+        "gradients that have their more frequent sign. Falling: the share of units most of whose gradients are "
+        "positive, so that their weights fall. Units without a gradient do not count."
+    )
+    return [table("", rows, note)]
+
+
+def signs_sentence(results: Sequence[RunResult]) -> str:
+    """How far the signs agree in block 2, with and without batch normalisation, and when most units fall."""
+    runs = _by_normalisation(results)
+    agreeing = {network: _means(own, "agreeing", BLOCK) for network, own in runs.items()}
+    falling = _means(runs[PLAIN], "falling", BLOCK)
+    least, most = (f"{100 * choose(agreeing[PLAIN]):.0f}" for choose in (min, max))
+    step = falling.index(max(falling))
+    others = max(agreeing[NORMALISED])
+    return (
+        f"In block 2, {least} to {most} % of a unit's gradients agree in sign in the first {gradients.STEPS} steps, at "
+        f"most {100 * others:.0f} % with batch normalisation. At step {step}, {100 * falling[step]:.0f} % of the units "
+        "fall."
+    )
+
+
+PLAIN, NORMALISED = "MaxPool", "with batch normalisation"
+
+
+def _by_normalisation(results: Sequence[RunResult]) -> dict[str, list[RunResult]]:
+    names = {"none": PLAIN, "batch": NORMALISED}
+    return grouped(results, lambda run: names[dict(run.overrides)["network.normalisation"]])
+
+
+def _means(runs: Sequence[RunResult], measure: str, block: int) -> list[float]:
+    """The mean of a measure over the runs in which it is known, at each step."""
+    values = np.array([[step[block] for step in run.facts[gradients.FACT][measure]] for run in runs])
+    means: list[float] = np.nanmean(values, axis=0).tolist()
+    return means
+
+
+def _by_step(runs: Sequence[RunResult], measure: str, block: int) -> str:
+    return ", ".join(f"{100 * mean:.0f}" for mean in _means(runs, measure, block))
+
+
+def _agreeing_by_chance(signs: int) -> float:
+    """The expected share of the more frequent of so many random signs."""
+    counts = np.arange(signs + 1)
+    return float(np.maximum(counts, signs - counts) @ binom.pmf(counts, signs, 0.5) / signs)
 
 
 def collapse_tables(results: Sequence[RunResult]) -> list[Table]:
@@ -114,8 +200,7 @@ def collapse_tables(results: Sequence[RunResult]) -> list[Table]:
                 "test accuracy %": cell(arm.score),
             }
         )
-    p_values = fisher_against(runs, "maxpool")
-    return [table("", rows, f"Fisher's exact test: {p_text(p_values['batchnorm'])}. Dead units: medians.")]
+    return [table("", rows, "Dead units: medians.")]
 
 
 def collapse_sentence(results: Sequence[RunResult]) -> str:
@@ -124,14 +209,20 @@ def collapse_sentence(results: Sequence[RunResult]) -> str:
         f"{sum(run.failed for run in runs) or 'none'} of {len(runs)} {name_of(arch)} runs"
         for arch, runs in by_arch(results).items()
     ]
-    return f"On Fashion-MNIST, {listed(parts)} collapse within 300 steps at the notebook's setting."
+    return (
+        f"On Fashion-MNIST, {listed(parts)} collapse within 300 steps at the notebook's setting, though "
+        f"{_dying(results)} die in MaxPool."
+    )
 
 
 def readme_sentence(results: Sequence[RunResult]) -> str:
     """README's: whether MaxPool collapses on Fashion-MNIST."""
     runs = by_arch(results)["maxpool"]
-    return f"On Fashion-MNIST {sum(run.failed for run in runs) or 'none'} of {len(runs)} collapse."
+    collapsed = sum(run.failed for run in runs) or "none"
+    return f"On Fashion-MNIST {collapsed} of {len(runs)} collapse, though {_dying(results)} die."
 
 
-def _median_depth(runs: Sequence[RunResult]) -> float:
-    return median(float(depth_of(run)[DECISIVE_STEP]) for run in runs)
+def _dying(results: Sequence[RunResult]) -> str:
+    """``91 % of block 2's units``, a median of MaxPool's runs."""
+    share = median(run.final[f"{DEAD}relu{BLOCK + 1}"] for run in by_arch(results)["maxpool"])
+    return f"{100 * share:.0f} % of block {BLOCK + 1}'s units"

@@ -214,6 +214,15 @@ EXPERIMENTS = {
         figure=(collapse.why_figure, "The mean of block 2's pre-activations divided by their spread, step by step"),
         page="operations",
     ),
+    "why-signs": Experiment(
+        "Do a unit's gradients share their sign?",
+        "The premise of that explanation, tested after it.",
+        f"--name why-signs --arch {BLOCKS} --seeds 4000-4039 --epochs 1 --trainer.max_steps 5 "
+        "--trainer.callbacks lab.gradients.GradientSigns --grid network.normalisation=none,batch",
+        collapse.signs_tables,
+        sentence=collapse.signs_sentence,
+        page="operations",
+    ),
     "fashion-collapse": Experiment(
         "Does it collapse on Fashion-MNIST?",
         "Other images of the same size, from Debian's package `dataset-fashion-mnist`.",

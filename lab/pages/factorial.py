@@ -40,9 +40,9 @@ CONTROLS: dict[str, Levels] = {
 }
 
 VERDICTS = {
-    "pooling": "It is the pooling: MaxPool beats all three controls.",
+    "pooling": "It is keeping the largest value: MaxPool beats all three controls.",
     "resolution": "It is the resolution: average pooling is equivalent to MaxPool.",
-    "arithmetic": "It is the arithmetic: a wide stride network is equivalent to MaxPool.",
+    "arithmetic": "It is the arithmetic, or the parameters: a wide stride network is equivalent to MaxPool.",
     "undecided": "By the protocol's rule the controls do not decide what makes the difference.",
 }
 
@@ -60,8 +60,8 @@ def factorial_tables(results: Sequence[RunResult], study: Sequence[RunResult]) -
     )
     meaning = (
         "Differences in points of test accuracy, with the operation minus without it. p: after Holm's correction over "
-        "the twelve. The first interval takes the chosen rates as given. The second one holds for other choices too: "
-        "choosing and confirming seeds are drawn again, and the rate is chosen again."
+        "the twelve. The first interval takes the chosen rates as given. The second adds the error of their choice: "
+        "what other choosing seeds would change."
     )
     tables = [
         networks_table("Eight networks", networks, of_study),
@@ -72,9 +72,9 @@ def factorial_tables(results: Sequence[RunResult], study: Sequence[RunResult]) -
         {"effect": name, "points": f"{effect:+}", "p": number(effect.p, P_VALUE)} for name, effect in others.items()
     ]
     note = (
-        "An interaction is half of how much one effect changes with the other operation. Intervals hold together at "
-        "95 % (Bonferroni), by Welch and Satterthwaite. A main effect is given only where no interaction with that "
-        "operation has p < 0.05."
+        "An interaction is half of how much an effect, or the interaction of two, changes with a further operation. "
+        "Intervals hold together at 95 % (Bonferroni), by Welch and Satterthwaite. A main effect is given only where "
+        "no interaction with that operation has p < 0.05."
     )
     return [*tables, table("Interactions", lines, note)]
 

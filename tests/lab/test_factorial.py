@@ -7,7 +7,7 @@ import pytest
 
 from convblocks.figures.estimates import POINTS, Estimate
 from convblocks.run.result import RunResult
-from lab.factorial import OPERATIONS, RESAMPLES, Tuned, contrast, simple_effects, tuned, verdict_on_pooling
+from lab.factorial import OPERATIONS, Tuned, contrast, differences, simple_effects, tuned, verdict_on_pooling
 from lab.pages.writing import DATA
 from lab.results import read_results
 from tests.made_up import result
@@ -32,9 +32,8 @@ def test_simple_effects_of_an_operation_average_to_its_main_effect(factorial: li
         assert np.mean([effect.given.value for effect in effects if effect.name == name]) == pytest.approx(main.value)
 
 
-def test_interval_is_wider_by_the_choice_where_two_rates_are_nearly_alike() -> None:
-    accuracies = [0.990, 0.991, 0.992, 0.991, 0.990]
-    confirming = [result("maxpool", 100 + seed, value, (("lr", "1e-2"),)) for seed, value in enumerate(accuracies)]
+def test_choice_of_the_rate_is_a_further_error_where_two_rates_are_nearly_alike() -> None:
+    confirming = [result("maxpool", 100 + seed, 0.99 + seed / 1e4, (("lr", "1e-2"),)) for seed in range(5)]
     clear = Tuned({"1e-3": runs_at("1e-3", [0.9] * 5), "1e-2": runs_at("1e-2", [0.99] * 5)}, confirming)
     close = Tuned(
         {
@@ -43,10 +42,18 @@ def test_interval_is_wider_by_the_choice_where_two_rates_are_nearly_alike() -> N
         },
         confirming,
     )
-    spreads = [np.std(network.resampled(np.random.default_rng(0))) for network in (clear, close)]
-    assert clear.resampled(np.random.default_rng(0)).shape == (RESAMPLES,)
-    assert spreads[0] == pytest.approx(np.std(accuracies) / 5**0.5, rel=0.05)
-    assert spreads[1] > 1.1 * spreads[0]
+    (sure,), (unsure,) = (
+        differences({("a",): clear, ("b",): other}, [("a", "b", ("a",), ("b",))]) for other in (clear, close)
+    )
+    assert (sure.with_choice.low, sure.with_choice.high) == (sure.given.low, sure.given.high)
+    assert unsure.with_choice.low < unsure.given.low
+    assert unsure.with_choice.high > unsure.given.high
+
+
+def test_chosen_rates_are_neither_the_least_nor_the_largest_tried(factorial: list[RunResult]) -> None:
+    """The protocol tries further ones until they are not."""
+    at_an_end = {levels for levels, network in tuned(factorial).items() if network.is_at_an_end}
+    assert not at_an_end
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
-"""What reaches the ReLUs in the first steps, as the record of a run has it."""
+"""What reaches the ReLUs in the first steps, and the signs of gradients, as the record of a run has them."""
 
 import pytest
+import torch
+from torch import nn
 
 from convblocks.run.directory import RunDirectory
+from lab import gradients
 from lab.preactivations import FACT, MEASURES, STEPS
 from tests.core.run.test_fit import QUICK, train
 
@@ -15,8 +18,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunDirectory]:
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        recording = ["--trainer.callbacks", "lab.preactivations.PreActivations"]
-        for name, options in {"recorded": recording, "plain": []}.items():
+        callbacks = "[lab.preactivations.PreActivations,lab.gradients.GradientSigns]"
+        for name, options in {"recorded": ["--trainer.callbacks", callbacks], "plain": []}.items():
             train(*BATCH_NORM, *QUICK, "--name", name, *options)
         return {name: RunDirectory(name, folder) for name in ("recorded", "plain")}
 
@@ -33,3 +36,19 @@ def test_pre_activations_are_recorded_for_each_of_the_first_steps_and_each_block
 
 def test_pre_activations_leave_the_training_as_it_is(runs: dict[str, RunDirectory]) -> None:
     assert runs["recorded"].read_result().final == runs["plain"].read_result().final
+
+
+def test_signs_of_gradients_are_counted_for_each_of_the_first_steps_and_each_block(
+    runs: dict[str, RunDirectory],
+) -> None:
+    found = runs["recorded"].read_result().facts[gradients.FACT]
+    assert all(len(found[measure]) == gradients.STEPS for measure in gradients.MEASURES)
+    assert all(0.5 <= block <= 1 for step in found["agreeing"] for block in step)
+    assert all(0 <= block <= 1 for step in found["falling"] for block in step)
+
+
+def test_signs_are_those_of_the_units_that_have_a_gradient() -> None:
+    convolution = nn.Conv2d(1, 3, (1, 4))
+    signs = torch.tensor([[1.0, 1.0, 1.0, -1.0], [-1.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    convolution.weight.grad = signs.view_as(convolution.weight)
+    assert gradients.signs_of(convolution) == (pytest.approx((3 / 4 + 1) / 2), 0.5)
