@@ -88,8 +88,8 @@ def claims_tables(comparisons: Mapping[str, Comparison]) -> list[Table]:
             cells.append(f"{_verdict(claim)}{by}. {why(comparison, claim)}")
         lines.append([claims[0].text, *cells])
     notes = [
-        f"{thresholds()} A verdict is over all runs, collapsed ones as the worst; in brackets, if it differs, over the "
-        "runs that trained."
+        f"{thresholds()} Intervals are not corrected. A verdict is over all runs, collapsed ones as the worst; in "
+        "brackets, if it differs, over the runs that trained."
     ]
     return [Table("The notebook's claims", ["claim", *comparisons], lines, notes)]
 

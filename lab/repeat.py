@@ -13,9 +13,12 @@ same digits; on another one rounding differs, and training amplifies that.
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice, zip_longest
 from pathlib import Path
 from random import Random
+from textwrap import shorten
+from typing import Any
 
 from convblocks.command_line import Parser
 from convblocks.compare.trials import command_line
@@ -43,16 +46,24 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--of", nargs="+", default=sorted(path.stem for path in DATA.glob("*.jsonl")))
     options = parser.parse_args(arguments)
-    records = [(name, run) for name in options.of for run in read_results(DATA / f"{name}.jsonl")]
-    drawn = Random(options.seed).sample(records, min(options.count, len(records)))
+    drawn = draw({name: read_results(DATA / f"{name}.jsonl") for name in options.of}, options.seed, options.count)
     unequal = 0
     for name, record in drawn:
         title = f"{name}: {' '.join(words_of(record))}"
         found = list(differences(record, repeat(record)))
         unequal += bool(found)
-        echo(f"{title}: {found[0] if found else f'all {len(numbers(record))} recorded numbers are the same'}")
+        echo(f"{title}: {found[0] if found else f'all {len(numbers(record))} recorded values are the same'}")
     if unequal:
         raise UserError(f"{unequal} of {counted(len(drawn), 'run')} differ from their records, on {describe_machine()}")
+
+
+def draw(records: Mapping[str, Sequence[RunResult]], seed: int, count: int) -> list[tuple[str, RunResult]]:
+    """So many different runs, from the files in a random order, in turn: a file of many runs is drawn no more often."""
+    random = Random(seed)
+    shuffled = [[(name, run) for run in random.sample(runs, len(runs))] for name, runs in records.items()]
+    random.shuffle(shuffled)
+    in_turn = (drawn for place in zip_longest(*shuffled) for drawn in place if drawn)
+    return list(islice(in_turn, count))
 
 
 def words_of(record: RunResult) -> list[str]:
@@ -79,16 +90,17 @@ def differences(record: RunResult, run: RunResult) -> Iterator[str]:
     found = numbers(run)
     for place, value in numbers(record).items():
         if repr(found.get(place)) != repr(value):  # nan is nan
-            yield f"{place}: {found.get(place)}, recorded {value}"
+            yield f"{place}: {shorten(f'{found.get(place)}, recorded {value}', 80)}"
 
 
-def numbers(run: RunResult) -> dict[str, float]:
-    """All numbers of a run but its times, by their places."""
-    found: dict[str, float] = {"parameters": run.parameters, "failed": run.failed}
+def numbers(run: RunResult) -> dict[str, Any]:
+    """All numbers of a run but its times, by their places, and the facts that callbacks added."""
+    found: dict[str, Any] = {"parameters": run.parameters, "failed": run.failed}
     for kind, rows in (("epoch", run.epochs), ("evaluation", run.evaluations)):
         for number, row in enumerate(rows, start=1):
             found |= {f"{name} of {kind} {number}": value for name, value in _without_times(row).items()}
-    return found | {f"final {name}": value for name, value in _without_times(run.final).items()}
+    found |= {f"final {name}": value for name, value in _without_times(run.final).items()}
+    return found | {f"fact {name}": value for name, value in run.facts.items()}
 
 
 def _without_times(row: Row) -> Row:

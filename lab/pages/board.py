@@ -149,7 +149,7 @@ def entries_table(entries: Sequence[Entry]) -> Table:
     note = (
         f"Machines: {machines}. Seconds are those of training and evaluation up to the end of the first epoch with "
         "that accuracy on the test set; a dash where not every run got there, or where runs "
-        "shared their machine with other work. "
+        "shared their machine with other work. The study's are epochs times the seconds of one on a quiet machine. "
         "[performance.md](performance.md#from-the-command-to-99-) has those from the command."
     )
     return table("Settings", [row(entry) for entry in entries if entry.setting != "notebook"], note)

@@ -99,9 +99,9 @@ def _details(runs: Mapping[str, Sequence[RunResult]]) -> list[str]:
         f"learn, {len(dying & same)} are among the {len(dying)} that collapse with them.",
         f"Looked at after the runs: at {NOTEBOOK_RATE} almost all of block 2 dies in every run. After {STEPS - 1} "
         f"updates at most {max(counts.values())} of its {units} units live. In {len(empty)} runs none does, and "
-        f"{'all' if empty <= dying else len(empty & dying)} of these collapse. If each unit survived alone, with the same probability, there would "
-        f"be {expected:.0f} such runs of {len(own)}. In block 1, whose inputs have both signs, at most "
-        f"{100 * of_first_block:.0f} % die at any rate.",
+        f"{'all' if empty <= dying else len(empty & dying)} of these collapse. If each unit survived alone, with the "
+        f"same probability, there would be {expected:.0f} such runs of {len(own)}. In block 1, whose inputs have both "
+        f"signs, at most {100 * of_first_block:.0f} % die at any rate.",
     ]
 
 

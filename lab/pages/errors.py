@@ -73,7 +73,19 @@ def simulate(runs: tuple[int, int], deviations: tuple[float, float], studies: in
 
 
 def write_rates(data: Path) -> None:
-    """Simulate the pairs of networks at the notebook's setting, and those of the study's primary comparison."""
+    """Simulate studies of the pairs of networks."""
+    rates = [
+        Rates(networks, runs, deviations, STUDIES, simulate(runs, deviations))
+        for networks, runs, deviations in spreads_of(data)
+    ]
+    write(data / "errors.json", as_json(msgspec.to_builtins(rates), indent=1) + "\n")
+
+
+def spreads_of(data: Path) -> list[tuple[str, tuple[int, int], tuple[float, float]]]:
+    """The runs and the standard deviations of pairs of the study's networks, by what is compared.
+
+    At the notebook's setting, and those of the primary comparison.
+    """
     choices = choices_of(read_results(data / "study-choose.jsonl"))
     decision = decide(read_results(data / "study-confirm.jsonl"), choices)
     best = [arm for arm in decision.at_best.arms if arm.arch in PRIMARY]
@@ -81,12 +93,14 @@ def write_rates(data: Path) -> None:
         *((pair, "notebook's setting") for pair in combinations(decision.at_notebooks.arms, 2)),
         *((pair, "best settings") for pair in combinations(best, 2)),
     ]
-    rates = []
-    for (first, second), setting in pairs:
-        runs, deviations = (first.trained_runs, second.trained_runs), (_deviation(first), _deviation(second))
-        networks = f"{first.arch}, {second.arch}: {setting}"
-        rates.append(Rates(networks, runs, deviations, STUDIES, simulate(runs, deviations)))
-    write(data / "errors.json", as_json(msgspec.to_builtins(rates), indent=1) + "\n")
+    return [
+        (
+            f"{first.arch}, {second.arch}: {setting}",
+            (first.trained_runs, second.trained_runs),
+            (_deviation(first), _deviation(second)),
+        )
+        for (first, second), setting in pairs
+    ]
 
 
 def _deviation(arm: Summary) -> float:

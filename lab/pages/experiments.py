@@ -270,14 +270,15 @@ EXPERIMENTS = {
     "onecycle": Experiment(
         "Five epochs",
         "What `configs/onecycle.yaml` reaches on the test set. It was chosen by hand among eleven settings, by two "
-        "runs each on held-out images, which were not kept.",
+        "runs each on held-out images, of an older code: `git show 36300c8:docs/data/candidates-batchnorm.jsonl`.",
         "--name onecycle --config configs/onecycle.yaml --arch maxpool batchnorm --seeds 5",
         settings.setting_tables,
     ),
     "long": Experiment(
         "Thirty epochs",
-        "What `configs/long.yaml` reaches on the test set. It was chosen between two settings by two runs each on "
-        "held-out images, which were not kept.",
+        "What `configs/long.yaml` reaches on the test set. Two runs of MaxPool on held-out images chose it between two "
+        "settings; two of BatchNorm, later, would have chosen the other. They are of an older code: `git show "
+        "36300c8:docs/data/candidates-long.jsonl`.",
         "--name long --config configs/long.yaml --arch maxpool --seeds 20",
         settings.setting_tables,
     ),

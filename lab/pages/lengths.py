@@ -34,8 +34,8 @@ def lengths_tables(results: Sequence[RunResult]) -> list[Table]:
             }
         )
     note = (
-        "Each network at the rate that the study chose for five epochs. The last line has as many multiply-adds for "
-        "both networks. p: the study's test, not corrected."
+        "Each network at the rate that the study chose for five epochs, at which the study itself has twelve runs. The "
+        "last line has as many multiply-adds for both networks. p: the study's test, not corrected."
     )
     return [table("", rows, note)]
 

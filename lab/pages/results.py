@@ -169,7 +169,13 @@ def losses_table(decision: Decision) -> Table:
             rows.append([f"{arm.arch}, {title}", cell(first), cell(last), spread(arm.score) if arm.score else NOTHING])
             rows[-1].append(f"{len(reached)} of {len(runs)}{seconds}")
     rows.insert(1, [NOTEBOOK, *NOTEBOOK_MLP, NOTHING])
-    columns = ["network", "epoch-1 train loss", "last train loss", "test accuracy %", f"reach {share_text(GOAL)}"]
+    columns = [
+        "network",
+        "epoch-1 train loss",
+        "last train loss",
+        "test accuracy %",
+        f"{share_text(GOAL)} after any epoch",
+    ]
     note = f"Accuracies with standard deviations; times are medians of the runs that got there. {SECONDS}"
     return Table("Losses, accuracies and speed", columns, rows, [note])
 
@@ -193,7 +199,8 @@ def spread_table(decision: Decision) -> Table:
                 )
     note = (
         "Of the runs that trained, in points. If each image were wrong with a probability of its own, accuracies would "
-        "still differ by the last column (Jordan 2024): what exceeds it are differences between networks as a whole."
+        "still differ by the last column (Jordan 2024). What exceeds it is how much whole runs differ. Of six "
+        "intervals, one may miss by chance."
     )
     return table("Spread between seeds", rows, note)
 

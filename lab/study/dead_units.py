@@ -109,7 +109,7 @@ def _of_collapsed(results: Sequence[RunResult]) -> list[str]:
     where = ", ".join(f"{layer} in {count}" for layer, count in dead.most_common())
     share = "all" if dead.total() == len(collapsed) else str(dead.total())
     found = f"a whole layer is dead in {share} of them ({where})" if dead else "none has a dead layer"
-    before = f"{late} had learned something before" if late else "none had learned anything before"
+    before = f"{late or 'none'} was above chance after any epoch" if late < 2 else f"{late} were above chance before"
     return [f"{len(collapsed)} of all {len(results)} runs collapsed: {found}, and {before}."]
 
 

@@ -51,4 +51,4 @@ def test_signs_are_those_of_the_units_that_have_a_gradient() -> None:
     convolution = nn.Conv2d(1, 3, (1, 4))
     signs = torch.tensor([[1.0, 1.0, 1.0, -1.0], [-1.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
     convolution.weight.grad = signs.view_as(convolution.weight)
-    assert gradients.signs_of(convolution) == (pytest.approx((3 / 4 + 1) / 2), 0.5)
+    assert gradients.signs_of(convolution) == pytest.approx(((3 / 4 + 1) / 2, 0.5))

@@ -29,6 +29,21 @@ def test_difference_in_the_last_digit_is_named() -> None:
     assert list(repeat.differences(RECORD, replace(RECORD, failed=True))) == ["failed: True, recorded False"]
 
 
+def test_draw_takes_the_files_in_turn_and_no_run_twice() -> None:
+    files = {"many": [result("mlp", seed, 0.9) for seed in range(9)], "one": [RECORD]}
+    drawn = repeat.draw(files, seed=1, count=4)
+    assert sorted(name for name, _ in drawn) == ["many", "many", "many", "one"]
+    assert {name for name, _ in drawn[:2]} == set(files)
+    assert len({(name, run.seed) for name, run in drawn}) == 4
+    assert repeat.draw(files, seed=1, count=4) == drawn
+
+
+def test_fact_that_differs_is_named() -> None:
+    changed = replace(RECORD, facts=RECORD.facts | {"chance": 0.2})
+    (difference,) = repeat.differences(RECORD, changed)
+    assert difference.startswith("fact chance: 0.2, ")
+
+
 @pytest.mark.slow
 def test_record_of_this_kind_of_processor_is_repeated() -> None:
     """On another kind of processor the run is trained too, but may differ."""

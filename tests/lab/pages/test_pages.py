@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lab.benchmarks.pages import read_raw_numbers
 from lab.pages import __main__ as pages
+from lab.pages import errors
 from lab.pages.writing import DATA
 from tests.conftest import REPOSITORY
 
@@ -48,3 +50,8 @@ def test_page_is_made_of_the_numbers_that_are_kept(page: str, tmp_path: Path) ->
     assert any(name.endswith((".md", ".html")) for name in files)
     different = [name for name, path in files.items() if not are_alike(path, REPOSITORY / name)]
     assert not different, "not made of docs/data/: run python -m lab.pages"
+
+
+def test_errors_of_tests_are_simulated_at_the_spreads_of_the_study() -> None:
+    rates = read_raw_numbers(DATA, "errors", list[errors.Rates])
+    assert [(rate.networks, rate.runs, rate.deviations) for rate in rates] == errors.spreads_of(DATA)
