@@ -64,6 +64,10 @@ class Tuned:
         runs = sorted(self.choosing[rate], key=lambda run: run.seed)
         return np.array([run.validation or 0.0 for run in runs])
 
+    def rate_by(self, seeds: int, rates: Sequence[str]) -> str:
+        """The rate that so many of the choosing seeds would have chosen among these."""
+        return max(rates, key=lambda rate: float(self.held_out(rate)[:seeds].mean()))
+
     def changes(self, generator: np.random.Generator) -> NDArray[np.float64]:
         """By how much the accuracy changes if other seeds choose the rate: (RESAMPLES,), 0 where they choose the same.
 

@@ -31,6 +31,9 @@ from lab.results import read_results
 
 MAXPOOL, STRIDE = ("maxpool", "none", "flatten"), ("stride", "none", "flatten")
 
+# The two networks of the factorial that the controls stand beside.
+BESIDE: dict[str, Levels] = {"MaxPool": MAXPOOL, "stride 2": STRIDE}
+
 # The controls of pooling by their levels.
 WIDE = ("stride", "none", "flatten", "[60,122,190]")
 CONTROLS: dict[str, Levels] = {
@@ -106,9 +109,19 @@ def controls_tables(results: Sequence[RunResult]) -> list[Table]:
         "as above."
     )
     return [
-        networks_table("Five networks", networks),
+        networks_table("Five networks", networks, _effort(networks, tuned(results))),
         effects_table("Differences", _control_effects(networks), "first", "second", meaning),
     ]
+
+
+def _effort(networks: Mapping[Levels, Tuned], controls: Mapping[Levels, Tuned]) -> str:
+    """Whether the fewer runs that chose the controls' rates would have chosen others for the factorial's networks."""
+    choosing = next(iter(controls.values())).choosing
+    rates, seeds = list(choosing), len(next(iter(choosing.values())))
+    by_fewer = {name: networks[levels].rate_by(seeds, rates) for name, levels in BESIDE.items()}
+    others = [f"{name} {rate}" for name, rate in by_fewer.items() if rate != networks[BESIDE[name]].rate]
+    found = f"{' and '.join(others)} instead" if others else f"{listed(list(by_fewer))} the rates that they have"
+    return f"Controls chose among {len(rates)} rates by {seeds} seeds, which would have given {found}."
 
 
 def controls_sentence(results: Sequence[RunResult]) -> str:
@@ -195,7 +208,7 @@ def _factorial(path: Path) -> Sequence[RunResult]:
 
 def _with_factorial(results: Sequence[RunResult]) -> dict[Levels, Tuned]:
     of_factorial = tuned(_factorial(DATA / "factorial.jsonl"))
-    return {levels: of_factorial[levels] for levels in (MAXPOOL, STRIDE)} | tuned(results)
+    return {levels: of_factorial[levels] for levels in BESIDE.values()} | tuned(results)
 
 
 def _control_effects(networks: Mapping[Levels, Tuned]) -> list[Effect]:
