@@ -138,7 +138,7 @@ def signs_tables(results: Sequence[RunResult]) -> list[Table]:
         for block in range(len(CHANNELS))
     ]
     note = (
-        f"At steps 0 to {gradients.STEPS - 1}, means of {len(results) // 2} runs each. Agreeing: the share of a unit's "
+        f"Steps 0 to {gradients.STEPS - 1}, means of {len(results) // 2} runs each. Agreeing: the share of a unit's "
         "gradients that have their more frequent sign. Falling: the share of units most of whose gradients are "
         "positive, so that their weights fall. Units without a gradient do not count."
     )
@@ -146,16 +146,15 @@ def signs_tables(results: Sequence[RunResult]) -> list[Table]:
 
 
 def signs_sentence(results: Sequence[RunResult]) -> str:
-    """How far the signs agree in block 2, with and without batch normalisation, and when most units fall."""
+    """How far the signs agree in block 2, with and without batch normalisation, and how many units fall in the second step."""
     runs = _by_normalisation(results)
     agreeing = {network: _means(own, "agreeing", BLOCK) for network, own in runs.items()}
     falling = _means(runs[PLAIN], "falling", BLOCK)
     least, most = (f"{100 * choose(agreeing[PLAIN]):.0f}" for choose in (min, max))
-    step = falling.index(max(falling))
     others = max(agreeing[NORMALISED])
     return (
         f"In block 2, {least} to {most} % of a unit's gradients agree in sign in the first {gradients.STEPS} steps, at "
-        f"most {100 * others:.0f} % with batch normalisation. At step {step}, {100 * falling[step]:.0f} % of the units "
+        f"most {100 * others:.0f} % with batch normalisation. In the second step, {100 * falling[1]:.0f} % of the units "
         "fall."
     )
 
