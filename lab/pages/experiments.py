@@ -19,7 +19,7 @@ from lab import NETWORKS
 from lab.benchmarks.pages import brief_machine, picture, save_in_both_themes
 from lab.benchmarks.training.page import FAST
 from lab.factorial import OPERATIONS
-from lab.pages import collapse, factorial, operations, settings
+from lab.pages import collapse, factorial, lengths, operations, settings
 from lab.pages.writing import write_page, write_sections
 from lab.results import read_results
 from lab.study.decision import cell_of
@@ -145,14 +145,14 @@ def _factorial() -> str:
     lines = []
     for levels in product(("maxpool", "stride"), ("none", "batch"), ("flatten", "average")):
         options = " ".join(f"--network.{name} {level}" for name, level in zip(OPERATIONS, levels, strict=True))
-        lines.append(_tuned(f"factorial/{'-'.join(levels)}", options, FACTORIAL_RATES[:-1], "3000,3001"))
+        lines.append(_tuned(f"factorial/{'-'.join(levels)}", options, FACTORIAL_RATES, "3000-3004"))
     return "\n".join(lines)
 
 
 def _tuned(name: str, options: str, first_rates: Sequence[str], seeds: str) -> str:
     """The arguments of one network of blocks, its learning rate chosen by these seeds and confirmed by twelve more."""
     rates = ",".join([*first_rates, *FURTHER_RATES.get(name, ())])
-    choice = f"--lr_scheduler onecycle --data.val_size 5000 --seeds {seeds} --grid lr={rates} --confirm 6"
+    choice = f"--lr_scheduler onecycle --data.val_size 5000 --seeds {seeds} --grid lr={rates} --confirm 12"
     return f"--name {name} --arch {BLOCKS} {options} {choice}"
 
 
@@ -233,13 +233,22 @@ EXPERIMENTS = {
     ),
     "factorial": Experiment(
         "Which operation makes the difference?",
-        "Every combination of the three operations. These runs are of the protocol's first version: three rates, two "
-        "choosing seeds, six confirming ones. Those of the second are being trained.",
+        "Every combination of the three operations, each at its own best learning rate.",
         _factorial(),
         factorial.factorial_tables,
         control=lambda run: run.arch == "maxpool" and cell_of(run) != NOTEBOOK,
         sentence=factorial.factorial_sentence,
         figure=(factorial.factorial_figure, "Accuracy on held-out images against the learning rate, every run a dot"),
+        page="operations",
+    ),
+    "controls": Experiment(
+        "Is it the pooling, or the resolution?",
+        "MaxPool instead of stride 2 also computes the convolution at every position. Three controls tell these apart: "
+        "a convolution at every position, of which one value of four is kept, or the mean of four; and a stride "
+        "network with MaxPool's arithmetic.",
+        _controls(),
+        factorial.controls_tables,
+        sentence=factorial.controls_sentence,
         page="operations",
     ),
     "fashion-best": Experiment(
@@ -270,8 +279,18 @@ EXPERIMENTS = {
         "What `configs/long.yaml` reaches on the test set. Two runs of MaxPool on held-out images chose it between two "
         "settings; two of BatchNorm, later, would have chosen the other. They are of an older code: `git show "
         "36300c8:docs/data/candidates-long.jsonl`.",
-        "--name long --config configs/long.yaml --arch maxpool --seeds 5",
+        "--name long --config configs/long.yaml --arch maxpool --seeds 20",
         settings.setting_tables,
+    ),
+    "lengths": Experiment(
+        "Shorter and longer training",
+        "What becomes of MaxPool's lead after other numbers of epochs, and with the same arithmetic?",
+        "--name lengths/maxpool --arch maxpool --lr 3e-3 --lr_scheduler onecycle --seeds 5000-5004 "
+        "--grid epochs=1,2,5,10,20\n"
+        "--name lengths/batchnorm --arch batchnorm --lr 1e-2 --lr_scheduler onecycle --seeds 5000-5004 "
+        "--grid epochs=1,2,5,10,18,20",
+        lengths.lengths_tables,
+        sentence=lengths.lengths_sentence,
     ),
     "sprint": Experiment(
         "Sprint",

@@ -23,6 +23,7 @@ from lab.intervals import intervals_figure
 from lab.notebook import GOAL, NOTEBOOK, NOTEBOOK_MLP, compare_networks, mean_losses
 from lab.pages.errors import errors_table
 from lab.pages.experiments import sources
+from lab.pages.lengths import lengths_sentence
 from lab.pages.settings import share_text
 from lab.pages.writing import millions, multiply_adds, table, write_page, write_sections
 from lab.results import read_results, time_to
@@ -313,7 +314,8 @@ def lead_sentence(data: Path) -> str:
     lead = (setting if setting.first == PRIMARY[0] else setting.turned()).trained
     return (
         "The lead depends on the other settings. MaxPool minus BatchNorm is "
-        f"{f'{lead:+u}' if lead else NOTHING} with [configs/onecycle.yaml](experiments.md#five-epochs)."
+        f"{f'{lead:+u}' if lead else NOTHING} with [configs/onecycle.yaml](experiments.md#five-epochs). "
+        f"{lengths_sentence(read_results(data / 'lengths.jsonl'))}"
     )
 
 
