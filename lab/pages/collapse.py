@@ -146,7 +146,7 @@ def signs_tables(results: Sequence[RunResult]) -> list[Table]:
 
 
 def signs_sentence(results: Sequence[RunResult]) -> str:
-    """How far the signs agree in block 2, with and without batch normalisation, and how many units fall in the second step."""
+    """How far the signs agree in block 2, with and without batch normalisation, and how many units fall at once."""
     runs = _by_normalisation(results)
     agreeing = {network: _means(own, "agreeing", BLOCK) for network, own in runs.items()}
     falling = _means(runs[PLAIN], "falling", BLOCK)
@@ -154,8 +154,8 @@ def signs_sentence(results: Sequence[RunResult]) -> str:
     others = max(agreeing[NORMALISED])
     return (
         f"In block 2, {least} to {most} % of a unit's gradients agree in sign in the first {gradients.STEPS} steps, at "
-        f"most {100 * others:.0f} % with batch normalisation. In the second step, {100 * falling[1]:.0f} % of the units "
-        "fall."
+        f"most {100 * others:.0f} % with batch normalisation. In the second step, {100 * falling[1]:.0f} % of the "
+        "units fall."
     )
 
 
