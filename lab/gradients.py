@@ -3,17 +3,12 @@
 `fit` takes it by name: `--trainer.callbacks lab.gradients.GradientSigns`.
 """
 
-from dataclasses import replace
-from typing import Any
-
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import nn
 from torch.optim import Optimizer
 
-from convblocks.run.callbacks import RunCallback
-from convblocks.run.result import RunResult
-from convblocks.run.run import Run
+from lab.first_steps import FirstSteps, convolutions_of
 
 STEPS = 5
 
@@ -22,7 +17,7 @@ FACT = "gradient_signs"
 MEASURES = ("agreeing", "falling")
 
 
-class GradientSigns(RunCallback):
+class GradientSigns(FirstSteps):
     """Looks at the gradients of each convolution's weights in the first steps, before they are applied.
 
     ``agreeing`` is the share of a unit's gradients that have their more frequent sign, averaged over the units that
@@ -30,28 +25,11 @@ class GradientSigns(RunCallback):
     """
 
     def __init__(self) -> None:
-        self.rows: list[list[tuple[float, float]]] = []
+        super().__init__(FACT, MEASURES)
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        if trainer.global_step >= STEPS:
-            return
-        network = pl_module.network
-        assert isinstance(network, nn.Module)
-        self.rows.append([signs_of(layer) for layer in network.modules() if isinstance(layer, nn.Conv2d)])
-
-    def on_result(self, run: Run, result: RunResult) -> RunResult:
-        """The result with a fact for each measure."""
-        found = {
-            measure: [[float(f"{block[place]:.3g}") for block in step] for step in self.rows]
-            for place, measure in enumerate(MEASURES)
-        }
-        return replace(result, facts=result.facts | {FACT: found})
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.rows = state_dict["rows"]
+        if trainer.global_step < STEPS:
+            self.rows.append([signs_of(convolution) for convolution in convolutions_of(pl_module)])
 
 
 def signs_of(convolution: nn.Conv2d) -> tuple[float, float]:

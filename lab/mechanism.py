@@ -76,7 +76,7 @@ def predictions(runs: Mapping[str, Sequence[RunResult]]) -> dict[str, bool]:
     """The protocol's predictions in words, and whether each holds."""
     rates, p_values = rates_of(runs), fisher_against(runs, NOTEBOOK_RATE)
     counts = {variant: sum(run.failed for run in own) for variant, own in runs.items()}
-    depths = [median(float(depth_of(run)[DECISIVE_STEP]) for run in runs[rate]) for rate in rates]
+    depths = [float(medians(runs[rate])[DECISIVE_STEP]) for rate in rates]
     as_fast = [name for name in runs if name.startswith("sgd") and _learns_as_fast(runs[name], runs[NOTEBOOK_RATE])]
     tests = [("block 2 falls further at higher rates", stats.spearmanr(range(len(rates)), depths, alternative="less"))]
     tests += [

@@ -3,16 +3,13 @@
 `fit` takes it by name: `--trainer.callbacks lab.preactivations.PreActivations`.
 """
 
-from dataclasses import replace
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from convblocks.run.callbacks import RunCallback
-from convblocks.run.result import RunResult
-from convblocks.run.run import Run
+from lab.first_steps import FirstSteps, convolutions_of
 
 # Units die within the first five, and some come back in the next.
 STEPS = 30
@@ -24,7 +21,7 @@ FACT = "pre_activations"
 MEASURES = ("mean", "spread", "dead")
 
 
-class PreActivations(RunCallback):
+class PreActivations(FirstSteps):
     """Measures each convolution's output on the training batches of the first steps, before their updates.
 
     ``mean`` and ``spread`` are those of a channel's values over the batch and all positions, averaged over channels;
@@ -32,14 +29,11 @@ class PreActivations(RunCallback):
     """
 
     def __init__(self) -> None:
-        self.rows: list[list[list[float]]] = []
+        super().__init__(FACT, MEASURES)
         self.hooks: list[RemovableHandle] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        network = pl_module.network
-        assert isinstance(network, nn.Module)
-        convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
-        self.hooks = [layer.register_forward_hook(self._measure) for layer in convolutions]
+        self.hooks = [layer.register_forward_hook(self._measure) for layer in convolutions_of(pl_module)]
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if trainer.global_step < STEPS:
@@ -50,26 +44,12 @@ class PreActivations(RunCallback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._stop()
 
-    def on_result(self, run: Run, result: RunResult) -> RunResult:
-        """The result with a fact for each measure."""
-        found = {
-            measure: [[float(f"{block[place]:.3g}") for block in step] for step in self.rows]
-            for place, measure in enumerate(MEASURES)
-        }
-        return replace(result, facts=result.facts | {FACT: found})
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.rows = state_dict["rows"]
-
     def _measure(self, layer: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
         if not layer.training:  # an evaluation
             return
         channels = outputs.detach().transpose(0, 1).flatten(1)  # (C, B x H x W)
         dead = (channels.amax(dim=1) <= 0).float()
-        self.rows[-1].append([float(channels.mean()), float(channels.std(dim=1).mean()), float(dead.mean())])
+        self.rows[-1].append((float(channels.mean()), float(channels.std(dim=1).mean()), float(dead.mean())))
 
     def _stop(self) -> None:
         while self.hooks:

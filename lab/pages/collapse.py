@@ -25,7 +25,7 @@ from lab.mechanism import (
     NOTEBOOK_RATE,
     by_variant,
     depth_figure,
-    depth_of,
+    medians,
     predictions,
     rates_of,
     survivors,
@@ -34,7 +34,7 @@ from lab.mechanism import (
 from lab.pages.writing import table
 from lab.preactivations import FACT, STEPS
 from lab.statistics import fisher_against
-from lab.study.dead_units import layers, medians_of
+from lab.study.dead_units import dead_column, layers
 
 # The other changes in words.
 CHANGES = {
@@ -65,14 +65,13 @@ def why_tables(results: Sequence[RunResult]) -> list[Table]:
     rows = []
     for variant in [*rates_of(runs), *CHANGES]:
         own = runs[variant]
-        depth = median(float(depth_of(run)[DECISIVE_STEP]) for run in own)
         scores = [100 * run.score for run in own if not run.failed]
         rows.append(
             {
                 "variant": CHANGES.get(variant, f"Adam at {variant}"),
                 "collapsed": count_text(len(own) - len(scores), len(own)),
                 f"p against {NOTEBOOK_RATE}": number(p_values[variant], P_VALUE) if variant in p_values else NOTHING,
-                f"mean / spread at step {DECISIVE_STEP}": number(depth),
+                f"mean / spread at step {DECISIVE_STEP}": number(float(medians(own)[DECISIVE_STEP])),
                 "test accuracy %": f"{median(scores):.1f} ({min(scores):.1f} to {max(scores):.1f})",
             }
         )
@@ -195,7 +194,7 @@ def collapse_tables(results: Sequence[RunResult]) -> list[Table]:
             {
                 "network": arch,
                 "collapsed": count_text(arm.collapsed, arm.runs),
-                f"dead units in {', '.join(name.removeprefix(DEAD) for name in names)}, %": medians_of(own, names),
+                **dead_column(own, names),
                 "test accuracy %": cell(arm.score),
             }
         )

@@ -13,7 +13,6 @@ from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.figures.estimates import NOTHING, P_VALUE, Estimate, cell, number, share
 from convblocks.figures.grouping import grouped
 from convblocks.figures.tables import Table
-from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
 from convblocks.text import listed
 from lab.estimates import count_text
@@ -21,7 +20,7 @@ from lab.intervals import intervals_figure
 from lab.notebook import compare_networks
 from lab.pages.writing import table
 from lab.statistics import fisher_against
-from lab.study.dead_units import layers, medians_of
+from lab.study.dead_units import dead_column, layers
 
 # The variant with which the others are compared, and these in words; each is a config in docs/data/interventions/.
 AS_IS = "as-is"
@@ -42,7 +41,6 @@ def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
     runs = _by_variant(results)
     p_values = prevention(runs)
     names = layers(results)
-    blocks = ", ".join(name.removeprefix(DEAD) for name in names)
     rows = []
     for variant, own in runs.items():
         arm = summarise(own)
@@ -51,7 +49,7 @@ def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
                 "variant": f"[{variant}](../data/interventions/{variant}.yaml)",
                 "collapsed": count_text(arm.collapsed, arm.runs),
                 "p against as-is": number(p_values[variant], P_VALUE) if variant in p_values else NOTHING,
-                f"dead units in {blocks}, %": medians_of(own, names),
+                **dead_column(own, names),
                 "test accuracy %": cell(arm.score),
             }
         )

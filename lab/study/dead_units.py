@@ -24,10 +24,12 @@ from lab.study.plan import Cell
 from lab.study.report import cell_text
 
 
-def medians_of(runs: Sequence[RunResult], names: Sequence[str]) -> str:
-    """The median share of dead units behind each ReLU in %: ``0, 97, 46``; a dash where there is no ReLU."""
+def dead_column(runs: Sequence[RunResult], names: Sequence[str]) -> dict[str, str]:
+    """A table's cell, by its heading: the median share of dead units behind each ReLU; a dash where there is none."""
     shares = [median(run.final[name] for run in runs) if name in runs[0].final else None for name in names]
-    return ", ".join(NOTHING if share is None else f"{100 * share:.0f}" for share in shares)
+    relus = ", ".join(name.removeprefix(DEAD) for name in names)
+    cell = ", ".join(NOTHING if share is None else f"{100 * share:.0f}" for share in shares)
+    return {f"dead units in {relus}, %": cell}
 
 
 def layers(runs: Sequence[RunResult]) -> list[str]:
