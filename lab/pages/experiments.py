@@ -23,7 +23,7 @@ from lab.pages import collapse, factorial, lengths, operations, settings
 from lab.pages.writing import write_page, write_sections
 from lab.results import read_results
 from lab.study.decision import cell_of
-from lab.study.plan import CONFIRMING_SEEDS, NOTEBOOK
+from lab.study.plan import NOTEBOOK
 
 # Experiments that ask for seconds, to which each machine has its own answer; others may share theirs with other work.
 TIMED = ("sprint", "quick")
@@ -318,15 +318,5 @@ EXPERIMENTS = {
         f"--name quick --config configs/quick.yaml --arch {BLOCKS} --seeds 10 --jobs 1 --threads 2 "
         "--grid trainer.precision=bf16-mixed",
         partial(settings.time_tables, goal=settings.ACCURATE),
-    ),
-    "channels": Experiment(
-        "Batch normalisation in two orders of memory",
-        "Networks here compute in channels_last, the fastest order for torch's convolutions. On a CPU, torch's batch "
-        "normalisation then sums a channel's values one by one, and some gradients are less exact "
-        "([cluster.md](../manual/cluster.md)). Does a network learn less? `lab/channels.py` has the BatchNorm network "
-        "with exact sums.",
-        f"--name channels --arch lab.channels.ChannelsFirst --seeds {','.join(map(str, CONFIRMING_SEEDS))}",
-        settings.channels_tables,
-        control=lambda run: run.arch == "batchnorm" and cell_of(run) == NOTEBOOK,
     ),
 }

@@ -93,12 +93,24 @@ def factorial_sentence(results: Sequence[RunResult]) -> str:
         signs = {effect.given.value > 0 for effect in certain}
         kind = "helps" if signs == {True} else "hurts" if signs == {False} else "helps or hurts"
         where = (
-            f"significantly {kind} in {len(certain)} of {len(own)} networks" if certain else "changes nothing for sure"
+            f"significantly {kind} in {len(certain)} of {len(own)} networks{_shared(own, certain)}"
+            if certain
+            else "changes nothing for sure"
         )
         parts.append(f"{name} {where} ({low} to {high} points)".replace("-", "−"))
     collapsed = sum(network.collapsed for network in tuned(results).values())
     left_out = f" {counted(collapsed, 'run')} collapsed and are left out." if collapsed else ""
     return f"{parts[0]}; {'; '.join(parts[1:])}.{left_out}"
+
+
+def _shared(effects: Sequence[Effect], certain: Sequence[Effect]) -> str:
+    """The level that all the certain effects have and no other one has: ``, those with stride``."""
+    having, lacking = (
+        [set(effect.where.split(", ")) for effect in effects if (effect in certain) == is_certain]
+        for is_certain in (True, False)
+    )
+    shared = set.intersection(*having) - set().union(*lacking)
+    return f", those with {listed(sorted(shared))}" if lacking and shared else ""
 
 
 def controls_tables(results: Sequence[RunResult]) -> list[Table]:
@@ -189,7 +201,6 @@ def factorial_figure(results: Sequence[RunResult]) -> Figure:
             drawn.append(End(", ".join(levels[1:]), rates[-1], means[-1], look.colour))
         panel.set_xscale("log")
         panel.set(title=f"{name}: {_best_rates(own)}", xlabel="learning rate")
-        panel.set_ylim(bottom=97)
         ends.append((panel, drawn))
     panels[0].set_ylabel("accuracy on held-out images in %")
     label_ends(figure, ends)
