@@ -12,7 +12,7 @@ runs of code that differs from its commit make no record.
   factorial            which operation makes the difference: two hours
   controls             is it the pooling or the resolution: an hour
   fashion              the three networks on Fashion-MNIST: an hour
-  lengths              what becomes of the lead with 1 to 20 epochs: 40 minutes
+  lengths              what becomes of the lead with 1 to 18 epochs: 20 minutes
   onecycle             the best accuracy in 5 epochs: 20 minutes
   long                 the best accuracy in 30 epochs: an hour
   sprint               the shortest way to 99 %, on this machine; other machines' runs stay: 4 minutes

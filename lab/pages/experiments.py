@@ -22,7 +22,7 @@ from lab.factorial import OPERATIONS
 from lab.pages import collapse, factorial, lengths, operations, settings
 from lab.pages.writing import write_page, write_sections
 from lab.results import read_results
-from lab.study.decision import cell_of
+from lab.study.decision import PRIMARY, cell_of
 from lab.study.plan import NOTEBOOK
 
 # Experiments that ask for seconds, to which each machine has its own answer; others may share theirs with other work.
@@ -286,11 +286,11 @@ EXPERIMENTS = {
         "Shorter and longer training",
         "What becomes of MaxPool's lead after other numbers of epochs, and with the same arithmetic?",
         "--name lengths/maxpool --arch maxpool --lr 3e-3 --lr_scheduler onecycle --seeds 5000-5004 "
-        "--grid epochs=1,2,5,10,20\n"
+        "--grid epochs=1,2,10\n"
         "--name lengths/batchnorm --arch batchnorm --lr 1e-2 --lr_scheduler onecycle --seeds 5000-5004 "
-        "--grid epochs=1,2,5,10,18,20",
+        "--grid epochs=1,2,10,18",
         lengths.lengths_tables,
-        sentence=lengths.lengths_sentence,
+        control=lambda run: run.arch in PRIMARY and cell_of(run) != NOTEBOOK,
     ),
     "sprint": Experiment(
         "Sprint",

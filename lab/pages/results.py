@@ -79,7 +79,7 @@ def write_results(data: Path, out: Path) -> None:
             f"- {line}"
             for line in (
                 *report.winner_sentences(choice),
-                lead_sentence(data),
+                lead_sentence(data, decision),
                 *(
                     f"{report.AT_NOTEBOOKS} {line[0].lower()}{line[1:]}"
                     for line in over_all_runs(decision.at_notebooks)
@@ -308,14 +308,15 @@ def living_sentences(decision: Decision) -> list[str]:
     return [f"Alive at the notebook's setting, in the runs that trained: {', '.join(parts)}."] if parts else []
 
 
-def lead_sentence(data: Path) -> str:
+def lead_sentence(data: Path, decision: Decision) -> str:
     """What becomes of the lead with better settings and more epochs."""
     setting = compare_networks(read_results(data / "onecycle.jsonl")).differences[0]
+    tuned = [run for run in decision.at_best.results if run.arch in PRIMARY]
     lead = (setting if setting.first == PRIMARY[0] else setting.turned()).trained
     return (
         "The lead depends on the other settings. MaxPool minus BatchNorm is "
         f"{f'{lead:+u}' if lead else NOTHING} with [configs/onecycle.yaml](experiments.md#five-epochs). "
-        f"{lengths_sentence(read_results(data / 'lengths.jsonl'))}"
+        f"{lengths_sentence(read_results(data / 'lengths.jsonl'), tuned)}"
     )
 
 
