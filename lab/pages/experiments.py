@@ -177,7 +177,7 @@ COLLAPSING = "--seeds 4000-4039 --epochs 1 --trainer.max_steps 300"
 
 # Those beyond are added by the protocol where the largest or the smallest wins; the controls begin without the largest.
 FACTORIAL_RATES = ("1e-3", "3e-3", "1e-2", "3e-2")
-FURTHER_RATES: dict[str, tuple[str, ...]] = {}
+FURTHER_RATES = {"controls/average": ("3e-2",)}
 
 # The networks of protocol-operations.md that tell pooling from resolution and from arithmetic.
 CONTROLS = {
