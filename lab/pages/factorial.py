@@ -128,12 +128,16 @@ def controls_tables(results: Sequence[RunResult]) -> list[Table]:
 
 def _effort(networks: Mapping[Levels, Tuned], controls: Mapping[Levels, Tuned]) -> str:
     """Whether the fewer runs that chose the controls' rates would have chosen others for the factorial's networks."""
-    choosing = next(iter(controls.values())).choosing
-    rates, seeds = list(choosing), len(next(iter(choosing.values())))
+    first, *others = [network.choosing for network in controls.values()]
+    rates = [rate for rate in first if all(rate in choosing for choosing in others)]
+    seeds = len(first[rates[0]])
     by_fewer = {name: networks[levels].rate_by(seeds, rates) for name, levels in BESIDE.items()}
-    others = [f"{name} {rate}" for name, rate in by_fewer.items() if rate != networks[BESIDE[name]].rate]
-    found = f"{' and '.join(others)} instead" if others else f"{listed(list(by_fewer))} the rates that they have"
-    return f"Controls chose among {len(rates)} rates by {seeds} seeds, which would have given {found}."
+    changed = [f"{name} {rate}" for name, rate in by_fewer.items() if rate != networks[BESIDE[name]].rate]
+    found = f"{' and '.join(changed)} instead" if changed else f"{listed(list(by_fewer))} the rates that they have"
+    return (
+        f"Controls chose among {len(rates)} rates by {seeds} seeds, which would have given {found}. Where the largest "
+        "won, a larger one was tried."
+    )
 
 
 def controls_sentence(results: Sequence[RunResult]) -> str:
