@@ -50,9 +50,11 @@ def test_choice_of_the_rate_is_a_further_error_where_two_rates_are_nearly_alike(
     assert unsure.with_choice.high > unsure.given.high
 
 
-def test_chosen_rates_are_neither_the_least_nor_the_largest_tried(factorial: list[RunResult]) -> None:
+@pytest.mark.parametrize("experiment", ["factorial", "controls"])
+def test_chosen_rates_are_neither_the_least_nor_the_largest_tried(experiment: str) -> None:
     """The protocol tries further ones until they are not."""
-    at_an_end = {levels for levels, network in tuned(factorial).items() if network.is_at_an_end}
+    networks = tuned(read_results(DATA / f"{experiment}.jsonl"))
+    at_an_end = {levels for levels, network in networks.items() if network.is_at_an_end}
     assert not at_an_end
 
 
