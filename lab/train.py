@@ -1,5 +1,5 @@
-"""usage: python -m lab.train [study] [errors] [interventions] [why] [factorial] [controls] [fashion] [lengths]
-       [onecycle] [long] [sprint] [quick] [candidates] [handwriting] [search] [sessions] [play]
+"""usage: python -m lab.train [study] [errors] [interventions] [why] [factorial] [controls] [fashion] [onecycle]
+       [long] [sprint] [quick] [candidates] [handwriting] [search] [sessions] [play]
 
 Train the runs that the documentation shows, as far as they are missing in lightning_logs/, and write their raw numbers
 to docs/data/: to be called in the repository's folder. `python -m lab.pages` makes the pages of them. Commit first:
@@ -12,7 +12,6 @@ runs of code that differs from its commit make no record.
   factorial            which operation makes the difference: two hours
   controls             is it the pooling or the resolution: an hour
   fashion              the three networks on Fashion-MNIST: an hour
-  lengths              what becomes of the lead with 1 to 18 epochs: 20 minutes
   onecycle             the best accuracy in 5 epochs: 20 minutes
   long                 the best accuracy in 30 epochs: an hour
   sprint               the shortest way to 99 %, on this machine; other machines' runs stay: 4 minutes

@@ -19,10 +19,10 @@ from lab import NETWORKS
 from lab.benchmarks.pages import brief_machine, picture, save_in_both_themes
 from lab.benchmarks.training.page import FAST
 from lab.factorial import OPERATIONS
-from lab.pages import collapse, factorial, lengths, operations, settings
+from lab.pages import collapse, factorial, operations, settings
 from lab.pages.writing import write_page, write_sections
 from lab.results import read_results
-from lab.study.decision import PRIMARY, cell_of
+from lab.study.decision import cell_of
 from lab.study.plan import NOTEBOOK
 
 # Experiments that ask for seconds, to which each machine has its own answer; others may share theirs with other work.
@@ -281,16 +281,6 @@ EXPERIMENTS = {
         "36300c8:docs/data/candidates-long.jsonl`.",
         "--name long --config configs/long.yaml --arch maxpool --seeds 20",
         settings.setting_tables,
-    ),
-    "lengths": Experiment(
-        "Shorter and longer training",
-        "What becomes of MaxPool's lead after other numbers of epochs, and with the same arithmetic?",
-        "--name lengths/maxpool --arch maxpool --lr 3e-3 --lr_scheduler onecycle --seeds 5000-5004 "
-        "--grid epochs=1,2,10\n"
-        "--name lengths/batchnorm --arch batchnorm --lr 1e-2 --lr_scheduler onecycle --seeds 5000-5004 "
-        "--grid epochs=1,2,10,18",
-        lengths.lengths_tables,
-        control=lambda run: run.arch in PRIMARY and cell_of(run) != NOTEBOOK,
     ),
     "sprint": Experiment(
         "Sprint",

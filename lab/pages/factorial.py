@@ -44,7 +44,7 @@ CONTROLS: dict[str, Levels] = {
 
 VERDICTS = {
     "pooling": "It is keeping the largest value: MaxPool beats all three controls.",
-    "resolution": "It is the resolution: average pooling is equivalent to MaxPool.",
+    "resolution": "It is the resolution, not keeping the largest value: average pooling is equivalent to MaxPool.",
     "arithmetic": "It is the arithmetic, or the parameters: a wide stride network is equivalent to MaxPool.",
     "undecided": "By the protocol's rule the controls do not decide what makes the difference.",
 }

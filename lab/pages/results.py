@@ -23,7 +23,6 @@ from lab.intervals import intervals_figure
 from lab.notebook import GOAL, NOTEBOOK, NOTEBOOK_MLP, compare_networks, mean_losses
 from lab.pages.errors import errors_table
 from lab.pages.experiments import sources
-from lab.pages.lengths import lengths_sentence
 from lab.pages.settings import share_text
 from lab.pages.writing import millions, multiply_adds, table, write_page, write_sections
 from lab.results import read_results, time_to
@@ -79,7 +78,7 @@ def write_results(data: Path, out: Path) -> None:
             f"- {line}"
             for line in (
                 *report.winner_sentences(choice),
-                lead_sentence(data, decision),
+                lead_sentence(data),
                 *(
                     f"{report.AT_NOTEBOOKS} {line[0].lower()}{line[1:]}"
                     for line in over_all_runs(decision.at_notebooks)
@@ -308,15 +307,13 @@ def living_sentences(decision: Decision) -> list[str]:
     return [f"Alive at the notebook's setting, in the runs that trained: {', '.join(parts)}."] if parts else []
 
 
-def lead_sentence(data: Path, decision: Decision) -> str:
-    """What becomes of the lead with better settings and more epochs."""
+def lead_sentence(data: Path) -> str:
+    """What becomes of the lead with better settings."""
     setting = compare_networks(read_results(data / "onecycle.jsonl")).differences[0]
-    tuned = [run for run in decision.at_best.results if run.arch in PRIMARY]
     lead = (setting if setting.first == PRIMARY[0] else setting.turned()).trained
     return (
         "The lead depends on the other settings. MaxPool minus BatchNorm is "
-        f"{f'{lead:+u}' if lead else NOTHING} with [configs/onecycle.yaml](experiments.md#five-epochs). "
-        f"{lengths_sentence(read_results(data / 'lengths.jsonl'), tuned)}"
+        f"{f'{lead:+u}' if lead else NOTHING} with [configs/onecycle.yaml](experiments.md#five-epochs)."
     )
 
 
