@@ -243,9 +243,9 @@ EXPERIMENTS = {
     ),
     "controls": Experiment(
         "Is it the pooling, or the resolution?",
-        "MaxPool instead of stride 2 also computes the convolution at every position. Three controls tell these apart: "
-        "a convolution at every position, of which one value of four is kept, or the mean of four; and a stride "
-        "network with MaxPool's arithmetic.",
+        "MaxPool instead of stride 2 also computes the convolution at every position. Three controls tell these apart. "
+        "Two compute at every position too, and keep one value of four (subsample), or the mean of four (average). One "
+        "is a stride network with MaxPool's arithmetic (wide-stride).",
         _controls(),
         factorial.controls_tables,
         sentence=factorial.controls_sentence,
