@@ -312,8 +312,8 @@ def lead_sentence(data: Path) -> str:
     setting = compare_networks(read_results(data / "onecycle.jsonl")).differences[0]
     lead = (setting if setting.first == PRIMARY[0] else setting.turned()).trained
     return (
-        "The lead depends on the other settings. MaxPool minus BatchNorm is "
-        f"{f'{lead:+u}' if lead else NOTHING} with [configs/onecycle.yaml](experiments.md#five-epochs)."
+        "With augmentation, label smoothing and weight decay ([configs/onecycle.yaml](experiments.md#five-epochs)), "
+        f"MaxPool minus BatchNorm is {f'{lead:+u}' if lead else NOTHING}."
     )
 
 
