@@ -9,11 +9,11 @@ runs of code that differs from its commit make no record.
   errors               how often the study's tests err, by simulation: 5 minutes
   interventions        what prevents MaxPool's collapse: half an hour
   why                  why MaxPool collapses: three quarters of an hour
-  factorial            which operation makes the difference: two hours
+  factorial            which operation makes the difference: two and a half hours
   controls             is it the pooling or the resolution: an hour
   fashion              the three networks on Fashion-MNIST: an hour
-  onecycle             the best accuracy in 5 epochs: 20 minutes
-  long                 the best accuracy in 30 epochs: an hour
+  onecycle             the best accuracy in 5 epochs: 8 minutes
+  long                 the best accuracy in 30 epochs: an hour and a quarter
   sprint               the shortest way to 99 %, on this machine; other machines' runs stay: 4 minutes
   quick                the shortest way to 99.5 %, on this machine: 8 minutes
   candidates           the candidates for the sprint: 2 minutes
