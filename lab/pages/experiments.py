@@ -56,7 +56,7 @@ def write_experiments(data: Path, out: Path) -> None:
     opening = (
         "# Experiments\n\nWhat the settings in `configs/` reach, and how they were chosen. [README.md](README.md) says "
         "how to repeat a run, and what intervals mean. Candidates were judged by their accuracy in % on 10,000 "
-        "held-out training images: mean and standard deviation of two runs each. The test set played no part."
+        "held-out training images: mean and standard deviation of two runs each, without the test set."
     )
     write_experiments_of("experiments", opening, data, out)
 
@@ -196,8 +196,8 @@ CHOOSE_AND_CONFIRM = (
 EXPERIMENTS = {
     "interventions": Experiment(
         "What prevents MaxPool's collapse?",
-        "Each variant changes one thing in the MaxPool network and trains it for 300 steps at the notebook's setting. "
-        "The last variant is another network: the BatchNorm network without its normalisation.",
+        "Each variant changes one thing in the MaxPool network or its training, for 300 steps. Only "
+        "batchnorm-without is another network, the course's BatchNorm network without its normalisation.",
         f"--name interventions --arch {BLOCKS} {COLLAPSING} "
         f"--grid config={','.join(f'docs/data/interventions/{variant}.yaml' for variant in operations.CONFIGS)}",
         operations.interventions_tables,
@@ -253,7 +253,8 @@ EXPERIMENTS = {
     ),
     "fashion-best": Experiment(
         "Fashion-MNIST at tuned rates",
-        "Other images of the same size, from Debian's package `dataset-fashion-mnist`, at rates tuned as above.",
+        "Other images of the same size, from Debian's package `dataset-fashion-mnist`; each network at the best of "
+        "three learning rates, by two runs of each.",
         f"--name fashion-best {FASHION} {CHOOSE_AND_CONFIRM}",
         operations.fashion_tables,
         sentence=operations.fashion_sentence,

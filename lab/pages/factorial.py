@@ -45,8 +45,8 @@ CONTROLS: dict[str, Levels] = {
 
 VERDICTS = {
     "pooling": "It is keeping the largest value: MaxPool beats all three controls.",
-    "resolution": "By the protocol's rule it is the resolution, not keeping the largest value: average pooling is "
-    f"equivalent to MaxPool, within {100 * EQUIVALENT:.2f} points.",
+    "resolution": "Keeping the largest value is not what helps: average pooling is equivalent to MaxPool, within "
+    f"{100 * EQUIVALENT:.2f} points. The protocol's rule calls this the resolution.",
     "arithmetic": "It is the arithmetic, or the parameters: a wide stride network is equivalent to MaxPool.",
     "undecided": "By the protocol's rule the controls do not decide what makes the difference.",
 }
@@ -128,8 +128,9 @@ def controls_tables(results: Sequence[RunResult]) -> list[Table]:
     lost = next(effect.given for effect in effects if (effect.name, effect.where) == ("MaxPool", "subsample"))
     if lost.value > 0 and lost.p < SIGNIFICANCE:
         meaning += (
-            " Computing at every position is not enough: subsample throws three quarters of the values away, and is "
-            "significantly worse than MaxPool. But for its last maps, of 3x3 instead of 4x4, it is the stride network."
+            " Resolution alone is not enough: subsample computes at every position, throws three quarters of the "
+            "values away, and is significantly worse than MaxPool. But for its last maps, of 3x3 instead of 4x4, it is "
+            "the stride network."
         )
     return [
         networks_table("Five networks", networks, _effort(networks, tuned(results))),
@@ -153,8 +154,8 @@ def _effort(networks: Mapping[Levels, Tuned], controls: Mapping[Levels, Tuned]) 
     ]
     return " ".join(
         [
-            f"Controls chose among {len(rates)} rates by {seeds} seeds, which favours MaxPool. So few runs would have "
-            f"chosen {listed(by_fewer)}.",
+            f"Controls chose among {len(rates)} rates by {seeds} seeds, which favours MaxPool. With those alone the "
+            f"choice would have been {listed(by_fewer)}.",
             *further,
         ]
     )

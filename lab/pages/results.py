@@ -146,7 +146,7 @@ def reached_table(decision: Decision) -> Table:
                 "notebook's setting %": f"{cell(notebook.score)}, {notebook.trained_runs} of {notebook.runs}",
                 "parameters": f"{best.parameters:,}",
                 "multiply-adds": millions(_cost(best)),
-                "seconds per run": f"{best.seconds:.0f}",
+                "seconds per run": f"{best.seconds:.1f}",
             }
         )
     note = (
