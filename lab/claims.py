@@ -89,7 +89,7 @@ def claims_tables(comparisons: Mapping[str, Comparison]) -> list[Table]:
         lines.append([claims[0].text, *cells])
     notes = [
         f"{thresholds()} Intervals are not corrected. A verdict is over all runs, collapsed ones as the worst; in "
-        "brackets, if it differs, over the runs that trained."
+        "brackets, if it differs, over the runs that trained. *Not supported*: the contrary is significant."
     ]
     return [Table("The notebook's claims", ["claim", *comparisons], lines, notes)]
 

@@ -26,6 +26,9 @@ OPERATIONS = {
 
 RESAMPLES = 10_000
 
+# Means are compared to so many digits: in further ones equal means may differ.
+DIGITS = 12
+
 # Between the operations of an interaction.
 TIMES = " × "  # noqa: RUF001
 
@@ -45,12 +48,6 @@ class Tuned:
         return dict(self.confirming[0].overrides)["lr"]
 
     @property
-    def is_at_an_end(self) -> bool:
-        """Whether the chosen rate is the least or the largest tried, so that further ones are due."""
-        rates = sorted(self.choosing, key=float)
-        return self.rate in (rates[0], rates[-1])
-
-    @property
     def trained(self) -> list[float]:
         """Test accuracies of the confirming runs that trained."""
         return [run.score for run in self.confirming if not run.failed]
@@ -66,7 +63,7 @@ class Tuned:
 
     def rate_by(self, seeds: int, rates: Sequence[str]) -> str:
         """The rate that so many of the choosing seeds would have chosen among these."""
-        return max(rates, key=lambda rate: float(self.held_out(rate)[:seeds].mean()))
+        return max(rates, key=lambda rate: round(float(self.held_out(rate)[:seeds].mean()), DIGITS))
 
     def changes(self, generator: np.random.Generator) -> NDArray[np.float64]:
         """By how much the accuracy changes if other seeds choose the rate: (RESAMPLES,), 0 where they choose the same.
@@ -75,7 +72,7 @@ class Tuned:
         """
         held_out = np.stack([self.held_out(rate) for rate in self.choosing])  # (rates, seeds)
         seeds = generator.integers(held_out.shape[1], size=(RESAMPLES, held_out.shape[1]))
-        chosen = held_out[:, seeds].mean(axis=2).argmax(axis=0)  # (RESAMPLES,)
+        chosen = held_out[:, seeds].mean(axis=2).round(DIGITS).argmax(axis=0)  # (RESAMPLES,)
         means = held_out.mean(axis=1)
         changes: NDArray[np.float64] = means[chosen] - means[[*self.choosing].index(self.rate)]
         return changes
@@ -99,9 +96,9 @@ def tuned(results: Sequence[RunResult]) -> dict[Levels, Tuned]:
     """Each network's runs, by the levels of its operations."""
     found = {}
     for levels, runs in grouped(results, levels_of).items():
-        choosing = [run for run in runs if run.validation is not None]
+        choosing = [run for run in runs if not _is_confirming(run)]
         rates = grouped(choosing, lambda run: dict(run.overrides)["lr"])
-        confirming = [run for run in runs if run.validation is None]
+        confirming = [*filter(_is_confirming, runs)]
         found[levels] = Tuned({rate: rates[rate] for rate in sorted(rates, key=float)}, confirming)
     return found
 
@@ -216,6 +213,11 @@ def verdict_on_pooling(effects: Mapping[str, Estimate]) -> Verdict:
 
 def _is_equivalent(effect: Estimate) -> bool:
     return max(-effect.low, effect.high) < EQUIVALENT
+
+
+def _is_confirming(run: RunResult) -> bool:
+    """Whether it trained on all training images."""
+    return dict(run.overrides)["data.val_size"] == "0"
 
 
 def _without(levels: Levels, place: int) -> Levels:

@@ -110,10 +110,11 @@ def depth_figure(runs: Mapping[str, Sequence[RunResult]]) -> Figure:
     """The depth of block 2 at each step: runs at the notebook's rate that die and that live, and each rate's median."""
     figure = Figure(figsize=(WIDTH, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    for failed, colour, name in ((False, "0.6", "learn"), (True, style(OTHERS).colour, "collapse")):
+    looks = {False: ("0.6", 0.8, "learn"), True: (style(OTHERS).colour, 1.6, "collapse")}
+    for failed, (colour, width, name) in looks.items():
         own = [run for run in runs[NOTEBOOK_RATE] if run.failed is failed]
         for run in own:
-            left.plot(depth_of(run), color=colour, linewidth=0.8, alpha=0.6)
+            left.plot(depth_of(run), color=colour, linewidth=width)
         left.plot([], [], color=colour, label=f"{len(own)} runs {name}")
     left.legend(frameon=False)
     shades = np.linspace(0.25, 1, len(rates_of(runs)))

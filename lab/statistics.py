@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import count
 from math import ceil, floor, inf, log10
 
@@ -22,10 +21,6 @@ from convblocks.compare.statistics import (
 )
 from convblocks.figures.estimates import CONFIDENCE, POINTS, Estimate, Unit
 from convblocks.run.result import RunResult
-
-# Beyond this number of pairs, random signs are drawn.
-EXACT_PAIRS = 16
-RANDOM_SIGNS = 2**16
 
 BOOTSTRAP_RESAMPLES = 2000
 
@@ -53,20 +48,6 @@ def exact_permutation_test(
     ends = (difference, difference - divided.reach(-1), difference + divided.reach(1))
     value, low, high = (_without_rounding_error(end, scale) for end in ends)
     return Estimate(value, low, high, min(len(one), len(other)), p=p, unit=unit)
-
-
-def sign_flip_test(differences: Sequence[float], margin: float = 0.0, unit: Unit = POINTS) -> Estimate:
-    """Test the mean of paired differences against ``margin``: how often are random signs as extreme?
-
-    The interval holds the means that the test does not reject at 5 %; it is infinite if n is too small to reject any.
-    Assumes that a difference is as likely to lie above its mean as below, by the same amount. Exact up to 16 pairs
-    (R. A. Fisher, "The Design of Experiments", 1935, section 21). The limits of the interval are means of some of the
-    differences (J. A. Hartigan, "Using subsample values as typical values", JASA 64, 1969).
-    """
-    sample = sample_of(differences)
-    scale, n = _scale(sample), len(sample)
-    resampled, slope = np.stack([sample / scale, np.ones(n)]) @ np.where(flips(n), -1 / n, 1 / n).T
-    return _test(resampled, slope, scale, margin, n, unit)
 
 
 def runs_that_decide(tests: int) -> int:
@@ -140,43 +121,8 @@ def divided(n: int, m: int) -> Mask:
     return mask
 
 
-@lru_cache(maxsize=4)
-def flips(n: int) -> Mask:
-    """Which of n differences change their sign, of shape (permutations, n); in the first none does."""
-    if n <= EXACT_PAIRS:
-        return np.asarray(np.arange(2**n)[:, np.newaxis] >> np.arange(n) & 1, dtype=bool)
-    flipped = np.random.default_rng(0).integers(2, size=(RANDOM_SIGNS, n)).astype(bool)
-    flipped[0] = False
-    return flipped
-
-
 def _scale(values: Numbers) -> float:
     return float(np.abs(values).max()) or 1.0
-
-
-def _test(resampled: Numbers, slope: Numbers, scale: float, margin: float, n: int, unit: Unit) -> Estimate:
-    """The test whose statistic, for each permutation, is ``resampled - slope * margin``, in units of ``scale``.
-
-    The statistic of a permutation is a - b * margin with |b| <= 1, the observed one d - margin. The first is at least
-    as far from 0 for the margins between (d - a) / (1 - b) and (d + a) / (1 + b), and for all if |b| = 1. So p at a
-    margin is the share of the ranges that hold it. All hold d, so the share falls on either side of d, and the margins
-    with p >= 0.05 are an interval that ends where ranges do.
-    """
-    count = len(resampled)
-    difference = resampled[0]
-    bounded = np.abs(slope) < 1 - TOLERANCE
-    resampled, slope = resampled[bounded], slope[bounded]
-    limits = np.stack([(difference - resampled) / (1 - slope), (difference + resampled) / (1 + slope)])
-    limits.sort(axis=0)
-    unbounded = np.full(count - len(slope), inf)
-    lows = np.sort(np.concatenate([-unbounded, limits[0]]))
-    highs = np.sort(np.concatenate([limits[1], unbounded]))
-    tested = margin / scale
-    holding = count - np.sum(lows > tested + TOLERANCE) - np.sum(highs < tested - TOLERANCE)
-    least = ceil(SIGNIFICANCE * count - TOLERANCE)  # this many of the ranges give p >= 0.05
-    ends = (difference, lows[least - 1], highs[-least])
-    value, low, high = (_without_rounding_error(end, scale) for end in ends)
-    return Estimate(value, low, high, n, p=float(holding / count), unit=unit)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
-"""usage: python -m lab.train [study] [errors] [interventions] [why] [factorial] [fashion] [onecycle] [long]
-       [sprint] [quick] [channels] [candidates] [handwriting] [search] [sessions] [play]
+"""usage: python -m lab.train [study] [errors] [interventions] [why] [factorial] [controls] [fashion] [onecycle]
+       [long] [sprint] [quick] [candidates] [handwriting] [search] [sessions] [play]
 
 Train the runs that the documentation shows, as far as they are missing in lightning_logs/, and write their raw numbers
 to docs/data/: to be called in the repository's folder. `python -m lab.pages` makes the pages of them. Commit first:
@@ -9,13 +9,13 @@ runs of code that differs from its commit make no record.
   errors               how often the study's tests err, by simulation: 5 minutes
   interventions        what prevents MaxPool's collapse: half an hour
   why                  why MaxPool collapses: three quarters of an hour
-  factorial            which operation makes the difference: two hours
+  factorial            which operation makes the difference: two and a half hours
+  controls             is it the pooling or the resolution: an hour
   fashion              the three networks on Fashion-MNIST: an hour
-  onecycle             the best accuracy in 5 epochs: 20 minutes
-  long                 the best accuracy in 30 epochs: an hour
+  onecycle             the best accuracy in 5 epochs: 8 minutes
+  long                 the best accuracy in 30 epochs: an hour and a quarter
   sprint               the shortest way to 99 %, on this machine; other machines' runs stay: 4 minutes
   quick                the shortest way to 99.5 %, on this machine: 8 minutes
-  channels             batch normalisation in torch's two orders of memory: 8 minutes
   candidates           the candidates for the sprint: 2 minutes
   handwriting          three networks, and what they take 400 drawings for: 5 minutes
   search               what a search finds for its cost, beside chance and a grid: half an hour
@@ -56,7 +56,6 @@ from lab.study import stages
 # Of hundreds of runs, many of them collapsed, the images that they got wrong would be megabytes that no page shows.
 WITHOUT_MISTAKES = (
     "study-choose",
-    "channels",
     "interventions",
     "factorial",
     "fashion-best",

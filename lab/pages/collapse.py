@@ -49,7 +49,7 @@ CHANGES = {
 EXPLANATION = (
     "Our explanation: the inputs of block 2 come from a ReLU and are never negative, so the gradients of a unit's "
     "weights tend to share their sign. Adam's first steps change every weight by the learning rate, however small its "
-    "gradient. So all 288 weights of a unit move the same way at once, and at a high rate a few steps push the unit "
+    "gradient. So most of a unit's 288 weights move the same way at once, and at a high rate a few steps push it "
     "below 0 for every image. [The protocol](protocol-operations.md#why-does-it-collapse-new) says what that predicts. "
     "Lu et al. (2020) describe networks that are born dead; these die. Batch normalisation stands behind the pooling "
     "here, so it gives block 2 inputs of both signs; that it keeps activations from growing (Bjorck et al. 2018) or "
@@ -78,8 +78,9 @@ def why_tables(results: Sequence[RunResult]) -> list[Table]:
     note = (
         f"300 steps. p: Fisher's exact test, after Holm's correction for {len(p_values)} variants. Mean / spread: of "
         f"block 2's pre-activations over a training batch, averaged over channels, after {DECISIVE_STEP} updates; "
-        "medians of the runs. Accuracy: median, least and greatest of the runs that did not collapse. The runs at "
-        "0.003 and 0.01 and those with batch normalisation are the ones above, trained again."
+        "medians of the runs. Accuracy: median, least and greatest of the runs that did not collapse, some of which "
+        "have learned little yet. The runs at 0.003 and 0.01 and those with batch normalisation are the ones above, "
+        "trained again."
     )
     return [table("", rows, note, *_details(runs))]
 
@@ -95,7 +96,7 @@ def _details(runs: Mapping[str, Sequence[RunResult]]) -> list[str]:
     of_first_block = max(run.facts[FACT]["dead"][-1][0] for every in runs.values() for run in every)
     return [
         f"These predictions hold: {'; '.join(holding)}. Of the {len(same)} seeds that collapse with biases that do not "
-        f"learn, {len(dying & same)} are among the {len(dying)} that collapse with them.",
+        f"learn, {len(dying & same)} are among the {len(dying)} that collapse with biases that do.",
         f"Looked at after the runs: at {NOTEBOOK_RATE} almost all of block 2 dies in every run. After {STEPS - 1} "
         f"updates at most {max(counts.values())} of its {units} units live. In {len(empty)} runs none does, and "
         f"{'all' if empty <= dying else len(empty & dying)} of these collapse. If each unit survived alone, with the "
@@ -110,10 +111,10 @@ def why_sentence(results: Sequence[RunResult]) -> str:
     failing = [name for name, holds in predictions(runs).items() if not holds]
     parts = [f"Refuted: {'; '.join(failing)}." if failing else "None of the explanation's predictions is refuted."]
     if telling := tells_apart(runs[NOTEBOOK_RATE]):
+        finding = "predicts" if telling.p < SIGNIFICANCE else "was not shown to predict"
         parts.append(
-            f"How far block 2 falls {'tells' if telling.p < SIGNIFICANCE else 'was not shown to tell'} which runs at "
-            f"{NOTEBOOK_RATE} collapse: at step {DECISIVE_STEP}, a run that collapses is lower than one that learns "
-            f"with probability {telling} ({p_text(telling.p)})."
+            f"How far block 2 falls {finding} which runs at {NOTEBOOK_RATE} collapse: at step {DECISIVE_STEP}, a run "
+            f"that collapses is lower than one that learns with probability {telling} ({p_text(telling.p)})."
         )
     return " ".join(parts)
 
@@ -139,7 +140,8 @@ def signs_tables(results: Sequence[RunResult]) -> list[Table]:
     note = (
         f"Steps 0 to {gradients.STEPS - 1}, means of {len(results) // 2} runs each. Agreeing: the share of a unit's "
         "gradients that have their more frequent sign. Falling: the share of units most of whose gradients are "
-        "positive, so that their weights fall. Units without a gradient do not count."
+        "positive, so that their weights fall. Units without a gradient do not count. In block 1, whose inputs have "
+        "both signs, gradients agree too, though it does not die: a shared sign is not enough."
     )
     return [table("", rows, note)]
 

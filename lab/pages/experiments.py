@@ -23,7 +23,7 @@ from lab.pages import collapse, factorial, operations, settings
 from lab.pages.writing import write_page, write_sections
 from lab.results import read_results
 from lab.study.decision import cell_of
-from lab.study.plan import CONFIRMING_SEEDS, NOTEBOOK
+from lab.study.plan import NOTEBOOK
 
 # Experiments that ask for seconds, to which each machine has its own answer; others may share theirs with other work.
 TIMED = ("sprint", "quick")
@@ -56,7 +56,7 @@ def write_experiments(data: Path, out: Path) -> None:
     opening = (
         "# Experiments\n\nWhat the settings in `configs/` reach, and how they were chosen. [README.md](README.md) says "
         "how to repeat a run, and what intervals mean. Candidates were judged by their accuracy in % on 10,000 "
-        "held-out training images: mean and standard deviation of two runs each. The test set played no part."
+        "held-out training images: mean and standard deviation of two runs each, without the test set."
     )
     write_experiments_of("experiments", opening, data, out)
 
@@ -145,14 +145,14 @@ def _factorial() -> str:
     lines = []
     for levels in product(("maxpool", "stride"), ("none", "batch"), ("flatten", "average")):
         options = " ".join(f"--network.{name} {level}" for name, level in zip(OPERATIONS, levels, strict=True))
-        lines.append(_tuned(f"factorial/{'-'.join(levels)}", options, FACTORIAL_RATES[:-1], "3000,3001"))
+        lines.append(_tuned(f"factorial/{'-'.join(levels)}", options, FACTORIAL_RATES, "3000-3004"))
     return "\n".join(lines)
 
 
 def _tuned(name: str, options: str, first_rates: Sequence[str], seeds: str) -> str:
     """The arguments of one network of blocks, its learning rate chosen by these seeds and confirmed by twelve more."""
     rates = ",".join([*first_rates, *FURTHER_RATES.get(name, ())])
-    choice = f"--lr_scheduler onecycle --data.val_size 5000 --seeds {seeds} --grid lr={rates} --confirm 6"
+    choice = f"--lr_scheduler onecycle --data.val_size 5000 --seeds {seeds} --grid lr={rates} --confirm 12"
     return f"--name {name} --arch {BLOCKS} {options} {choice}"
 
 
@@ -177,7 +177,7 @@ COLLAPSING = "--seeds 4000-4039 --epochs 1 --trainer.max_steps 300"
 
 # Those beyond are added by the protocol where the largest or the smallest wins; the controls begin without the largest.
 FACTORIAL_RATES = ("1e-3", "3e-3", "1e-2", "3e-2")
-FURTHER_RATES: dict[str, tuple[str, ...]] = {}
+FURTHER_RATES = {"controls/average": ("3e-2",)}
 
 # The networks of protocol-operations.md that tell pooling from resolution and from arithmetic.
 CONTROLS = {
@@ -196,8 +196,8 @@ CHOOSE_AND_CONFIRM = (
 EXPERIMENTS = {
     "interventions": Experiment(
         "What prevents MaxPool's collapse?",
-        "Each variant changes one thing in the MaxPool network and trains it for 300 steps at the notebook's setting. "
-        "The last variant is another network: the BatchNorm network without its normalisation.",
+        "Each variant changes one thing in the MaxPool network or its training, for 300 steps. Only "
+        "batchnorm-without is another network, the course's BatchNorm network without its normalisation.",
         f"--name interventions --arch {BLOCKS} {COLLAPSING} "
         f"--grid config={','.join(f'docs/data/interventions/{variant}.yaml' for variant in operations.CONFIGS)}",
         operations.interventions_tables,
@@ -233,8 +233,7 @@ EXPERIMENTS = {
     ),
     "factorial": Experiment(
         "Which operation makes the difference?",
-        "Every combination of the three operations. These runs are of the protocol's first version: three rates, two "
-        "choosing seeds, six confirming ones. Those of the second are being trained.",
+        "Every combination of the three operations, each at its own best learning rate.",
         _factorial(),
         factorial.factorial_tables,
         control=lambda run: run.arch == "maxpool" and cell_of(run) != NOTEBOOK,
@@ -242,9 +241,20 @@ EXPERIMENTS = {
         figure=(factorial.factorial_figure, "Accuracy on held-out images against the learning rate, every run a dot"),
         page="operations",
     ),
+    "controls": Experiment(
+        "Is it the pooling, or the resolution?",
+        "MaxPool instead of stride 2 also computes the convolution at every position. Three controls tell these apart. "
+        "Two compute at every position too, and keep one value of four (subsample), or the mean of four (average). One "
+        "is a stride network with MaxPool's arithmetic (wide-stride).",
+        _controls(),
+        factorial.controls_tables,
+        sentence=factorial.controls_sentence,
+        page="operations",
+    ),
     "fashion-best": Experiment(
         "Fashion-MNIST at tuned rates",
-        "Other images of the same size, from Debian's package `dataset-fashion-mnist`, at rates tuned as above.",
+        "Other images of the same size, from Debian's package `dataset-fashion-mnist`; each network at the best of "
+        "three learning rates, by two runs of each.",
         f"--name fashion-best {FASHION} {CHOOSE_AND_CONFIRM}",
         operations.fashion_tables,
         sentence=operations.fashion_sentence,
@@ -270,7 +280,7 @@ EXPERIMENTS = {
         "What `configs/long.yaml` reaches on the test set. Two runs of MaxPool on held-out images chose it between two "
         "settings; two of BatchNorm, later, would have chosen the other. They are of an older code: `git show "
         "36300c8:docs/data/candidates-long.jsonl`.",
-        "--name long --config configs/long.yaml --arch maxpool --seeds 5",
+        "--name long --config configs/long.yaml --arch maxpool --seeds 20",
         settings.setting_tables,
     ),
     "sprint": Experiment(
@@ -299,15 +309,5 @@ EXPERIMENTS = {
         f"--name quick --config configs/quick.yaml --arch {BLOCKS} --seeds 10 --jobs 1 --threads 2 "
         "--grid trainer.precision=bf16-mixed",
         partial(settings.time_tables, goal=settings.ACCURATE),
-    ),
-    "channels": Experiment(
-        "Batch normalisation in two orders of memory",
-        "Networks here compute in channels_last, the fastest order for torch's convolutions. On a CPU, torch's batch "
-        "normalisation then sums a channel's values one by one, and some gradients are less exact "
-        "([cluster.md](../manual/cluster.md)). Does a network learn less? `lab/channels.py` has the BatchNorm network "
-        "with exact sums.",
-        f"--name channels --arch lab.channels.ChannelsFirst --seeds {','.join(map(str, CONFIRMING_SEEDS))}",
-        settings.channels_tables,
-        control=lambda run: run.arch == "batchnorm" and cell_of(run) == NOTEBOOK,
     ),
 }

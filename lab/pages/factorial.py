@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from convblocks.compare.analysis import summarise
 from convblocks.compare.statistics import SIGNIFICANCE
-from convblocks.figures.estimates import P_VALUE, cell, number
+from convblocks.figures.estimates import P_VALUE, POINTS, cell, number
 from convblocks.figures.style import WIDTH, End, label_ends, style
 from convblocks.figures.tables import Table
 from convblocks.run.result import RunResult
@@ -28,6 +28,7 @@ from lab.factorial import (
 )
 from lab.pages.writing import DATA, millions, multiply_adds, table
 from lab.results import read_results
+from lab.study.decision import EQUIVALENT
 
 MAXPOOL, STRIDE = ("maxpool", "none", "flatten"), ("stride", "none", "flatten")
 
@@ -44,7 +45,8 @@ CONTROLS: dict[str, Levels] = {
 
 VERDICTS = {
     "pooling": "It is keeping the largest value: MaxPool beats all three controls.",
-    "resolution": "It is the resolution: average pooling is equivalent to MaxPool.",
+    "resolution": "Keeping the largest value is not what helps: average pooling is equivalent to MaxPool, within "
+    f"{100 * EQUIVALENT:.2f} points. The protocol's rule calls this the resolution.",
     "arithmetic": "It is the arithmetic, or the parameters: a wide stride network is equivalent to MaxPool.",
     "undecided": "By the protocol's rule the controls do not decide what makes the difference.",
 }
@@ -63,21 +65,22 @@ def factorial_tables(results: Sequence[RunResult], study: Sequence[RunResult]) -
     )
     meaning = (
         "Differences in points of test accuracy, with the operation minus without it. p: after Holm's correction over "
-        "the twelve. The first interval takes the chosen rates as given. The second adds the error of their choice: "
-        "what other choosing seeds would change."
+        "the twelve; intervals are not corrected. The first takes the chosen rates as given. The second adds the error "
+        "of their choice: what other choosing seeds would change."
     )
     tables = [
         networks_table("Eight networks", networks, of_study),
         effects_table("Simple effects", simple_effects(networks), "operation", "where", meaning),
     ]
-    others = main_effects(networks) | interactions(networks)
+    main = main_effects(networks)
     lines = [
-        {"effect": name, "points": f"{effect:+}", "p": number(effect.p, P_VALUE)} for name, effect in others.items()
+        {"effect": name, "points": f"{effect:+}", "p": number(effect.p, P_VALUE)}
+        for name, effect in (main | interactions(networks)).items()
     ]
     note = (
         "An interaction is half of how much an effect, or the interaction of two, changes with a further operation. "
         "Intervals hold together at 95 % (Bonferroni), by Welch and Satterthwaite. A main effect is given only where "
-        "no interaction with that operation has p < 0.05."
+        f"no interaction with that operation has p < 0.05{'' if main else ': here nowhere'}."
     )
     return [*tables, table("Interactions", lines, note)]
 
@@ -89,39 +92,73 @@ def factorial_sentence(results: Sequence[RunResult]) -> str:
     for _, name in OPERATIONS.values():
         own = [effect for effect in effects if effect.name == name]
         certain = [effect for effect in own if effect.given.p < SIGNIFICANCE]
-        low, high = (f"{limit(effect.given.value for effect in own) * 100:+.2f}" for limit in (min, max))
+        values = [effect.given.value for effect in certain or own]
+        low, high = (number(limit(values), POINTS, signed=True) for limit in (min, max))
         signs = {effect.given.value > 0 for effect in certain}
         kind = "helps" if signs == {True} else "hurts" if signs == {False} else "helps or hurts"
         where = (
-            f"significantly {kind} in {len(certain)} of {len(own)} networks" if certain else "changes nothing for sure"
+            f"significantly {kind} in {len(certain)} of {len(own)} networks{_shared(own, certain)}"
+            if certain
+            else "changes nothing for sure"
         )
-        parts.append(f"{name} {where} ({low} to {high} points)".replace("-", "−"))
+        parts.append(f"{name} {where} ({low} to {high} points)")
     collapsed = sum(network.collapsed for network in tuned(results).values())
     left_out = f" {counted(collapsed, 'run')} collapsed and are left out." if collapsed else ""
-    return f"{parts[0]}; {'; '.join(parts[1:])}.{left_out}"
+    return f"At the chosen rates {'; '.join(parts)}.{left_out}"
+
+
+def _shared(effects: Sequence[Effect], certain: Sequence[Effect]) -> str:
+    """The level that all the certain effects have and no other one has: ``, those with stride``."""
+    having, lacking = (
+        [set(effect.where.split(", ")) for effect in effects if (effect in certain) == is_certain]
+        for is_certain in (True, False)
+    )
+    shared = set.intersection(*having) - set().union(*lacking)
+    return f", those with {listed(sorted(shared))}" if lacking and shared else ""
 
 
 def controls_tables(results: Sequence[RunResult]) -> list[Table]:
     """The controls beside MaxPool and the stride, and their six differences."""
     networks = _with_factorial(results)
+    effects = _control_effects(networks)
     meaning = (
         "Differences in points of test accuracy by the study's test, p after Holm's correction over the six. Intervals "
         "as above."
     )
+    lost = next(effect.given for effect in effects if (effect.name, effect.where) == ("MaxPool", "subsample"))
+    if lost.value > 0 and lost.p < SIGNIFICANCE:
+        meaning += (
+            " Resolution alone is not enough: subsample computes at every position, throws three quarters of the "
+            "values away, and is significantly worse than MaxPool. But for its last maps, of 3x3 instead of 4x4, it is "
+            "the stride network."
+        )
     return [
         networks_table("Five networks", networks, _effort(networks, tuned(results))),
-        effects_table("Differences", _control_effects(networks), "first", "second", meaning),
+        effects_table("Differences", effects, "first", "second", meaning),
     ]
 
 
 def _effort(networks: Mapping[Levels, Tuned], controls: Mapping[Levels, Tuned]) -> str:
     """Whether the fewer runs that chose the controls' rates would have chosen others for the factorial's networks."""
-    choosing = next(iter(controls.values())).choosing
-    rates, seeds = list(choosing), len(next(iter(choosing.values())))
-    by_fewer = {name: networks[levels].rate_by(seeds, rates) for name, levels in BESIDE.items()}
-    others = [f"{name} {rate}" for name, rate in by_fewer.items() if rate != networks[BESIDE[name]].rate]
-    found = f"{' and '.join(others)} instead" if others else f"{listed(list(by_fewer))} the rates that they have"
-    return f"Controls chose among {len(rates)} rates by {seeds} seeds, which would have given {found}."
+    first, *others = [network.choosing for network in controls.values()]
+    rates = [rate for rate in first if all(rate in choosing for choosing in others)]
+    seeds = len(first[rates[0]])
+    by_fewer = [
+        f"{network.rate_by(seeds, rates)} for {name} (here {network.rate})"
+        for name, network in ((name, networks[levels]) for name, levels in BESIDE.items())
+    ]
+    further = [
+        f"For {_name(levels)}, {listed([rate for rate in network.choosing if rate not in rates])} was tried too."
+        for levels, network in controls.items()
+        if len(network.choosing) > len(rates)
+    ]
+    return " ".join(
+        [
+            f"Controls chose among {len(rates)} rates by {seeds} seeds, which favours MaxPool. With those alone the "
+            f"choice would have been {listed(by_fewer)}.",
+            *further,
+        ]
+    )
 
 
 def controls_sentence(results: Sequence[RunResult]) -> str:
@@ -129,27 +166,27 @@ def controls_sentence(results: Sequence[RunResult]) -> str:
     effects = _control_effects(_with_factorial(results))
     leads = {effect.where: effect.given for effect in effects if effect.name == "MaxPool"}
     return (
-        f"{VERDICTS[verdict_on_pooling(leads)]} MaxPool's lead: "
-        + listed([f"{lead:+u} over {name}" for name, lead in leads.items()])
+        f"{VERDICTS[verdict_on_pooling(leads)]} MaxPool's accuracy differs by "
+        + listed([f"{lead:+u} from {name}" for name, lead in leads.items()])
         + "."
     )
 
 
 def networks_table(title: str, networks: Mapping[Levels, Tuned], *notes: str) -> Table:
     """What each network costs and reaches, the best first."""
-    rows = []
-    for levels, network in networks.items():
-        arm = summarise(network.confirming)
-        rows.append(
-            {
-                "network": _name(levels),
-                "multiply-adds": millions(multiply_adds(_network(levels))),
-                "lr": network.rate,
-                "test accuracy %": cell(arm.score),
-                "trained": f"{arm.trained_runs} of {arm.runs}",
-            }
-        )
-    rows.sort(key=lambda row: row["test accuracy %"], reverse=True)
+    arms = [(levels, summarise(network.confirming)) for levels, network in networks.items()]
+    arms.sort(key=lambda item: item[1].score.value if item[1].score else 0.0, reverse=True)
+    rows = [
+        {
+            "network": _name(levels),
+            "parameters": f"{arm.parameters:,}",
+            "multiply-adds": millions(multiply_adds(_network(levels))),
+            "lr": networks[levels].rate,
+            "test accuracy %": cell(arm.score),
+            "trained": f"{arm.trained_runs} of {arm.runs}",
+        }
+        for levels, arm in arms
+    ]
     return table(title, rows, "Five epochs of one cycle.", *notes)
 
 
@@ -160,7 +197,7 @@ def effects_table(title: str, effects: Sequence[Effect], name: str, where: str, 
             name: effect.name,
             where: effect.where,
             "points [at the chosen rates]": f"{effect.given:+}",
-            "[with their choice]": effect.with_choice.interval(),
+            "[with their choice]": effect.with_choice.interval("+"),
             "p": number(effect.given.p, P_VALUE),
         }
         for effect in effects
@@ -178,7 +215,7 @@ def factorial_figure(results: Sequence[RunResult]) -> Figure:
         own = {levels: network for levels, network in networks.items() if levels[0] == downsampling}
         drawn = []
         for place, (levels, network) in enumerate(own.items()):
-            look = style(3 + place % 3) if place < 3 else style(0)
+            look = style(3 + place) if place < 3 else style(0)
             rates = [float(rate) for rate in network.choosing]
             means = []
             for rate, x in zip(network.choosing, rates, strict=True):
@@ -187,9 +224,11 @@ def factorial_figure(results: Sequence[RunResult]) -> Figure:
                 means.append(float(values.mean()))
             panel.plot(rates, means, look.line, color=look.colour, linewidth=1.8)
             drawn.append(End(", ".join(levels[1:]), rates[-1], means[-1], look.colour))
+        tried = sorted({rate for network in own.values() for rate in network.choosing}, key=float)
         panel.set_xscale("log")
+        panel.set_xticks([float(rate) for rate in tried], tried)
+        panel.minorticks_off()
         panel.set(title=f"{name}: {_best_rates(own)}", xlabel="learning rate")
-        panel.set_ylim(bottom=97)
         ends.append((panel, drawn))
     panels[0].set_ylabel("accuracy on held-out images in %")
     label_ends(figure, ends)

@@ -95,13 +95,15 @@ def readme_sentence(results: Sequence[RunResult]) -> str:
     """README's: which of the changes that were tried keep MaxPool from collapsing."""
     runs = _by_variant(results)
     counts = {variant: sum(run.failed for run in own) for variant, own in runs.items()}
-    found = f"Of {len(runs[AS_IS])} more MaxPool runs at the notebook's setting, {counts[AS_IS]} collapse."
+    found = (
+        f"Of {len(runs[AS_IS])} more MaxPool runs at the notebook's setting, {counts[AS_IS]} collapse within 300 steps."
+    )
     if not (prevent := _preventing(runs)):
         return f"{found} No change was shown to lower that."
     is_clean = not any(counts[variant] for variant in prevent)
     named = [VARIANTS[variant] + (f" ({counts[variant]})" if not is_clean else "") for variant in prevent]
     changes = " or ".join(filter(None, [", ".join(named[:-1]), named[-1]]))
-    which = "Any one of these changes" if len(prevent) > 1 else "One change"
+    which = "Any of these changes" if len(prevent) > 1 else "One change"
     return f"{found} {which} {'brings that to 0' if is_clean else 'lowers that'}: {changes}."
 
 

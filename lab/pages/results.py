@@ -146,7 +146,7 @@ def reached_table(decision: Decision) -> Table:
                 "notebook's setting %": f"{cell(notebook.score)}, {notebook.trained_runs} of {notebook.runs}",
                 "parameters": f"{best.parameters:,}",
                 "multiply-adds": millions(_cost(best)),
-                "seconds per run": f"{best.seconds:.0f}",
+                "seconds per run": f"{best.seconds:.1f}",
             }
         )
     note = (
@@ -308,12 +308,12 @@ def living_sentences(decision: Decision) -> list[str]:
 
 
 def lead_sentence(data: Path) -> str:
-    """What becomes of the lead with better settings and more epochs."""
+    """What becomes of the lead with better settings."""
     setting = compare_networks(read_results(data / "onecycle.jsonl")).differences[0]
     lead = (setting if setting.first == PRIMARY[0] else setting.turned()).trained
     return (
-        "The lead depends on the other settings. MaxPool minus BatchNorm is "
-        f"{f'{lead:+u}' if lead else NOTHING} with [configs/onecycle.yaml](experiments.md#five-epochs)."
+        "With augmentation, label smoothing and weight decay ([configs/onecycle.yaml](experiments.md#five-epochs)), "
+        f"MaxPool minus BatchNorm is {f'{lead:+u}' if lead else NOTHING}."
     )
 
 

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from convblocks.compare.analysis import summarise
-from convblocks.compare.statistics import SIGNIFICANCE, mean_interval
-from convblocks.figures.estimates import PERCENT, SECONDS, Estimate, cell, p_text
+from convblocks.compare.statistics import mean_interval
+from convblocks.figures.estimates import PERCENT, SECONDS
 from convblocks.figures.grouping import grouped
 from convblocks.figures.tables import Table
 from convblocks.run.result import RunResult
@@ -14,8 +13,6 @@ from lab.notebook import compare_networks
 from lab.pages import operations
 from lab.pages.writing import table
 from lab.results import by_overrides
-from lab.statistics import sign_flip_test
-from lab.study.decision import EQUIVALENT
 
 # The most candidates for a setting that a table shows.
 CANDIDATES = 4
@@ -61,40 +58,5 @@ def time_tables(results: Sequence[RunResult], goal: float) -> list[Table]:
                 "test accuracy %": f"{mean_interval([run.score for run in runs], PERCENT)}",
             }
         )
-    return [table("", rows, "Seconds of training and evaluation from the first step to the last.")]
-
-
-def channels_tables(first: Sequence[RunResult], last: Sequence[RunResult]) -> list[Table]:
-    """Test accuracy of two networks with the same initial weights, and their difference, paired by seed."""
-    lines = [
-        (name, f"{arm.trained_runs} of {arm.runs}", cell(arm.score))
-        for name, arm in (("channels first", summarise(first)), ("channels last", summarise(last)))
-    ]
-    difference = paired_difference(first, last)
-    lines.append(("first - last", f"{difference.n} pairs", f"{difference:+}"))
-    note = (
-        f"The difference is in points, paired by seed, with the sign-flip test ({p_text(difference.p)}) and its own "
-        f"interval. {_memory_verdict(difference)}"
-    )
-    return [Table("", ["order of memory", "n", "test accuracy %"], lines, [note])]
-
-
-def paired_difference(first: Sequence[RunResult], second: Sequence[RunResult]) -> Estimate:
-    """The difference in accuracy, paired by seed, over the pairs that trained.
-
-    The same seed gives the same initial weights and order of images.
-    """
-    scores, others = ({run.seed: run.score for run in runs if not run.failed} for runs in (first, second))
-    return sign_flip_test([score - others[seed] for seed, score in scores.items() if seed in others])
-
-
-def _memory_verdict(difference: Estimate) -> str:
-    """Which order should be the default, by the study's limits."""
-    if difference.p < SIGNIFICANCE:
-        return f"Channels {'first' if difference.value > 0 else 'last'} should be the default."
-    if max(-difference.low, difference.high) < EQUIVALENT:
-        return f"They are equivalent within {100 * EQUIVALENT:.2f} points."
-    return (
-        f"Undecided: a difference of more than {100 * EQUIVALENT:.2f} points is possible. channels_last stays the "
-        "default, since it is faster."
-    )
+    note = "Seconds of training and evaluation from the first step to the last, of another day than performance.md's."
+    return [table("", rows, note)]

@@ -127,7 +127,7 @@ def winner_sentences(results: Sequence[RunResult]) -> list[str]:
     _, second = sorted(scores[ahead].values(), reverse=True)[:2]
     if second > (best := max(scores[behind[0]].values())):
         sentences.append(
-            f"There {name_of(ahead)}'s second-best setting ({100 * second:.2f} %) still beats "
+            f"On the same images {name_of(ahead)}'s second-best setting ({100 * second:.2f} %) still beats "
             f"{name_of(behind[0])}'s best ({100 * best:.2f} %)."
         )
     return sentences

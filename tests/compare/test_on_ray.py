@@ -24,9 +24,9 @@ from tests.scripts import run_script, start_script, wait_until
 ON_RAY = ["--launcher", "ray"]
 MEMORY = {"object_store_memory": 80 * 2**20}  # the least; nothing is kept there
 
-# Of a comparison in which much is left to do after the first epoch.
-LONG = ["--epochs", "3", "--trainer.limit_train_batches", "100", "--trainer.limit_val_batches", "2"]
-LONG += ["--arch", "mlp", "batchnorm", "--seeds", "2"]
+# Of a comparison whose first trials have much left to do after their first epoch.
+LONG = ["--epochs", "3", "--trainer.limit_train_batches", "200", "--trainer.limit_val_batches", "2"]
+LONG += ["--arch", "batchnorm", "mlp", "--seeds", "2"]
 
 
 @pytest.fixture(scope="module")

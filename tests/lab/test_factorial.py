@@ -50,6 +50,15 @@ def test_choice_of_the_rate_is_a_further_error_where_two_rates_are_nearly_alike(
     assert unsure.with_choice.high > unsure.given.high
 
 
+@pytest.mark.parametrize("experiment", ["factorial", "controls"])
+def test_chosen_rates_are_neither_the_least_nor_the_largest_tried(experiment: str) -> None:
+    """The protocol tries further ones until they are not."""
+    networks = tuned(read_results(DATA / f"{experiment}.jsonl"))
+    for network in networks.values():
+        least, *_, largest = sorted(network.choosing, key=float)
+        assert network.rate not in (least, largest)
+
+
 @pytest.mark.parametrize(
     ("leads", "expected"),
     [

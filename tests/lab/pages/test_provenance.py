@@ -15,10 +15,7 @@ from lab.pages.writing import DATA
 from lab.results import read_results
 from tests.conftest import REPOSITORY
 
-# Of an older code, to be trained again.
-OLDER = {"long", "onecycle", "channels"}
-
-RECORDS = [path.stem for path in sorted(DATA.glob("*.jsonl")) if path.stem not in OLDER]
+RECORDS = [path.stem for path in sorted(DATA.glob("*.jsonl"))]
 
 # The pages of speed, and the folders of lab/benchmarks/ that measure them.
 PAGES_OF_SPEED = {"performance": "training", "processes": "processes", "pictures": "pictures", "growth": "growth"}
