@@ -158,9 +158,11 @@ def _tuned(name: str, options: str, first_rates: Sequence[str], seeds: str) -> s
 
 def _controls() -> str:
     """The commands of the three controls of pooling."""
-    return "\n".join(
-        _tuned(f"controls/{name}", options, FACTORIAL_RATES[:-1], "3000-3002") for name, options in CONTROLS.items()
-    )
+    lines = []
+    for name, (downsampling, _, _, *channels) in factorial.CONTROLS.items():
+        given = [f"--network.downsampling {downsampling}", *(f"--network.channels {widths}" for widths in channels)]
+        lines.append(_tuned(f"controls/{name}", " ".join(given), FACTORIAL_RATES[:-1], "3000-3002"))
+    return "\n".join(lines)
 
 
 def _why() -> str:
@@ -178,13 +180,6 @@ COLLAPSING = "--seeds 4000-4039 --epochs 1 --trainer.max_steps 300"
 # Those beyond are added by the protocol where the largest or the smallest wins; the controls begin without the largest.
 FACTORIAL_RATES = ("1e-3", "3e-3", "1e-2", "3e-2")
 FURTHER_RATES = {"controls/average": ("3e-2",)}
-
-# The networks of protocol-operations.md that tell pooling from resolution and from arithmetic.
-CONTROLS = {
-    "subsample": "--network.downsampling subsample",
-    "average": "--network.downsampling average",
-    "wide-stride": "--network.downsampling stride --network.channels [60,122,190]",
-}
 
 WHY_RATES = "1e-3,2e-3,3e-3,5e-3,1e-2,2e-2,3e-2,5e-2"
 WHY_CHANGES = ("frozen-biases", "asymmetric", "sgd-0.03", "sgd-0.1", "sgd-0.3", "batch-norm")

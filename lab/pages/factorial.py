@@ -1,5 +1,6 @@
 """What docs/lab/operations.md says of the factorial, and of the controls of pooling."""
 
+import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -35,12 +36,11 @@ MAXPOOL, STRIDE = ("maxpool", "none", "flatten"), ("stride", "none", "flatten")
 # The two networks of the factorial that the controls stand beside.
 BESIDE: dict[str, Levels] = {"MaxPool": MAXPOOL, "stride 2": STRIDE}
 
-# The controls of pooling by their levels.
-WIDE = ("stride", "none", "flatten", "[60,122,190]")
+# The networks of protocol-operations.md that tell pooling from resolution and from arithmetic.
 CONTROLS: dict[str, Levels] = {
     "subsample": ("subsample", "none", "flatten"),
     "average": ("average", "none", "flatten"),
-    "wide-stride": WIDE,
+    "wide-stride": ("stride", "none", "flatten", "[60,122,190]"),
 }
 
 VERDICTS = {
@@ -87,7 +87,8 @@ def factorial_tables(results: Sequence[RunResult], study: Sequence[RunResult]) -
 
 def factorial_sentence(results: Sequence[RunResult]) -> str:
     """Where each operation helps or hurts."""
-    effects = simple_effects(tuned(results))
+    networks = tuned(results)
+    effects = simple_effects(networks)
     parts = []
     for _, name in OPERATIONS.values():
         own = [effect for effect in effects if effect.name == name]
@@ -102,7 +103,7 @@ def factorial_sentence(results: Sequence[RunResult]) -> str:
             else "changes nothing for sure"
         )
         parts.append(f"{name} {where} ({low} to {high} points)")
-    collapsed = sum(network.collapsed for network in tuned(results).values())
+    collapsed = sum(network.collapsed for network in networks.values())
     left_out = f" {counted(collapsed, 'run')} collapsed and are left out." if collapsed else ""
     return f"At the chosen rates {'; '.join(parts)}.{left_out}"
 
@@ -133,31 +134,29 @@ def controls_tables(results: Sequence[RunResult]) -> list[Table]:
             "the stride network."
         )
     return [
-        networks_table("Five networks", networks, _effort(networks, tuned(results))),
+        networks_table("Five networks", networks, _effort(networks)),
         effects_table("Differences", effects, "first", "second", meaning),
     ]
 
 
-def _effort(networks: Mapping[Levels, Tuned], controls: Mapping[Levels, Tuned]) -> str:
+def _effort(networks: Mapping[Levels, Tuned]) -> str:
     """Whether the fewer runs that chose the controls' rates would have chosen others for the factorial's networks."""
-    first, *others = [network.choosing for network in controls.values()]
+    tried = {name: networks[levels].choosing for name, levels in CONTROLS.items()}
+    first, *others = tried.values()
     rates = [rate for rate in first if all(rate in choosing for choosing in others)]
     seeds = len(first[rates[0]])
     by_fewer = [
-        f"{network.rate_by(seeds, rates)} for {name} (here {network.rate})"
-        for name, network in ((name, networks[levels]) for name, levels in BESIDE.items())
+        f"{networks[levels].rate_by(seeds, rates)} for {name} (here {networks[levels].rate})"
+        for name, levels in BESIDE.items()
     ]
     further = [
-        f"For {_name(levels)}, {listed([rate for rate in network.choosing if rate not in rates])} was tried too."
-        for levels, network in controls.items()
-        if len(network.choosing) > len(rates)
+        f" For {name}, {listed([rate for rate in choosing if rate not in rates])} was tried too."
+        for name, choosing in tried.items()
+        if len(choosing) > len(rates)
     ]
-    return " ".join(
-        [
-            f"Controls chose among {len(rates)} rates by {seeds} seeds, which favours MaxPool. With those alone the "
-            f"choice would have been {listed(by_fewer)}.",
-            *further,
-        ]
+    return (
+        f"Controls chose among {len(rates)} rates by {seeds} seeds, which favours MaxPool. With those alone the choice "
+        f"would have been {listed(by_fewer)}.{''.join(further)}"
     )
 
 
@@ -261,6 +260,5 @@ def _name(levels: Levels) -> str:
 
 
 def _network(levels: Levels) -> BlockNetwork:
-    if levels == WIDE:
-        return BlockNetwork("stride", channels=[60, 122, 190])
-    return BlockNetwork(*levels)
+    operations, channels = levels[: len(OPERATIONS)], levels[len(OPERATIONS) :]
+    return BlockNetwork(*operations, channels=json.loads(*channels)) if channels else BlockNetwork(*operations)
