@@ -62,7 +62,9 @@ class Centring2d(nn.Module):
         mean = self.running_mean
         if self.training:
             mean = images.mean(dim=(0, 2, 3))
-            self.running_mean.lerp_(mean.detach().to(self.running_mean.dtype), self.momentum)  # of bfloat16, perhaps
+            self.running_mean.lerp_(
+                mean.detach().to(self.running_mean.dtype), self.momentum
+            )  # of bfloat16, perhaps
         return images + (self.bias - mean)[:, None, None]
 
 
@@ -117,11 +119,17 @@ class BlockNetwork(nn.Module):
         height, width = image_spec.height - 2 * crop, image_spec.width - 2 * crop
         shrunk = 2 ** len(channels)  # by so much the blocks shrink images
         if min(height, width) < shrunk:
-            raise UsageError(f"images of {height} x {width} are too small: {shrunk} x {shrunk} are needed")
+            raise UsageError(
+                f"images of {height} x {width} are too small: {shrunk} x {shrunk} are needed"
+            )
         is_pooling = downsampling != "stride"
         self.blocks = nn.Sequential()
         for inputs, outputs in pairwise([image_spec.channels, *channels]):
-            block = conv_maxpool_block(inputs, outputs) if is_pooling else conv_batchnorm_block(inputs, outputs)
+            block = (
+                conv_maxpool_block(inputs, outputs)
+                if is_pooling
+                else conv_batchnorm_block(inputs, outputs)
+            )
             if is_pooling:
                 block[2] = HALVINGS[downsampling]()
             else:
@@ -129,7 +137,9 @@ class BlockNetwork(nn.Module):
             if activation == "leaky_relu":
                 block[1] = nn.LeakyReLU(0.01)
             if normalisation != "none":
-                block.append(nn.BatchNorm2d(outputs) if normalisation == "batch" else Centring2d(outputs))
+                block.append(
+                    nn.BatchNorm2d(outputs) if normalisation == "batch" else Centring2d(outputs)
+                )
             convolution: Any = block[0]
             if initialisation == "asymmetric":
                 start_asymmetric(convolution)
@@ -160,6 +170,8 @@ def start_asymmetric(convolution: nn.Conv2d) -> None:
     assert convolution.bias is not None
     channels, fan_in = convolution.weight.shape[0], convolution.weight[0].numel()
     values = torch.randn(channels, fan_in + 1) * 0.6007 / math.sqrt(fan_in)
-    values[torch.arange(channels), torch.randint(fan_in + 1, (channels,))] = torch.rand(channels).sqrt()
+    values[torch.arange(channels), torch.randint(fan_in + 1, (channels,))] = torch.rand(
+        channels
+    ).sqrt()
     convolution.weight.data.copy_(values[:, :-1].view_as(convolution.weight))
     convolution.bias.data.copy_(values[:, -1])

@@ -66,7 +66,10 @@ def claims_of(comparison: Comparison) -> tuple[Claim, ...]:
     }
     text = "The three networks have roughly equal numbers of parameters"
     claims = [Claim(text, {"all": equal, "trained": equal}, {}, ())]
-    all_runs, trained = _judged(list(evidence.values()), "all"), _judged(list(evidence.values()), "trained")
+    all_runs, trained = (
+        _judged(list(evidence.values()), "all"),
+        _judged(list(evidence.values()), "trained"),
+    )
     for (text, differences_of_claim), (ruling, p), (trained_ruling, trained_p) in zip(
         evidence.items(), all_runs, trained, strict=True
     ):
@@ -116,7 +119,11 @@ def why(comparison: Comparison, claim: Claim) -> str:
         counts = [arm.parameters for arm in comparison.arms if arm.arch in NOTEBOOKS]
         return f"{min(counts):,} to {max(counts):,}: {100 * (max(counts) / min(counts) - 1):.1f} % apart."
     collapses = any(one.runs != one.trained_runs for one in claim.evidence)
-    parts = [_evidence(claim.evidence, "trained", claim.p["trained"], "If trained: " if collapses else "")]
+    parts = [
+        _evidence(
+            claim.evidence, "trained", claim.p["trained"], "If trained: " if collapses else ""
+        )
+    ]
     if claim.readings_differ:
         weakest = max(claim.evidence, key=lambda one: one.p("all"))
         parts.append(_evidence([weakest], "all", claim.p["all"], "All runs: "))
@@ -135,7 +142,9 @@ def _judged(claims: Sequence[Sequence[Measured]], reading: Reading) -> list[tupl
     for evidence, p, least in zip(claims, adjusted, possible, strict=True):
         ruling: Ruling = "too few runs" if least >= SIGNIFICANCE else "undecided"
         if p < SIGNIFICANCE:
-            ruling = "supported" if all(one.is_better(reading) for one in evidence) else "not supported"
+            ruling = (
+                "supported" if all(one.is_better(reading) for one in evidence) else "not supported"
+            )
         judged.append((ruling, p))
     return judged
 
@@ -147,7 +156,11 @@ def _p_of_all(evidence: Sequence[Measured], reading: Reading) -> float:
     difference suffices, and the smallest p is corrected for their number.
     """
     against = [one.p(reading) for one in evidence if not one.is_better(reading)]
-    return min(1.0, len(evidence) * min(against)) if against else max(one.p(reading) for one in evidence)
+    return (
+        min(1.0, len(evidence) * min(against))
+        if against
+        else max(one.p(reading) for one in evidence)
+    )
 
 
 def _least_p(one: Measured, reading: Reading) -> float:
@@ -160,7 +173,9 @@ def _least_p(one: Measured, reading: Reading) -> float:
 
 
 def _verdict(claim: Claim) -> str:
-    return claim.rulings["all"] + (f" ({claim.rulings['trained']})" if claim.readings_differ else "")
+    return claim.rulings["all"] + (
+        f" ({claim.rulings['trained']})" if claim.readings_differ else ""
+    )
 
 
 def _evidence(evidence: Sequence[Measured], reading: Reading, p: float, opening: str) -> str:

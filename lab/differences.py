@@ -78,15 +78,24 @@ class Measured(Difference):
 def score_of(results: Sequence[RunResult]) -> Measure:
     """The score of these runs as a measure."""
     judge = results[0].judge
-    return Measure(results[0].score_name, lambda run: run.score, judge.sign, unit_of(results, of_difference=True))
+    return Measure(
+        results[0].score_name,
+        lambda run: run.score,
+        judge.sign,
+        unit_of(results, of_difference=True),
+    )
 
 
 def measured(
     measure: Measure, first: Sequence[RunResult], second: Sequence[RunResult], margin: float = 0.0
 ) -> Measured:
     """The difference of two networks' runs, unpaired: the same seed does not make two networks alike."""
-    values, others = ([math.nan if run.failed else measure.value(run) for run in runs] for runs in (first, second))
-    trained, others_trained = ([value for value in own if not math.isnan(value)] for own in (values, others))
+    values, others = (
+        [math.nan if run.failed else measure.value(run) for run in runs] for runs in (first, second)
+    )
+    trained, others_trained = (
+        [value for value in own if not math.isnan(value)] for own in (values, others)
+    )
     means = None
     if trained and others_trained:
         if all(map(math.isfinite, trained + others_trained)):
@@ -109,7 +118,11 @@ def every_pair(comparison: Comparison, measures: Sequence[Measure]) -> list[Meas
     """The differences of every two networks in each measure; the later of two is the first."""
     runs, archs = by_arch(comparison.results), [arm.arch for arm in reversed(comparison.arms)]
     pairs = [*combinations(archs, 2)]
-    return [measured(measure, runs[first], runs[second]) for measure in measures for first, second in pairs]
+    return [
+        measured(measure, runs[first], runs[second])
+        for measure in measures
+        for first, second in pairs
+    ]
 
 
 def winner(comparison: Comparison) -> str | None:
@@ -118,7 +131,9 @@ def winner(comparison: Comparison) -> str | None:
     leads: dict[str, list[bool]] = {}
     for pair in comparison.differences:
         readings = [(pair.all_runs.value > 0.5, pair.adjusted_all)]
-        readings.append((pair.trained is not None and pair.trained.value * sign > 0, pair.adjusted_trained))
+        readings.append(
+            (pair.trained is not None and pair.trained.value * sign > 0, pair.adjusted_trained)
+        )
         for first_leads, p in readings:
             leads.setdefault(pair.first, []).append(first_leads and p < SIGNIFICANCE)
             leads.setdefault(pair.second, []).append(not first_leads and p < SIGNIFICANCE)

@@ -26,7 +26,9 @@ def excludes_zero(estimate: Estimate) -> bool:
 
 def spread(mean: Estimate) -> str:
     """``97.01 ± 0.66``, the mean and the standard deviation; the value alone where n = 1."""
-    return " ± ".join(number(value, mean.unit) for value in (mean.value, mean.deviation)[: min(mean.n, 2)])
+    return " ± ".join(
+        number(value, mean.unit) for value in (mean.value, mean.deviation)[: min(mean.n, 2)]
+    )
 
 
 def count_text(count: int, total: int) -> str:

@@ -107,7 +107,9 @@ def levels_of(run: RunResult) -> Levels:
     """What a run's network has of each operation, and its channels if they are not the course's."""
     overrides = dict(run.overrides)
     defaults = {"downsampling": "maxpool", "normalisation": "none", "head": "flatten"}
-    levels = tuple(overrides.get(f"network.{operation}", defaults[operation]) for operation in OPERATIONS)
+    levels = tuple(
+        overrides.get(f"network.{operation}", defaults[operation]) for operation in OPERATIONS
+    )
     return (*levels, overrides["network.channels"]) if "network.channels" in overrides else levels
 
 
@@ -115,15 +117,29 @@ def simple_effects(networks: Mapping[Levels, Tuned]) -> list[Effect]:
     """What each operation changes at each combination of the other two: twelve differences, corrected together."""
     pairs = []
     for place, (plus, name) in enumerate(OPERATIONS.values()):
-        others = [sorted({levels[other] for levels in networks}) for other in range(len(OPERATIONS)) if other != place]
+        others = [
+            sorted({levels[other] for levels in networks})
+            for other in range(len(OPERATIONS))
+            if other != place
+        ]
         for rest in product(*others):
-            with_it = next(levels for levels in networks if levels[place] == plus and _without(levels, place) == rest)
-            without = next(levels for levels in networks if levels[place] != plus and _without(levels, place) == rest)
+            with_it = next(
+                levels
+                for levels in networks
+                if levels[place] == plus and _without(levels, place) == rest
+            )
+            without = next(
+                levels
+                for levels in networks
+                if levels[place] != plus and _without(levels, place) == rest
+            )
             pairs.append((name, ", ".join(rest), with_it, without))
     return differences(networks, pairs)
 
 
-def differences(networks: Mapping[Levels, Tuned], pairs: Sequence[tuple[str, str, Levels, Levels]]) -> list[Effect]:
+def differences(
+    networks: Mapping[Levels, Tuned], pairs: Sequence[tuple[str, str, Levels, Levels]]
+) -> list[Effect]:
     """The differences of pairs of networks, first minus second, by the study's test after Holm's correction."""
     generator = np.random.default_rng(0)
     changes = {levels: network.changes(generator) for levels, network in networks.items()}
@@ -136,13 +152,21 @@ def differences(networks: Mapping[Levels, Tuned], pairs: Sequence[tuple[str, str
         with_choice = _wider(given, float(stats.norm.ppf(1 - SIGNIFICANCE / 2) * error))
         effects.append(Effect(name, where, given, with_choice))
     corrected = holm([effect.given.p for effect in effects])
-    return [replace(effect, given=replace(effect.given, p=p)) for effect, p in zip(effects, corrected, strict=True)]
+    return [
+        replace(effect, given=replace(effect.given, p=p))
+        for effect, p in zip(effects, corrected, strict=True)
+    ]
 
 
 def _wider(given: Estimate, margin: float) -> Estimate:
     """The interval with a further error, added in quadrature on both sides."""
-    below, above = (np.hypot(distance, margin) for distance in (given.value - given.low, given.high - given.value))
-    return Estimate(given.value, float(given.value - below), float(given.value + above), given.n, unit=POINTS)
+    below, above = (
+        np.hypot(distance, margin)
+        for distance in (given.value - given.low, given.high - given.value)
+    )
+    return Estimate(
+        given.value, float(given.value - below), float(given.value + above), given.n, unit=POINTS
+    )
 
 
 def interactions(networks: Mapping[Levels, Tuned]) -> dict[str, Estimate]:
@@ -156,7 +180,10 @@ def interactions(networks: Mapping[Levels, Tuned]) -> dict[str, Estimate]:
 def main_effects(networks: Mapping[Levels, Tuned]) -> dict[str, Estimate]:
     """Each operation's effect, averaged over the others, where no interaction with it has p < 0.05."""
     interacting = {
-        name for pair, effect in interactions(networks).items() if effect.p < SIGNIFICANCE for name in pair.split(TIMES)
+        name
+        for pair, effect in interactions(networks).items()
+        if effect.p < SIGNIFICANCE
+        for name in pair.split(TIMES)
     }
     effects = _contrasts(networks, (1,))
     return {name: effect for name, effect in effects.items() if _short(name) not in interacting}
@@ -165,20 +192,29 @@ def main_effects(networks: Mapping[Levels, Tuned]) -> dict[str, Estimate]:
 def _contrasts(networks: Mapping[Levels, Tuned], sizes: Sequence[int]) -> dict[str, Estimate]:
     samples = [network.trained for network in networks.values()]
     signs = [
-        [1 if level == plus else -1 for level, (plus, _) in zip(levels, OPERATIONS.values(), strict=True)]
+        [
+            1 if level == plus else -1
+            for level, (plus, _) in zip(levels, OPERATIONS.values(), strict=True)
+        ]
         for levels in networks
     ]
     names = [name for _, name in OPERATIONS.values()]
     groups = [group for size in sizes for group in combinations(range(len(names)), size)]
     return {
-        names[group[0]] if len(group) == 1 else TIMES.join(_short(names[place]) for place in group): contrast(
-            samples, [prod(own[place] for place in group) / (len(samples) / 2) for own in signs], len(groups)
+        names[group[0]]
+        if len(group) == 1
+        else TIMES.join(_short(names[place]) for place in group): contrast(
+            samples,
+            [prod(own[place] for place in group) / (len(samples) / 2) for own in signs],
+            len(groups),
         )
         for group in groups
     }
 
 
-def contrast(samples: Sequence[Sequence[float]], weights: Sequence[float], comparisons: int) -> Estimate:
+def contrast(
+    samples: Sequence[Sequence[float]], weights: Sequence[float], comparisons: int
+) -> Estimate:
     """A weighted sum of means, with an interval that holds together with so many others by Bonferroni's correction.
 
     Variances are not pooled: the degrees of freedom are Satterthwaite's (B. L. Welch, "The generalization of
@@ -188,10 +224,17 @@ def contrast(samples: Sequence[Sequence[float]], weights: Sequence[float], compa
     n = min(map(len, samples))
     if n < 2:
         return Estimate(value, n=n, unit=POINTS)
-    parts = np.array([weight**2 * np.var(own, ddof=1) / len(own) for weight, own in zip(weights, samples, strict=True)])
+    parts = np.array(
+        [
+            weight**2 * np.var(own, ddof=1) / len(own)
+            for weight, own in zip(weights, samples, strict=True)
+        ]
+    )
     if not parts.any():
         return Estimate(value, value, value, n, unit=POINTS)
-    freedom = parts.sum() ** 2 / sum(part**2 / (len(own) - 1) for part, own in zip(parts, samples, strict=True))
+    freedom = parts.sum() ** 2 / sum(
+        part**2 / (len(own) - 1) for part, own in zip(parts, samples, strict=True)
+    )
     error = float(parts.sum() ** 0.5)
     margin = float(stats.t.ppf(1 - SIGNIFICANCE / 2 / comparisons, freedom)) * error
     p = min(1.0, 2 * comparisons * float(stats.t.sf(abs(value) / error, freedom)))

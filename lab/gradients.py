@@ -27,7 +27,9 @@ class GradientSigns(FirstSteps):
     def __init__(self) -> None:
         super().__init__(FACT, MEASURES)
 
-    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+    ) -> None:
         if trainer.global_step < STEPS:
             self.rows.append([signs_of(convolution) for convolution in convolutions_of(pl_module)])
 
@@ -36,7 +38,9 @@ def signs_of(convolution: nn.Conv2d) -> tuple[float, float]:
     """Both measures of a convolution; nan if no unit has a gradient."""
     gradients = convolution.weight.grad
     assert gradients is not None
-    positive, negative = ((sign > 0).flatten(1).sum(dim=1).float() for sign in (gradients, -gradients))
+    positive, negative = (
+        (sign > 0).flatten(1).sum(dim=1).float() for sign in (gradients, -gradients)
+    )
     living = positive + negative > 0
     positive, negative = positive[living], negative[living]
     agreeing = torch.maximum(positive, negative) / (positive + negative)

@@ -35,7 +35,12 @@ def intervals_figure(groups: Groups, label: str) -> Figure:
 
 def _limits(groups: Groups) -> tuple[float, float]:
     """Of an axis that holds 0 and all finite values."""
-    found = [100 * end for own in groups.values() for one in own.values() for end in (one.value, one.low, one.high)]
+    found = [
+        100 * end
+        for own in groups.values()
+        for one in own.values()
+        for end in (one.value, one.low, one.high)
+    ]
     finite = [value for value in found if math.isfinite(value)]
     low, high = min(0.0, *finite), max(0.0, *finite)
     margin = 0.04 * (high - low) or 1.0
@@ -51,13 +56,29 @@ def _intervals(axes: Axes, estimates: Mapping[str, Estimate], limits: tuple[floa
     for row, one in enumerate(estimates.values()):
         low, high = 100 * one.low, 100 * one.high
         if not math.isnan(low):
-            axes.plot([max(low, left), min(high, right)], [row, row], color=foreground(), linewidth=2, gid="interval")
+            axes.plot(
+                [max(low, left), min(high, right)],
+                [row, row],
+                color=foreground(),
+                linewidth=2,
+                gid="interval",
+            )
         if low == -math.inf:
             axes.plot(left, row, "<", color=foreground(), clip_on=False)
         if high == math.inf:
             axes.plot(right, row, ">", color=foreground(), clip_on=False)
-        inside = foreground() if one.unit == SHARE or excludes_zero(one) else rcParams["axes.facecolor"]
-        axes.plot(100 * one.value, row, "o", color=foreground(), markerfacecolor=inside, markersize=7, gid="estimate")
+        inside = (
+            foreground() if one.unit == SHARE or excludes_zero(one) else rcParams["axes.facecolor"]
+        )
+        axes.plot(
+            100 * one.value,
+            row,
+            "o",
+            color=foreground(),
+            markerfacecolor=inside,
+            markersize=7,
+            gid="estimate",
+        )
         value, _, interval = _numbers(one).partition(" ")
         text = f"{value.rjust(digits, WIDE)} {interval}".rstrip()
         axes.text(1.01, row, text, va="center_baseline", transform=axes.get_yaxis_transform())

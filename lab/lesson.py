@@ -39,7 +39,9 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "module://matplotlib_inline
 TREATMENT = "lr = 3e-3"
 
 # An answer that is folded away below a question, and its place for the student's own.
-FOLDED = re.compile(r"(?:\*\*Your answer:\*\*\n\n)?<details><summary>Answer</summary>\n(.*?)\n</details>", re.DOTALL)
+FOLDED = re.compile(
+    r"(?:\*\*Your answer:\*\*\n\n)?<details><summary>Answer</summary>\n(.*?)\n</details>", re.DOTALL
+)
 
 # Of each network, below its name and the epochs before.
 LAST_ACCURACY = re.compile(r"^(\w+)\n(?: .*\n)* .*, test accuracy (.*)$", re.MULTILINE)
@@ -49,13 +51,21 @@ def main(arguments: list[str]) -> None:
     parser = Parser()
     parser.add_argument("--epochs", type=int, default=5)
     epochs = parser.parse_args(arguments).epochs
-    lesson, origin = read_lesson(), f"{describe_machine()}; commit {git_commit() or 'unknown'}; {date.today():%Y-%m-%d}"
+    lesson, origin = (
+        read_lesson(),
+        f"{describe_machine()}; commit {git_commit() or 'unknown'}; {date.today():%Y-%m-%d}",
+    )
     fill_in(lesson)
     for cell in lesson.cells:
         cell.source = re.sub(r"^EPOCHS = 5", f"EPOCHS = {epochs}", cell.source, flags=re.MULTILINE)
     with patch.dict(os.environ, ENVIRONMENT):
         seconds = execute(lesson)
-    numbers = {"origin": origin, "epochs": epochs, "seconds": seconds, "answers": answers_of(lesson)}
+    numbers = {
+        "origin": origin,
+        "epochs": epochs,
+        "seconds": seconds,
+        "answers": answers_of(lesson),
+    }
     write(DATA / NUMBERS, as_json(numbers) + "\n")
     show_answers(lesson, origin)
     FILLED.parent.mkdir(exist_ok=True)
@@ -93,7 +103,8 @@ def fill_in(lesson: Any) -> None:
     """
     guesses = iter(GUESSES)
     exercises = {
-        code.partition(" = ")[0]: code for code in re.findall(r"```python\n(.*?)```", prose_of(lesson), re.DOTALL)
+        code.partition(" = ")[0]: code
+        for code in re.findall(r"```python\n(.*?)```", prose_of(lesson), re.DOTALL)
     }
     for cell in code_cells(lesson):
         if cell.source == "guess = ...":
@@ -118,7 +129,9 @@ def execute(lesson: Any, folder: Path = LESSON.parent) -> dict[str, float]:
         nbclient.exceptions.CellExecutionError: a cell raised an exception.
     """
     seconds: dict[str, float] = {}
-    client = NotebookClient(lesson, record_timing=False, resources={"metadata": {"path": str(folder)}})
+    client = NotebookClient(
+        lesson, record_timing=False, resources={"metadata": {"path": str(folder)}}
+    )
     with client.setup_kernel():
         manager: Any = client.km  # whose type does not know of a process
         kernel = psutil.Process(manager.provisioner.pid)
@@ -139,7 +152,9 @@ def show_answers(lesson: Any, origin: str) -> None:
     """Unfold the answers, lead links from docs/lesson, and say on top where the results are from."""
     for cell in lesson.cells:
         if cell.cell_type == "markdown":
-            cell.source = FOLDED.sub(r"**Answer.**\n\1", cell.source).replace("](../docs/lesson/", "](")
+            cell.source = FOLDED.sub(r"**Answer.**\n\1", cell.source).replace(
+                "](../docs/lesson/", "]("
+            )
             cell.source = cell.source.replace("](../docs/", "](../")
     title, _, text = lesson.cells[0].source.partition("\n")
     made = f"*With guesses, answers and results: [the lesson](../../notebooks/activity.ipynb) as run on {origin}.*"

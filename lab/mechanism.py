@@ -35,7 +35,9 @@ def by_variant(results: Sequence[RunResult]) -> dict[str, list[RunResult]]:
 
 def variant_of(run: RunResult) -> str:
     overrides = dict(run.overrides)
-    return Path(overrides["config"]).stem if "config" in overrides else f"{float(overrides['lr']):g}"
+    return (
+        Path(overrides["config"]).stem if "config" in overrides else f"{float(overrides['lr']):g}"
+    )
 
 
 def rates_of(runs: Mapping[str, Sequence[RunResult]]) -> list[str]:
@@ -67,7 +69,8 @@ def tells_apart(runs: Sequence[RunResult]) -> Estimate | None:
     The probability that one that collapses has the lower value; None if all collapse, or none does.
     """
     dying, living = (
-        [-depth_of(run)[DECISIVE_STEP] for run in runs if run.failed is failed] for failed in (True, False)
+        [-depth_of(run)[DECISIVE_STEP] for run in runs if run.failed is failed]
+        for failed in (True, False)
     )
     return superiority(dying, living) if dying and living else None
 
@@ -77,8 +80,17 @@ def predictions(runs: Mapping[str, Sequence[RunResult]]) -> dict[str, bool]:
     rates, p_values = rates_of(runs), fisher_against(runs, NOTEBOOK_RATE)
     counts = {variant: sum(run.failed for run in own) for variant, own in runs.items()}
     depths = [float(medians(runs[rate])[DECISIVE_STEP]) for rate in rates]
-    as_fast = [name for name in runs if name.startswith("sgd") and _learns_as_fast(runs[name], runs[NOTEBOOK_RATE])]
-    tests = [("block 2 falls further at higher rates", stats.spearmanr(range(len(rates)), depths, alternative="less"))]
+    as_fast = [
+        name
+        for name in runs
+        if name.startswith("sgd") and _learns_as_fast(runs[name], runs[NOTEBOOK_RATE])
+    ]
+    tests = [
+        (
+            "block 2 falls further at higher rates",
+            stats.spearmanr(range(len(rates)), depths, alternative="less"),
+        )
+    ]
     tests += [
         (
             "more runs collapse at higher rates",
@@ -90,13 +102,23 @@ def predictions(runs: Mapping[str, Sequence[RunResult]]) -> dict[str, bool]:
         )
     ]
     found = {name: float(test.pvalue) < SIGNIFICANCE for name, test in tests}
-    for name, words in (("frozen-biases", "frozen biases"), ("asymmetric", "asymmetric initial weights")):
-        found[f"{words} do not prevent the collapse"] = counts[name] > 0 and p_values[name] >= SIGNIFICANCE
+    for name, words in (
+        ("frozen-biases", "frozen biases"),
+        ("asymmetric", "asymmetric initial weights"),
+    ):
+        found[f"{words} do not prevent the collapse"] = (
+            counts[name] > 0 and p_values[name] >= SIGNIFICANCE
+        )
     found["SGD collapses less often where it learns as fast"] = bool(as_fast) and all(
         counts[name] < counts[NOTEBOOK_RATE] and p_values[name] < SIGNIFICANCE for name in as_fast
     )
-    near = abs(float(medians(runs["batch-norm"])[DECISIVE_STEP])) < abs(depths[rates.index(NOTEBOOK_RATE)]) / 2
-    found["with batch normalisation the mean stays near 0, and none collapses"] = near and counts["batch-norm"] == 0
+    near = (
+        abs(float(medians(runs["batch-norm"])[DECISIVE_STEP]))
+        < abs(depths[rates.index(NOTEBOOK_RATE)]) / 2
+    )
+    found["with batch normalisation the mean stays near 0, and none collapses"] = (
+        near and counts["batch-norm"] == 0
+    )
     return found
 
 
@@ -121,7 +143,13 @@ def depth_figure(runs: Mapping[str, Sequence[RunResult]]) -> Figure:
     for rate, shade in zip(rates_of(runs), shades, strict=True):
         depths = medians(runs[rate])
         right.plot(depths, color=style(0).colour, alpha=float(shade), linewidth=1.8)
-        right.annotate(rate, (len(depths) - 1, depths[-1]), xytext=(4, 0), textcoords="offset points", va="center")
+        right.annotate(
+            rate,
+            (len(depths) - 1, depths[-1]),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+        )
     left.set_title(f"Learning rate {NOTEBOOK_RATE}: every run")
     right.set_title("Median of 40 runs at each rate")
     for axes in (left, right):

@@ -44,7 +44,9 @@ def compare_networks(results: Sequence[RunResult]) -> Comparison:
         return replace(found, trained=exact_permutation_test(first, second, found.trained.unit))
 
     differences = {found: exact(found) for found in comparison.differences}
-    arms = [replace(arm, against=arm.against and differences[arm.against]) for arm in comparison.arms]
+    arms = [
+        replace(arm, against=arm.against and differences[arm.against]) for arm in comparison.arms
+    ]
     return replace(comparison, arms=tuple(arms), differences=tuple(differences.values()))
 
 
@@ -61,18 +63,29 @@ def in_every_measure(comparison: Comparison) -> list[Measured]:
 
 
 def results_table(
-    title: str, comparisons: Sequence[Comparison], swept: Sequence[str] = (), notes: Sequence[str] = ()
+    title: str,
+    comparisons: Sequence[Comparison],
+    swept: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> Table:
     """The table of reports with the worst and best runs instead of losses, which pages have in a table of their own."""
     results = [run for one in comparisons for run in one.results]
-    table = tables.results_table(title, [arm for one in comparisons for arm in one.arms], results, swept, notes)
+    table = tables.results_table(
+        title, [arm for one in comparisons for arm in one.arms], results, swept, notes
+    )
     runs, unit = grouped(results, lambda run: (run.arch, run.overrides)), unit_of(results)
 
     def ends(arm: Summary) -> str:
         """With the scores of the runs that collapsed."""
         own = runs[arm.arch, arm.overrides]
-        trained, collapsed = (sorted(run.score for run in own if run.failed == failed) for failed in (False, True))
-        lost = f"({len(collapsed)} at {number_range(collapsed[:1] + collapsed[-1:], unit)})" if collapsed else ""
+        trained, collapsed = (
+            sorted(run.score for run in own if run.failed == failed) for failed in (False, True)
+        )
+        lost = (
+            f"({len(collapsed)} at {number_range(collapsed[:1] + collapsed[-1:], unit)})"
+            if collapsed
+            else ""
+        )
         return "\n".join(filter(None, [number_range(trained[:1] + trained[-1:], unit), lost]))
 
     columns = [column for column in table.fields if not column.key.endswith("_loss")]
@@ -83,4 +96,7 @@ def results_table(
 def mean_losses(comparison: Comparison, arch: str) -> list[Estimate | None]:
     """The mean losses of the first and the last epoch, over a network's runs that trained; None if none did."""
     trained = [run for run in comparison.results if run.arch == arch and not run.failed]
-    return [mean_interval([*map(one.value, trained)], LOSS) if trained else None for one in (FIRST_LOSS, LAST_LOSS)]
+    return [
+        mean_interval([*map(one.value, trained)], LOSS) if trained else None
+        for one in (FIRST_LOSS, LAST_LOSS)
+    ]

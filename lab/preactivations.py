@@ -33,9 +33,13 @@ class PreActivations(FirstSteps):
         self.hooks: list[RemovableHandle] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.hooks = [layer.register_forward_hook(self._measure) for layer in convolutions_of(pl_module)]
+        self.hooks = [
+            layer.register_forward_hook(self._measure) for layer in convolutions_of(pl_module)
+        ]
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         if trainer.global_step < STEPS:
             self.rows.append([])
         else:
@@ -49,7 +53,9 @@ class PreActivations(FirstSteps):
             return
         channels = outputs.detach().transpose(0, 1).flatten(1)  # (C, B x H x W)
         dead = (channels.amax(dim=1) <= 0).float()
-        self.rows[-1].append((float(channels.mean()), float(channels.std(dim=1).mean()), float(dead.mean())))
+        self.rows[-1].append(
+            (float(channels.mean()), float(channels.std(dim=1).mean()), float(dead.mean()))
+        )
 
     def _stop(self) -> None:
         while self.hooks:

@@ -31,7 +31,9 @@ def read_results(path: Path) -> list[RunResult]:
     if not lines:
         raise UserError(f"cannot read {path} (it is empty)")
     hint = "write it again with lab/train.py"
-    return [decode(line, path, f"line {number}: {hint}") for number, line in enumerate(lines, start=1)]
+    return [
+        decode(line, path, f"line {number}: {hint}") for number, line in enumerate(lines, start=1)
+    ]
 
 
 def by_overrides(results: Sequence[RunResult]) -> dict[Overrides, list[RunResult]]:
@@ -57,7 +59,9 @@ def time_to(result: RunResult, accuracy: float) -> tuple[int, float] | None:
     """After how many epochs and seconds it first reached an accuracy; None if it never did."""
     seconds = 0.0
     for epoch, reached in enumerate(result.scores, start=1):
-        seconds += sum(row["seconds"] for row in (*result.epochs, *result.evaluations) if row["epoch"] == epoch)
+        seconds += sum(
+            row["seconds"] for row in (*result.epochs, *result.evaluations) if row["epoch"] == epoch
+        )
         if reached >= accuracy:
             return epoch, seconds
     return None

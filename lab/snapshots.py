@@ -35,7 +35,11 @@ class Snapshots(Callback):
             self._keep(pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        torch.save({"weights": self.weights, "losses": self.losses}, Path(str(trainer.log_dir), FILE))
+        torch.save(
+            {"weights": self.weights, "losses": self.losses}, Path(str(trainer.log_dir), FILE)
+        )
 
     def _keep(self, module: Any) -> None:
-        self.weights.append({name: values.clone() for name, values in module.network.state_dict().items()})
+        self.weights.append(
+            {name: values.clone() for name, values in module.network.state_dict().items()}
+        )

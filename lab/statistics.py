@@ -71,8 +71,14 @@ def fisher_against(runs: Mapping[str, Sequence[RunResult]], baseline: str) -> di
     """Fisher's exact test of each arm's failed runs against the baseline's, two-sided, after Holm's correction."""
     counts = {arm: (sum(run.failed for run in own), len(own)) for arm, own in runs.items()}
     failed, total = counts.pop(baseline)
-    tables = [np.array([[failed, total - failed], [other, of - other]]) for other, of in counts.values()]
-    return dict(zip(counts, holm([float(stats.fisher_exact(table).pvalue) for table in tables]), strict=True))
+    tables = [
+        np.array([[failed, total - failed], [other, of - other]]) for other, of in counts.values()
+    ]
+    return dict(
+        zip(
+            counts, holm([float(stats.fisher_exact(table).pvalue) for table in tables]), strict=True
+        )
+    )
 
 
 def mcnemar_p(only_first: int, only_second: int) -> float:
@@ -101,7 +107,11 @@ def two_way_interval(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Est
         return Estimate(difference, -inf, inf, unit=POINTS)
     rng = np.random.default_rng(0)
     values, counts = np.unique(by_image, return_counts=True)
-    drawn = rng.multinomial(counts.sum(), counts / counts.sum(), size=BOOTSTRAP_RESAMPLES) @ values / counts.sum()
+    drawn = (
+        rng.multinomial(counts.sum(), counts / counts.sum(), size=BOOTSTRAP_RESAMPLES)
+        @ values
+        / counts.sum()
+    )
     drawn += _deviations_by_seed(first, rng) - _deviations_by_seed(second, rng)
     low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Estimate(difference, float(low), float(high), min(len(first), len(second)), unit=POINTS)
@@ -110,7 +120,9 @@ def two_way_interval(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Est
 def sums(values: Numbers, chosen: Mask) -> Numbers:
     """The sums of the chosen values (k, n), for each row of a mask: (k, divisions)."""
     blocks = range(0, len(chosen), BLOCK)
-    return np.concatenate([values @ chosen[start : start + BLOCK].T.astype(float) for start in blocks], axis=1)
+    return np.concatenate(
+        [values @ chosen[start : start + BLOCK].T.astype(float) for start in blocks], axis=1
+    )
 
 
 def divided(n: int, m: int) -> Mask:
@@ -157,9 +169,16 @@ class _Divided:
         differences = inside[:2] / n - samples[1][0][:2] / m
         variances = sum(_squared_errors(own, size) for own, size in samples)
         mixed = np.abs(differences[1]) < 1 - TOLERANCE
-        error = sum(sample.var(ddof=1) / len(sample) for sample in (one, other) if len(sample) > 1) ** 0.5
+        error = (
+            sum(sample.var(ddof=1) / len(sample) for sample in (one, other) if len(sample) > 1)
+            ** 0.5
+        )
         return cls(
-            len(mixed), int(np.sum(~mixed)), float(error), differences[:, mixed], np.asarray(variances)[:, mixed]
+            len(mixed),
+            int(np.sum(~mixed)),
+            float(error),
+            differences[:, mixed],
+            np.asarray(variances)[:, mixed],
         )
 
     def as_extreme(self, t: float, tolerance: float = 0.0) -> int:
@@ -185,7 +204,9 @@ class _Divided:
             inner, outer = 0.8 * inner, inner
         while outer - inner > TOLERANCE / 1000 * max(1.0, outer):
             middle = (inner + outer) / 2
-            inner, outer = (middle, outer) if self.as_extreme(side * middle) >= least else (inner, middle)
+            inner, outer = (
+                (middle, outer) if self.as_extreme(side * middle) >= least else (inner, middle)
+            )
         return inner
 
     def _bound(self) -> float:
@@ -207,7 +228,11 @@ def _squared_errors(own: Numbers, size: int) -> Numbers:
     if size == 1:
         return np.zeros((3, own.shape[1]))
     values, moved, squares, products = own
-    squared = [squares - values**2 / size, -2 * (products - values * moved / size), moved - moved**2 / size]
+    squared = [
+        squares - values**2 / size,
+        -2 * (products - values * moved / size),
+        moved - moved**2 / size,
+    ]
     return np.stack(squared) / (size * (size - 1))
 
 

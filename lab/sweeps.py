@@ -34,17 +34,31 @@ def sweep_figure(swept: Sequence[RunResult], titles: Mapping[str, str] | None = 
         return ", ".join(f"{other}={value}" for other, value in run.overrides if other in values)
 
     def error(run: RunResult) -> float:
-        return scale.drawn(run.validation if split == "val" and run.validation is not None else run.score)
+        return scale.drawn(
+            run.validation if split == "val" and run.validation is not None else run.score
+        )
 
     panels, curves, ends = list(dict.fromkeys(map(setting, swept))), curves_of_networks(swept), []
     columns = min(2, len(panels))
     figure = Figure(figsize=(WIDTH, 5.0 * math.ceil(len(panels) / 2)), layout="constrained")
-    axes = figure.subplots(math.ceil(len(panels) / columns), columns, sharex=True, sharey=True, squeeze=False)
+    axes = figure.subplots(
+        math.ceil(len(panels) / columns), columns, sharex=True, sharey=True, squeeze=False
+    )
     every = math.ceil(len(positions) * columns / 8)  # as many names as fit side by side
     names = ["" if number % every else value for number, value in enumerate(positions)]
     for panel, title in zip(axes.flat, panels, strict=False):
-        own = [curve._replace(runs=[run for run in curve.runs if setting(run) == title]) for curve in curves]
-        ends.append((panel, _draw_sweep(panel, [curve for curve in own if curve.runs], option, positions, error)))
+        own = [
+            curve._replace(runs=[run for run in curve.runs if setting(run) == title])
+            for curve in curves
+        ]
+        ends.append(
+            (
+                panel,
+                _draw_sweep(
+                    panel, [curve for curve in own if curve.runs], option, positions, error
+                ),
+            )
+        )
         panel.set_xticks([*positions.values()], names)
         panel.set(title=(titles or {}).get(title, title), xlabel=OPTIONS.get(option, option))
     for panel in axes[:, 0]:
@@ -78,12 +92,23 @@ def _draw_sweep(
     for index, (name, look, runs) in enumerate(curves):
         middle, points = room * (index - (len(curves) - 1) / 2), []
         for value, here in grouped(runs, lambda run: dict(run.overrides)[option]).items():
-            beside = positions[value] + middle + room * np.linspace(-0.35, 0.35, len(here)) * (len(here) > 1)
+            beside = (
+                positions[value]
+                + middle
+                + room * np.linspace(-0.35, 0.35, len(here)) * (len(here) > 1)
+            )
             draw_runs(axes, here, beside, [*map(error, here)], look)
             trained = [error(run) for run in here if not run.failed]
             points.append((positions[value], float(np.mean(trained)) if trained else math.nan))
         points.sort()
-        axes.plot(*np.transpose(points), look.line, marker=".", color=look.colour, linewidth=1.8, gid="means")
+        axes.plot(
+            *np.transpose(points),
+            look.line,
+            marker=".",
+            color=look.colour,
+            linewidth=1.8,
+            gid="means",
+        )
         reached = [point for point in points if not math.isnan(point[1])]
         ends.append(End(name, *(reached or [(points[-1][0], error(runs[-1]))])[-1], look.colour))
     return ends

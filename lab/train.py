@@ -90,9 +90,13 @@ def runs_of(results: Mapping[Trial, RunResult]) -> list[Run]:
 def main(arguments: list[str]) -> None:
     """Train what is named, or all, and write the records."""
     if unknown := [name for name in arguments if name not in TRAINED]:
-        raise UsageError(f"there is nothing called {unknown[0]}: choose from {', '.join(TRAINED)}, or none for all")
+        raise UsageError(
+            f"there is nothing called {unknown[0]}: choose from {', '.join(TRAINED)}, or none for all"
+        )
     if not is_committed(git_commit()):
-        print("The code differs from its commit, or is in no repository: runs that begin now make no record.")
+        print(
+            "The code differs from its commit, or is in no repository: runs that begin now make no record."
+        )
     # All are trained first: a record that is written makes the code of later runs differ from its commit.
     for records in [one for name in arguments or TRAINED for one in TRAINED[name]()]:
         keep(DATA, records)
@@ -139,10 +143,15 @@ def keep(data: Path, records: Records) -> None:
     if records.name in TIMED and path.is_file():
         here = set(map(hardware, results))
         results = [*(one for one in read_results(path) if hardware(one) not in here), *results]
-        origins = [*(one for one in read_manifest(data, records.name) if one["machine"] not in here), *origins]
+        origins = [
+            *(one for one in read_manifest(data, records.name) if one["machine"] not in here),
+            *origins,
+        ]
     if records.name in WITHOUT_MISTAKES:
         results = [
-            replace(one, facts={name: fact for name, fact in one.facts.items() if name != "mistakes"})
+            replace(
+                one, facts={name: fact for name, fact in one.facts.items() if name != "mistakes"}
+            )
             for one in results
         ]
     write_results(path, results)
@@ -191,7 +200,20 @@ def run_sessions() -> list[Records]:
 def reader(arch: str, schedule: str) -> RunDirectory:
     """The run of a network that is shown other digits, trained if it is missing."""
     run = RunDirectory(f"handwriting/{arch}-{schedule}")
-    fit(run, ["--arch", arch, "--lr_scheduler", schedule, "--threads", "1", "--name", run.name, "--resume"])
+    fit(
+        run,
+        [
+            "--arch",
+            arch,
+            "--lr_scheduler",
+            schedule,
+            "--threads",
+            "1",
+            "--name",
+            run.name,
+            "--resume",
+        ],
+    )
     return run
 
 

@@ -17,9 +17,19 @@ def main(arguments: list[str]) -> None:
     """Print torchinfo's table of every registered network for a batch of 64 images, within 80 columns."""
     Parser().parse_args(arguments)  # there are no options
     for arch, network in ARCHITECTURES.items():
-        table = str(summary(network(), input_data=torch.zeros(64, *MNIST.shape), depth=4, col_width=20, verbose=0))
+        table = str(
+            summary(
+                network(),
+                input_data=torch.zeros(64, *MNIST.shape),
+                depth=4,
+                col_width=20,
+                verbose=0,
+            )
+        )
         for unit in Units:
-            table = table.replace(f"({unit})", f"({unit.value})")  # torchinfo 1.8 prints the name of its enum member
+            table = table.replace(
+                f"({unit})", f"({unit.value})"
+            )  # torchinfo 1.8 prints the name of its enum member
         print(f"\n{arch}\n{table}")
 
 

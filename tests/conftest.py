@@ -61,7 +61,11 @@ def mnist_is_read_once() -> Iterator[None]:
     load = MNISTFiles.load
     load_once = cache(lambda: load(MNISTFiles(DEFAULT_ROOT)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(MNISTFiles, "load", lambda files: load_once() if files.root == DEFAULT_ROOT else load(files))
+        patch.setattr(
+            MNISTFiles,
+            "load",
+            lambda files: load_once() if files.root == DEFAULT_ROOT else load(files),
+        )
         yield
 
 
@@ -91,7 +95,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with FileLock(folder / ".lock"):
         if not run.summary.exists():
             flags = ["--epochs", "2", "--lr_scheduler", "onecycle", "--threads", "1"]
-            finished = run_script("fit", "--arch", "batchnorm", "--name", run.name, *flags, cwd=folder, timeout=300)
+            finished = run_script(
+                "fit", "--arch", "batchnorm", "--name", run.name, *flags, cwd=folder, timeout=300
+            )
             assert finished.returncode == 0, finished.stderr
     return run.last_checkpoint
 
@@ -109,7 +115,9 @@ def trained_on_shapes(shapes: Path) -> Path:
     """The checkpoint of a BatchNorm network that knows the shapes."""
     flags = ["--epochs", "4", "--batch_size", "20", "--lr_scheduler", "onecycle", "--threads", "1"]
     data = ["--data.root", str(shapes)]
-    finished = run_script("fit", "--arch", "batchnorm", "--name", "shapes", *flags, *data, cwd=shapes.parent)
+    finished = run_script(
+        "fit", "--arch", "batchnorm", "--name", "shapes", *flags, *data, cwd=shapes.parent
+    )
     assert finished.returncode == 0, finished.stderr
     return shapes.parent / "lightning_logs" / "shapes" / "checkpoints" / "last.ckpt"
 
@@ -185,7 +193,11 @@ def lack(what: str) -> NoReturn:
 
 def write_idx(path: Path, array: "Tensor") -> None:
     """Write uint8 values as an IDX file."""
-    header = b"\0\0\x08" + bytes([array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
+    header = (
+        b"\0\0\x08"
+        + bytes([array.ndim])
+        + b"".join(size.to_bytes(4, "big") for size in array.shape)
+    )
     path.write_bytes(header + array.numpy().astype(np.uint8).tobytes())
 
 

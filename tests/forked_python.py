@@ -40,7 +40,9 @@ def standard_path() -> list[str]:
     """Where a Python looks for modules when nothing else is said."""
     command = [sys.executable, "-P", "-c", "import sys; print(*sys.path, sep='\\n')"]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
 
 
 def run_python(
@@ -80,7 +82,11 @@ def run_python(
     sys.executable = executable
     if prepare:
         prepare()
-    before = [str(Path(folder).absolute()) for folder in environment.get("PYTHONPATH", "").split(os.pathsep) if folder]
+    before = [
+        str(Path(folder).absolute())
+        for folder in environment.get("PYTHONPATH", "").split(os.pathsep)
+        if folder
+    ]
     sys.path[:] = ["", *before, *path]
     status = 0
     try:

@@ -57,7 +57,11 @@ def result(
         "judge": ACCURACY,
         "monitor": Judge("val/loss", "min"),
         "failed": accuracy <= 0.15,
-        "facts": {"images": images(MNIST, train=60_000, test=10_000), "chance": 0.15, **(facts or {})},
+        "facts": {
+            "images": images(MNIST, train=60_000, test=10_000),
+            "chance": 0.15,
+            **(facts or {}),
+        },
         "provenance": provenance(),
         "overrides": overrides,
     }
@@ -84,11 +88,17 @@ def course(*accuracies: float, loss: float = 0.1) -> tuple[Row, ...]:
 
 def short(arch: str, seed: int, accuracy: float, loss: float = 0.1, **changed: object) -> RunResult:
     """A run of two epochs with the same accuracy; ``loss`` is that of its last, and half that of its first."""
-    return result(arch, seed, accuracy, **({"epochs": course(accuracy, accuracy, loss=loss)} | changed))  # type: ignore[arg-type]
+    return result(
+        arch, seed, accuracy, **({"epochs": course(accuracy, accuracy, loss=loss)} | changed)
+    )  # type: ignore[arg-type]
 
 
 # With a schedule the networks are compared by their time to 98 %.
-COURSES = {"mlp": course(0.9, 0.97, 0.981), "maxpool": course(0.98, 0.99), "batchnorm": course(0.9, 0.985)}
+COURSES = {
+    "mlp": course(0.9, 0.97, 0.981),
+    "maxpool": course(0.98, 0.99),
+    "batchnorm": course(0.9, 0.985),
+}
 
 
 def as_claimed(seeds: int, collapsed: int = 0) -> list[RunResult]:
@@ -97,7 +107,9 @@ def as_claimed(seeds: int, collapsed: int = 0) -> list[RunResult]:
     return [
         short(arch, seed, CHANCE, 2.3)
         if arch == "maxpool" and seed < collapsed
-        else short(arch, seed, base + 0.0001 * (seed * factor % 7), loss + 0.001 * (seed * factor % 5))
+        else short(
+            arch, seed, base + 0.0001 * (seed * factor % 7), loss + 0.001 * (seed * factor % 5)
+        )
         for arch, (base, loss, factor) in levels.items()
         for seed in range(seeds)
     ]

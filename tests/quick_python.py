@@ -27,12 +27,16 @@ def quick_python() -> Path:
     folder = mkdtemp(prefix="python-")  # a socket's path must be short
     atexit.register(rmtree, folder)
     python = Path(folder) / "python"
-    python.write_text(f"#!{sys.executable} -IS\n{(REPOSITORY / 'tests' / 'python_client.py').read_text()}")
+    python.write_text(
+        f"#!{sys.executable} -IS\n{(REPOSITORY / 'tests' / 'python_client.py').read_text()}"
+    )
     python.chmod(0o755)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{python}.socket")
         listener.listen(64)
-        server().Process(target=_serve, args=(listener, str(python), standard_path()), daemon=True).start()
+        server().Process(
+            target=_serve, args=(listener, str(python), standard_path()), daemon=True
+        ).start()
     return python
 
 
@@ -58,7 +62,9 @@ def run_quickly(*arguments: str, cwd: Path, **variables: str) -> subprocess.Comp
 
 def _serve(listener: socket.socket, python: str, path: list[str]) -> None:
     """Fork a process for each client, until the tests end."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that attend to the clients
+    signal.signal(
+        signal.SIGCHLD, signal.SIG_IGN
+    )  # nobody waits for those that attend to the clients
     parent = multiprocessing.parent_process()
     assert parent is not None
     while wait([listener, parent.sentinel]) == [listener]:

@@ -42,7 +42,9 @@ def run_script(
         return run_fresh(command, cwd, environment or {}, timeout)
     with Script(command, cwd, environment, prepare) as script:
         output, errors = script.communicate(timeout)
-        return subprocess.CompletedProcess([sys.executable, *command], script.wait(0), output, errors)
+        return subprocess.CompletedProcess(
+            [sys.executable, *command], script.wait(0), output, errors
+        )
 
 
 def run_fresh(
@@ -65,7 +67,9 @@ def run_benchmark(name: str, *arguments: str, cwd: Path) -> subprocess.Completed
 
     It starts processes after it has computed with several threads, which a process that was forked itself cannot.
     """
-    return run_fresh(["-m", f"lab.benchmarks.{name}", *arguments], cwd, {"PYTHONPATH": python_path()}, 600)
+    return run_fresh(
+        ["-m", f"lab.benchmarks.{name}", *arguments], cwd, {"PYTHONPATH": python_path()}, 600
+    )
 
 
 def start_script(name: str, *arguments: str, cwd: Path) -> "Script":
@@ -93,8 +97,17 @@ class Script:
         self._output = NamedTemporaryFile("w+", errors="backslashreplace")  # noqa: SIM115  # closed at exit
         self._errors = NamedTemporaryFile("w+", errors="backslashreplace")  # noqa: SIM115
         environment = os.environ | (environment or {})
-        python = (list(command), str(cwd), environment, str(quick_python()), standard_path(), prepare)
-        self._process = server().Process(target=_run, args=(self._output.name, self._errors.name, *python))
+        python = (
+            list(command),
+            str(cwd),
+            environment,
+            str(quick_python()),
+            standard_path(),
+            prepare,
+        )
+        self._process = server().Process(
+            target=_run, args=(self._output.name, self._errors.name, *python)
+        )
         self._process.start()
 
     @property

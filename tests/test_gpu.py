@@ -17,7 +17,10 @@ from tests.core.run.test_distributed import assert_same_numbers
 from tests.core.run.test_fit import assert_same_weights, metric_rows
 from tests.scripts import run_script
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
+]
 
 ARCHS = ["mlp", "maxpool", "batchnorm"]
 ONE_GPU = ["--trainer.accelerator", "gpu", "--trainer.devices", "1"]
@@ -40,7 +43,9 @@ def trained(folder: Path, name: str, *flags: str) -> RunDirectory:
 @pytest.mark.parametrize("arch", ARCHS)
 def test_40_steps_in_float64_give_the_numbers_of_a_cpu(tmp_path: Path, arch: str) -> None:
     flags = ["--arch", arch, *FLOAT64]
-    assert_same_numbers(trained(tmp_path, "cpu", *flags, *CPU), trained(tmp_path, "gpu", *flags, *ONE_GPU))
+    assert_same_numbers(
+        trained(tmp_path, "cpu", *flags, *CPU), trained(tmp_path, "gpu", *flags, *ONE_GPU)
+    )
 
 
 class SyncsAreErrors(Callback):
@@ -52,7 +57,9 @@ class SyncsAreErrors(Callback):
     FIRST, LAST = 5, 45
     is_over = False
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         if batch_idx == self.FIRST:
             torch.cuda.set_sync_debug_mode("error")
         elif batch_idx == self.LAST:
@@ -73,16 +80,34 @@ def sync_debug_mode() -> Iterator[None]:
 @pytest.mark.parametrize("arch", ARCHS)
 def test_no_step_waits_for_the_gpu_unless_it_is_written(arch: str) -> None:
     callback = f"--trainer.callbacks={__name__}.{SyncsAreErrors.__name__}"
-    limits = ["--epochs", "1", "--trainer.limit_train_batches", "50", "--trainer.limit_val_batches", "1"]
+    limits = [
+        "--epochs",
+        "1",
+        "--trainer.limit_train_batches",
+        "50",
+        "--trainer.limit_val_batches",
+        "1",
+    ]
     augmentation = ["--data.shift", "2", "--data.rotation", "10", "--data.scale", "0.1"]
     fit.main(["--arch", arch, *limits, *ONE_GPU, *augmentation, callback, "--name", "run"])
     assert SyncsAreErrors.is_over
 
 
-def test_resume_of_a_killed_run_ends_with_the_same_bits(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resume_of_a_killed_run_ends_with_the_same_bits(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """SIGTERM in the middle of the second of two epochs; with kernels that compute the same each time."""
-    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch asks for it before it computes the first product
-    limits = ["--epochs", "2", "--trainer.limit_train_batches", "400", "--trainer.limit_val_batches", "2"]
+    monkeypatch.setenv(
+        "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+    )  # torch asks for it before it computes the first product
+    limits = [
+        "--epochs",
+        "2",
+        "--trainer.limit_train_batches",
+        "400",
+        "--trainer.limit_val_batches",
+        "2",
+    ]
     flags = ["--arch", "batchnorm", *limits, *ONE_GPU, "--trainer.deterministic", "true"]
     whole = trained(workspace, "whole", *flags)
     command = [sys.executable, str(REPOSITORY / "scripts" / "fit.py"), *flags, "--name", "stopped"]

@@ -69,7 +69,9 @@ def name_of(path: Path) -> str:
 # Without the files of `convblocks new`, which are a project's own.
 TEMPLATE = PACKAGE / "new" / "template"
 PATHS = [
-    path for path in sorted(PACKAGE.rglob("*.py")) if TEMPLATE not in path.parents and path != PACKAGE / "__init__.py"
+    path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if TEMPLATE not in path.parents and path != PACKAGE / "__init__.py"
 ]
 MODULES = {name_of(path): path for path in PATHS}
 
@@ -87,7 +89,9 @@ def imported(path: Path) -> set[str]:
     """The modules of this package that a file imports, in functions too, but not for types only."""
     names: set[str] = set()
     tree = ast.parse(path.read_text())
-    tree.body = [node for node in tree.body if ast.unparse(node).partition("\n")[0] != "if TYPE_CHECKING:"]
+    tree.body = [
+        node for node in tree.body if ast.unparse(node).partition("\n")[0] != "if TYPE_CHECKING:"
+    ]
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
             # In "from a.b import c" either a.b.c is a module or a.b is.
@@ -112,7 +116,11 @@ def may_import(module: str, target: str) -> bool:
 
 
 def test_rooms_are_those_of_the_core_and_the_wings() -> None:
-    rooms = {path.stem for path in PACKAGE.iterdir()} - {"__pycache__", "__init__", "py"}  # py.typed
+    rooms = {path.stem for path in PACKAGE.iterdir()} - {
+        "__pycache__",
+        "__init__",
+        "py",
+    }  # py.typed
     assert rooms == CORE | set(WINGS)
 
 
@@ -127,7 +135,9 @@ def test_wing_is_named_as_a_string_only_in_wings_py(wing: str) -> None:
     may = {wing, *(room for room, arrows in ARROWS.items() if wing in arrows)}
     for module, path in MODULES.items():
         is_named = re.search(rf'"(convblocks\.)?{wing}\.(?!json)\w+"', path.read_text())
-        assert room_of(module) in may or module == "convblocks.wings" or not is_named, f"{module} names {wing}"
+        assert room_of(module) in may or module == "convblocks.wings" or not is_named, (
+            f"{module} names {wing}"
+        )
 
 
 @pytest.mark.parametrize("wing", WINGS)
@@ -136,7 +146,10 @@ def test_wing_is_left_out_without_those_it_needs(wing: str) -> None:
     modules = [path for module, path in MODULES.items() if room_of(module) == wing]
     seen = {room_of(target) for path in modules for target in imported(path)} & set(ARROWS) - {wing}
     needed, more = set[str](), {wing}
-    while more := {need.partition(".")[0] for name in more for need in wings.NEEDS.get(name, ())} - needed:
+    while (
+        more := {need.partition(".")[0] for name in more for need in wings.NEEDS.get(name, ())}
+        - needed
+    ):
         needed |= more
     assert seen <= needed <= ARROWS[wing]
 
@@ -159,7 +172,10 @@ def lines(paths: list[Path]) -> int:
 
 
 def test_core_is_read_in_an_evening() -> None:
-    assert lines([MODULES[module] for module in OF_CORE]) + lines([PACKAGE / "__init__.py"]) <= MOST_IN_CORE
+    assert (
+        lines([MODULES[module] for module in OF_CORE]) + lines([PACKAGE / "__init__.py"])
+        <= MOST_IN_CORE
+    )
 
 
 def test_package_does_not_grow() -> None:

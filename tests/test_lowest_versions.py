@@ -22,12 +22,19 @@ print(*(importlib.metadata.version(name).split("+")[0] for name in {list(TORCH)}
 @pytest.fixture
 def python() -> Iterator[Path]:
     """The Python of a new environment: the system's torch, and the packages that pip adds for the project."""
-    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as environment:  # large: pytest would keep three
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        TemporaryDirectory() as environment,
+    ):  # large: pytest would keep three
         for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
             patch.delenv(name, raising=False)
         patch.setenv("PYTHONNOUSERSITE", "1")
-        if not SYSTEM_PYTHON.exists() or run(SYSTEM_PYTHON, "-c", SHOW_VERSIONS).stdout.split() != [*TORCH.values()]:
-            lack("the torch of Debian 13: apt-get install python3-torch python3-torchvision python3-venv")
+        if not SYSTEM_PYTHON.exists() or run(SYSTEM_PYTHON, "-c", SHOW_VERSIONS).stdout.split() != [
+            *TORCH.values()
+        ]:
+            lack(
+                "the torch of Debian 13: apt-get install python3-torch python3-torchvision python3-venv"
+            )
         run(SYSTEM_PYTHON, "-m", "venv", "--system-site-packages", environment)
         python = Path(environment, "bin", "python")
         packages = ["-e", f"{REPOSITORY}[export]", f"msgspec=={MSGSPEC}"]
@@ -53,4 +60,6 @@ def test_lowest_versions_train_resume_evaluate_and_export(python: Path, workspac
 
 
 def run(python: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([python, *arguments], capture_output=True, text=True, timeout=600, check=False)
+    return subprocess.run(
+        [python, *arguments], capture_output=True, text=True, timeout=600, check=False
+    )

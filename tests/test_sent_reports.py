@@ -44,23 +44,38 @@ class Parsed(HTMLParser):
 
 def page_of_a_run(classes: tuple[str, ...] = tuple("0123456789"), **changed: Any) -> str:
     """In the current folder, with random answers to random images."""
-    epochs = tuple(row | {"train/acc": 0.9, "test/loss": 0.2, "dead/relu1": 0.3} for row in course(0.9, 0.95))
+    epochs = tuple(
+        row | {"train/acc": 0.9, "test/loss": 0.2, "dead/relu1": 0.3} for row in course(0.9, 0.95)
+    )
     diagnosis = {"sentence": "It overfits.", "options": ["--lr", "0.1"]}
     run = replace(result("mlp", 0, 0.95, epochs=epochs, facts={"diagnosis": diagnosis}), **changed)
     directory = RunDirectory("run")
     directory.create()
-    model = {"class_path": "convblocks.ImageClassifier", "init_args": {"arch": run.arch, "lr": 0.01, "loss": "x"}}
+    model = {
+        "class_path": "convblocks.ImageClassifier",
+        "init_args": {"arch": run.arch, "lr": 0.01, "loss": "x"},
+    }
     directory.write_config({"model": model, "seed": 0, "threads": 1, "trainer": {"max_epochs": 2}})
-    return evaluate.run_report(directory, run, guesses(classes), torch.zeros(1000, 3, 8, 8, dtype=torch.uint8))
+    return evaluate.run_report(
+        directory, run, guesses(classes), torch.zeros(1000, 3, 8, 8, dtype=torch.uint8)
+    )
 
 
-def test_page_of_a_run_has_its_result_diagnosis_settings_and_origin_and_loads_nothing(workspace: Path) -> None:
+def test_page_of_a_run_has_its_result_diagnosis_settings_and_origin_and_loads_nothing(
+    workspace: Path,
+) -> None:
     html = page_of_a_run()
     page = Parsed(html)
     answers = guesses(tuple("0123456789"))
     wrong = int((answers.predicted != answers.targets).sum())
     for text in (
-        *(f"{100 * answers.accuracy:.2f} %", f"{wrong} of 1,000", f"{answers.loss:.4f}", "2 epochs", "20.0 s"),
+        *(
+            f"{100 * answers.accuracy:.2f} %",
+            f"{wrong} of 1,000",
+            f"{answers.loss:.4f}",
+            "2 epochs",
+            "20.0 s",
+        ),
         *("It overfits.", "convblocks fit --config lightning_logs/run/config.yaml --lr 0.1"),
         *("arch: mlp", "AMD EPYC 9R45", "abc1234"),
     ):
@@ -78,16 +93,23 @@ def test_page_of_a_run_has_its_result_diagnosis_settings_and_origin_and_loads_no
 
 def test_page_escapes_names_and_options_from_elsewhere(workspace: Path) -> None:
     spec = ImageSpec(3, 8, 8, (HOSTILE, "b"), mean=(0.5,) * 3, std=(0.2,) * 3)
-    facts = {"images": images(spec, train=9, test=9), "diagnosis": {"sentence": HOSTILE, "options": ["--x"]}}
+    facts = {
+        "images": images(spec, train=9, test=9),
+        "diagnosis": {"sentence": HOSTILE, "options": ["--x"]},
+    }
     overrides = (("optimizer", HOSTILE + REVERSED),)
     runs = [result(HOSTILE, seed, 0.9, overrides, facts=facts) for seed in range(2)]
     for html in (
-        report_of(runs, repeat=repeat_of("compare", [HOSTILE + REVERSED, "--no-fit"])).to_html(HOSTILE + REVERSED),
+        report_of(runs, repeat=repeat_of("compare", [HOSTILE + REVERSED, "--no-fit"])).to_html(
+            HOSTILE + REVERSED
+        ),
         page_of_a_run((HOSTILE, *"12345678", "9" * 40), ended_by=HOSTILE + REVERSED, facts=facts),
     ):
         page = Parsed(html)
         assert {"script", "img"} & set(page.names) == set()
-        assert not any(attribute.startswith("on") for _, attributes in page.tags for attribute in attributes)
+        assert not any(
+            attribute.startswith("on") for _, attributes in page.tags for attribute in attributes
+        )
         assert HOSTILE in page.text
         assert REVERSED not in html
         assert "--no-fit" not in html

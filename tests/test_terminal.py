@@ -16,7 +16,9 @@ from tests.conftest import DEBUG, REPOSITORY
 from tests.quick_python import quick_python
 
 # A control sequence that moves, erases or changes colours; or a character.
-SEQUENCE = re.compile(r"\x1b\[(?P<numbers>[?\d;]*)(?P<command>[A-Za-z])|(?P<character>.)", re.DOTALL)
+SEQUENCE = re.compile(
+    r"\x1b\[(?P<numbers>[?\d;]*)(?P<command>[A-Za-z])|(?P<character>.)", re.DOTALL
+)
 
 
 def script_in_terminal(name: str, *arguments: str, cwd: Path) -> str:
@@ -24,8 +26,12 @@ def script_in_terminal(name: str, *arguments: str, cwd: Path) -> str:
     command = [str(quick_python()), str(REPOSITORY / "scripts" / f"{name}.py"), *arguments]
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (40, 80))
-    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"} | {"TERM": "xterm"}
-    with subprocess.Popen(command, cwd=cwd, env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"} | {
+        "TERM": "xterm"
+    }
+    with subprocess.Popen(
+        command, cwd=cwd, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
+    ) as process:
         os.close(theirs)
         written = b""
         try:
@@ -48,7 +54,9 @@ def lines_of(written: str) -> list[str]:
         elif sequence["character"] == "\r":
             column = 0
         elif sequence["character"]:
-            lines[row] = lines[row][:column].ljust(column) + sequence["character"] + lines[row][column + 1 :]
+            lines[row] = (
+                lines[row][:column].ljust(column) + sequence["character"] + lines[row][column + 1 :]
+            )
             column += 1
         elif sequence["command"] == "A":
             row = max(row - int(sequence["numbers"] or 1), 0)
@@ -59,9 +67,15 @@ def lines_of(written: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("option", "suggestion"),
-    [("--jbos", ": did you mean --jobs\\?"), ("--root", ": did you mean --data.root\\?"), ("--quiet", "")],
+    [
+        ("--jbos", ": did you mean --jobs\\?"),
+        ("--root", ": did you mean --data.root\\?"),
+        ("--quiet", ""),
+    ],
 )
-def test_option_that_is_unknown_suggests_a_similar_one_if_there_is_one(option: str, suggestion: str) -> None:
+def test_option_that_is_unknown_suggests_a_similar_one_if_there_is_one(
+    option: str, suggestion: str
+) -> None:
     parser = Parser()
     for known in ("--jobs", "--data.root", "--show"):
         parser.add_argument(known)
@@ -70,7 +84,9 @@ def test_option_that_is_unknown_suggests_a_similar_one_if_there_is_one(option: s
 
 
 @pytest.mark.slow
-def test_run_in_a_terminal_shows_a_bar_below_its_rows_and_prints_the_next_commands(workspace: Path) -> None:
+def test_run_in_a_terminal_shows_a_bar_below_its_rows_and_prints_the_next_commands(
+    workspace: Path,
+) -> None:
     enough_to_be_seen = ["--trainer.limit_train_batches", "900"]
     written = script_in_terminal("fit", *DEBUG, *enough_to_be_seen, "--arch", "mlp", cwd=workspace)
     heading, columns, first, second, *_ = lines = lines_of(written)

@@ -14,10 +14,23 @@ PACKAGE = REPOSITORY / "src" / "convblocks"
 TOUR = (REPOSITORY / "docs" / "manual" / "code.md").read_text()
 
 # Commands, and names of torch, Lightning and the notebook.
-OTHERS = {*wings.COMMANDS, "zero_grad", "backward", "step", "ToTensor", "Normalize", "DataLoader", "Linear"}
+OTHERS = {
+    *wings.COMMANDS,
+    "zero_grad",
+    "backward",
+    "step",
+    "ToTensor",
+    "Normalize",
+    "DataLoader",
+    "Linear",
+}
 
 # The most files that a reader opens on each walk, and lines in them.
-WALKS = {"Follow one batch": (8, 1_450), "Follow one setting": (6, 1_170), "Follow one result": (6, 860)}
+WALKS = {
+    "Follow one batch": (8, 1_450),
+    "Follow one setting": (6, 1_170),
+    "Follow one result": (6, 860),
+}
 
 FILE = re.compile(r"`([\w/]+\.py)`")
 NAME = re.compile(r"`(?:\w+\.)*(?!(?:py|csv|json|yaml)`)([a-zA-Z_]\w+)(?:\([\w, ]*\))?`")
@@ -33,7 +46,9 @@ def steps(section: str) -> list[str]:
 
 def path_of(name: str) -> Path:
     """A file of the package or, with its whole path, of the repository."""
-    return next((path for path in (PACKAGE / name, REPOSITORY / name) if path.is_file()), PACKAGE / name)
+    return next(
+        (path for path in (PACKAGE / name, REPOSITORY / name) if path.is_file()), PACKAGE / name
+    )
 
 
 @cache
@@ -55,7 +70,11 @@ def test_tour_names_files_and_what_those_of_each_step_define(section: str) -> No
     everything, had, missing = sorted(PACKAGE.rglob("*.py")), set(OTHERS), []
     for step in steps(section):
         files, names = FILE.findall(step), set(NAME.findall(step))
-        paths = [path for path in map(path_of, files) if path.is_file()] if section in WALKS else everything
+        paths = (
+            [path for path in map(path_of, files) if path.is_file()]
+            if section in WALKS
+            else everything
+        )
         unknown = names.difference(had, *map(defined, paths))
         missing += [f"{name} in {', '.join(files) or 'any file'}" for name in sorted(unknown)]
         missing += [name for name in files if not path_of(name).is_file()]
@@ -67,7 +86,9 @@ def test_tour_names_files_and_what_those_of_each_step_define(section: str) -> No
 def test_tour_is_short(walk: str) -> None:
     """The numbered steps; ``wings.py`` is looked up, not read."""
     numbered = [step for step in steps(walk) if re.match(r"\s*\d\. ", step)]
-    files = {path_of(name) for step in numbered for name in FILE.findall(step)} - {PACKAGE / "wings.py"}
+    files = {path_of(name) for step in numbered for name in FILE.findall(step)} - {
+        PACKAGE / "wings.py"
+    }
     lines = sum(len(path.read_text().splitlines()) for path in files)
     most_files, most_lines = WALKS[walk]
     assert len(files) <= most_files, sorted(path.name for path in files)

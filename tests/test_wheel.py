@@ -34,20 +34,37 @@ FOLDER = "from convblocks import MNISTDataModule as M; m = M(); m.prepare_data()
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The scripts of an environment with the wheel, which finds the other packages in this one's."""
     folder = tmp_path_factory.mktemp("wheel")
-    sdist = [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(folder)]
+    sdist = [
+        sys.executable,
+        "-m",
+        "hatchling",
+        "build",
+        "--target",
+        "sdist",
+        "--directory",
+        str(folder),
+    ]
     subprocess.run(sdist, cwd=REPOSITORY, check=True, timeout=60, capture_output=True)
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     (source,) = folder.glob("*.tar.gz")
     wheel = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(source)]
     subprocess.run([*pip, *wheel], check=True, timeout=300)
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True, timeout=60)
+    subprocess.run(
+        [sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True, timeout=60
+    )
     site = next((folder / "venv" / "lib").glob("python*")) / "site-packages"
-    (site / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")  # whose own .pth files do not apply
+    (site / "others.pth").write_text(
+        sysconfig.get_path("purelib") + "\n"
+    )  # whose own .pth files do not apply
     (built,) = folder.glob("*.whl")
     files = zipfile.ZipFile(built).namelist()
-    assert {name.partition("-")[0].partition("/")[0] for name in files} == {"convblocks"}  # neither lab nor tests
+    assert {name.partition("-")[0].partition("/")[0] for name in files} == {
+        "convblocks"
+    }  # neither lab nor tests
     python = str(folder / "venv" / "bin" / "python")
-    subprocess.run([*pip, "--python", python, "install", "--no-deps", str(built)], check=True, timeout=300)
+    subprocess.run(
+        [*pip, "--python", python, "install", "--no-deps", str(built)], check=True, timeout=300
+    )
     return folder / "venv" / "bin"
 
 
@@ -66,7 +83,12 @@ def run(installed: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Ru
 
     def run(command: str) -> str:
         finished = subprocess.run(
-            shlex.split(command), capture_output=True, text=True, timeout=300, check=False, stdin=subprocess.DEVNULL
+            shlex.split(command),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+            stdin=subprocess.DEVNULL,
         )
         assert finished.returncode == 0, finished.stdout + finished.stderr
         assert finished.stderr == ""
@@ -103,7 +125,9 @@ def test_wheel_has_every_command_and_mnist_for_an_empty_folder(
 
 def test_help_lists_all_commands_each_with_a_script_and_its_own_help() -> None:
     command = [sys.executable, "-m", "convblocks"]
-    overview = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    overview = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=True
+    ).stdout
     assert re.findall(r"^  (\w+)  ", overview, re.MULTILINE) == list(commands())
     for name, module in commands().items():
         assert f"usage: convblocks {name}" in docstring(module)

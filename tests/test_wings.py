@@ -16,7 +16,16 @@ from tests.core.run.test_fit import assert_same_weights
 from tests.scripts import run_fresh, run_script
 from tests.test_house import ARROWS, WINGS
 
-QUICK = ["--epochs", "1", "--trainer.limit_train_batches", "20", "--trainer.limit_val_batches", "2", "--threads", "1"]
+QUICK = [
+    "--epochs",
+    "1",
+    "--trainer.limit_train_batches",
+    "20",
+    "--trainer.limit_val_batches",
+    "2",
+    "--threads",
+    "1",
+]
 
 # What a copy of the repository has; its data is linked.
 COPIED = ("src", "configs", "scripts", "tests")
@@ -28,12 +37,16 @@ WHOLE = [REPOSITORY / "src"]
 def take_off(wings: Iterable[str], copy: Path) -> None:
     """Copy the repository, with its data, without some wings."""
     for name in COPIED:
-        shutil.copytree(REPOSITORY / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            REPOSITORY / name, copy / name, ignore=shutil.ignore_patterns("__pycache__")
+        )
     shutil.copy(REPOSITORY / "pyproject.toml", copy)
     (copy / "data").symlink_to(REPOSITORY / "data")
     for wing in wings:
         shutil.rmtree(copy / "src" / "convblocks" / wing)
-        (copy / "src" / "convblocks" / wing / "__pycache__").mkdir(parents=True)  # as Python leaves it
+        (copy / "src" / "convblocks" / wing / "__pycache__").mkdir(
+            parents=True
+        )  # as Python leaves it
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +59,12 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(folder: Path, *words: str, path: Sequence[Path] = ()) -> subprocess.CompletedProcess[str]:
     """Run Python in a folder, with the package of the copy that the folder is, or with others."""
-    return run_fresh(words, folder, {"PYTHONPATH": os.pathsep.join(map(str, path or [folder / "src"]))}, timeout=1200)
+    return run_fresh(
+        words,
+        folder,
+        {"PYTHONPATH": os.pathsep.join(map(str, path or [folder / "src"]))},
+        timeout=1200,
+    )
 
 
 def convblocks(folder: Path, *words: str, path: Sequence[Path] = ()) -> str:
@@ -63,7 +81,9 @@ def commands(folder: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_wings_that_are_gone_change_no_bit_of_a_run_begun_without_them_or_with_them(core: Path) -> None:
+def test_wings_that_are_gone_change_no_bit_of_a_run_begun_without_them_or_with_them(
+    core: Path,
+) -> None:
     fit = ["fit", "--arch", "maxpool", *QUICK, "--name"]
     convblocks(core, *fit, "with", path=WHOLE)
     convblocks(core, "fit", "--name", "with", "--resume", "--epochs", "2")
@@ -89,7 +109,9 @@ def test_wings_that_are_gone_are_not_offered_and_the_tests_of_the_core_pass(core
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("wing", WINGS)
-def test_wing_that_is_gone_leaves_the_others_but_those_that_need_it(wing: str, tmp_path: Path) -> None:
+def test_wing_that_is_gone_leaves_the_others_but_those_that_need_it(
+    wing: str, tmp_path: Path
+) -> None:
     copy = tmp_path / "copy"
     take_off([wing], copy)
     names = commands(copy)
@@ -99,7 +121,9 @@ def test_wing_that_is_gone_leaves_the_others_but_those_that_need_it(wing: str, t
     convblocks(copy, "fit", "--arch", "mlp", *QUICK)
     assert ("compare" in names) == (wing not in ("compare", *ARROWS["compare"]))
     if "compare" in names:
-        assert "mlp" in convblocks(copy, "compare", "--arch", "mlp", "--seeds", "2", "--jobs", "1", *QUICK)
+        assert "mlp" in convblocks(
+            copy, "compare", "--arch", "mlp", "--seeds", "2", "--jobs", "1", *QUICK
+        )
 
 
 def installed(site: Path, **modules: str) -> None:
@@ -124,15 +148,29 @@ def fit_with(site: Path, *flags: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 def test_wing_in_own_md_is_installed_and_adds_its_line(tmp_path: Path) -> None:
     text = (REPOSITORY / "docs" / "manual" / "own.md").read_text()
-    for name, content in re.findall(r"```\w+\n# ((?:pyproject|longest_epoch)[\w/.]+)\n(.*?)```", text, flags=re.DOTALL):
+    for name, content in re.findall(
+        r"```\w+\n# ((?:pyproject|longest_epoch)[\w/.]+)\n(.*?)```", text, flags=re.DOTALL
+    ):
         path = tmp_path / "wing" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
     site = tmp_path / "site"
-    install = ["-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-build-isolation", "--target", str(site)]
+    install = [
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-index",
+        "--no-deps",
+        "--no-build-isolation",
+        "--target",
+        str(site),
+    ]
     subprocess.run([sys.executable, *install, str(tmp_path / "wing")], check=True, timeout=120)
     done = fit_with(site)
-    assert re.search(r"^longest epoch: 1, \d\.\d s$", done.stdout, flags=re.MULTILINE), done.stdout + done.stderr
+    assert re.search(r"^longest epoch: 1, \d\.\d s$", done.stdout, flags=re.MULTILINE), (
+        done.stdout + done.stderr
+    )
     assert done.stderr == ""
 
 
@@ -145,7 +183,9 @@ def test_wing_in_own_md_is_installed_and_adds_its_line(tmp_path: Path) -> None:
     ],
     ids=["import", "version"],
 )
-def test_wing_that_cannot_be_used_is_one_line_and_the_run_goes_on(tmp_path: Path, wing: str, reason: str) -> None:
+def test_wing_that_cannot_be_used_is_one_line_and_the_run_goes_on(
+    tmp_path: Path, wing: str, reason: str
+) -> None:
     installed(tmp_path / "site", other=wing)
     done = fit_with(tmp_path / "site")
     assert (done.returncode, "test accuracy" in done.stdout) == (0, True), done.stderr
@@ -189,5 +229,7 @@ def find(root, size):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "noise").touch()
     done = fit_with(site, "--data.root", "data", "--batch_size", "8", "--name", "noise")
-    assert "64 training and 64 test images, 1 x 8 x 8 pixels, 2 classes (even, odd)" in done.stdout, done.stderr
+    assert (
+        "64 training and 64 test images, 1 x 8 x 8 pixels, 2 classes (even, odd)" in done.stdout
+    ), done.stderr
     assert "polite" not in (tmp_path / "lightning_logs" / "noise" / "config.yaml").read_text()

@@ -30,7 +30,9 @@ autodoc_preserve_defaults = True
 maximum_signature_line_length = 100
 
 html_theme = "furo"
-html_theme_options = {"dark_css_variables": {"color-background-primary": "#0d1117"}}  # as dark figures
+html_theme_options = {
+    "dark_css_variables": {"color-background-primary": "#0d1117"}
+}  # as dark figures
 templates_path = ["."]  # sidebar/navigation.html
 html_copy_source = html_show_copyright = False
 
@@ -40,9 +42,13 @@ PLAY = re.compile(r"\[([^][]*)\]\([\w./]*play/index\.html(\S*?)\)")
 
 def adapt(app: Sphinx, page: str, source: list[str]) -> None:
     """Let pictures follow the site's theme, links to the playable page open it, and README have the sidebar's pages."""
-    text = PICTURE.sub(r'<img class="only-light" \2>\n<img class="only-dark" \2 src="\1">\n', source[0])
+    text = PICTURE.sub(
+        r'<img class="only-light" \2>\n<img class="only-dark" \2 src="\1">\n', source[0]
+    )
     play = "../" * page.count("/") + "play/index.html"
-    source[0] = PLAY.sub(rf"<a href='{play}\2'>\1</a>", text)  # no double quotes: a notebook is JSON
+    source[0] = PLAY.sub(
+        rf"<a href='{play}\2'>\1</a>", text
+    )  # no double quotes: a notebook is JSON
     if page == root_doc:
         source[0] += (HERE / "contents.md").read_text()
 
@@ -51,7 +57,9 @@ def finish(app: Sphinx, error: Exception | None) -> None:
     """Add the playable page at play/, whose way back is to the site, and let the site's address open README."""
     if error or app.builder.name != "html":
         return
-    play = Path(shutil.copytree(HERE.parent / "play", app.outdir / "play", dirs_exist_ok=True), "index.html")
+    play = Path(
+        shutil.copytree(HERE.parent / "play", app.outdir / "play", dirs_exist_ok=True), "index.html"
+    )
     play.write_text(play.read_text().replace("../../README.md", "../index.html"))
     shutil.copy(app.outdir / "README.html", app.outdir / "index.html")
 

@@ -79,7 +79,9 @@ class Setting(NamedTuple):
         return f"{self.accelerator} {self.precision}, jobs {self.jobs}, threads {self.threads}"
 
 
-Paces = dict[Setting, list[float]]  # images a second of all jobs together, as measured one after the other
+Paces = dict[
+    Setting, list[float]
+]  # images a second of all jobs together, as measured one after the other
 Measure = Callable[[str, Setting, int], float]  # of a network, a setting and steps: images a second
 
 
@@ -90,18 +92,28 @@ def main(arguments: list[str]) -> None:
         UserError: a measurement failed.
     """
     parser = Parser()
-    parser.add_argument("--arch", nargs="+", default=list(ARCHITECTURES), choices=list(ARCHITECTURES))
+    parser.add_argument(
+        "--arch", nargs="+", default=list(ARCHITECTURES), choices=list(ARCHITECTURES)
+    )
     parser.add_argument("--seconds", type=int, default=BUDGET)
     options = parser.parse_args(arguments)
     archs, budget = list(dict.fromkeys(options.arch)), options.seconds
     echo(f"Measuring for up to {budget} seconds; nothing else should run on this machine.")
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if hasattr(os, "getloadavg") and (load := os.getloadavg()[0]) > QUIET * cpus:
-        echo(f"It is not quiet: its load in the last minute is {load:.1f}. Wait until it is, or expect wrong answers.")
+        echo(
+            f"It is not quiet: its load in the last minute is {load:.1f}. Wait until it is, or expect wrong answers."
+        )
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    accelerators, threads = [name for name, is_there in available.items() if is_there], torch.get_num_threads()
+    accelerators, threads = (
+        [name for name, is_there in available.items() if is_there],
+        torch.get_num_threads(),
+    )
     device = accelerators[0] if accelerators else "cpu"
-    defaults = Setting(device, "32-true", 1, threads), Setting(device, "32-true", os.cpu_count() or 1, 1)
+    defaults = (
+        Setting(device, "32-true", 1, threads),
+        Setting(device, "32-true", os.cpu_count() or 1, 1),
+    )
     settings = list(dict.fromkeys([*defaults, *candidates(cpus, threads, accelerators)]))
     end = time.perf_counter() + budget
     for left, arch in zip(range(len(archs), 0, -1), archs, strict=True):
@@ -109,7 +121,9 @@ def main(arguments: list[str]) -> None:
         paces = survey(arch, settings, defaults, now + (end - now) / left, images_per_second)
         echo()
         to_console([table(arch, paces, defaults)], terminal())
-        for label, words in zip(("One run:   ", "Many runs: "), commands(arch, paces, defaults), strict=True):
+        for label, words in zip(
+            ("One run:   ", "Many runs: "), commands(arch, paces, defaults), strict=True
+        ):
             echo(label + " ".join(words))
     echo(NOTES)
 
@@ -119,8 +133,16 @@ def candidates(cpus: int, threads: int, accelerators: Sequence[str]) -> list[Set
     layouts = [(1, number) for number in counts(threads)]
     layouts += [(jobs, max(1, threads // jobs)) for jobs in counts(cpus) if jobs > 1]
     shared = [(1, threads), *((jobs, 1) for jobs in SHARING if jobs <= cpus)]
-    on = [*((name, ACCELERATED[name], shared) for name in accelerators), ("cpu", PRECISIONS, layouts)]
-    return [Setting(name, precision, *layout) for name, own, those in on for precision in own for layout in those]
+    on = [
+        *((name, ACCELERATED[name], shared) for name in accelerators),
+        ("cpu", PRECISIONS, layouts),
+    ]
+    return [
+        Setting(name, precision, *layout)
+        for name, own, those in on
+        for precision in own
+        for layout in those
+    ]
 
 
 def counts(most: int) -> list[int]:
@@ -149,15 +171,23 @@ def survey(
             known = paces.get(setting, [])
             if clock() >= end and (known or setting not in defaults):
                 continue
-            if known and is_hopeless(setting, paces) and (len(known) > 1 or setting not in defaults):
+            if (
+                known
+                and is_hopeless(setting, paces)
+                and (len(known) > 1 or setting not in defaults)
+            ):
                 continue
             steps = (median(known) / setting.jobs if known else of_a_job) / BATCH_SIZE
             steps = round(steps * (ROUND_SECONDS if known else TRIAL_SECONDS))
             pace = measure(arch, setting, min(max(steps, FEWEST_STEPS), MOST_STEPS))
             of_a_job = max(of_a_job, pace / setting.jobs)
             paces[setting] = [*known, pace]
-            echo(f"{arch}  {f'round {number}' if number else 'trial'}  {setting}: {pace:,.0f} images a second")
-        in_turn = sorted(paces, key=lambda setting: (setting not in defaults, -median(paces[setting])))
+            echo(
+                f"{arch}  {f'round {number}' if number else 'trial'}  {setting}: {pace:,.0f} images a second"
+            )
+        in_turn = sorted(
+            paces, key=lambda setting: (setting not in defaults, -median(paces[setting]))
+        )
     return paces
 
 
@@ -171,7 +201,9 @@ def best(paces: Paces, default: Setting) -> Setting:
 
     A setting that was measured once is no alternative.
     """
-    known = {setting: pace for setting, pace in paces.items() if len(pace) > 1 or setting == default}
+    known = {
+        setting: pace for setting, pace in paces.items() if len(pace) > 1 or setting == default
+    }
     fastest = max((pace for pace in known.values() if len(pace) > 1), key=median, default=[0.0])
     tied = [
         setting
@@ -179,10 +211,15 @@ def best(paces: Paces, default: Setting) -> Setting:
         if min(fastest) <= max(pace) or median(fastest) < LEAST_GAIN * median(pace)
     ]
     differences = {
-        setting: sum(part != usual for part, usual in zip(setting, default, strict=True)) for setting in tied
+        setting: sum(part != usual for part, usual in zip(setting, default, strict=True))
+        for setting in tied
     }
     by_preference = {
-        setting: (setting.precision != default.precision, differences[setting], -median(paces[setting]))
+        setting: (
+            setting.precision != default.precision,
+            differences[setting],
+            -median(paces[setting]),
+        )
         for setting in tied
     }
     return min(tied, key=by_preference.__getitem__)
@@ -198,7 +235,11 @@ def table(arch: str, paces: Paces, defaults: Sequence[Setting]) -> Table:
     """All settings that were measured."""
     rows = []
     for setting, pace in paces.items():
-        spread = f"{median(pace):,.0f} [{min(pace):,.0f}, {max(pace):,.0f}]" if len(pace) > 1 else f"~{pace[0]:,.0f}"
+        spread = (
+            f"{median(pace):,.0f} [{min(pace):,.0f}, {max(pace):,.0f}]"
+            if len(pace) > 1
+            else f"~{pace[0]:,.0f}"
+        )
         purposes = zip(("one run", "many runs"), chosen(paces, defaults), strict=True)
         best_for = [purpose for purpose, best_setting in purposes if best_setting == setting]
         rows.append([*map(str, setting), spread, ", ".join(best_for)])
@@ -212,7 +253,14 @@ def commands(arch: str, paces: Paces, defaults: Sequence[Setting]) -> list[list[
     for name, setting in zip(("fit", "compare"), chosen(paces, defaults), strict=True):
         device = ["--trainer.accelerator", setting.accelerator, "--trainer.devices", "1"]
         jobs = ["--jobs", str(setting.jobs)] if name == "compare" else []
-        flags = [*device, "--trainer.precision", setting.precision, *jobs, "--threads", str(setting.threads)]
+        flags = [
+            *device,
+            "--trainer.precision",
+            setting.precision,
+            *jobs,
+            "--threads",
+            str(setting.threads),
+        ]
         words.append([*command_words(name), "--arch", arch, *flags])
     return words
 
@@ -225,7 +273,11 @@ def images_per_second(arch: str, setting: Setting, steps: int) -> float:
     with manager, ProcessPoolExecutor(setting.jobs, forks, die_with_parent) as pool:
         start = manager.Barrier(setting.jobs)
         jobs = [pool.submit(_train, arch, setting, steps, start) for _ in range(setting.jobs)]
-        errors = [error for job in jobs if (error := job.exception()) and not isinstance(error, BrokenBarrierError)]
+        errors = [
+            error
+            for job in jobs
+            if (error := job.exception()) and not isinstance(error, BrokenBarrierError)
+        ]
         if errors and isinstance(errors[0], BrokenProcessPool | torch.OutOfMemoryError):
             raise UserError(f"{arch}, {setting}: killed, perhaps for want of memory") from errors[0]
         if errors:
@@ -244,7 +296,9 @@ class SharedStart(Callback):
         self.warm_up_steps, self.start = warm_up_steps, start
         self.synchronize: Callable[[], None] = getattr(torch, accelerator).synchronize
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         if batch_idx == self.warm_up_steps:
             self.synchronize()
             self.start.wait(PATIENCE_SECONDS)
@@ -268,7 +322,16 @@ def _train(arch: str, setting: Setting, steps: int, start: Barrier) -> float:
         "logger": False,
     }
     flags = [f"--trainer.{option}={value}" for option, value in trainer.items()]
-    flags += ["--arch", arch, "--name", "measured", "--epochs", "1", "--threads", str(setting.threads)]
+    flags += [
+        "--arch",
+        arch,
+        "--name",
+        "measured",
+        "--epochs",
+        "1",
+        "--threads",
+        str(setting.threads),
+    ]
     try:
         with apart():
             run = Run(Config.parse([*flags, "--batch_size", str(BATCH_SIZE)]), [stopwatch])

@@ -52,7 +52,9 @@ class Turns:
 
 
 @contextmanager
-def in_turns(threads: int, function: Callable[..., None], *arguments: object, ranks: int = 1) -> Iterator[TakeTurn]:
+def in_turns(
+    threads: int, function: Callable[..., None], *arguments: object, ranks: int = 1
+) -> Iterator[TakeTurn]:
     """A function that gives the next turn to processes that run ``function(*arguments, turns)``.
 
     They have done their imports, are in an empty folder, and their output is thrown away. At the end they are killed.
@@ -65,10 +67,16 @@ def in_turns(threads: int, function: Callable[..., None], *arguments: object, ra
         connections = []
         for rank in range(ranks):
             connection, theirs = forks.Pipe()
-            group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "NODE_RANK": 0, "LOCAL_RANK": rank}
+            group = {
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": port,
+                "NODE_RANK": 0,
+                "LOCAL_RANK": rank,
+            }
             environment = {"WORLD_SIZE": ranks, **group} if ranks > 1 else {}
             process = forks.Process(
-                target=_take_turns, args=(threads, environment, Path(folder), function, arguments, theirs)
+                target=_take_turns,
+                args=(threads, environment, Path(folder), function, arguments, theirs),
             )
             process.start()
             theirs.close()
@@ -81,8 +89,12 @@ def in_turns(threads: int, function: Callable[..., None], *arguments: object, ra
                 with suppress(ConnectionError):  # the process has ended; its answer tells why
                     connection.send(None)
             answers: dict[object, list[Row]] = {}
-            while len(answers) < ranks:  # whoever answers first: where one has failed, others wait for it or fail too
-                for ready in wait([connection for connection in connections if connection not in answers]):
+            while (
+                len(answers) < ranks
+            ):  # whoever answers first: where one has failed, others wait for it or fail too
+                for ready in wait(
+                    [connection for connection in connections if connection not in answers]
+                ):
                     answers[ready] = _received(ready)
             return answers[connections[0]]
 

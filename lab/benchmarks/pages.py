@@ -104,7 +104,9 @@ def read_raw_numbers(folder: Path, name: str, kind: type[Results]) -> Results:
     """
     path = folder / f"{name}.json"
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind, strict=False)  # reads "nan" as a number
+        return msgspec.json.decode(
+            path.read_bytes(), type=kind, strict=False
+        )  # reads "nan" as a number
     except (OSError, ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"cannot read {path} ({reason})") from error

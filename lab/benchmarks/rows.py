@@ -114,7 +114,9 @@ class Results:
     def write(self, path: Path) -> None:
         """As JSON with a line for each row."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        head = as_json(asdict(replace(self, rows=[])), indent=None).removesuffix("]}")  # rows are its last part
+        head = as_json(asdict(replace(self, rows=[])), indent=None).removesuffix(
+            "]}"
+        )  # rows are its last part
         rows = ",\n".join(as_json(asdict(row), indent=None) for row in self.rows)
         write(path, f"{head}\n{rows}\n]}}\n")
 
@@ -126,8 +128,12 @@ def ratio(above: Sequence[float], below: Sequence[float] | None = None) -> Estim
     whatever their distribution (W. J. Conover, Practical Nonparametric Statistics, 3.2). Fewer than 6 rounds have none.
     """
     ratios = [one / other for one, other in zip(above, below or [1.0] * len(above), strict=True)]
-    interval: Any = quantile_test(ratios, q=1, p=0.5).confidence_interval(CONFIDENCE)  # a float in scipy-stubs
-    return Estimate(median(ratios), float(interval.low), float(interval.high), len(ratios), unit=RATIO)
+    interval: Any = quantile_test(ratios, q=1, p=0.5).confidence_interval(
+        CONFIDENCE
+    )  # a float in scipy-stubs
+    return Estimate(
+        median(ratios), float(interval.low), float(interval.high), len(ratios), unit=RATIO
+    )
 
 
 def side(measured: Estimate) -> str:

@@ -63,11 +63,15 @@ def write_pages(data: Path, out: Path) -> None:
 
 def benchmark(page: Page) -> Writer:
     """A benchmark's page, as the benchmark itself writes it."""
-    return lambda data, out: page.write(out / "docs" / "lab", read_raw_numbers(data, page.template.stem, Results))
+    return lambda data, out: page.write(
+        out / "docs" / "lab", read_raw_numbers(data, page.template.stem, Results)
+    )
 
 
 def write_handwriting(data: Path, out: Path) -> None:
-    handwriting.write_page(out / "docs" / "lab", read_raw_numbers(data, "handwriting", HandwritingResults))
+    handwriting.write_page(
+        out / "docs" / "lab", read_raw_numbers(data, "handwriting", HandwritingResults)
+    )
 
 
 # Each with the command that makes its numbers.

@@ -56,7 +56,9 @@ class Entry:
 
 # The logs of S. An et al., "An ensemble of simple convolutional neural network models for MNIST digit recognition",
 # arXiv 2008.10400, at a commit; a network with fewer of them has no row.
-SIMPLE_CNN = "https://github.com/ansh941/MnistSimpleCNN/tree/07c981fd0bc2254e64665f084fb966cccc8e7eb4/logs"
+SIMPLE_CNN = (
+    "https://github.com/ansh941/MnistSimpleCNN/tree/07c981fd0bc2254e64665f084fb966cccc8e7eb4/logs"
+)
 LEAST_RUNS = 10
 
 # The records of the study's runs.
@@ -68,7 +70,13 @@ SPRINT = "sprint"
 # What a setting was to reach with a network: at least a mean accuracy, or at most a mean of seconds to 99 %.
 Goal = tuple[str, str, str, Literal["accuracy", "seconds"], float]
 GOALS: tuple[Goal, ...] = (
-    ("99.60 % with at most 86,000 parameters in at most 30 epochs", "long", "maxpool", "accuracy", 0.9960),
+    (
+        "99.60 % with at most 86,000 parameters in at most 30 epochs",
+        "long",
+        "maxpool",
+        "accuracy",
+        0.9960,
+    ),
     ("batchnorm: 99.40 % in 5 epochs", "onecycle", "batchnorm", "accuracy", 0.9940),
     ("99 % in less than 12 s of training on 2 CPUs", "sprint", BLOCKS, "seconds", 12),
 )
@@ -94,8 +102,13 @@ def read_entries(data: Path) -> list[Entry]:
     choices = choices_of(read_results(data / "study-choose.jsonl"))
     best = [run for run in confirmed if cell_of(run) == choices[run.arch]]
     settings = [("notebook", STUDY, at_notebooks(confirmed))]
-    settings += [(f"tuned: {cell_text(choices[arch])}", STUDY, runs) for arch, runs in by_arch(best).items()]
-    settings += [(name, name, read_results(data / f"{name}.jsonl")) for name in ("sprint", "onecycle", "quick", "long")]
+    settings += [
+        (f"tuned: {cell_text(choices[arch])}", STUDY, runs) for arch, runs in by_arch(best).items()
+    ]
+    settings += [
+        (name, name, read_results(data / f"{name}.jsonl"))
+        for name in ("sprint", "onecycle", "quick", "long")
+    ]
     return [
         Entry(setting, records, here)
         for setting, records, runs in settings
@@ -107,11 +120,18 @@ def read_entries(data: Path) -> list[Entry]:
 
 def best_of(entries: Sequence[Entry], commands: Results) -> str:
     """README's records, the fastest and the most accurate: a line for each, of one network and the command for it."""
-    labels: Labels = {"part": "sprint", "precision": precision_of((("config", f"configs/{SPRINT}.yaml"),))}
+    labels: Labels = {
+        "part": "sprint",
+        "precision": precision_of((("config", f"configs/{SPRINT}.yaml"),)),
+    }
     sprint = next(entry for entry in entries if entry.setting == SPRINT)
     seconds = mean_interval(commands.values("seconds", **labels), SECONDS)
     reached = mean_interval(commands.values("accuracy", **labels), PERCENT)
-    found = [(entry, entry.accuracy) for entry in entries if entry.accuracy and entry.setting == entry.records]
+    found = [
+        (entry, entry.accuracy)
+        for entry in entries
+        if entry.accuracy and entry.setting == entry.records
+    ]
     best, accuracy = max(found, key=lambda item: item[1].value)
     run = best.runs[0]
     return (
@@ -132,7 +152,10 @@ def entries_table(entries: Sequence[Entry]) -> Table:
 
     def row(entry: Entry) -> dict[str, str]:
         run, accuracy = entry.runs[0], entry.accuracy
-        setting, precision = f"[{entry.setting}](../data/{entry.records}.jsonl)", precision_of(run.overrides)
+        setting, precision = (
+            f"[{entry.setting}](../data/{entry.records}.jsonl)",
+            precision_of(run.overrides),
+        )
         return {
             "setting": setting + f", {precision}" * (precision != "32-true"),
             "network": run.arch.rpartition(".")[-1],
@@ -165,7 +188,9 @@ def precision_of(overrides: Overrides) -> str:
     """The precision of runs at these settings, from the command line or their config."""
     given = dict(overrides)
     config = yaml.safe_load((REPOSITORY / given["config"]).read_text()) if "config" in given else {}
-    return str(given.get("trainer.precision") or config.get("trainer", {}).get("precision", "32-true"))
+    return str(
+        given.get("trainer.precision") or config.get("trainer", {}).get("precision", "32-true")
+    )
 
 
 def goals_table(entries: Sequence[Entry]) -> Table:
@@ -176,12 +201,18 @@ def goals_table(entries: Sequence[Entry]) -> Table:
         own = [entry for entry in entries if (entry.setting, entry.runs[0].arch) == (setting, arch)]
         for machine, here in grouped(own, lambda entry: hardware(entry.runs[0])).items():
             found: list[Estimate] = [*filter(None, (getattr(entry, measure) for entry in here))]
-            best = max(found, key=lambda mean: mean.low if measure == "accuracy" else -mean.high, default=None)
+            best = max(
+                found,
+                key=lambda mean: mean.low if measure == "accuracy" else -mean.high,
+                default=None,
+            )
             where = "" if measure == "accuracy" else f", {brief_machine(machine)}"
             measured.append(f"{cell(best)}, n = {best.n if best else 0}{where}")
             judge = at_least if measure == "accuracy" else at_most
             verdicts.add(judge(best, limit) if best else "missed")
-        verdict = "missed" if "missed" in verdicts else "undecided" if "undecided" in verdicts else "met"
+        verdict = (
+            "missed" if "missed" in verdicts else "undecided" if "undecided" in verdicts else "met"
+        )
         rows.append({"goal": text, "measured": "; ".join(measured) or NOTHING, "verdict": verdict})
     note = "Verdicts are by the whole interval, on every machine that ran the setting, at the best precision."
     return table("Goals", rows, note)

@@ -70,8 +70,12 @@ def why_tables(results: Sequence[RunResult]) -> list[Table]:
             {
                 "variant": CHANGES.get(variant, f"Adam at {variant}"),
                 "collapsed": count_text(len(own) - len(scores), len(own)),
-                f"p against {NOTEBOOK_RATE}": number(p_values[variant], P_VALUE) if variant in p_values else NOTHING,
-                f"mean / spread at step {DECISIVE_STEP}": number(float(medians(own)[DECISIVE_STEP])),
+                f"p against {NOTEBOOK_RATE}": number(p_values[variant], P_VALUE)
+                if variant in p_values
+                else NOTHING,
+                f"mean / spread at step {DECISIVE_STEP}": number(
+                    float(medians(own)[DECISIVE_STEP])
+                ),
                 "test accuracy %": f"{median(scores):.1f} ({min(scores):.1f} to {max(scores):.1f})",
             }
         )
@@ -88,7 +92,10 @@ def why_tables(results: Sequence[RunResult]) -> list[Table]:
 def _details(runs: Mapping[str, Sequence[RunResult]]) -> list[str]:
     """Which predictions hold, and what was looked at after the runs."""
     holding = [name for name, holds in predictions(runs).items() if holds]
-    dying, same = ({run.seed for run in runs[variant] if run.failed} for variant in (NOTEBOOK_RATE, "frozen-biases"))
+    dying, same = (
+        {run.seed for run in runs[variant] if run.failed}
+        for variant in (NOTEBOOK_RATE, "frozen-biases")
+    )
     own, units = runs[NOTEBOOK_RATE], CHANNELS[BLOCK]
     counts = {run.seed: survivors(run) for run in own}
     empty = {seed for seed, count in counts.items() if count == 0}
@@ -109,7 +116,11 @@ def why_sentence(results: Sequence[RunResult]) -> str:
     """Whether a prediction fails, and whether the explanation also tells which runs collapse."""
     runs = by_variant(results)
     failing = [name for name, holds in predictions(runs).items() if not holds]
-    parts = [f"Refuted: {'; '.join(failing)}." if failing else "None of the explanation's predictions is refuted."]
+    parts = [
+        f"Refuted: {'; '.join(failing)}."
+        if failing
+        else "None of the explanation's predictions is refuted."
+    ]
     if telling := tells_apart(runs[NOTEBOOK_RATE]):
         finding = "predicts" if telling.p < SIGNIFICANCE else "was not shown to predict"
         parts.append(
@@ -170,7 +181,9 @@ def _by_normalisation(results: Sequence[RunResult]) -> dict[str, list[RunResult]
 
 def _means(runs: Sequence[RunResult], measure: str, block: int) -> list[float]:
     """The mean of a measure over the runs in which it is known, at each step."""
-    values = np.array([[step[block] for step in run.facts[gradients.FACT][measure]] for run in runs])
+    values = np.array(
+        [[step[block] for step in run.facts[gradients.FACT][measure]] for run in runs]
+    )
     means: list[float] = np.nanmean(values, axis=0).tolist()
     return means
 

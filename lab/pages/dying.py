@@ -65,7 +65,9 @@ def draw_gif(data: Path, folder: Path) -> None:
     moments = [len(steps) - 1, *range(len(steps) - 1)]
     for theme, name in ((LIGHT, "dying.gif"), (DARK, "dying-dark.gif")):
         with themed(theme):
-            frames = [picture_of(render(partial(frame, panels, steps, moment))) for moment in moments]
+            frames = [
+                picture_of(render(partial(frame, panels, steps, moment))) for moment in moments
+            ]
         write(folder / name, gif(frames, [REST] + [PACE] * (len(frames) - 1)))
 
 
@@ -78,10 +80,20 @@ def panel_of(runs: Sequence[Mapping[str, Any]], arch: str, rate: str) -> Panel:
 
 def frame(panels: Sequence[Panel], steps: Sequence[int], moment: int) -> Figure:
     """All runs after the same step."""
-    figure = Figure(figsize=(WIDTH / PIXELS_PER_INCH, HEIGHT / PIXELS_PER_INCH), dpi=PIXELS_PER_INCH)
+    figure = Figure(
+        figsize=(WIDTH / PIXELS_PER_INCH, HEIGHT / PIXELS_PER_INCH), dpi=PIXELS_PER_INCH
+    )
     for place, panel in enumerate(panels):
         _draw(figure, panel, moment, MARGIN + place * (PANEL + GAP))
-    _write(figure, WIDTH // 2, STEP, f"after {steps[moment]:,} of {steps[-1]:,} steps", 15, color=muted(), ha="center")
+    _write(
+        figure,
+        WIDTH // 2,
+        STEP,
+        f"after {steps[moment]:,} of {steps[-1]:,} steps",
+        15,
+        color=muted(),
+        ha="center",
+    )
     return figure
 
 
@@ -94,7 +106,9 @@ def _draw(figure: Figure, panel: Panel, moment: int, left: int) -> None:
     _write(figure, left, NAME, name_of(panel.arch), 21, color=colour, fontweight="bold")
     _write(figure, left, LABEL, "learning rate", 15, color=muted())
     _write(figure, left, RATE, f"{float(panel.rate):g}", 44, fontweight="bold")
-    _write(figure, left, RIGHT, f"{100 * panel.accuracies[moment]:.0f} % right", 21, fontweight="bold")
+    _write(
+        figure, left, RIGHT, f"{100 * panel.accuracies[moment]:.0f} % right", 21, fontweight="bold"
+    )
     _write(figure, left, DEAD, f"{panel.dead[moment].sum()} of {UNITS} units dead", 15)
 
 
@@ -126,5 +140,7 @@ def gif(frames: Sequence[Image.Image], times: Sequence[int]) -> bytes:
     colours = sheet.quantize(COLOURS, Image.Quantize.MAXCOVERAGE)
     pictures = [shown.quantize(palette=colours, dither=Image.Dither.NONE) for shown in frames]
     content = io.BytesIO()
-    pictures[0].save(content, "GIF", save_all=True, append_images=pictures[1:], duration=[*times], loop=0)
+    pictures[0].save(
+        content, "GIF", save_all=True, append_images=pictures[1:], duration=[*times], loop=0
+    )
     return content.getvalue()

@@ -38,21 +38,33 @@ def permuted_means(first: Samples, second: Samples) -> NDArray[np.float64]:
         return np.asarray(np.abs(left.mean(axis=axis) - right.mean(axis=axis)))
 
     test = stats.permutation_test(
-        (first, second), distance, alternative="greater", n_resamples=PERMUTATIONS, axis=1, rng=0, batch=50
+        (first, second),
+        distance,
+        alternative="greater",
+        n_resamples=PERMUTATIONS,
+        axis=1,
+        rng=0,
+        batch=50,
     )
     return np.asarray(test.pvalue)
 
 
 def studentized(first: Samples, second: Samples) -> NDArray[np.float64]:
     """The test that reports use."""
-    return np.array([permutation_test(*study).p for study in zip(first.tolist(), second.tolist(), strict=True)])
+    return np.array(
+        [permutation_test(*study).p for study in zip(first.tolist(), second.tolist(), strict=True)]
+    )
 
 
 def welch(first: Samples, second: Samples) -> NDArray[np.float64]:
     return np.asarray(stats.ttest_ind(first, second, axis=1, equal_var=False).pvalue)
 
 
-TESTS: dict[str, Test] = {"permutation of means": permuted_means, "studentized": studentized, "Welch": welch}
+TESTS: dict[str, Test] = {
+    "permutation of means": permuted_means,
+    "studentized": studentized,
+    "Welch": welch,
+}
 
 
 class Rates(msgspec.Struct):
@@ -65,10 +77,14 @@ class Rates(msgspec.Struct):
     rejected: dict[str, int]
 
 
-def simulate(runs: tuple[int, int], deviations: tuple[float, float], studies: int = STUDIES) -> dict[str, int]:
+def simulate(
+    runs: tuple[int, int], deviations: tuple[float, float], studies: int = STUDIES
+) -> dict[str, int]:
     """How many of so many studies each test rejects: normal samples of these sizes and deviations, equal means."""
     rng = np.random.default_rng(0)
-    first, second = (rng.normal(0, spread, (studies, n)) for n, spread in zip(runs, deviations, strict=True))
+    first, second = (
+        rng.normal(0, spread, (studies, n)) for n, spread in zip(runs, deviations, strict=True)
+    )
     return {name: int(np.sum(test(first, second) < SIGNIFICANCE)) for name, test in TESTS.items()}
 
 

@@ -101,16 +101,22 @@ def section(name: str, experiment: Experiment, data: Path, lab: Path) -> list[st
         save_in_both_themes(partial(draw, records[name]), lab / f"{name}.png")
         blocks.append(picture(name, description))
     if experiment.control:
-        records["study-confirm"] = [*filter(experiment.control, read_results(data / "study-confirm.jsonl"))]
+        records["study-confirm"] = [
+            *filter(experiment.control, read_results(data / "study-confirm.jsonl"))
+        ]
     compared = records.get("study-confirm", [])
-    of_study = f" The study's: [{len(compared)} runs](../data/study-confirm.jsonl)." if compared else ""
+    of_study = (
+        f" The study's: [{len(compared)} runs](../data/study-confirm.jsonl)." if compared else ""
+    )
     return [*blocks, experiment.tables(*records.values()), sources(name, records[name]) + of_study]
 
 
 def sources(name: str, results: Sequence[RunResult]) -> str:
     """The origin of runs in a line: the command that trains them, their file, machines with threads, and commits."""
     minutes = sum(run.seconds for run in results) / 60
-    places = grouped([run.provenance for run in results], lambda origin: (origin.machine, origin.threads))
+    places = grouped(
+        [run.provenance for run in results], lambda origin: (origin.machine, origin.threads)
+    )
     where = "; ".join(
         f"{brief_machine(machine)}, {counted(threads, 'thread')}, {_commits([place.commit for place in own])}"
         for (machine, threads), own in places.items()
@@ -144,7 +150,9 @@ def _factorial() -> str:
     """The commands of its eight networks."""
     lines = []
     for levels in product(("maxpool", "stride"), ("none", "batch"), ("flatten", "average")):
-        options = " ".join(f"--network.{name} {level}" for name, level in zip(OPERATIONS, levels, strict=True))
+        options = " ".join(
+            f"--network.{name} {level}" for name, level in zip(OPERATIONS, levels, strict=True)
+        )
         lines.append(_tuned(f"factorial/{'-'.join(levels)}", options, FACTORIAL_RATES, "3000-3004"))
     return "\n".join(lines)
 
@@ -160,7 +168,10 @@ def _controls() -> str:
     """The commands of the three controls of pooling."""
     lines = []
     for name, (downsampling, _, _, *channels) in factorial.CONTROLS.items():
-        given = [f"--network.downsampling {downsampling}", *(f"--network.channels {widths}" for widths in channels)]
+        given = [
+            f"--network.downsampling {downsampling}",
+            *(f"--network.channels {widths}" for widths in channels),
+        ]
         lines.append(_tuned(f"controls/{name}", " ".join(given), FACTORIAL_RATES[:-1], "3000-3002"))
     return "\n".join(lines)
 
@@ -184,9 +195,7 @@ FURTHER_RATES = {"controls/average": ("3e-2",)}
 WHY_RATES = "1e-3,2e-3,3e-3,5e-3,1e-2,2e-2,3e-2,5e-2"
 WHY_CHANGES = ("frozen-biases", "asymmetric", "sgd-0.03", "sgd-0.1", "sgd-0.3", "batch-norm")
 
-CHOOSE_AND_CONFIRM = (
-    "--lr_scheduler onecycle --data.val_size 5000 --seeds 3000,3001 --grid lr=1e-3,3e-3,1e-2 --confirm 6"
-)
+CHOOSE_AND_CONFIRM = "--lr_scheduler onecycle --data.val_size 5000 --seeds 3000,3001 --grid lr=1e-3,3e-3,1e-2 --confirm 6"
 
 EXPERIMENTS = {
     "interventions": Experiment(
@@ -206,7 +215,10 @@ EXPERIMENTS = {
         _why(),
         collapse.why_tables,
         sentence=collapse.why_sentence,
-        figure=(collapse.why_figure, "The mean of block 2's pre-activations divided by their spread, step by step"),
+        figure=(
+            collapse.why_figure,
+            "The mean of block 2's pre-activations divided by their spread, step by step",
+        ),
         page="operations",
     ),
     "why-signs": Experiment(
@@ -233,7 +245,10 @@ EXPERIMENTS = {
         factorial.factorial_tables,
         control=lambda run: run.arch == "maxpool" and cell_of(run) != NOTEBOOK,
         sentence=factorial.factorial_sentence,
-        figure=(factorial.factorial_figure, "Accuracy on held-out images against the learning rate, every run a dot"),
+        figure=(
+            factorial.factorial_figure,
+            "Accuracy on held-out images against the learning rate, every run a dot",
+        ),
         page="operations",
     ),
     "controls": Experiment(

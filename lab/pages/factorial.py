@@ -126,7 +126,11 @@ def controls_tables(results: Sequence[RunResult]) -> list[Table]:
         "Differences in points of test accuracy by the study's test, p after Holm's correction over the six. Intervals "
         "as above."
     )
-    lost = next(effect.given for effect in effects if (effect.name, effect.where) == ("MaxPool", "subsample"))
+    lost = next(
+        effect.given
+        for effect in effects
+        if (effect.name, effect.where) == ("MaxPool", "subsample")
+    )
     if lost.value > 0 and lost.p < SIGNIFICANCE:
         meaning += (
             " Resolution alone is not enough: subsample computes at every position, throws three quarters of the "
@@ -210,7 +214,9 @@ def factorial_figure(results: Sequence[RunResult]) -> Figure:
     figure = Figure(figsize=(WIDTH, 4.8), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     ends = []
-    for panel, (downsampling, name) in zip(panels, {"maxpool": "MaxPool", "stride": "Stride 2"}.items(), strict=True):
+    for panel, (downsampling, name) in zip(
+        panels, {"maxpool": "MaxPool", "stride": "Stride 2"}.items(), strict=True
+    ):
         own = {levels: network for levels, network in networks.items() if levels[0] == downsampling}
         drawn = []
         for place, (levels, network) in enumerate(own.items()):
@@ -261,4 +267,8 @@ def _name(levels: Levels) -> str:
 
 def _network(levels: Levels) -> BlockNetwork:
     operations, channels = levels[: len(OPERATIONS)], levels[len(OPERATIONS) :]
-    return BlockNetwork(*operations, channels=json.loads(*channels)) if channels else BlockNetwork(*operations)
+    return (
+        BlockNetwork(*operations, channels=json.loads(*channels))
+        if channels
+        else BlockNetwork(*operations)
+    )

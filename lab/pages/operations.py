@@ -48,7 +48,9 @@ def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
             {
                 "variant": f"[{variant}](../data/interventions/{variant}.yaml)",
                 "collapsed": count_text(arm.collapsed, arm.runs),
-                "p against as-is": number(p_values[variant], P_VALUE) if variant in p_values else NOTHING,
+                "p against as-is": number(p_values[variant], P_VALUE)
+                if variant in p_values
+                else NOTHING,
                 **dead_column(own, names),
                 "test accuracy %": cell(arm.score),
             }
@@ -64,21 +66,38 @@ def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
 def interventions_figure(results: Sequence[RunResult]) -> Figure:
     """The share of collapsed runs of each variant, the largest first."""
     runs = _by_variant(results)
-    shares = {VARIANTS.get(variant, "MaxPool as it is"): _collapses(own) for variant, own in runs.items()}
+    shares = {
+        VARIANTS.get(variant, "MaxPool as it is"): _collapses(own) for variant, own in runs.items()
+    }
     ordered = dict(sorted(shares.items(), key=lambda item: -item[1].value))
-    title = f"{len(_preventing(runs))} of {len(runs) - 1} variants collapse significantly less often"
-    return intervals_figure({title: ordered}, "runs that collapse within 300 steps in %, with 95 % intervals")
+    title = (
+        f"{len(_preventing(runs))} of {len(runs) - 1} variants collapse significantly less often"
+    )
+    return intervals_figure(
+        {title: ordered}, "runs that collapse within 300 steps in %, with 95 % intervals"
+    )
 
 
 def interventions_sentence(results: Sequence[RunResult]) -> str:
     """Which variants collapse significantly less often, which more often, and of which neither is shown."""
     runs = _by_variant(results)
     p_values, prevent = prevention(runs), _preventing(runs)
-    worse = [variant for variant in VARIANTS if p_values.get(variant, 1) < SIGNIFICANCE and variant not in prevent]
-    unclear = [variant for variant in VARIANTS if variant in runs and variant not in (*prevent, *worse)]
+    worse = [
+        variant
+        for variant in VARIANTS
+        if p_values.get(variant, 1) < SIGNIFICANCE and variant not in prevent
+    ]
+    unclear = [
+        variant for variant in VARIANTS if variant in runs and variant not in (*prevent, *worse)
+    ]
 
     def named(variants: Sequence[str]) -> str:
-        return listed([f"{VARIANTS[variant]} ({sum(run.failed for run in runs[variant])})" for variant in variants])
+        return listed(
+            [
+                f"{VARIANTS[variant]} ({sum(run.failed for run in runs[variant])})"
+                for variant in variants
+            ]
+        )
 
     collapsed = sum(run.failed for run in runs[AS_IS])
     parts = [
@@ -95,13 +114,13 @@ def readme_sentence(results: Sequence[RunResult]) -> str:
     """README's: which of the changes that were tried keep MaxPool from collapsing."""
     runs = _by_variant(results)
     counts = {variant: sum(run.failed for run in own) for variant, own in runs.items()}
-    found = (
-        f"Of {len(runs[AS_IS])} more MaxPool runs at the notebook's setting, {counts[AS_IS]} collapse within 300 steps."
-    )
+    found = f"Of {len(runs[AS_IS])} more MaxPool runs at the notebook's setting, {counts[AS_IS]} collapse within 300 steps."
     if not (prevent := _preventing(runs)):
         return f"{found} No change was shown to lower that."
     is_clean = not any(counts[variant] for variant in prevent)
-    named = [VARIANTS[variant] + (f" ({counts[variant]})" if not is_clean else "") for variant in prevent]
+    named = [
+        VARIANTS[variant] + (f" ({counts[variant]})" if not is_clean else "") for variant in prevent
+    ]
     changes = " or ".join(filter(None, [", ".join(named[:-1]), named[-1]]))
     which = "Any of these changes" if len(prevent) > 1 else "One change"
     return f"{found} {which} {'brings that to 0' if is_clean else 'lowers that'}: {changes}."
@@ -136,7 +155,9 @@ def prevention(runs: Mapping[str, Sequence[RunResult]]) -> dict[str, float]:
 def fashion_tables(results: Sequence[RunResult]) -> list[Table]:
     """The course's networks on Fashion-MNIST at one setting, or each at its best."""
     confirmed = _confirming(results)
-    return [networks_table(compare_networks(confirmed), ["lr"] if len(confirmed) < len(results) else [])]
+    return [
+        networks_table(compare_networks(confirmed), ["lr"] if len(confirmed) < len(results) else [])
+    ]
 
 
 def networks_table(comparison: Comparison, swept: Sequence[str] = ()) -> Table:

@@ -18,7 +18,11 @@ def write_overview(data: Path, out: Path) -> None:
     """Make them."""
     first = read_results(data / "study-confirm.jsonl")[0]
     machines = sorted(set(machines_of(data)))
-    whole = [machine for machine in machines if not any(other.startswith(f"{machine},") for other in machines)]
+    whole = [
+        machine
+        for machine in machines
+        if not any(other.startswith(f"{machine},") for other in machines)
+    ]
     listed = "\n".join(f"- {machine}" for machine in whole)
     sections = {"run": f"```bash\n{command_of(first)}\n```", "changes": CHANGES, "machines": listed}
     write_sections(out, PAGE, sections)
@@ -37,4 +41,6 @@ def machines_of(data: Path) -> Iterator[str]:
 def command_of(result: RunResult) -> str:
     """The command that repeats a single run, under a new name."""
     options = command_line(result.overrides)
-    return shlex.join(["python", "scripts/fit.py", *options, "--arch", result.arch, "--seed", str(result.seed)])
+    return shlex.join(
+        ["python", "scripts/fit.py", *options, "--arch", result.arch, "--seed", str(result.seed)]
+    )

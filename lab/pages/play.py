@@ -39,10 +39,16 @@ SEED, SECOND_SEED = 4003, 4004
 LESSON = REPOSITORY / "lab" / "pages" / "lesson"
 
 # What the demo's page and this one have in common, and where it goes.
-SHARED, PLACE = re.compile(r"<!-- shared: begin -->\n(.*?) *<!-- shared: end -->", re.DOTALL), "    <!-- shared -->\n"
+SHARED, PLACE = (
+    re.compile(r"<!-- shared: begin -->\n(.*?) *<!-- shared: end -->", re.DOTALL),
+    "    <!-- shared -->\n",
+)
 
 # A file that a page loads.
-STYLE, SCRIPT = re.compile(r' *<link rel="stylesheet" href="(.*?)">'), re.compile(r' *<script src="(.*?)"></script>')
+STYLE, SCRIPT = (
+    re.compile(r' *<link rel="stylesheet" href="(.*?)">'),
+    re.compile(r' *<script src="(.*?)"></script>'),
+)
 
 MADE = "<!-- Made by lab/pages/play.py of src/convblocks/demo/page, lab/pages/lesson and docs/data/play.json. -->\n"
 
@@ -73,9 +79,22 @@ class Watched(NamedTuple):
     @property
     def arguments(self) -> list[str]:
         """Those of scripts/fit.py."""
-        given = {"arch": self.arch, "lr": self.lr, "seed": str(self.seed), "epochs": "1", "threads": "1"}
+        given = {
+            "arch": self.arch,
+            "lr": self.lr,
+            "seed": str(self.seed),
+            "epochs": "1",
+            "threads": "1",
+        }
         words = [word for name, value in given.items() for word in (f"--{name}", value)]
-        return [*words, "--trainer.callbacks", "lab.snapshots.Snapshots", "--name", self.directory.name, "--resume"]
+        return [
+            *words,
+            "--trainer.callbacks",
+            "lab.snapshots.Snapshots",
+            "--name",
+            self.directory.name,
+            "--resume",
+        ]
 
 
 WATCHED = [
@@ -92,7 +111,9 @@ def write_numbers(data: Path) -> None:
     """
     origins = [read_origin(run.directory.provenance) for run in WATCHED]
     if not all(is_committed(origin.get("git_commit")) for origin in origins):
-        raise UserError("the code of some runs of play is that of no commit: commit it, and train them again")
+        raise UserError(
+            "the code of some runs of play is that of no commit: commit it, and train them again"
+        )
     images = MNISTFiles(DEFAULT_ROOT).load()
     numbers = {
         "origins": manifest(origins),
@@ -109,13 +130,18 @@ def write_page(data: Path, out: Path) -> None:
     """Write docs/play/index.html: one file, since a page that lies on a disk is easily sent and may load no modules."""
     numbers = read_numbers(data)
     del numbers["origins"]
-    texts = {path.name: path.read_text() for folder in (PAGE, LESSON) for path in folder.iterdir()}  # the lesson's win
+    texts = {
+        path.name: path.read_text() for folder in (PAGE, LESSON) for path in folder.iterdir()
+    }  # the lesson's win
     texts["data.js"] = f"const DATA = {as_json(numbers, indent=None)};\n"
     (shared,) = SHARED.findall((PAGE / "index.html").read_text())
     page = texts["index.html"].replace(PLACE, shared)
     page = STYLE.sub(lambda found: f"<style>\n{texts[found[1]]}</style>", page)
     page = SCRIPT.sub(lambda found: f"<script>\n{texts[found[1]]}</script>", page)
-    write(output_folder(out / "docs" / "play") / "index.html", page.replace("<head>\n", "<head>\n" + MADE))
+    write(
+        output_folder(out / "docs" / "play") / "index.html",
+        page.replace("<head>\n", "<head>\n" + MADE),
+    )
 
 
 def read_numbers(data: Path) -> dict[str, Any]:
@@ -150,7 +176,9 @@ def unpack_weights(kept: Mapping[str, Any]) -> dict[str, Tensor]:
         taken, vectors = vectors[:rows], vectors[rows:]
         if sides:
             length = math.prod(sides)
-            taken = (matrices[: rows * length].reshape(rows, length) * taken[:, None]).reshape(rows, *sides)
+            taken = (matrices[: rows * length].reshape(rows, length) * taken[:, None]).reshape(
+                rows, *sides
+            )
             matrices = matrices[rows * length :]
         found[name] = taken
     return found
@@ -192,7 +220,10 @@ def _run(run: Watched, images: ImageSets) -> dict[str, Any]:
 def curve_of(losses: Sequence[float]) -> list[tuple[int, float]]:
     """The loss of a run: the last batch of each point, and the mean of its batches."""
     ends = [*range(1, SINGLE), *range(SINGLE, len(losses) + 1, SMOOTHED)]
-    return [(end, round(sum(losses[start:end]) / (end - start), 3)) for start, end in pairwise([0, *ends])]
+    return [
+        (end, round(sum(losses[start:end]) / (end - start), 3))
+        for start, end in pairwise([0, *ends])
+    ]
 
 
 def measured(network: nn.Module, images: Tensor) -> tuple[list[str], Tensor]:
@@ -219,7 +250,10 @@ def _maps(network: Any, image: Tensor) -> Tensor:
 
 def _digits(digits: LabelledImages, count: int) -> dict[str, str]:
     """The first digits: their labels, and their pixels in few shades."""
-    return {"labels": "".join(map(str, digits.labels[:count].tolist())), "pixels": _pixels(digits.images[:count])}
+    return {
+        "labels": "".join(map(str, digits.labels[:count].tolist())),
+        "pixels": _pixels(digits.images[:count]),
+    }
 
 
 def _pixels(images: Tensor) -> str:

@@ -43,22 +43,30 @@ RATES = (
     "Error on held-out images against the learning rate, at a constant rate and in one cycle: every run a dot, lines "
     "through the means of the runs that trained, collapsed runs crosses"
 )
-DIFFERENCES = "The differences of the networks in test accuracy, with 95 % intervals, without collapsed runs"
-CURVES = "Loss and test error by epoch, and every run's final test error, with means and 95 % intervals"
-DEAD_UNITS = "The share of dead units behind each ReLU, by epoch"
-SECONDS = (
-    "Seconds: those of an epoch on one thread of a quiet machine ([performance.md](performance.md)), times epochs."
+DIFFERENCES = (
+    "The differences of the networks in test accuracy, with 95 % intervals, without collapsed runs"
 )
+CURVES = (
+    "Loss and test error by epoch, and every run's final test error, with means and 95 % intervals"
+)
+DEAD_UNITS = "The share of dead units behind each ReLU, by epoch"
+SECONDS = "Seconds: those of an epoch on one thread of a quiet machine ([performance.md](performance.md)), times epochs."
 
 
 def write_results(data: Path, out: Path) -> None:
     """Make both from the records of the study's two stages."""
-    choice, recorded = (read_results(data / f"study-{stage}.jsonl") for stage in ("choose", "confirm"))
+    choice, recorded = (
+        read_results(data / f"study-{stage}.jsonl") for stage in ("choose", "confirm")
+    )
     confirmed = at_quiet_speed(recorded, data)
     decision = decide(confirmed, choices_of(choice))
     lab = out / "docs" / "lab"
-    save_in_both_themes(partial(sweep_figure, choice, report.winner_titles(choice)), lab / "results.png")
-    differences = partial(intervals_figure, report.differences_of(decision), report.POINTS_OF_ACCURACY)
+    save_in_both_themes(
+        partial(sweep_figure, choice, report.winner_titles(choice)), lab / "results.png"
+    )
+    differences = partial(
+        intervals_figure, report.differences_of(decision), report.POINTS_OF_ACCURACY
+    )
     save_in_both_themes(differences, lab / "differences.png")
     sections = {
         "question": f"**{question(decision)}**",
@@ -122,7 +130,9 @@ def _lead_at_notebooks(decision: Decision) -> str:
     comparison = decision.at_notebooks
     best = _ranked(comparison)[0]
     ahead = winner(comparison) == best.arch
-    lead = f"{name_of(best.arch)} {'leads' if ahead else 'has the highest mean'} with {_percent(best)}"
+    lead = (
+        f"{name_of(best.arch)} {'leads' if ahead else 'has the highest mean'} with {_percent(best)}"
+    )
     collapses = [
         f"{arm.collapsed} of {arm.runs} {name_of(arm.arch)} runs {arm.trained.complement().interval()}"
         for arm in comparison.arms
@@ -165,7 +175,14 @@ def losses_table(decision: Decision) -> Table:
             first, last = mean_losses(comparison, arm.arch)
             reached = [time for run in runs if (time := time_to(run, GOAL))]
             seconds = f", {median(seconds for _, seconds in reached):.1f} s" if reached else ""
-            rows.append([f"{arm.arch}, {title}", cell(first), cell(last), spread(arm.score) if arm.score else NOTHING])
+            rows.append(
+                [
+                    f"{arm.arch}, {title}",
+                    cell(first),
+                    cell(last),
+                    spread(arm.score) if arm.score else NOTHING,
+                ]
+            )
             rows[-1].append(f"{len(reached)} of {len(runs)}{seconds}")
     rows.insert(1, [NOTEBOOK, *NOTEBOOK_MLP, NOTHING])
     columns = [
@@ -186,7 +203,8 @@ def spread_table(decision: Decision) -> Table:
         for arm in comparison.arms:
             if found := spread_of(runs_of(arm.arch, comparison)):
                 seen, low, high, independent = (
-                    number(value, POINTS) for value in (found.seen, found.low, found.high, found.independent)
+                    number(value, POINTS)
+                    for value in (found.seen, found.low, found.high, found.independent)
                 )
                 rows.append(
                     {
@@ -238,7 +256,11 @@ def answer(decision: Decision) -> str:
     """The README's answer: at the best settings and, with all runs, at the notebook's."""
     best = _ranked(decision.at_best)
     is_plain = decision.is_by_means and not any(arm.collapsed for arm in best)
-    if not is_plain or decision.ruling not in ("first is better", "second is better") or best[0].arch not in PRIMARY:
+    if (
+        not is_plain
+        or decision.ruling not in ("first is better", "second is better")
+        or best[0].arch not in PRIMARY
+    ):
         return " ".join(report.conclusions(decision))
     rival = next(arm for arm in best[1:] if arm.arch in PRIMARY)
     ahead = winner(decision.at_notebooks)
@@ -266,13 +288,23 @@ def _cost(arm: Summary) -> int:
 def _answer_at_notebooks(decision: Decision, ahead: str | None) -> str:
     """The winner at the notebook's setting, if there is one, and how many runs of which networks collapse."""
     arms = {arm.arch: arm for arm in decision.at_notebooks.arms}
-    found = f"{name_of(ahead)} wins with {_percent(arms[ahead])}" if ahead else "no network is certainly the best"
+    found = (
+        f"{name_of(ahead)} wins with {_percent(arms[ahead])}"
+        if ahead
+        else "no network is certainly the best"
+    )
     collapses = []
     for arch, arm in arms.items():
         if arm.collapsed:
             living = living_units(runs_of(arch, decision.at_notebooks))
-            others = f", and the other {arm.trained_runs} get by with {living.of_block}" if living else ""
-            collapses.append(f"{arm.collapsed} of {arm.runs} {name_of(arch)} runs collapse to chance{others}")
+            others = (
+                f", and the other {arm.trained_runs} get by with {living.of_block}"
+                if living
+                else ""
+            )
+            collapses.append(
+                f"{arm.collapsed} of {arm.runs} {name_of(arch)} runs collapse to chance{others}"
+            )
     return ": ".join(filter(None, [found, "; ".join(collapses)])) + "."
 
 
@@ -282,7 +314,9 @@ def networks_table(decision: Decision, choice: Sequence[RunResult]) -> Table:
 
     def row(best: Summary) -> dict[str, str]:
         notebook = at_notebooks[best.arch]
-        counts = f" ({notebook.collapsed} of {notebook.runs} collapse)" if notebook.collapsed else ""
+        counts = (
+            f" ({notebook.collapsed} of {notebook.runs} collapse)" if notebook.collapsed else ""
+        )
         return {
             "network": f"`{best.arch}`",
             "tuned": f"{_percent(best)} ({settings_text(best.overrides, report.SWEPT)})",
@@ -304,7 +338,11 @@ def living_sentences(decision: Decision) -> list[str]:
     at_notebooks = decision.at_notebooks
     found = {arm.arch: living_units(runs_of(arm.arch, at_notebooks)) for arm in at_notebooks.arms}
     parts = [f"{units.of_layer} of {name_of(arch)}" for arch, units in found.items() if units]
-    return [f"Alive at the notebook's setting, in the runs that trained: {', '.join(parts)}."] if parts else []
+    return (
+        [f"Alive at the notebook's setting, in the runs that trained: {', '.join(parts)}."]
+        if parts
+        else []
+    )
 
 
 def lead_sentence(data: Path) -> str:
@@ -321,7 +359,10 @@ def curves(folder: Path, name: str, comparison: Comparison) -> Iterator[str]:
     """The runs at one setting of each network: their curves, and the dead units."""
     results = comparison.results
     drawn = partial(comparison_figure, results, finding=finding_of(comparison))
-    figures = {"curves": (drawn, CURVES), "dead-units": (partial(dead_units_figure, results), DEAD_UNITS)}
+    figures = {
+        "curves": (drawn, CURVES),
+        "dead-units": (partial(dead_units_figure, results), DEAD_UNITS),
+    }
     for kind, (figure, description) in figures.items():
         save_in_both_themes(figure, folder / f"{kind}-{name}.png")
         yield picture(f"{kind}-{name}", description)

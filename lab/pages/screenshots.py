@@ -46,7 +46,10 @@ from tests.demo.pages import Form, Page, serving
 MANUAL = REPOSITORY / "docs" / "manual"
 
 # The notebook's networks with its settings, and two for pictures; what each is trained with.
-OF_DIGITS = {"notebook-maxpool": ["--arch", "maxpool"], "notebook-batchnorm": ["--arch", "batchnorm"]}
+OF_DIGITS = {
+    "notebook-maxpool": ["--arch", "maxpool"],
+    "notebook-batchnorm": ["--arch", "batchnorm"],
+}
 OF_PICTURES = {
     "shapes": ["--arch", "batchnorm", "--epochs", "2"],
     "shapes-maxpool": ["--arch", "maxpool", "--lr", "1e-3", "--epochs", "4"],
@@ -74,7 +77,9 @@ def main(arguments: list[str]) -> None:
         "gif": draw_gif,
     }
     if unknown := [name for name in arguments if name not in drawers]:
-        raise UsageError(f"there are no pictures {unknown[0]!r}: choose some of {', '.join(drawers)}")
+        raise UsageError(
+            f"there are no pictures {unknown[0]!r}: choose some of {', '.join(drawers)}"
+        )
     for name in arguments or drawers:
         drawers[name]()
 
@@ -87,7 +92,9 @@ def draw_board() -> None:
         with tensorboard(Path(folder)) as address, chromium(Path(folder) / "profile") as window:
             window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", BOARD)
             window.get(address)
-            WebDriverWait(window, 120).until(lambda _: len(window.find_elements(By.CSS_SELECTOR, "line-chart")) >= 4)
+            WebDriverWait(window, 120).until(
+                lambda _: len(window.find_elements(By.CSS_SELECTOR, "line-chart")) >= 4
+            )
             time.sleep(SETTLING)
             save(screenshot(Page(window)), "tensorboard.png")
 
@@ -100,7 +107,11 @@ def tensorboard(logs: Path) -> Iterator[str]:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
         try:
-            yield next(match[0] for line in server.stderr if (match := re.search(r"http://127\.0\.0\.1:\d+", line)))
+            yield next(
+                match[0]
+                for line in server.stderr
+                if (match := re.search(r"http://127\.0\.0\.1:\d+", line))
+            )
         finally:
             server.terminate()
             server.stderr.read()
@@ -130,7 +141,9 @@ def draw_stills() -> None:
 
 def draw_pictures() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        write_pictures(Path(folder), classes=tuple(SHAPES_IN_COLOUR), train=1200, test=360, size=(32, 40))
+        write_pictures(
+            Path(folder), classes=tuple(SHAPES_IN_COLOUR), train=1200, test=360, size=(32, 40)
+        )
         with demo(OF_PICTURES, "--data.root", folder) as (page, server):
             page.open(server, STILL)
             page.draw(CROSS)
@@ -152,7 +165,11 @@ def demo(runs: Mapping[str, Sequence[str]], *more: str) -> Iterator[tuple[Page, 
     """A browser, and a server of the networks of runs, which are trained if they are missing."""
     train_missing(runs, *more)
     networks = [load_network(RunDirectory(name).last_checkpoint) for name in runs]
-    with tempfile.TemporaryDirectory() as profile, chromium(Path(profile)) as window, serving(*networks) as server:
+    with (
+        tempfile.TemporaryDirectory() as profile,
+        chromium(Path(profile)) as window,
+        serving(*networks) as server,
+    ):
         yield Page(window), server
 
 

@@ -54,7 +54,10 @@ STATUS = {"predict": 1}
 WIDTH = 80
 
 # Where a page does not show all that a command prints: the beginnings of its first line, and of the one after its last.
-SINCE, UNTIL = {"fit": "test accuracy", "evaluate": "lightning_logs/maxpool/report"}, {"fit": "try next"}
+SINCE, UNTIL = (
+    {"fit": "test accuracy", "evaluate": "lightning_logs/maxpool/report"},
+    {"fit": "try next"},
+)
 
 
 def shown_on(page: str) -> list[str]:
@@ -74,14 +77,19 @@ def write_transcripts(page: str, data: Path, out: Path) -> None:
         origin, printed = read(data, name, SESSIONS[name])
         start = re.search(f"^{SINCE.get(name, '')}", printed, re.MULTILINE)
         end = re.search(f"^{UNTIL[name]}", printed, re.MULTILINE) if name in UNTIL else None
-        shown = wrapped(printed[start.start() if start else 0 : end.start() if end else None].rstrip("\n"))
+        shown = wrapped(
+            printed[start.start() if start else 0 : end.start() if end else None].rstrip("\n")
+        )
         sections[f"session {name}"] = f"```\n{shown}\n```"
         origins.append(f"Printed on {origin}.")
     where = "\n".join(dict.fromkeys(origins))
     if len(sections) > 1:
         sections["sessions"] = where
     else:  # below the only one, without versions
-        sections = {name: f"{shown}\n\n{where.partition(', python ')[0]}." for name, shown in sections.items()}
+        sections = {
+            name: f"{shown}\n\n{where.partition(', python ')[0]}."
+            for name, shown in sections.items()
+        }
     write_sections(out, page, sections)
 
 
@@ -98,7 +106,9 @@ def read(data: Path, name: str, command: str) -> tuple[str, str]:
     path = data / "sessions" / f"{name}.txt"
     origin, _, rest = path.read_text().partition("\n")
     if not rest.startswith(f"$ {command}\n"):
-        raise UserError(f"{path} is of another command than {command}: run python -m lab.train sessions")
+        raise UserError(
+            f"{path} is of another command than {command}: run python -m lab.train sessions"
+        )
     return origin, rest.removeprefix(f"$ {command}\n").rstrip("\n")
 
 
@@ -129,7 +139,10 @@ def run(sessions: Mapping[str, str], held: Mapping[str, Path], data: Path) -> No
 def printed_by(command: str, folder: Path, status: int) -> str:
     """What a command prints in a folder, errors included, without spaces at the ends of lines."""
     # This Python's own commands, in a terminal of the usual width.
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": str(WIDTH)}
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "COLUMNS": str(WIDTH),
+    }
     finished = subprocess.run(
         ["bash", "-c", f"exec 2>&1\n{command}"],
         cwd=folder,

@@ -29,12 +29,15 @@ def setting_tables(results: Sequence[RunResult]) -> list[Table]:
 def candidates_tables(results: Sequence[RunResult]) -> list[Table]:
     """The best candidates by held-out images, of one network."""
     scores = {
-        Path(dict(overrides)["config"]).name: mean_interval([run.validation or 0.0 for run in runs], PERCENT)
+        Path(dict(overrides)["config"]).name: mean_interval(
+            [run.validation or 0.0 for run in runs], PERCENT
+        )
         for overrides, runs in by_overrides(results).items()
     }
     ranked = sorted(scores.items(), key=lambda item: item[1].value, reverse=True)
     rows = [
-        {results[0].arch: f"[{name}](../data/candidates/{name})", "held-out %": spread(score)} for name, score in ranked
+        {results[0].arch: f"[{name}](../data/candidates/{name})", "held-out %": spread(score)}
+        for name, score in ranked
     ]
     return [table("", rows[:CANDIDATES], f"The best {CANDIDATES} of {len(rows)}.")]
 
@@ -47,7 +50,9 @@ def share_text(goal: float) -> str:
 def time_tables(results: Sequence[RunResult], goal: float) -> list[Table]:
     """How many runs end at the goal or above, and in which time, a line for each precision; every run counts."""
     rows = []
-    for precision, runs in grouped(results, lambda run: dict(run.overrides)["trainer.precision"]).items():
+    for precision, runs in grouped(
+        results, lambda run: dict(run.overrides)["trainer.precision"]
+    ).items():
         rows.append(
             {
                 "precision": precision,

@@ -38,7 +38,8 @@ def write_lesson(data: Path, out: Path) -> None:
     prose = "".join(json.loads(LESSON.read_text())["cells"][0]["source"])
     sections = {
         "minutes": to_markdown([minutes_table(minutes_of(prose), numbers)]).strip(),
-        "answers": "; ".join(f"**{guess}.** {text}" for guess, text in numbers["answers"].items()) + ".",
+        "answers": "; ".join(f"**{guess}.** {text}" for guess, text in numbers["answers"].items())
+        + ".",
         "lines": lines_of(data / SCORES, SEED),
         "class": class_result(data / SCORES),
     }
@@ -47,7 +48,11 @@ def write_lesson(data: Path, out: Path) -> None:
 
 def minutes_of(prose: str) -> list[list[str]]:
     """The lesson's table of minutes: its head, and a row for each section."""
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in prose.splitlines() if line.startswith("|")]
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in prose.splitlines()
+        if line.startswith("|")
+    ]
     return [row for row in rows if row[0] == "section" or re.match(r"\d", row[0])]
 
 
@@ -60,17 +65,29 @@ def minutes_table(table: Sequence[Sequence[str]], numbers: Mapping[str, Any]) ->
     """The lesson's table of minutes, with the processor time that each section has taken."""
     head, *rows = table
     seconds = numbers["seconds"]
-    if [row[0] for row in rows] != [heading for heading in seconds if heading in {row[0] for row in rows}]:
+    if [row[0] for row in rows] != [
+        heading for heading in seconds if heading in {row[0] for row in rows}
+    ]:
         raise UserError(f"{NUMBERS} is of other sections: run python -m lab.lesson")
     totals = [str(sum(map(minutes, column))) for column in list(zip(*rows, strict=True))[1:]]
-    lines = [*([*row, f"{seconds[row[0]]:.0f} s"] for row in rows), ["all", *totals, f"{sum(seconds.values()):.0f} s"]]
-    return Table("", [*head, "computing"], lines, [f"Computing: processor time on one core; {numbers['origin']}."])
+    lines = [
+        *([*row, f"{seconds[row[0]]:.0f} s"] for row in rows),
+        ["all", *totals, f"{sum(seconds.values()):.0f} s"],
+    ]
+    return Table(
+        "",
+        [*head, "computing"],
+        lines,
+        [f"Computing: processor time on one core; {numbers['origin']}."],
+    )
 
 
 def lines_of(path: Path, seed: str) -> str:
     """The heading of a CSV file of scores, and what one student hands in."""
     heading, *lines = path.read_text().splitlines()
-    return "\n".join(["```", heading, *(line for line in lines if line.split(",")[1] == seed), "```"])
+    return "\n".join(
+        ["```", heading, *(line for line in lines if line.split(",")[1] == seed), "```"]
+    )
 
 
 def class_result(path: Path) -> str:

@@ -17,7 +17,9 @@ def write_wings(data: Path, out: Path) -> None:
 def wings_table() -> str:
     """A row for each wing: its folder, and its sentence with code in single backticks."""
     package, core = REPOSITORY / "src" / "convblocks", ("data", "model", "run")
-    folders = sorted(path.parent for path in package.glob("*/__init__.py") if path.parent.name not in core)
+    folders = sorted(
+        path.parent for path in package.glob("*/__init__.py") if path.parent.name not in core
+    )
     rows = []
     for folder in folders:
         sentence = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""

@@ -20,7 +20,9 @@ SECTION = re.compile(r"<!-- ([\w -]+): begin -->\n(?:(.*?)\n)?<!-- \1: end -->",
 
 def write_page(path: Path, *blocks: str | Sequence[Table], level: int = 2) -> None:
     """Write texts and tables, these under headings of that level."""
-    written = [block if isinstance(block, str) else to_markdown(block, level).strip() for block in blocks]
+    written = [
+        block if isinstance(block, str) else to_markdown(block, level).strip() for block in blocks
+    ]
     write(path, "\n\n".join(written) + "\n")
 
 
@@ -54,6 +56,8 @@ def write_sections(out: Path, page: str, sections: Mapping[str, str]) -> None:
 
     def marked(section: re.Match[str]) -> str:
         name = section[1]
-        return "\n".join(filter(None, [f"<!-- {name}: begin -->", contents[name], f"<!-- {name}: end -->"]))
+        return "\n".join(
+            filter(None, [f"<!-- {name}: begin -->", contents[name], f"<!-- {name}: end -->"])
+        )
 
     write(out / page, SECTION.sub(marked, text))

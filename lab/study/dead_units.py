@@ -26,7 +26,9 @@ from lab.study.report import cell_text
 
 def dead_column(runs: Sequence[RunResult], names: Sequence[str]) -> dict[str, str]:
     """A table's cell, by its heading: the median share of dead units behind each ReLU; a dash where there is none."""
-    shares = [median(run.final[name] for run in runs) if name in runs[0].final else None for name in names]
+    shares = [
+        median(run.final[name] for run in runs) if name in runs[0].final else None for name in names
+    ]
     relus = ", ".join(name.removeprefix(DEAD) for name in names)
     cell = ", ".join(NOTHING if share is None else f"{100 * share:.0f}" for share in shares)
     return {f"dead units in {relus}, %": cell}
@@ -34,7 +36,11 @@ def dead_column(runs: Sequence[RunResult], names: Sequence[str]) -> dict[str, st
 
 def layers(runs: Sequence[RunResult]) -> list[str]:
     """The names of the metrics of dead units."""
-    return list(dict.fromkeys(name for run in runs for row in run.epochs for name in row if name.startswith(DEAD)))
+    return list(
+        dict.fromkeys(
+            name for run in runs for row in run.epochs for name in row if name.startswith(DEAD)
+        )
+    )
 
 
 def dead_units_table(results: Sequence[RunResult]) -> Table:
@@ -46,7 +52,9 @@ def dead_units_table(results: Sequence[RunResult]) -> Table:
         for cell in sorted(cells, key=_by_schedule):
             runs = cells[cell]
             collapsed = count_text(sum(one.failed for one in runs), len(runs))
-            lines.append([arch, cell_text(cell), collapsed, *(_range(_last(runs, name)) for name in names)])
+            lines.append(
+                [arch, cell_text(cell), collapsed, *(_range(_last(runs, name)) for name in names)]
+            )
     notes = [
         "A dead unit outputs 0 for each of 1,000 images. In per cent of the layer: median [least, largest] over the "
         "runs of a setting, after their last epoch."
@@ -67,16 +75,23 @@ def dead_units_figure(results: Sequence[RunResult]) -> Figure:
     axes[0].set_ylabel("dead units")
     dotted = "; dotted: runs that collapsed" * any(run.failed for own in networks for run in own)
     figure.supxlabel(f"thick lines: medians of all runs{dotted}", fontsize=LETTERS)
-    label_ends(figure, [(panel, draw_dead_units(panel, own)) for panel, own in zip(axes, networks, strict=False)])
+    label_ends(
+        figure,
+        [(panel, draw_dead_units(panel, own)) for panel, own in zip(axes, networks, strict=False)],
+    )
     return figure
 
 
 def draw_dead_units(axes: Axes, runs: Sequence[RunResult]) -> list[End]:
     """The share of dead units of a network, a curve for each layer; the title names the worst one."""
     names = layers(runs)
-    curves = [Curve(name.removeprefix(DEAD), style(OTHERS + n), [*runs]) for n, name in enumerate(names)]
+    curves = [
+        Curve(name.removeprefix(DEAD), style(OTHERS + n), [*runs]) for n, name in enumerate(names)
+    ]
     share, worst = max((median(_last(runs, name)), name.removeprefix(DEAD)) for name in names)
-    axes.set(title=f"{short(runs[0].arch)}: {100 * share:.0f} % of {worst} dead", ylim=(-0.04, 1.04))
+    axes.set(
+        title=f"{short(runs[0].arch)}: {100 * share:.0f} % of {worst} dead", ylim=(-0.04, 1.04)
+    )
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     return draw_by_epoch(axes, curves, [[values_of(run, name) for run in runs] for name in names])
 
@@ -92,9 +107,15 @@ def _at_notebooks(results: Sequence[RunResult]) -> list[str]:
         shares = {name: median(_last(own, name)) for name in layers(own)}
         if shares:
             worst = max(shares, key=lambda name: shares[name])
-            parts.append(f"{100 * shares[worst]:.0f} % of {name_of(arch)}'s {worst.removeprefix(DEAD)}")
+            parts.append(
+                f"{100 * shares[worst]:.0f} % of {name_of(arch)}'s {worst.removeprefix(DEAD)}"
+            )
     found = ", ".join(parts)
-    return [f"Dead units at the notebook's setting: {found} (each network's worst layer, medians)."] if parts else []
+    return (
+        [f"Dead units at the notebook's setting: {found} (each network's worst layer, medians)."]
+        if parts
+        else []
+    )
 
 
 def _of_collapsed(results: Sequence[RunResult]) -> list[str]:
@@ -110,8 +131,14 @@ def _of_collapsed(results: Sequence[RunResult]) -> list[str]:
     late = sum(bool(learned_in(one)) for one in collapsed)
     where = ", ".join(f"{layer} in {count}" for layer, count in dead.most_common())
     share = "all" if dead.total() == len(collapsed) else str(dead.total())
-    found = f"a whole layer is dead in {share} of them ({where})" if dead else "none has a dead layer"
-    before = f"{late or 'none'} was above chance after any epoch" if late < 2 else f"{late} were above chance before"
+    found = (
+        f"a whole layer is dead in {share} of them ({where})" if dead else "none has a dead layer"
+    )
+    before = (
+        f"{late or 'none'} was above chance after any epoch"
+        if late < 2
+        else f"{late} were above chance before"
+    )
     return [f"{len(collapsed)} of all {len(results)} runs collapsed: {found}, and {before}."]
 
 

@@ -80,7 +80,9 @@ def decide(results: Sequence[RunResult], choices: Mapping[str, Cell]) -> Decisio
         at_best=compare_networks(best),
         primary=primary,
         ruling=ruling,
-        needed=runs_needed(_trained(first), _trained(second)) if by_means and ruling == "undecided" else None,
+        needed=runs_needed(_trained(first), _trained(second))
+        if by_means and ruling == "undecided"
+        else None,
         by_image=tuple(
             by_image(runs[first], runs[second])
             for first, second in combinations(sorted(runs, key=_place), 2)
@@ -120,7 +122,8 @@ def by_image(first: Sequence[RunResult], second: Sequence[RunResult]) -> ByImage
     """Compare two networks' answers image by image; the mistakes of every run must be known."""
     one, other = _right(first), _right(second)
     seeds = [
-        {run.seed: row for run, row in zip(runs, rows, strict=True)} for runs, rows in ((first, one), (second, other))
+        {run.seed: row for run, row in zip(runs, rows, strict=True)}
+        for runs, rows in ((first, one), (second, other))
     ]
     pairs = [(seeds[0][seed], seeds[1][seed]) for seed in seeds[0] if seed in seeds[1]]
     counts = [(int(np.sum(a & ~b)), int(np.sum(b & ~a))) for a, b in pairs]

@@ -32,7 +32,10 @@ class Living(NamedTuple):
 def living_units(runs: Sequence[RunResult], relu: str = "") -> Living | None:
     """After the last epoch, in this layer or the worst one, of one network's runs that trained; None if not known."""
     trained = [run for run in runs if not run.failed]
-    shares = {name: [run.epochs[-1][name] for run in trained if name in run.epochs[-1]] for name in layers(trained)}
+    shares = {
+        name: [run.epochs[-1][name] for run in trained if name in run.epochs[-1]]
+        for name in layers(trained)
+    }
     if not shares:
         return None
     layer = f"{DEAD}{relu}" if relu else max(shares, key=lambda name: median(shares[name]))
@@ -45,5 +48,12 @@ def living_units(runs: Sequence[RunResult], relu: str = "") -> Living | None:
 
 def widths(arch: str) -> list[int]:
     """The units of each hidden layer of a registered network."""
-    layers = [layer for layer in ARCHITECTURES[arch]().modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
-    return [layer.out_channels if isinstance(layer, nn.Conv2d) else layer.out_features for layer in layers[:-1]]
+    layers = [
+        layer
+        for layer in ARCHITECTURES[arch]().modules()
+        if isinstance(layer, nn.Conv2d | nn.Linear)
+    ]
+    return [
+        layer.out_channels if isinstance(layer, nn.Conv2d) else layer.out_features
+        for layer in layers[:-1]
+    ]

@@ -8,7 +8,21 @@ from convblocks.run.result import Overrides
 SCHEDULES = ("constant", "onecycle")
 
 # Three steps a decade. The first grid is the middle; the rest is for a best value at the edge.
-RATES = ("1e-6", "3e-6", "1e-5", "3e-5", "1e-4", "3e-4", "1e-3", "3e-3", "1e-2", "3e-2", "1e-1", "3e-1", "1")
+RATES = (
+    "1e-6",
+    "3e-6",
+    "1e-5",
+    "3e-5",
+    "1e-4",
+    "3e-4",
+    "1e-3",
+    "3e-3",
+    "1e-2",
+    "3e-2",
+    "1e-1",
+    "3e-1",
+    "1",
+)
 FIRST_RATES = RATES[4:10]
 
 # A cell's seeds in the first grid, and the further seeds of the best cells.

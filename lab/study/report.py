@@ -25,7 +25,9 @@ from lab.study.plan import FINALISTS, HELD_OUT, NOTEBOOK, Cell
 SWEPT = ("lr", "lr_scheduler")
 
 # The axis of the figure of differences.
-POINTS_OF_ACCURACY = "difference in points of test accuracy, with 95 % intervals (hollow: 0 is inside)"
+POINTS_OF_ACCURACY = (
+    "difference in points of test accuracy, with 95 % intervals (hollow: 0 is inside)"
+)
 
 # The beginnings of the sentences on either setting.
 AT_BEST, AT_NOTEBOOKS = "Each at its own best setting,", "At the notebook's setting,"
@@ -37,19 +39,25 @@ def choice_table(results: Sequence[RunResult], choices: Mapping[str, Cell]) -> T
     for arch, own in by_arch(results).items():
         cells = by_cell(own)
         scores = {cell: mean_validation(runs) or 0.0 for cell, runs in cells.items()}
-        for cell in sorted(cells, key=lambda cell: (cell != choices.get(arch), -len(cells[cell]), -scores[cell])):
+        for cell in sorted(
+            cells, key=lambda cell: (cell != choices.get(arch), -len(cells[cell]), -scores[cell])
+        ):
             runs = cells[cell]
             trained = [one.validation or 0.0 for one in runs if not one.failed]
             shown = spread(mean_interval(trained, PERCENT)) if trained else NOTHING
             collapsed = count_text(len(runs) - len(trained), len(runs))
             mark = "chosen" if cell == choices.get(arch) else ""
-            lines.append([arch, cell_text(cell), f"{100 * scores[cell]:.2f}", collapsed, shown, mark])
+            lines.append(
+                [arch, cell_text(cell), f"{100 * scores[cell]:.2f}", collapsed, shown, mark]
+            )
     notes = [
         f"Accuracy in % on {HELD_OUT:,} training images that were held out. Settings are ranked by the score, the mean "
         "over all runs; a collapsed run counts with the accuracy that it has. If trained: mean and standard deviation "
         f"of the other runs. The best {FINALISTS} settings of each network have further seeds."
     ]
-    return Table("The choice", ["network", "setting", "score", "collapsed", "if trained", ""], lines, notes)
+    return Table(
+        "The choice", ["network", "setting", "score", "collapsed", "if trained", ""], lines, notes
+    )
 
 
 def settings_of(decision: Decision) -> dict[str, Comparison]:
@@ -60,8 +68,18 @@ def settings_of(decision: Decision) -> dict[str, Comparison]:
 def decision_tables(decision: Decision) -> list[Table]:
     """The networks at both settings, the notebook's claims at both, and the answers image by image."""
     settings = settings_of(decision)
-    tables = [results_table("The notebook's setting, and each network's own best one", list(settings.values()), SWEPT)]
-    return [*tables, *claims_tables(settings), *([images_table(decision.by_image)] if decision.by_image else [])]
+    tables = [
+        results_table(
+            "The notebook's setting, and each network's own best one",
+            list(settings.values()),
+            SWEPT,
+        )
+    ]
+    return [
+        *tables,
+        *claims_tables(settings),
+        *([images_table(decision.by_image)] if decision.by_image else []),
+    ]
 
 
 def images_table(found: Sequence[ByImage]) -> Table:
@@ -76,7 +94,13 @@ def images_table(found: Sequence[ByImage]) -> Table:
         ]
         for one in found
     ]
-    columns = ["networks", "only the first\nright", "only the second\nright", "significant\npairs", "new images"]
+    columns = [
+        "networks",
+        "only the first\nright",
+        "only the second\nright",
+        "significant\npairs",
+        "new images",
+    ]
     notes = [
         "At the best settings: test images that only one network gets right, means over pairs of runs with one seed. "
         "Significant: p < 0.05 in McNemar's exact test. New images: the difference in points with other seeds and "
@@ -87,9 +111,14 @@ def images_table(found: Sequence[ByImage]) -> Table:
 
 def differences_of(decision: Decision) -> Groups:
     """The differences in accuracy for the figure, whose titles say where they leave collapsed runs out."""
-    groups = {"At the notebook's setting": decision.at_notebooks, "Each at its own best setting": decision.at_best}
+    groups = {
+        "At the notebook's setting": decision.at_notebooks,
+        "Each at its own best setting": decision.at_best,
+    }
     return {
-        title + _leads(one) + " (collapsed runs left out)" * any(arm.collapsed for arm in one.arms): differences
+        title
+        + _leads(one)
+        + " (collapsed runs left out)" * any(arm.collapsed for arm in one.arms): differences
         for title, one in groups.items()
         if (differences := _differences(one))
     }
@@ -119,7 +148,9 @@ def winner_sentences(results: Sequence[RunResult]) -> list[str]:
     ahead, *behind = sorted(cells, key=lambda arch: -len(cells[arch]))
     if not behind:
         return [f"On held-out images {name_of(ahead)} leads at all {len(found)} settings."]
-    others = [" ".join(cell) + " (the notebook's)" * (cell == NOTEBOOK) for cell in cells[behind[0]]]
+    others = [
+        " ".join(cell) + " (the notebook's)" * (cell == NOTEBOOK) for cell in cells[behind[0]]
+    ]
     sentences = [
         f"On held-out images {name_of(ahead)} leads at {len(cells[ahead])} of {len(found)} settings, "
         f"{name_of(behind[0])} at {listed(others)}."
@@ -136,7 +167,10 @@ def winner_sentences(results: Sequence[RunResult]) -> list[str]:
 def _scores(results: Sequence[RunResult]) -> dict[str, dict[Cell, float]]:
     """The mean accuracy on held-out images of both networks at each setting."""
     own = {arch: by_cell(runs) for arch, runs in by_arch(results).items() if arch in PRIMARY}
-    return {arch: {cell: mean_validation(runs) or 0.0 for cell, runs in cells.items()} for arch, cells in own.items()}
+    return {
+        arch: {cell: mean_validation(runs) or 0.0 for cell, runs in cells.items()}
+        for arch, cells in own.items()
+    }
 
 
 def winner_titles(results: Sequence[RunResult]) -> dict[str, str]:
@@ -163,7 +197,9 @@ def conclusions(decision: Decision) -> list[str]:
         lines.append(_primary(decision, decision.primary))
         for one in decision.by_image:
             if (one.first, one.second) == PRIMARY:
-                lines.append(f"For new seeds and new images, the difference is estimated as {one.new_images:+u}.")
+                lines.append(
+                    f"For new seeds and new images, the difference is estimated as {one.new_images:+u}."
+                )
     return lines + [f"{AT_NOTEBOOKS} {_continued(line)}" for line in ranking(decision.at_notebooks)]
 
 
@@ -173,7 +209,9 @@ def cell_text(cell: Cell) -> str:
 
 def _differences(comparison: Comparison) -> dict[str, Estimate]:
     return {
-        f"{short(one.first)} {MINUS} {short(one.second)}": one.trained for one in comparison.differences if one.trained
+        f"{short(one.first)} {MINUS} {short(one.second)}": one.trained
+        for one in comparison.differences
+        if one.trained
     }
 
 
@@ -221,12 +259,27 @@ def origin_tables(results: Sequence[RunResult]) -> list[Table]:
 
     def origin(run: RunResult) -> tuple[str, ...]:
         place = run.provenance
-        return place.machine, place.device, f"{place.processes} x {place.threads}", place.commit or NOTHING
+        return (
+            place.machine,
+            place.device,
+            f"{place.processes} x {place.threads}",
+            place.commit or NOTHING,
+        )
 
     rows = []
     for place, runs in grouped([run for run in results if run.provenance.machine], origin).items():
-        options = ", ".join(f"{option}={','.join(values)}" for option, values in option_values(runs).items())
+        options = ", ".join(
+            f"{option}={','.join(values)}" for option, values in option_values(runs).items()
+        )
         seeds = ", ".join(map(str, sorted({run.seed for run in runs})))
         rows.append([*place, options, seeds, str(len(runs))])
-    columns = ["machine and versions", "device", "processes x threads", "commit", "options", "seeds", "runs"]
+    columns = [
+        "machine and versions",
+        "device",
+        "processes x threads",
+        "commit",
+        "options",
+        "seeds",
+        "runs",
+    ]
     return [Table("Where the runs come from", columns, rows)] if rows else []

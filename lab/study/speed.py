@@ -17,8 +17,15 @@ def at_quiet_speed(results: Sequence[RunResult], data: Path) -> list[RunResult]:
     """
     measured = read_raw_numbers(data, "performance", Results)
     case: Labels = {"part": "training", "variant": "fit", "threads": "one", "precision": "32-true"}
-    epoch = {arch: median(measured.values("epoch", **case, arch=arch)) for arch in {run.arch for run in results}}
+    epoch = {
+        arch: median(measured.values("epoch", **case, arch=arch))
+        for arch in {run.arch for run in results}
+    }
     return [
-        replace(run, epochs=tuple(row | {"seconds": epoch[run.arch]} for row in run.epochs), evaluations=())
+        replace(
+            run,
+            epochs=tuple(row | {"seconds": epoch[run.arch]} for row in run.epochs),
+            evaluations=(),
+        )
         for run in results
     ]

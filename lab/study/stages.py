@@ -85,7 +85,11 @@ def parse(arguments: list[str]) -> Namespace:
     for argument in arguments:
         if (option := argument.partition("=")[0]) in SETTLED:
             raise UsageError(f"{option} is set by the study's protocol: see docs/lab/protocol.md")
-    networks = [] if {"--arch", "--model"} & {word.partition("=")[0] for word in arguments} else ["--arch", *NETWORKS]
+    networks = (
+        []
+        if {"--arch", "--model"} & {word.partition("=")[0] for word in arguments}
+        else ["--arch", *NETWORKS]
+    )
     options = parse_comparison(["--name", "study", *networks, *arguments])
     options.arguments = arguments
     return options
@@ -120,7 +124,9 @@ def confirm_choices(options: Namespace) -> None:
         figures["differences"] = Chart(draw, "Differences between two networks in test accuracy")
     if layers(at_notebooks(results)):  # a user's networks may have no ReLU
         draw = partial(dead_units_figure, at_notebooks(results))
-        figures["dead-units"] = Chart(draw, "Dead units of each layer by epoch, at the notebook's setting")
+        figures["dead-units"] = Chart(
+            draw, "Dead units of each layer by epoch, at the notebook's setting"
+        )
     report = Report(
         name="report",
         tables=decision_tables(decision),
@@ -143,7 +149,11 @@ def results_of_choice(options: Namespace, fit: bool = True) -> dict[Trial, RunRe
         UserError: a run is missing or failed.
     """
     results: dict[Trial, RunResult] = {}
-    while new := [trial for trial in _trials_to_choose(options, list(results.values())) if trial not in results]:
+    while new := [
+        trial
+        for trial in _trials_to_choose(options, list(results.values()))
+        if trial not in results
+    ]:
         fits = fit and not options.no_fit
         found = _results(options, new, fits)
         _refuse_missing("choose", len(new) - len(found))
@@ -171,7 +181,9 @@ def results_of_confirmation(options: Namespace, choices: dict[str, Cell]) -> dic
 def _results(options: Namespace, trials: Sequence[Trial], fit: bool) -> dict[Trial, RunResult]:
     if not fit:
         return finished(trials)
-    found = train(RunDirectory(trials[0].comparison, options.root), trials, options.jobs, options.start)
+    found = train(
+        RunDirectory(trials[0].comparison, options.root), trials, options.jobs, options.start
+    )
     refuse_missing(trials, found)
     return found
 
@@ -197,12 +209,16 @@ def _trials_to_choose(options: Namespace, results: Sequence[RunResult]) -> list[
 
 
 def _scores(results: Sequence[RunResult]) -> Scores:
-    return {(cell_of(one), one.seed): one.validation for one in results if one.validation is not None}
+    return {
+        (cell_of(one), one.seed): one.validation for one in results if one.validation is not None
+    }
 
 
 def _refuse_missing(stage: str, count: int) -> None:
     if count:
-        raise UserError(f"{count} runs of stage {stage} are not done: python scripts/study.py {stage}")
+        raise UserError(
+            f"{count} runs of stage {stage} are not done: python scripts/study.py {stage}"
+        )
 
 
 def _directory(options: Namespace, stage: str) -> RunDirectory:

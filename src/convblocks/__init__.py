@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from convblocks.data.module import ImageDataModule, MNISTDataModule
     from convblocks.diagnosis.callback import DeadUnits as DeadUnits
     from convblocks.model.classifier import ImageClassifier
-    from convblocks.model.networks import ARCHITECTURES, ConvBatchNormNetwork, ConvMaxPoolNetwork, MultiLayerPerceptron
+    from convblocks.model.networks import (
+        ARCHITECTURES,
+        ConvBatchNormNetwork,
+        ConvMaxPoolNetwork,
+        MultiLayerPerceptron,
+    )
     from convblocks.pictures.source import PictureFolder as PictureFolder
     from convblocks.run.callbacks import RunCallback
     from convblocks.run.resume import ExactResume
@@ -40,7 +45,14 @@ __all__ = [
 ]
 
 # Where they are.
-ROOMS = ("model.networks", "model.classifier", "data.images", "data.module", "run.resume", "run.callbacks")
+ROOMS = (
+    "model.networks",
+    "model.classifier",
+    "data.images",
+    "data.module",
+    "run.resume",
+    "run.callbacks",
+)
 
 
 def __getattr__(name: str) -> Any:

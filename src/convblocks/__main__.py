@@ -6,7 +6,9 @@ usage: convblocks COMMAND [options]
 import signal
 
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # quiet from the first moment, until the imports are done
+    signal.signal(
+        signal.SIGINT, signal.SIG_DFL
+    )  # quiet from the first moment, until the imports are done
 
 import ast
 import os
@@ -28,7 +30,9 @@ def main() -> NoReturn:
 
 def run(name: str, arguments: list[str] | None = None) -> NoReturn:
     """Run a command with these arguments, by default all of this process's, and end the process."""
-    os.environ["PYTHONSAFEPATH"] = "1"  # no further process may take a random.py of the user's for Python's own
+    os.environ["PYTHONSAFEPATH"] = (
+        "1"  # no further process may take a random.py of the user's for Python's own
+    )
     if name == "fit":
         from convblocks.run import signals
 
@@ -45,14 +49,21 @@ def print_version(arguments: list[str]) -> None:
         UsageError: the word is neither a command nor ``--version``.
     """
     if arguments != ["--version"]:
-        raise UsageError(f"there is no command {arguments[0]}: choose one of {', '.join(wings.commands())}")
+        raise UsageError(
+            f"there is no command {arguments[0]}: choose one of {', '.join(wings.commands())}"
+        )
     print(f"convblocks {convblocks.__version__}")
 
 
 def overview() -> str:
     """The help of ``convblocks`` itself."""
-    lines = [f"  {name:<12}{docstring(module).partition(chr(10))[0]}" for name, module in wings.commands().items()]
-    return "\n".join([str(__doc__), *lines, "", "convblocks COMMAND --help lists the options of a command."])
+    lines = [
+        f"  {name:<12}{docstring(module).partition(chr(10))[0]}"
+        for name, module in wings.commands().items()
+    ]
+    return "\n".join(
+        [str(__doc__), *lines, "", "convblocks COMMAND --help lists the options of a command."]
+    )
 
 
 def docstring(module: str) -> str:

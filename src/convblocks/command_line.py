@@ -27,15 +27,27 @@ class Parser(ArgumentParser):
 
 def options_of(parser: ArgumentParser) -> list[str]:
     """A parser's options, without their dashes."""
-    return [option.removeprefix("--") for option in parser._option_string_actions if option.startswith("--")]
+    return [
+        option.removeprefix("--")
+        for option in parser._option_string_actions
+        if option.startswith("--")
+    ]
 
 
 def with_suggestion(message: str, options: Collection[str]) -> str:
     """A parser's error message; if it is about unknown options, with a suggestion for the first of them."""
     if not message.startswith(UNKNOWN):
         return message
-    unknown = next((word for word in message.split() if word.startswith("--")), "").partition("=")[0].removeprefix("--")
+    unknown = (
+        next((word for word in message.split() if word.startswith("--")), "")
+        .partition("=")[0]
+        .removeprefix("--")
+    )
     initials = "".join(part[:1] for part in re.split("[-_]", unknown))  # learning_rate: lr
-    renamed = {"seed_everything": "seed", "ckpt_path": "resume"}.get(unknown, initials)  # options of Lightning's
-    nearest = [renamed] if renamed in options else get_close_matches(unknown, options, n=1, cutoff=0.57)
+    renamed = {"seed_everything": "seed", "ckpt_path": "resume"}.get(
+        unknown, initials
+    )  # options of Lightning's
+    nearest = (
+        [renamed] if renamed in options else get_close_matches(unknown, options, n=1, cutoff=0.57)
+    )
     return f"{message}: did you mean --{nearest[0]}?" if nearest else message

@@ -50,7 +50,9 @@ def _imported(module: str) -> Command:
     main: Command = import_module(module).main
     gc.freeze()  # later searches skip what was imported
     gc.enable()
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # until now: modules sometimes swallow KeyboardInterrupt
+    if (
+        signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+    ):  # until now: modules sometimes swallow KeyboardInterrupt
         signal.signal(signal.SIGINT, signal.default_int_handler)
     return main
 
@@ -61,7 +63,9 @@ def status_of(command: Command, arguments: list[str]) -> int:
     0 for success, 2 for wrong usage, 1 for other errors that the user can fix, 130 after Ctrl-C. Bugs keep their
     traceback.
     """
-    os.environ["MPLBACKEND"] = "agg"  # no command opens a window, and a missing backend would be an error
+    os.environ["MPLBACKEND"] = (
+        "agg"  # no command opens a window, and a missing backend would be an error
+    )
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # notebooks replace the streams
             stream.reconfigure(errors="backslashreplace")
@@ -90,7 +94,11 @@ def end(status: int) -> NoReturn:
     If another program runs the script, such as a notebook or a profiler, that program goes on.
     """
     frame: FrameType | None = sys._getframe(1)
-    while frame and frame.f_globals.get("__name__") in ("__main__", "runpy", f"{__package__}.__main__"):
+    while frame and frame.f_globals.get("__name__") in (
+        "__main__",
+        "runpy",
+        f"{__package__}.__main__",
+    ):
         frame = frame.f_back
     if frame:
         sys.exit(status)
@@ -116,7 +124,11 @@ def command_words(name: str) -> list[str]:
     script = os.path.join(folder, f"{name}.py")
     if file == "__main__.py":
         return ["python", "-m", "convblocks", name]
-    return ["python", quote(script)] if file.endswith(".py") and os.path.isfile(script) else ["convblocks", name]
+    return (
+        ["python", quote(script)]
+        if file.endswith(".py") and os.path.isfile(script)
+        else ["convblocks", name]
+    )
 
 
 def print_error(message: str) -> None:

@@ -21,7 +21,9 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: it cannot be written; the error names the file.
     """
-    unfinished = path.with_name(f".{path.name}.{uuid4().hex[:12]}.tmp")  # process ids may repeat on other nodes
+    unfinished = path.with_name(
+        f".{path.name}.{uuid4().hex[:12]}.tmp"
+    )  # process ids may repeat on other nodes
     try:
         with unfinished.open("wb") as file:
             yield file
@@ -30,7 +32,10 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         unfinished.replace(path)
     except OSError as error:
         if error.errno is not None:
-            error.filename, error.filename2 = str(path), None  # a full disk names no file, and no user knows the .tmp
+            error.filename, error.filename2 = (
+                str(path),
+                None,
+            )  # a full disk names no file, and no user knows the .tmp
         raise
     finally:
         with suppress(OSError):
@@ -45,7 +50,9 @@ def write(path: Path, content: str | bytes | memoryview) -> None:
 
 def machine_lock(name: str | Path) -> FileLock:
     """A lock between this user's processes on this machine: other users' files could not be opened."""
-    user = os.getuid() if hasattr(os, "getuid") else ""  # elsewhere each user has a temporary folder
+    user = (
+        os.getuid() if hasattr(os, "getuid") else ""
+    )  # elsewhere each user has a temporary folder
     digest = hashlib.md5(os.fsencode(name), usedforsecurity=False).hexdigest()
     return FileLock(Path(tempfile.gettempdir()) / f"convblocks-{user}-{digest}.lock")
 

@@ -45,7 +45,9 @@ class _Dumper(yaml.SafeDumper):
     """Quotes text such as 1e3, which jsonargparse reads as a number, as YAML 1.2 does, but PyYAML does not."""
 
 
-_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[\d.]+[eE][-+]?\d+$"), list("-+.0123456789"))
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[\d.]+[eE][-+]?\d+$"), list("-+.0123456789")
+)
 
 
 def as_yaml(settings: Mapping[str, Any]) -> str:

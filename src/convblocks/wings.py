@@ -54,7 +54,11 @@ SOURCES = ("data.mnist", "pictures.source")
 OPTIONS = {"fast": "fast.callback", "check_resume": "check.resume"}
 
 # Names of wings for ``from convblocks import ...``.
-PUBLIC = {"DeadUnits": "diagnosis.callback", "PictureFolder": "pictures.source", "check_resume": "check.resume"}
+PUBLIC = {
+    "DeadUnits": "diagnosis.callback",
+    "PictureFolder": "pictures.source",
+    "check_resume": "check.resume",
+}
 
 # The modules of other wings that a wing imports: without them it is left out too.
 NEEDS = {
@@ -69,7 +73,9 @@ NEEDS = {
 def is_there(module: str) -> bool:
     """Whether a module of this package, and what its wing needs, has not been taken off."""
     wing, _, _ = module.partition(".")
-    file = os.path.join(os.path.dirname(__file__), *module.split(".")) + ".py"  # pathlib is slow to load
+    file = (
+        os.path.join(os.path.dirname(__file__), *module.split(".")) + ".py"
+    )  # pathlib is slow to load
     return os.path.isfile(file) and all(map(is_there, NEEDS.get(wing, ())))
 
 
@@ -90,7 +96,9 @@ def call(table: str, function: str, *arguments: Any) -> Iterator[Any]:
     Raises:
         UserError: a wing refuses the arguments.
     """
-    results = (getattr(import_module(module), function)(*arguments) for module in modules(table).values())
+    results = (
+        getattr(import_module(module), function)(*arguments) for module in modules(table).values()
+    )
     return (result for result in results if result is not None)
 
 
@@ -126,7 +134,9 @@ def _wings_of_other_packages() -> list[Any]:
         try:
             wing = entry.load()
             if wing.VERSION != VERSION:
-                raise ValueError(f"it is made for version {wing.VERSION} of the tables in wings.py, this is {VERSION}")
+                raise ValueError(
+                    f"it is made for version {wing.VERSION} of the tables in wings.py, this is {VERSION}"
+                )
             wings.append(wing)
         except Exception as error:
             print_error(f"the wing {entry.name} is left out: {type(error).__name__}: {error}")

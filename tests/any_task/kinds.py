@@ -8,7 +8,14 @@ import numpy as np
 import torch
 from lightning import LightningDataModule, LightningModule
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, TensorDataset, WeightedRandomSampler
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    Sampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 from torchdata.stateful_dataloader import StatefulDataLoader
 from torchmetrics import (
     MeanAbsoluteError,
@@ -41,7 +48,9 @@ class Plain(LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         (points,) = batch
-        self.log("val/loss", nn.functional.mse_loss(self.network(points).squeeze(1), points.sum(dim=1)))
+        self.log(
+            "val/loss", nn.functional.mse_loss(self.network(points).squeeze(1), points.sum(dim=1))
+        )
 
     def configure_optimizers(self) -> Any:
         return torch.optim.Adam(self.parameters(), self.lr)
@@ -67,7 +76,11 @@ class Histories(Plain):
     def __init__(self) -> None:
         super().__init__()
         self.tracker = MetricTracker(MeanMetric(), maximize=False)
-        self.extremes, self.recent, self.ever = MinMaxMetric(MeanMetric()), RunningMean(7), MeanMetric()
+        self.extremes, self.recent, self.ever = (
+            MinMaxMetric(MeanMetric()),
+            RunningMean(7),
+            MeanMetric(),
+        )
 
     def on_train_epoch_start(self) -> None:
         self.tracker.increment()
@@ -80,7 +93,9 @@ class Histories(Plain):
         return loss
 
     def on_train_epoch_end(self) -> None:
-        self.log_dict({f"extremes/{name}": value for name, value in self.extremes.compute().items()})
+        self.log_dict(
+            {f"extremes/{name}": value for name, value in self.extremes.compute().items()}
+        )
         best: Any = self.tracker.best_metric()
         self.log("best", best)
 
@@ -167,7 +182,9 @@ class Noisy(Dataset[Tensor]):
 
     def __getitem__(self, index: int) -> Tensor:
         generator = self.noise["generator"]
-        drawn = generator.random() if generator else random.random() + np.random.rand() + torch.rand(())
+        drawn = (
+            generator.random() if generator else random.random() + np.random.rand() + torch.rand(())
+        )
         return POINTS[index] + drawn
 
 

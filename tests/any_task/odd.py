@@ -38,7 +38,10 @@ class Seldom(LightningModule):
         self.log("val/size", self.network(batch[0]).square().mean())
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        return [torch.optim.Adam([self.network.weight], 0.01), torch.optim.SGD([self.network.bias], 0.1)]
+        return [
+            torch.optim.Adam([self.network.weight], 0.01),
+            torch.optim.SGD([self.network.bias], 0.1),
+        ]
 
 
 class Cut(LightningDataModule):

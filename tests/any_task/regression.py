@@ -17,7 +17,9 @@ class Curve(LightningModule):
     def __init__(self, hidden: int = 16, lr: float = 0.01) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.network = nn.Sequential(nn.Linear(1, hidden), nn.Tanh(), nn.Dropout(0.1), nn.Linear(hidden, 1))
+        self.network = nn.Sequential(
+            nn.Linear(1, hidden), nn.Tanh(), nn.Dropout(0.1), nn.Linear(hidden, 1)
+        )
         self.rmse = MeanSquaredError(squared=False)
 
     def training_step(self, batch: Pair, batch_idx: int) -> Tensor:

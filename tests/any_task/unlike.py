@@ -20,7 +20,9 @@ class Adapter(Curve):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         weights = checkpoint["state_dict"].items()
-        checkpoint["state_dict"] = {name: weight for name, weight in weights if not name.startswith(FROZEN)}
+        checkpoint["state_dict"] = {
+            name: weight for name, weight in weights if not name.startswith(FROZEN)
+        }
 
 
 class StrictAdapter(Adapter):
@@ -63,7 +65,9 @@ class Thawing(Adapter):
     def on_train_epoch_start(self) -> None:
         if self.current_epoch == 1:
             optimizer: Any = self.optimizers()
-            optimizer.add_param_group({"params": list(self.network[0].requires_grad_(True).parameters())})
+            optimizer.add_param_group(
+                {"params": list(self.network[0].requires_grad_(True).parameters())}
+            )
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.network[-1].parameters(), 0.01)
@@ -78,7 +82,11 @@ class Seldom(Curve):
 
     def validation_step(self, batch: Pair, batch_idx: int) -> None:
         is_measured = self.current_epoch % 2 == 1
-        value = nn.functional.mse_loss(self.network(batch[0]), batch[1]).sqrt() if is_measured else torch.nan
+        value = (
+            nn.functional.mse_loss(self.network(batch[0]), batch[1]).sqrt()
+            if is_measured
+            else torch.nan
+        )
         self.log("val/rmse" if is_measured or self.nan else "val/none", value)
 
 

@@ -16,8 +16,12 @@ from tests.core.run.test_resume import fit_until
 from tests.scripts import run_script
 
 
-def test_tensorboard_has_curves_final_values_and_settings(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["convblocks", "fit", "--data.rotation=0"])  # in a grid over it
+def test_tensorboard_has_curves_final_values_and_settings(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        sys, "argv", ["convblocks", "fit", "--data.rotation=0"]
+    )  # in a grid over it
     run = quick_run(*TENSORBOARD)
     curve, rows = curves(run), metric_rows(run)
     for tag in ("train/loss", "test/acc", "vitals/dead/relu1"):  # Lightning's loggers count from 0
@@ -31,8 +35,12 @@ def test_tensorboard_has_curves_final_values_and_settings(workspace: Path, monke
     content = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     settings = HParamsPluginData.FromString(content).session_start_info.hparams
     assert settings["arch"].string_value == "mlp"
-    assert {"lr", "lr_scheduler", "batch_size", "seed", "rotation", "limit_train_batches"} <= set(settings)
-    assert not {"model", "loss", "optimizer", "shift", "val_size"} & set(settings)  # nobody has changed these
+    assert {"lr", "lr_scheduler", "batch_size", "seed", "rotation", "limit_train_batches"} <= set(
+        settings
+    )
+    assert not {"model", "loss", "optimizer", "shift", "val_size"} & set(
+        settings
+    )  # nobody has changed these
     content = events.SummaryMetadata("_hparams_/experiment").plugin_data.content
     metrics = HParamsPluginData.FromString(content).experiment.metric_infos
     assert metrics[0].name.tag == "when_done/test_acc"
@@ -44,7 +52,11 @@ TAGS = ("train/loss", "test/acc", "train/loss_step", "train/lr")
 
 def test_loggers_have_one_curve_each_after_a_resume(workspace: Path) -> None:
     folders = ["first", "second"]
-    flags = [option for folder in folders for option in (f"{LOGGER}+=TensorBoardLogger", f"{LOGGER}.save_dir={folder}")]
+    flags = [
+        option
+        for folder in folders
+        for option in (f"{LOGGER}+=TensorBoardLogger", f"{LOGGER}.save_dir={folder}")
+    ]
     signals.install()
     fit_until(27, [*DEBUG, "--arch", "mlp", "--name", "run", *flags])
     fit.main(["--name", "run", "--resume"])
@@ -52,8 +64,13 @@ def test_loggers_have_one_curve_each_after_a_resume(workspace: Path) -> None:
     for folder in folders:
         curve = curves(RunDirectory("version_0", Path(folder)))
         assert all(dict(curve[tag]) == pytest.approx(dict(expected[tag])) for tag in TAGS)
-    assert [path.name for folder in folders for path in Path(folder, "lightning_logs").iterdir()] == ["version_0"] * 2
-    assert "trainer.limit_train_batches: 20" in Path("first/lightning_logs/version_0/hparams.yaml").read_text()
+    assert [
+        path.name for folder in folders for path in Path(folder, "lightning_logs").iterdir()
+    ] == ["version_0"] * 2
+    assert (
+        "trainer.limit_train_batches: 20"
+        in Path("first/lightning_logs/version_0/hparams.yaml").read_text()
+    )
 
 
 @pytest.mark.nightly
@@ -61,7 +78,10 @@ def test_logger_of_wandb_continues_under_the_same_id(workspace: Path) -> None:
     """Offline it writes a folder for each part, which `wandb sync` joins by their id."""
     needs("wandb")
     logger = [f"{LOGGER}=WandbLogger", f"{LOGGER}.offline=true", f"{LOGGER}.save_dir=wandb_runs"]
-    for flags in ([*DEBUG, "--arch", "mlp", *logger, "--epochs", "1"], ["--resume", "--epochs", "2"]):
+    for flags in (
+        [*DEBUG, "--arch", "mlp", *logger, "--epochs", "1"],
+        ["--resume", "--epochs", "2"],
+    ):
         finished = run_script("fit", "--name", "run", *flags, cwd=workspace)
         assert finished.returncode == 0, finished.stderr
     (identity,) = json.loads(RunDirectory("run").loggers.read_text())

@@ -30,7 +30,9 @@ def options(model: str, loader: str = "") -> list[str]:
 def checked(folder: Path, *arguments: str) -> tuple[bool, str]:
     """Whether ``fit --check_resume`` finds a run exact, and what it says."""
     paths = {"PYTHONPATH": python_path()}
-    done = run_script("fit", *arguments, "--check_resume", cwd=folder, environment=paths, fresh=True)
+    done = run_script(
+        "fit", *arguments, "--check_resume", cwd=folder, environment=paths, fresh=True
+    )
     assert done.stderr == ""
     assert done.returncode in (0, 1)
     assert not list(folder.iterdir())
@@ -60,9 +62,16 @@ def test_check_finds_exact_what_is(flags: list[str], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
-        (options("changing.Taught"), "not restored: attribute teachers. Keep it in on_save_checkpoint"),
-        pytest.param(options("changing.Unseeded"), "not exact at the end of an epoch: ", marks=NIGHTLY),
-        pytest.param(options("kinds.Plain", "torch"), "not checked within the first epoch: ", marks=NIGHTLY),
+        (
+            options("changing.Taught"),
+            "not restored: attribute teachers. Keep it in on_save_checkpoint",
+        ),
+        pytest.param(
+            options("changing.Unseeded"), "not exact at the end of an epoch: ", marks=NIGHTLY
+        ),
+        pytest.param(
+            options("kinds.Plain", "torch"), "not checked within the first epoch: ", marks=NIGHTLY
+        ),
     ],
 )
 def test_check_says_what_is_not_exact(flags: list[str], text: str, tmp_path: Path) -> None:
@@ -105,7 +114,9 @@ def test_check_of_a_training_that_fails_keeps_its_traceback(tmp_path: Path) -> N
 
 
 def test_check_makes_a_mistake_in_the_options_one_line(tmp_path: Path) -> None:
-    done = run_script("fit", "--arch", "mlp", "--data.root", "nowhere", "--check_resume", cwd=tmp_path, fresh=True)
+    done = run_script(
+        "fit", "--arch", "mlp", "--data.root", "nowhere", "--check_resume", cwd=tmp_path, fresh=True
+    )
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert done.stderr.startswith("fit.py: there is no folder nowhere")
 

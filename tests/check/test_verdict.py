@@ -15,7 +15,9 @@ def record(parts: dict[str, str], first: int = 3, reason: str = "") -> dict[str,
     return {"reason": reason, "states": list(zip([first, *BATCHES[1:]], states, strict=True))}
 
 
-def verdict(whole: dict[str, str], resumed: dict[str, str], first: int = 3) -> tuple[bool, list[str]]:
+def verdict(
+    whole: dict[str, str], resumed: dict[str, str], first: int = 3
+) -> tuple[bool, list[str]]:
     """On a training that could be stopped within the first epoch only."""
     places = {"within": [record(resumed, first)], "end": [], "later": []}
     return report([record(whole, reason="The run ends too early")], places)
@@ -42,7 +44,12 @@ SAME = "abcd"
             "7 on in l",
             "attribute a",
         ),
-        ({"buffer seen": SAME}, {"buffer seen": "xbcd"}, "", ""),  # it is computed again before it is used
+        (
+            {"buffer seen": SAME},
+            {"buffer seen": "xbcd"},
+            "",
+            "",
+        ),  # it is computed again before it is used
         ({"attribute count": SAME}, {"attribute count": "xxxx"}, "", "attribute count"),
         ({"random torch": SAME}, {"random torch": "abcx"}, "batch 7 on in random torch", ""),
     ],
@@ -53,7 +60,9 @@ def test_verdict_names_the_first_difference_of_results_and_what_was_lost(
     is_exact, lines = verdict(whole, resumed)
     first, *_ = lines
     assert is_exact == (not text)
-    assert first.startswith("not exact within the first epoch: a resume" if text else "exact within the first epoch")
+    assert first.startswith(
+        "not exact within the first epoch: a resume" if text else "exact within the first epoch"
+    )
     assert text in first
     assert (f"not restored: {lost}. Keep it in on_save_checkpoint" in lines[-1]) == bool(lost)
     assert "not checked at the end of an epoch: The run ends too early." in lines

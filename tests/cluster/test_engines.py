@@ -6,7 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment, find_free_network_port
+from lightning.fabric.plugins.environments.lightning import (
+    LightningEnvironment,
+    find_free_network_port,
+)
 
 from convblocks.cluster import layout
 from convblocks.data.images import ImageSets
@@ -17,7 +20,18 @@ from tests.cluster.test_layout import srun
 from tests.conftest import write_digits
 from tests.core.run.test_fit import QUICK, assert_same_weights, train
 
-RUN = ["--arch", "mlp", "--epochs", "1", "--threads", "1", "--trainer.accelerator", "cpu", "--data.root", "digits"]
+RUN = [
+    "--arch",
+    "mlp",
+    "--epochs",
+    "1",
+    "--threads",
+    "1",
+    "--trainer.accelerator",
+    "cpu",
+    "--data.root",
+    "digits",
+]
 ENGINE = ["--trainer.plugins", "engine.Engine"]
 
 # The last of four tasks on two nodes, started by something else than srun, which layout.check refuses.
@@ -74,7 +88,9 @@ def test_slurm_is_ignored_if_turned_off_or_replaced_by_the_trainers_cluster_envi
     assert RunDirectory("own").read_result().provenance.processes == 1
 
 
-def test_slurm_that_is_turned_off_is_hidden_from_lightning_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slurm_that_is_turned_off_is_hidden_from_lightning_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     set_all(srun(1) | OFF, monkeypatch)
     (used,) = layout.cluster_environments({})
     assert type(used) is LightningEnvironment

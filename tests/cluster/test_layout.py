@@ -14,7 +14,11 @@ def srun(tasks: int, nodes: int = 1, **others: str) -> dict[str, str]:
 
 def torchrun(processes: int, nodes: int = 1) -> dict[str, str]:
     """The environment set by torchrun."""
-    return {"TORCHELASTIC_RUN_ID": "7", "WORLD_SIZE": str(processes), "GROUP_WORLD_SIZE": str(nodes)}
+    return {
+        "TORCHELASTIC_RUN_ID": "7",
+        "WORLD_SIZE": str(processes),
+        "GROUP_WORLD_SIZE": str(nodes),
+    }
 
 
 @pytest.mark.parametrize(
@@ -24,7 +28,11 @@ def torchrun(processes: int, nodes: int = 1) -> dict[str, str]:
         (4, 1, {}),
         (2, 2, srun(4, nodes=2)),
         ("auto", 1, srun(1)),
-        (4, 1, srun(1) | {"SLURM_JOB_NAME": "bash"}),  # srun --pty bash, and Lightning starts the others
+        (
+            4,
+            1,
+            srun(1) | {"SLURM_JOB_NAME": "bash"},
+        ),  # srun --pty bash, and Lightning starts the others
         (2, 2, torchrun(4, nodes=2)),
         ([2, 3], 1, torchrun(2)),
         ("2,3", 1, srun(2)),
@@ -41,10 +49,25 @@ def test_as_many_processes_as_devices_are_accepted(
 @pytest.mark.parametrize(
     ("devices", "nodes", "environment", "message"),
     [
-        (1, 1, {"SLURM_NTASKS": "2"}, "this job has 2 tasks, but python was started without srun: put srun before it"),
-        (2, 1, srun(4, nodes=2), "srun started 4 tasks, .* is 2 and .* 1: write --trainer.devices 2"),
+        (
+            1,
+            1,
+            {"SLURM_NTASKS": "2"},
+            "this job has 2 tasks, but python was started without srun: put srun before it",
+        ),
+        (
+            2,
+            1,
+            srun(4, nodes=2),
+            "srun started 4 tasks, .* is 2 and .* 1: write --trainer.devices 2",
+        ),
         (1, 1, srun(1) | {"SLURM_STEP_NUM_TASKS": "4"}, "srun started 4 tasks, but"),
-        ("auto", 1, srun(4, nodes=2), "srun started 4 tasks, .* is auto .* write --trainer.devices 2"),
+        (
+            "auto",
+            1,
+            srun(4, nodes=2),
+            "srun started 4 tasks, .* is auto .* write --trainer.devices 2",
+        ),
         (4, 1, srun(4) | {"SLURM_JOB_NAME": "interactive"}, "write srun --job-name=fit"),
         ("auto", 1, torchrun(2), "torchrun started 2 workers, .* write --trainer.devices 2"),
         (1, 2, {}, "--trainer.num_nodes 2, but this was started on one: leave it out, or put srun"),

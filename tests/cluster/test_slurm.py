@@ -21,7 +21,9 @@ from tests.quick_python import environment_of
 
 pytestmark = pytest.mark.slow
 
-FIT, PROJECT = (str(REPOSITORY / "scripts" / "slurm" / f"{name}.sbatch") for name in ("fit", "project"))
+FIT, PROJECT = (
+    str(REPOSITORY / "scripts" / "slurm" / f"{name}.sbatch") for name in ("fit", "project")
+)
 CLUSTER = REPOSITORY / "tests" / "cluster" / "slurm"
 
 SHORT = [*COMMON, "--data.root", "digits", "--epochs", "1"]
@@ -44,7 +46,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, digits: ImageSets) -> Iter
     (folder / "scripts").symlink_to(REPOSITORY / "scripts")
     write_digits(folder / "digits", digits, train=50 * 64, test=200)
     # Its ports are the same in every checkout, and the sockets by which its commands prove who they are always.
-    with FileLock(Path(gettempdir()) / "slurm-of-tests.lock"), pytest.MonkeyPatch.context() as patch:
+    with (
+        FileLock(Path(gettempdir()) / "slurm-of-tests.lock"),
+        pytest.MonkeyPatch.context() as patch,
+    ):
         subprocess.run([CLUSTER / "up.sh", state], check=True)
         for name, value in environment_of(SLURM_CONF=str(state / "slurm.conf")).items():
             patch.setenv(name, value)  # which sbatch hands on
@@ -72,7 +77,9 @@ def wait_for(is_there: Callable[[], object], job: str) -> None:
 
 def states(job: str) -> set[str]:
     """Those of the job, or of all jobs of an array."""
-    shown = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, check=False).stdout
+    shown = subprocess.run(
+        ["scontrol", "show", "job", job], capture_output=True, text=True, check=False
+    ).stdout
     return set(re.findall(r"JobState=(\w+)", shown))
 
 
@@ -96,7 +103,10 @@ def requeue(job: str) -> None:
 def test_job_without_srun_is_refused(cluster: Path) -> None:
     job = submit(*TWO_TASKS, "--wrap", f"python scripts/fit.py {' '.join(MLP)}")
     assert end_of(job) == "FAILED"
-    assert "this job has 2 tasks, but python was started without srun: put srun before it" in output(job)
+    assert (
+        "this job has 2 tasks, but python was started without srun: put srun before it"
+        in output(job)
+    )
 
 
 @pytest.mark.parametrize("script", [FIT, PROJECT], ids=["fit", "project"])

@@ -21,7 +21,9 @@ SHORT = ["--epochs", "2", "--trainer.limit_train_batches", "30", "--trainer.limi
 
 
 def trial(name: str, arch: str, seed: int) -> Trial:
-    trials: list[Trial] = parse([*SHORT, "--arch", arch, "--seeds", f"{seed}-{seed}", "--name", name]).trials
+    trials: list[Trial] = parse(
+        [*SHORT, "--arch", arch, "--seeds", f"{seed}-{seed}", "--name", name]
+    ).trials
     return trials[0]
 
 
@@ -49,8 +51,16 @@ def small(finished: Path, workspace: Path) -> Path:
 
 @pytest.mark.slow
 def test_comparison_leaves_its_files(small: Path) -> None:
-    assert {path.suffix for path in small.glob("comparison.*")} == {".html", ".md", ".csv", ".json", ".png"}
-    accuracies = [trial("small", "mlp", seed).run.read_result().final["test/acc"] for seed in (0, 1)]
+    assert {path.suffix for path in small.glob("comparison.*")} == {
+        ".html",
+        ".md",
+        ".csv",
+        ".json",
+        ".png",
+    }
+    accuracies = [
+        trial("small", "mlp", seed).run.read_result().final["test/acc"] for seed in (0, 1)
+    ]
     assert [row["seed"] for row in rows_of("small")] == ["0", "1"]
     assert [float(row["test_acc"]) for row in rows_of("small")] == accuracies
     for option, value in parse([*SHORT]).common:
@@ -60,10 +70,16 @@ def test_comparison_leaves_its_files(small: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("archs", [["mlp"], pytest.param(["maxpool", "batchnorm"], marks=pytest.mark.nightly)])
-def test_jobs_side_by_side_equal_one_after_the_other_bit_for_bit(archs: list[str], workspace: Path) -> None:
+@pytest.mark.parametrize(
+    "archs", [["mlp"], pytest.param(["maxpool", "batchnorm"], marks=pytest.mark.nightly)]
+)
+def test_jobs_side_by_side_equal_one_after_the_other_bit_for_bit(
+    archs: list[str], workspace: Path
+) -> None:
     for jobs in ("1", "2"):
-        compare.main([*SHORT, "--arch", *archs, "--seeds", "2", "--name", f"jobs{jobs}", "--jobs", jobs])
+        compare.main(
+            [*SHORT, "--arch", *archs, "--seeds", "2", "--name", f"jobs{jobs}", "--jobs", jobs]
+        )
     for arch in archs:
         for seed in (0, 1):
             assert_same_weights(*(trial(name, arch, seed).run for name in ("jobs1", "jobs2")))
@@ -73,7 +89,9 @@ def test_jobs_side_by_side_equal_one_after_the_other_bit_for_bit(archs: list[str
 
 def test_config_sets_no_seed_and_is_overridden_and_swept(workspace: Path) -> None:
     for number in (2, 3):
-        Path(f"{number}.yaml").write_text(f"{{epochs: 9, seed: 7, lr: 0.1, trainer: {{max_steps: {number}}}}}")
+        Path(f"{number}.yaml").write_text(
+            f"{{epochs: 9, seed: 7, lr: 0.1, trainer: {{max_steps: {number}}}}}"
+        )
     flags = ["--grid", "config=2.yaml,3.yaml", "--lr", "0.2", "--arch", "mlp", "--seeds", "2"]
     trials = parse(flags).trials
     assert [trial.label for trial in trials] == [
@@ -82,19 +100,25 @@ def test_config_sets_no_seed_and_is_overridden_and_swept(workspace: Path) -> Non
     plans = plans_of(trials)
     settings = [flatten(plans[trial.arm].settings) for trial in trials]
     names = ("trainer.max_epochs", "model.lr", "trainer.max_steps")
-    assert [[each[name] for name in names] for each in settings] == [[9, 0.2, number] for number in (2, 2, 3, 3)]
+    assert [[each[name] for name in names] for each in settings] == [
+        [9, 0.2, number] for number in (2, 2, 3, 3)
+    ]
     assert all(f"--seed={trial.seed}" in trial.arguments() for trial in trials)
 
 
 def test_directory_is_named_by_what_differs_and_what_all_share(workspace: Path) -> None:
     """Another arm, or another order of the options, makes no other directories of the first ones."""
-    names = [trial.name for trial in parse([*SHORT, "--arch", "mlp", "--grid", "lr=1e-3,1e-2"]).trials]
+    names = [
+        trial.name for trial in parse([*SHORT, "--arch", "mlp", "--grid", "lr=1e-3,1e-2"]).trials
+    ]
     assert names[0].startswith("compare/mlp,lr=1e-3/")
     assert names[0].endswith("/seed_0")
     further = ["--arch", "batchnorm", "mlp", "--grid", "lr=1e-4,1e-3,1e-2", "--seeds", "0-19"]
     assert set(names) < {trial.name for trial in parse([*further, *SHORT[2:], *SHORT[:2]]).trials}
     for more in (["--epochs", "3"], ["--threads", "2"], ["--batch_size", "32"]):
-        assert not set(names) & {trial.name for trial in parse([*further, *SHORT[2:], *more]).trials}
+        assert not set(names) & {
+            trial.name for trial in parse([*further, *SHORT[2:], *more]).trials
+        }
 
 
 def test_seeds_may_be_a_number_a_range_or_a_list() -> None:
@@ -116,7 +140,9 @@ def test_finished_trials_are_reported_and_not_trained_again(small: Path) -> None
     assert before.items() < after.items()
     config = trial("small", "mlp", 0).run.config
     config.write_text(config.read_text().replace("lr: 0.01", "lr: 0.02"))
-    with pytest.raises(UserError, match=r"seed_0 was begun with model\.lr=0\.02, not 0\.01: choose another --name"):
+    with pytest.raises(
+        UserError, match=r"seed_0 was begun with model\.lr=0\.02, not 0\.01: choose another --name"
+    ):
         compare.main(command)
 
 
@@ -125,7 +151,9 @@ def test_trial_that_crashes_leaves_the_others(workspace: Path) -> None:
     blocked = trial("crash", "mlp", 0).run
     blocked.path.mkdir(parents=True)
     (blocked.path / "stray").touch()
-    with pytest.raises(UserError, match=r"1 of 2 trials are not done: mlp seed 0; see .*seed_0\.log"):
+    with pytest.raises(
+        UserError, match=r"1 of 2 trials are not done: mlp seed 0; see .*seed_0\.log"
+    ):
         compare.main([*SHORT, "--arch", "mlp", "--seeds", "2", "--name", "crash"])
     assert trial("crash", "mlp", 1).result()
     assert "config.yaml: it is missing" in trial("crash", "mlp", 0).log.read_text()
@@ -134,20 +162,41 @@ def test_trial_that_crashes_leaves_the_others(workspace: Path) -> None:
 @pytest.mark.slow
 def test_grid_is_confirmed_with_fresh_seeds_on_all_training_images(workspace: Path) -> None:
     """A second call trains nothing."""
-    flags = ["--arch", "mlp", "--seeds", "0,2", "--data.val_size", "2000", "--grid", "lr=1e-3,1e-2", "--confirm", "2"]
+    flags = [
+        "--arch",
+        "mlp",
+        "--seeds",
+        "0,2",
+        "--data.val_size",
+        "2000",
+        "--grid",
+        "lr=1e-3,1e-2",
+        "--confirm",
+        "2",
+    ]
     command = [*SHORT, *flags, "--trainer.limit_test_batches", "2", "--name", "grid"]
     compare.main(command)
     confirmed = sorted((LOGS / "grid" / "confirm").rglob("summary.json"))
     results = [json.loads(path.read_text()) for path in confirmed]
-    assert [(run["seed"], run["facts"]["images"]["train"]) for run in results] == [(3, 60_000), (4, 60_000)]
+    assert [(run["seed"], run["facts"]["images"]["train"]) for run in results] == [
+        (3, 60_000),
+        (4, 60_000),
+    ]
     assert not any("val/acc" in row for run in results for row in run["epochs"])
     rows = rows_of("grid")
     assert [row["seed"] for row in rows] == ["0", "2", "0", "2", "3", "4"]
-    best = max(rows[:4], key=lambda row: sum(float(trial["val_acc"]) for trial in rows[:4] if trial["lr"] == row["lr"]))
+    best = max(
+        rows[:4],
+        key=lambda row: sum(
+            float(trial["val_acc"]) for trial in rows[:4] if trial["lr"] == row["lr"]
+        ),
+    )
     assert {row["lr"] for row in rows[4:]} == {best["lr"]}
     (arm,) = json.loads((LOGS / "grid" / "comparison.json").read_text())["results"]
     assert arm["trained"]["n"] == 2
-    assert arm["score"]["value"] == pytest.approx(sum(run["final"]["test/acc"] for run in results) / 2)
+    assert arm["score"]["value"] == pytest.approx(
+        sum(run["final"]["test/acc"] for run in results) / 2
+    )
     report, before = (LOGS / "grid" / "comparison.md").read_text(), confirmed[0].stat().st_mtime_ns
     compare.main([*command, "--no-fit"])
     assert (LOGS / "grid" / "comparison.md").read_text() == report
@@ -170,11 +219,16 @@ def test_grid_is_confirmed_with_fresh_seeds_on_all_training_images(workspace: Pa
         (["--resume", "true"], "--resume is set for every trial"),
         (["--lr"], "--lr: options of fit are given as --OPTION VALUE here"),
         (["--name", "../elsewhere"], "below lightning_logs"),
-        (["--confirm", "3"], "--confirm trains the best settings of a grid with fresh seeds: give --grid"),
+        (
+            ["--confirm", "3"],
+            "--confirm trains the best settings of a grid with fresh seeds: give --grid",
+        ),
         (["--confirm", "3", "--grid", "lr=1e-3,1e-2"], "--confirm .* add --data.val_size 5000"),
     ],
 )
-def test_wrong_usage_of_compare_is_one_line(flags: list[str], message: str, workspace: Path) -> None:
+def test_wrong_usage_of_compare_is_one_line(
+    flags: list[str], message: str, workspace: Path
+) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         compare.main(flags)
     assert "\n" not in str(caught.value)
@@ -182,14 +236,20 @@ def test_wrong_usage_of_compare_is_one_line(flags: list[str], message: str, work
 
 
 def test_option_that_is_not_a_setting_makes_no_other_trials(workspace: Path) -> None:
-    (plain,), (slow,) = (parse(["--arch", "mlp", "--seeds", "1", *more]).trials for more in ([], ["--fast", "false"]))
+    (plain,), (slow,) = (
+        parse(["--arch", "mlp", "--seeds", "1", *more]).trials for more in ([], ["--fast", "false"])
+    )
     assert plain.name == slow.name
     assert "--fast=false" not in plain.arguments()
     assert "--fast=false" in slow.arguments()
 
 
-@pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")  # torchdata calls what torch 2.13 deprecates
-def test_models_are_compared_and_the_better_one_is_found(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.filterwarnings(
+    "ignore:'set_vital' is deprecated"
+)  # torchdata calls what torch 2.13 deprecates
+def test_models_are_compared_and_the_better_one_is_found(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     flags = options_of("regression")
     flags.insert(2, f"{HERE}.regression.Line")
     compare.main([*flags, "--seeds", "5", "--name", "models"])

@@ -21,7 +21,9 @@ def lines(axes: Axes, kind: str) -> list[Line2D]:
 
 def drawn_values(axes: Axes, kind: str = "runs", which: int = 1) -> list[float]:
     """All finite coordinates of what is drawn of that kind, sorted; ``which`` is 0 for x and 1 for y."""
-    values = np.concatenate([np.asarray(line.get_data()[which], dtype=float) for line in lines(axes, kind)])
+    values = np.concatenate(
+        [np.asarray(line.get_data()[which], dtype=float) for line in lines(axes, kind)]
+    )
     return sorted(values[np.isfinite(values)].tolist())
 
 
@@ -36,18 +38,26 @@ def test_figure_has_a_line_and_a_dot_for_every_run_and_the_means_of_the_table() 
     rows = [row for run in runs for row in run.epochs]
     assert drawn_values(loss) == pytest.approx(sorted(row["train/loss"] for row in rows))
     assert drawn_values(error) == pytest.approx(sorted(100 * (1 - row["test/acc"]) for row in rows))
-    assert drawn_values(final, which=0) == pytest.approx(sorted(100 * (1 - run.score) for run in runs))
+    assert drawn_values(final, which=0) == pytest.approx(
+        sorted(100 * (1 - run.score) for run in runs)
+    )
     assert len(lines(loss, "runs")) == len(lines(error, "runs")) == 30
-    assert [line.get_linestyle() for line in lines(loss, "runs")].count(":") == 2  # the collapsed ones
+    assert [line.get_linestyle() for line in lines(loss, "runs")].count(
+        ":"
+    ) == 2  # the collapsed ones
     assert {"MaxPool", "  2 of 10 collapsed"} <= set(texts(final))
-    assert "thick lines: means of the runs that trained; dotted: runs that collapsed" in texts(figure)
+    assert "thick lines: means of the runs that trained; dotted: runs that collapsed" in texts(
+        figure
+    )
     means = (lines(axes, "means") for axes in (loss, error, final))
     for arm, of_loss, of_error, of_final, interval in zip(
         compare(runs).arms, *means, lines(final, "intervals"), strict=True
     ):
         assert arm.score
         wrong = [100 * (1 - score) for score in (arm.score.value, arm.score.low, arm.score.high)]
-        losses = [run.epochs[-1]["train/loss"] for run in runs if run.arch == arm.arch and not run.failed]
+        losses = [
+            run.epochs[-1]["train/loss"] for run in runs if run.arch == arm.arch and not run.failed
+        ]
         assert of_loss.get_ydata()[-1] == pytest.approx(np.mean(losses))
         assert of_error.get_ydata()[-1] == pytest.approx(wrong[0])
         assert of_final.get_xdata() == pytest.approx([wrong[0]] * 2)
@@ -55,7 +65,9 @@ def test_figure_has_a_line_and_a_dot_for_every_run_and_the_means_of_the_table() 
 
 
 @pytest.mark.parametrize(("epochs", "panels"), [(2, 1), (3, 3)])
-def test_figure_has_curves_from_three_epochs_on_and_says_above_what_it_shows(epochs: int, panels: int) -> None:
+def test_figure_has_curves_from_three_epochs_on_and_says_above_what_it_shows(
+    epochs: int, panels: int
+) -> None:
     runs = [result(arch, 0, 0.95, epochs=course(*[0.95] * epochs)) for arch in ("mlp", "maxpool")]
     figure = comparison_figure(runs, finding="They are alike")
     assert [axes.get_title() for axes in figure.axes] == ["They are alike", *[""] * (panels - 1)]
@@ -64,9 +76,15 @@ def test_figure_has_curves_from_three_epochs_on_and_says_above_what_it_shows(epo
 
 def test_figure_of_a_grid_has_the_final_scores_at_each_setting() -> None:
     settings = [("mlp", "1e-3"), ("mlp", "1e-2"), ("maxpool", "1e-3")]
-    runs = [result(arch, seed, 0.9 + 0.01 * seed, (("lr", rate),)) for arch, rate in settings for seed in range(3)]
+    runs = [
+        result(arch, seed, 0.9 + 0.01 * seed, (("lr", rate),))
+        for arch, rate in settings
+        for seed in range(3)
+    ]
     (final,) = comparison_figure(runs, ["lr"]).axes
-    assert drawn_values(final, which=0) == pytest.approx(sorted(100 * (1 - run.score) for run in runs))
+    assert drawn_values(final, which=0) == pytest.approx(
+        sorted(100 * (1 - run.score) for run in runs)
+    )
     assert {"MLP\nlr 1e-3", "MLP\nlr 1e-2", "MaxPool\nlr 1e-3"} <= set(texts(final))
 
 
@@ -94,8 +112,12 @@ def with_losses(seed: int, *losses: float) -> RunResult:
 def test_figure_has_no_point_of_a_loss_that_is_not_finite_and_means_end_with_the_shortest_run(
     losses: list[tuple[float, ...]], means: list[float]
 ) -> None:
-    panel, *_ = comparison_figure([with_losses(seed, *course) for seed, course in enumerate(losses)]).axes
-    assert drawn_values(panel) == sorted(loss for course in losses for loss in course if math.isfinite(loss))
+    panel, *_ = comparison_figure(
+        [with_losses(seed, *course) for seed, course in enumerate(losses)]
+    ).axes
+    assert drawn_values(panel) == sorted(
+        loss for course in losses for loss in course if math.isfinite(loss)
+    )
     assert drawn_values(panel, "means") == pytest.approx(means)
 
 

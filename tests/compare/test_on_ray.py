@@ -35,8 +35,13 @@ def cluster() -> Iterator[Any]:
     needs("ray")
     from ray.cluster_utils import Cluster
 
-    Path("/tmp/ray").mkdir(exist_ok=True)  # where Ray notes a cluster's address, whatever its temp_dir
-    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:  # pytest's own is too long for a socket
+    Path("/tmp/ray").mkdir(
+        exist_ok=True
+    )  # where Ray notes a cluster's address, whatever its temp_dir
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        TemporaryDirectory() as folder,
+    ):  # pytest's own is too long for a socket
         head = {"num_cpus": 1, "include_dashboard": False, "temp_dir": folder, **MEMORY}
         cluster = Cluster(initialize_head=True, head_node_args=head)
         patch.setenv("RAY_ADDRESS", cluster.address)
@@ -69,17 +74,24 @@ def test_ray_node_that_dies_changes_no_number(cluster: Any, workspace: Path) -> 
 
 
 @pytest.mark.slow
-def test_ray_lets_trials_save_at_ctrl_c_and_one_that_fails_leaves_the_others(cluster: Any, workspace: Path) -> None:
+def test_ray_lets_trials_save_at_ctrl_c_and_one_that_fails_leaves_the_others(
+    cluster: Any, workspace: Path
+) -> None:
     """The first trial is the one that fails."""
     flags = [*LONG, *ON_RAY, "--arch", "batchnorm", "--name", "stopped"]
     failing, stopped = parse(flags).trials
     failing.run.path.mkdir(parents=True)
     (failing.run.path / "stray").touch()
     with start_script("compare", *flags, cwd=workspace) as process:
-        wait_until(lambda: process.returncode is not None or list((LOGS / "stopped").rglob("last.ckpt")))
+        wait_until(
+            lambda: process.returncode is not None or list((LOGS / "stopped").rglob("last.ckpt"))
+        )
         os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (130, "compare.py: stopped: the same command carries on\n")
+    assert (process.returncode, errors) == (
+        130,
+        "compare.py: stopped: the same command carries on\n",
+    )
     assert "config.yaml: it is missing" in failing.log.read_text()
     assert "continue with --resume" in stopped.log.read_text()
     assert not list(stopped.log.parent.glob("*.stop"))
@@ -91,7 +103,9 @@ def test_ray_lets_trials_save_at_ctrl_c_and_one_that_fails_leaves_the_others(clu
 @pytest.mark.slow
 def test_ray_trial_that_fits_no_node_is_refused(cluster: Any, workspace: Path) -> None:
     finished = run_script("compare", *SHORT, *ON_RAY, "--threads", "9", cwd=workspace)
-    line = "compare.py: no node of the Ray cluster has {'CPU': 9} for a trial: give other --threads\n"
+    line = (
+        "compare.py: no node of the Ray cluster has {'CPU': 9} for a trial: give other --threads\n"
+    )
     assert (finished.returncode, finished.stderr) == (1, line)
 
 
@@ -104,11 +118,16 @@ def test_ray_without_a_cluster_says_how_to_start_one(
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
         monkeypatch.setenv("RAY_ADDRESS", wrong.format(port=unheard.getsockname()[1]))
-        with pytest.raises(UserError, match=r"cannot use the Ray cluster at RAY_ADDRESS=.*: start one with ray start"):
+        with pytest.raises(
+            UserError,
+            match=r"cannot use the Ray cluster at RAY_ADDRESS=.*: start one with ray start",
+        ):
             compare.main([*SHORT, *ON_RAY])
 
 
-def test_ray_that_is_not_installed_says_what_to_install(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ray_that_is_not_installed_says_what_to_install(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "convblocks.compare.on_ray", raising=False)
     monkeypatch.delattr(convblocks.compare, "on_ray", raising=False)

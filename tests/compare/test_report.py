@@ -21,7 +21,16 @@ from convblocks.compare.tables import as_row
 from convblocks.data.images import ImageSpec
 from convblocks.run.result import RunResult
 from convblocks.text import as_csv
-from tests.made_up import COURSES, MACHINE, as_claimed, assert_expected, course, images, result, short
+from tests.made_up import (
+    COURSES,
+    MACHINE,
+    as_claimed,
+    assert_expected,
+    course,
+    images,
+    result,
+    short,
+)
 
 RATES = ("1e-3", "3e-3", "1e-2")
 SCHEDULES = ("constant", "onecycle")
@@ -29,7 +38,9 @@ SCHEDULES = ("constant", "onecycle")
 BEST = {"mlp": ("3e-3", "onecycle"), "maxpool": ("1e-3", "constant")}
 
 
-def grid(archs: Iterable[str], best: Mapping[str, tuple[str, str]] = BEST, seeds: int = 5) -> list[RunResult]:
+def grid(
+    archs: Iterable[str], best: Mapping[str, tuple[str, str]] = BEST, seeds: int = 5
+) -> list[RunResult]:
     """Runs at every learning rate and schedule: validation is best at the given ones, the test set elsewhere.
 
     Without ``best`` there are no validation images.
@@ -38,7 +49,10 @@ def grid(archs: Iterable[str], best: Mapping[str, tuple[str, str]] = BEST, seeds
         short(
             arch,
             seed,
-            accuracy=0.97 - 0.01 * (arch == "mlp") + 0.001 * RATES.index(rate) + 0.0001 * (seed * 3 % 5),
+            accuracy=0.97
+            - 0.01 * (arch == "mlp")
+            + 0.001 * RATES.index(rate)
+            + 0.0001 * (seed * 3 % 5),
             overrides=(("lr", rate), ("lr_scheduler", schedule)),
             validation=(0.98 if best[arch] == (rate, schedule) else 0.95) if best else None,
         )
@@ -51,7 +65,10 @@ SHAPES = ImageSpec(3, 32, 40, ("disc", "ring"), mean=(0.5,) * 3, std=(0.2,) * 3)
 # Of eight runs of MaxPool three collapse, one of them after it had learned something; of the MLP's one diverges.
 DIED = short("maxpool", 2, 0.098, epochs=course(0.95, 0.098))
 DIVERGED = short("mlp", 7, 0.098, loss=math.nan)
-COLLAPSES = [{("maxpool", 2): DIED, ("mlp", 7): DIVERGED}.get((run.arch, run.seed), run) for run in as_claimed(8, 3)]
+COLLAPSES = [
+    {("maxpool", 2): DIED, ("mlp", 7): DIVERGED}.get((run.arch, run.seed), run)
+    for run in as_claimed(8, 3)
+]
 
 FRESH = [
     short(arch, seed, 0.9 + 0.001 * seed, overrides=(("lr", rate), ("lr_scheduler", schedule)))
@@ -64,14 +81,23 @@ REPORTS: dict[str, tuple[Sequence[RunResult], Sequence[RunResult]]] = {
     "setting": (COLLAPSES, ()),
     "few-runs": (
         [
-            result(arch, seed, epochs[-1]["test/acc"], epochs=epochs, hparams={"lr_scheduler": "onecycle"})
+            result(
+                arch,
+                seed,
+                epochs[-1]["test/acc"],
+                epochs=epochs,
+                hparams={"lr_scheduler": "onecycle"},
+            )
             for arch, epochs in (COURSES | {"mlp": course(0.9, 0.975)}).items()
             for seed in range(3)
         ],
         (),
     ),
     "pictures": (
-        [short("mlp", seed, 0.9, facts={"images": images(SHAPES, 1200, 240), "chance": 0.52}) for seed in range(3)],
+        [
+            short("mlp", seed, 0.9, facts={"images": images(SHAPES, 1200, 240), "chance": 0.52})
+            for seed in range(3)
+        ],
         (),
     ),
     "grid": (grid(BEST), FRESH),
@@ -91,7 +117,11 @@ def test_report_is_the_expected_one(name: str) -> None:
 
 
 def near(seeds: int) -> list[RunResult]:
-    return [short(arch, seed, 0.95 + 0.001 * seed) for arch in ("mlp", "maxpool") for seed in range(seeds)]
+    return [
+        short(arch, seed, 0.95 + 0.001 * seed)
+        for arch in ("mlp", "maxpool")
+        for seed in range(seeds)
+    ]
 
 
 def lost(loss: float) -> list[RunResult]:
@@ -109,7 +139,10 @@ OTHERS = {
 
 
 def test_report_has_the_expected_conclusions() -> None:
-    texts = [f"## {case}\n" + "\n".join(report_of(runs).sentences) + "\n" for case, runs in OTHERS.items()]
+    texts = [
+        f"## {case}\n" + "\n".join(report_of(runs).sentences) + "\n"
+        for case, runs in OTHERS.items()
+    ]
     assert_expected("conclusions.md", "\n".join(texts))
 
 
@@ -124,20 +157,52 @@ def test_report_needs_no_facts() -> None:
 def test_row_has_every_value_as_what_it_is_for_a_spreadsheet() -> None:
     """Numbers as numbers under names without dots and slashes; means over the last score leave collapsed runs out."""
     overrides = (("epochs", "2"), ("lr", "1e-3"), ("trainer.gradient_clip_val", "0.5"))
-    run = result("maxpool", 0, 0.97, overrides, course(0.95, 0.97), validation=0.96, facts={"mistakes": [3, 17]})
+    run = result(
+        "maxpool",
+        0,
+        0.97,
+        overrides,
+        course(0.95, 0.97),
+        validation=0.96,
+        facts={"mistakes": [3, 17]},
+    )
     (row,) = csv.DictReader(io.StringIO(as_csv([as_row(run)])))
-    names = ["arch", "seed", "epochs", "lr", "trainer_gradient_clip_val", "parameters", "test_acc", "val_acc"]
-    names += ["collapsed", "test_acc_if_trained", "seconds", "machine", "commit", "device", "processes", "threads"]
+    names = [
+        "arch",
+        "seed",
+        "epochs",
+        "lr",
+        "trainer_gradient_clip_val",
+        "parameters",
+        "test_acc",
+        "val_acc",
+    ]
+    names += [
+        "collapsed",
+        "test_acc_if_trained",
+        "seconds",
+        "machine",
+        "commit",
+        "device",
+        "processes",
+        "threads",
+    ]
     values = ["maxpool", "0", "2", "1e-3", "0.5", "85526", "0.97", "0.96"]
     values += ["False", "0.97", "20.0", MACHINE, "abc1234", "cpu", "1", "1"]
     assert row == dict(zip(names, values, strict=True))
     collapsed = as_row(result("mlp", 0, 0.098))
-    assert [collapsed[name] for name in ("test_acc", "collapsed", "test_acc_if_trained")] == [0.098, True, None]
+    assert [collapsed[name] for name in ("test_acc", "collapsed", "test_acc_if_trained")] == [
+        0.098,
+        True,
+        None,
+    ]
 
 
 def test_comparison_pairs_no_networks_by_seed_and_may_lack_a_run() -> None:
     runs = [run for run in as_claimed(7) if (run.arch, run.seed) != ("mlp", 4)]
     comparison = compare(runs)
     assert [difference.runs for difference in comparison.differences] == [(7, 7), (7, 6), (7, 6)]
-    shuffled = [short(run.arch, 6 - run.seed, run.score, run.epochs[-1]["train/loss"]) for run in runs]
+    shuffled = [
+        short(run.arch, 6 - run.seed, run.score, run.epochs[-1]["train/loss"]) for run in runs
+    ]
     assert compare(shuffled).differences == comparison.differences

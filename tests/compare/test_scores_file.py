@@ -22,7 +22,9 @@ def test_scores_from_anywhere_are_tested_in_their_direction(
     Path("runs.csv").write_text("\n".join(LINES))
     compare.main(["--from", "runs.csv", *JUDGE])
     assert "ours is better than theirs by" in capsys.readouterr().out
-    (difference,) = json.loads(Path("lightning_logs/runs/comparison.json").read_text())["differences"]
+    (difference,) = json.loads(Path("lightning_logs/runs/comparison.json").read_text())[
+        "differences"
+    ]
     expected = permutation_test(THEIRS, OURS)
     assert difference["difference"] == "theirs minus ours"
     assert difference["trained"]["p"] == expected.p
@@ -34,7 +36,9 @@ def test_scores_from_anywhere_are_tested_in_their_direction(
 def test_scores_that_are_missing_or_not_finite_are_of_runs_that_diverged(
     score: str, workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Path("runs.csv").write_text("\n".join([*LINES, f"theirs,9,{score}", f"wild,0,{score}", "wild,1,"]))
+    Path("runs.csv").write_text(
+        "\n".join([*LINES, f"theirs,9,{score}", f"wild,0,{score}", "wild,1,"])
+    )
     compare.main(["--from", "runs.csv", *JUDGE, "--name", "named"])
     assert "wild collapsed in 2 of 2 runs" in capsys.readouterr().out
     _, theirs, _ = json.loads(Path("lightning_logs/named/comparison.json").read_text())["results"]

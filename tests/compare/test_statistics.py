@@ -27,7 +27,9 @@ def test_mean_has_students_interval_and_a_single_value_none() -> None:
     mean = statistics.mean_interval(values)
     expected = stats.t.interval(0.95, len(values) - 1, loc=np.mean(values), scale=stats.sem(values))
     assert (mean.low, mean.high) == pytest.approx(expected)
-    assert (mean.value, mean.deviation, mean.n) == pytest.approx((np.mean(values), np.std(values, ddof=1), 5))
+    assert (mean.value, mean.deviation, mean.n) == pytest.approx(
+        (np.mean(values), np.std(values, ddof=1), 5)
+    )
     single = statistics.mean_interval([0.97])
     assert single.value == 0.97
     assert np.isnan([single.deviation, single.low, single.high]).all()
@@ -35,9 +37,15 @@ def test_mean_has_students_interval_and_a_single_value_none() -> None:
 
 @pytest.mark.parametrize(
     ("values", "unit", "interval"),
-    [([0.9, 1.0], PERCENT, (0.3147, 1)), ([0.01, 0.2], LOSS, (0, 1.312)), ([0.01, 0.2], POINTS, (-1.102, 1.312))],
+    [
+        ([0.9, 1.0], PERCENT, (0.3147, 1)),
+        ([0.01, 0.2], LOSS, (0, 1.312)),
+        ([0.01, 0.2], POINTS, (-1.102, 1.312)),
+    ],
 )
-def test_mean_has_no_interval_beyond_its_range(values: list[float], unit: Unit, interval: tuple[float, float]) -> None:
+def test_mean_has_no_interval_beyond_its_range(
+    values: list[float], unit: Unit, interval: tuple[float, float]
+) -> None:
     found = statistics.mean_interval(values, unit)
     assert (found.low, found.high) == pytest.approx(interval, rel=1e-3)
 
@@ -57,7 +65,9 @@ def test_mean_has_no_interval_beyond_its_range(values: list[float], unit: Unit, 
     ],
 )
 @pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
-def test_permutation_test_of_worked_examples(first: list[float], second: list[float], p: float, unit: float) -> None:
+def test_permutation_test_of_worked_examples(
+    first: list[float], second: list[float], p: float, unit: float
+) -> None:
     test = permutation_test([unit * value for value in first], [unit * value for value in second])
     assert test.value == pytest.approx(unit * (np.mean(first) - np.mean(second)))
     assert test.p == p
@@ -67,7 +77,12 @@ def exact_p(statistic: Statistic, first: Sequence[float], second: Sequence[float
     """The share of all divisions whose effect, over its error, is as large as that of these samples."""
     values = [*first, *second]
     divisions = [
-        statistic(*([values[k] for k in range(len(values)) if (k in chosen) == inside] for inside in (True, False)))
+        statistic(
+            *(
+                [values[k] for k in range(len(values)) if (k in chosen) == inside]
+                for inside in (True, False)
+            )
+        )
         for chosen in combinations(range(len(values)), len(first))
     ]
     effect, variance = divisions[0]
@@ -82,7 +97,9 @@ def exact_welch(first: Sequence[int], second: Sequence[int]) -> tuple[int, int]:
     """
     n, m = len(first), len(second)
     squares = [len(own) * sum(value**2 for value in own) - sum(own) ** 2 for own in (first, second)]
-    return m * sum(first) - n * sum(second), m**2 * (m - 1) * squares[0] + n**2 * (n - 1) * squares[1]
+    return m * sum(first) - n * sum(second), m**2 * (m - 1) * squares[0] + n**2 * (n - 1) * squares[
+        1
+    ]
 
 
 @pytest.mark.parametrize("sizes", [(5, 5), (3, 6), (7, 4)])
@@ -96,21 +113,30 @@ def test_permutation_test_is_exact(sizes: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("sizes", [(4, 4), (3, 6), (20, 30), (51, 60)])
-def test_permutation_test_has_welchs_interval_and_beyond_the_exact_sizes_his_p(sizes: tuple[int, int]) -> None:
+def test_permutation_test_has_welchs_interval_and_beyond_the_exact_sizes_his_p(
+    sizes: tuple[int, int],
+) -> None:
     rng = np.random.default_rng(1)
     samples = [rng.normal(1 - place, 1 + 2 * place, size) for place, size in enumerate(sizes)]
-    test, students = permutation_test(*map(np.ndarray.tolist, samples)), stats.ttest_ind(*samples, equal_var=False)
+    test, students = (
+        permutation_test(*map(np.ndarray.tolist, samples)),
+        stats.ttest_ind(*samples, equal_var=False),
+    )
     assert (test.low, test.high) == pytest.approx(tuple(students.confidence_interval()))
     if sum(sizes) > 20:
         assert test.p == pytest.approx(students.pvalue, abs=0.01)
 
 
-def test_permutation_test_of_many_values_takes_no_permutations(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_permutation_test_of_many_values_takes_no_permutations(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     rng = np.random.default_rng(1)
     first, second = rng.normal(0.5, 1, 51).tolist(), rng.normal(0, 3, 60).tolist()
     found = [test(first, second).p for test in (permutation_test, superiority)]
     monkeypatch.setattr(statistics, "MANY", 60)
-    assert found == pytest.approx([test(first, second).p for test in (permutation_test, superiority)], abs=0.01)
+    assert found == pytest.approx(
+        [test(first, second).p for test in (permutation_test, superiority)], abs=0.01
+    )
     assert [superiority([place] * 61, [0.0] * 61).p for place in (-INF, 0.0)] == [0, 1]
     assert [permutation_test([place] * 61, [0.0] * 61).p for place in (-1.0, 0.0)] == [0, 1]
 
@@ -118,8 +144,12 @@ def test_permutation_test_of_many_values_takes_no_permutations(monkeypatch: pyte
 @pytest.mark.parametrize(
     ("first", "second", "interval"),
     [
-        pytest.param([0.9, 0.91, 0.92], [0.1, 0.2, 0.3], (-INF, INF), id="no division is significant"),
-        pytest.param([0.9], [0.1 * value for value in range(30)], (-INF, INF), id="one value has no spread"),
+        pytest.param(
+            [0.9, 0.91, 0.92], [0.1, 0.2, 0.3], (-INF, INF), id="no division is significant"
+        ),
+        pytest.param(
+            [0.9], [0.1 * value for value in range(30)], (-INF, INF), id="one value has no spread"
+        ),
         pytest.param([0.25] * 6, [0.5] * 6, (-0.25, -0.25), id="equal values"),
     ],
 )
@@ -133,11 +163,15 @@ def test_permutation_test_of_few_or_equal_values(
 @pytest.mark.parametrize("sizes", [(1, 1), (3, 3), (5, 5), (8, 10), (3, 2), (12, 12)])
 def test_least_p_unpaired_is_that_of_samples_apart(sizes: tuple[int, int]) -> None:
     n, m = sizes
-    apart = permutation_test([1000.0 + value for value in range(n)], [float(value) for value in range(m)])
+    apart = permutation_test(
+        [1000.0 + value for value in range(n)], [float(value) for value in range(m)]
+    )
     assert statistics.least_p_unpaired(n, m) == apart.p
 
 
-@pytest.mark.parametrize("values", [[0.01, 0.04, 0.03, 0.005], [0.6, 0.9], [0.0, 0.1, 0.1, 0.7, 0.3], [1.0]])
+@pytest.mark.parametrize(
+    "values", [[0.01, 0.04, 0.03, 0.005], [0.6, 0.9], [0.0, 0.1, 0.1, 0.7, 0.3], [1.0]]
+)
 def test_holms_correction_is_statsmodels(values: list[float]) -> None:
     assert statistics.holm(values) == pytest.approx(multipletests(values, method="holm")[1])
     assert statistics.holm([]) == []
@@ -145,14 +179,23 @@ def test_holms_correction_is_statsmodels(values: list[float]) -> None:
 
 @pytest.mark.parametrize(
     ("first", "second", "probability"),
-    [([1, 2], [0, 0], 1), ([1, 2], [1, 2], 0.5), ([0, 3], [1, 2], 0.5), ([COLLAPSED], [COLLAPSED], 0.5)],
+    [
+        ([1, 2], [0, 0], 1),
+        ([1, 2], [1, 2], 0.5),
+        ([0, 3], [1, 2], 0.5),
+        ([COLLAPSED], [COLLAPSED], 0.5),
+    ],
 )
-def test_superiority_counts_ties_half(first: list[float], second: list[float], probability: float) -> None:
+def test_superiority_counts_ties_half(
+    first: list[float], second: list[float], probability: float
+) -> None:
     assert superiority(first, second).value == probability
 
 
 @pytest.mark.parametrize(("n", "collapsed"), [(1, 0), (10, 0), (10, 2)])
-def test_superiority_has_the_interval_of_collapses_if_these_alone_decide(n: int, collapsed: int) -> None:
+def test_superiority_has_the_interval_of_collapses_if_these_alone_decide(
+    n: int, collapsed: int
+) -> None:
     """How low a collapsed run is does not matter."""
     trained, others = [0.96] * (n - collapsed), [0.95] * n
     found = superiority([*trained, *[COLLAPSED] * collapsed], others)
@@ -161,10 +204,17 @@ def test_superiority_has_the_interval_of_collapses_if_these_alone_decide(n: int,
     assert found == superiority([*trained, *[0.1135] * collapsed], others)
 
 
-def exact_brunner_munzel(first: Sequence[float], second: Sequence[float]) -> tuple[Fraction, Fraction]:
+def exact_brunner_munzel(
+    first: Sequence[float], second: Sequence[float]
+) -> tuple[Fraction, Fraction]:
     """In fractions, without rounding: the probability less 1/2, and its variance."""
     placements = [
-        [Fraction(sum((value > other) * 2 + (value == other) for other in others), 2 * len(others)) for value in own]
+        [
+            Fraction(
+                sum((value > other) * 2 + (value == other) for other in others), 2 * len(others)
+            )
+            for value in own
+        ]
         for own, others in ((first, second), (second, first))
     ]
     means = [sum(own, Fraction()) / len(own) for own in placements]
@@ -179,7 +229,9 @@ def exact_brunner_munzel(first: Sequence[float], second: Sequence[float]) -> tup
 def test_superiority_has_an_exact_p_with_ties_and_collapsed_runs(sizes: tuple[int, int]) -> None:
     rng = np.random.default_rng(sum(sizes))
     for _ in range(10):
-        first, second = ([value or COLLAPSED for value in rng.integers(0, 6, size).tolist()] for size in sizes)
+        first, second = (
+            [value or COLLAPSED for value in rng.integers(0, 6, size).tolist()] for size in sizes
+        )
         assert superiority(first, second).p == exact_p(exact_brunner_munzel, first, second)
 
 
@@ -191,11 +243,15 @@ def test_superiority_beyond_the_exact_sizes_has_brunner_and_munzels_p() -> None:
 
 
 @pytest.mark.parametrize("sizes", [(5, 5), (12, 12), (8, 10)])
-def test_superiority_has_wilsons_interval_for_the_share_of_the_largest_variance(sizes: tuple[int, int]) -> None:
+def test_superiority_has_wilsons_interval_for_the_share_of_the_largest_variance(
+    sizes: tuple[int, int],
+) -> None:
     """DeLong's variance as a share of Birnbaum and Klose's bound, shrunk towards 1 as if by two more values."""
     rng = np.random.default_rng(0)
     first, second = rng.integers(2, 9, sizes[0]).tolist(), rng.integers(0, 7, sizes[1]).tolist()
-    wins = np.array([[(value > other) + (value == other) / 2 for other in second] for value in first])
+    wins = np.array(
+        [[(value > other) + (value == other) / 2 for other in second] for value in first]
+    )
     probability, n = wins.mean(), min(sizes)
     variance = wins.mean(axis=1).var(ddof=1) / sizes[0] + wins.mean(axis=0).var(ddof=1) / sizes[1]
     share = (n * variance / (probability * (1 - probability) / n) + 2) / (n + 2)
@@ -224,6 +280,8 @@ OF_ONE_SAMPLE: list[Callable[[list[float]], object]] = [
         *((partial(compute, [0.1, INF, 0.2]), "infinite") for compute in OF_ONE_SAMPLE[:3]),
     ],
 )
-def test_statistics_refuse_values_without_a_meaning(compute: Callable[[], object], message: str) -> None:
+def test_statistics_refuse_values_without_a_meaning(
+    compute: Callable[[], object], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         compute()

@@ -19,10 +19,17 @@ PROCESSES = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.a
 def test_ctrl_c_leaves_no_process_of_a_trial_and_no_traceback(workspace: Path) -> None:
     flags = ["--epochs", "50", "--arch", "mlp", "--seeds", "1", "--name", "stopped", *PROCESSES]
     with start_script("compare", *flags, cwd=workspace) as process:
-        wait_until(lambda: process.returncode is not None or bool(list((LOGS / "stopped").rglob("last.ckpt"))))
+        wait_until(
+            lambda: (
+                process.returncode is not None or bool(list((LOGS / "stopped").rglob("last.ckpt")))
+            )
+        )
         os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=60)
-        assert (process.returncode, errors) == (130, "compare.py: stopped: the same command carries on\n")
+        assert (process.returncode, errors) == (
+            130,
+            "compare.py: stopped: the same command carries on\n",
+        )
     wait_until(lambda: not is_alive(process.pid))
 
 
@@ -62,7 +69,9 @@ def test_killed_comparison_carries_on_to_the_same_table_and_trains_nothing_twice
         send(process.pid, kind)
         _, errors = process.communicate(timeout=60)
         assert process.returncode == status
-        assert errors == ("compare.py: stopped: the same command carries on\n" if status > 0 else "")
+        assert errors == (
+            "compare.py: stopped: the same command carries on\n" if status > 0 else ""
+        )
     done = finished()
     assert done
     compare.main([*LONG, "--name", "killed"])

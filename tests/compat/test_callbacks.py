@@ -17,7 +17,9 @@ from tests.core.run.test_resume import fit_until
 
 @pytest.mark.slow
 def test_pruning_leaves_a_network_that_loads(workspace: Path) -> None:
-    run = quick_run("--arch", "batchnorm", *added("ModelPruning", pruning_fn="l1_unstructured", amount=0.2))
+    run = quick_run(
+        "--arch", "batchnorm", *added("ModelPruning", pruning_fn="l1_unstructured", amount=0.2)
+    )
     assert run.result_after(2)
     assert load_network(run.last_checkpoint).arch == "batchnorm"
 
@@ -29,7 +31,9 @@ def logged_accuracy(run: RunDirectory) -> float:
 def accuracy_of_checkpoint(run: RunDirectory, digits: ImageSets) -> float:
     """The accuracy of the kept weights on the images of the run's evaluations: two batches of 1,000."""
     test = digits.test[torch.arange(2000)]
-    return Evaluation(load_network(run.last_checkpoint).logits(test.images), test.labels, MNIST.classes).accuracy
+    return Evaluation(
+        load_network(run.last_checkpoint).logits(test.images), test.labels, MNIST.classes
+    ).accuracy
 
 
 def test_average_is_evaluated_and_kept(workspace: Path, digits: ImageSets) -> None:
@@ -49,7 +53,11 @@ def test_average_is_the_weights_before_its_start(workspace: Path, start: int) ->
     for name, flags in (("plain", plain), ("run", late)):
         fit_until(12, [*DEBUG, *QUICK, *flags, "--name", name])
     kept, expected = weights(RunDirectory("run")), weights(RunDirectory("plain"))
-    assert all(torch.equal(value, kept[name]) for name, value in expected.items() if name.startswith("network."))
+    assert all(
+        torch.equal(value, kept[name])
+        for name, value in expected.items()
+        if name.startswith("network.")
+    )
     for name in ("plain", "run"):
         fit.main(["--name", name, "--resume"])
     averaged, whole = RunDirectory("run"), RunDirectory("plain")
@@ -80,7 +88,9 @@ def test_average_is_in_place_after_a_resume_from_the_very_end(workspace: Path) -
 
 
 def test_finders_values_are_in_the_summary_and_kept_on_a_resume(workspace: Path) -> None:
-    run = quick_run(*added("LearningRateFinder", num_training_steps=60), *added("BatchSizeFinder", max_trials=2))
+    run = quick_run(
+        *added("LearningRateFinder", num_training_steps=60), *added("BatchSizeFinder", max_trials=2)
+    )
     found = run.read_result().hparams
     assert found["lr"] != 0.01
     assert found["batch_size"] != 64

@@ -65,7 +65,9 @@ if __name__ == "__main__":
 def test_command_ends_as_python_does_but_leaves_its_modules_whole(workspace: Path) -> None:
     """Threads are waited for, exit handlers called, and streams written."""
     Path("leaves.py").write_text(LEAVES)
-    ended = subprocess.run([sys.executable, "leaves.py"], capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        [sys.executable, "leaves.py"], capture_output=True, text=True, check=False
+    )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "the thread\n", "the handler")
 
 
@@ -73,6 +75,8 @@ def test_command_ends_as_python_does_but_leaves_its_modules_whole(workspace: Pat
 def test_pipe_whose_reader_leaves_ends_the_run_quietly(workspace: Path) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
-    process = subprocess.run([*FIT, *DEBUG, "--arch", "mlp"], stdout=write_end, stderr=subprocess.PIPE, check=False)
+    process = subprocess.run(
+        [*FIT, *DEBUG, "--arch", "mlp"], stdout=write_end, stderr=subprocess.PIPE, check=False
+    )
     os.close(write_end)
     assert (process.returncode, process.stderr) == (1, b"")

@@ -49,13 +49,17 @@ def write_pictures(
             draw(name, size, random, colour).save(path)
 
 
-def draw(shape: str, size: tuple[int, int], random: np.random.Generator, colour: bool = True) -> Image.Image:
+def draw(
+    shape: str, size: tuple[int, int], random: np.random.Generator, colour: bool = True
+) -> Image.Image:
     """A picture of a shape, slightly off centre."""
     height, width = size
     up, left = random.uniform(-0.15, 0.15, 2)
     unit = min(size) / 2
     v, u = np.meshgrid(
-        (np.arange(height) + 0.5 - height / 2) / unit, (np.arange(width) + 0.5 - width / 2) / unit, indexing="ij"
+        (np.arange(height) + 0.5 - height / 2) / unit,
+        (np.arange(width) + 0.5 - width / 2) / unit,
+        indexing="ij",
     )
     channels = 3 if colour else 1
     background, foreground = random.uniform(0, 100, channels), random.uniform(140, 255, channels)

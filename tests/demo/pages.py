@@ -56,7 +56,12 @@ class Page:
         self.press(Keys.ESCAPE)
 
     def visit(self, address: str, form: Form = DESKTOP, theme: str = "light") -> None:
-        metrics = {"width": form.width, "height": form.height, "deviceScaleFactor": form.ratio, "mobile": form.is_phone}
+        metrics = {
+            "width": form.width,
+            "height": form.height,
+            "deviceScaleFactor": form.ratio,
+            "mobile": form.is_phone,
+        }
         scheme = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
         self.window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         self.window.execute_cdp_cmd("Emulation.setEmulatedMedia", scheme)
@@ -70,7 +75,10 @@ class Page:
     def texts(self, selector: str) -> list[str]:
         """The texts of elements, also of hidden ones."""
         elements = self.window.find_elements(By.CSS_SELECTOR, selector)
-        return [(element.get_property("textContent") or "").replace("\u00a0", " ") for element in elements]  # type: ignore[union-attr]
+        return [
+            (element.get_property("textContent") or "").replace("\u00a0", " ")
+            for element in elements
+        ]  # type: ignore[union-attr]
 
     def run(self, script: str, *arguments: Any) -> Any:
         return self.window.execute_script(script, *arguments)
@@ -86,7 +94,10 @@ class Page:
         sheet = self.find("#drawing")
         width, height = sheet.size["width"], sheet.size["height"]
         for stroke in shape:  # in CSS pixels from the centre of the canvas
-            points = [(round(width * (x - 50) / 200), round(height * (y - 50) / 140)) for x, y in smooth(stroke)[::6]]
+            points = [
+                (round(width * (x - 50) / 200), round(height * (y - 50) / 140))
+                for x, y in smooth(stroke)[::6]
+            ]
             actions.move_to_element_with_offset(sheet, *points[0]).click_and_hold()
             for before, after in pairwise(points):
                 actions.move_by_offset(after[0] - before[0], after[1] - before[1])

@@ -41,7 +41,10 @@ def quarrel(trained: Path) -> Iterator[Server]:
 
 def test_page_answers_what_is_drawn_until_the_server_has_gone(page: Page, quarrel: Server) -> None:
     page.visit(f"http://{HOST}:{quarrel.server_port}/")
-    assert (page.answers, page.message) == (["3", "4?"], "They disagree: 3 or 4. Unsure: below 90 %.")
+    assert (page.answers, page.message) == (
+        ["3", "4?"],
+        "They disagree: 3 or 4. Unsure: below 90 %.",
+    )
     assert page.run("return document.getElementById('maps').open")  # there is room for them
     page.draw(DIGITS[4]["open"])  # replaces the example that the page opens with
     assert (page.answers, page.texts("#shares tr:has(.best) th")) == (["4", "5?"], ["4", "5"])
@@ -63,7 +66,9 @@ def test_page_answers_what_is_drawn_until_the_server_has_gone(page: Page, quarre
 
 
 def test_page_shows_the_maps_of_a_network_of_ones_own(page: Page, quarrel: Server) -> None:
-    with serving(replace(quarrel.networks[0], arch="mynets.Own")) as server:  # whose maps the server computes
+    with serving(
+        replace(quarrel.networks[0], arch="mynets.Own")
+    ) as server:  # whose maps the server computes
         page.open(server)
         page.press("3")
         captions = [caption.partition(":")[0] for caption in page.texts("#stages figcaption")]

@@ -69,7 +69,10 @@ def test_server_answers_its_own_page_only(
 def test_server_says_why_it_cannot_use_a_picture(plain: Server) -> None:
     large = io.BytesIO()
     Image.new("L", (2000, 2000)).save(large, "PNG")
-    for picture, problem in ((b"no picture", "it is not a picture"), (large.getvalue(), "it is too large")):
+    for picture, problem in (
+        (b"no picture", "it is not a picture"),
+        (large.getvalue(), "it is too large"),
+    ):
         status, content = request(plain.server_port, "POST", "/layers", picture)
         assert status == 200
         assert problem in json.loads(content)["problem"]
@@ -77,7 +80,9 @@ def test_server_says_why_it_cannot_use_a_picture(plain: Server) -> None:
 
 def test_demo_serves_until_ctrl_c(trained: Path) -> None:
     command = [sys.executable, str(REPOSITORY / "scripts" / "demo.py"), str(trained), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         (port,) = re.findall(rf"^Draw at http://{HOST}:(\d+)/", process.stdout.readline())
         status, _ = request(int(port), "GET", "/")
@@ -86,9 +91,13 @@ def test_demo_serves_until_ctrl_c(trained: Path) -> None:
     assert (status, process.returncode, errors) == (200, 130, "")
 
 
-def test_demo_refuses_ports_and_networks_in_one_line(trained: Path, trained_on_shapes: Path, plain: Server) -> None:
+def test_demo_refuses_ports_and_networks_in_one_line(
+    trained: Path, trained_on_shapes: Path, plain: Server
+) -> None:
     for port in (plain.server_port, 70_000):
-        with pytest.raises(UserError, match=f"^cannot serve at port {port} .*: give another --port$"):
+        with pytest.raises(
+            UserError, match=f"^cannot serve at port {port} .*: give another --port$"
+        ):
             Server([], port)
     with pytest.raises(UsageError, match="trained on different images"):
         demo.main([str(trained), str(trained_on_shapes)])
@@ -100,11 +109,18 @@ def test_demo_refuses_ports_and_networks_in_one_line(trained: Path, trained_on_s
         (build_network("mlp"), [100, 1, 1]),
         (build_network("batchnorm"), [32, 14, 14]),
         # Reads row by row, and has more units than are shown.
-        (nn.Sequential(nn.Flatten(1, 2), nn.Linear(28, 300), nn.ReLU(), nn.Flatten(), nn.LazyLinear(10)), [300, 1, 28]),
+        (
+            nn.Sequential(
+                nn.Flatten(1, 2), nn.Linear(28, 300), nn.ReLU(), nn.Flatten(), nn.LazyLinear(10)
+            ),
+            [300, 1, 28],
+        ),
     ],
     ids=["mlp", "batchnorm", "own"],
 )
-def test_layers_have_the_maps_that_a_run_counts(network: nn.Module, shape: list[int], digits: ImageSets) -> None:
+def test_layers_have_the_maps_that_a_run_counts(
+    network: nn.Module, shape: list[int], digits: ImageSets
+) -> None:
     seven = digits.test.images[:1]
     layers = layers_of(TrainedNetwork(Path("last.ckpt"), "own", network.eval()), seven)
     assert layers[0]["shape"] == shape

@@ -30,7 +30,9 @@ def shares_unit_by_unit(network: nn.Module, images: Tensor) -> dict[str, float]:
     """The shares, computed by checking each unit for each image."""
     shares: dict[str, float] = {}
     values = images
-    for layer in [module for module in network.modules() if not list(module.children())]:  # in order
+    for layer in [
+        module for module in network.modules() if not list(module.children())
+    ]:  # in order
         values = layer(values)
         if isinstance(layer, nn.ReLU):
             dead = [not values[:, unit].any() for unit in range(values.shape[1])]
@@ -44,7 +46,9 @@ def test_dead_shares_are_those_of_looking_at_each_unit(images: Tensor, arch: str
     torch.manual_seed(0)
     network = build_network(arch).eval()
     for name, parameter in network.named_parameters():
-        parameter.data -= 1.0 if name.endswith("bias") else 0.0  # many units are then active for few images, or none
+        parameter.data -= (
+            1.0 if name.endswith("bias") else 0.0
+        )  # many units are then active for few images, or none
     expected = shares_unit_by_unit(network, images)
     assert any(0 < share < 1 for share in expected.values())
     assert dead_shares(network, [images]) == expected
@@ -58,9 +62,14 @@ def test_dead_shares_leave_the_network_as_it_was(images: Tensor) -> None:
         def forward(self, images: Tensor) -> Tensor:
             return images + torch.rand(())
 
-    network = nn.Sequential(Noise(), nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(), nn.Flatten())
+    network = nn.Sequential(
+        Noise(), nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(), nn.Flatten()
+    )
     network[2].eval()
-    before, modes = copy.deepcopy(network.state_dict()), [module.training for module in network.modules()]
+    before, modes = (
+        copy.deepcopy(network.state_dict()),
+        [module.training for module in network.modules()],
+    )
     random_state = torch.get_rng_state()
     dead_shares(network, [images])
     assert [module.training for module in network.modules()] == modes
@@ -71,7 +80,9 @@ def test_dead_shares_leave_the_network_as_it_was(images: Tensor) -> None:
 
 @pytest.mark.parametrize("activation", [nn.ReLU(), nn.ReLU6(inplace=True)], ids=str)
 @pytest.mark.parametrize("shape", [(4, 3), (4, 5, 3)], ids=["units", "sequence"])
-def test_dead_units_of_a_linear_layer_are_its_outputs(activation: nn.Module, shape: tuple[int, ...]) -> None:
+def test_dead_units_of_a_linear_layer_are_its_outputs(
+    activation: nn.Module, shape: tuple[int, ...]
+) -> None:
     class Shifted(nn.Module):
         def forward(self, values: Tensor) -> Tensor:
             return values.add_(1)  # overwrites the output of the activation

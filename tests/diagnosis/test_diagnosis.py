@@ -19,13 +19,19 @@ from tests.made_up import course, result
 
 DIGITS = torch.arange(10)
 
-MORE, LOWER, MOVED = ("--epochs", "4"), ("--lr", "0.01"), ("--data.shift", "2", "--data.rotation", "10")
+MORE, LOWER, MOVED = (
+    ("--epochs", "4"),
+    ("--lr", "0.01"),
+    ("--data.shift", "2", "--data.rotation", "10"),
+)
 
 
 def ended(*rows: Row, **facts: Any) -> RunResult:
     """A run with these epochs, and the metrics of the last one."""
     hparams = {"loss": "cross_entropy", "lr": 0.03}
-    return result("mlp", 0, 0.1, epochs=rows, final=rows[-1], hparams=hparams, facts={"chance": 0.149} | facts)
+    return result(
+        "mlp", 0, 0.1, epochs=rows, final=rows[-1], hparams=hparams, facts={"chance": 0.149} | facts
+    )
 
 
 @pytest.mark.parametrize(
@@ -37,11 +43,22 @@ def ended(*rows: Row, **facts: Any) -> RunResult:
         (False, {"dead/relu2": 0.99, "step": 10}),
         (False, {"train/acc": 0.9}),  # overfitted, or averages of batch normalisation lag behind
         (False, {"step": 199}),
-        (False, {"train/loss": 2.29}),  # always the most frequent class, but by no means always as sure
+        (
+            False,
+            {"train/loss": 2.29},
+        ),  # always the most frequent class, but by no means always as sure
     ],
 )
-def test_collapsed_run_learned_nothing_and_cannot_recover(collapsed: bool, changed: dict[str, float]) -> None:
-    row = {"step": 200, "train/acc": 0.1, "train/loss": 2.31, "test/acc": 0.1, "dead/relu2": 0.5} | changed
+def test_collapsed_run_learned_nothing_and_cannot_recover(
+    collapsed: bool, changed: dict[str, float]
+) -> None:
+    row = {
+        "step": 200,
+        "train/acc": 0.1,
+        "train/loss": 2.31,
+        "test/acc": 0.1,
+        "dead/relu2": 0.5,
+    } | changed
     assert has_collapsed(ended(row), DIGITS) == collapsed
 
 
@@ -54,8 +71,12 @@ def test_collapsed_run_learned_nothing_and_cannot_recover(collapsed: bool, chang
         ([2.3105, 2.3104, 2.3103, 2.3102, 2.3101, 2.31], False),
     ],
 )
-def test_collapsed_run_has_no_loss_that_falls_for_five_epochs(losses: list[float], falls: bool) -> None:
-    rows = [{"step": 1000, "train/acc": 0.1, "test/acc": 0.1, "train/loss": loss} for loss in losses]
+def test_collapsed_run_has_no_loss_that_falls_for_five_epochs(
+    losses: list[float], falls: bool
+) -> None:
+    rows = [
+        {"step": 1000, "train/acc": 0.1, "test/acc": 0.1, "train/loss": loss} for loss in losses
+    ]
     assert has_collapsed(ended(*rows), DIGITS) == (not falls)
 
 
@@ -77,12 +98,19 @@ def test_collapsed_run_is_at_the_chance_of_its_images() -> None:
         ((0.9, 0.9), 2),  # no evaluation shows it
     ],
 )
-def test_collapsed_run_names_the_epoch_since_which_it_is_at_chance(accuracies: tuple[float, ...], epoch: int) -> None:
+def test_collapsed_run_names_the_epoch_since_which_it_is_at_chance(
+    accuracies: tuple[float, ...], epoch: int
+) -> None:
     assert collapsed_in(ended(*course(*accuracies))) == epoch
 
 
 def after_epoch(
-    test: float, train: float = math.nan, steps: int = 1000, dead: float = 0, test_loss: float = 1.0, **changed: Any
+    test: float,
+    train: float = math.nan,
+    steps: int = 1000,
+    dead: float = 0,
+    test_loss: float = 1.0,
+    **changed: Any,
 ) -> RunResult:
     """A run of one epoch with these accuracies after that many steps."""
     (row,) = course(test, loss=2.31)
@@ -120,21 +148,60 @@ def classification(workspace: Path) -> Classification:
 @pytest.mark.parametrize(
     ("run", "diverged_at", "sentence", "options"),
     [
-        (after_epoch(0.1), 7, "This run diverged: after step 7 its loss or a weight was not finite", ("--lr", "0.003")),
-        (after_epoch(0.1, 0.1, dead=1.0), None, "collapsed in epoch 1: all units of relu1 are dead", LOWER),
-        (after_epoch(0.1, 0.11), None, "collapsed in epoch 1: it gets 11 % .* 10 % of the test", LOWER),
+        (
+            after_epoch(0.1),
+            7,
+            "This run diverged: after step 7 its loss or a weight was not finite",
+            ("--lr", "0.003"),
+        ),
+        (
+            after_epoch(0.1, 0.1, dead=1.0),
+            None,
+            "collapsed in epoch 1: all units of relu1 are dead",
+            LOWER,
+        ),
+        (
+            after_epoch(0.1, 0.11),
+            None,
+            "collapsed in epoch 1: it gets 11 % .* 10 % of the test",
+            LOWER,
+        ),
         (after_epoch(0.1, 0.11, steps=50), None, "Too few steps: after 50 steps it gets", MORE),
-        (after_epoch(0.9, 0.95, test_loss=math.inf), None, "diverged: its loss or a weight", ("--lr", "0.003")),
+        (
+            after_epoch(0.9, 0.95, test_loss=math.inf),
+            None,
+            "diverged: its loss or a weight",
+            ("--lr", "0.003"),
+        ),
         (slow(), None, "It learns slowly: .* its loss still falls", ("--lr", "0.3")),
         (after_epoch(0.1, 0.1, failed=False), None, "It has learned next to nothing", LOWER),
-        (after_epoch(0.1, 0.1, dead=0.98, failed=False), None, "98 % of relu1's units are dead", LOWER),
-        (after_epoch(0.6, 0.95), None, "It overfits: it gets 95 % of the training images and 60 %", MOVED),
+        (
+            after_epoch(0.1, 0.1, dead=0.98, failed=False),
+            None,
+            "98 % of relu1's units are dead",
+            LOWER,
+        ),
+        (
+            after_epoch(0.6, 0.95),
+            None,
+            "It overfits: it gets 95 % of the training images and 60 %",
+            MOVED,
+        ),
         (after_epoch(0.6, 0.95, steps=50), None, "It overfits", (*MORE, *MOVED)),
-        (after_epoch(0.5, 0.5, dead=0.5), None, "50 % of relu1's units are dead: .* get no gradient", LOWER),
+        (
+            after_epoch(0.5, 0.5, dead=0.5),
+            None,
+            "50 % of relu1's units are dead: .* get no gradient",
+            LOWER,
+        ),
     ],
 )
 def test_diagnosis_names_the_evidence_and_options_to_try_next(
-    run: RunResult, diverged_at: int | None, sentence: str, options: tuple[str, ...], classification: Classification
+    run: RunResult,
+    diverged_at: int | None,
+    sentence: str,
+    options: tuple[str, ...],
+    classification: Classification,
 ) -> None:
     diagnosis = diagnose(classification, run, diverged_at)
     assert diagnosis
@@ -142,11 +209,18 @@ def test_diagnosis_names_the_evidence_and_options_to_try_next(
     assert diagnosis.options == options
 
 
-HEALTHY = [after_epoch(0.95, 0.99), after_epoch(0.95), after_epoch(0.5, 0.55, steps=20), of_the_best_epoch()]
+HEALTHY = [
+    after_epoch(0.95, 0.99),
+    after_epoch(0.95),
+    after_epoch(0.5, 0.55, steps=20),
+    of_the_best_epoch(),
+]
 
 
 @pytest.mark.parametrize("healthy", [*HEALTHY, after_epoch(0.5, 0.5, dead=0.49)])
-def test_diagnosis_of_a_healthy_run_is_none(healthy: RunResult, classification: Classification) -> None:
+def test_diagnosis_of_a_healthy_run_is_none(
+    healthy: RunResult, classification: Classification
+) -> None:
     assert diagnose(classification, healthy, None) is None
 
 

@@ -30,14 +30,18 @@ def die_in(epoch: int, monkeypatch: pytest.MonkeyPatch, bias: float = -1e6) -> N
     monkeypatch.setattr(ImageClassifier, "on_train_epoch_start", die)
 
 
-def test_collapsed_run_has_failed_since_its_layer_died(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_collapsed_run_has_failed_since_its_layer_died(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     die_in(2, monkeypatch)
     result = quick_run("--epochs", "3").read_result()
     assert (result.failed, result.facts["collapsed_in"]) == (True, 2)
     assert result.facts["diagnosis"]["options"] == ["--lr", "0.003"]
 
 
-def test_collapsed_run_with_good_best_weights_has_not_failed(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_collapsed_run_with_good_best_weights_has_not_failed(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     die_in(2, monkeypatch)
     result = quick_run("--data.val_size", "2000").read_result()
     assert result.scores[1] < 0.15
@@ -55,7 +59,9 @@ class Dead(nn.Sequential):
         with torch.no_grad():
             first.weight[:5], first.bias[:5] = 0.0, -100.0
             second.bias.fill_(-1e6)
-        super().__init__(nn.Flatten(), first, nn.ReLU(), nn.Dropout(), second, nn.ReLU(), nn.Linear(10, 10))
+        super().__init__(
+            nn.Flatten(), first, nn.ReLU(), nn.Dropout(), second, nn.ReLU(), nn.Linear(10, 10)
+        )
 
 
 def shares_of(checkpoint: Path, images: LabelledImages) -> dict[str, Any]:
@@ -75,17 +81,29 @@ def test_dead_units_are_printed_and_do_not_affect_training(
     monkeypatch.setitem(ARCHITECTURES, "dead", Dead)
     watched = quick_run("--arch", "dead", name="watched")
     printed = capsys.readouterr().out
-    assert "\ndead units: relu1 25 %, relu2 100 %\nThis run collapsed in epoch 1: all units of relu2" in printed
-    assert re.search(r"\ntry next      .* fit --config lightning_logs/watched/config\.yaml --lr 0\.003\n", printed)
+    assert (
+        "\ndead units: relu1 25 %, relu2 100 %\nThis run collapsed in epoch 1: all units of relu2"
+        in printed
+    )
+    assert re.search(
+        r"\ntry next      .* fit --config lightning_logs/watched/config\.yaml --lr 0\.003\n",
+        printed,
+    )
     monkeypatch.delattr(DeadUnits, "on_validation_epoch_end")
     unwatched = quick_run("--arch", "dead", name="unwatched")
     assert_same_weights(watched, unwatched)
     rows = metric_rows(watched)
-    assert [row.items() - dead_of(row).items() for row in rows] == [row.items() for row in metric_rows(unwatched)]
+    assert [row.items() - dead_of(row).items() for row in rows] == [
+        row.items() for row in metric_rows(unwatched)
+    ]
 
 
-def test_dead_units_of_a_run_with_held_out_images_are_those_of_its_best_network(workspace: Path) -> None:
-    run = quick_run("--data.val_size", "1500", "--trainer.val_check_interval", "0.5", "--lr", "0.05")
+def test_dead_units_of_a_run_with_held_out_images_are_those_of_its_best_network(
+    workspace: Path,
+) -> None:
+    run = quick_run(
+        "--data.val_size", "1500", "--trainer.val_check_interval", "0.5", "--lr", "0.05"
+    )
     data = MNISTDataModule(val_size=1500)
     data.setup()
     result = run.read_result()
@@ -97,9 +115,17 @@ def test_dead_units_of_a_run_with_held_out_images_are_those_of_its_best_network(
     assert result.final.keys() == {*evaluated, "train/lr", "dead/relu1", "test/loss", "test/acc"}
 
 
-def test_dead_units_are_measured_with_each_evaluation_and_at_the_end(workspace: Path, digits: ImageSets) -> None:
+def test_dead_units_are_measured_with_each_evaluation_and_at_the_end(
+    workspace: Path, digits: ImageSets
+) -> None:
     """On a thousand images, also if fewer are evaluated."""
-    run = quick_run("--epochs", "3", "--trainer.check_val_every_n_epoch", "2", "--data.eval_batch_size", "64")
+    run = quick_run(
+        "--epochs", "3", "--trainer.check_val_every_n_epoch", "2", "--data.eval_batch_size", "64"
+    )
     rows = run.read_result().epochs
-    assert [bool(dead_of(row)) for row in rows] == ["test/acc" in row for row in rows] == [False, True, True]
+    assert (
+        [bool(dead_of(row)) for row in rows]
+        == ["test/acc" in row for row in rows]
+        == [False, True, True]
+    )
     assert dead_of(rows[-1]) == shares_of(run.last_checkpoint, digits.test)

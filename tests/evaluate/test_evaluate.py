@@ -30,7 +30,9 @@ def guesses(classes: tuple[str, ...], count: int = 1000) -> Evaluation:
     """Random logits that favour the right class."""
     generator = torch.Generator().manual_seed(0)
     targets = torch.randint(0, len(classes), (count,), generator=generator)
-    logits = torch.randn(count, len(classes), generator=generator) + 2 * functional.one_hot(targets, len(classes))
+    logits = torch.randn(count, len(classes), generator=generator) + 2 * functional.one_hot(
+        targets, len(classes)
+    )
     return Evaluation(logits, targets, classes)
 
 
@@ -43,10 +45,18 @@ def test_measures_and_figures_match_their_definitions() -> None:
     precision, recall = right / confusion.sum(axis=0), right / confusion.sum(axis=1)
     assert np.array_equal(panels.confusion(evaluation).numpy(), confusion)
     assert evaluation.accuracy == right.sum() / 1000
-    measures = {"precision": precision, "recall": recall, "f1": 2 * precision * recall / (precision + recall)}
+    measures = {
+        "precision": precision,
+        "recall": recall,
+        "f1": 2 * precision * recall / (precision + recall),
+    }
     for name, expected in measures.items():
-        assert [row[name] for row in evaluate.classes_table(evaluation).numbers()] == pytest.approx(expected)
-    assert evaluation.loss == pytest.approx(float(functional.cross_entropy(evaluation.logits, evaluation.targets)))
+        assert [row[name] for row in evaluate.classes_table(evaluation).numbers()] == pytest.approx(
+            expected
+        )
+    assert evaluation.loss == pytest.approx(
+        float(functional.cross_entropy(evaluation.logits, evaluation.targets))
+    )
     charts = evaluation_charts(evaluation, torch.zeros(1000, 1, 8, 8, dtype=torch.uint8))
     matrix, calibration = (charts[name].draw().axes[0] for name in ("confusion", "calibration"))
     rows = evaluate.confusion_table(evaluation).rows
@@ -54,14 +64,18 @@ def test_measures_and_figures_match_their_definitions() -> None:
     assert {text.get_position(): text.get_text() for text in matrix.texts} == cells
     dots = [line.get_data() for line in calibration.lines if line.get_gid() == "shares"]
     confidence, accuracy = np.array(dots)[:, :, 0].T
-    counts = np.bincount(np.ceil(15 * evaluation.logits.softmax(dim=1).amax(dim=1).numpy()).astype(int))
+    counts = np.bincount(
+        np.ceil(15 * evaluation.logits.softmax(dim=1).amax(dim=1).numpy()).astype(int)
+    )
     distances = counts[counts > 0] / 1000 * abs(confidence - accuracy)
     assert distances.sum() == pytest.approx(panels.calibration_error(evaluation), abs=1e-6)
 
 
 def test_hardest_images_are_mistakes() -> None:
     logits = torch.tensor([[0.1, 0.0], [0.0, 4.0], [5.0, 0.0], [0.0, 6.0]])
-    evaluation = Evaluation(logits, torch.tensor([0, 0, 0, 1]), ("a", "b"))  # the first is right, if hardly
+    evaluation = Evaluation(
+        logits, torch.tensor([0, 0, 0, 1]), ("a", "b")
+    )  # the first is right, if hardly
     figure = panels.hardest_figure(evaluation, torch.zeros(4, 1, 8, 8, dtype=torch.uint8))
     assert [axes.get_title() for axes in figure.axes if axes.images] == ["a →\nb  98 %"]
 
@@ -75,11 +89,15 @@ def test_measures_of_a_perfect_network_and_of_a_class_without_images() -> None:
     assert evaluate.classes_table(evaluation).cells[2] == ["c", "0", "-", "-", "-"]
 
 
-def test_evaluate_agrees_with_the_training(trained: Path, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_agrees_with_the_training(
+    trained: Path, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     evaluate.main([str(trained)])
     final = json.loads((trained.parents[1] / "summary.json").read_text())["final"]
     accuracy, loss = f"{100 * final['test/acc']:.2f} %", f"{final['test/loss']:.4f}"
-    assert re.search(rf"\naccuracy {accuracy} \([\d,]+ of 10,000 wrong\), loss {loss},", capsys.readouterr().out)
+    assert re.search(
+        rf"\naccuracy {accuracy} \([\d,]+ of 10,000 wrong\), loss {loss},", capsys.readouterr().out
+    )
 
 
 def test_evaluate_prints_tables_of_pictures_of_any_size(
@@ -89,7 +107,9 @@ def test_evaluate_prints_tables_of_pictures_of_any_size(
     evaluate.main([str(trained_on_shapes), "--data.root", "large"])
     text = capsys.readouterr().out
     assert "batchnorm on the 24 test images in " in text
-    assert re.search(r"\naccuracy [\d.]+ % \(\d+ of 24 wrong\), loss [\d.]+, calibration error [\d.]+ %\n$", text)
+    assert re.search(
+        r"\naccuracy [\d.]+ % \(\d+ of 24 wrong\), loss [\d.]+, calibration error [\d.]+ %\n$", text
+    )
     assert all(f"\n{name} " in text for name in SHAPES)
     assert "Confusion" not in text
 
@@ -97,34 +117,49 @@ def test_evaluate_prints_tables_of_pictures_of_any_size(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ([], "was trained on 3 x 32 x 40 pixels, 12 classes .backslash, bar, .*holds 1 x 28 x 28 pixels, 10 classes"),
+        (
+            [],
+            "was trained on 3 x 32 x 40 pixels, 12 classes .backslash, bar, .*holds 1 x 28 x 28 pixels, 10 classes",
+        ),
         (["--data.root", "untested"], r"untested has no test images: add some, .*test/<class>/"),
         (["--data.source", "Stripes"], "'Stripes' is not the name of a class with its module"),
     ],
 )
-def test_evaluate_refuses_other_data(flags: list[str], message: str, trained_on_shapes: Path, workspace: Path) -> None:
+def test_evaluate_refuses_other_data(
+    flags: list[str], message: str, trained_on_shapes: Path, workspace: Path
+) -> None:
     write_pictures(Path("untested"), classes=tuple(SHAPES), train=12, test=0)
     with pytest.raises(UserError, match=message):
         evaluate.main([str(trained_on_shapes), *flags])
 
 
-@pytest.mark.parametrize("hyper_parameters", [{}, {"hyper_parameters": {"width": 3}}], ids=["none", "some"])
-def test_evaluate_of_a_module_says_what_to_do_instead(hyper_parameters: dict[str, Any], workspace: Path) -> None:
-    torch.save({"state_dict": {}, "pytorch-lightning_version": "2.6.6", **hyper_parameters}, "last.ckpt")
-    message = (
-        "last.ckpt holds a LightningModule, not an image classifier: in Python its load_from_checkpoint restores it"
+@pytest.mark.parametrize(
+    "hyper_parameters", [{}, {"hyper_parameters": {"width": 3}}], ids=["none", "some"]
+)
+def test_evaluate_of_a_module_says_what_to_do_instead(
+    hyper_parameters: dict[str, Any], workspace: Path
+) -> None:
+    torch.save(
+        {"state_dict": {}, "pytorch-lightning_version": "2.6.6", **hyper_parameters}, "last.ckpt"
     )
+    message = "last.ckpt holds a LightningModule, not an image classifier: in Python its load_from_checkpoint restores it"
     with pytest.raises(UserError, match=f"^{message}"):
         evaluate.main(["last.ckpt"])
 
 
-def test_mistakes_are_gone_if_a_resumed_run_diverges(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mistakes_are_gone_if_a_resumed_run_diverges(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = quick_run("--epochs", "1")
     assert run.read_result().facts["mistakes"]
     die_in(2, monkeypatch, bias=torch.nan)
     fit.main(["--name", "run", "--resume", "--epochs", "2"])
     result = run.read_result()
-    assert (result.failed, result.facts["collapsed_in"], "mistakes" in result.facts) == (True, 2, False)
+    assert (result.failed, result.facts["collapsed_in"], "mistakes" in result.facts) == (
+        True,
+        2,
+        False,
+    )
     assert not run.mistakes.exists()
 
 
@@ -147,7 +182,9 @@ def test_mistakes_are_those_of_the_final_network(
     answers = enumerate(zip(digits.test.labels.tolist(), predicted.tolist(), strict=True))
     expected = [(image, label, answer) for image, (label, answer) in answers if label != answer]
     with run.mistakes.open() as file:
-        assert [tuple(int(row[name]) for name in MISTAKE) for row in csv.DictReader(file)] == expected
+        assert [
+            tuple(int(row[name]) for name in MISTAKE) for row in csv.DictReader(file)
+        ] == expected
     assert result.facts["mistakes"] == [image for image, _, _ in expected]
     assert 1 - len(expected) / 10_000 == pytest.approx(result.score)
     assert f"\nwrong: {len(expected):,} of 10,000 test images\n" in capsys.readouterr().out
@@ -159,7 +196,9 @@ def test_network_of_a_users_own_is_trained_and_evaluated_but_imported_only_if_al
 ) -> None:
     run = quick_run("--arch", "own_networks.Rows", *TENSORBOARD)
     assert run.result_after(2)
-    assert not [column for row in run.read_result().epochs for column in row if column.startswith("dead/")]
+    assert not [
+        column for row in run.read_result().epochs for column in row if column.startswith("dead/")
+    ]
     printed = capsys.readouterr().out
     assert "dead units" not in printed
     assert "--arch own_networks.Rows" in printed
@@ -167,5 +206,9 @@ def test_network_of_a_users_own_is_trained_and_evaluated_but_imported_only_if_al
     assert "own_networks.Rows on the 10,000 test images" in capsys.readouterr().out
     own_networks.write_text("raise ImportError('imported')")
     for command in (["predict", "picture.png"], ["export"], ["demo", "--port", "0"]):
-        refused = run_script(command[0], str(run.last_checkpoint), *command[1:], cwd=own_networks.parent)
-        assert refused.stderr.endswith("of the class 'own_networks.Rows': allow its import with --arch and this name\n")
+        refused = run_script(
+            command[0], str(run.last_checkpoint), *command[1:], cwd=own_networks.parent
+        )
+        assert refused.stderr.endswith(
+            "of the class 'own_networks.Rows': allow its import with --arch and this name\n"
+        )

@@ -21,12 +21,16 @@ def test_export_takes_plain_images_of_any_number(
     export.main([str(trained), "--output", "digits"])
     printed = capsys.readouterr().out
     assert printed.startswith("digits.onnx: logits within ")
-    assert "It makes the same predictions for all 10,000 test images as the checkpoint.\n" in printed
+    assert (
+        "It makes the same predictions for all 10,000 test images as the checkpoint.\n" in printed
+    )
     session = InferenceSession("digits.onnx", providers=["CPUExecutionProvider"])
     for count in (1, 3, 1500):
         images = digits.test.images[:count]
         (logits,) = session.run(None, {"images": images.numpy()})
-        assert torch.from_numpy(logits) == pytest.approx(load_network(trained).logits(images), abs=1e-4)
+        assert torch.from_numpy(logits) == pytest.approx(
+            load_network(trained).logits(images), abs=1e-4
+        )
 
 
 def test_export_of_a_network_for_colour_images_has_their_shape_and_classes(
@@ -49,6 +53,8 @@ def test_export_with_other_logits_is_an_error(error: float) -> None:
 
 
 def test_export_names_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "find_spec", lambda name: None if name == "onnxruntime" else object())
+    monkeypatch.setattr(
+        export, "find_spec", lambda name: None if name == "onnxruntime" else object()
+    )
     with pytest.raises(UserError, match="onnxruntime not found: pip install onnxruntime"):
         export.main(["last.ckpt"])

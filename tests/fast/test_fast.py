@@ -32,7 +32,9 @@ def assert_same_runs() -> None:
     assert_same_weights(fast, slow)
     checkpoints = [torch.load(run.last_checkpoint, weights_only=True) for run in (fast, slow)]
     for part in ("optimizer_states", "loops"):
-        torch.testing.assert_close(*(checkpoint[part] for checkpoint in checkpoints), rtol=0, atol=0)
+        torch.testing.assert_close(
+            *(checkpoint[part] for checkpoint in checkpoints), rtol=0, atol=0
+        )
     assert metric_rows(fast) == metric_rows(slow)
     assert fast.read_result().final == slow.read_result().final
     assert fast.read_result().facts == slow.read_result().facts
@@ -45,19 +47,28 @@ def assert_same_runs() -> None:
         ["--arch", "mlp"],
         ["--arch", "mlp", "--optimizer", "sgd"],
         ["--arch", "mlp", *ACCUMULATED],
-        pytest.param(["--arch", "maxpool", "--trainer.precision", "bf16-mixed"], marks=pytest.mark.slow),
+        pytest.param(
+            ["--arch", "maxpool", "--trainer.precision", "bf16-mixed"], marks=pytest.mark.slow
+        ),
         ["--arch", "maxpool"],
         ["--arch", "batchnorm"],
         pytest.param(["--arch", "maxpool", *HELD_OUT], marks=pytest.mark.slow),
-        pytest.param(["--arch", "batchnorm", *ACCUMULATED, "--data.shift", "2"], marks=pytest.mark.slow),
+        pytest.param(
+            ["--arch", "batchnorm", *ACCUMULATED, "--data.shift", "2"], marks=pytest.mark.slow
+        ),
     ],
     ids=lambda flags: " ".join(flags[1:4:2]),
 )
 def test_fast_run_ends_with_the_same_bits(workspace: Path, flags: list[str]) -> None:
     losses: dict[str, list[float]] = {name: [] for name in WAYS}
     for name, more in WAYS.items():
-        watch = LambdaCallback(on_train_batch_end=lambda *args, seen=losses[name]: seen.append(args[2]["loss"].item()))
-        fit.main([*DEBUG, *QUICK, *flags, *more, "--trainer.log_every_n_steps", "1", "--name", name], [watch])
+        watch = LambdaCallback(
+            on_train_batch_end=lambda *args, seen=losses[name]: seen.append(args[2]["loss"].item())
+        )
+        fit.main(
+            [*DEBUG, *QUICK, *flags, *more, "--trainer.log_every_n_steps", "1", "--name", name],
+            [watch],
+        )
     assert_same_runs()
     assert losses["fast"] == losses["slow"]
 
@@ -80,7 +91,13 @@ def test_fast_processes_send_gradients_and_statistics_only() -> None:
     signals, two float64 numbers: it is sent more often where a step takes long.
     """
     _, *collectives = recorded(Case("fit", "batchnorm", batch_size=64, processes=2, steps=115))
-    assert 7 <= sum(message.values["per_step"] for message in collectives if message.labels["size"] != 16) <= 7.1
+    assert (
+        7
+        <= sum(
+            message.values["per_step"] for message in collectives if message.labels["size"] != 16
+        )
+        <= 7.1
+    )
 
 
 @pytest.mark.gpu
@@ -96,13 +113,17 @@ def test_fast_run_on_a_gpu_ends_with_the_same_bits(workspace: Path, arch: str) -
 class Inverted(ImageDataModule):
     """Changes batches on their way, in a hook that the speed-ups would not call."""
 
-    def on_after_batch_transfer(self, batch: tuple[torch.Tensor, torch.Tensor], dataloader_idx: int) -> object:
+    def on_after_batch_transfer(
+        self, batch: tuple[torch.Tensor, torch.Tensor], dataloader_idx: int
+    ) -> object:
         images, targets = batch
         return -images, targets
 
 
 @pytest.mark.parametrize("data", [MNISTDataModule, Inverted])
-def test_fast_classes_are_for_data_without_hooks(workspace: Path, data: type[ImageDataModule]) -> None:
+def test_fast_classes_are_for_data_without_hooks(
+    workspace: Path, data: type[ImageDataModule]
+) -> None:
     flags = ["--arch", "mlp", *QUICK]
     assert callbacks_of(TrainingRun(Config.parse([*flags, "--fast", "false"])).trainer, Fast) == []
     run = TrainingRun(Config.parse(flags))
@@ -111,4 +132,6 @@ def test_fast_classes_are_for_data_without_hooks(workspace: Path, data: type[Ima
     fast.setup(run.trainer, run.module, "fit")
     is_fast = data is MNISTDataModule
     assert (type(run.module) is FastClassifier) == is_fast
-    assert (type(run.trainer.fit_loop.epoch_loop.automatic_optimization) is FastOptimization) == is_fast
+    assert (
+        type(run.trainer.fit_loop.epoch_loop.automatic_optimization) is FastOptimization
+    ) == is_fast

@@ -20,7 +20,9 @@ VALUES = torch.tensor([-2.0, -1.0, -0.0, 0.0, 1.0, 3.0, float("inf"), float("-in
 def assert_same_bits(first: Tensor, second: Tensor) -> None:
     assert first.dtype == second.dtype
     integers = INTEGERS[first.dtype]
-    assert torch.equal(first.detach().contiguous().view(integers), second.detach().contiguous().view(integers))
+    assert torch.equal(
+        first.detach().contiguous().view(integers), second.detach().contiguous().view(integers)
+    )
 
 
 def fast_copy(plain: nn.Module) -> nn.Module:
@@ -42,13 +44,17 @@ def test_pooling_before_relu_gives_the_same_bits(
 ) -> None:
     """With a different gradient at each position; images are odd, so that a row is left over."""
     plain = nn.Sequential(nn.ReLU(), pooling)
-    images = VALUES[torch.randint(len(VALUES), (64, 16, 7, 7), generator=torch.Generator().manual_seed(0))].to(dtype)
+    images = VALUES[
+        torch.randint(len(VALUES), (64, 16, 7, 7), generator=torch.Generator().manual_seed(0))
+    ].to(dtype)
     images[:8].clamp_(max=-1)  # windows without a positive value are too rare among nine values
     images = images.to(memory_format=memory_format).requires_grad_()
     outputs = [network(images.clone()) for network in (plain, fast_copy(plain))]
     grad = torch.linspace(-1, 1, outputs[0].numel(), dtype=dtype).reshape(outputs[0].shape)
     gradients = [torch.autograd.grad(output, images, grad)[0] for output in outputs]
-    torch.testing.assert_close(*outputs, rtol=0, atol=0, equal_nan=True)  # 0 and -0 are equal: no sum tells them apart
+    torch.testing.assert_close(
+        *outputs, rtol=0, atol=0, equal_nan=True
+    )  # 0 and -0 are equal: no sum tells them apart
     assert_same_bits(*gradients)
 
 
@@ -73,7 +79,9 @@ def seen_by(hook: str, network: nn.Module, layer: int) -> list[Tensor]:
 
     getattr(network.get_submodule(f"blocks.1.{layer}"), f"register_{hook}")(keep)
     images = torch.linspace(0, 1, 2 * 784).reshape(2, 1, 28, 28)
-    network(images.requires_grad_()).sum().backward()  # or torch would warn of the first layer's backward hook
+    network(
+        images.requires_grad_()
+    ).sum().backward()  # or torch would warn of the first layer's backward hook
     return tensors
 
 
@@ -104,7 +112,11 @@ def test_layers_that_do_not_commute_keep_their_places() -> None:
 def test_fast_network_is_traced_exported_and_shown_as_written() -> None:
     plain = ConvMaxPoolNetwork().eval()
     network, images = fast_copy(plain), torch.rand(2, 1, 28, 28)
-    layers = [node.target for node in torch.fx.symbolic_trace(network).graph.nodes if node.op == "call_module"]
+    layers = [
+        node.target
+        for node in torch.fx.symbolic_trace(network).graph.nodes
+        if node.op == "call_module"
+    ]
     assert layers[:3] == ["blocks.0.0", "blocks.0.1", "blocks.0.2"]
     assert torch.equal(torch.export.export(network, (images,)).module()(images), network(images))
     assert repr(network) == repr(plain)

@@ -18,7 +18,16 @@ from convblocks.run.config import Config
 from convblocks.run.run import Run
 from tests.conftest import DEBUG
 
-SHORT = ["--arch", "mlp", "--epochs", "1", "--trainer.limit_train_batches", "3", "--trainer.limit_val_batches", "1"]
+SHORT = [
+    "--arch",
+    "mlp",
+    "--epochs",
+    "1",
+    "--trainer.limit_train_batches",
+    "3",
+    "--trainer.limit_val_batches",
+    "1",
+]
 
 
 class OwnAdam(Adam):
@@ -63,16 +72,22 @@ def test_step_goes_lightnings_way_if_an_option_asks_for_more(
     assert long_ways == batches
 
 
-def test_step_goes_lightnings_way_from_the_epoch_that_accumulates(workspace: Path, long_ways: list[int]) -> None:
+def test_step_goes_lightnings_way_from_the_epoch_that_accumulates(
+    workspace: Path, long_ways: list[int]
+) -> None:
     train("--epochs", "2", callbacks=(GradientAccumulationScheduler({1: 2}),))
     assert long_ways == [0, 1, 2]
 
 
 @pytest.mark.parametrize("hook", STEP_HOOKS)
-def test_step_calls_each_hook_of_a_callback(workspace: Path, long_ways: list[int], hook: str) -> None:
+def test_step_calls_each_hook_of_a_callback(
+    workspace: Path, long_ways: list[int], hook: str
+) -> None:
     """Of a callback with a single hook, so that all others are skipped."""
     steps: list[int] = []
-    train(callbacks=(LambdaCallback(**{hook: lambda trainer, *_: steps.append(trainer.global_step)}),))
+    train(
+        callbacks=(LambdaCallback(**{hook: lambda trainer, *_: steps.append(trainer.global_step)}),)
+    )
     assert steps == ([1, 2, 3] if hook == "on_train_batch_end" else [0, 1, 2])
     assert long_ways == ([0, 1, 2] if hook in HOOKS_WITHIN else [])
 

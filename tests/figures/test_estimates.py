@@ -36,13 +36,19 @@ from convblocks.figures.estimates import (
         (Estimate(0.0029, 0.001, inf, unit=POINTS), "", "0.29"),
     ],
 )
-def test_estimate_is_written_with_its_interval_if_it_has_one(estimate: Estimate, spec: str, written: str) -> None:
+def test_estimate_is_written_with_its_interval_if_it_has_one(
+    estimate: Estimate, spec: str, written: str
+) -> None:
     assert f"{estimate:{spec}}" == written
 
 
 @pytest.mark.parametrize(
     ("p", "in_cell", "in_sentence"),
-    [(0.0009, "< 0.001", "p < 0.001"), (0.00976, "0.0098", "p = 0.0098"), (0.4, "0.40", "p = 0.40")],
+    [
+        (0.0009, "< 0.001", "p < 0.001"),
+        (0.00976, "0.0098", "p = 0.0098"),
+        (0.4, "0.40", "p = 0.40"),
+    ],
 )
 def test_p_value_is_written_to_two_digits(p: float, in_cell: str, in_sentence: str) -> None:
     assert (number(p, P_VALUE), p_text(p)) == (in_cell, in_sentence)
@@ -54,7 +60,9 @@ def test_share_has_wilsons_interval_as_that_of_statsmodels(trials: int) -> None:
     for count in range(trials + 1):
         found = share(count, trials)
         assert (found.value, found.n, found.unit) == (count / trials, trials, SHARE)
-        assert (found.low, found.high) == pytest.approx(proportion_confint(count, trials, method="wilson"))
+        assert (found.low, found.high) == pytest.approx(
+            proportion_confint(count, trials, method="wilson")
+        )
 
 
 @pytest.mark.parametrize(
@@ -70,5 +78,7 @@ def test_share_has_wilsons_interval_as_that_of_statsmodels(trials: int) -> None:
         (None, RATIO, False, "-"),
     ],
 )
-def test_cell_has_the_digits_of_its_column(value: Value, unit: Unit, signed: bool, written: str) -> None:
+def test_cell_has_the_digits_of_its_column(
+    value: Value, unit: Unit, signed: bool, written: str
+) -> None:
     assert cell(value, unit, signed) == written

@@ -11,14 +11,22 @@ from convblocks.figures.report import Report
 from convblocks.figures.tables import Column, Table, to_console, to_markdown
 
 COLUMNS = [
-    Column("network", lambda row: row["name"], key="network", text=lambda row: f"{row['name']}\n(best)"),
+    Column(
+        "network", lambda row: row["name"], key="network", text=lambda row: f"{row['name']}\n(best)"
+    ),
     Column("parameters", lambda row: row["parameters"], COUNT, priority=1, key="parameters"),
     Column("ends", lambda row: (0.95, 0.97), PERCENT, priority=0, key="ends"),
     Column("minus\nmlp", lambda row: row["difference"], signed=True, key="minus"),
     Column("never measured", lambda row: None, optional=True, key="never"),
     Column("seconds", lambda row: math.nan),
 ]
-ROWS = [{"name": "maxpool", "parameters": 85_526, "difference": Estimate(-0.01, -0.02, 0.0, 5, 0.03, POINTS)}]
+ROWS = [
+    {
+        "name": "maxpool",
+        "parameters": 85_526,
+        "difference": Estimate(-0.01, -0.02, 0.0, 5, 0.03, POINTS),
+    }
+]
 TABLE = Table("Results", COLUMNS, ROWS, ["A note."], key="results")
 
 
@@ -39,9 +47,12 @@ def test_table_has_the_same_cells_in_every_form() -> None:
 
 
 @pytest.mark.parametrize(
-    ("width", "dropped"), [(80, ""), (48, "ends"), (36, "ends, parameters"), (12, "ends, parameters")]
+    ("width", "dropped"),
+    [(80, ""), (48, "ends"), (36, "ends, parameters"), (12, "ends, parameters")],
 )
-def test_table_on_a_narrow_terminal_drops_the_columns_of_the_lowest_priority(width: int, dropped: str) -> None:
+def test_table_on_a_narrow_terminal_drops_the_columns_of_the_lowest_priority(
+    width: int, dropped: str
+) -> None:
     file = io.StringIO()
     to_console([TABLE], Console(file=file, width=width), "r.html")
     lines = " ".join(file.getvalue().split())

@@ -24,9 +24,13 @@ def digit_picture(digits: ImageSets, index: int = 0) -> Image.Image:
 
 def test_mnists_digits_stay_recognisable(trained: Path, digits: ImageSets) -> None:
     images, labels = digits.test.images[:300], digits.test.labels[:300]
-    seen = torch.from_numpy(np.stack([to_mnist(Image.fromarray(image[0].numpy()))[None] for image in images]))
+    seen = torch.from_numpy(
+        np.stack([to_mnist(Image.fromarray(image[0].numpy()))[None] for image in images])
+    )
     network = load_network(trained)
-    right, as_they_are = ((network.logits(batch).argmax(1) == labels).sum() for batch in (seen, images))
+    right, as_they_are = (
+        (network.logits(batch).argmax(1) == labels).sum() for batch in (seen, images)
+    )
     assert right >= as_they_are - 0.02 * 300
 
 
@@ -58,10 +62,19 @@ def photo(picture: Image.Image) -> Image.Image:
 MODES = ("1", "LA", "P", "RGBA", "CMYK")
 INKS = [("navy", "white"), ("#3030ff", "#ff3030"), ("yellow", "black")]
 GUISES: dict[str, tuple[Callable[[Image.Image], Image.Image], float]] = {
-    **{mode: (partial(Image.Image.convert, mode=mode, dither=Image.Dither.NONE), 0.08) for mode in MODES},
+    **{
+        mode: (partial(Image.Image.convert, mode=mode, dither=Image.Dither.NONE), 0.08)
+        for mode in MODES
+    },
     "light on dark": (ImageOps.invert, 0),
-    **{f"{ink} on {paper}": (partial(ImageOps.colorize, black=ink, white=paper), 0.02) for ink, paper in INKS},
-    **{f"{pen} on nothing": (partial(on_transparency, pen=pen), 0.02) for pen in ("black", "white", "red")},
+    **{
+        f"{ink} on {paper}": (partial(ImageOps.colorize, black=ink, white=paper), 0.02)
+        for ink, paper in INKS
+    },
+    **{
+        f"{pen} on nothing": (partial(on_transparency, pen=pen), 0.02)
+        for pen in ("black", "white", "red")
+    },
     "a photo": (photo, 0.08),
 }
 
@@ -80,7 +93,11 @@ def test_strokes_of_any_pen_become_as_wide_as_mnists(pen: int) -> None:
     """A bar of the pen's width across a picture of 400x400."""
     ink = np.zeros((400, 400), dtype=np.uint8)
     ink[2:398, 200 : 200 + pen] = 255
-    enlarged = np.asarray(Image.fromarray(to_mnist(Image.fromarray(ink))).resize((224, 224), Image.Resampling.BILINEAR))
+    enlarged = np.asarray(
+        Image.fromarray(to_mnist(Image.fromarray(ink))).resize(
+            (224, 224), Image.Resampling.BILINEAR
+        )
+    )
     low, high = STROKE_WIDTHS
     assert 8 * (low - 0.7) < stroke_width(enlarged / 255) < 8 * (high + 0.7)
 
@@ -88,7 +105,9 @@ def test_strokes_of_any_pen_become_as_wide_as_mnists(pen: int) -> None:
 @pytest.mark.parametrize("grey", [0, 128])
 @pytest.mark.parametrize("noise", [0, 6, 40])
 def test_blank_noisy_and_transparent_pictures_are_refused(grey: int, noise: int) -> None:
-    pixels = np.clip(grey + np.random.default_rng(0).normal(0, noise, (120, 200)), 0, 255).astype(np.uint8)
+    pixels = np.clip(grey + np.random.default_rng(0).normal(0, noise, (120, 200)), 0, 255).astype(
+        np.uint8
+    )
     small = [Image.new("L", size, grey) for size in ((1, 1), (3, 3))]
     for picture in (Image.fromarray(pixels), *small, Image.new("RGBA", (50, 50), (grey, 0, 0, 0))):
         with pytest.raises(UserError, match=r"it is blank|it has \d+ separate parts, too many"):

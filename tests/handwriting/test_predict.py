@@ -23,7 +23,9 @@ def test_predict_recognises_a_folder_and_lists_its_bad_pictures(
     photos = workspace / "photos"
     photos.mkdir()
     for name, index in (("seven.png", 0), ("two.jpg", 1)):
-        Image.fromarray(255 - digits.test.images[index, 0].numpy()).resize((300, 300)).save(photos / name)
+        Image.fromarray(255 - digits.test.images[index, 0].numpy()).resize((300, 300)).save(
+            photos / name
+        )
     Image.new("L", (50, 50), 255).save(photos / "blank.png")
     (photos / "broken.jpeg").write_bytes(b"\xff\xd8\xff\xe0")
     (photos / "notes.txt").touch()
@@ -51,7 +53,9 @@ def test_predict_has_the_probabilities_of_the_evaluation_for_pictures_of_any_siz
     rankings = [list(probabilities.values()) for _, probabilities in answers]
     assert all(shares == sorted(shares, reverse=True) for shares in rankings)
     expected = network.probabilities(PictureFolder(shapes).load().test.images)
-    shares = torch.tensor([[probabilities[name] for name in sorted(SHAPES)] for _, probabilities in answers])
+    shares = torch.tensor(
+        [[probabilities[name] for name in sorted(SHAPES)] for _, probabilities in answers]
+    )
     assert shares == pytest.approx(expected, abs=1e-5)
 
 

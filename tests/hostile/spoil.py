@@ -59,7 +59,9 @@ def flipped(position: int) -> Spoiler:
 
 def with_values(changes: Mapping[str, Any]) -> Spoiler:
     """A YAML or JSON file with other values, ``a/b`` for b within a; ``...`` stands for none."""
-    return lambda path: path.write_text(json.dumps(_changed(yaml.safe_load(path.read_text()), changes)))
+    return lambda path: path.write_text(
+        json.dumps(_changed(yaml.safe_load(path.read_text()), changes))
+    )
 
 
 def checkpoint_with(changes: Mapping[str, Any]) -> Spoiler:

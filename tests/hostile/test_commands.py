@@ -24,9 +24,16 @@ SHORT = ["--config", "short.yaml", "--arch", "mlp"]
 
 def shell(command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
     """Run a command line in which ``fit`` and ``predict`` stand for the whole way to their scripts."""
-    command = re.sub(r"\b(fit|predict) ", rf"{sys.executable} {REPOSITORY}/scripts/\1.py ", command, count=1)
+    command = re.sub(
+        r"\b(fit|predict) ", rf"{sys.executable} {REPOSITORY}/scripts/\1.py ", command, count=1
+    )
     return subprocess.run(
-        ["bash", "-c", command], cwd=folder, env=os.environ | environment, capture_output=True, timeout=120, check=False
+        ["bash", "-c", command],
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        timeout=120,
+        check=False,
     )
 
 
@@ -36,11 +43,16 @@ def shell(command: str, folder: Path, **environment: str) -> subprocess.Complete
         ("fit --help | head -1", 0, b""),
         ("fit --help >/dev/full", 1, b"fit.py: cannot write the output: No space left on device\n"),
         pytest.param(
-            "fit --config short.yaml --arch mlp --name new >/dev/full", 1, b"on device", marks=pytest.mark.slow
+            "fit --config short.yaml --arch mlp --name new >/dev/full",
+            1,
+            b"on device",
+            marks=pytest.mark.slow,
         ),
     ],
 )
-def test_stream_that_cannot_be_written_is_one_line(command: str, status: int, errors: bytes, folder: Path) -> None:
+def test_stream_that_cannot_be_written_is_one_line(
+    command: str, status: int, errors: bytes, folder: Path
+) -> None:
     ended = shell(command, folder)
     assert (ended.returncode, ended.stderr.count(b"\n")) == (status, 1 if errors else 0)
     assert errors in ended.stderr
@@ -75,7 +87,9 @@ def test_ctrl_c_spares_a_shells_background_job(folder: Path) -> None:
 @pytest.mark.slow
 def test_modules_are_not_taken_from_files_in_the_users_folder(folder: Path) -> None:
     for name in ("random", "queue", "numpy", "convblocks", "selectors", "tempfile"):
-        (folder / f"{name}.py").write_text(f"open('{name} was executed', 'w')\nraise SystemExit(3)\n")
+        (folder / f"{name}.py").write_text(
+            f"open('{name} was executed', 'w')\nraise SystemExit(3)\n"
+        )
     ended = run_script("compare", *SHORT, "--seeds", "2", "--jobs", "2", cwd=folder, fresh=True)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert list(folder.glob("*executed")) == []
@@ -90,7 +104,9 @@ def test_best_checkpoint_of_a_moved_run_is_kept(folder: Path) -> None:
     first, moved, whole = (RunDirectory(name, folder) for name in ("a", "b/c", "whole"))
     moved.path.parent.mkdir()
     first.path.rename(moved.path)
-    assert run_script("fit", "--name", "b/c", "--resume", "--epochs", "6", cwd=folder).returncode == 0
+    assert (
+        run_script("fit", "--name", "b/c", "--resume", "--epochs", "6", cwd=folder).returncode == 0
+    )
     assert not first.path.exists()
     best, expected = (torch.load(run.best_checkpoint, weights_only=True) for run in (moved, whole))
     assert expected["global_step"] == 4 * 3
@@ -112,7 +128,13 @@ class TooHigh(LambdaLR):
 @pytest.mark.parametrize(
     ("at", "accumulated", "every", "val_size", "says"),
     [
-        (3, 1, 4, 50, "This run diverged: after step 6 its loss or a weight was not finite. Try a "),
+        (
+            3,
+            1,
+            4,
+            50,
+            "This run diverged: after step 6 its loss or a weight was not finite. Try a ",
+        ),
         (3, 2, 1, 50, "after step 5 its loss or a weight was not finite. Try a "),
         (35, 1, 1, 0, "This run diverged: its loss or a weight was not finite"),  # by its last step
     ],
@@ -122,8 +144,20 @@ def test_divergence_is_found_at_the_next_logged_step_or_the_end_of_the_epoch(
 ) -> None:
     """The learning rate is too high from a step on, counted from 0; an epoch has three, two that accumulate, or 4."""
     (folder / "schedules.py").write_text(TOO_HIGH)
-    schedule = ["--lr_scheduler", "schedules.TooHigh", "--lr_scheduler.at", str(at), "--lr_scheduler.interval", "step"]
-    trainer = ["--trainer.log_every_n_steps", str(every), "--trainer.accumulate_grad_batches", str(accumulated)]
+    schedule = [
+        "--lr_scheduler",
+        "schedules.TooHigh",
+        "--lr_scheduler.at",
+        str(at),
+        "--lr_scheduler.interval",
+        "step",
+    ]
+    trainer = [
+        "--trainer.log_every_n_steps",
+        str(every),
+        "--trainer.accumulate_grad_batches",
+        str(accumulated),
+    ]
     flags = [*SHORT, *schedule, *trainer, "--data.val_size", str(val_size)]
     ended = run_script("fit", *flags, "--name", "lost", "--epochs", "9", cwd=folder)
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -133,15 +167,30 @@ def test_divergence_is_found_at_the_next_logged_step_or_the_end_of_the_epoch(
 
 @pytest.mark.slow
 def test_divergence_is_found_by_two_processes_together_and_ends_the_run(folder: Path) -> None:
-    devices = ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp"]
+    devices = [
+        "--trainer.accelerator",
+        "cpu",
+        "--trainer.devices",
+        "2",
+        "--trainer.strategy",
+        "ddp",
+    ]
     ended = run_script("fit", *SHORT, *devices, "--lr", "1e30", "--name", "lost", cwd=folder)
     assert (ended.returncode, ended.stderr) == (0, "")
     diverged, *_, score, _ = ended.stdout.partition("\n\n")[2].splitlines()
-    assert diverged.startswith("This run diverged: after step 3 its loss or a weight was not finite. Try a lower")
+    assert diverged.startswith(
+        "This run diverged: after step 3 its loss or a weight was not finite. Try a lower"
+    )
     assert score.startswith("test accuracy ")
     run = RunDirectory("lost", folder)
-    assert json.loads(run.summary.read_text(), parse_constant=pytest.fail)["epochs"][0]["train/loss"] == "nan"
-    assert "was ended by divergence" in run_script("fit", "--name", "lost", "--resume", cwd=folder).stdout
+    assert (
+        json.loads(run.summary.read_text(), parse_constant=pytest.fail)["epochs"][0]["train/loss"]
+        == "nan"
+    )
+    assert (
+        "was ended by divergence"
+        in run_script("fit", "--name", "lost", "--resume", cwd=folder).stdout
+    )
 
 
 @pytest.mark.slow
@@ -150,11 +199,15 @@ def test_comparison_completes_though_all_diverge_but_not_on_different_data(folde
     ended = run_script(*flags, "2", cwd=folder)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "The MLP collapsed in 2 of 2 runs [34–100 %]" in " ".join(ended.stdout.split())
-    json.loads((folder / "lightning_logs/compare/comparison.json").read_text(), parse_constant=pytest.fail)
+    json.loads(
+        (folder / "lightning_logs/compare/comparison.json").read_text(), parse_constant=pytest.fail
+    )
     flipped(5000)(folder / "data" / "train-images-idx3-ubyte")
     ended = run_script(*flags, "3", cwd=folder)
     assert ended.returncode == 1
-    assert re.fullmatch(r"compare.py: \S+/seed_1 and \S+/seed_2 were trained on different data: .*\n", ended.stderr)
+    assert re.fullmatch(
+        r"compare.py: \S+/seed_1 and \S+/seed_2 were trained on different data: .*\n", ended.stderr
+    )
 
 
 @pytest.mark.slow
@@ -164,7 +217,9 @@ def test_comparison_does_not_wait_for_another_in_the_same_folder(folder: Path) -
         wait_until((folder / "lightning_logs/compare/.lock").exists, seconds=120)
         ended = run_script("compare", *flags, cwd=folder)
     assert ended.returncode == 1
-    assert ended.stderr.startswith("compare.py: another process is working on lightning_logs/compare: ")
+    assert ended.stderr.startswith(
+        "compare.py: another process is working on lightning_logs/compare: "
+    )
 
 
 @pytest.mark.slow
@@ -178,7 +233,13 @@ def test_runs_without_a_name_at_the_same_time_take_different_versions(folder: Pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("variable", "rank", "lines"), [("LOCAL_RANK", 0, 1), ("SLURM_LOCALID", 1, 0)])
-def test_error_of_several_processes_is_shown_by_the_first(variable: str, rank: int, lines: int, folder: Path) -> None:
-    wrong = run_script("fit", *SHORT, "--data.root", "no", cwd=folder, environment={variable: str(rank)})
+@pytest.mark.parametrize(
+    ("variable", "rank", "lines"), [("LOCAL_RANK", 0, 1), ("SLURM_LOCALID", 1, 0)]
+)
+def test_error_of_several_processes_is_shown_by_the_first(
+    variable: str, rank: int, lines: int, folder: Path
+) -> None:
+    wrong = run_script(
+        "fit", *SHORT, "--data.root", "no", cwd=folder, environment={variable: str(rank)}
+    )
     assert (wrong.returncode, wrong.stderr.count("\n")) == (1, lines)

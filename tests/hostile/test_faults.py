@@ -54,7 +54,9 @@ def test_checkpoint_that_does_not_fit_on_the_disk_leaves_the_last_one(folder: Pa
     limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size, size))
     ended = run_script("fit", *longer, cwd=folder, prepare=limit)
     assert ended.returncode == 1
-    assert re.fullmatch(r"fit.py: cannot write to \S+ \(File too large\); continue with --resume\n", ended.stderr)
+    assert re.fullmatch(
+        r"fit.py: cannot write to \S+ \(File too large\); continue with --resume\n", ended.stderr
+    )
     assert {path.name: path.read_bytes() for path in run.last_checkpoint.parent.iterdir()} == before
     assert run_script("fit", *longer, cwd=folder).returncode == 0
 
@@ -76,7 +78,10 @@ def assert_same_end(folder: Path) -> None:
     """Check that the run ended like one that was not hit, and remove it."""
     whole, run = RunDirectory("run", folder), RunDirectory("hit", folder)
     assert_same_weights(whole, run)
-    best = [torch.load(directory.best_checkpoint, weights_only=True)["state_dict"] for directory in (whole, run)]
+    best = [
+        torch.load(directory.best_checkpoint, weights_only=True)["state_dict"]
+        for directory in (whole, run)
+    ]
     torch.testing.assert_close(*best, rtol=0, atol=0)
     assert metric_rows(whole) == metric_rows(run)
     assert whole.read_result().final == run.read_result().final
@@ -111,7 +116,9 @@ def written_path(event: str, arguments: tuple[Any, ...]) -> str:
     """The path that an operation changes; empty if it changes none."""
     if event == "open":
         path, mode, flags = arguments
-        writes = any(letter in mode for letter in "wax+") if mode else flags & (os.O_WRONLY | os.O_RDWR)
+        writes = (
+            any(letter in mode for letter in "wax+") if mode else flags & (os.O_WRONLY | os.O_RDWR)
+        )
     else:
         path, writes = (arguments[0], True) if event in CHANGES else ("", False)
     return os.fsdecode(path) if writes and isinstance(path, str | bytes | os.PathLike) else ""

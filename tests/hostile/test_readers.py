@@ -33,7 +33,12 @@ def saved(save: Callable[[io.BytesIO], object]) -> bytes:
 
 
 WEIGHTS = torch.arange(30.0)
-CHECKPOINT = {"hyper_parameters": {"arch": "mlp"}, "state_dict": {"weight": WEIGHTS}, "epoch": 1, "global_step": 20}
+CHECKPOINT = {
+    "hyper_parameters": {"arch": "mlp"},
+    "state_dict": {"weight": WEIGHTS},
+    "epoch": 1,
+    "global_step": 20,
+}
 READERS: dict[str, tuple[bytes, Callable[[Path], Any]]] = {
     "file.gz": (
         gzip.compress(b"\0\0\x08\x01\0\0\0\x64" + bytes(range(100)), mtime=0),
@@ -53,10 +58,15 @@ READERS: dict[str, tuple[bytes, Callable[[Path], Any]]] = {
 @pytest.mark.parametrize("name", READERS)
 @given(data=st.data())
 @settings(deadline=None)
-def test_reader_of_a_damaged_file_never_reads_something_else(name: str, data: st.DataObject) -> None:
+def test_reader_of_a_damaged_file_never_reads_something_else(
+    name: str, data: st.DataObject
+) -> None:
     """It is cut short, one of its bytes is changed, or there are more of them."""
     content, read = READERS[name]
-    at, how = data.draw(st.integers(0, len(content) - 1)), data.draw(st.sampled_from(["cut", "change", "insert"]))
+    at, how = (
+        data.draw(st.integers(0, len(content) - 1)),
+        data.draw(st.sampled_from(["cut", "change", "insert"])),
+    )
     more = bytes([content[at] ^ data.draw(st.integers(1, 255))]) + content[at + (how == "change") :]
     with TemporaryDirectory() as folder:  # hypothesis shares a test's own one between its examples
         path = Path(folder) / name
@@ -77,7 +87,8 @@ def test_summary_that_is_damaged_is_refused_in_one_line_and_its_run_can_be_resum
     assert run.result_after(5)
     spoil(run.summary)
     with pytest.raises(
-        UserError, match=r"^cannot read \S+summary\.json \(.+\), which .* resume the run to rewrite it$"
+        UserError,
+        match=r"^cannot read \S+summary\.json \(.+\), which .* resume the run to rewrite it$",
     ):
         run.read_result()
     assert not run.result_after(5)

@@ -12,18 +12,33 @@ from torch import nn
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
-from lab.blocks import Activation, BlockNetwork, Centring2d, Downsampling, Head, Normalisation, start_asymmetric
+from lab.blocks import (
+    Activation,
+    BlockNetwork,
+    Centring2d,
+    Downsampling,
+    Head,
+    Normalisation,
+    start_asymmetric,
+)
 from tests.conftest import REPOSITORY
 from tests.core.run.test_trainer_options import assert_trains_by
 
-CONFIGS = [path for path in sorted((REPOSITORY / "configs").glob("*.yaml")) if "arch: lab." in path.read_text()]
+CONFIGS = [
+    path
+    for path in sorted((REPOSITORY / "configs").glob("*.yaml"))
+    if "arch: lab." in path.read_text()
+]
 CHOICES = [get_args(choice) for choice in (Downsampling, Normalisation, Head, Activation)]
 
 
 @pytest.mark.parametrize(
-    ("arch", "arguments"), [("maxpool", ("maxpool", "none", "flatten")), ("batchnorm", ("stride", "batch", "average"))]
+    ("arch", "arguments"),
+    [("maxpool", ("maxpool", "none", "flatten")), ("batchnorm", ("stride", "batch", "average"))],
 )
-def test_block_network_is_the_courses_weight_for_weight(arch: str, arguments: tuple[Any, ...]) -> None:
+def test_block_network_is_the_courses_weight_for_weight(
+    arch: str, arguments: tuple[Any, ...]
+) -> None:
     torch.manual_seed(3)
     course = ARCHITECTURES[arch]()
     torch.manual_seed(3)
@@ -35,7 +50,9 @@ def test_block_network_is_the_courses_weight_for_weight(arch: str, arguments: tu
 
 
 @pytest.mark.parametrize("arguments", [*itertools.product(*CHOICES)])
-def test_block_network_maps_images_to_logits_with_every_choice(arguments: tuple[Any, Any, Any, Any]) -> None:
+def test_block_network_maps_images_to_logits_with_every_choice(
+    arguments: tuple[Any, Any, Any, Any],
+) -> None:
     odd = ImageSpec(3, 13, 9, ("a", "b", "c"), (0.5,) * 3, (0.2,) * 3)
     assert BlockNetwork(*arguments, 1.0, odd)(torch.rand(2, 3, 13, 9)).shape == (2, 3)
 
@@ -52,21 +69,28 @@ def test_block_network_scales_the_initial_convolutions() -> None:
 def test_block_network_halves_at_full_resolution_by_the_mean_or_by_one_value_of_four() -> None:
     images = torch.arange(48.0).view(1, 1, 6, 8)
     averaging, subsampling = (
-        BlockNetwork(downsampling).blocks.get_submodule("0.2") for downsampling in ("average", "subsample")
+        BlockNetwork(downsampling).blocks.get_submodule("0.2")
+        for downsampling in ("average", "subsample")
     )
     assert torch.equal(averaging(images), nn.functional.avg_pool2d(images, 2))
     assert torch.equal(subsampling(images), images[..., 1::2, 1::2])
 
 
-def test_block_network_starts_each_channel_with_one_positive_value_and_may_keep_its_biases() -> None:
+def test_block_network_starts_each_channel_with_one_positive_value_and_may_keep_its_biases() -> (
+    None
+):
     network = BlockNetwork(initialisation="asymmetric", learns_biases=False)
     state = network.state_dict()
-    values = torch.cat([state["blocks.0.0.weight"].flatten(1), state["blocks.0.0.bias"][:, None]], dim=1)
+    values = torch.cat(
+        [state["blocks.0.0.weight"].flatten(1), state["blocks.0.0.bias"][:, None]], dim=1
+    )
     assert bool((values.amax(dim=1) > 0).all())
     torch.manual_seed(0)
     wide = nn.Conv2d(64, 4096, 3)
     start_asymmetric(wide)
-    assert wide.weight.abs().median().item() == pytest.approx(0.6745 * 0.6007 / 24, rel=0.02)  # of a normal variable
+    assert wide.weight.abs().median().item() == pytest.approx(
+        0.6745 * 0.6007 / 24, rel=0.02
+    )  # of a normal variable
     largest = torch.cat([wide.weight.flatten(1), wide.bias[:, None]], dim=1).amax(dim=1)  # type: ignore[index]
     assert largest.mean().item() == pytest.approx(2 / 3, abs=0.02)  # that of the density 2 x
     frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
@@ -75,7 +99,10 @@ def test_block_network_starts_each_channel_with_one_positive_value_and_may_keep_
 
 def test_block_network_has_as_many_blocks_as_channels_and_does_not_see_the_cropped_edges() -> None:
     network, images = BlockNetwork(channels=[4, 6], crop=2), torch.rand(3, 1, 28, 28)
-    assert [layer.out_channels for layer in network.modules() if isinstance(layer, nn.Conv2d)] == [4, 6]
+    assert [layer.out_channels for layer in network.modules() if isinstance(layer, nn.Conv2d)] == [
+        4,
+        6,
+    ]
     whole = BlockNetwork(channels=[4, 6], image_spec=replace(MNIST, height=24, width=24))
     whole.load_state_dict(network.state_dict())
     assert torch.equal(network(images), whole(images[..., 2:-2, 2:-2]))
@@ -86,10 +113,14 @@ def test_centring_is_batch_normalisation_without_the_division() -> None:
     for _ in range(3):
         images = torch.rand(8, 4, 5, 5) * 3
         deviation = images.var(dim=(0, 2, 3), correction=0).sqrt()
-        torch.testing.assert_close(centring(images), normalisation(images) * deviation[:, None, None])
+        torch.testing.assert_close(
+            centring(images), normalisation(images) * deviation[:, None, None]
+        )
     torch.testing.assert_close(centring.running_mean, normalisation.running_mean)
     images = torch.rand(1, 4, 5, 5)
-    torch.testing.assert_close(centring.eval()(images), images - centring.running_mean[:, None, None])
+    torch.testing.assert_close(
+        centring.eval()(images), images - centring.running_mean[:, None, None]
+    )
     centring.train()(images.bfloat16())  # as in mixed precision
 
 

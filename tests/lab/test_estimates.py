@@ -19,12 +19,22 @@ from lab.estimates import at_least, at_most
         (nan, nan, "undecided", "undecided"),
     ],
 )
-def test_target_is_decided_by_the_whole_interval(low: float, high: float, least: str, most: str) -> None:
+def test_target_is_decided_by_the_whole_interval(
+    low: float, high: float, least: str, most: str
+) -> None:
     estimate = Estimate(1.0, low, high)
     assert (at_least(estimate, 1.05), at_most(estimate, 1.05)) == (least, most)
 
 
 def test_ratio_of_fewer_than_six_rounds_decides_nothing() -> None:
     five, six = (ratio([1.5] * rounds) for rounds in (5, 6))
-    assert (judged(five), at_least(five, 1.0), at_most(five, 9.0)) == ("1.50: undecided", "undecided", "undecided")
-    assert (judged(six), at_least(six, 1.0), at_most(six, 9.0)) == ("1.50 [1.50, 1.50]: more", "met", "met")
+    assert (judged(five), at_least(five, 1.0), at_most(five, 9.0)) == (
+        "1.50: undecided",
+        "undecided",
+        "undecided",
+    )
+    assert (judged(six), at_least(six, 1.0), at_most(six, 9.0)) == (
+        "1.50 [1.50, 1.50]: more",
+        "met",
+        "met",
+    )

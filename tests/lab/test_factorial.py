@@ -7,14 +7,25 @@ import pytest
 
 from convblocks.figures.estimates import POINTS, Estimate
 from convblocks.run.result import RunResult
-from lab.factorial import OPERATIONS, Tuned, contrast, differences, simple_effects, tuned, verdict_on_pooling
+from lab.factorial import (
+    OPERATIONS,
+    Tuned,
+    contrast,
+    differences,
+    simple_effects,
+    tuned,
+    verdict_on_pooling,
+)
 from lab.pages.writing import DATA
 from lab.results import read_results
 from tests.made_up import result
 
 
 def runs_at(rate: str, held_out: Sequence[float]) -> list[RunResult]:
-    return [result("maxpool", seed, 0.99, (("lr", rate),), validation=value) for seed, value in enumerate(held_out)]
+    return [
+        result("maxpool", seed, 0.99, (("lr", rate),), validation=value)
+        for seed, value in enumerate(held_out)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -22,19 +33,27 @@ def factorial() -> list[RunResult]:
     return read_results(DATA / "factorial.jsonl")
 
 
-def test_simple_effects_of_an_operation_average_to_its_main_effect(factorial: list[RunResult]) -> None:
+def test_simple_effects_of_an_operation_average_to_its_main_effect(
+    factorial: list[RunResult],
+) -> None:
     networks = tuned(factorial)
     effects = simple_effects(networks)
     assert len(effects) == 12
     for place, (plus, name) in enumerate(OPERATIONS.values()):
         signs = [1 / 4 if levels[place] == plus else -1 / 4 for levels in networks]
         main = contrast([network.trained for network in networks.values()], signs, 1)
-        assert np.mean([effect.given.value for effect in effects if effect.name == name]) == pytest.approx(main.value)
+        assert np.mean(
+            [effect.given.value for effect in effects if effect.name == name]
+        ) == pytest.approx(main.value)
 
 
 def test_choice_of_the_rate_is_a_further_error_where_two_rates_are_nearly_alike() -> None:
-    confirming = [result("maxpool", 100 + seed, 0.99 + seed / 1e4, (("lr", "1e-2"),)) for seed in range(5)]
-    clear = Tuned({"1e-3": runs_at("1e-3", [0.9] * 5), "1e-2": runs_at("1e-2", [0.99] * 5)}, confirming)
+    confirming = [
+        result("maxpool", 100 + seed, 0.99 + seed / 1e4, (("lr", "1e-2"),)) for seed in range(5)
+    ]
+    clear = Tuned(
+        {"1e-3": runs_at("1e-3", [0.9] * 5), "1e-2": runs_at("1e-2", [0.99] * 5)}, confirming
+    )
     close = Tuned(
         {
             "1e-3": runs_at("1e-3", [0.984, 0.994, 0.983, 0.993, 0.985]),
@@ -43,7 +62,8 @@ def test_choice_of_the_rate_is_a_further_error_where_two_rates_are_nearly_alike(
         confirming,
     )
     (sure,), (unsure,) = (
-        differences({("a",): clear, ("b",): other}, [("a", "b", ("a",), ("b",))]) for other in (clear, close)
+        differences({("a",): clear, ("b",): other}, [("a", "b", ("a",), ("b",))])
+        for other in (clear, close)
     )
     assert (sure.with_choice.low, sure.with_choice.high) == (sure.given.low, sure.given.high)
     assert unsure.with_choice.low < unsure.given.low
@@ -62,13 +82,43 @@ def test_chosen_rates_are_neither_the_least_nor_the_largest_tried(experiment: st
 @pytest.mark.parametrize(
     ("leads", "expected"),
     [
-        ({"subsample": (0.3, 0.2, 0.4), "average": (0.2, 0.1, 0.3), "wide-stride": (0.2, 0.1, 0.3)}, "pooling"),
-        ({"subsample": (0.3, 0.2, 0.4), "average": (0.0, -0.05, 0.05), "wide-stride": (0.2, 0.1, 0.3)}, "resolution"),
-        ({"subsample": (0.3, 0.2, 0.4), "average": (0.2, 0.1, 0.3), "wide-stride": (0.0, -0.05, 0.05)}, "arithmetic"),
-        ({"subsample": (0.3, 0.2, 0.4), "average": (0.1, -0.2, 0.3), "wide-stride": (0.1, -0.1, 0.3)}, "undecided"),
+        (
+            {
+                "subsample": (0.3, 0.2, 0.4),
+                "average": (0.2, 0.1, 0.3),
+                "wide-stride": (0.2, 0.1, 0.3),
+            },
+            "pooling",
+        ),
+        (
+            {
+                "subsample": (0.3, 0.2, 0.4),
+                "average": (0.0, -0.05, 0.05),
+                "wide-stride": (0.2, 0.1, 0.3),
+            },
+            "resolution",
+        ),
+        (
+            {
+                "subsample": (0.3, 0.2, 0.4),
+                "average": (0.2, 0.1, 0.3),
+                "wide-stride": (0.0, -0.05, 0.05),
+            },
+            "arithmetic",
+        ),
+        (
+            {
+                "subsample": (0.3, 0.2, 0.4),
+                "average": (0.1, -0.2, 0.3),
+                "wide-stride": (0.1, -0.1, 0.3),
+            },
+            "undecided",
+        ),
     ],
 )
-def test_verdict_on_pooling_is_the_protocols(leads: dict[str, tuple[float, float, float]], expected: str) -> None:
+def test_verdict_on_pooling_is_the_protocols(
+    leads: dict[str, tuple[float, float, float]], expected: str
+) -> None:
     effects = {
         name: Estimate(value / 100, low / 100, high / 100, 12, 0.001 if low > 0 else 0.5, POINTS)
         for name, (value, low, high) in leads.items()

@@ -24,12 +24,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunDirectory]:
         return {name: RunDirectory(name, folder) for name in ("recorded", "plain")}
 
 
-def test_pre_activations_are_recorded_for_each_of_the_first_steps_and_each_block(runs: dict[str, RunDirectory]) -> None:
+def test_pre_activations_are_recorded_for_each_of_the_first_steps_and_each_block(
+    runs: dict[str, RunDirectory],
+) -> None:
     result = runs["recorded"].read_result()
     found = result.facts[FACT]
     assert tuple(found) == MEASURES
     steps = min(STEPS, int(result.epochs[-1]["step"]))
-    assert all(len(found[measure]) == steps and {len(step) for step in found[measure]} == {3} for measure in MEASURES)
+    assert all(
+        len(found[measure]) == steps and {len(step) for step in found[measure]} == {3}
+        for measure in MEASURES
+    )
     assert all(spread > 0 for spread in found["spread"][0])
     assert all(0 <= dead <= 1 for step in found["dead"] for dead in step)
 

@@ -13,7 +13,14 @@ RECORD = result("maxpool", 7, 0.97, (("lr", "1e-2"),))
 
 
 def test_words_are_the_options_of_the_record() -> None:
-    assert repeat.words_of(RECORD) == ["--epochs=5", "--lr=1e-2", "--arch", "maxpool", "--seed", "7"]
+    assert repeat.words_of(RECORD) == [
+        "--epochs=5",
+        "--lr=1e-2",
+        "--arch",
+        "maxpool",
+        "--seed",
+        "7",
+    ]
 
 
 def test_times_and_what_a_record_lacks_are_no_differences() -> None:
@@ -26,7 +33,9 @@ def test_difference_in_the_last_digit_is_named() -> None:
     changed = replace(RECORD, epochs=(*before, last | {"train/loss": last["train/loss"] + 1e-9}))
     (difference,) = repeat.differences(RECORD, changed)
     assert difference.startswith(f"train/loss of epoch {len(RECORD.epochs)}: ")
-    assert list(repeat.differences(RECORD, replace(RECORD, failed=True))) == ["failed: True, recorded False"]
+    assert list(repeat.differences(RECORD, replace(RECORD, failed=True))) == [
+        "failed: True, recorded False"
+    ]
 
 
 def test_draw_takes_the_files_in_turn_and_no_run_twice() -> None:

@@ -36,7 +36,13 @@ def test_project_has_its_name_in_all_files(task: str, projects: Path) -> None:
     files = {path.name: path.read_text() for path in (projects / f"wild_{task}").iterdir()}
     assert all(new.NAME not in text and new.CLASS not in text for text in files.values())
     assert f"class Wild{task.capitalize()}Data(" in files[f"wild_{task}_task.py"]
-    assert {"README.md", "config.yaml", "job.sbatch", "pyproject.toml", f"test_wild_{task}.py"} < files.keys()
+    assert {
+        "README.md",
+        "config.yaml",
+        "job.sbatch",
+        "pyproject.toml",
+        f"test_wild_{task}.py",
+    } < files.keys()
 
 
 @pytest.mark.slow
@@ -47,7 +53,9 @@ def test_project_has_its_name_in_all_files(task: str, projects: Path) -> None:
         ("module", "first", ["fit", "fit", "compare", "-m"]),
     ],
 )
-def test_project_runs_what_its_readme_shows(task: str, run: str, commands: list[str], projects: Path) -> None:
+def test_project_runs_what_its_readme_shows(
+    task: str, run: str, commands: list[str], projects: Path
+) -> None:
     """Without pip, which needs a network, and with two seeds."""
     project = projects / f"wild_{task}"
     (block,) = re.findall(r"```bash\n(.*?)```", (project / "README.md").read_text(), re.DOTALL)
@@ -55,17 +63,27 @@ def test_project_runs_what_its_readme_shows(task: str, run: str, commands: list[
     assert install == "pip install -e ."
     assert [command.split()[1] for command in shown] == commands
     for command in shown[:-1]:
-        words = command.replace("convblocks", "python -m convblocks", 1).replace("--seeds 5", "--seeds 2").split()
+        words = (
+            command.replace("convblocks", "python -m convblocks", 1)
+            .replace("--seeds 5", "--seeds 2")
+            .split()
+        )
         finished = run_quickly(*words[1:], cwd=project)
         assert finished.returncode == 0, finished.stdout + finished.stderr
-    paths = os.environ | {"PYTHONPATH": python_path()}  # the check of resume starts processes of its own
-    subprocess.run([sys.executable, *shown[-1].split()[1:]], cwd=project, env=paths, check=True, timeout=300)
+    paths = os.environ | {
+        "PYTHONPATH": python_path()
+    }  # the check of resume starts processes of its own
+    subprocess.run(
+        [sys.executable, *shown[-1].split()[1:]], cwd=project, env=paths, check=True, timeout=300
+    )
     assert RunDirectory(run, project).read_result().score > 0.9
     assert (project / "lightning_logs" / "compare" / "comparison.md").is_file()
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_project_has_a_job_script_that_starts_fit_and_passes_options_on(task: str, projects: Path) -> None:
+def test_project_has_a_job_script_that_starts_fit_and_passes_options_on(
+    task: str, projects: Path
+) -> None:
     """Beside an srun and a convblocks that print their words."""
     folder = projects / "bin"
     folder.mkdir(exist_ok=True)
@@ -74,12 +92,18 @@ def test_project_has_a_job_script_that_starts_fit_and_passes_options_on(task: st
         (folder / name).chmod(0o755)
     environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
     command = ["bash", "job.sbatch", "--epochs", "3"]
-    started = subprocess.run(command, cwd=projects / f"wild_{task}", env=environment, capture_output=True, text=True)
-    assert started.stdout == "fit --config config.yaml --name job --resume --epochs 3\n", started.stderr
+    started = subprocess.run(
+        command, cwd=projects / f"wild_{task}", env=environment, capture_output=True, text=True
+    )
+    assert started.stdout == "fit --config config.yaml --name job --resume --epochs 3\n", (
+        started.stderr
+    )
 
 
 @pytest.mark.slow
-def test_project_notebook_runs(projects: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_project_notebook_runs(
+    projects: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     project = projects / "wild_pictures"
     notebook: Any = nbformat.read(project / "notebook.ipynb", as_version=4)

@@ -13,7 +13,17 @@ from torchinfo import summary
 from convblocks import ARCHITECTURES
 from convblocks.run.result import RunResult
 from lab import NETWORKS
-from lab.lesson import FILLED, GUESSES, code_cells, execute, fill_in, prose_of, read_lesson, sections_of, show_answers
+from lab.lesson import (
+    FILLED,
+    GUESSES,
+    code_cells,
+    execute,
+    fill_in,
+    prose_of,
+    read_lesson,
+    sections_of,
+    show_answers,
+)
 from lab.pages.teacher import minutes, minutes_of
 from lab.pages.writing import DATA
 from lab.results import read_results
@@ -47,7 +57,9 @@ def prose(notebook: Any) -> str:
 def shorten(cells: list[Any]) -> None:
     """Leave the first result and the deaths as they are, and train the rest for a few steps."""
     for cell in cells:
-        cell.source = cell.source.replace("epochs=EPOCHS, test_batches=10", "epochs=EPOCHS, steps=60")
+        cell.source = cell.source.replace(
+            "epochs=EPOCHS, test_batches=10", "epochs=EPOCHS, steps=60"
+        )
         cell.source = cell.source.replace("steps=300, test_every=50", "steps=60, test_every=30")
 
 
@@ -72,7 +84,9 @@ NIGHTLY = pytest.mark.nightly
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("is_short", "is_studied"), [(True, True), pytest.param(False, False, marks=NIGHTLY)])
+@pytest.mark.parametrize(
+    ("is_short", "is_studied"), [(True, True), pytest.param(False, False, marks=NIGHTLY)]
+)
 def test_lesson_runs_from_top_to_bottom(
     is_short: bool, is_studied: bool, notebook: Any, filled: Any, cells: list[Any], tmp_path: Path
 ) -> None:
@@ -89,13 +103,18 @@ def test_lesson_runs_from_top_to_bottom(
     for cell in cells:
         assert not any(output.get("name") == "stderr" for output in cell.outputs), cell.outputs
         images = sum("image/png" in output.get("data", {}) for output in cell.outputs)
-        assert images == (cell.source.count("plt.show()") if is_studied or "guess" not in cell.source else 0)
+        assert images == (
+            cell.source.count("plt.show()") if is_studied or "guess" not in cell.source else 0
+        )
     reveals = [cell for cell in cells if re.search(r"^reveal\(", cell.source, re.MULTILINE)]
     compared = [printed_by(cells, cell.source) for cell in reveals]
     assert len(compared) == len(GUESSES)
     assert all(("Your guess first" in text) != is_studied for text in compared)
     assert "a whole layer is dead" in printed_by(cells, "for seed in range")
-    blocks, runs_needed = printed_by(cells, "def check_block"), printed_by(cells, "chance**runs_needed")
+    blocks, runs_needed = (
+        printed_by(cells, "def check_block"),
+        printed_by(cells, "chance**runs_needed"),
+    )
     if is_studied:
         assert "320. Your guess was right!" in compared[2]
         assert "True. Your guess was right!" in compared[5]  # at a lower rate the network lives
@@ -106,10 +125,18 @@ def test_lesson_runs_from_top_to_bottom(
             assert outputs_of(notebook, heading) == outputs_of(filled, heading)
 
 
-def test_lesson_is_stored_without_outputs_and_needs_only_the_public_interface(cells: list[Any]) -> None:
+def test_lesson_is_stored_without_outputs_and_needs_only_the_public_interface(
+    cells: list[Any],
+) -> None:
     assert all(cell.execution_count is None and not cell.outputs for cell in cells)
-    imported = re.findall(r"^from (convblocks\S*) import (.*)", "\n".join(cell.source for cell in cells), re.MULTILINE)
-    assert dict(imported).keys() == {"convblocks", "convblocks.diagnosis.callback", "convblocks.figures.style"}
+    imported = re.findall(
+        r"^from (convblocks\S*) import (.*)", "\n".join(cell.source for cell in cells), re.MULTILINE
+    )
+    assert dict(imported).keys() == {
+        "convblocks",
+        "convblocks.diagnosis.callback",
+        "convblocks.figures.style",
+    }
     assert dict(imported)["convblocks.diagnosis.callback"] == "DeadUnits"
 
 
@@ -119,7 +146,9 @@ def test_filled_copy_is_of_this_lesson(notebook: Any, filled: Any) -> None:
     show_answers(notebook, "")
     made = [re.sub(r"^EPOCHS = \d", "EPOCHS = 5", cell.source) for cell in filled.cells]
     assert made[1:] == [cell.source for cell in notebook.cells][1:], "run python -m lab.lesson"
-    assert made[0].partition(" as run on ")[0] == notebook.cells[0].source.partition(" as run on ")[0]
+    assert (
+        made[0].partition(" as run on ")[0] == notebook.cells[0].source.partition(" as run on ")[0]
+    )
     assert FILLED.stat().st_size < 1_000_000
 
 
@@ -129,9 +158,15 @@ def test_lesson_can_be_shortened_as_its_table_says(column: int, notebook: Any) -
     head, *rows = minutes_of(prose_of(notebook))
     assert sum(minutes(row[column]) for row in rows) == int(head[column].removeprefix("of "))
     kept = [row[0] for row in rows if minutes(row[column])]
-    code = "\n".join(cell.source for cell in code_cells_of(notebook, *kept)).replace("%pip", "# %pip")
+    code = "\n".join(cell.source for cell in code_cells_of(notebook, *kept)).replace(
+        "%pip", "# %pip"
+    )
     names = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)]
-    made = {name.id for name in names if isinstance(name.ctx, ast.Store)} | defined_in(code) | {"display"}
+    made = (
+        {name.id for name in names if isinstance(name.ctx, ast.Store)}
+        | defined_in(code)
+        | {"display"}
+    )
     assert {name.id for name in names} - made - set(dir(builtins)) == set()
 
 
@@ -165,7 +200,10 @@ def test_lesson_says_of_the_study_what_its_records_say(prose: str) -> None:
     runs: dict[tuple[str, str], list[RunResult]] = {}
     for run in read_results(DATA / "study-confirm.jsonl"):
         runs.setdefault((run.arch, run.hparams["lr_scheduler"]), []).append(run)
-    scores = {cell: {run.seed: run.score for run in results if not run.failed} for cell, results in runs.items()}
+    scores = {
+        cell: {run.seed: run.score for run in results if not run.failed}
+        for cell, results in runs.items()
+    }
     mlp, maxpool, batchnorm = (scores[arch, "constant"] for arch in ("mlp", "maxpool", "batchnorm"))
     assert (len(mlp), len(maxpool), len(batchnorm)) == (12, 8, 12)
     assert "4 of its 12 runs collapsed" in " ".join(prose.split())
@@ -176,10 +214,18 @@ def test_lesson_says_of_the_study_what_its_records_say(prose: str) -> None:
 
 
 def test_lesson_says_of_the_networks_what_torchinfo_says(prose: str) -> None:
-    infos = {arch: summary(network(), input_size=(1, 1, 28, 28), verbose=0) for arch, network in ARCHITECTURES.items()}
+    infos = {
+        arch: summary(network(), input_size=(1, 1, 28, 28), verbose=0)
+        for arch, network in ARCHITECTURES.items()
+    }
     assert f"The MLP has {infos['mlp'].total_params:,} parameters" in prose
     ratio = infos["maxpool"].total_mult_adds / infos["batchnorm"].total_mult_adds
     assert f"takes {ratio:.1f} times the arithmetic of BatchNorm" in prose
     last = {arch: list(network().modules())[-1] for arch, network in ARCHITECTURES.items()}
-    counts = {arch: sum(weights.numel() for weights in layer.parameters()) for arch, layer in last.items()}
-    assert re.search(rf"{counts['maxpool']:,}\s+parameters in its last layer.*only {counts['batchnorm']:,}", prose)
+    counts = {
+        arch: sum(weights.numel() for weights in layer.parameters()) for arch, layer in last.items()
+    }
+    assert re.search(
+        rf"{counts['maxpool']:,}\s+parameters in its last layer.*only {counts['batchnorm']:,}",
+        prose,
+    )

@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from convblocks.errors import DataError, UserError
-from convblocks.pictures.decoding import FEW, decode, read_picture, read_shape, read_shapes, to_pixels
+from convblocks.pictures.decoding import (
+    FEW,
+    decode,
+    read_picture,
+    read_shape,
+    read_shapes,
+    to_pixels,
+)
 from tests.data.pictures import draw
 from tests.hostile.spoil import flipped
 
@@ -45,7 +52,9 @@ KINDS = "1.png L.png LA.png P.png RGB.png RGBA.png CMYK.jpg YCbCr.jpg L.jpg L.bm
 
 
 @pytest.mark.parametrize("kind", KINDS.split())
-def test_picture_of_every_kind_of_pixel_is_read(kind: str, picture: Image.Image, tmp_path: Path) -> None:
+def test_picture_of_every_kind_of_pixel_is_read(
+    kind: str, picture: Image.Image, tmp_path: Path
+) -> None:
     mode, _, ending = kind.partition(".")
     converted = picture.convert(mode, dither=Image.Dither.NONE)
     path = saved(converted, tmp_path / kind)
@@ -142,7 +151,9 @@ def test_pictures_are_read_in_their_order_and_by_all_cores_if_they_are_many(
     assert started.call_count == (2 * len(os.sched_getaffinity(0)) if count > FEW else 0)
 
 
-def test_pictures_that_are_damaged_are_refused_by_the_name_of_the_first(many: list[Path], tmp_path: Path) -> None:
+def test_pictures_that_are_damaged_are_refused_by_the_name_of_the_first(
+    many: list[Path], tmp_path: Path
+) -> None:
     """Regardless of which process is faster."""
     paths = [Path(shutil.copy(path, tmp_path)) for path in many]
     for index in (70, 400):

@@ -65,7 +65,9 @@ def test_lazy_pictures_have_the_spec_and_fingerprint_of_those_in_memory_and_a_li
 
 
 @pytest.mark.parametrize("processes", [1, 7])
-def test_lazy_batches_are_those_of_pictures_in_memory(processes: int, in_memory: ImageSets, lazy: ImageSets) -> None:
+def test_lazy_batches_are_those_of_pictures_in_memory(
+    processes: int, in_memory: ImageSets, lazy: ImageSets
+) -> None:
     """Of 40 pictures the last batch holds one, and most processes' share of it is empty."""
     for process in range(processes):
         expected, loader = (
@@ -87,7 +89,9 @@ def test_lazy_batches_are_those_of_pictures_in_memory(processes: int, in_memory:
 def test_lazy_epoch_resumes_after_the_last_batch_that_was_used_and_decodes_one_ahead(
     lazy: ImageSets, decoded: list[Path]
 ) -> None:
-    whole, stopped, resumed = (ImageLoader(lazy.train, 10, shuffle=True, image_spec=lazy.image_spec) for _ in range(3))
+    whole, stopped, resumed = (
+        ImageLoader(lazy.train, 10, shuffle=True, image_spec=lazy.image_spec) for _ in range(3)
+    )
     iterator, used = iter(stopped), []
     for number in (1, 2):
         used.append(next(iterator))
@@ -97,7 +101,9 @@ def test_lazy_epoch_resumes_after_the_last_batch_that_was_used_and_decodes_one_a
         torch.testing.assert_close(batch, expected, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("chosen", [slice(3, 20, 2), torch.tensor([5, 0, 5]), torch.arange(40) > 30, slice(0)], ids=str)
+@pytest.mark.parametrize(
+    "chosen", [slice(3, 20, 2), torch.tensor([5, 0, 5]), torch.arange(40) > 30, slice(0)], ids=str
+)
 def test_lazy_pictures_are_chosen_without_decoding_any(
     chosen: slice | Tensor, in_memory: ImageSets, lazy: ImageSets, decoded: list[Path]
 ) -> None:
@@ -109,11 +115,15 @@ def test_lazy_pictures_are_chosen_without_decoding_any(
 
 
 @pytest.mark.parametrize("is_measured", [True, False])
-def test_lazy_picture_that_is_damaged_is_named(root: Path, too_little_memory: None, is_measured: bool) -> None:
+def test_lazy_picture_that_is_damaged_is_named(
+    root: Path, too_little_memory: None, is_measured: bool
+) -> None:
     path = root / "train" / "disc" / "8.png"
     images = PictureFolder(root).load().train.images
     cut(300)(path)
-    with pytest.raises(DataError, match=rf"^cannot use the picture {path}: it cannot be read \(.*\)$"):
+    with pytest.raises(
+        DataError, match=rf"^cannot use the picture {path}: it cannot be read \(.*\)$"
+    ):
         list(images.split(10)) if is_measured else PictureFolder(root).load()
 
 

@@ -25,14 +25,20 @@ def shell(command: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("ending", "colour"), [("png", True), ("png", False), ("bmp", True)])
-def test_folder_gives_its_files_in_the_order_of_their_names(ending: str, colour: bool, tmp_path: Path) -> None:
+def test_folder_gives_its_files_in_the_order_of_their_names(
+    ending: str, colour: bool, tmp_path: Path
+) -> None:
     write_pictures(tmp_path, train=24, test=12, size=(12, 20), colour=colour, ending=ending)
     sets = PictureFolder(tmp_path).load()
     assert sets.image_spec.shape == (3 if colour else 1, 12, 20)
     assert sets.image_spec.classes == ("disc", "square")
     for split, part, count in (("train", sets.train, 24), ("test", sets.test, 12)):
-        for index, pixels, label in zip(sorted(map(str, range(count))), part.images, part.labels, strict=True):
-            with Image.open(tmp_path / split / sets.image_spec.classes[label] / f"{index}.{ending}") as picture:
+        for index, pixels, label in zip(
+            sorted(map(str, range(count))), part.images, part.labels, strict=True
+        ):
+            with Image.open(
+                tmp_path / split / sets.image_spec.classes[label] / f"{index}.{ending}"
+            ) as picture:
                 assert picture.tobytes() == to_picture(pixels.numpy()).tobytes()
 
 
@@ -52,10 +58,14 @@ def test_folder_gives_the_same_images_with(command: str, root: Path) -> None:
     assert PictureFolder(root).load().fingerprint == before
 
 
-def test_folder_with_a_picture_of_another_size_must_be_scaled_and_one_in_colour_makes_all_so(tmp_path: Path) -> None:
+def test_folder_with_a_picture_of_another_size_must_be_scaled_and_one_in_colour_makes_all_so(
+    tmp_path: Path,
+) -> None:
     write_pictures(tmp_path, colour=False)
     Image.new("RGB", (50, 30), "red").save(tmp_path / "train" / "disc" / "0.png")
-    with pytest.raises(DataError, match=r"1\.png is 16 x 16 .*/0\.png is 30 x 50: scale them with --data\.size"):
+    with pytest.raises(
+        DataError, match=r"1\.png is 16 x 16 .*/0\.png is 30 x 50: scale them with --data\.size"
+    ):
         PictureFolder(tmp_path).load()
     sets = PictureFolder(tmp_path, size=(10, 12)).load()
     assert sets.image_spec.shape == (3, 10, 12)
@@ -68,10 +78,15 @@ def test_folder_with_a_picture_of_another_size_must_be_scaled_and_one_in_colour_
         ("rm -r train/square", "{root}/train needs folders of pictures for two or more classes"),
         ("rm train/square/*; touch train/square/0.txt", "{root}/train/square holds no pictures"),
         ("mv test/square test/circle", "{root}/test/circle: {root}/train has no such class"),
-        ("truncate -s 300 train/disc/8.png", "cannot use the picture {root}/train/disc/8.png: it cannot be read ("),
+        (
+            "truncate -s 300 train/disc/8.png",
+            "cannot use the picture {root}/train/disc/8.png: it cannot be read (",
+        ),
     ],
 )
-def test_folder_that_cannot_be_used_is_one_line_that_names_the_file(command: str, message: str, root: Path) -> None:
+def test_folder_that_cannot_be_used_is_one_line_that_names_the_file(
+    command: str, message: str, root: Path
+) -> None:
     shell(command, root)
     with pytest.raises(DataError) as caught:
         PictureFolder(root).load()
@@ -81,7 +96,9 @@ def test_folder_that_cannot_be_used_is_one_line_that_names_the_file(command: str
 
 
 def test_source_of_a_folder_without_data_is_refused(root: Path) -> None:
-    with pytest.raises(DataError, match=r"holds no data: --data\.root must name .* pictures as train/<class>/"):
+    with pytest.raises(
+        DataError, match=r"holds no data: --data\.root must name .* pictures as train/<class>/"
+    ):
         find_source(root / "train").load()
 
 
@@ -107,8 +124,12 @@ def test_kept_file_spares_decoding_again(root: Path, decode: Mock) -> None:
     assert not unfinished.exists()
 
 
-@pytest.mark.parametrize("command", ["mv 6.png 1000.png", "touch 6.png", "echo >> 6.png", "mv 6.png ../square"])
-def test_kept_file_is_out_of_date_after_a_change_of_any_picture(command: str, root: Path, decode: Mock) -> None:
+@pytest.mark.parametrize(
+    "command", ["mv 6.png 1000.png", "touch 6.png", "echo >> 6.png", "mv 6.png ../square"]
+)
+def test_kept_file_is_out_of_date_after_a_change_of_any_picture(
+    command: str, root: Path, decode: Mock
+) -> None:
     PictureFolder(root).load()
     shell(command, root / "test" / "disc")
     changed = PictureFolder(root).load()
@@ -120,15 +141,21 @@ def test_kept_file_is_out_of_date_after_a_change_of_any_picture(command: str, ro
 
 
 @pytest.mark.parametrize("spoil", [cut(0), cut(-100), flipped(20_000), None])
-def test_kept_file_that_is_damaged_is_replaced(spoil: Callable[[Path], None] | None, root: Path, decode: Mock) -> None:
+def test_kept_file_that_is_damaged_is_replaced(
+    spoil: Callable[[Path], None] | None, root: Path, decode: Mock
+) -> None:
     before, path = PictureFolder(root).load(), kept_file(root)
     (spoil or flipped(path.read_bytes().index(before.train.images[3].numpy().tobytes())))(path)
     assert PictureFolder(root).load().fingerprint == before.fingerprint
     assert PictureFolder(root).load().fingerprint == before.fingerprint
-    assert decode.call_count == 2 or spoil  # a byte between the file's parts has no meaning, a pixel's has
+    assert (
+        decode.call_count == 2 or spoil
+    )  # a byte between the file's parts has no meaning, a pixel's has
 
 
-def test_kept_file_is_not_needed_where_none_can_be_written(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kept_file_is_not_needed_where_none_can_be_written(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(source_module, "atomic_write", Mock(side_effect=OSError))
     before = {*root.iterdir()}
     assert PictureFolder(root).load().fingerprint == PictureFolder(root).load().fingerprint

@@ -29,7 +29,9 @@ JOURNAL = LOGS / "s" / "journal.log"
 def search(name: str = "s", **changed: Any) -> SearchWorker:
     """A search of a small space; ``changed`` are options of its trials, and others."""
     common = {"epochs": str(EPOCHS), "data.val_size": "500"} | changed.pop("common", {})
-    default = Trial(name, changed.pop("arch", "mlp"), tuple(common.items()), (), changed.pop("seed", 0))
+    default = Trial(
+        name, changed.pop("arch", "mlp"), tuple(common.items()), (), changed.pop("seed", 0)
+    )
     found = parse_space([changed.pop("space", "lr=1e-4..1e-1:log,batch_size=32|64|128")])
     return SearchWorker(SearchConfig(default, found, **changed), PLAN)
 
@@ -55,19 +57,29 @@ def write_epochs(trial: Trial, accuracies: Sequence[float]) -> None:
 def write_run(trial: Trial, accuracies: Sequence[float], **changed: Any) -> None:
     """Write a run that is done."""
     write_epochs(trial, accuracies)
-    found = result(trial.arch, trial.seed, accuracies[-1], trial.overrides, rows(accuracies), **changed)
+    found = result(
+        trial.arch, trial.seed, accuracies[-1], trial.overrides, rows(accuracies), **changed
+    )
     trial.run.write_result(found)
 
 
 def rows(accuracies: Sequence[float]) -> tuple[Row, ...]:
     return tuple(
-        {"epoch": epoch, "step": 10 * epoch, "train/loss": 1.0, "train/acc": accuracy, "seconds": 1.0}
+        {
+            "epoch": epoch,
+            "step": 10 * epoch,
+            "train/loss": 1.0,
+            "train/acc": accuracy,
+            "seconds": 1.0,
+        }
         | {"val/loss": 1 - accuracy, "val/acc": accuracy}
         for epoch, accuracy in enumerate(accuracies, start=1)
     )
 
 
-def run_next(worker: SearchWorker, wanted: int = 100, accuracies: Sequence[float] | None = None) -> str | None:
+def run_next(
+    worker: SearchWorker, wanted: int = 100, accuracies: Sequence[float] | None = None
+) -> str | None:
     """Run the next trial to its end; by default it is the better the nearer its learning rate is to 0.01."""
     trial = next_of(worker, wanted)
     best = 0.99 - abs(float(dict(trial.overrides)["lr"]) - 0.01) ** 0.5

@@ -41,8 +41,12 @@ def assert_once(journal: Path, trials: int) -> None:
     """Each trial was begun once and ended once, each epoch noted once."""
     events = [json.loads(line) for line in journal.read_text().splitlines()]
     assert len([event for event in events if event["op_code"] == CREATE_TRIAL]) == trials
-    assert sorted(event["trial_id"] for event in events if event["op_code"] == END_TRIAL) == list(range(trials))
-    epochs = Counter((event["trial_id"], event["step"]) for event in events if event["op_code"] == END_EPOCH)
+    assert sorted(event["trial_id"] for event in events if event["op_code"] == END_TRIAL) == list(
+        range(trials)
+    )
+    epochs = Counter(
+        (event["trial_id"], event["step"]) for event in events if event["op_code"] == END_EPOCH
+    )
     assert set(epochs.values()) == {1}
 
 
@@ -55,10 +59,24 @@ def epochs() -> dict[Path, list[dict[str, str]]]:
     return found
 
 
-def test_search_of_two_processes_keeps_its_promise_whatever_is_killed(workspace: Path, start: Start) -> None:
+def test_search_of_two_processes_keeps_its_promise_whatever_is_killed(
+    workspace: Path, start: Start
+) -> None:
     """Choices by chance depend on the number of a trial alone: all numbers must be those of a search in peace."""
     draws = random.Random(0)
-    flags = [*LONG, "--epochs", "4", "--trials", "6", "--jobs", "1", "--sampler", "random", "--pruner", "none"]
+    flags = [
+        *LONG,
+        "--epochs",
+        "4",
+        "--trials",
+        "6",
+        "--jobs",
+        "1",
+        "--sampler",
+        "random",
+        "--pruner",
+        "none",
+    ]
     searches, seen, kills = [start(*flags), start(*flags)], epochs(), 0
     while any(process.returncode is None for process in searches):
         time.sleep(draws.uniform(0.1, 2))
@@ -82,6 +100,8 @@ def test_search_of_two_processes_keeps_its_promise_whatever_is_killed(workspace:
     assert_once(JOURNAL, 6)
     for path, rows in seen.items():
         with path.open() as file:
-            assert [row for row in csv.DictReader(file) if row in rows] == rows, f"an epoch was trained twice: {path}"
+            assert [row for row in csv.DictReader(file) if row in rows] == rows, (
+                f"an epoch was trained twice: {path}"
+            )
     search.main([*flags, "--name", "peace", "--jobs", "2"])
     assert numbers("s")["trials"] == numbers("peace")["trials"]

@@ -40,7 +40,9 @@ def worker(workspace: Path) -> SearchWorker:
     """Trials of each kind: twelve complete, of which ten are shown, a pruned, a collapsed, and a failed one."""
     found = search()
 
-    def add(state: TrialState, params: dict[str, Any], accuracies: Sequence[float], **attributes: bool) -> None:
+    def add(
+        state: TrialState, params: dict[str, Any], accuracies: Sequence[float], **attributes: bool
+    ) -> None:
         found.study.add_trial(
             create_trial(
                 state=state,
@@ -63,13 +65,19 @@ def worker(workspace: Path) -> SearchWorker:
     return found
 
 
-def test_search_report_is_the_expected_one(worker: SearchWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_search_report_is_the_expected_one(
+    worker: SearchWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     published: list[Report] = []
     monkeypatch.setattr(reporting, "publish", lambda content, _: published.append(content))
     report(worker, confirmed(fresh(0.96)), "")
     (found,) = published
     assert_expected("search.md", found.to_markdown())
-    assert [row["ended"] for row in found.runs] == ["complete"] * 12 + ["pruned", "collapsed", "failed"]
+    assert [row["ended"] for row in found.runs] == ["complete"] * 12 + [
+        "pruned",
+        "collapsed",
+        "failed",
+    ]
 
 
 CONCLUSIONS = {
@@ -84,10 +92,14 @@ CONCLUSIONS = {
 }
 
 
-def test_search_report_lets_the_default_stand_unless_the_best_trial_beats_it(worker: SearchWorker) -> None:
+def test_search_report_lets_the_default_stand_unless_the_best_trial_beats_it(
+    worker: SearchWorker,
+) -> None:
     found = []
     for case, comparison in CONCLUSIONS.items():
         sentences, command = conclusion(worker, comparison)
         found.append("\n".join([f"## {case}", *sentences, command, ""]))
-        assert ("--lr=" in command) == (case in ("better", "the default never trained", "not confirmed")), case
+        assert ("--lr=" in command) == (
+            case in ("better", "the default never trained", "not confirmed")
+        ), case
     assert_expected("search-conclusions.md", "\n".join(found))

@@ -39,12 +39,18 @@ def test_search_leaves_its_files(done: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_best_settings_and_the_default_are_trained_with_fresh_seeds_on_all_images(done: Path) -> None:
+def test_the_best_settings_and_the_default_are_trained_with_fresh_seeds_on_all_images(
+    done: Path,
+) -> None:
     default, *best = numbers("s")["confirmed"]
     assert (default["arch"], len(best)) == ("default", 2)
-    score = {row["trial"]: row["score"] for row in numbers("s")["trials"] if row["ended"] == "complete"}
+    score = {
+        row["trial"]: row["score"] for row in numbers("s")["trials"] if row["ended"] == "complete"
+    }
     assert best[0]["arch"] == f"trial_{max(score, key=lambda number: score[number])}"
-    assert best[0]["minus"]["value"] == pytest.approx(best[0]["score"]["value"] - default["score"]["value"])
+    assert best[0]["minus"]["value"] == pytest.approx(
+        best[0]["score"]["value"] - default["score"]["value"]
+    )
     runs = [path.parent.relative_to(LOGS) for path in (done / "confirm").rglob("summary.json")]
     assert {run.parts[2] for run in runs} == {setting["arch"] for setting in (default, *best)}
     assert len(runs) == 6
@@ -62,15 +68,23 @@ def test_search_that_is_finished_is_only_reported_again(done: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")  # torchdata calls what torch 2.13 deprecates
+@pytest.mark.filterwarnings(
+    "ignore:'set_vital' is deprecated"
+)  # torchdata calls what torch 2.13 deprecates
 @pytest.mark.parametrize("task", TASKS)
 def test_any_task_is_searched_by_its_judge(task: str, workspace: Path) -> None:
     flags = ["--trials", "4", "--confirm", "1", "--seeds", "2", "--jobs", "2"]
     search.main([*options_of(task, epochs=1), "--space", "model.lr=1e-4..1e-1:log", *flags])
     found = numbers("search")
     sign = 1 if TASKS[task][2].endswith("max") else -1
-    best = max((row for row in found["trials"] if row["score"] is not None), key=lambda row: sign * row["score"])
-    assert [setting["arch"] for setting in found["confirmed"]] == ["default", f"trial_{best['trial']}"]
+    best = max(
+        (row for row in found["trials"] if row["score"] is not None),
+        key=lambda row: sign * row["score"],
+    )
+    assert [setting["arch"] for setting in found["confirmed"]] == [
+        "default",
+        f"trial_{best['trial']}",
+    ]
     assert found["command"].startswith("convblocks fit --model ")
 
 
@@ -79,8 +93,14 @@ def test_any_task_is_searched_by_its_judge(task: str, workspace: Path) -> None:
     [
         (["--space", "speed=1..2"], "speed"),
         (["--space", "lr=fast|slow"], "lr.*fast"),
-        (["--space", "lr=1e-3..1e-1", "--lr", "0.1"], "--space lr=.*: this option is the same for all trials"),
-        (["--data.val_size", "0"], "a search chooses by validation data: give --judge a metric of these, or --data"),
+        (
+            ["--space", "lr=1e-3..1e-1", "--lr", "0.1"],
+            "--space lr=.*: this option is the same for all trials",
+        ),
+        (
+            ["--data.val_size", "0"],
+            "a search chooses by validation data: give --judge a metric of these, or --data",
+        ),
         (["--arch", "mlp", "maxpool"], "give one --arch: mlp, maxpool"),
         (["--data.root", "shapes", "--batch_size", "8"], "shapes has no test images"),
     ],

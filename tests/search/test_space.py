@@ -11,7 +11,9 @@ from convblocks.search.config import DEFAULT_SPACE, corners, parse_space
 
 
 def test_space_has_ranges_and_values_and_may_stand_in_several_texts() -> None:
-    found = parse_space(["lr=1e-4..3e-2:log,batch_size=32|64", "--data.scale=0.0..0.2, trainer.x=1..4"])
+    found = parse_space(
+        ["lr=1e-4..3e-2:log,batch_size=32|64", "--data.scale=0.0..0.2, trainer.x=1..4"]
+    )
     assert found == {
         "lr": FloatDistribution(1e-4, 3e-2, log=True),
         "batch_size": CategoricalDistribution(["32", "64"]),
@@ -20,7 +22,9 @@ def test_space_has_ranges_and_values_and_may_stand_in_several_texts() -> None:
     }
 
 
-def test_space_by_default_leaves_out_what_is_set_for_all_trials_and_fit_takes_it(workspace: Path) -> None:
+def test_space_by_default_leaves_out_what_is_set_for_all_trials_and_fit_takes_it(
+    workspace: Path,
+) -> None:
     assert parse_space([], ["lr", "threads"]).keys() == parse_space([DEFAULT_SPACE]).keys() - {"lr"}
     search.open_search(search.parse(["--arch", "mlp", "--data.val_size", "500", "--jobs", "1"]))
 

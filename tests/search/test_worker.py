@@ -18,7 +18,16 @@ from convblocks.search.command import finish
 from convblocks.search.config import number_of
 from convblocks.search.worker import COLLAPSED, MOST_TRIES, SearchWorker
 from tests.made_up import provenance
-from tests.search.made_up import EPOCHS, JOURNAL, next_of, params, run_next, search, write_epochs, write_run
+from tests.search.made_up import (
+    EPOCHS,
+    JOURNAL,
+    next_of,
+    params,
+    run_next,
+    search,
+    write_epochs,
+    write_run,
+)
 
 
 def test_search_that_is_restarted_for_each_trial_makes_the_same_choices(workspace: Path) -> None:
@@ -37,7 +46,9 @@ def begun(**changed: Any) -> SearchWorker:
     """A search with as many trials as the pruner needs, which had 80, 85 and 90 %."""
     worker = search(**changed)
     for _ in range(5):
-        assert run_next(worker, accuracies=[0.8, 0.85, 0.9]) == "complete: validation accuracy 90.00 %"
+        assert (
+            run_next(worker, accuracies=[0.8, 0.85, 0.9]) == "complete: validation accuracy 90.00 %"
+        )
     return worker
 
 
@@ -46,8 +57,12 @@ def begun(**changed: Any) -> SearchWorker:
     [
         pytest.param([0.79], "pruned: validation accuracy 79.00 %", 1, id="below the median"),
         # A late look decides as one at each epoch.
-        pytest.param([0.81, 0.82, 0.99], "pruned: validation accuracy 82.00 %", 2, id="below for a time"),
-        pytest.param([0.81, 0.86, 0.85], "complete: validation accuracy 86.00 %", 3, id="below at its end"),
+        pytest.param(
+            [0.81, 0.82, 0.99], "pruned: validation accuracy 82.00 %", 2, id="below for a time"
+        ),
+        pytest.param(
+            [0.81, 0.86, 0.85], "complete: validation accuracy 86.00 %", 3, id="below at its end"
+        ),
     ],
 )
 def test_trial_below_the_median_is_pruned(
@@ -67,7 +82,10 @@ def test_trial_below_the_median_is_pruned(
 def test_without_a_pruner_all_run_to_their_end_and_the_best_come_first(workspace: Path) -> None:
     worker = begun(pruner="none")
     for accuracy in (0.3, 0.95):
-        assert run_next(worker, accuracies=[accuracy] * 3) == f"complete: validation accuracy {100 * accuracy:.2f} %"
+        assert (
+            run_next(worker, accuracies=[accuracy] * 3)
+            == f"complete: validation accuracy {100 * accuracy:.2f} %"
+        )
     assert [trial.number for trial in worker.best()] == [6, 0, 1, 2, 3, 4, 5]
 
 
@@ -85,14 +103,18 @@ def test_trial_that_collapsed_is_no_candidate(workspace: Path) -> None:
 
 
 @pytest.mark.parametrize("status", [-9, 1])
-def test_trial_without_an_end_is_carried_on_at_once_but_not_for_ever(status: int, workspace: Path) -> None:
+def test_trial_without_an_end_is_carried_on_at_once_but_not_for_ever(
+    status: int, workspace: Path
+) -> None:
     """Killed, or failed for another reason than its settings, such as a full disk: Optuna does not learn of it."""
     worker = search()
     trial = next_of(worker, 2)
     for _ in range(MOST_TRIES - 1):
         assert worker.tell(trial, status) is None
         assert worker.next_trial(2) == trial
-    with pytest.raises(UserError, match=r"trial_0 of s was killed or failed 3 times: see .*\.log; the same"):
+    with pytest.raises(
+        UserError, match=r"trial_0 of s was killed or failed 3 times: see .*\.log; the same"
+    ):
         worker.tell(trial, status)
     assert search().next_trial(2) == trial
 
@@ -114,7 +136,9 @@ def run_all(wanted: int) -> list[tuple[TrialState, dict[str, Any], float | None]
         trial = next_of(worker, wanted)
         if (number := number_of(trial)) != 2:
             write_run(trial, [0.7, 0.8, 0.9], failed=number == 1)
-        assert str(worker.tell(trial, 2 * (number == 2))).startswith(("complete", "collapsed", "failed, see"))
+        assert str(worker.tell(trial, 2 * (number == 2))).startswith(
+            ("complete", "collapsed", "failed, see")
+        )
     return [(found.state, found.params, found.value) for found in worker.trials()]
 
 
@@ -140,8 +164,12 @@ def test_journal_that_a_crash_cut_off_is_carried_on_to_the_same_end(
         assert run_all(4) == expected, end
         dropped = "journal.log: dropped a truncated last line" in capsys.readouterr().err
         assert dropped == (whole[:end][-1:] != b"\n"), end
-    study = optuna.load_study(study_name=None, storage=JournalStorage(JournalFileBackend(str(JOURNAL))))
-    assert [(found.state, found.params, found.value) for found in study.trials] == expected  # as its dashboard reads it
+    study = optuna.load_study(
+        study_name=None, storage=JournalStorage(JournalFileBackend(str(JOURNAL)))
+    )
+    assert [
+        (found.state, found.params, found.value) for found in study.trials
+    ] == expected  # as its dashboard reads it
 
 
 @pytest.mark.parametrize(
@@ -153,7 +181,11 @@ def test_journal_that_a_crash_cut_off_is_carried_on_to_the_same_end(
         ({"space": "lr=1e-4..1e-1:log"}, "--space batch_size=.*, not less"),
     ],
 )
-def test_search_with_the_name_of_another_is_refused(changed: dict[str, Any], message: str, workspace: Path) -> None:
+def test_search_with_the_name_of_another_is_refused(
+    changed: dict[str, Any], message: str, workspace: Path
+) -> None:
     search()
-    with pytest.raises(UserError, match=f"s was begun with {message}: continue with that, or choose another --name"):
+    with pytest.raises(
+        UserError, match=f"s was begun with {message}: continue with that, or choose another --name"
+    ):
         search(**changed)

@@ -41,7 +41,9 @@ def main(arguments: list[str]) -> None:
     made.add_argument("--sizes", type=at_least(2), default=ALL_SIZES)  # one has no growth
     options = made.parse_args(arguments)
     out = output_folder(options.out)
-    results = Results.begin(arguments, options.rounds, threads=torch.get_num_threads(), cpus=os.cpu_count())
+    results = Results.begin(
+        arguments, options.rounds, threads=torch.get_num_threads(), cpus=os.cpu_count()
+    )
     for points in groups(options.arch, options.sizes):
         with ExitStack() as stack:
             results.measure([task(stack, point) for point in points], options.rounds, warm_up=True)
@@ -51,7 +53,9 @@ def main(arguments: list[str]) -> None:
 def task(stack: ExitStack, point: Point) -> Task:
     """Start a point's processes, which live as long as the stack; their turns are the measurements."""
     threads = 1 if point.ranks else torch.get_num_threads()
-    turn = stack.enter_context(in_turns(threads, point.function, *point.arguments, ranks=point.ranks or 1))
+    turn = stack.enter_context(
+        in_turns(threads, point.function, *point.arguments, ranks=point.ranks or 1)
+    )
     labels: Labels = {"quantity": point.quantity, "series": point.series, "size": point.size}
     return labels, partial(measured, turn, point.steps)
 

@@ -58,7 +58,9 @@ class Wide(nn.Module):
     def __init__(self, width: int = 100) -> None:
         super().__init__()
         pixels, classes = MNIST.height * MNIST.width, len(MNIST.classes)
-        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(pixels, width), nn.ReLU(), nn.Linear(width, classes))
+        self.layers = nn.Sequential(
+            nn.Flatten(), nn.Linear(pixels, width), nn.ReLU(), nn.Linear(width, classes)
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.layers(images)
@@ -77,7 +79,9 @@ def runs(count: int) -> list[RunResult]:
     found = []
     for arch in NETWORKS:
         own = [run for run in alike if run.arch == arch]
-        found += [replace(own[seed % len(own)], seed=seed) for seed in range(count // len(NETWORKS))]
+        found += [
+            replace(own[seed % len(own)], seed=seed) for seed in range(count // len(NETWORKS))
+        ]
     return found
 
 

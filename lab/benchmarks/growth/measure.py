@@ -19,7 +19,15 @@ from lab.benchmarks.growth.data import Wide
 from lab.benchmarks.harness import Turns
 from lab.benchmarks.rows import Row
 from lab.benchmarks.training import ways
-from lab.benchmarks.training.ways import LEARNING_RATE, MANY_EPOCHS, BareLoop, Case, Stopwatch, add_hooks, fit_command
+from lab.benchmarks.training.ways import (
+    LEARNING_RATE,
+    MANY_EPOCHS,
+    BareLoop,
+    Case,
+    Stopwatch,
+    add_hooks,
+    fit_command,
+)
 
 # A turn lasts at least so many seconds, and short calls of it are repeated.
 TURN = 0.2

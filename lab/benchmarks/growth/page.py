@@ -75,7 +75,13 @@ def verdict(measured: Estimate) -> str:
 def exponent_at_end(results: Results, quantity: str, series: str) -> Estimate:
     """Of the last two sizes alone: a fixed cost hides how smaller ones grow."""
     sizes = results.numbers("size", quantity=quantity, series=series)[-2:]
-    return exponent(sizes, [results.by_round("seconds", quantity=quantity, series=series, size=size) for size in sizes])
+    return exponent(
+        sizes,
+        [
+            results.by_round("seconds", quantity=quantity, series=series, size=size)
+            for size in sizes
+        ],
+    )
 
 
 def costs_table(results: Results) -> Table:
@@ -87,7 +93,10 @@ def costs_table(results: Results) -> Table:
         simulated = " (SIMULATED)" * (quantity == "processes" and sizes[-1] > cpus)
         for series in sorted(results.different("series", quantity=quantity)):
             costs = [
-                number(shown.scale * results.median("seconds", quantity=quantity, series=series, size=size))
+                number(
+                    shown.scale
+                    * results.median("seconds", quantity=quantity, series=series, size=size)
+                )
                 for size in (sizes[0], sizes[-1])
             ]
             last = exponent_at_end(results, quantity, series)

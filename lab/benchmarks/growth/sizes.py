@@ -57,26 +57,44 @@ def groups(archs: Sequence[str], most: int) -> Iterator[list[Point]]:
     yield list(of_parameters(dict(islice(WIDTHS.items(), most))))
     for arch in archs:
         yield list(of_batches(arch, BATCH_SIZES[:most]))
-    yield [Point("runs", "report", size, measure.called, (measure.reporting, size)) for size in RUNS[:most]]
-    yield [Point("trials", "next trial", size, measure.called, (measure.choosing, size)) for size in TRIALS[:most]]
+    yield [
+        Point("runs", "report", size, measure.called, (measure.reporting, size))
+        for size in RUNS[:most]
+    ]
+    yield [
+        Point("trials", "next trial", size, measure.called, (measure.choosing, size))
+        for size in TRIALS[:most]
+    ]
     yield list(of_processes(PROCESSES[:most]))
 
 
 def of_images(sizes: Sequence[int]) -> Iterator[Point]:
     for size in sizes:
-        yield Point("images", "epoch", size, measure.trained, (Case("fit", "mlp"), noise_flags(size, 10)))
+        yield Point(
+            "images", "epoch", size, measure.trained, (Case("fit", "mlp"), noise_flags(size, 10))
+        )
         yield Point("images", "start", size, measure.called, (measure.checking, size))
 
 
 def of_classes(sizes: dict[int, int]) -> Iterator[Point]:
     for size, steps in sizes.items():
         case = Case("fit", "mlp", steps=steps, test_batches=1)
-        yield Point("classes", "fit", size, measure.trained, (case, noise_flags(STEPS * BATCH_SIZE, size)), steps)
+        yield Point(
+            "classes",
+            "fit",
+            size,
+            measure.trained,
+            (case, noise_flags(STEPS * BATCH_SIZE, size)),
+            steps,
+        )
 
 
 def of_parameters(sizes: dict[int, int]) -> Iterator[Point]:
     for width, steps in sizes.items():
-        size, case = data.parameters_of(width), Case("fit", name_of(data.Wide), steps=steps, test_batches=1)
+        size, case = (
+            data.parameters_of(width),
+            Case("fit", name_of(data.Wide), steps=steps, test_batches=1),
+        )
         flags = ["--network.width", str(width)]
         yield Point("parameters", "fit", size, measure.trained, (case, flags), steps)
         case = Case("bare", "mlp", steps=steps, test_batches=1)
@@ -94,7 +112,13 @@ def of_batches(arch: str, sizes: Sequence[int]) -> Iterator[Point]:
 def of_processes(sizes: Sequence[int]) -> Iterator[Point]:
     for size in sizes:
         case = Case("fit", "mlp", steps=STEPS, test_batches=1)
-        flags = ["--threads", "1", "--trainer.devices", str(size), *(["--trainer.strategy", "ddp"] if size > 1 else [])]
+        flags = [
+            "--threads",
+            "1",
+            "--trainer.devices",
+            str(size),
+            *(["--trainer.strategy", "ddp"] if size > 1 else []),
+        ]
         yield Point("processes", "fit", size, measure.trained, (case, flags), STEPS, ranks=size)
 
 

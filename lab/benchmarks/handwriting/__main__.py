@@ -49,8 +49,12 @@ def main(arguments: list[str]) -> None:
     runs = [result_of(path) for path in options.checkpoints]
     drawings = list(draw_all(options.seed))
     seen = torch.from_numpy(np.stack([look(drawing.content, MNIST)[1] for drawing in drawings]))
-    machine = ", ".join([describe_machine(), *(f"{package} {version(package)}" for package in DRAWS)])
-    drawn = [Drawn(drawing.digit, drawing.kind, drawing.form, drawing.background) for drawing in drawings]
+    machine = ", ".join(
+        [describe_machine(), *(f"{package} {version(package)}" for package in DRAWS)]
+    )
+    drawn = [
+        Drawn(drawing.digit, drawing.kind, drawing.form, drawing.background) for drawing in drawings
+    ]
     networks = [
         Network(
             arch=run.arch,
@@ -78,7 +82,9 @@ def result_of(checkpoint: Path) -> RunResult:
     try:
         return decode(summary.read_bytes(), summary, "resume the run to rewrite it")
     except OSError as error:
-        raise UserError(f"{checkpoint} lies in no finished run, {LOGS}/NAME/checkpoints/") from error
+        raise UserError(
+            f"{checkpoint} lies in no finished run, {LOGS}/NAME/checkpoints/"
+        ) from error
 
 
 if __name__ == "__main__":

@@ -15,8 +15,18 @@ from lab.benchmarks.handwriting.shapes import SHAPES, Shape, Stroke
 # Comes with matplotlib, so it is installed wherever the project is.
 FONT_FOLDER = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 FONTS = (
-    *(f"DejaVuSans{style}" for style in ("", "-Bold", "-Oblique", "-BoldOblique", "Mono", "Mono-Bold")),
-    *("DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic", "STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic"),
+    *(
+        f"DejaVuSans{style}"
+        for style in ("", "-Bold", "-Oblique", "-BoldOblique", "Mono", "Mono-Bold")
+    ),
+    *(
+        "DejaVuSerif",
+        "DejaVuSerif-Bold",
+        "DejaVuSerif-Italic",
+        "STIXGeneral",
+        "STIXGeneralBol",
+        "STIXGeneralItalic",
+    ),
     *("cmr10", "cmb10", "cmss10", "cmtt10"),
 )
 
@@ -54,7 +64,9 @@ def strokes(shape: Shape, random: np.random.Generator) -> Image.Image:
     lines = []
     for stroke in shape:
         x, y = smooth(unsteady(stroke, random)).T / 100
-        lines.append(np.stack([x * width + (0.5 - y) * slant * height, y * height], axis=1) @ turn.T)
+        lines.append(
+            np.stack([x * width + (0.5 - y) * slant * height, y * height], axis=1) @ turn.T
+        )
     return _pen(lines, pen)
 
 
@@ -70,7 +82,9 @@ def printed(digit: int, font: str, random: np.random.Generator) -> Image.Image:
 
 def on_background(mask: Image.Image, background: str, random: np.random.Generator) -> bytes:
     """Put what a mask shows somewhere on a background, in some colour; returns a file's content."""
-    left, top, right, bottom = (int(margin) for margin in random.uniform(0.05, 0.9, size=4) * max(mask.size))
+    left, top, right, bottom = (
+        int(margin) for margin in random.uniform(0.05, 0.9, size=4) * max(mask.size)
+    )
     ink = Image.new("L", (left + mask.width + right, top + mask.height + bottom))
     ink.paste(mask, (left, top))
     dark, light = random.integers(0, 90, size=3), random.integers(190, 256, size=3)
@@ -110,7 +124,9 @@ def smooth(stroke: Stroke | np.ndarray) -> np.ndarray:
         + (t**3 - 2 * t**2 + t) * ((end - before) / 2)
         + (3 * t**2 - 2 * t**3) * end
         + (t**3 - t**2) * ((after - start) / 2)
-        for before, start, end, after in zip(points, points[1:], points[2:], points[3:], strict=False)
+        for before, start, end, after in zip(
+            points, points[1:], points[2:], points[3:], strict=False
+        )
     ]
     return np.concatenate(curve)
 
@@ -143,10 +159,14 @@ def _blend(ink: Image.Image, paper: np.ndarray, pen: np.ndarray) -> Image.Image:
 
 def _noisy(picture: Image.Image, deviation: float, random: np.random.Generator) -> Image.Image:
     pixels = np.asarray(picture, dtype=float)
-    return Image.fromarray(np.clip(pixels + random.normal(0, deviation, pixels.shape), 0, 255).astype(np.uint8))
+    return Image.fromarray(
+        np.clip(pixels + random.normal(0, deviation, pixels.shape), 0, 255).astype(np.uint8)
+    )
 
 
-def _photo(ink: Image.Image, paper: np.ndarray, pen: np.ndarray, random: np.random.Generator) -> bytes:
+def _photo(
+    ink: Image.Image, paper: np.ndarray, pen: np.ndarray, random: np.random.Generator
+) -> bytes:
     """Paper under a lamp at one side, a little out of focus, with a sensor's noise, as a rotated JPEG."""
     pixels = np.asarray(_blend(ink, paper, pen), dtype=float)
     y, x = np.mgrid[0 : ink.height, 0 : ink.width] / max(ink.size)
@@ -155,7 +175,11 @@ def _photo(ink: Image.Image, paper: np.ndarray, pen: np.ndarray, random: np.rand
     lit = Image.fromarray(np.clip(pixels * light[..., None], 0, 255).astype(np.uint8))
     blurred = lit.filter(ImageFilter.GaussianBlur(max(ink.size) / 300))
     upright = _noisy(blurred, random.uniform(2, 5), random)
-    orientation, turn = ((1, None), (6, Image.Transpose.ROTATE_90), (3, Image.Transpose.ROTATE_180))[random.integers(3)]
+    orientation, turn = (
+        (1, None),
+        (6, Image.Transpose.ROTATE_90),
+        (3, Image.Transpose.ROTATE_180),
+    )[random.integers(3)]
     stored = upright if turn is None else upright.transpose(turn)
     exif = Image.Exif()
     exif[0x0112] = orientation  # how a viewer must turn the stored picture

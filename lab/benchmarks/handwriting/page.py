@@ -60,12 +60,16 @@ def sheet(drawings: Sequence[Drawing]) -> Image.Image:
     paper = Image.new("RGBA", (CELL * (1 + max(map(len, rows))), CELL * (1 + len(rows))))
     pen, font = ImageDraw.Draw(paper), ImageFont.truetype(FONT_FOLDER / "DejaVuSans.ttf", CELL // 2)
     for title, kind in HEADINGS.items():
-        first = next(column for column, drawing in enumerate(rows[0], start=1) if drawing.kind == kind)
+        first = next(
+            column for column, drawing in enumerate(rows[0], start=1) if drawing.kind == kind
+        )
         pen.text((CELL * first, CELL // 2), title, INK, font, anchor="lm")
     for row, own in enumerate(rows, start=1):
         pen.text((CELL // 2, CELL * row + LARGEST // 2), str(own[0].digit), INK, font, anchor="mm")
         for column, drawing in enumerate(own, start=1):
-            picture = ImageOps.exif_transpose(Image.open(io.BytesIO(drawing.content))).convert("RGBA")
+            picture = ImageOps.exif_transpose(Image.open(io.BytesIO(drawing.content))).convert(
+                "RGBA"
+            )
             picture.thumbnail((LARGEST, LARGEST))
             behind = Image.new("RGBA", picture.size, PALE)  # where a drawing is transparent
             paper.paste(Image.alpha_composite(behind, picture), (CELL * column, CELL * row))
@@ -76,9 +80,13 @@ def networks_table(results: Results) -> Table:
     """A line for each network."""
     rows, origins = [], []
     for network in results.networks:
-        right, *kinds = [results.right(network), *(results.right(network, kind=kind) for kind in ("strokes", "font"))]
+        right, *kinds = [
+            results.right(network),
+            *(results.right(network, kind=kind) for kind in ("strokes", "font")),
+        ]
         by_digit = {
-            digit: results.right(network, digit=digit) for digit in sorted({drawn.digit for drawn in results.drawn})
+            digit: results.right(network, digit=digit)
+            for digit in sorted({drawn.digit for drawn in results.drawn})
         }
         worst = min(by_digit, key=lambda digit: fmean(by_digit[digit]))
         counts = [f"{sum(own)} of {len(own)}" for own in (right, *kinds)]
@@ -89,7 +97,15 @@ def networks_table(results: Results) -> Table:
             f"{counted(network.threads, 'thread')}, on {brief_machine(network.machine)}; commit "
             f"{network.commit or 'unknown'}."
         )
-    header = ["network", "schedule", "MNIST test set", "all pictures", "strokes", "fonts", "worst digit"]
+    header = [
+        "network",
+        "schedule",
+        "MNIST test set",
+        "all pictures",
+        "strokes",
+        "fonts",
+        "worst digit",
+    ]
     return Table("Networks", header, rows, list(dict.fromkeys(origins)))
 
 

@@ -59,7 +59,9 @@ def main(arguments: list[str]) -> None:
     made.set_defaults(out=Path("docs"))
     options = made.parse_args(arguments)
     if options.pictures > TRAINING_PICTURES:
-        raise UsageError(f"--pictures must be at most {TRAINING_PICTURES}, but is {options.pictures}")
+        raise UsageError(
+            f"--pictures must be at most {TRAINING_PICTURES}, but is {options.pictures}"
+        )
     out = output_folder(options.out)
     threads = torch.get_num_threads()
     results = Results.begin(arguments, options.rounds, threads=threads, pictures=options.pictures)
@@ -75,12 +77,19 @@ def main(arguments: list[str]) -> None:
         for arch in options.arch:
             with ExitStack() as stack:
                 turns = [
-                    (asdict(case), stack.enter_context(in_turns(threads, measure.train, case, folder)))
+                    (
+                        asdict(case),
+                        stack.enter_context(in_turns(threads, measure.train, case, folder)),
+                    )
                     for case in cases(arch, options.pictures)
                 ]
                 results.measure(turns, options.rounds, warm_up=True)
-        readings = [(way, partial(in_fresh_process, threads, measure.reading, way, folder)) for way in WAYS]
-        results.measure([({"part": "reading", "way": way}, read) for way, read in readings], options.rounds)
+        readings = [
+            (way, partial(in_fresh_process, threads, measure.reading, way, folder)) for way in WAYS
+        ]
+        results.measure(
+            [({"part": "reading", "way": way}, read) for way, read in readings], options.rounds
+        )
     PAGE.publish(out, results)
 
 

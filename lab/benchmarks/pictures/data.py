@@ -34,8 +34,12 @@ class ColourNoise(ImageSource):
         generator = torch.Generator().manual_seed(0)
 
         def draw(count: int) -> LabelledImages:
-            images = torch.randint(256, (count, *COLOUR.shape), dtype=torch.uint8, generator=generator)
-            return LabelledImages(images, torch.randint(len(CLASSES), (count,), generator=generator))
+            images = torch.randint(
+                256, (count, *COLOUR.shape), dtype=torch.uint8, generator=generator
+            )
+            return LabelledImages(
+                images, torch.randint(len(CLASSES), (count,), generator=generator)
+            )
 
         return ImageSets.of(draw(TRAINING_PICTURES), draw(TEST_PICTURES), CLASSES)
 

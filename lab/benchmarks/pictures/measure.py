@@ -24,7 +24,14 @@ from lab.benchmarks.harness import Turns
 from lab.benchmarks.pictures.data import DECODED, DESCRIPTIONS, Data, data_flags
 from lab.benchmarks.rows import Row
 from lab.benchmarks.training import ways
-from lab.benchmarks.training.ways import LEARNING_RATE, MANY_EPOCHS, SEED, Stopwatch, add_hooks, fit_command
+from lab.benchmarks.training.ways import (
+    LEARNING_RATE,
+    MANY_EPOCHS,
+    SEED,
+    Stopwatch,
+    add_hooks,
+    fit_command,
+)
 
 Part = Literal["epoch", "bare"]
 
@@ -66,7 +73,9 @@ def epochs(case: Case, folder: Path, stopwatch: Stopwatch) -> None:
     add_hooks(ImageClassifier, stopwatch)
     evaluated = max(1, round(case.steps / STEPS_PER_EVALUATION))
     fit_command(
-        ways.Case("fit", case.arch, batch_size=BATCH_SIZE, steps=case.steps, test_batches=evaluated),
+        ways.Case(
+            "fit", case.arch, batch_size=BATCH_SIZE, steps=case.steps, test_batches=evaluated
+        ),
         "measured",
         *["--epochs", str(MANY_EPOCHS), *data_flags(case.data, folder)],
     )
@@ -93,7 +102,9 @@ def bare_steps(case: Case, stopwatch: Stopwatch) -> None:
 def multiply_adds(arch: str, data: Data) -> int:
     """Of the network for a data set, on one image; by torchinfo."""
     images_are = DESCRIPTIONS[data]
-    return summary(ARCHITECTURES[arch](images_are), input_size=(1, *images_are.shape), verbose=0).total_mult_adds
+    return summary(
+        ARCHITECTURES[arch](images_are), input_size=(1, *images_are.shape), verbose=0
+    ).total_mult_adds
 
 
 def decode_on_all_cores(folder: Path) -> int:
@@ -123,7 +134,12 @@ def read_mnist(folder: Path) -> int:
     return len(files.train.labels) + len(files.test.labels)
 
 
-ALL_CORES, ONE_CORE, KEPT, ORIGINAL = "decoding, all cores", "decoding, one core", "the kept file", "MNIST's own files"
+ALL_CORES, ONE_CORE, KEPT, ORIGINAL = (
+    "decoding, all cores",
+    "decoding, one core",
+    "the kept file",
+    "MNIST's own files",
+)
 WAYS: dict[str, Callable[[Path], int]] = {
     ALL_CORES: decode_on_all_cores,
     ONE_CORE: decode_on_one_core,

@@ -24,13 +24,18 @@ def texts(results: Results) -> dict[str, object]:
         "shape": " x ".join(map(str, COLOUR.shape)),
         "batch_size": BATCH_SIZE,
         "decoded": int(results.median("images", way=ALL_CORES)),
-        "cores": judged(results.ratio("seconds", {"way": ALL_CORES}, {"way": ONE_CORE}, part="reading")),
+        "cores": judged(
+            results.ratio("seconds", {"way": ALL_CORES}, {"way": ONE_CORE}, part="reading")
+        ),
     }
 
 
 def seconds(results: Results, part: str, arch: str, data: str) -> list[float]:
     """Of an epoch with its evaluation, logs and checkpoint, or of bare steps, which have none; one a round."""
-    parts = (results.by_round(value, sum, part=part, arch=arch, data=data) for value in ("training", "evaluation"))
+    parts = (
+        results.by_round(value, sum, part=part, arch=arch, data=data)
+        for value in ("training", "evaluation")
+    )
     return [sum(both) for both in zip(*parts, strict=True)]
 
 
@@ -44,7 +49,9 @@ def folder_table(results: Results) -> Table:
     """A folder of pictures against MNIST's own files."""
     rows = []
     for arch in results.different("arch", part="epoch"):
-        times = [f"{median(seconds(results, 'epoch', arch, data)):.2f}" for data in ("MNIST", "folder")]
+        times = [
+            f"{median(seconds(results, 'epoch', arch, data)):.2f}" for data in ("MNIST", "folder")
+        ]
         measured = ratio(growth(results, "epoch", arch, "folder"))
         rows.append([arch, *times, str(measured), _held(measured, FOLDER_TARGET)])
     header = ["network", "MNIST, s", "folder, s", "folder / MNIST", "target"]
@@ -56,11 +63,20 @@ def colour_table(results: Results) -> Table:
     rows = []
     for arch in results.different("arch", part="epoch"):
         own, larger = (
-            results.median("multiply_adds", part="arithmetic", arch=arch, data=data) for data in ("MNIST", "colour")
+            results.median("multiply_adds", part="arithmetic", arch=arch, data=data)
+            for data in ("MNIST", "colour")
         )
         bare, epochs = (growth(results, part, arch, "colour") for part in ("bare", "epoch"))
         growths, proportion = [judged(ratio(own)) for own in (bare, epochs)], ratio(epochs, bare)
-        rows.append([arch, f"{larger / own:.2f}", *growths, str(proportion), _held(proportion, COLOUR_TARGET)])
+        rows.append(
+            [
+                arch,
+                f"{larger / own:.2f}",
+                *growths,
+                str(proportion),
+                _held(proportion, COLOUR_TARGET),
+            ]
+        )
     columns = ["network", "multiply-adds", "bare", "epochs", "epochs / bare"]
     return Table("An epoch on colour pictures", [*columns, "target"], rows)
 

@@ -27,7 +27,10 @@ from lab.benchmarks.processes.page import PAGE
 from lab.benchmarks.rows import Labels, Results
 
 # Training steps of a turn by the global batch size: half a second to a second each.
-STEPS = {64: {"mlp": 200, "maxpool": 20, "batchnorm": 40}, 256: {"mlp": 120, "maxpool": 6, "batchnorm": 15}}
+STEPS = {
+    64: {"mlp": 200, "maxpool": 20, "batchnorm": 40},
+    256: {"mlp": 120, "maxpool": 6, "batchnorm": 15},
+}
 
 # What is recorded: processes of this project, and the images of a step that they share.
 PROCESSES, BATCH_SIZE = 8, 64
@@ -44,14 +47,18 @@ def main(arguments: list[str]) -> None:
         UserError: the folder cannot be written to, or a process was killed.
     """
     made = parser()
-    made.add_argument("--steps", type=at_least(3), default=200)  # of fewer steps none is an inner one
+    made.add_argument(
+        "--steps", type=at_least(3), default=200
+    )  # of fewer steps none is an inner one
     options = made.parse_args(arguments)
     out = output_folder(options.out)
     results = Results.begin(arguments, options.rounds)
     for arch in options.arch:
         with ExitStack() as stack:
             cases = compared(arch, options.steps)
-            tasks = [(labels("compared", case), stack.enter_context(turns_of(case))) for case in cases]
+            tasks = [
+                (labels("compared", case), stack.enter_context(turns_of(case))) for case in cases
+            ]
             results.measure(tasks, options.rounds, warm_up=True)
         for case in recorded(arch, min(RECORDED_STEPS, options.steps)):
             results.measure([(labels("recorded", case), partial(measure.recorded, case))])

@@ -38,7 +38,10 @@ class Collective:
         return self.operation in GATHERING
 
     def row(self) -> Row:
-        return Row({"part": "collective", "operation": self.operation, "size": self.size}, {"per_step": self.per_step})
+        return Row(
+            {"part": "collective", "operation": self.operation, "size": self.size},
+            {"per_step": self.per_step},
+        )
 
 
 class Recorder(Stopwatch):
@@ -67,7 +70,8 @@ class Recorder(Stopwatch):
         elif not self.is_over and batch_idx == self.last:
             self._profiler.stop()
             self.collectives = [
-                collective.row() for collective in _per_step(_events(self._profiler), self.last - self.first)
+                collective.row()
+                for collective in _per_step(_events(self._profiler), self.last - self.first)
             ]
             self.is_over = True
 
@@ -94,7 +98,10 @@ def _per_step(events: Iterator[Any], steps: int) -> list[Collective]:
         if event.name.startswith(PREFIX):
             operation = event.name.removeprefix(PREFIX)
             counts[operation, _size(event.extra_fields.inputs[GIVEN[operation]])] += 1
-    return [Collective(operation, size, count / steps) for (operation, size), count in sorted(counts.items())]
+    return [
+        Collective(operation, size, count / steps)
+        for (operation, size), count in sorted(counts.items())
+    ]
 
 
 def _size(given: Any) -> int:
@@ -129,7 +136,11 @@ class Cluster:
         """The seconds a step for the bytes."""
         bandwidth = NETWORK_BANDWIDTH if self.nodes > 1 else NVLINK_BANDWIDTH
         return (
-            sum(collective.per_step * ring_bytes(collective, self.processes) for collective in collectives) / bandwidth
+            sum(
+                collective.per_step * ring_bytes(collective, self.processes)
+                for collective in collectives
+            )
+            / bandwidth
         )
 
     def _latency(self, collective: Collective) -> float:

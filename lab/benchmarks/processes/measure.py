@@ -49,7 +49,9 @@ class Case:
     steps: int
 
     def of_training(self) -> ways.Case:
-        return ways.Case("fit", self.arch, batch_size=self.batch_size, steps=self.steps, test_batches=1)
+        return ways.Case(
+            "fit", self.arch, batch_size=self.batch_size, steps=self.steps, test_batches=1
+        )
 
 
 def fit(case: Case, stopwatch: Stopwatch) -> None:
@@ -79,7 +81,9 @@ def plain(case: Case, stopwatch: Stopwatch) -> None:
     loader = loop.train_loader
     rank = int(os.environ.get("LOCAL_RANK", "0"))
     images = TensorDataset(loader.images, loader.targets)
-    sampler: DistributedSampler[tuple[Tensor, ...]] = DistributedSampler(images, case.processes, rank, seed=SEED)
+    sampler: DistributedSampler[tuple[Tensor, ...]] = DistributedSampler(
+        images, case.processes, rank, seed=SEED
+    )
     loader.order, loader.batch_size = torch.tensor(list(sampler)), case.batch_size // case.processes
     train_in_turns(
         *(loop.case, stopwatch, PlainClassifier(loop), loader, loop.test_loader),

@@ -34,7 +34,12 @@ def places(results: Results) -> list[tuple[str, int]]:
 
 def pace(results: Results, arch: str, batch_size: int, processes: int) -> Estimate:
     """Steps per second of fit, as a share of plain's: the ratio of the seconds, the other way around."""
-    common: Labels = {"part": "compared", "arch": arch, "batch_size": batch_size, "processes": processes}
+    common: Labels = {
+        "part": "compared",
+        "arch": arch,
+        "batch_size": batch_size,
+        "processes": processes,
+    }
     return results.ratio("training", {"variant": "plain"}, {"variant": "fit"}, **common)
 
 
@@ -47,7 +52,8 @@ def verdict(results: Results, arch: str, batch_size: int) -> str:
     paces = []
     for size in (batch_size, smallest):
         plain, fit = (
-            results.by_round("training", **common, batch_size=size, variant=variant) for variant in ("plain", "fit")
+            results.by_round("training", **common, batch_size=size, variant=variant)
+            for variant in ("plain", "fit")
         )
         paces.append([one / other for one, other in zip(plain, fit, strict=True)])
     return f"more than at {smallest}: {at_least(ratio(*paces), 1)}"
@@ -69,11 +75,21 @@ def rates_table(results: Results) -> Table:
     for arch, size in places(results):
         own: Labels = {"part": "compared", "arch": arch, "batch_size": size, "variant": "fit"}
         (steps,) = results.numbers("steps", **own)
-        rates = [f"{steps / results.median('training', **own, processes=processes):.1f}" for processes in (1, 2)]
+        rates = [
+            f"{steps / results.median('training', **own, processes=processes):.1f}"
+            for processes in (1, 2)
+        ]
         rows.append(
-            [arch, str(size), *rates, judged(results.ratio("training", {"processes": 1}, {"processes": 2}, **own))]
+            [
+                arch,
+                str(size),
+                *rates,
+                judged(results.ratio("training", {"processes": 1}, {"processes": 2}, **own)),
+            ]
         )
-    return Table("Steps per second of fit", ["network", "batch", "1 process", "2 processes", "2 / 1"], rows)
+    return Table(
+        "Steps per second of fit", ["network", "batch", "1 process", "2 processes", "2 / 1"], rows
+    )
 
 
 def calculation_table(results: Results) -> Table:
@@ -88,9 +104,17 @@ def calculation_table(results: Results) -> Table:
             row.append(f"{sum(each.per_step for each in sent):.1f}")
             for cluster in CLUSTERS.values():
                 latency, transfer = cluster.latency(sent), cluster.transfer(sent)
-                row.append(f"{1e6 * (latency + transfer):.0f} ({latency / (latency + transfer):.0%})")
+                row.append(
+                    f"{1e6 * (latency + transfer):.0f} ({latency / (latency + transfer):.0%})"
+                )
             rows.append(row)
-    columns = ["network", "variant", "processes", "collectives", *(f"µs on {name}" for name in CLUSTERS)]
+    columns = [
+        "network",
+        "variant",
+        "processes",
+        "collectives",
+        *(f"µs on {name}" for name in CLUSTERS),
+    ]
     return Table("What a step sends, and what that would take on GPUs", columns, rows)
 
 

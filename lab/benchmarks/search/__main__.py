@@ -59,11 +59,18 @@ def main(arguments: list[str]) -> None:
     for repeat in range(options.repeats):
         for variant in VARIANTS:
             labels: Labels = {"part": "trial", "search": variant}
-            results.rows += [Row(labels, row.values, repeat) for row in trials(options, variant, repeat)]
+            results.rows += [
+                Row(labels, row.values, repeat) for row in trials(options, variant, repeat)
+            ]
     with TemporaryDirectory() as folder:
-        started("compare", Path(folder), "first", 1)  # the imports of the server from which all runs are forked
+        started(
+            "compare", Path(folder), "first", 1
+        )  # the imports of the server from which all runs are forked
         results.measure(
-            [({"part": "start", "way": way}, partial(start, way, folder)) for way in ("compare", "search")],
+            [
+                ({"part": "start", "way": way}, partial(start, way, folder))
+                for way in ("compare", "search")
+            ],
             options.rounds,
         )
     PAGE.publish(out, results)

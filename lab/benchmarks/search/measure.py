@@ -16,7 +16,10 @@ from lab.study.plan import FIRST_RATES, SCHEDULES
 NAME = "benchmark-search"
 
 # The options of each search.
-SEARCHES = {"tpe": ["--sampler", "tpe", "--pruner", "median"], "random": ["--sampler", "random", "--pruner", "none"]}
+SEARCHES = {
+    "tpe": ["--sampler", "tpe", "--pruner", "median"],
+    "random": ["--sampler", "random", "--pruner", "none"],
+}
 
 GRID = {"lr": list(FIRST_RATES), "lr_scheduler": list(SCHEDULES)}
 
@@ -35,7 +38,14 @@ def trials(options: Namespace, variant: str, repeat: int) -> list[Row]:
 def searched(options: Namespace, variant: str, repeat: int) -> list[Row]:
     """One search; a trial costs the epochs that its run has ended, also those after the one in which it was pruned."""
     own = ["--arch", options.arch, "--trials", str(options.trials), "--epochs", str(options.epochs)]
-    own += ["--name", f"{NAME}/{variant}-{repeat}", "--seed", str(1000 * repeat), "--jobs", str(options.jobs)]
+    own += [
+        "--name",
+        f"{NAME}/{variant}-{repeat}",
+        "--seed",
+        str(1000 * repeat),
+        "--jobs",
+        str(options.jobs),
+    ]
     command = [*own, *SEARCHES[variant], "--confirm", "0", *command_line(options.given)]
     search.main(command)
     done = search.open_search(search.parse(command))
@@ -55,7 +65,11 @@ def gridded(options: Namespace, repeat: int) -> list[Row]:
     results = train(directory, planned, options.jobs)
     refuse_missing(planned, results)
     return [
-        Row({}, {"seconds": result.seconds} | ({} if result.validation is None else {"accuracy": result.validation}))
+        Row(
+            {},
+            {"seconds": result.seconds}
+            | ({} if result.validation is None else {"accuracy": result.validation}),
+        )
         for result in results.values()
     ]
 
@@ -65,7 +79,18 @@ def started(way: str, folder: Path, name: str, runs: int) -> list[Row]:
     overrides = (*SHORT, (ROOT, str(folder)))
     began = time.perf_counter()
     if way == "search":
-        command = ["--arch", "mlp", "--space", "lr=1e-3..1e-2:log", "--name", name, "--confirm", "0", "--jobs", "1"]
+        command = [
+            "--arch",
+            "mlp",
+            "--space",
+            "lr=1e-3..1e-2:log",
+            "--name",
+            name,
+            "--confirm",
+            "0",
+            "--jobs",
+            "1",
+        ]
         worker = search.open_search(search.parse([*command, *command_line(overrides)]))
         train_trials(worker, runs, jobs=1)
     else:

@@ -125,14 +125,23 @@ def reached_table(results: Results) -> Table:
         seconds = fmean(map(cost, own))
         cells = [_in_brackets(reached(results, variant, share)) for share in SHARES]
         rows.append([VARIANTS[variant], trials, f"{seconds:.0f}", *cells])
-    columns = ["search", "trials", "mean seconds in all", *(f"best % at {share:.0%} of cost" for share in SHARES)]
+    columns = [
+        "search",
+        "trials",
+        "mean seconds in all",
+        *(f"best % at {share:.0%} of cost" for share in SHARES),
+    ]
     return Table("Validation accuracy at equal cost", columns, rows)
 
 
 def added_text(results: Results) -> str:
     """The seconds that a search adds to a run, and whether the target is met."""
-    search, compare = (results.by_round("seconds", part="start", way=way) for way in ("search", "compare"))
-    added = mean_interval([one - other for one, other in zip(search, compare, strict=True)], SECONDS_ADDED)
+    search, compare = (
+        results.by_round("seconds", part="start", way=way) for way in ("search", "compare")
+    )
+    added = mean_interval(
+        [one - other for one, other in zip(search, compare, strict=True)], SECONDS_ADDED
+    )
     return (
         f"Beside runs of compare.py, a search adds {added:u} to a run, from its start to the next one's (an MLP, one "
         f"batch, n = {added.n} rounds). The target of at most {MOST_ADDED} s is {at_most(added, MOST_ADDED)}."
@@ -148,11 +157,21 @@ def figure(results: Results) -> Figure:
         colour, line = style(OTHERS + number).colour, LINES[number]
         seconds, middle, low, high = np.transpose(_best_so_far(own)).tolist()
         axes.fill_between(seconds, low, high, step="post", color=colour, alpha=0.15, linewidth=0)
-        axes.step(seconds, middle, line, where="post", color=colour, linewidth=2.2, label=VARIANTS[variant])
+        axes.step(
+            seconds,
+            middle,
+            line,
+            where="post",
+            color=colour,
+            linewidth=2.2,
+            label=VARIANTS[variant],
+        )
         errors += [*low, *high]
     log_axis(axes, "y", errors, unit=" %")
     title = re.split("[:.] ", answer_text(results), maxsplit=1)[0]
-    axes.set_title(title.replace("higher validation scores", "lower validation errors"), wrap=True)  # as the axis
+    axes.set_title(
+        title.replace("higher validation scores", "lower validation errors"), wrap=True
+    )  # as the axis
     axes.set(xlabel="seconds of training and evaluation", ylabel="best validation error")
     made.supxlabel("lines: medians of the repeats; bands: all of them", fontsize=LETTERS)
     axes.legend()
@@ -161,9 +180,15 @@ def figure(results: Results) -> Figure:
 
 def _best_so_far(searches: Sequence[Course]) -> list[tuple[float, ...]]:
     """Seconds, and the median, least and largest error in per cent by then, once every repeat has a result."""
-    times = sorted({max(map(cost, searches)), *(at for course in searches for at, _ in steps(course))})
+    times = sorted(
+        {max(map(cost, searches)), *(at for course in searches for at, _ in steps(course))}
+    )
     rows = [(at, [best_after(course, at) for course in searches]) for at in times]
-    known = [(at, [100 * (1 - best) for best in own if best is not None]) for at, own in rows if None not in own]
+    known = [
+        (at, [100 * (1 - best) for best in own if best is not None])
+        for at, own in rows
+        if None not in own
+    ]
     return [(at, median(errors), min(errors), max(errors)) for at, errors in known]
 
 

@@ -34,7 +34,14 @@ from lab.benchmarks.pages import output_folder
 from lab.benchmarks.rows import Labels, Results, Row, Task
 from lab.benchmarks.training import measure
 from lab.benchmarks.training.page import PAGE
-from lab.benchmarks.training.ways import EPOCH_STEPS, LOADING_IMAGES, PRECISIONS, Case, Variant, train
+from lab.benchmarks.training.ways import (
+    EPOCH_STEPS,
+    LOADING_IMAGES,
+    PRECISIONS,
+    Case,
+    Variant,
+    train,
+)
 
 # Training steps of a turn: of the two ways that load images one by one, and of the others a second or less.
 LOADING_STEPS = 40
@@ -89,7 +96,10 @@ def turns(arch: str, options: Namespace, processes: ExitStack) -> Iterator[Task]
     threads_of = {"one": 1, "all": options.threads}
     for threads, case in cases(arch, options):
         take_turn = processes.enter_context(in_turns(threads_of[threads], train, case))
-        yield {"part": "training", "threads": threads, **asdict(case)}, partial(timed, take_turn, case)
+        yield (
+            {"part": "training", "threads": threads, **asdict(case)},
+            partial(timed, take_turn, case),
+        )
     if arch == TAKEN_APART:
         for variant in ("bare", "fit"):
             case = limited(Case(variant, arch, steps=STEPS[arch], test_batches=1), options)
@@ -101,12 +111,17 @@ def timed(take_turn: TakeTurn, case: Case) -> list[Row]:
     """Seconds of a step, of an evaluation, and of an epoch with one."""
     (row,) = take_turn()
     step = row.values["training"] / (case.steps or 1)
-    return [Row({}, row.values | {"step": step, "epoch": step * EPOCH_STEPS + row.values["evaluation"]})]
+    return [
+        Row({}, row.values | {"step": step, "epoch": step * EPOCH_STEPS + row.values["evaluation"]})
+    ]
 
 
 def cases(arch: str, options: Namespace) -> Iterator[tuple[str, Case]]:
     """What is trained with all threads, whole epochs, and what with one, just steps."""
-    epochs = [Case(variant, arch, workers=best_workers(variant, arch, options)) for variant in LOADING_IMAGES]
+    epochs = [
+        Case(variant, arch, workers=best_workers(variant, arch, options))
+        for variant in LOADING_IMAGES
+    ]
     epochs = [replace(case, steps=LOADING_STEPS) for case in epochs]
     for precision in PRECISIONS if arch in MIXED else PRECISIONS[:1]:
         epochs += [Case(variant, arch, precision, steps=STEPS[arch]) for variant in ("bare", "fit")]
@@ -130,7 +145,9 @@ def limited(case: Case, options: Namespace) -> Case:
     """A case with no more than the steps of a quick look."""
     if options.steps is None:
         return case
-    return replace(case, steps=min(case.steps or options.steps, options.steps), test_batches=options.steps)
+    return replace(
+        case, steps=min(case.steps or options.steps, options.steps), test_batches=options.steps
+    )
 
 
 def best_workers(variant: Variant, arch: str, options: Namespace) -> int:
@@ -139,7 +156,9 @@ def best_workers(variant: Variant, arch: str, options: Namespace) -> int:
     with ExitStack() as processes:
         tasks: list[Task] = []
         for workers in WORKERS:
-            case = limited(Case(variant, arch, workers=workers, steps=WORKER_STEPS, test_batches=1), options)
+            case = limited(
+                Case(variant, arch, workers=workers, steps=WORKER_STEPS, test_batches=1), options
+            )
             take_turn = processes.enter_context(in_turns(options.threads, train, case))
             tasks.append(({"trial": variant, "workers": workers}, take_turn))
         tried.measure(tasks, warm_up=True)
@@ -149,7 +168,10 @@ def best_workers(variant: Variant, arch: str, options: Namespace) -> int:
 def commands(options: Namespace) -> Iterator[Task]:
     """Whole commands."""
     for name, arch in [("imports", ""), *(("first step", arch) for arch in options.arch)]:
-        yield {"part": "command", "command": name, "arch": arch}, partial(measure.command, name, arch, options.threads)
+        yield (
+            {"part": "command", "command": name, "arch": arch},
+            partial(measure.command, name, arch, options.threads),
+        )
 
 
 def sprints(options: Namespace) -> Iterator[Task]:

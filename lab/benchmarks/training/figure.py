@@ -30,8 +30,14 @@ def performance_figure(results: Results) -> Figure:
     axes = figure.subplots(len(archs), 1, sharex=True, squeeze=False)[:, 0]
     for panel, arch in zip(axes, archs, strict=True):
         _epochs(panel, results, arch, variants)
-    log_axis(axes[-1], "x", [value for variant in variants for value in results.values("epoch", **training(variant))])
-    axes[-1].set_xlabel("seconds per epoch with evaluation, 32 bit; dots: rounds, strokes and numbers: medians")
+    log_axis(
+        axes[-1],
+        "x",
+        [value for variant in variants for value in results.values("epoch", **training(variant))],
+    )
+    axes[-1].set_xlabel(
+        "seconds per epoch with evaluation, 32 bit; dots: rounds, strokes and numbers: medians"
+    )
     return figure
 
 
@@ -39,10 +45,29 @@ def _epochs(axes: Axes, results: Results, arch: str, variants: Sequence[str]) ->
     look = style([*ARCHITECTURES].index(arch))
     for row, variant in enumerate(variants):
         seconds = results.values("epoch", **training(variant), arch=arch)
-        axes.plot(seconds, [row] * len(seconds), look.marker, color=look.colour, markersize=6, alpha=0.75, gid="rounds")
+        axes.plot(
+            seconds,
+            [row] * len(seconds),
+            look.marker,
+            color=look.colour,
+            markersize=6,
+            alpha=0.75,
+            gid="rounds",
+        )
         middle = median(seconds)
-        axes.plot([middle] * 2, [row - 0.35, row + 0.35], color=foreground(), linewidth=1.8, zorder=1.5, gid="medians")
-        where: Any = {"ha": "right", "va": "center_baseline", "transform": axes.get_yaxis_transform()}
+        axes.plot(
+            [middle] * 2,
+            [row - 0.35, row + 0.35],
+            color=foreground(),
+            linewidth=1.8,
+            zorder=1.5,
+            gid="medians",
+        )
+        where: Any = {
+            "ha": "right",
+            "va": "center_baseline",
+            "transform": axes.get_yaxis_transform(),
+        }
         axes.text(1.07, row, f"{middle:.2f}", **where)
     axes.set_yticks(range(len(variants)), variants)
     times = results.ratio("epoch", training("notebook"), training("fit"), arch=arch).value

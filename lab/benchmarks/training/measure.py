@@ -40,11 +40,23 @@ class Part:
 
 # A step is in the first of them that has the innermost function.
 PARTS = (
-    Part("batch", ("_DataFetcher.__next__", "NormalisedLoader.__iter__"), "fetched by index; fit also normalises it"),
+    Part(
+        "batch",
+        ("_DataFetcher.__next__", "NormalisedLoader.__iter__"),
+        "fetched by index; fit also normalises it",
+    ),
     Part("forward", ("Module._wrapped_call_impl", "cross_entropy"), "logits and loss"),
     Part("backward", ("Tensor.backward",), "gradients"),
-    Part("Adam", ("Optimizer.profile_hook_step.<locals>.wrapper", "Adam.zero_grad", "Optimizer.zero_grad"), "the step"),
-    Part("metrics", ("Metric._wrap_update.<locals>.wrapped_func",), "training loss and accuracy, exact at a resume"),
+    Part(
+        "Adam",
+        ("Optimizer.profile_hook_step.<locals>.wrapper", "Adam.zero_grad", "Optimizer.zero_grad"),
+        "the step",
+    ),
+    Part(
+        "metrics",
+        ("Metric._wrap_update.<locals>.wrapped_func",),
+        "training loss and accuracy, exact at a resume",
+    ),
     Part(
         "logs",
         (
@@ -80,7 +92,10 @@ class Sampler(Stopwatch):
     def rows(self) -> list[Row]:
         (timed,) = super().rows()
         return [
-            Row({"of": part.name}, {"seconds": timed.values["training"] * self.seen[part.name] / self.seen.total()})
+            Row(
+                {"of": part.name},
+                {"seconds": timed.values["training"] * self.seen[part.name] / self.seen.total()},
+            )
             for part in (*PARTS, OTHER)
         ]
 
@@ -101,7 +116,15 @@ def parts_of_steps(case: Case, turns: Turns) -> None:
 
 def side_by_side(arch: str, jobs: int, threads: int, steps: int) -> list[Row]:
     """Runs of ``fit`` that train at the same time: seconds for each image of all of them together."""
-    return [Row({}, {"seconds": 1 / images_per_second(arch, Setting("cpu", "32-true", jobs, threads), steps)})]
+    return [
+        Row(
+            {},
+            {
+                "seconds": 1
+                / images_per_second(arch, Setting("cpu", "32-true", jobs, threads), steps)
+            },
+        )
+    ]
 
 
 def command(name: str, arch: str, threads: int) -> Iterator[Row]:
@@ -111,7 +134,16 @@ def command(name: str, arch: str, threads: int) -> Iterator[Row]:
         UserError: it failed.
     """
     first = ["--trainer.limit_train_batches", "1", "--trainer.limit_val_batches", "0"]
-    fit = [str(REPOSITORY / "scripts" / "fit.py"), "--arch", arch, "--epochs", "1", "--threads", str(threads), *first]
+    fit = [
+        str(REPOSITORY / "scripts" / "fit.py"),
+        "--arch",
+        arch,
+        "--epochs",
+        "1",
+        "--threads",
+        str(threads),
+        *first,
+    ]
     commands: dict[str, Any] = {"imports": (["-c", IMPORTS], ""), "first step": (fit, "1/1 ")}
     seconds, _ = time_command(*commands[name])
     yield Row({}, {"seconds": seconds})
@@ -123,8 +155,19 @@ def sprint(precision: str, threads: int, seeds: Iterator[int]) -> Iterator[Row]:
     Raises:
         UserError: it failed.
     """
-    command = [str(REPOSITORY / "scripts" / "fit.py"), "--config", str(REPOSITORY / "configs" / "sprint.yaml")]
-    flags = ["--trainer.precision", precision, "--threads", str(threads), "--seed", str(next(seeds))]
+    command = [
+        str(REPOSITORY / "scripts" / "fit.py"),
+        "--config",
+        str(REPOSITORY / "configs" / "sprint.yaml"),
+    ]
+    flags = [
+        "--trainer.precision",
+        precision,
+        "--threads",
+        str(threads),
+        "--seed",
+        str(next(seeds)),
+    ]
     seconds, output = time_command([*command, *flags], until="1/1 ")
     (accuracy,) = re.findall(r"^test accuracy (.*?) %", output, re.MULTILINE)
     yield Row({}, {"seconds": seconds, "accuracy": float(accuracy) / 100})
@@ -155,5 +198,7 @@ def time_command(command: list[str], until: str) -> tuple[float, str]:
                 if until and until in line:
                     seconds = time.perf_counter() - began
         if run.returncode != 0:
-            raise UserError(f"{' '.join(command)} ended with status {run.returncode}:\n{''.join(lines)}")
+            raise UserError(
+                f"{' '.join(command)} ended with status {run.returncode}:\n{''.join(lines)}"
+            )
         return seconds if until else time.perf_counter() - began, "".join(lines)

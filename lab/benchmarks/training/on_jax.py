@@ -38,10 +38,15 @@ LAYERS = {
 
 def train(case: Case, stopwatch: Stopwatch) -> None:
     """Train on the same images; nothing is evaluated."""
-    if sys.platform == "linux":  # XLA has no option for its threads, but takes no more than it has cores
+    if (
+        sys.platform == "linux"
+    ):  # XLA has no option for its threads, but takes no more than it has cores
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: torch.get_num_threads()])
     images, targets = zip(*islice(BareLoop(case).train_loader, case.steps), strict=True)
-    batches = jnp.asarray(torch.stack(images).movedim(2, -1).numpy()), jnp.asarray(torch.stack(targets).numpy())
+    batches = (
+        jnp.asarray(torch.stack(images).movedim(2, -1).numpy()),
+        jnp.asarray(torch.stack(targets).numpy()),
+    )
     initialise, apply = stax.serial(*LAYERS[case.arch])
     _, weights = initialise(jax.random.key(SEED), batches[0].shape[1:])
     begin, update, weights_of = optimizers.adam(LEARNING_RATE)
@@ -50,12 +55,17 @@ def train(case: Case, stopwatch: Stopwatch) -> None:
         log_probabilities = jax.nn.log_softmax(apply(weights, images))
         return -jnp.take_along_axis(log_probabilities, targets[:, None], axis=1).mean()
 
-    def step(state: tuple[Any, Any], batch: tuple[jax.Array, jax.Array]) -> tuple[tuple[Any, Any], jax.Array]:
+    def step(
+        state: tuple[Any, Any], batch: tuple[jax.Array, jax.Array]
+    ) -> tuple[tuple[Any, Any], jax.Array]:
         number, trained = state
         measured, gradients = jax.value_and_grad(loss)(weights_of(trained), *batch)
         return (number + 1, update(number, gradients, trained)), measured
 
-    state, scan = (0, begin(weights)), jax.jit(lambda state, batches: jax.lax.scan(step, state, batches))
+    state, scan = (
+        (0, begin(weights)),
+        jax.jit(lambda state, batches: jax.lax.scan(step, state, batches)),
+    )
     while True:
         stopwatch.on_train_epoch_start()
         state, losses = scan(state, batches)

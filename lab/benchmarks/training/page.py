@@ -20,7 +20,10 @@ from lab.benchmarks.training.ways import EPOCH_STEPS, Variant
 from lab.estimates import at_least, at_most
 
 # The names of the ways to train in a sentence that says how long they take.
-SLOWER: dict[Variant, str] = {"notebook": "the notebook's loop", "lightning-plain": "a usual Lightning project"}
+SLOWER: dict[Variant, str] = {
+    "notebook": "the notebook's loop",
+    "lightning-plain": "a usual Lightning project",
+}
 
 # The networks that have targets.
 NETWORKS = ("mlp", "maxpool", "batchnorm")
@@ -59,19 +62,42 @@ class Target:
         return at_least(ratio, limit) if self.bar == "at least" else at_most(ratio, limit)
 
 
-PLAIN, NOTEBOOK, FIT, BARE = (training(variant) for variant in ("lightning-plain", "notebook", "fit", "bare"))
+PLAIN, NOTEBOOK, FIT, BARE = (
+    training(variant) for variant in ("lightning-plain", "notebook", "fit", "bare")
+)
 FIT_MIXED, BARE_MIXED = (training(variant, "bf16-mixed") for variant in ("fit", "bare"))
 FIT_ALONE, BARE_ALONE = (training(variant, threads="one") for variant in ("fit", "bare"))
 TARGETS = (
     Target("epoch: lightning-plain / fit", "at least", [10, 2.2, 2.6], "epoch", PLAIN, FIT),
     Target("epoch: notebook / fit", "at least", [3.5, 1.6, 1.8], "epoch", NOTEBOOK, FIT),
     Target("training steps: fit / bare", "at most", [1.6, 0.92, 1.0], "step", FIT, BARE),
-    Target("training steps on one thread: fit / bare", "at most", [1.3, 0.92, 1.0], "step", FIT_ALONE, BARE_ALONE),
-    Target("training steps in bf16-mixed: fit / bare", "at most", [None, 0.85, None], "step", FIT_MIXED, BARE_MIXED),
     Target(
-        "epoch: lightning-plain in 32 bit / fit in bf16-mixed", "at least", [None, 4, 2.5], "epoch", PLAIN, FIT_MIXED
+        "training steps on one thread: fit / bare",
+        "at most",
+        [1.3, 0.92, 1.0],
+        "step",
+        FIT_ALONE,
+        BARE_ALONE,
     ),
-    Target("peak memory above the imports: fit / bare", "at most", [1.3, 1.3, 1.3], "memory", FIT, BARE),
+    Target(
+        "training steps in bf16-mixed: fit / bare",
+        "at most",
+        [None, 0.85, None],
+        "step",
+        FIT_MIXED,
+        BARE_MIXED,
+    ),
+    Target(
+        "epoch: lightning-plain in 32 bit / fit in bf16-mixed",
+        "at least",
+        [None, 4, 2.5],
+        "epoch",
+        PLAIN,
+        FIT_MIXED,
+    ),
+    Target(
+        "peak memory above the imports: fit / bare", "at most", [1.3, 1.3, 1.3], "memory", FIT, BARE
+    ),
     Target(
         "start: fit.py to its first step / import lightning, torchvision",
         "at most",
@@ -99,20 +125,35 @@ def slower(results: Results, variant: str, arch: str) -> Estimate:
 def gain(results: Results) -> str:
     """The gain of a user: seconds of an epoch, and how many times as long the others take."""
     archs = archs_of(results)
-    seconds = listed([f"{results.median('epoch', **FIT, arch=arch):.1f} s for {arch}" for arch in archs])
+    seconds = listed(
+        [f"{results.median('epoch', **FIT, arch=arch):.1f} s for {arch}" for arch in archs]
+    )
     others, uncertain = [], []
     for variant, name in SLOWER.items():
         ratios = {arch: slower(results, variant, arch) for arch in archs}
-        others.append(f"{name} takes {listed([f'{ratio.value:.1f}' for ratio in ratios.values()])} times as long")
-        uncertain += [f"{arch} against {name}" for arch, ratio in ratios.items() if at_least(ratio, 1) != "met"]
+        others.append(
+            f"{name} takes {listed([f'{ratio.value:.1f}' for ratio in ratios.values()])} times as long"
+        )
+        uncertain += [
+            f"{arch} against {name}"
+            for arch, ratio in ratios.items()
+            if at_least(ratio, 1) != "met"
+        ]
     doubt = f" Not certain, since the interval holds 1: {listed(uncertain)}." if uncertain else ""
     return f"An epoch takes {seconds}; {listed(others)}.{doubt}"
 
 
 def texts(results: Results) -> dict[str, object]:
     archs, most = archs_of(results), results.settings["steps"]
-    verdicts = Counter(target.verdict(results, arch) for target in TARGETS for arch in target.limits if arch in archs)
-    counts = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in ("met", "missed", "undecided"))
+    verdicts = Counter(
+        target.verdict(results, arch)
+        for target in TARGETS
+        for arch in target.limits
+        if arch in archs
+    )
+    counts = ", ".join(
+        f"{verdicts[verdict]} {verdict}" for verdict in ("met", "missed", "undecided")
+    )
     steps = {arch: results.numbers("steps", **FIT, arch=arch)[0] for arch in archs}
     return {
         "gain": gain(results),
@@ -129,9 +170,17 @@ def wait_table(results: Results) -> Table:
     rows = []
     for arch in archs_of(results):
         start = results.median("seconds", **command("first step"), arch=arch)
-        step, evaluation = (results.median(value, **FIT, arch=arch) for value in ("step", "evaluation"))
+        step, evaluation = (
+            results.median(value, **FIT, arch=arch) for value in ("step", "evaluation")
+        )
         parts = [start, EPOCHS * EPOCH_STEPS * step, EPOCHS * evaluation]
-        rows.append([arch, *(f"{part:.1f} ({part / sum(parts):.0%})" for part in parts), f"{sum(parts):.1f}"])
+        rows.append(
+            [
+                arch,
+                *(f"{part:.1f} ({part / sum(parts):.0%})" for part in parts),
+                f"{sum(parts):.1f}",
+            ]
+        )
     header = ["network", "start", "training", "evaluation, logs, checkpoints", "seconds in all"]
     return Table(f"What {EPOCHS} epochs of fit.py are made of", header, rows)
 
@@ -140,12 +189,18 @@ def steps_table(results: Results) -> Table:
     """The cost of a training step in plain torch, and what Lightning's loop and this project add; on one thread."""
     rows = []
     for arch in archs_of(results):
-        ways = [training(variant, threads="one") | {"arch": arch} for variant in ("bare", "barebones", "fit")]
+        ways = [
+            training(variant, threads="one") | {"arch": arch}
+            for variant in ("bare", "barebones", "fit")
+        ]
         bare, loop, project = (1000 * results.median("step", **way) for way in ways)
         costs = [
-            number(cost, signed=sign) for cost, sign in ((bare, False), (loop - bare, True), (project - loop, True))
+            number(cost, signed=sign)
+            for cost, sign in ((bare, False), (loop - bare, True), (project - loop, True))
         ]
-        rows.append([arch, *costs, number(project), judged(results.ratio("step", ways[2], ways[0]))])
+        rows.append(
+            [arch, *costs, number(project), judged(results.ratio("step", ways[2], ways[0]))]
+        )
     header = ["network", "bare", "Trainer's loop", "this project", "fit", "fit / bare"]
     return Table("Where the milliseconds of a training step go", header, rows)
 
@@ -174,8 +229,12 @@ def alternatives_table(results: Results) -> Table:
             if variant not in ("bare", "barebones", "fit"):
                 own = training(variant, threads="one")
                 took = f"{1000 * results.median('step', **own, arch=arch):.2f}"
-                rows.append([arch, variant, took, judged(results.ratio("step", own, BARE_ALONE, arch=arch))])
-    return Table("What one might take instead", ["network", "instead", "ms per step", "/ bare"], rows)
+                rows.append(
+                    [arch, variant, took, judged(results.ratio("step", own, BARE_ALONE, arch=arch))]
+                )
+    return Table(
+        "What one might take instead", ["network", "instead", "ms per step", "/ bare"], rows
+    )
 
 
 def sprints_table(results: Results) -> Table:
@@ -187,7 +246,9 @@ def sprints_table(results: Results) -> Table:
         accuracies = results.values("accuracy", **labels)
         reached = f"{sum(accuracy >= FAST for accuracy in accuracies)} of {len(accuracies)}"
         verdict = f"at most {limit}: {at_most(seconds, limit)}"
-        rows.append([precision, str(seconds), reached, str(mean_interval(accuracies, PERCENT)), verdict])
+        rows.append(
+            [precision, str(seconds), reached, str(mean_interval(accuracies, PERCENT)), verdict]
+        )
     header = ["precision", "seconds", f"reach {whole_percent(FAST)}", "test accuracy %", "target"]
     return Table(f"From the command to {whole_percent(FAST)}", header, rows)
 

@@ -108,7 +108,10 @@ class Stopwatch:
     def rows(self) -> list[Row]:
         """What is reported of a turn when the next begins."""
         assert self.began is not None
-        values = {"training": self.trained - self.began, "evaluation": time.perf_counter() - self.trained}
+        values = {
+            "training": self.trained - self.began,
+            "evaluation": time.perf_counter() - self.trained,
+        }
         return [Row({}, values | {"memory": peak_memory() - self.size})]
 
 
@@ -187,7 +190,9 @@ class BareLoop:
         # The order of the first epoch of ``fit.py --seed 0``.
         order = torch.randperm(len(files.train.labels), generator=epoch_generator(SEED, 0))
         self.train_loader = NormalisedLoader(files.train, order, case.batch_size)
-        self.test_loader = NormalisedLoader(files.test, torch.arange(len(files.test.labels)), EVAL_BATCH_SIZE)
+        self.test_loader = NormalisedLoader(
+            files.test, torch.arange(len(files.test.labels)), EVAL_BATCH_SIZE
+        )
         torch.manual_seed(SEED)
         self.network = build_network(case.arch)
         self.optimizer = Adam(self.network.parameters(), lr=LEARNING_RATE, fused=True)

@@ -29,8 +29,13 @@ def make(run: Run) -> "Boards":
     if run.config.resume and run.directory.loggers.is_file():
         loggers = run.trainer_arguments["logger"]
         loggers = loggers if isinstance(loggers, list) else [loggers]
-        for logger, identity in zip(loggers, json.loads(run.directory.loggers.read_text()), strict=False):
-            if isinstance(logger, Namespace) and (name := logger.class_path.rpartition(".")[2]) in RUN_ARGUMENTS:
+        for logger, identity in zip(
+            loggers, json.loads(run.directory.loggers.read_text()), strict=False
+        ):
+            if (
+                isinstance(logger, Namespace)
+                and (name := logger.class_path.rpartition(".")[2]) in RUN_ARGUMENTS
+            ):
                 logger.init_args[RUN_ARGUMENTS[name]] = identity
     threading.excepthook = _show_unless_of_tensorboard
     return Boards()
@@ -55,13 +60,20 @@ class Boards(RunCallback):
         """The same result; the board gets its values."""
         if isinstance(run.board, RunTensorBoardLogger):
             usual = flatten(run.config.parser.get_defaults().as_dict())
-            given = {"--data.batch_size", "--model.lr", "--model.lr_scheduler", "--seed"}  # what people compare
+            given = {
+                "--data.batch_size",
+                "--model.lr",
+                "--model.lr_scheduler",
+                "--seed",
+            }  # what people compare
             given |= {full_name(word.partition("=")[0]) for word in sys.argv}
             hparams = {"arch": result.arch}
             for name, value in flatten(run.settings).items():
                 if f"--{name}" in given or usual.get(name, value) != value:
                     hparams[name.rpartition(".")[2]] = value
-            final = {result.judge.measured_in(result.final): result.score} | dict(sorted(result.final.items()))
+            final = {result.judge.measured_in(result.final): result.score} | dict(
+                sorted(result.final.items())
+            )
             run.board.log_results(hparams, final, int(result.epochs[-1]["step"]))
         return result
 

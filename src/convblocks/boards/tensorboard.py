@@ -27,11 +27,17 @@ class RunTensorBoardLogger(TensorBoardLogger):
 
     def __init__(self, directory: RunDirectory, purge_step: int) -> None:
         super().__init__(
-            directory.logs, name="", version=directory.name, default_hp_metric=False, purge_step=purge_step
+            directory.logs,
+            name="",
+            version=directory.name,
+            default_hp_metric=False,
+            purge_step=purge_step,
         )
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        super().log_metrics({tag_of(name): metrics[name] for name in metrics if name != "epoch"}, step)
+        super().log_metrics(
+            {tag_of(name): metrics[name] for name in metrics if name != "epoch"}, step
+        )
 
     def log_results(self, hparams: dict[str, Any], results: Mapping[str, float], step: int) -> None:
         """Write final values, and with these hyper-parameters the run's row of the HParams tab.

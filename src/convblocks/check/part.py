@@ -36,7 +36,9 @@ def main(arguments: list[str]) -> None:
     quiet_lightning()
     with (folder.parent / "make").open("rb") as file:
         trainer, train = pickle.load(file)(folder)
-    for number, callback in enumerate(callbacks_of(trainer, Checkpoint)):  # all write into the folder
+    for number, callback in enumerate(
+        callbacks_of(trainer, Checkpoint)
+    ):  # all write into the folder
         path = getattr(callback, "dirpath", "")
         if not Path(path or "").resolve().is_relative_to(folder.resolve()):
             callback.dirpath = str(folder / f"own_{number}")
@@ -49,7 +51,11 @@ def main(arguments: list[str]) -> None:
 
 def training_of_run(options: Sequence[str], folder: Path) -> Training:
     """The training of a command line of fit, whose run directory is in the folder."""
-    run = Run(Config.parse([*options, "--name", "run", "--trainer.default_root_dir", str(folder), "--resume"]))
+    run = Run(
+        Config.parse(
+            [*options, "--name", "run", "--trainer.default_root_dir", str(folder), "--resume"]
+        )
+    )
     run.prepare()
     if run.is_rank_zero:
         run.directory.create()
@@ -78,7 +84,9 @@ def shorten(trainer: Trainer) -> None:
     most = 2 * STEPS * trainer.accumulate_grad_batches
     for limit in ("limit_train_batches", "limit_val_batches"):
         batches = getattr(trainer, limit)
-        setattr(trainer, limit, min(batches, most) if isinstance(batches, int) or not batches else most)
+        setattr(
+            trainer, limit, min(batches, most) if isinstance(batches, int) or not batches else most
+        )
     interval = getattr(trainer, "val_check_interval", 1.0)  # there is none where it is a time
     if isinstance(interval, int):
         trainer.val_check_interval = min(interval, most // 2)

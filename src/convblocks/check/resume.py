@@ -27,7 +27,11 @@ from convblocks.text import as_yaml, listed
 OPTION = "check_resume"
 
 # Where a check stops a training, by the names of the folders in which it resumes.
-PLACES = {"within": "within the first epoch", "end": "at the end of an epoch", "later": "within the second epoch"}
+PLACES = {
+    "within": "within the first epoch",
+    "end": "at the end of an epoch",
+    "later": "within the second epoch",
+}
 
 # Kinds of parts that a resume must restore; parts of other kinds are results, which follow from these and the data.
 CAUSES = ("metric", "buffer", "attribute", "random")
@@ -77,19 +81,29 @@ def instead(config: Config) -> None:
         UserError: the run fails or, without a message, is not exact.
     """
     signals.uninstall()  # there is nothing to save
-    settings = as_yaml(config.settings | {"trainer": config.settings["trainer"] | {"logger": False}})
-    options = [f"--{name}={value}" for name, value in config.options.items() if name != OPTION and value is not None]
+    settings = as_yaml(
+        config.settings | {"trainer": config.settings["trainer"] | {"logger": False}}
+    )
+    options = [
+        f"--{name}={value}"
+        for name, value in config.options.items()
+        if name != OPTION and value is not None
+    ]
     echo("checking on a few steps whether this run resumes exactly; nothing is written")
     result = _check(partial(training_of_run, ["--config", settings, *options]))
     for line in result.lines:
         echo(line)
     if not result.is_exact:
-        raise UserError("")  # all is said; sys.exit would let Python unload torch, whose extensions may complain
+        raise UserError(
+            ""
+        )  # all is said; sys.exit would let Python unload torch, whose extensions may complain
 
 
 def _check(make: Callable[[Path], Training]) -> Report:
     if {slurm.SLURM, slurm.TORCHRUN} & slurm.visible().keys():
-        raise UsageError(f"{OPTION} starts its processes itself: call it outside of srun and torchrun")
+        raise UsageError(
+            f"{OPTION} starts its processes itself: call it outside of srun and torchrun"
+        )
     with TemporaryDirectory() as folder:
         root = Path(folder)
         with (root / "make").open("wb") as file:
@@ -113,7 +127,8 @@ def report(whole: Sequence[Record], resumed: Mapping[str, Sequence[Record]]) -> 
             lines.append(f"not checked {where}: {whole[0]['reason']}.")
             continue
         pairs = [
-            (dict(left["states"]), dict(right["states"])) for left, right in zip(whole, resumed[place], strict=True)
+            (dict(left["states"]), dict(right["states"]))
+            for left, right in zip(whole, resumed[place], strict=True)
         ]
         if text := next(filter(None, (difference(*pair) for pair in pairs)), ""):
             is_exact = False
@@ -143,13 +158,17 @@ def difference(whole: Mapping[int, State], resumed: Mapping[int, State]) -> str:
         counts = ("attribute",) if number == numbers[-1] else CAUSES
         if names := [part for part in parts if not part.startswith(counts)]:
             further = [f"{len(names) - 3} more"] if len(names) > 3 else []
-            return f"a resume differs from batch {number + 1} on in {listed([*names[:3], *further])}"
+            return (
+                f"a resume differs from batch {number + 1} on in {listed([*names[:3], *further])}"
+            )
     return ""
 
 
 def lost_parts(whole: Mapping[int, State], resumed: Mapping[int, State]) -> list[str]:
     """The causes that differ both right after a resume and at the end: others were made again before their use."""
-    first, last = (_changed(whole.get(number, {}), resumed[number]) for number in (min(resumed), max(resumed)))
+    first, last = (
+        _changed(whole.get(number, {}), resumed[number]) for number in (min(resumed), max(resumed))
+    )
     return [part for part in first if part in last and part.startswith(CAUSES)]
 
 
@@ -175,7 +194,11 @@ def _train(folders: Sequence[Path]) -> None:
             folder.mkdir(exist_ok=True)
             command = [sys.executable, "-P", "-m", "convblocks.check.part", str(folder)]
             with folder.with_suffix(".errors").open("w") as errors:
-                processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=errors))
+                processes.append(
+                    subprocess.Popen(
+                        command, env=environment, stdout=subprocess.DEVNULL, stderr=errors
+                    )
+                )
         for folder, process in zip(folders, processes, strict=True):
             if process.wait():
                 raise _error(folder.with_suffix(".errors").read_text())

@@ -25,7 +25,14 @@ STEPS = 5
 DEPTH = 4
 
 # What nobody sets on purpose: attributes of any LightningModule, and what metrics compute again from their states.
-NOT_OWN = {*vars(LightningModule()), "_computed", "_cache", "_to_sync", "_should_unsync", "_is_synced"}
+NOT_OWN = {
+    *vars(LightningModule()),
+    "_computed",
+    "_cache",
+    "_to_sync",
+    "_should_unsync",
+    "_is_synced",
+}
 
 
 class Ended(Exception):  # noqa: N818  # not an error
@@ -48,7 +55,9 @@ class Recorder(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         accumulated = trainer.accumulate_grad_batches
         steps = min(STEPS, int(trainer.num_training_batches // accumulated // 2))
-        self.reason = next(resume.lost_position(trainer) for resume in callbacks_of(trainer, ExactResume))
+        self.reason = next(
+            resume.lost_position(trainer) for resume in callbacks_of(trainer, ExactResume)
+        )
         self.reason = self.reason or ("" if steps else "An epoch has too few steps")
         self.batches = 0 if self.reason or not self.is_whole else accumulated * steps
 
@@ -60,7 +69,9 @@ class Recorder(Callback):
             trainer.strategy.barrier()
             raise Ended
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         if self.batches and trainer.fit_loop.epoch_loop.batch_idx == self.batches:
             self._copy(trainer, "later" if trainer.current_epoch else "within")
         self._record(trainer, pl_module, batch)
@@ -103,7 +114,9 @@ def state_of(trainer: Trainer, module: LightningModule, batch: Any) -> dict[str,
     # Lightning sets gradients to zero, but where the module itself steps its optimizers.
     weights = () if module.automatic_optimization else module.named_parameters()
     parts: dict[str, Iterable[tuple[Any, Any]]] = {
-        "metric": [(name, part) for name, part in module.named_modules() if isinstance(part, Metric)],
+        "metric": [
+            (name, part) for name, part in module.named_modules() if isinstance(part, Metric)
+        ],
         "buffer": _buffers(module),
         "attribute": _attributes(trainer, module),
         "random": generators(trainer).items(),
@@ -114,7 +127,11 @@ def state_of(trainer: Trainer, module: LightningModule, batch: Any) -> dict[str,
         "schedule": enumerate(config.scheduler for config in trainer.lr_scheduler_configs),
         "logged": [(name, value.double()) for name, value in trainer.callback_metrics.items()],
     }
-    return {f"{kind} {name}".strip(): digest(value) for kind, named in parts.items() for name, value in named}
+    return {
+        f"{kind} {name}".strip(): digest(value)
+        for kind, named in parts.items()
+        for name, value in named
+    }
 
 
 def digest(value: Any) -> str:
@@ -129,7 +146,9 @@ def _bytes_of(value: Any, depth: int) -> Iterator[bytes]:
     if isinstance(value, Tensor):
         tensor = value.detach().cpu()
         yield f"{tensor.dtype} {tuple(tensor.shape)}".encode()
-        dense = tensor.clone() if tensor.layout == torch.strided else tensor.to_dense()  # numpy() would pin its size
+        dense = (
+            tensor.clone() if tensor.layout == torch.strided else tensor.to_dense()
+        )  # numpy() would pin its size
         yield dense.reshape(-1).view(torch.uint8).numpy().tobytes()
     elif isinstance(value, np.ndarray):
         yield f"{value.dtype} {value.shape}".encode()
@@ -138,7 +157,9 @@ def _bytes_of(value: Any, depth: int) -> Iterator[bytes]:
         yield repr(value).encode()
     elif isinstance(value, int | float | np.number):
         number = value.item() if isinstance(value, np.number) else value
-        yield repr(int(number) if isinstance(number, float) and number.is_integer() else number).encode()
+        yield repr(
+            int(number) if isinstance(number, float) and number.is_integer() else number
+        ).encode()
     elif depth:
         yield b"sequence" if isinstance(value, list | tuple) else type(value).__name__.encode()
         for name, part in _inner(value):
@@ -150,7 +171,9 @@ def _inner(value: Any) -> Iterable[tuple[Any, Any]]:
     """The parts of a value, by name; of one that is changed elsewhere, such as a module's Trainer, none."""
     match value:
         case Metric():
-            return [item for item in _own(value) if not item[0].startswith("_")] + [("updates", value._update_count)]
+            return [item for item in _own(value) if not item[0].startswith("_")] + [
+                ("updates", value._update_count)
+            ]
         case LightningModule() | Trainer() | Callback() | type() | FunctionType() | MethodType():
             return ()
         case nn.Module():
@@ -161,10 +184,16 @@ def _inner(value: Any) -> Iterable[tuple[Any, Any]]:
             return enumerate(sorted(map(digest, value)))
         case list() | tuple() | deque():
             return enumerate(value)
-    for state in ("state_dict", "get_state", "getstate"):  # of optimizers, schedules and random generators
+    for state in (
+        "state_dict",
+        "get_state",
+        "getstate",
+    ):  # of optimizers, schedules and random generators
         if hasattr(value, state):
             return [(state, getattr(value, state)())]
-    return [("", value.bit_generator.state)] if isinstance(value, np.random.Generator) else _own(value)
+    return (
+        [("", value.bit_generator.state)] if isinstance(value, np.random.Generator) else _own(value)
+    )
 
 
 def _buffers(module: nn.Module) -> list[tuple[str, Tensor]]:
@@ -175,7 +204,11 @@ def _buffers(module: nn.Module) -> list[tuple[str, Tensor]]:
 
 def _own(part: Any) -> list[tuple[str, Any]]:
     items = getattr(part, "__dict__", {}).items()
-    return [(name, value) for name, value in items if name not in NOT_OWN and not isinstance(value, MethodType)]
+    return [
+        (name, value)
+        for name, value in items
+        if name not in NOT_OWN and not isinstance(value, MethodType)
+    ]
 
 
 def _attributes(trainer: Trainer, module: LightningModule) -> Iterator[tuple[str, Any]]:
@@ -185,4 +218,7 @@ def _attributes(trainer: Trainer, module: LightningModule) -> Iterator[tuple[str
             yield from ((f"{prefix}.{name}".lstrip("."), value) for name, value in _own(part))
     for callback in callbacks_of(trainer, Callback):
         if not type(callback).__module__.startswith(("lightning.", "convblocks.")):
-            yield from ((f"{type(callback).__name__}.{name}", value) for name, value in vars(callback).items())
+            yield from (
+                (f"{type(callback).__name__}.{name}", value)
+                for name, value in vars(callback).items()
+            )

@@ -13,7 +13,9 @@ class LastWord(Callback):
     Lightning's launcher checks every five seconds whether one of them has failed, and then kills the rest.
     """
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
         launcher = trainer.strategy.launcher
         if watched := getattr(launcher, "procs", []):
             launcher.procs = [*watched]  # type: ignore[union-attr]  # it kills these on Ctrl-C

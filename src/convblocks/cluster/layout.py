@@ -41,7 +41,11 @@ def check(settings: Mapping[str, Any], environment: Mapping[str, str] = os.envir
     trainer, environment = settings["trainer"], visible(environment)
     if has_own_environment(trainer):
         return
-    launch, devices, nodes = _launch(environment), trainer.get("devices", "auto"), trainer.get("num_nodes", 1)
+    launch, devices, nodes = (
+        _launch(environment),
+        trainer.get("devices", "auto"),
+        trainer.get("num_nodes", 1),
+    )
     if launch is None:
         if nodes > 1 and not OTHERS & environment.keys():
             raise UsageError(
@@ -51,7 +55,9 @@ def check(settings: Mapping[str, Any], environment: Mapping[str, str] = os.envir
         return
     count = _number_of(devices)
     is_alone = count is None and nodes == launch.processes == 1
-    if not is_alone and (count is None or (count * nodes, nodes) != (launch.processes, launch.nodes)):
+    if not is_alone and (
+        count is None or (count * nodes, nodes) != (launch.processes, launch.nodes)
+    ):
         raise UsageError(
             f"{launch.description}, but --trainer.devices is {devices} and --trainer.num_nodes {nodes}: write "
             f"--trainer.devices {launch.processes // launch.nodes} --trainer.num_nodes {launch.nodes}, or start as "
@@ -77,7 +83,11 @@ def cluster_environments(trainer: Mapping[str, Any]) -> list[ClusterEnvironment]
         UsageError: Lightning cannot use this job's layout.
     """
     # torchrun may run under srun.
-    if has_own_environment(trainer) or TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
+    if (
+        has_own_environment(trainer)
+        or TorchElasticEnvironment.detect()
+        or not SLURMEnvironment.detect()
+    ):
         return []
     if SLURM not in visible():
         return [LightningEnvironment()]
@@ -103,10 +113,14 @@ def _launch(environment: Mapping[str, str]) -> Launch | None:
     if environment.get("SLURM_JOB_NAME") in INTERACTIVE:
         if started > 1:
             name = environment["SLURM_JOB_NAME"]
-            raise UsageError(f"in a job named {name} Lightning ignores srun: write srun --job-name=fit")
+            raise UsageError(
+                f"in a job named {name} Lightning ignores srun: write srun --job-name=fit"
+            )
         return None
     if tasks > 1 and not is_step:
-        raise UsageError(f"this job has {tasks} tasks, but python was started without srun: put srun before it")
+        raise UsageError(
+            f"this job has {tasks} tasks, but python was started without srun: put srun before it"
+        )
     description = f"srun started {counted(started, 'task')}" if is_step else "this job has 1 task"
     return Launch(description, started, int(environment.get("SLURM_NNODES", 1)))
 
@@ -116,4 +130,6 @@ def _number_of(devices: str | int | list[int]) -> int | None:
     if isinstance(devices, list):
         return len(devices)
     text = str(devices)
-    return len(text.strip(",").split(",")) if "," in text else int(text) if text.isdecimal() else None
+    return (
+        len(text.strip(",").split(",")) if "," in text else int(text) if text.isdecimal() else None
+    )

@@ -93,7 +93,9 @@ def compare(results: Sequence[RunResult]) -> Comparison:
     known, runs = list(ARCHITECTURES), by_arch(results)
     archs = sorted(runs, key=lambda arch: known.index(arch) if arch in known else len(known))
     arms = [summarise(runs[arch]) for arch in archs]
-    pairs = [difference(runs[first], runs[second]) for first, second in combinations(reversed(archs), 2)]
+    pairs = [
+        difference(runs[first], runs[second]) for first, second in combinations(reversed(archs), 2)
+    ]
     adjusted_all = holm([pair.all_runs.p for pair in pairs])
     adjusted_trained = holm([pair.trained.p if pair.trained else 1.0 for pair in pairs])
     differences = [
@@ -108,13 +110,19 @@ def compare(results: Sequence[RunResult]) -> Comparison:
 def difference(first: Sequence[RunResult], second: Sequence[RunResult]) -> Difference:
     """The difference of two networks' runs, unpaired: the same seed does not make two networks alike."""
     sign, unit = first[0].judge.sign, unit_of([*first, *second], of_difference=True)
-    ranks, other_ranks = ([-math.inf if run.failed else sign * run.score for run in runs] for runs in (first, second))
-    trained, others_trained = ([run.score for run in runs if not run.failed] for runs in (first, second))
+    ranks, other_ranks = (
+        [-math.inf if run.failed else sign * run.score for run in runs] for runs in (first, second)
+    )
+    trained, others_trained = (
+        [run.score for run in runs if not run.failed] for runs in (first, second)
+    )
     return Difference(
         first=first[0].arch,
         second=second[0].arch,
         all_runs=superiority(ranks, other_ranks),
-        trained=permutation_test(trained, others_trained, unit) if trained and others_trained else None,
+        trained=permutation_test(trained, others_trained, unit)
+        if trained and others_trained
+        else None,
         runs=(len(first), len(second)),
         trained_runs=(len(trained), len(others_trained)),
     )
@@ -123,7 +131,9 @@ def difference(first: Sequence[RunResult], second: Sequence[RunResult]) -> Diffe
 def summarise(results: Sequence[RunResult]) -> Summary:
     """The summary of one network's runs at one setting."""
     trained = [run for run in results if not run.failed]
-    has_losses = trained and all("train/loss" in row for run in trained for row in (run.epochs[0], run.epochs[-1]))
+    has_losses = trained and all(
+        "train/loss" in row for run in trained for row in (run.epochs[0], run.epochs[-1])
+    )
     return Summary(
         arch=results[0].arch,
         overrides=results[0].overrides,
@@ -168,4 +178,6 @@ def best_settings(results: Sequence[RunResult]) -> list[RunResult]:
 def swept_options(results: Iterable[RunResult]) -> tuple[str, ...]:
     """The options of a grid: those that have several values."""
     pairs = dict.fromkeys(pair for run in results for pair in run.overrides)
-    return tuple(option for option, values in grouped(pairs, lambda pair: pair[0]).items() if len(values) > 1)
+    return tuple(
+        option for option, values in grouped(pairs, lambda pair: pair[0]).items() if len(values) > 1
+    )

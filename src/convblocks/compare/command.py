@@ -70,7 +70,9 @@ def main(arguments: list[str]) -> None:
         start, plans = (None, None) if options.no_fit else (launch(options), checked_plans(options))
     results, confirmed = results_of(options, start, plans)
     if results:
-        report = report_of(list(results.values()), list(confirmed.values()), repeat_of("compare", arguments))
+        report = report_of(
+            list(results.values()), list(confirmed.values()), repeat_of("compare", arguments)
+        )
         publish(report, directory)
     refuse_missing(options.trials, results)
 
@@ -107,7 +109,9 @@ def checked_plans(options: Namespace) -> Plans:
     """
     plans = plans_of(options.trials, options.jobs)
     if options.confirm and not all(plan.is_validated for plan in plans.values()):
-        raise UsageError("--confirm takes the best settings by held-out images: add --data.val_size 5000")
+        raise UsageError(
+            "--confirm takes the best settings by held-out images: add --data.val_size 5000"
+        )
     refuse_conflicts(options.trials, plans)
     return plans
 
@@ -132,4 +136,6 @@ def become(trials: Sequence[Trial], number: int) -> NoReturn:
     """
     if not 0 <= number < len(trials):
         raise UsageError(f"--trial {number}: there are trials 0 to {len(trials) - 1}")
-    os.execv(sys.executable, [sys.executable, "-m", "convblocks", "fit", *trials[number].arguments()])
+    os.execv(
+        sys.executable, [sys.executable, "-m", "convblocks", "fit", *trials[number].arguments()]
+    )

@@ -12,7 +12,15 @@ from matplotlib.figure import Figure
 
 from convblocks.compare.analysis import summarise
 from convblocks.compare.trials import settings_text
-from convblocks.figures.curves import Curve, Scale, draw_by_epoch, evaluated, finite, short, values_of
+from convblocks.figures.curves import (
+    Curve,
+    Scale,
+    draw_by_epoch,
+    evaluated,
+    finite,
+    short,
+    values_of,
+)
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.style import LETTERS, WIDTH, Style, foreground, label_ends, log_axis, style
 from convblocks.model.networks import ARCHITECTURES
@@ -21,7 +29,9 @@ from convblocks.run.result import RunResult
 MEANS = "means of the runs that trained"
 
 
-def comparison_figure(results: Sequence[RunResult], swept: Sequence[str] = (), finding: str = "") -> Figure:
+def comparison_figure(
+    results: Sequence[RunResult], swept: Sequence[str] = (), finding: str = ""
+) -> Figure:
     """Training loss, if it is known, and error or score by epoch, from three on, and every run's final one.
 
     Of a grid, whose ``swept`` options are given, only the final ones at each setting. Above stands the ``finding``.
@@ -40,7 +50,9 @@ def comparison_figure(results: Sequence[RunResult], swept: Sequence[str] = (), f
     if all("train/loss" in row for run in results for row in run.epochs):
         metrics = {"training loss": "train/loss"} | metrics
     ends = []
-    for panel, (name, metric) in zip(np.ravel(top.subplots(1, len(metrics))), metrics.items(), strict=True):
+    for panel, (name, metric) in zip(
+        np.ravel(top.subplots(1, len(metrics))), metrics.items(), strict=True
+    ):
         drawn = float if metric == "train/loss" else scale.drawn
         values = [[[*map(drawn, values_of(run, metric))] for run in curve.runs] for curve in curves]
         shown = finite([line for own in values for line in own])
@@ -61,7 +73,9 @@ def comparison_figure(results: Sequence[RunResult], swept: Sequence[str] = (), f
 def _final_scores(axes: Axes, curves: Sequence[Curve], scale: Scale) -> None:
     """A row for each curve: a mark for each run, the mean with its interval, and the number of collapsed runs."""
     means = [summarise(curve.runs).score for curve in curves]
-    scores = [run.score for curve in curves for run in curve.runs] + [mean.low for mean in means if mean]
+    scores = [run.score for curve in curves for run in curve.runs] + [
+        mean.low for mean in means if mean
+    ]
     scale.set_axis(axes, "x", [*map(scale.drawn, filter(math.isfinite, scores))])
     for row, (curve, mean) in enumerate(zip(curves, means, strict=True)):
         runs = [run for run in curve.runs if math.isfinite(run.score)]
@@ -69,7 +83,12 @@ def _final_scores(axes: Axes, curves: Sequence[Curve], scale: Scale) -> None:
         draw_runs(axes, runs, [scale.drawn(run.score) for run in runs], beside, curve.style)
         if mean:
             ends = [scale.drawn(mean.low), scale.drawn(mean.high)]
-            axes.plot([scale.drawn(mean.value)] * 2, [row - 0.38, row + 0.38], color=foreground(), gid="means")
+            axes.plot(
+                [scale.drawn(mean.value)] * 2,
+                [row - 0.38, row + 0.38],
+                color=foreground(),
+                gid="means",
+            )
             axes.plot(ends, [row, row], color=foreground(), gid="intervals")
         if collapsed := sum(run.failed for run in curve.runs):
             note = f"  {collapsed} of {len(curve.runs)} collapsed"
@@ -90,7 +109,11 @@ def curves_of_networks(results: Sequence[RunResult], swept: Sequence[str] = ()) 
     places = {arch: place for place, arch in enumerate(dict.fromkeys([*ARCHITECTURES, *networks]))}
 
     def name(run: RunResult) -> str:
-        return f"{short(run.arch)}\n{settings_text(run.overrides, swept)}" if swept else short(run.arch)
+        return (
+            f"{short(run.arch)}\n{settings_text(run.overrides, swept)}"
+            if swept
+            else short(run.arch)
+        )
 
     return [
         Curve(title, style(places[arch]), curve)
@@ -99,10 +122,16 @@ def curves_of_networks(results: Sequence[RunResult], swept: Sequence[str] = ()) 
     ]
 
 
-def draw_runs(axes: Axes, runs: Sequence[RunResult], x: Iterable[float], y: Iterable[float], look: Style) -> None:
+def draw_runs(
+    axes: Axes, runs: Sequence[RunResult], x: Iterable[float], y: Iterable[float], look: Style
+) -> None:
     """A dot for each run, a cross for one that collapsed."""
     points = list(zip(runs, x, y, strict=True))
     for failed, marker, width in ((False, look.marker, 0.0), (True, "x", 1.8)):
         if shown := [point for run, *point in points if run.failed == failed]:
-            (marks,) = axes.plot(*zip(*shown, strict=True), marker, color=look.colour, alpha=0.75, gid="runs")
-            marks.set(markersize=5 + width, markeredgewidth=width, zorder=3)  # above means and intervals
+            (marks,) = axes.plot(
+                *zip(*shown, strict=True), marker, color=look.colour, alpha=0.75, gid="runs"
+            )
+            marks.set(
+                markersize=5 + width, markeredgewidth=width, zorder=3
+            )  # above means and intervals

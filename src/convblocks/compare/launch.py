@@ -43,7 +43,11 @@ Start = Callable[[Trial], Process]
 
 
 def train(
-    directory: RunDirectory, trials: Sequence[Trial], jobs: int, start: Start | None = None, plans: Plans | None = None
+    directory: RunDirectory,
+    trials: Sequence[Trial],
+    jobs: int,
+    start: Start | None = None,
+    plans: Plans | None = None,
 ) -> dict[Trial, RunResult]:
     """Train or resume the trials that are not done; returns the results of those that are.
 
@@ -71,10 +75,14 @@ def train(
     settings = settings_text(common, [option for option, _ in common if option not in NO_SETTINGS])
     echo(f"{counted(len(missing), 'trial')} with {settings}")
     with directory.lock(), friendly_stops():
-        for ended, (trial, status) in enumerate(fit_all(lambda: next(queue, None), jobs, start=start), start=1):
+        for ended, (trial, status) in enumerate(
+            fit_all(lambda: next(queue, None), jobs, start=start), start=1
+        ):
             how = f"FAILED, see {trial.log}"
             if not status and (result := trial.result()):
-                how = f"{result.score_name} {result.judge.text(result.score)}, {result.seconds:.1f} s"
+                how = (
+                    f"{result.score_name} {result.judge.text(result.score)}, {result.seconds:.1f} s"
+                )
             echo(end_text(trial, how, ended, len(missing)))
     return finished(trials)
 
@@ -164,7 +172,9 @@ def finished(trials: Sequence[Trial]) -> dict[Trial, RunResult]:
     paths = {as_json(fingerprint): trial.run.path for trial, fingerprint in data if fingerprint}
     if len(paths) > 1:
         first, second, *_ = map(as_shown, paths.values())
-        raise UserError(f"{first} and {second} were trained on different data: move one away, or choose another --name")
+        raise UserError(
+            f"{first} and {second} were trained on different data: move one away, or choose another --name"
+        )
     return results
 
 
@@ -172,7 +182,9 @@ def refuse_missing(trials: Sequence[Trial], results: Mapping[Trial, RunResult]) 
     """Raise a UserError that names the trials without a result, and the logs of those that ran."""
     if missing := [trial for trial in trials if trial not in results]:
         names = ", ".join(trial.label for trial in missing)
-        logs = "".join(f"; see {log}" for log in [trial.log for trial in missing if trial.log.is_file()])
+        logs = "".join(
+            f"; see {log}" for log in [trial.log for trial in missing if trial.log.is_file()]
+        )
         raise UserError(f"{len(missing)} of {len(trials)} trials are not done: {names}{logs}")
 
 

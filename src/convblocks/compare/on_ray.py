@@ -40,17 +40,25 @@ def connect(options: Overrides) -> tuple[Start, int]:
             socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except (OSError, ValueError, RuntimeError, RayError) as error:
-        reason = f"cannot use the Ray cluster at RAY_ADDRESS={address} ({' '.join(str(error).split())})"
-        raise UserError(f"{reason}: start one with ray start --head, and the same RAY_AUTH_TOKEN") from error
+        reason = (
+            f"cannot use the Ray cluster at RAY_ADDRESS={address} ({' '.join(str(error).split())})"
+        )
+        raise UserError(
+            f"{reason}: start one with ray start --head, and the same RAY_AUTH_TOKEN"
+        ) from error
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     needs = {"CPU": int(dict(options)["threads"])}
     if any("GPU" in node for node in nodes) and dict(options).get("trainer.accelerator") != "cpu":
         needs["GPU"] = 1
-    places = sum(min(int(node.get(kind, 0) // count) for kind, count in needs.items()) for node in nodes)
+    places = sum(
+        min(int(node.get(kind, 0) // count) for kind, count in needs.items()) for node in nodes
+    )
     if not places:
         raise UserError(f"no node of the Ray cluster has {needs} for a trial: give other --threads")
     # The cluster may have been started within a Slurm job, which is none of the trials' business.
-    environment = {name: value for name, value in os.environ.items() if name.startswith("CONVBLOCKS_")}
+    environment = {
+        name: value for name, value in os.environ.items() if name.startswith("CONVBLOCKS_")
+    }
     environment["CONVBLOCKS_SLURM"] = "0"
     task = ray.remote(num_cpus=needs["CPU"], num_gpus=needs.get("GPU", 0))(_run)
     folder = str(Path.cwd())
@@ -89,7 +97,9 @@ class _Task(Process):
         try:
             status: int = ray.get(self._reference)
         except RayTaskError as error:
-            raise UserError(f"a node of the Ray cluster cannot run trials: {str(error).splitlines()[-1]}") from error
+            raise UserError(
+                f"a node of the Ray cluster cannot run trials: {str(error).splitlines()[-1]}"
+            ) from error
         except RayError:  # killed, with its node or for its memory, more often than Ray tries again
             return -signal.SIGKILL
         return status

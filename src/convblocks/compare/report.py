@@ -5,7 +5,14 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import pairwise
 
-from convblocks.compare.analysis import Comparison, Difference, best_settings, compare, summarise, swept_options
+from convblocks.compare.analysis import (
+    Comparison,
+    Difference,
+    best_settings,
+    compare,
+    summarise,
+    swept_options,
+)
 from convblocks.compare.figure import comparison_figure
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.compare.tables import as_row, differences_table, results_table
@@ -18,7 +25,9 @@ from convblocks.run.result import RunResult
 NAMES = TITLES | {"mlp": "the MLP"}
 
 
-def report_of(results: Sequence[RunResult], confirmed: Sequence[RunResult] = (), repeat: str = "") -> Report:
+def report_of(
+    results: Sequence[RunResult], confirmed: Sequence[RunResult] = (), repeat: str = ""
+) -> Report:
     """The report of a comparison, at the only setting or at the best ones of a grid.
 
     Without validation data it has all settings of the grid, since none may be chosen.
@@ -29,7 +38,11 @@ def report_of(results: Sequence[RunResult], confirmed: Sequence[RunResult] = (),
         repeat: The command that makes the report again.
     """
     swept, judge, tables = swept_options(results), results[0].judge, []
-    main = compare(chosen) if (chosen := confirmed or (best_settings(results) if swept else results)) else None
+    main = (
+        compare(chosen)
+        if (chosen := confirmed or (best_settings(results) if swept else results))
+        else None
+    )
     if main:
         title = "Each network at its own best setting" if swept else "Results"
         fresh = "; these are runs with fresh seeds" * bool(confirmed)
@@ -37,7 +50,9 @@ def report_of(results: Sequence[RunResult], confirmed: Sequence[RunResult] = (),
         tables.append(results_table(title, main.arms, main.results, swept, [note] if swept else []))
     if swept:
         arms = grouped(results, lambda run: (run.overrides, run.arch)).values()
-        tables.append(results_table("Every setting", [*map(summarise, arms)], results, swept, key="settings"))
+        tables.append(
+            results_table("Every setting", [*map(summarise, arms)], results, swept, key="settings")
+        )
     if main and main.differences:
         tables.append(differences_table(main))
     draw = partial(comparison_figure, results, swept, finding_of(main) if main else "")
@@ -61,7 +76,11 @@ def conclusions(results: Sequence[RunResult], comparison: Comparison | None) -> 
     return [
         *ranking(comparison),
         *test_set_note(comparison),
-        *([f"These runs are of {len(machines)} machines or versions: {'; '.join(machines)}."] if machines[1:] else []),
+        *(
+            [f"These runs are of {len(machines)} machines or versions: {'; '.join(machines)}."]
+            if machines[1:]
+            else []
+        ),
     ]
 
 
@@ -87,7 +106,10 @@ def ranking(comparison: Comparison) -> list[str]:
     ]
     collapsed = [sentence("; ".join(collapses), archs)] if collapses else []
     if not comparison.differences:
-        return ["There is only one network: nothing to compare. The details show a grid's other settings.", *collapsed]
+        return [
+            "There is only one network: nothing to compare. The details show a grid's other settings.",
+            *collapsed,
+        ]
     if not (leads := _leads(comparison)):
         return ["Too few networks trained to compare them.", *collapsed]
     over_all = over_all_runs(comparison)
@@ -107,7 +129,9 @@ def over_all_runs(comparison: Comparison) -> list[str]:
         if step.runs != step.trained_runs:
             name, other = name_of(step.first), name_of(step.second)
             if step.adjusted_all < SIGNIFICANCE:
-                parts.append(f"a run of {name} beats one of {other} with probability {step.all_runs}")
+                parts.append(
+                    f"a run of {name} beats one of {other} with probability {step.all_runs}"
+                )
             else:
                 parts.append(f"it is undecided whether {name} beats {other} ({step.all_runs})")
     return [f"Over all runs, {', and '.join(parts)}."] if parts else []
@@ -118,7 +142,11 @@ def neighbours(comparison: Comparison) -> list[Difference]:
     sign = comparison.results[0].judge.sign
     means = {arm.arch: sign * arm.score.value for arm in comparison.arms if arm.score}
     best = sorted(means, key=lambda arch: -means[arch])[:3]
-    both = {(way.first, way.second): way for pair in comparison.differences for way in (pair, pair.turned())}
+    both = {
+        (way.first, way.second): way
+        for pair in comparison.differences
+        for way in (pair, pair.turned())
+    }
     return [both[pair] for pair in pairwise(best)]
 
 
@@ -144,6 +172,12 @@ def _lead(step: Difference, sign: int) -> str:
     if step.adjusted_trained < SIGNIFICANCE:
         return f"{name_of(step.first)} is better than {name_of(step.second)} by {lead:u}"
     n, m = step.trained_runs
-    few = "1 run each is" if n == m == 1 else f"{n} runs each are" if n == m else f"{n} and {m} runs are"
+    few = (
+        "1 run each is"
+        if n == m == 1
+        else f"{n} runs each are"
+        if n == m
+        else f"{n} and {m} runs are"
+    )
     doubt = "which may be chance" if lead.interval() else f"but {few} too few to be sure"
     return f"{name_of(step.first)} leads {name_of(step.second)} by {lead:u}, {doubt}"

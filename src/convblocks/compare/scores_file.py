@@ -33,7 +33,10 @@ def report_on_file(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     directory = RunDirectory(options.name or options.path.stem)
     refuse_run(directory)
-    publish(report_of(read_scores(options.path, options.judge), repeat=repeat_of("compare", arguments)), directory)
+    publish(
+        report_of(read_scores(options.path, options.judge), repeat=repeat_of("compare", arguments)),
+        directory,
+    )
 
 
 def read_scores(path: Path, judge: Judge) -> list[RunResult]:
@@ -46,13 +49,30 @@ def read_scores(path: Path, judge: Judge) -> list[RunResult]:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            runs = [(row["arm"], int(row["seed"]), float(row[judge.metric] or nan)) for row in csv.DictReader(file)]
+            runs = [
+                (row["arm"], int(row["seed"]), float(row[judge.metric] or nan))
+                for row in csv.DictReader(file)
+            ]
     except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
         needed = f"it needs columns arm, seed and {judge.metric}, and lines such as `mine,0,0.93`"
         raise UserError(f"cannot read {path} ({error}): {needed}") from error
     if not runs or len({run[:2] for run in runs}) < len(runs):
-        raise UserError(f"{path} has {'a seed of one arm twice' if runs else 'no lines below its heading'}")
+        raise UserError(
+            f"{path} has {'a seed of one arm twice' if runs else 'no lines below its heading'}"
+        )
     return [
-        RunResult(arm, seed, 0, {}, (EPOCH,), {judge.metric: score}, judge, judge, EPOCHS, not isfinite(score), UNKNOWN)
+        RunResult(
+            arm,
+            seed,
+            0,
+            {},
+            (EPOCH,),
+            {judge.metric: score},
+            judge,
+            judge,
+            EPOCHS,
+            not isfinite(score),
+            UNKNOWN,
+        )
         for arm, seed, score in runs
     ]

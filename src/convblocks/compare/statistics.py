@@ -46,7 +46,9 @@ def mean_interval(values: Sequence[float], unit: Unit = RATIO) -> Estimate:
     return Estimate(mean, low, high, n, unit=unit, deviation=deviation)
 
 
-def permutation_test(first: Sequence[float], second: Sequence[float], unit: Unit = POINTS) -> Estimate:
+def permutation_test(
+    first: Sequence[float], second: Sequence[float], unit: Unit = POINTS
+) -> Estimate:
     """Test the difference of two means: how often is a random division of the values as extreme, in Welch's t?
 
     Up to 200,000 divisions of the values into two samples of these sizes, the test is exact if the distributions
@@ -63,9 +65,13 @@ def permutation_test(first: Sequence[float], second: Sequence[float], unit: Unit
     samples = sample_of(first), sample_of(second)
     n, m = map(len, samples)
     difference = float(samples[0].mean() - samples[1].mean())
-    parts = [float(sample.var(ddof=1)) / len(sample) if len(sample) > 1 else inf for sample in samples]
+    parts = [
+        float(sample.var(ddof=1)) / len(sample) if len(sample) > 1 else inf for sample in samples
+    ]
     weights = [part**2 / (size - 1) for part, size in zip(parts, (n, m), strict=True) if size > 1]
-    freedom = sum(parts) ** 2 / sum(weights) if min(n, m) > 1 and any(weights) else inf  # Satterthwaite's
+    freedom = (
+        sum(parts) ** 2 / sum(weights) if min(n, m) > 1 and any(weights) else inf
+    )  # Satterthwaite's
     error = sum(parts) ** 0.5
     can_decide = least_p_unpaired(n, m) < SIGNIFICANCE
     reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error if can_decide else inf
@@ -101,7 +107,9 @@ def superiority(first: Sequence[float], second: Sequence[float]) -> Estimate:
     p = _p(partial(_effects, values), n, m, probability - 0.5, variance**0.5, inf)
     size, share = min(n, m), 1.0
     if size > 1 and 0 < probability < 1:
-        share = (size * min(size * variance / (probability * (1 - probability)), 1.0) + 2) / (size + 2)
+        share = (size * min(size * variance / (probability * (1 - probability)), 1.0) + 2) / (
+            size + 2
+        )
     return Estimate(probability, *wilson(probability, size / share), size, p, SHARE)
 
 
@@ -123,7 +131,9 @@ def least_p_unpaired(n: int, m: int) -> float:
         return 0.0
     if (total := comb(n + m, n)) > EXACT_DIVISIONS:
         return 1 / RANDOM_DIVISIONS
-    return (2 if n == m else 1) / total  # samples of one size differ by as much when they are exchanged
+    return (
+        2 if n == m else 1
+    ) / total  # samples of one size differ by as much when they are exchanged
 
 
 def sample_of(values: Sequence[float], *, infinite: bool = False) -> Numbers:
@@ -147,14 +157,21 @@ def divisions(n: int, m: int) -> Places:
         rows = np.tile(np.arange(n + m, dtype=np.int32), (RANDOM_DIVISIONS, 1))
         chosen = rng.permuted(rows, axis=1)[:, :n]
     else:
-        drawn = (rng.choice(n + m, n, replace=False, shuffle=False) for _ in range(RANDOM_DIVISIONS))
+        drawn = (
+            rng.choice(n + m, n, replace=False, shuffle=False) for _ in range(RANDOM_DIVISIONS)
+        )
         chosen = np.stack([*drawn]).astype(np.int32)
     chosen[0] = np.arange(n)
     return chosen
 
 
 def _p(
-    statistic: Callable[[Places], Numbers], n: int, m: int, difference: float, error: float, freedom: float
+    statistic: Callable[[Places], Numbers],
+    n: int,
+    m: int,
+    difference: float,
+    error: float,
+    freedom: float,
 ) -> float:
     """The share of divisions that are as extreme as the observed one; those without variance are the most extreme.
 
@@ -176,7 +193,9 @@ def _differences_of_means(values: Numbers, chosen: Places) -> Numbers:
     terms = np.stack([values, values**2])
     inside = terms[:, chosen].sum(axis=2)
     samples = (inside, n), (terms.sum(axis=1, keepdims=True) - inside, len(values) - n)
-    errors = sum((sums[1] - sums[0] ** 2 / size) / (size * max(size - 1, 1)) for sums, size in samples)
+    errors = sum(
+        (sums[1] - sums[0] ** 2 / size) / (size * max(size - 1, 1)) for sums, size in samples
+    )
     return np.stack([samples[0][0][0] / n - samples[1][0][0] / samples[1][1], errors])
 
 
@@ -200,6 +219,8 @@ def _effects(values: Numbers, chosen: Places) -> Numbers:
     # The squares of the second sample's, from those that the first sample's values would have there.
     squares = 4 * (n - upper) * (below + not_above) + (upper - lower) * (3 * below + not_above)
     squares -= (2 * n - lower - upper) ** 2
-    total, first, second = (terms.sum(axis=1).astype(float) for terms in (placements, placements**2, squares))
+    total, first, second = (
+        terms.sum(axis=1).astype(float) for terms in (placements, placements**2, squares)
+    )
     variances = max(m - 1, 1) * (n * first - total**2) + max(n - 1, 1) * (m * second - total**2)
     return np.stack([total - n * m, variances])

@@ -23,7 +23,9 @@ def results_table(
     baseline = next((arm.against.second for arm in arms if arm.against), "")
     chance = results[0].facts.get("chance")
     collapsed = "diverges" if results[0].provenance.machine else "has no score"
-    collapsed += f", or ends at chance (at most {100 * chance:.1f} %) and cannot recover" if chance else ""
+    collapsed += (
+        f", or ends at chance (at most {100 * chance:.1f} %) and cannot recover" if chance else ""
+    )
     beats = f"P(beats {baseline}): the probability that a run beats one of {baseline}; collapsed runs come last."
     notes = [
         *notes,
@@ -48,13 +50,24 @@ def columns_of(
     def trained(arm: Summary) -> str:
         return f"{arm.trained_runs}/{arm.runs}\n{arm.trained.interval()}"
 
-    validation = Column("validation", lambda arm: arm.validation, unit, priority=4, key="validation", optional=True)
+    validation = Column(
+        "validation", lambda arm: arm.validation, unit, priority=4, key="validation", optional=True
+    )
     return [
         Column("network", lambda arm: arm.arch, key="arch"),
         Column("setting", setting, key="setting", optional=True),
         *([validation] if swept else []),
-        Column(f"{score}\nif trained", lambda arm: arm.score and replace(arm.score, unit=unit), key="score"),
-        Column(f"P(beats\n{baseline})", lambda arm: arm.against and arm.against.all_runs, key="better", optional=True),
+        Column(
+            f"{score}\nif trained",
+            lambda arm: arm.score and replace(arm.score, unit=unit),
+            key="score",
+        ),
+        Column(
+            f"P(beats\n{baseline})",
+            lambda arm: arm.against and arm.against.all_runs,
+            key="better",
+            optional=True,
+        ),
         Column(
             f"minus {baseline}\nif trained",
             lambda arm: arm.against and arm.against.trained,
@@ -63,11 +76,34 @@ def columns_of(
             optional=True,
         ),
         Column("trained", lambda arm: arm.trained, key="trained", text=trained),
-        Column("first train\nloss", lambda arm: arm.first_loss, LOSS, priority=0, key="first_loss", optional=True),
-        Column("last train\nloss", lambda arm: arm.last_loss, LOSS, priority=0, key="last_loss", optional=True),
+        Column(
+            "first train\nloss",
+            lambda arm: arm.first_loss,
+            LOSS,
+            priority=0,
+            key="first_loss",
+            optional=True,
+        ),
+        Column(
+            "last train\nloss",
+            lambda arm: arm.last_loss,
+            LOSS,
+            priority=0,
+            key="last_loss",
+            optional=True,
+        ),
         Column("sd", lambda arm: arm.score and arm.score.deviation, unit, priority=1, key="sd"),
-        Column("parameters", lambda arm: arm.parameters or None, COUNT, priority=3, key="parameters", optional=True),
-        Column("seconds\nper run", lambda arm: arm.seconds or None, COUNT, priority=2, optional=True),
+        Column(
+            "parameters",
+            lambda arm: arm.parameters or None,
+            COUNT,
+            priority=3,
+            key="parameters",
+            optional=True,
+        ),
+        Column(
+            "seconds\nper run", lambda arm: arm.seconds or None, COUNT, priority=2, optional=True
+        ),
     ]
 
 
@@ -95,7 +131,9 @@ def differences_table(comparison: Comparison) -> Table:
 def as_row(result: RunResult) -> dict[str, Any]:
     """The run's line of comparison.csv, under plain names; a collapsed run has no score in ``..._if_trained``."""
     score = result.judge.measured_in(result.final)
-    scores = {name: value for name, value in result.final.items() if name.startswith(("test", "val"))}
+    scores = {
+        name: value for name, value in result.final.items() if name.startswith(("test", "val"))
+    }
     scores |= {score: result.score}
     scores |= {} if result.validation is None else {result.judge.metric: result.validation}
     return {

@@ -63,14 +63,20 @@ class Trial:
         """``compare/maxpool,lr=1e-3/1f3a9c2e/seed_0``: what differs, a hash of what all trials share, the seed."""
         if self.place:
             return f"{self.comparison}/{self.place}"
-        words = ",".join([self.arch, *(f"{option}={value}" for option, value in _short(self.chosen).items())])
+        words = ",".join(
+            [self.arch, *(f"{option}={value}" for option, value in _short(self.chosen).items())]
+        )
         shared = hashlib.sha256(as_json(_short(self.common)).encode()).hexdigest()[:8]
         return f"{self.comparison}/{words}/{shared}/seed_{self.seed}"
 
     @property
     def label(self) -> str:
         """``maxpool lr=1e-3 seed 0``, or its place."""
-        words = [self.arch, *(f"{option}={value}" for option, value in self.chosen), f"seed {self.seed}"]
+        words = [
+            self.arch,
+            *(f"{option}={value}" for option, value in self.chosen),
+            f"seed {self.seed}",
+        ]
         return self.place or " ".join(words)
 
     @property
@@ -90,8 +96,12 @@ class Trial:
 
     def confirming(self, seed: int, place: str = "") -> "Trial":
         """The same settings with a fresh seed, on all training images; a user's own data stay as they are."""
-        common = tuple((option, "0" if option == VAL_SIZE else value) for option, value in self.common)
-        return replace(self, comparison=f"{self.comparison}/confirm", common=common, seed=seed, place=place)
+        common = tuple(
+            (option, "0" if option == VAL_SIZE else value) for option, value in self.common
+        )
+        return replace(
+            self, comparison=f"{self.comparison}/confirm", common=common, seed=seed, place=place
+        )
 
     def result(self) -> RunResult | None:
         """The result; None if the run is not done, or its summary is damaged: a resume writes it again."""
@@ -104,8 +114,14 @@ class Trial:
         """The rows of its metrics so far; none if they are not readable, since the run rewrites them."""
         try:
             with self.run.metrics.open() as file:
-                rows = [{name: value for name, value in row.items() if value} for row in csv.DictReader(file)]
-            return [{name: int(x) if x.isdecimal() else float(x) for name, x in row.items()} for row in rows]
+                rows = [
+                    {name: value for name, value in row.items() if value}
+                    for row in csv.DictReader(file)
+                ]
+            return [
+                {name: int(x) if x.isdecimal() else float(x) for name, x in row.items()}
+                for row in rows
+            ]
         except (OSError, ValueError):
             return []
 
@@ -133,8 +149,16 @@ def command_line(options: Sequence[tuple[str, str]]) -> list[str]:
 def settings_text(overrides: Overrides, options: Sequence[str]) -> str:
     """Those of the options that are set, for people: ``lr 1e-2, onecycle``."""
     values = [(option, value) for option, value in overrides if option in options]
-    names = [(option, value.rstrip("/").rpartition("/")[2] if option in PATHS else value) for option, value in values]
-    return ", ".join(value if option == "lr_scheduler" else f"{option} {value}" for option, value in names) or "none"
+    names = [
+        (option, value.rstrip("/").rpartition("/")[2] if option in PATHS else value)
+        for option, value in values
+    ]
+    return (
+        ", ".join(
+            value if option == "lr_scheduler" else f"{option} {value}" for option, value in names
+        )
+        or "none"
+    )
 
 
 def root_of(options: Overrides) -> Path:
@@ -144,4 +168,8 @@ def root_of(options: Overrides) -> Path:
 
 def _short(options: Overrides) -> dict[str, str]:
     """The options that change what is computed, in the order of their names."""
-    return {option: value.replace("/", "_") for option, value in sorted(options) if option not in NO_SETTINGS}
+    return {
+        option: value.replace("/", "_")
+        for option, value in sorted(options)
+        if option not in NO_SETTINGS
+    }

@@ -29,7 +29,11 @@ class Compatibility(RunCallback):
         self.trains = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage == "fit" and isinstance(pl_module, ImageClassifier) and callbacks_of(trainer, ModelPruning):
+        if (
+            stage == "fit"
+            and isinstance(pl_module, ImageClassifier)
+            and callbacks_of(trainer, ModelPruning)
+        ):
             # torch prunes flat views, which channels_last lacks.
             pl_module.to(memory_format=torch.contiguous_format)
 
@@ -39,7 +43,9 @@ class Compatibility(RunCallback):
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         _follow(trainer, pl_module)
 
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
         _follow(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -55,7 +61,9 @@ class Compatibility(RunCallback):
             averaging.on_train_end(trainer, pl_module)
         for averaging in callbacks_of(trainer, StochasticWeightAveraging):
             if not averaging.pl_module_contains_batch_norm(pl_module):
-                averaging.on_train_end(trainer, pl_module)  # again: a run killed just before lacks it
+                averaging.on_train_end(
+                    trainer, pl_module
+                )  # again: a run killed just before lacks it
                 self.run.tests_again = True
                 for resume in callbacks_of(trainer, ExactResume):
                     trainer.save_checkpoint(resume.path)

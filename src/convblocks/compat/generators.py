@@ -19,12 +19,27 @@ KINDS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomSt
 DEPTH, PARTS = 24, 1000
 
 # What is not looked into.
-LEAVES = (str, bytes, int, float, Tensor, np.ndarray, type, ModuleType, random.SystemRandom, Trainer)
+LEAVES = (
+    str,
+    bytes,
+    int,
+    float,
+    Tensor,
+    np.ndarray,
+    type,
+    ModuleType,
+    random.SystemRandom,
+    Trainer,
+)
 
 
 def global_generators() -> dict[str, Any]:
     """Those of torch, its current CUDA device, Python and NumPy, by names."""
-    generators = {"torch": torch.default_generator, "python": random._inst, "numpy": np.random.mtrand._rand}
+    generators = {
+        "torch": torch.default_generator,
+        "python": random._inst,
+        "numpy": np.random.mtrand._rand,
+    }
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         generators["cuda"] = torch.cuda.default_generators[torch.cuda.current_device()]
     return generators
@@ -39,11 +54,23 @@ def generators_in(*objects: Any) -> dict[str, Any]:
     generators: list[Any] = []
     level: Iterable[Any] = objects
     for _ in range(DEPTH):
-        unseen = {id(thing): thing for thing in level if id(thing) not in seen and not isinstance(thing, LEAVES)}
+        unseen = {
+            id(thing): thing
+            for thing in level
+            if id(thing) not in seen and not isinstance(thing, LEAVES)
+        }
         seen |= unseen.keys()
         generators += [thing for thing in unseen.values() if isinstance(thing, KINDS)]
-        level = [part for thing in unseen.values() if not isinstance(thing, KINDS) for part in _parts(thing)]
-    return {f"{type(generator).__name__} {number}": generator for number, generator in enumerate(generators)}
+        level = [
+            part
+            for thing in unseen.values()
+            if not isinstance(thing, KINDS)
+            for part in _parts(thing)
+        ]
+    return {
+        f"{type(generator).__name__} {number}": generator
+        for number, generator in enumerate(generators)
+    }
 
 
 def _parts(thing: Any) -> Iterable[Any]:
@@ -69,7 +96,9 @@ def restore(generators: Mapping[str, Any], states: Mapping[str, Any]) -> None:
         if isinstance(generator, torch.Generator):
             text = isinstance(state, str)
             # A copy, since torch 2.13 crashes with a view.
-            generator.set_state(torch.tensor([*bytes.fromhex(state)], dtype=torch.uint8) if text else state.clone())
+            generator.set_state(
+                torch.tensor([*bytes.fromhex(state)], dtype=torch.uint8) if text else state.clone()
+            )
         elif isinstance(generator, random.Random):
             version, internal, following = state
             generator.setstate((version, tuple(internal), following))

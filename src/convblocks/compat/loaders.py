@@ -61,7 +61,9 @@ class Loaders(Keeper):
             self._began = state["began"]
             restore(self._generators(), self._began)
             fetcher: Any = self.trainer.fit_loop._data_fetcher
-            fetcher.prefetch_batches = 0  # the loaders' position is behind the batches that were fetched ahead
+            fetcher.prefetch_batches = (
+                0  # the loaders' position is behind the batches that were fetched ahead
+            )
             return
         restore(self._generators(), state["generators"])
         for data, (known, values) in zip(self._stateful_data(), state["data"], strict=False):
@@ -72,7 +74,9 @@ class Loaders(Keeper):
         fetcher: Any = self.trainer.fit_loop._data_fetcher
         fetcher.prefetch_batches, fetcher.batches = 1, state["fetched"]
         for loader in loaders_of(self.trainer):
-            iterator: Any = getattr(loader, "_iterator", None)  # torchdata's may go to its position at the next batch
+            iterator: Any = getattr(
+                loader, "_iterator", None
+            )  # torchdata's may go to its position at the next batch
             if isinstance(indices := getattr(iterator, "_sampler_iter", None), islice):
                 iterator._sampler_iter = chain(list(islice(indices, 1)), indices)
         restore(self._generators(), state["generators"])
@@ -82,7 +86,9 @@ class Loaders(Keeper):
         are_several = combined is not None and len(combined.flattened) > 1
         if are_several and (combined._mode == "max_size" or sized_len(combined) is None):
             return "The training loaders are combined by max_size, or one of them has no length"
-        if getattr(self.trainer, "reload_dataloaders_every_n_epochs", 0):  # Lightning sets it at run time
+        if getattr(
+            self.trainer, "reload_dataloaders_every_n_epochs", 0
+        ):  # Lightning sets it at run time
             return "reload_dataloaders_every_n_epochs makes other training loaders"
         if any(type(data).__module__ == HUGGING_FACE for data in self._stateful_data()):
             return "An iterable data set of Hugging Face cannot continue exactly from a position"
@@ -105,9 +111,15 @@ class Loaders(Keeper):
 
     def _stateful_data(self) -> list[Any]:
         """The data sets of the training loaders that have a ``state_dict``; workers have copies of theirs."""
-        loaders = [loader for loader in loaders_of(self.trainer) if not getattr(loader, "num_workers", 0)]
+        loaders = [
+            loader for loader in loaders_of(self.trainer) if not getattr(loader, "num_workers", 0)
+        ]
         data = [getattr(loader, "dataset", None) for loader in loaders]
-        return [dataset for dataset in data if isinstance(dataset, _Stateful) and hasattr(dataset, "__dict__")]
+        return [
+            dataset
+            for dataset in data
+            if isinstance(dataset, _Stateful) and hasattr(dataset, "__dict__")
+        ]
 
 
 make_keeper = Loaders  # for any training
@@ -115,7 +127,11 @@ make_keeper = Loaders  # for any training
 
 def _state_of_data(data: Any) -> tuple[Any, State]:
     """Its ``state_dict``, and its attributes that are numbers, words or None."""
-    numbers = {name: value for name, value in vars(data).items() if isinstance(value, int | float | str | None)}
+    numbers = {
+        name: value
+        for name, value in vars(data).items()
+        if isinstance(value, int | float | str | None)
+    }
     return data.state_dict(), numbers
 
 
@@ -128,7 +144,9 @@ class GeneratorsOfWorker:
     def state_dict(self) -> dict[str, str]:
         """As JSON, since torchdata compares states with the last ones at each batch, number by number."""
         return {
-            "generators": json.dumps(states_of(self._generators()), default=lambda state: bytes(state.numpy()).hex())
+            "generators": json.dumps(
+                states_of(self._generators()), default=lambda state: bytes(state.numpy()).hex()
+            )
         }
 
     def load_state_dict(self, state_dict: dict[str, str]) -> None:
@@ -146,4 +164,6 @@ def keep_generators_of_workers(loader: Any) -> None:
         return
     if not isinstance(data, _Stateful) and hasattr(data, "__dict__"):
         generators = GeneratorsOfWorker(loader)
-        vars(data).update(state_dict=generators.state_dict, load_state_dict=generators.load_state_dict)
+        vars(data).update(
+            state_dict=generators.state_dict, load_state_dict=generators.load_state_dict
+        )

@@ -18,7 +18,13 @@ from convblocks.run.process_state import Keeper, State
 from convblocks.run.resume import callbacks_of
 
 # What Lightning and torch set themselves.
-SET_BY_LIGHTNING = {*vars(LightningModule()), "_hparams", "_hparams_name", "_hparams_initial", "_log_hyperparams"}
+SET_BY_LIGHTNING = {
+    *vars(LightningModule()),
+    "_hparams",
+    "_hparams_name",
+    "_hparams_initial",
+    "_log_hyperparams",
+}
 
 # Whether parts train, which finetuning sets, or a hook at the start of an epoch.
 FLAGS = ("training", "requires_grad", "track_running_stats")
@@ -41,11 +47,18 @@ class ModuleState(Keeper):
 
     def state(self, within_epoch: bool) -> State:
         module = self.trainer.lightning_module
-        weights = {weight.untyped_storage().data_ptr() for weight in chain(module.parameters(), module.buffers())}
+        weights = {
+            weight.untyped_storage().data_ptr()
+            for weight in chain(module.parameters(), module.buffers())
+        }
         changed: dict[str, State] = {}
         for (owner, name), value in self._attributes():
             now = mark(value)
-            if now is not None and now != self._first.get((owner, name)) and not _views(value, weights):
+            if (
+                now is not None
+                and now != self._first.get((owner, name))
+                and not _views(value, weights)
+            ):
                 changed.setdefault(owner, {})[name] = plain(value)
         return {
             "changed": changed,
@@ -90,29 +103,39 @@ class ModuleState(Keeper):
         module = self.trainer.lightning_module
         owners: dict[str, Any] = {f"module {name}": part for name, part in module.named_modules()}
         for number, callback in enumerate(callbacks_of(self.trainer, Callback)):
-            kinds = type(callback).__mro__[: type(callback).__mro__.index(Callback)]  # Lightning's keep times
+            kinds = type(callback).__mro__[
+                : type(callback).__mro__.index(Callback)
+            ]  # Lightning's keep times
             if not any(kind.__module__.startswith(("lightning.", "convblocks.")) for kind in kinds):
                 owners[f"callback {number}"] = callback
         return owners
 
     def _attributes(self) -> Iterator[tuple[tuple[str, str], Any]]:
         for owner, part in self._owners().items():
-            skipped = SET_BY_LIGHTNING | (part._defaults.keys() if isinstance(part, Metric) else set())
+            skipped = SET_BY_LIGHTNING | (
+                part._defaults.keys() if isinstance(part, Metric) else set()
+            )
             for name, value in vars(part).items():
                 if name not in skipped and not (isinstance(part, Metric) and name.startswith("_")):
                     yield (owner, name), value
 
     def _parts(self) -> Iterator[tuple[str, Any]]:
         module = self.trainer.lightning_module
-        return chain(module.named_modules(prefix="module"), module.named_parameters(prefix="weight"))
+        return chain(
+            module.named_modules(prefix="module"), module.named_parameters(prefix="weight")
+        )
 
     def _flags(self) -> dict[str, dict[str, bool]]:
         """In an evaluation, which sets some, as before it."""
         flags = {
-            name: {flag: getattr(part, flag) for flag in FLAGS if hasattr(part, flag)} for name, part in self._parts()
+            name: {flag: getattr(part, flag) for flag in FLAGS if hasattr(part, flag)}
+            for name, part in self._parts()
         }
         if self.trainer.validating:
-            for name, is_training in self.trainer.fit_loop.epoch_loop.val_loop._module_mode.mode.items():
+            for (
+                name,
+                is_training,
+            ) in self.trainer.fit_loop.epoch_loop.val_loop._module_mode.mode.items():
                 flags[f"module.{name}".rstrip(".")]["training"] = is_training
         return flags
 
@@ -121,7 +144,11 @@ class ModuleState(Keeper):
         module = self.trainer.lightning_module
         sizes = [finder._batch_arg_name for finder in callbacks_of(self.trainer, BatchSizeFinder)]
         finders = callbacks_of(self.trainer, LearningRateFinder)
-        return sizes + [_determine_lr_attr_name(module, finder._attr_name) for finder in finders if finder._update_attr]
+        return sizes + [
+            _determine_lr_attr_name(module, finder._attr_name)
+            for finder in finders
+            if finder._update_attr
+        ]
 
 
 make_keeper = ModuleState  # for any training
@@ -169,12 +196,16 @@ def put(attributes: dict[str, Any], name: str, value: Any) -> None:
 def _views(value: Any, storages: set[int]) -> bool:
     """Whether a tensor in a value shares the memory of a weight, which changes with it."""
     pointers: list[int] = []
-    apply_to_collection(value, Tensor, lambda tensor: pointers.append(tensor.untyped_storage().data_ptr()))
+    apply_to_collection(
+        value, Tensor, lambda tensor: pointers.append(tensor.untyped_storage().data_ptr())
+    )
     return bool(storages & {*pointers} - {0})
 
 
 def _trackers(module: nn.Module) -> list[tuple[str, MetricTracker]]:
-    return [(name, part) for name, part in module.named_modules() if isinstance(part, MetricTracker)]
+    return [
+        (name, part) for name, part in module.named_modules() if isinstance(part, MetricTracker)
+    ]
 
 
 def _buffers(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

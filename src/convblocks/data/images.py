@@ -46,9 +46,15 @@ class ImageSpec:
 
     def __post_init__(self) -> None:
         if self.channels not in (1, 3) or min(self.shape) < 1:
-            raise UsageError(f"images of shape {self.shape}: they must have 1 or 3 channels, and pixels")
-        if len(set(self.classes)) < max(len(self.classes), 2) or not all(map(str.isprintable, self.classes)):
-            raise UsageError(f"two or more classes with different names in plain text are needed, not {self.classes}")
+            raise UsageError(
+                f"images of shape {self.shape}: they must have 1 or 3 channels, and pixels"
+            )
+        if len(set(self.classes)) < max(len(self.classes), 2) or not all(
+            map(str.isprintable, self.classes)
+        ):
+            raise UsageError(
+                f"two or more classes with different names in plain text are needed, not {self.classes}"
+            )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -63,7 +69,9 @@ class ImageSpec:
         """What ``normalize`` does, for many batches on one device."""
         # Tensors on the device: on CUDA torch divides by a Python number as an inexact product with its reciprocal.
         white = torch.full((), 255.0, device=device)
-        mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (self.mean, self.std))
+        mean, std = (
+            torch.tensor(values, device=device).view(-1, 1, 1) for values in (self.mean, self.std)
+        )
         return lambda images: images.to(torch.float32).div_(white).sub_(mean).div_(std)
 
     def same_images(self, other: "ImageSpec") -> bool:
@@ -77,7 +85,10 @@ class ImageSpec:
 
     def as_dict(self) -> dict[str, Any]:
         """As plain values for a checkpoint, YAML and JSON."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ImageSpec":
@@ -123,7 +134,9 @@ class ImageSets:
     note: str = ""
 
     @classmethod
-    def of(cls, train: LabelledImages, test: LabelledImages | None, classes: Sequence[str]) -> "ImageSets":
+    def of(
+        cls, train: LabelledImages, test: LabelledImages | None, classes: Sequence[str]
+    ) -> "ImageSets":
         """Image sets, with mean, standard deviation and fingerprint computed from the images.
 
         Raises:
@@ -134,8 +147,12 @@ class ImageSets:
             _check(name, part, tuple(train.images.shape[1:]), len(classes))
             counts[name], fingerprint[name] = count(part)
         channels, height, width = train.images.shape[1:]
-        image_spec = ImageSpec(channels, height, width, tuple(classes), *mean_and_std(counts["training set"]))
-        fingerprint["list of classes"] = hashlib.md5("\n".join(classes).encode(), usedforsecurity=False).hexdigest()
+        image_spec = ImageSpec(
+            channels, height, width, tuple(classes), *mean_and_std(counts["training set"])
+        )
+        fingerprint["list of classes"] = hashlib.md5(
+            "\n".join(classes).encode(), usedforsecurity=False
+        ).hexdigest()
         return cls(train, test or train[:0], image_spec, fingerprint)
 
 
@@ -169,7 +186,9 @@ def count(part: LabelledImages) -> tuple[Tensor, str]:
     for images in part.images.split(PART):
         content.update(images.contiguous().numpy().data)
         # Flattening copies.
-        counts += torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(dim=1)])
+        counts += torch.stack(
+            [torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(dim=1)]
+        )
     content.update(part.labels.contiguous().numpy().data)
     return counts, content.hexdigest()
 
@@ -191,8 +210,17 @@ def mean_and_std(counts: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 def _check(name: str, part: LabelledImages, shape: tuple[int, ...], classes: int) -> None:
     images, labels = part.images, part.labels
-    if images.dtype != torch.uint8 or images.ndim != 4 or tuple(images.shape[1:]) != shape or not len(images):
-        raise DataError(f"the {name}'s images must be (N, C, H, W) uint8, all of one shape, not {tuple(images.shape)}")
+    if (
+        images.dtype != torch.uint8
+        or images.ndim != 4
+        or tuple(images.shape[1:]) != shape
+        or not len(images)
+    ):
+        raise DataError(
+            f"the {name}'s images must be (N, C, H, W) uint8, all of one shape, not {tuple(images.shape)}"
+        )
     are_indices = labels.dtype == torch.int64 and labels.shape == (len(images),)
     if not (are_indices and 0 <= int(labels.min()) <= int(labels.max()) < classes):
-        raise DataError(f"the {name}'s labels must be ({len(images)},) int64, each in 0..{classes - 1}")
+        raise DataError(
+            f"the {name}'s labels must be ({len(images)},) int64, each in 0..{classes - 1}"
+        )

@@ -60,13 +60,22 @@ class Augmentation:
 
     def _moved(self, images: Tensor, draws: Tensor) -> Tensor:
         height, width = images.shape[2:]
-        limits = (2 * self.shift / width, 2 * self.shift / height, self.rotation, self.scale)  # no copy to the device
-        right, down, degrees, growth = (draw * limit for draw, limit in zip(draws.unbind(dim=1), limits, strict=True))
+        limits = (
+            2 * self.shift / width,
+            2 * self.shift / height,
+            self.rotation,
+            self.scale,
+        )  # no copy to the device
+        right, down, degrees, growth = (
+            draw * limit for draw, limit in zip(draws.unbind(dim=1), limits, strict=True)
+        )
         angle, size = degrees.deg2rad(), 1 + growth
         cos, sin = angle.cos() / size, angle.sin() / size
         aspect = height / width  # otherwise images that are not square would be sheared
         # Maps each output pixel to its position in the input, in units of half the image.
-        rows = torch.stack([cos, sin * aspect, -right, -sin / aspect, cos, -down], dim=1).view(-1, 2, 3)
+        rows = torch.stack([cos, sin * aspect, -right, -sin / aspect, cos, -down], dim=1).view(
+            -1, 2, 3
+        )
         grid = functional.affine_grid(rows, [len(images), 1, height, width], align_corners=False)
         # Bicubic, since bilinear interpolation blurs: a network trained on blurred digits is worse at sharp ones.
         edge = "zeros" if self.black_outside else "border"
@@ -93,7 +102,9 @@ def fetch(images: Tensor, parts: Iterable[Tensor]) -> Iterator[Tensor]:
     Images that are decoded when they are needed have a method ``batches`` for it, which may be a part ahead.
     """
     batches = getattr(images, "batches", None)
-    return batches(parts) if batches else (images.index_select(0, part) for part in parts)  # faster than images[part]
+    return (
+        batches(parts) if batches else (images.index_select(0, part) for part in parts)
+    )  # faster than images[part]
 
 
 class ImageLoader(IterableDataset[Batch]):
@@ -174,7 +185,9 @@ class ImageLoader(IterableDataset[Batch]):
             parts = [part.tensor_split(self.processes)[self.process] for part in parts]
         normalize = self.image_spec.normalizer(device)
         fetched = fetch(self.data.images, parts)
-        for position, (indices, images) in enumerate(zip(parts, fetched, strict=True), start=done + 1):
+        for position, (indices, images) in enumerate(
+            zip(parts, fetched, strict=True), start=done + 1
+        ):
             self._state = {"epoch": epoch, "position": position}
             if self.augmentation and draws is not None:
                 images = self.augmentation(images, draws.index_select(0, indices))

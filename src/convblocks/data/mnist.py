@@ -62,7 +62,11 @@ class MNISTFiles(ImageSource):
         """
         files = find_files(self.root)
         if not files:
-            problem = f"{self.root} holds no data" if self.root.is_dir() else f"there is no folder {self.root}"
+            problem = (
+                f"{self.root} holds no data"
+                if self.root.is_dir()
+                else f"there is no folder {self.root}"
+            )
             raise DataError(
                 f"{problem}: --data.root must name a folder with MNIST's four files (in it, in raw/ or in MNIST/raw/), "
                 "or pictures as train/<class>/* and test/<class>/*"
@@ -70,8 +74,12 @@ class MNISTFiles(ImageSource):
         paths = list(files.values())
         (train, train_md5), (test, test_md5) = _read_set(*paths[:2]), _read_set(*paths[2:])
         fingerprint = dict(zip(files, train_md5 + test_md5, strict=True))
-        classes = [str(label) for label in range(1 + int(max(train.labels.max(), test.labels.max())))]
-        alike = train.images.shape[1:] == test.images.shape[1:] == MNIST.shape and len(classes) <= len(MNIST.classes)
+        classes = [
+            str(label) for label in range(1 + int(max(train.labels.max(), test.labels.max())))
+        ]
+        alike = train.images.shape[1:] == test.images.shape[1:] == MNIST.shape and len(
+            classes
+        ) <= len(MNIST.classes)
         image_spec = MNIST if alike else ImageSets.of(train, test, classes).image_spec
         return ImageSets(train, test, image_spec, fingerprint)
 
@@ -83,10 +91,16 @@ def find_files(root: Path) -> dict[str, Path]:
         DataError: not all four are there.
     """
     for folder in (root, root / "raw", root / "MNIST" / "raw"):
-        paths = ((name, folder / f"{name}{suffix}") for name in ORIGINAL_MD5 for suffix in (".gz", ""))
-        files = {name: path for name, path in paths if path.is_file()}  # unpacked ones last: they are read faster
+        paths = (
+            (name, folder / f"{name}{suffix}") for name in ORIGINAL_MD5 for suffix in (".gz", "")
+        )
+        files = {
+            name: path for name, path in paths if path.is_file()
+        }  # unpacked ones last: they are read faster
         if files and (missing := [name for name in ORIGINAL_MD5 if name not in files]):
-            raise DataError(f"{folder} lacks {' and '.join(missing)}: put the file or its .gz archive there")
+            raise DataError(
+                f"{folder} lacks {' and '.join(missing)}: put the file or its .gz archive there"
+            )
         if files:
             return files
     return {}
@@ -96,7 +110,9 @@ def _read_set(images_file: Path, labels_file: Path) -> tuple[LabelledImages, tup
     """The images with their labels, and the MD5 of both files."""
     (images, images_md5), (labels, labels_md5) = read_idx(images_file, 3), read_idx(labels_file, 1)
     if len(images) != len(labels):
-        raise DataError(f"{images_file} holds {len(images):,} images, but {labels_file} {len(labels):,} labels")
+        raise DataError(
+            f"{images_file} holds {len(images):,} images, but {labels_file} {len(labels):,} labels"
+        )
     return LabelledImages(images.unsqueeze(1), labels.long()), (images_md5, labels_md5)
 
 
@@ -117,9 +133,15 @@ def read_idx(path: Path, dimensions: int) -> tuple[Tensor, str]:
                 raise ValueError("its header is wrong")
             content = file.read(size + 1)  # beyond the end, where gzip verifies its checksum
         if len(content) != size:
-            raise ValueError(f"it has {'more' if len(content) > size else 'fewer'} bytes than its header says")
+            raise ValueError(
+                f"it has {'more' if len(content) > size else 'fewer'} bytes than its header says"
+            )
     except (EOFError, ValueError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path} is damaged, or of another kind ({error}): put an intact IDX file there") from error
+        raise DataError(
+            f"{path} is damaged, or of another kind ({error}): put an intact IDX file there"
+        ) from error
     digest = hashlib.md5(header, usedforsecurity=False)
     digest.update(content)
-    return torch.frombuffer(bytearray(content), dtype=torch.uint8).reshape(shape), digest.hexdigest()
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8).reshape(
+        shape
+    ), digest.hexdigest()

@@ -74,7 +74,9 @@ class ImageDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         if min(batch_size, eval_batch_size, val_size + 1) < 1:
-            raise UsageError("a batch size must be at least 1, and --data.val_size must not be negative")
+            raise UsageError(
+                "a batch size must be at least 1, and --data.val_size must not be negative"
+            )
         if not (shift >= 0 and 0 <= rotation <= 180 and 0 <= scale < 1):
             raise UsageError(
                 "--data.shift must be 0 pixels or more, --data.rotation 0 to 180 degrees, --data.scale 0 to below 1"
@@ -110,13 +112,17 @@ class ImageDataModule(LightningDataModule):
         origin = type(self.source).__qualname__ if self._make_source else self.root
         notes = [f"{origin}: {images}, {files.image_spec}", *filter(None, [files.note])]
         if not len(files.test.labels):
-            notes.append(f"Without test images, 'test' below means the {len(self.val.labels):,} held-out images.")
+            notes.append(
+                f"Without test images, 'test' below means the {len(self.val.labels):,} held-out images."
+            )
         return notes
 
     @cached_property
     def source(self) -> ImageSource:
         """The source of the data."""
-        return self._make_source(self.root) if self._make_source else find_source(self.root, self.size)
+        return (
+            self._make_source(self.root) if self._make_source else find_source(self.root, self.size)
+        )
 
     @property
     def image_spec(self) -> ImageSpec:
@@ -140,7 +146,9 @@ class ImageDataModule(LightningDataModule):
                 f"{self.root} has no test images: add some (pictures go into test/<class>/), or hold out training "
                 "images with --data.val_size"
             )
-        order = torch.randperm(len(files.train.labels), generator=torch.Generator().manual_seed(SPLIT_SEED))
+        order = torch.randperm(
+            len(files.train.labels), generator=torch.Generator().manual_seed(SPLIT_SEED)
+        )
         held_out, used = order[: self.val_size], order[self.val_size :]
         if self.batch_size > len(used):
             remaining = f"{len(used):,} training images that --data.val_size {self.val_size} leaves"
@@ -185,4 +193,6 @@ class MNISTDataModule(ImageDataModule):
 
 def find_source(root: Path, size: tuple[int, int] | None = None) -> ImageSource:
     """The source for the data in a folder; pictures are scaled to the size, and others refused with a UsageError."""
-    return next(wings.call("SOURCES", "find", root, size), None) or MNISTFiles(root)  # which says what is missing
+    return next(wings.call("SOURCES", "find", root, size), None) or MNISTFiles(
+        root
+    )  # which says what is missing

@@ -31,8 +31,13 @@ def setup(networks: Sequence[TrainedNetwork]) -> Answer:
     entries = [
         {
             "arch": trained.arch,
-            "run": re.sub(r".*lightning_logs/|/checkpoints/last\.ckpt$", "", trained.path.as_posix()),
-            "weights": {name: values.flatten().tolist() for name, values in trained.network.state_dict().items()}
+            "run": re.sub(
+                r".*lightning_logs/|/checkpoints/last\.ckpt$", "", trained.path.as_posix()
+            ),
+            "weights": {
+                name: values.flatten().tolist()
+                for name, values in trained.network.state_dict().items()
+            }
             if trained.arch in EXPLAINED and spec == MNIST
             else None,
         }
@@ -69,9 +74,13 @@ def layers_of(trained: TrainedNetwork, images: Tensor) -> list[Answer]:
     def note(name: str, units: Tensor) -> None:
         maps = units.reshape(len(units), -1, units.shape[-1] if units.ndim > 2 else 1).float().cpu()
         every = max(1, max(maps.shape[1:]) // SIDE)
-        shades = (255 * maps / maps.max().clamp(min=1e-12)).round().int()[:MOST_MAPS, ::every, ::every]
+        shades = (
+            (255 * maps / maps.max().clamp(min=1e-12)).round().int()[:MOST_MAPS, ::every, ::every]
+        )
         inactive = (~maps.flatten(1).any(dim=1)).tolist()
-        layers.append({"name": name, "shape": [*maps.shape], "inactive": inactive, "shades": shades.tolist()})
+        layers.append(
+            {"name": name, "shape": [*maps.shape], "inactive": inactive, "shades": shades.tolist()}
+        )
 
     with watch_relus(trained.network, note):
         trained.logits(images)

@@ -49,10 +49,14 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--arch", action="append", default=[])
     parser.add_argument("--port", type=int, default=8028)
     options = parser.parse_args(arguments)
-    torch.set_num_threads(1)  # a single image is no faster on several, and far slower where other programs use them
+    torch.set_num_threads(
+        1
+    )  # a single image is no faster on several, and far slower where other programs use them
     networks = [load_network(path, options.arch) for path in options.checkpoints]
     if not all(trained.image_spec.same_images(networks[0].image_spec) for trained in networks):
-        raise UsageError("these networks were trained on different images: they cannot see the same drawing")
+        raise UsageError(
+            "these networks were trained on different images: they cannot see the same drawing"
+        )
     with Server(networks, options.port) as server:
         verb = "Draw" if networks[0].image_spec == MNIST else "Draw, or choose a picture,"
         echo(f"{verb} at http://{HOST}:{server.server_port}/ (Ctrl-C ends the demo)")
@@ -75,7 +79,9 @@ class Server(ThreadingHTTPServer):
         try:
             super().__init__((HOST, port), partial(Handler, directory=str(PAGE)))
         except (OSError, OverflowError) as error:
-            raise UserError(f"cannot serve at port {port} ({error}): give another --port") from error
+            raise UserError(
+                f"cannot serve at port {port} ({error}): give another --port"
+            ) from error
 
 
 class Handler(SimpleHTTPRequestHandler):
@@ -88,7 +94,10 @@ class Handler(SimpleHTTPRequestHandler):
         if not super().parse_request():
             return False
         host = self.headers.get("Host", "")
-        is_own = host.split(":")[0] in (HOST, "localhost") and self.headers.get("Origin") in (None, f"http://{host}")
+        is_own = host.split(":")[0] in (HOST, "localhost") and self.headers.get("Origin") in (
+            None,
+            f"http://{host}",
+        )
         if not is_own:
             self.send_error(HTTPStatus.FORBIDDEN)
         return is_own

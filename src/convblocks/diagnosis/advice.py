@@ -40,7 +40,9 @@ def diagnose(run: Classification, result: RunResult, diverged_at: int | None) ->
     # The weights are those of the last epoch or, with validation images, of the best evaluation.
     epoch = result.epochs[int((result.best_evaluation or result.epochs[-1])["epoch"]) - 1]
     accuracy, trained_on = result.final["test/acc"], epoch.get("train/acc", math.nan)
-    known = {"training": trained_on, "test": accuracy} if "train/acc" in epoch else {"test": accuracy}
+    known = (
+        {"training": trained_on, "test": accuracy} if "train/acc" in epoch else {"test": accuracy}
+    )
     both = listed([f"{whole_percent(share)} of the {name} images" for name, share in known.items()])
     dead = dead_units_in(result.final)
     if result.failed:
@@ -51,24 +53,34 @@ def diagnose(run: Classification, result: RunResult, diverged_at: int | None) ->
         return Diagnosis(sentence, rate(lr / 3))
     is_short = not has_enough_steps(result, epoch["step"])
     after = f"after {counted(int(epoch['step']), 'step')} it gets {both} right"
-    if not accuracy > result.facts["chance"] and not trained_on > chance_accuracy(run.data.train.labels):
+    if not accuracy > result.facts["chance"] and not trained_on > chance_accuracy(
+        run.data.train.labels
+    ):
         if is_short:
             return Diagnosis(f"Too few steps: {after}.", more)
         if is_falling(result):
             return Diagnosis(f"It learns slowly: {after}, and its loss still falls.", rate(10 * lr))
         too_little = Diagnosis(f"It has learned next to nothing: {after}.", rate(lr / 3))
         return half_dead_layers(dead, lr) or too_little
-    standard_error = math.sqrt(max(accuracy * (1 - accuracy), 1e-4) / max(result.facts["images"]["test"], 1))
+    standard_error = math.sqrt(
+        max(accuracy * (1 - accuracy), 1e-4) / max(result.facts["images"]["test"], 1)
+    )
     if trained_on - accuracy > max(LEAST_GAP, STANDARD_ERRORS * standard_error):
         pixels = max(1, round(max(run.data.image_spec.shape[1:]) / 14))
-        movements = () if run.data.augmentation else ("--data.shift", str(pixels), "--data.rotation", "10")
-        return Diagnosis(f"It overfits: it gets {both} right.", (*(more if is_short else ()), *movements))
+        movements = (
+            () if run.data.augmentation else ("--data.shift", str(pixels), "--data.rotation", "10")
+        )
+        return Diagnosis(
+            f"It overfits: it gets {both} right.", (*(more if is_short else ()), *movements)
+        )
     return half_dead_layers(dead, lr)
 
 
 def half_dead_layers(dead: Mapping[str, float], lr: float) -> Diagnosis | None:
     """Names the layers in which half of the units or more are dead; None if there are none."""
-    layers = [f"{whole_percent(share)} of {relu}'s" for relu, share in dead.items() if share >= HALF_DEAD]
+    layers = [
+        f"{whole_percent(share)} of {relu}'s" for relu, share in dead.items() if share >= HALF_DEAD
+    ]
     if not layers:
         return None
     meaning = "they output 0 for every image, and get no gradient while they do. At a lower learning rate fewer die."
@@ -81,7 +93,9 @@ def rate(lr: float) -> tuple[str, str]:
 
 def dead_units_in(metrics: dict[str, float]) -> dict[str, float]:
     """The shares of dead units among these metrics, by the name of the ReLU."""
-    return {name.removeprefix(DEAD): share for name, share in metrics.items() if name.startswith(DEAD)}
+    return {
+        name.removeprefix(DEAD): share for name, share in metrics.items() if name.startswith(DEAD)
+    }
 
 
 def whole_percent(share: float) -> str:

@@ -36,7 +36,9 @@ class DeadUnits(RunCallback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking:
-            pl_module.log_dict(measure_dead_units(trainer, pl_module), sync_dist=True)  # equal; Lightning would warn
+            pl_module.log_dict(
+                measure_dead_units(trainer, pl_module), sync_dist=True
+            )  # equal; Lightning would warn
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Not logged: the shares of the final weights are no point of the curves.
@@ -60,10 +62,19 @@ class DeadUnits(RunCallback):
         """The shares of dead units, what is wrong, and the command to try next."""
         lines: list[str] = []
         if run.divergence.step is None and (shares := dead_units_in(result.final)):
-            lines.append(f"dead units: {', '.join(f'{relu} {whole_percent(share)}' for relu, share in shares.items())}")
+            lines.append(
+                f"dead units: {', '.join(f'{relu} {whole_percent(share)}' for relu, share in shares.items())}"
+            )
         if diagnosis := result.facts.get("diagnosis"):
-            lines += [diagnosis["sentence"]] if run.divergence.step is None else []  # which fit says first
-            again = [*command_words("fit"), "--config", quote(as_shown(run.directory.config)), *diagnosis["options"]]
+            lines += (
+                [diagnosis["sentence"]] if run.divergence.step is None else []
+            )  # which fit says first
+            again = [
+                *command_words("fit"),
+                "--config",
+                quote(as_shown(run.directory.config)),
+                *diagnosis["options"],
+            ]
             lines += [f"try next      {' '.join(again)}"] if diagnosis["options"] else []
         return lines
 

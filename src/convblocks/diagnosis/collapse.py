@@ -46,15 +46,21 @@ def has_collapsed(result: RunResult, labels: Tensor) -> bool:
     if any(share == 1 for name, share in result.final.items() if name.startswith(DEAD)):
         return True
     last = result.epochs[-1]
-    if not has_enough_steps(result, last["step"]) or last.get("train/acc", 1.0) > chance_accuracy(labels):
+    if not has_enough_steps(result, last["step"]) or last.get("train/acc", 1.0) > chance_accuracy(
+        labels
+    ):
         return False
-    is_below = result.hparams.get("loss") == "cross_entropy" and last["train/loss"] < constant_loss(labels)
+    is_below = result.hparams.get("loss") == "cross_entropy" and last["train/loss"] < constant_loss(
+        labels
+    )
     return not is_below and not is_falling(result)
 
 
 def collapsed_in(result: RunResult) -> int:
     """From which epoch on no evaluation of a failed run was above chance; its last one if none shows it."""
-    evaluated = [(int(row["epoch"]), row.get("val/acc", row.get("test/acc"))) for row in result.epochs]
+    evaluated = [
+        (int(row["epoch"]), row.get("val/acc", row.get("test/acc"))) for row in result.epochs
+    ]
     measured = [(epoch, accuracy) for epoch, accuracy in evaluated if accuracy is not None]
     since = list(takewhile(lambda row: not row[1] > result.facts["chance"], reversed(measured)))
     return since[-1][0] if since else len(result.epochs)

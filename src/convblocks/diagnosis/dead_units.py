@@ -32,7 +32,9 @@ def dead_shares(network: nn.Module, batches: Iterable[Tensor]) -> dict[str, floa
         above = units.amax(dim=tuple(range(1, units.ndim))) != 0  # ten times faster than any()
         active[name, len(above)] = above | active.get((name, len(above)), above)
 
-    undisturbed = torch.random.fork_rng({weights.device for weights in network.parameters() if weights.is_cuda})
+    undisturbed = torch.random.fork_rng(
+        {weights.device for weights in network.parameters() if weights.is_cuda}
+    )
     with evaluating(network), torch.no_grad(), undisturbed, watch_relus(network, note_units):
         for images in batches:
             network(images)

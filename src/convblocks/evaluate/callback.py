@@ -52,10 +52,19 @@ class Mistakes(RunCallback):
         is_best = run.keeps_best and directory.best_checkpoint.is_file()
         checkpoint = as_shown(directory.best_checkpoint if is_best else directory.last_checkpoint)
         arch = ["--arch", run.arch] if "." in run.arch else []
-        data = [f"--{name}={settings[name]}" for name in ("data.root", "data.source") if settings.get(name)]
-        for name, label, options in (("evaluate", "look closer   ", arch + data), ("demo", "try it        ", arch)):
+        data = [
+            f"--{name}={settings[name]}"
+            for name in ("data.root", "data.source")
+            if settings.get(name)
+        ]
+        for name, label, options in (
+            ("evaluate", "look closer   ", arch + data),
+            ("demo", "try it        ", arch),
+        ):
             if name in wings.commands():
-                lines.append(label + " ".join([*command_words(name), *map(quote, [checkpoint, *options])]))
+                lines.append(
+                    label + " ".join([*command_words(name), *map(quote, [checkpoint, *options])])
+                )
         return lines
 
 

@@ -21,7 +21,11 @@ from pathlib import Path
 from shlex import quote
 
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_f1_score, multiclass_precision, multiclass_recall
+from torchmetrics.functional.classification import (
+    multiclass_f1_score,
+    multiclass_precision,
+    multiclass_recall,
+)
 
 from convblocks.console import command_words, echo
 from convblocks.data.images import ImageSets
@@ -52,7 +56,9 @@ def main(arguments: list[str]) -> None:
     trained, data = load_network_and_data(options)
     evaluation = trained.evaluate(data.test)
     echo(as_shown(trained.path))
-    echo(f"{trained.arch} on the {len(data.test.labels):,} test images in {as_shown(options.root)}\n")
+    echo(
+        f"{trained.arch} on the {len(data.test.labels):,} test images in {as_shown(options.root)}\n"
+    )
     to_console(tables(evaluation), terminal())
     write_report(trained, data, evaluation)
     echo(summary(evaluation))
@@ -80,7 +86,9 @@ def write_report(trained: TrainedNetwork, data: ImageSets, evaluation: Evaluatio
         echo(f"cannot write {name}: {error}")
 
 
-def run_report(directory: RunDirectory, result: RunResult, evaluation: Evaluation, images: Tensor) -> str:
+def run_report(
+    directory: RunDirectory, result: RunResult, evaluation: Evaluation, images: Tensor
+) -> str:
     """The page of a finished run and its network's answers to images (N, C, H, W) uint8, as HTML.
 
     Raises:
@@ -88,7 +96,10 @@ def run_report(directory: RunDirectory, result: RunResult, evaluation: Evaluatio
     """
     config = as_shown(directory.config)
     curves = {"loss": "Loss by epoch", "acc": "Error by epoch"}
-    figures = {metric: Chart(partial(metric_figure, result, metric), caption) for metric, caption in curves.items()}
+    figures = {
+        metric: Chart(partial(metric_figure, result, metric), caption)
+        for metric, caption in curves.items()
+    }
     again = [*command_words("fit"), "--config", quote(config)]
     diagnosis = result.facts.get("diagnosis", {"sentence": "", "options": []})
     trained = f"{counted(len(result.epochs), 'epoch')} in {result.seconds:.1f} s"
@@ -108,7 +119,10 @@ def run_report(directory: RunDirectory, result: RunResult, evaluation: Evaluatio
         details=tables(evaluation),
         command=" ".join([*again, *diagnosis["options"]]) if diagnosis["options"] else "",
         repeat=" ".join(again),
-        texts={"Where it comes from": origin, f"Settings, as in {config}": as_yaml(directory.read_config())},
+        texts={
+            "Where it comes from": origin,
+            f"Settings, as in {config}": as_yaml(directory.read_config()),
+        },
     )
     return report.to_html(f"Run {as_shown(directory.path)}")
 
@@ -125,9 +139,13 @@ def classes_table(evaluation: Evaluation) -> Table:
     counts, names = confusion(evaluation).sum(dim=1).tolist(), evaluation.classes
 
     def column(name: str, measure: Callable[..., Tensor]) -> Column:
-        values = measure(evaluation.predicted, evaluation.targets, len(names), average="none").tolist()
+        values = measure(
+            evaluation.predicted, evaluation.targets, len(names), average="none"
+        ).tolist()
         unit = Unit(100, name=" %")
-        return Column(name, lambda row: values[row] if counts[row] else None, unit, key=name.lower())
+        return Column(
+            name, lambda row: values[row] if counts[row] else None, unit, key=name.lower()
+        )
 
     columns = [
         Column("class", lambda row: names[row], key="class"),
@@ -145,10 +163,14 @@ def confusion_table(evaluation: Evaluation) -> Table:
         [name, *(str(count) if count else "" for count in counts)]
         for name, counts in zip(evaluation.classes, confusion(evaluation).tolist(), strict=True)
     ]
-    return Table("Confusion: true classes down, predicted ones across", ["", *evaluation.classes], rows)
+    return Table(
+        "Confusion: true classes down, predicted ones across", ["", *evaluation.classes], rows
+    )
 
 
 def summary(evaluation: Evaluation) -> str:
     images, wrong = len(evaluation.targets), int((evaluation.predicted != evaluation.targets).sum())
-    measures = f"loss {evaluation.loss:.4f}, calibration error {percent(calibration_error(evaluation))}"
+    measures = (
+        f"loss {evaluation.loss:.4f}, calibration error {percent(calibration_error(evaluation))}"
+    )
     return f"accuracy {percent(evaluation.accuracy)} ({wrong:,} of {images:,} wrong), {measures}"

@@ -70,7 +70,9 @@ def main(arguments: list[str]) -> None:
     images, evaluation = data.test.images, trained.evaluate(data.test)
     network = ImageNetwork(trained.network, trained.image_spec).eval()
     path = Path(f"{options.output or options.checkpoint.with_suffix('')}.onnx")
-    write_onnx(network, images[:1].repeat(2, 1, 1, 1), path)  # the exporter would specialise on a batch of 1
+    write_onnx(
+        network, images[:1].repeat(2, 1, 1, 1), path
+    )  # the exporter would specialise on a batch of 1
     check(path, onnx_logits(path, images), evaluation.logits)
     echo(f"It makes the same predictions for all {len(images):,} test images as the checkpoint.")
     echo(f"{trained.arch}: accuracy {percent(evaluation.accuracy)}")
@@ -82,7 +84,14 @@ def write_onnx(network: ImageNetwork, images: Tensor, path: Path) -> None:
 
     with catch_warnings(action="ignore"), TemporaryDirectory() as folder:
         file = Path(folder) / "network.onnx"
-        to_onnx = partial(torch.onnx.export, network, (images,), file, input_names=["images"], output_names=["logits"])
+        to_onnx = partial(
+            torch.onnx.export,
+            network,
+            (images,),
+            file,
+            input_names=["images"],
+            output_names=["logits"],
+        )
         if torch.__version__ >= "2.7":  # a TorchVersion, which compares as one
             to_onnx(dynamic_shapes=({0: "batch"},), dynamo=True, external_data=False, verbose=False)
         else:  # its dynamo exporter has no named dimensions, and fails at normalize's in-place operations

@@ -45,5 +45,7 @@ def load_network_and_data(options: Namespace) -> tuple[TrainedNetwork, ImageSets
             "trained on as --data.root or --data.source"
         )
     if not len(data.test.labels):
-        raise DataError(f"{root} has no test images: add some, in a folder of pictures as test/<class>/*")
+        raise DataError(
+            f"{root} has no test images: add some, in a folder of pictures as test/<class>/*"
+        )
     return trained, data

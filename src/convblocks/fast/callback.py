@@ -12,7 +12,12 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningModule, Trainer
 
 from convblocks.data.module import ImageDataModule, MNISTDataModule
-from convblocks.fast.lightning import FastClassifier, keep_freed_memory, skip_idle_hooks, speed_up_gradients
+from convblocks.fast.lightning import (
+    FastClassifier,
+    keep_freed_memory,
+    skip_idle_hooks,
+    speed_up_gradients,
+)
 from convblocks.fast.network import speed_up_network
 from convblocks.fast.step import FastOptimization
 from convblocks.model.classifier import ImageClassifier
@@ -25,7 +30,9 @@ DATA = (ImageDataModule, MNISTDataModule)
 
 def add_option(parser: ArgumentParser) -> None:
     """Add ``--fast`` to the options of fit."""
-    help_text = "Skip needless work in Lightning and torch; on the CPU no bit of the result depends on it."
+    help_text = (
+        "Skip needless work in Lightning and torch; on the CPU no bit of the result depends on it."
+    )
     parser.add_argument("--fast", type=bool, default=True, help=help_text)
 
 

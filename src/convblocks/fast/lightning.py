@@ -49,7 +49,9 @@ class FastClassifier(ImageClassifier):
         self, batch: Any, device: torch.device | None = None, dataloader_idx: int = 0
     ) -> Any:
         """Skip the transfer of batches that are on the device already, such as an ImageLoader's."""
-        if isinstance(batch, tuple) and all(isinstance(part, Tensor) and part.device == device for part in batch):
+        if isinstance(batch, tuple) and all(
+            isinstance(part, Tensor) and part.device == device for part in batch
+        ):
             return batch
         return super()._apply_batch_transfer_handler(batch, device, dataloader_idx)
 
@@ -64,7 +66,10 @@ def skip_idle_hooks(trainer: Trainer, module: LightningModule) -> None:
     Lightning calls every hook that is callable, with some bookkeeping around it.
     """
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it at run time
-    for owner, base in [(module, LightningModule), *((callback, Callback) for callback in callbacks)]:
+    for owner, base in [
+        (module, LightningModule),
+        *((callback, Callback) for callback in callbacks),
+    ]:
         for hook in STEP_HOOKS:
             if getattr(type(owner), hook) is getattr(base, hook) and hook not in vars(owner):
                 object.__setattr__(owner, hook, None)  # works for frozen dataclasses too
@@ -82,11 +87,17 @@ def speed_up_gradients(trainer: Trainer, classifier: ImageClassifier) -> None:
     flags = trainer.strategy._ddp_kwargs
     flags.setdefault("gradient_as_bucket_view", True)
     # Buffers stay equal by themselves if all are of synchronised batch norm.
-    with_buffers = [module for module in classifier.network.modules() if [*module.buffers(recurse=False)]]
-    are_equal = classifier.hparams["sync_batchnorm"] and all(type(module) in SYNCHRONIZED for module in with_buffers)
+    with_buffers = [
+        module for module in classifier.network.modules() if [*module.buffers(recurse=False)]
+    ]
+    are_equal = classifier.hparams["sync_batchnorm"] and all(
+        type(module) in SYNCHRONIZED for module in with_buffers
+    )
     names = ("forward_sync_buffers", "broadcast_buffers")  # torch 2.13 warns about the second
     if are_equal and not flags.keys() & names:
-        flags[next(name for name in names if name in signature(DistributedDataParallel).parameters)] = False
+        flags[
+            next(name for name in names if name in signature(DistributedDataParallel).parameters)
+        ] = False
 
 
 def keep_freed_memory() -> None:
@@ -97,7 +108,11 @@ def keep_freed_memory() -> None:
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # musl and macOS have no mallopt, Windows no CDLL(None)
+    except (
+        AttributeError,
+        OSError,
+        TypeError,
+    ):  # musl and macOS have no mallopt, Windows no CDLL(None)
         return
     mallopt(M_MMAP_THRESHOLD, LARGEST_BLOCK)
     mallopt(M_TRIM_THRESHOLD, NEVER)

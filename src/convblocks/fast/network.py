@@ -23,7 +23,12 @@ class Sequential(nn.Sequential):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The output of nn.Sequential."""
-        is_usual = len(args) == 1 and not kwargs and isinstance(args[0], Tensor) and _is_plain(self, Sequential)
+        is_usual = (
+            len(args) == 1
+            and not kwargs
+            and isinstance(args[0], Tensor)
+            and _is_plain(self, Sequential)
+        )
         if not is_usual or torch.compiler.is_compiling():
             return super().__call__(*args, **kwargs)
         images, relu_is_due, modules = args[0], False, list(self)
@@ -48,7 +53,9 @@ def _commute(relu: nn.Module | None, pool: nn.Module | None) -> bool:
     """Whether these are a ReLU that is not in place, and a pooling without empty windows."""
     if not (_is_plain(relu, nn.ReLU) and _is_plain(pool, nn.MaxPool2d)):
         return False
-    return not relu.inplace and pool.dilation == 1 and not pool.return_indices  # a dilated window may be empty
+    return (
+        not relu.inplace and pool.dilation == 1 and not pool.return_indices
+    )  # a dilated window may be empty
 
 
 def _is_plain(module: nn.Module | None, kind: type[M]) -> TypeGuard[M]:
@@ -56,5 +63,8 @@ def _is_plain(module: nn.Module | None, kind: type[M]) -> TypeGuard[M]:
     if type(module) is not kind or "forward" in vars(module):
         return False
     return not (
-        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
     )

@@ -14,7 +14,12 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from convblocks.fast.lightning import FastClassifier
 
 # The hooks that Lightning calls within a step, on each callback and on the module: None where they are idle.
-HOOKS_WITHIN = ("on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step")
+HOOKS_WITHIN = (
+    "on_before_zero_grad",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+)
 
 # Optimizers that need no closure; a subclass may do anything.
 OPTIMIZERS = (Adam, AdamW, SGD)
@@ -27,12 +32,16 @@ class FastOptimization(_AutomaticOptimization):
     strategies, accumulation, clipping, a profiler. Rechecked at every step.
     """
 
-    def run(self, optimizer: Optimizer, batch_idx: int, kwargs: OrderedDict[str, Any]) -> dict[str, Any]:
+    def run(
+        self, optimizer: Optimizer, batch_idx: int, kwargs: OrderedDict[str, Any]
+    ) -> dict[str, Any]:
         """Train on a batch; returns the loss for ``on_train_batch_end``."""
         module = self.trainer.lightning_module
         if not (type(optimizer) in OPTIMIZERS and _is_usual(self.trainer, module)):
             return super().run(optimizer, batch_idx, kwargs)
-        progress = self.optim_progress.optimizer  # part of every checkpoint, and the Trainer's global_step
+        progress = (
+            self.optim_progress.optimizer
+        )  # part of every checkpoint, and the Trainer's global_step
         progress.step.increment_ready()
         module._current_fx_name = "training_step"  # for self.log
         loss = module.training_step(*kwargs.values())
@@ -40,7 +49,9 @@ class FastOptimization(_AutomaticOptimization):
         module._current_fx_name = None
         progress.zero_grad.increment_ready()
         progress.zero_grad.increment_started()
-        for group in optimizer.param_groups:  # optimizer.zero_grad looks for other ways to zero them
+        for (
+            group
+        ) in optimizer.param_groups:  # optimizer.zero_grad looks for other ways to zero them
             for parameter in group["params"]:
                 parameter.grad = None
         progress.zero_grad.increment_completed()
@@ -60,4 +71,6 @@ def _is_usual(trainer: Trainer, module: LightningModule) -> bool:
         and not trainer.gradient_clip_val
     )
     owners = (module, *trainer.callbacks)  # type: ignore[attr-defined]  # Lightning sets it at run time
-    return is_plain and all(getattr(owner, hook) is None for owner in owners for hook in HOOKS_WITHIN)
+    return is_plain and all(
+        getattr(owner, hook) is None for owner in owners for hook in HOOKS_WITHIN
+    )

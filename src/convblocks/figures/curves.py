@@ -13,7 +13,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from convblocks.figures.style import LINES, MARKERS, WIDTH, End, Style, foreground, label_ends, log_axis, muted
+from convblocks.figures.style import (
+    LINES,
+    MARKERS,
+    WIDTH,
+    End,
+    Style,
+    foreground,
+    label_ends,
+    log_axis,
+    muted,
+)
 from convblocks.run.judge import ACCURACY, Judge
 from convblocks.run.result import RunResult
 
@@ -47,7 +57,9 @@ def metric_figure(run: RunResult, metric: str) -> Figure:
         log_axis(axes, "y", finite(values))
     looks = map(Style, (muted(), foreground()), LINES, MARKERS)
     curves = [Curve(split, look, [run]) for split, look in zip(splits, looks, strict=True)]
-    axes.set(title=f"{splits[1]} {name} {values[1][-1]:.3g}{unit} after the last epoch", ylabel=name)
+    axes.set(
+        title=f"{splits[1]} {name} {values[1][-1]:.3g}{unit} after the last epoch", ylabel=name
+    )
     label_ends(figure, [(axes, draw_by_epoch(axes, curves, [[own] for own in values]))])
     return figure
 
@@ -73,7 +85,10 @@ class Scale(NamedTuple):
 
 
 def draw_by_epoch(
-    axes: Axes, curves: Sequence[Curve], values: Sequence[Sequence[Sequence[float]]], of_trained: bool = False
+    axes: Axes,
+    curves: Sequence[Curve],
+    values: Sequence[Sequence[Sequence[float]]],
+    of_trained: bool = False,
 ) -> list[End]:
     """A thin line for each run, dotted if it collapsed, and a thick one through the medians of all runs.
 
@@ -84,10 +99,19 @@ def draw_by_epoch(
         shown: list[tuple[int, float]] = []
         for run, line in zip(own, lines, strict=True):
             dotted = ":" if run.failed else "-"
-            shown = _line(axes, line, dotted, color=look.colour, linewidth=0.8, alpha=0.6, gid="runs") or shown
-        drawn = [line for run, line in zip(own, lines, strict=True) if not (of_trained and run.failed)]
+            shown = (
+                _line(axes, line, dotted, color=look.colour, linewidth=0.8, alpha=0.6, gid="runs")
+                or shown
+            )
+        drawn = [
+            line for run, line in zip(own, lines, strict=True) if not (of_trained and run.failed)
+        ]
         table = np.array([*zip_longest(*drawn, fillvalue=math.nan)]).reshape(-1, max(1, len(drawn)))
-        middle, gid = (np.mean(table, axis=1), "means") if of_trained else (np.median(table, axis=1), "medians")
+        middle, gid = (
+            (np.mean(table, axis=1), "means")
+            if of_trained
+            else (np.median(table, axis=1), "medians")
+        )
         if thick := _line(axes, middle, look.line, color=look.colour, linewidth=2.2, gid=gid):
             axes.plot(*zip(*thick, strict=True), look.marker, color=look.colour, markersize=5)
         ends += [End(name, *points[-1], look.colour) for points in [thick or shown] if points]
@@ -108,7 +132,10 @@ def _line(axes: Axes, values: Iterable[float], line: str, **look: Any) -> list[t
 def values_of(run: RunResult, metric: str) -> list[float]:
     """The metric by epoch: nan where it was not measured, infinite where it was not finite."""
     measured = [row.get(metric) for row in run.epochs]
-    return [math.nan if value is None else value if math.isfinite(value) else math.inf for value in measured]
+    return [
+        math.nan if value is None else value if math.isfinite(value) else math.inf
+        for value in measured
+    ]
 
 
 def evaluated(results: Sequence[RunResult]) -> str:
@@ -119,7 +146,9 @@ def evaluated(results: Sequence[RunResult]) -> str:
 
 def short(name: str) -> str:
     """A network's name, or its end: the dotted name of a user's class begins with its module."""
-    return TITLES.get(name, name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :].lstrip('.')}")
+    return TITLES.get(
+        name, name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :].lstrip('.')}"
+    )
 
 
 def finite(values: Sequence[Sequence[float]]) -> list[float]:

@@ -52,7 +52,9 @@ def number(value: float, unit: Unit = RATIO, signed: bool = False) -> str:
     if not isfinite(value):
         return NOTHING
     if unit == P_VALUE:
-        return f"< {LEAST_P}" if value < LEAST_P else f"{value:.2g}" if value < 0.1 else f"{value:.2f}"
+        return (
+            f"< {LEAST_P}" if value < LEAST_P else f"{value:.2g}" if value < 0.1 else f"{value:.2f}"
+        )
     shown = round(unit.scale * value, unit.digits) + 0.0  # no -0.0
     return f"{shown:{'+' if signed else ''},.{unit.digits}f}".replace("-", MINUS)
 
@@ -84,7 +86,9 @@ class Estimate:
         return isinstance(other, Estimate) and repr(self) == repr(other)
 
     def __neg__(self) -> "Estimate":
-        return Estimate(-self.value, -self.high, -self.low, self.n, self.p, self.unit, self.deviation)
+        return Estimate(
+            -self.value, -self.high, -self.low, self.n, self.p, self.unit, self.deviation
+        )
 
     def complement(self) -> "Estimate":
         """The probability of the contrary."""
@@ -107,7 +111,9 @@ class Estimate:
             return ""
         if self.unit == SHARE:
             return f"[{number_range([self.low, self.high], SHARE)} %]"
-        return "[{}, {}]".format(*(number(end, self.unit, "+" in spec) for end in (self.low, self.high)))
+        return "[{}, {}]".format(
+            *(number(end, self.unit, "+" in spec) for end in (self.low, self.high))
+        )
 
 
 # The value of a table's cell; several numbers are a range.
@@ -144,6 +150,8 @@ def share(count: int, total: int) -> Estimate:
 def wilson(proportion: float, trials: float) -> tuple[float, float]:
     """Wilson's 95 % interval; the number of trials need not be whole (E. B. Wilson, JASA 22, 1927)."""
     centre = proportion + QUANTILE**2 / (2 * trials)
-    margin = QUANTILE * (proportion * (1 - proportion) / trials + (QUANTILE / (2 * trials)) ** 2) ** 0.5
+    margin = (
+        QUANTILE * (proportion * (1 - proportion) / trials + (QUANTILE / (2 * trials)) ** 2) ** 0.5
+    )
     width = 1 + QUANTILE**2 / trials
     return max(0.0, (centre - margin) / width), min(1.0, (centre + margin) / width)

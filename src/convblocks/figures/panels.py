@@ -7,7 +7,10 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_confusion_matrix
+from torchmetrics.functional.classification import (
+    multiclass_calibration_error,
+    multiclass_confusion_matrix,
+)
 
 from convblocks.figures.curves import HALF
 from convblocks.figures.estimates import share
@@ -27,21 +30,34 @@ CALIBRATION_BINS = 15
 
 def confusion(evaluation: Evaluation) -> Tensor:
     """How many images of each class (row) were predicted as each class (column): (classes, classes)."""
-    return multiclass_confusion_matrix(evaluation.predicted, evaluation.targets, len(evaluation.classes))
+    return multiclass_confusion_matrix(
+        evaluation.predicted, evaluation.targets, len(evaluation.classes)
+    )
 
 
 def calibration_error(evaluation: Evaluation) -> float:
     """The expected calibration error: the mean distance between probability and accuracy over the bins, in 0..1."""
     probabilities, classes = evaluation.logits.softmax(dim=1), len(evaluation.classes)
-    error = multiclass_calibration_error(probabilities, evaluation.targets, classes, n_bins=CALIBRATION_BINS, norm="l1")
+    error = multiclass_calibration_error(
+        probabilities, evaluation.targets, classes, n_bins=CALIBRATION_BINS, norm="l1"
+    )
     return float(error)
 
 
 def evaluation_charts(evaluation: Evaluation, images: Tensor) -> dict[str, Chart]:
     """The figures of the answers to images (N, C, H, W) uint8, by name."""
-    confused = partial(confusion_figure, evaluation), "Confusion: true classes down, predicted ones across"
-    hardest = partial(hardest_figure, evaluation, images), "The mistakes with the highest loss: true → predicted"
-    calibration = partial(reliability_figure, evaluation), "How often answers of each probability are right"
+    confused = (
+        partial(confusion_figure, evaluation),
+        "Confusion: true classes down, predicted ones across",
+    )
+    hardest = (
+        partial(hardest_figure, evaluation, images),
+        "The mistakes with the highest loss: true → predicted",
+    )
+    calibration = (
+        partial(reliability_figure, evaluation),
+        "How often answers of each probability are right",
+    )
     figures = {"confusion": confused, "hardest_images": hardest, "calibration": calibration}
     return {name: Chart(*chart) for name, chart in figures.items()}
 
@@ -52,14 +68,22 @@ def confusion_figure(evaluation: Evaluation) -> Figure:
     axes, counts = figure.subplots(), confusion(evaluation).numpy()
     mistakes = counts * (1 - np.eye(len(counts), dtype=int))
     names, shrink = _cut(evaluation.classes, LONGEST_NAME), min(1, 12 / len(counts))
-    colours = LinearSegmentedColormap.from_list("mistakes", [to_rgba(style(OTHERS).colour, alpha) for alpha in (0, 1)])
+    colours = LinearSegmentedColormap.from_list(
+        "mistakes", [to_rgba(style(OTHERS).colour, alpha) for alpha in (0, 1)]
+    )
     axes.imshow(mistakes, cmap=colours, vmax=max(1, 1.5 * mistakes.max()))
     axes.grid(visible=False)
     for row, column in zip(*np.nonzero(counts), strict=True):
-        axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", fontsize=shrink * SMALL)
-    axes.set(xlabel="predicted", ylabel="true", title=f"{np.trace(counts):,} of {counts.sum():,} right")
+        axes.text(
+            column, row, f"{counts[row, column]}", ha="center", va="center", fontsize=shrink * SMALL
+        )
+    axes.set(
+        xlabel="predicted", ylabel="true", title=f"{np.trace(counts):,} of {counts.sum():,} right"
+    )
     upright = sum(len(name) + 1 for name in names) > 33  # they would overlap
-    axes.set_xticks(range(len(names)), names, rotation=90 if upright else 0, fontsize=shrink * LETTERS)
+    axes.set_xticks(
+        range(len(names)), names, rotation=90 if upright else 0, fontsize=shrink * LETTERS
+    )
     axes.set_yticks(range(len(names)), names, fontsize=shrink * LETTERS)
     return figure
 
@@ -68,7 +92,9 @@ def hardest_figure(evaluation: Evaluation, images: Tensor) -> Figure:
     """The mistakes with the highest loss, each with its true and its predicted class and the latter's probability."""
     figure = Figure(figsize=HALF, layout="constrained")
     wrong = evaluation.predicted != evaluation.targets
-    figure.suptitle(f"{int(wrong.sum()):,} of {len(wrong):,} wrong", x=0.02, ha="left", fontsize=LETTERS)
+    figure.suptitle(
+        f"{int(wrong.sum()):,} of {len(wrong):,} wrong", x=0.02, ha="left", fontsize=LETTERS
+    )
     names, panels = _cut(evaluation.classes, LONGEST_CAPTION), list(figure.subplots(*GRID).flat)
     confidence = 100 * evaluation.logits.softmax(dim=1).amax(dim=1)
     for panel in panels:
@@ -91,9 +117,14 @@ def reliability_figure(evaluation: Evaluation) -> Figure:
     axes.plot([0, 1], [0, 1], color=muted(), linewidth=0.8)
     for number in bins.unique():
         inside = bins == number
-        x, accuracy = float(confidence[inside].mean()), share(int(right[inside].sum()), int(inside.sum()))
+        x, accuracy = (
+            float(confidence[inside].mean()),
+            share(int(right[inside].sum()), int(inside.sum())),
+        )
         axes.vlines(x, accuracy.low, accuracy.high, color=foreground(), linewidth=1.2)
-        axes.plot(x, accuracy.value, "o", color=foreground(), markersize=5, clip_on=False, gid="shares")
+        axes.plot(
+            x, accuracy.value, "o", color=foreground(), markersize=5, clip_on=False, gid="shares"
+        )
     axes.set(xlabel="mean probability of the answers", ylabel="share that is right, 95 % interval")
     axes.set(xlim=(0, 1.05), ylim=(0, 1.05), xticks=np.linspace(0, 1, 6))
     axes.set_title(f"expected calibration error {100 * calibration_error(evaluation):.2f} %")

@@ -26,7 +26,11 @@ from convblocks.run.directory import RunDirectory
 from convblocks.text import as_csv, as_json, as_shown
 
 # Text stays text, and the numbers of elements depend on the content only: the same figure has the same bytes.
-SVG = {"svg.fonttype": "none", "svg.hashsalt": "convblocks", "font.sans-serif": ["DejaVu Sans", "Verdana"]}
+SVG = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "convblocks",
+    "font.sans-serif": ["DejaVu Sans", "Verdana"],
+}
 
 # In CSS pixels for an inch of a figure: a narrower page scrolls the figure, as letters would be too small.
 LEAST_SCALE = 62
@@ -76,7 +80,12 @@ class Report:
         texts = {**self.texts, "Repeat it": self.repeat}
         blocks = [f"## {name}\n\n{indent(text, ' ' * 4)}\n" for name, text in texts.items() if text]
         head = [self._sentences(), *self._command(), to_markdown(self.tables)]
-        return page(title, "\n".join(head), [*self.figures.values()], "\n".join([to_markdown(self.details), *blocks]))
+        return page(
+            title,
+            "\n".join(head),
+            [*self.figures.values()],
+            "\n".join([to_markdown(self.details), *blocks]),
+        )
 
     def _sentences(self) -> str:
         return "\n".join(f"- {without_html(line)}" for line in self.sentences) + "\n"
@@ -92,14 +101,23 @@ class Report:
 
 def repeat_of(command: str, arguments: Sequence[str]) -> str:
     """The command line that makes a report again, and trains what is missing."""
-    return " ".join([*command_words(command), shlex.join(word for word in arguments if word != "--no-fit")])
+    return " ".join(
+        [*command_words(command), shlex.join(word for word in arguments if word != "--no-fit")]
+    )
 
 
 def publish(report: Report, directory: RunDirectory) -> None:
     """Write a report into the directory of its runs, over a former one, and print its tables, sentences and command."""
     directory.create()
-    path, title = directory.path / report.name, f"{report.name.capitalize()} in {as_shown(directory.path)}"
-    files = {".html": report.to_html(title), ".md": report.to_markdown(), ".csv": as_csv(report.runs)}
+    path, title = (
+        directory.path / report.name,
+        f"{report.name.capitalize()} in {as_shown(directory.path)}",
+    )
+    files = {
+        ".html": report.to_html(title),
+        ".md": report.to_markdown(),
+        ".csv": as_csv(report.runs),
+    }
     if numbers := report.plain_numbers():
         files[".json"] = as_json(numbers)
     for suffix, text in files.items():
@@ -126,23 +144,46 @@ def page(title: str, summary: str, figures: Sequence[Chart], details: str) -> st
         figures: They stand side by side where there is room.
         details: Markdown, folded below the figures.
     """
-    template, css = (Path(__file__).with_name(name).read_text() for name in ("page.html", "page.css"))
-    charts, texts = "\n".join(map(_figure, figures)), {"summary": _as_html(summary), "details": _as_html(details)}
-    return Template(template).substitute(texts, title=escape(printable(title)), style=css, charts=charts)
+    template, css = (
+        Path(__file__).with_name(name).read_text() for name in ("page.html", "page.css")
+    )
+    charts, texts = (
+        "\n".join(map(_figure, figures)),
+        {"summary": _as_html(summary), "details": _as_html(details)},
+    )
+    return Template(template).substitute(
+        texts, title=escape(printable(title)), style=css, charts=charts
+    )
 
 
 def _as_html(markdown: str) -> str:
     """Names from elsewhere stay text: there are no tags, links or emphasis."""
-    parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["link", "image", "emphasis"])
-    return re.sub(r" (\[[^<]*\])</td>", r" <span>\1</span></td>", parser.render(printable(markdown, allowed="\n")))
+    parser = (
+        MarkdownIt("commonmark", {"html": False})
+        .enable("table")
+        .disable(["link", "image", "emphasis"])
+    )
+    return re.sub(
+        r" (\[[^<]*\])</td>",
+        r" <span>\1</span></td>",
+        parser.render(printable(markdown, allowed="\n")),
+    )
 
 
 def _figure(chart: Chart) -> str:
     with themed(LIGHT | SVG):
         figure, file = render(chart.draw), StringIO()
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg, caption = re.sub(r'<g id="[^"]*"', "<g", file.getvalue()), escape(chart.caption)  # figures share these ids
+        figure.savefig(
+            file, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
+        )
+    svg, caption = (
+        re.sub(r'<g id="[^"]*"', "<g", file.getvalue()),
+        escape(chart.caption),
+    )  # figures share these ids
     size = f"min-width: {LEAST_SCALE * figure.get_figwidth():.0f}px"
-    svg = f'<svg role="img" aria-label="{caption}" style="{size}" ' + svg.partition("<svg ")[2].strip()
+    svg = (
+        f'<svg role="img" aria-label="{caption}" style="{size}" '
+        + svg.partition("<svg ")[2].strip()
+    )
     row = ' class="row"' if figure.get_figwidth() > WIDTH / 2 else ""
     return f'<figure{row}><div class="wide">{svg}</div><figcaption>{caption}</figcaption></figure>'

@@ -33,7 +33,11 @@ OTHERS = 3
 
 
 def _theme(name: str) -> dict[Any, Any]:
-    return {**rc_params_from_file(Path(__file__).with_name(f"{name}.mplstyle"), use_default_template=False)}
+    return {
+        **rc_params_from_file(
+            Path(__file__).with_name(f"{name}.mplstyle"), use_default_template=False
+        )
+    }
 
 
 LIGHT = _theme("light")
@@ -75,7 +79,9 @@ class Style(NamedTuple):
 def style(index: int) -> Style:
     """The style of the curve of that number; colours repeat, with another line style."""
     colours = rcParams["axes.prop_cycle"].by_key()["color"]
-    return Style(colours[index % len(colours)], LINES[index % len(LINES)], MARKERS[index % len(MARKERS)])
+    return Style(
+        colours[index % len(colours)], LINES[index % len(LINES)], MARKERS[index % len(MARKERS)]
+    )
 
 
 def foreground() -> str:
@@ -103,15 +109,32 @@ def label_ends(figure: Figure, panels: Iterable[tuple[Axes, Sequence[End]]]) -> 
         points = axes.transData.transform([(end.x, end.y) for end in ends] or np.empty((0, 2)))
         heights = axes.transAxes.inverted().transform(points)[:, 1]
         order = np.argsort(heights, kind="stable")
-        places = np.maximum.accumulate(heights[order] - line * np.arange(len(ends))) + line * np.arange(len(ends))
+        places = np.maximum.accumulate(
+            heights[order] - line * np.arange(len(ends))
+        ) + line * np.arange(len(ends))
         places -= max(0.0, places.max(initial=0.0) - 1)
         for index, place in zip(order, places, strict=True):
             name, x, y, colour = ends[index]
-            leader = {"arrowstyle": "-", "color": colour, "linewidth": 0.8, "relpos": (0, 0.5), "shrinkA": 1}
-            axes.annotate(name, (x, y), (1.06, place), textcoords="axes fraction", va="center", arrowprops=leader)
+            leader = {
+                "arrowstyle": "-",
+                "color": colour,
+                "linewidth": 0.8,
+                "relpos": (0, 0.5),
+                "shrinkA": 1,
+            }
+            axes.annotate(
+                name,
+                (x, y),
+                (1.06, place),
+                textcoords="axes fraction",
+                va="center",
+                arrowprops=leader,
+            )
 
 
-def log_axis(axes: Axes, which: Literal["x", "y"], values: Sequence[float], top: float = 0.0, unit: str = "") -> None:
+def log_axis(
+    axes: Axes, which: Literal["x", "y"], values: Sequence[float], top: float = 0.0, unit: str = ""
+) -> None:
     """Make a log axis that holds the values and ``top``, with ticks that are round numbers, a few or powers of ten.
 
     With a value of 0 the axis is linear below the smallest other value.
@@ -135,9 +158,18 @@ def log_axis(axes: Axes, which: Literal["x", "y"], values: Sequence[float], top:
 def _round_numbers(low: float, high: float, least: int) -> list[float]:
     """Numbers from ``low`` to ``high`` that begin with 1, 2 or 5: with 1 if these are many, others if few."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks = [tick for decade in decades for digit in (1, 2, 5) if low <= (tick := digit * 10.0**decade) <= high]
+    ticks = [
+        tick
+        for decade in decades
+        for digit in (1, 2, 5)
+        if low <= (tick := digit * 10.0**decade) <= high
+    ]
     if len(ticks) > MOST_TICKS:
         return [tick for tick in ticks if f"{tick:e}".startswith("1")]
     if len(ticks) < least:
-        return [tick for tick in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= tick <= high]
+        return [
+            tick
+            for tick in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high)
+            if low <= tick <= high
+        ]
     return ticks

@@ -93,7 +93,10 @@ class Table:
 
     def numbers(self) -> list[dict[str, Any]]:
         """The values of the columns that have a key, for JSON."""
-        return [{column.key: _plain(column.value(row)) for column in self.fields if column.key} for row in self.rows]
+        return [
+            {column.key: _plain(column.value(row)) for column in self.fields if column.key}
+            for row in self.rows
+        ]
 
 
 def _plain(value: Value) -> Any:
@@ -101,7 +104,9 @@ def _plain(value: Value) -> Any:
     if not isinstance(value, Estimate):
         return None if isinstance(value, float) and not isfinite(value) else value
     parts = {name: getattr(value, name) for name in ("low", "high", "p")}
-    return {"value": value.value, "n": value.n} | {name: part for name, part in parts.items() if isfinite(part)}
+    return {"value": value.value, "n": value.n} | {
+        name: part for name, part in parts.items() if isfinite(part)
+    }
 
 
 def to_markdown(tables: Sequence[Table], level: int = 2) -> str:
@@ -138,13 +143,20 @@ def to_console(tables: Sequence[Table], console: Console, everything: str = "") 
     for table in tables:
         columns, dropped = list(table.fields), list[str]()
         expendable = sorted(
-            (column for column in columns if column.priority < ALWAYS), key=lambda column: column.priority
+            (column for column in columns if column.priority < ALWAYS),
+            key=lambda column: column.priority,
         )
-        while console.measure(grid := _grid(table, columns), options=unlimited).maximum > console.width and expendable:
+        while (
+            console.measure(grid := _grid(table, columns), options=unlimited).maximum
+            > console.width
+            and expendable
+        ):
             columns.remove(column := expendable.pop(0))
             dropped.append(column.name.replace("\n", " "))
         console.print(grid)
-        hidden = f"Hidden at this width: {', '.join(dropped)}.{everything and f' See {everything}.'}"
+        hidden = (
+            f"Hidden at this width: {', '.join(dropped)}.{everything and f' See {everything}.'}"
+        )
         for note in [*table.notes, *([hidden] if dropped else [])]:
             console.print(note)
         console.print()
@@ -153,7 +165,9 @@ def to_console(tables: Sequence[Table], console: Console, everything: str = "") 
 def _grid(table: Table, columns: Sequence[Column]) -> RichTable:
     """A table for rich, with no lines but one below the heading."""
     names = [column.name for column in columns]
-    grid = RichTable(*names, title=table.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    grid = RichTable(
+        *names, title=table.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD
+    )
     grid.show_edge = grid.pad_edge = False
     for row in table.rows:
         grid.add_row(*[printable(column.cell(row), allowed="\n") for column in columns])

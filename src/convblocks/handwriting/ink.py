@@ -82,7 +82,9 @@ def fit(ink: Ink, side: int) -> Ink:
     )
     scale = side / max(box.size)
     size = (max(1, round(box.width * scale)), max(1, round(box.height * scale)))
-    scaled: Ink = np.clip(np.asarray(box.resize(size, Image.Resampling.BILINEAR), dtype=np.float64), 0, 1)
+    scaled: Ink = np.clip(
+        np.asarray(box.resize(size, Image.Resampling.BILINEAR), dtype=np.float64), 0, 1
+    )
     scaled /= scaled.max()  # scaling down makes thin strokes fade
     return scaled
 
@@ -131,7 +133,9 @@ def _colours(picture: Image.Image) -> NDArray[np.float64]:
         pixels = np.asarray(picture, dtype=np.float64)
         alpha = pixels[..., 3] / 255
         grey = float((alpha * pixels[..., :3].mean(axis=2)).sum() / max(alpha.sum(), 1))
-        background = Image.new("RGBA", picture.size, "white" if grey < 128 else "black")  # strokes must stand out
+        background = Image.new(
+            "RGBA", picture.size, "white" if grey < 128 else "black"
+        )  # strokes must stand out
         picture = Image.alpha_composite(background, picture).convert("RGB")
     return np.asarray(picture, dtype=np.float64)
 

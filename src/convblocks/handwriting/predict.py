@@ -76,7 +76,9 @@ def main(arguments: list[str]) -> None:
         refuse_to_overwrite(options.show, [options.checkpoint, *paths])
     predictions, problems = recognise(trained, paths)
     if options.json:
-        print(as_json({str(prediction.path): dict(prediction.ranking) for prediction in predictions}))
+        print(
+            as_json({str(prediction.path): dict(prediction.ranking) for prediction in predictions})
+        )
     elif predictions:
         Console(markup=False, emoji=False, highlight=False).print(as_table(predictions))
     if options.show and predictions:
@@ -93,7 +95,9 @@ def refuse_to_overwrite(path: Path, read: Collection[Path]) -> None:
     """Raise a UsageError if a command would write over a file that it reads, or over a device."""
     if path.exists() and not path.is_file():
         raise UsageError(f"cannot write {path}: it is not a regular file")
-    if os.path.realpath(path) in map(os.path.realpath, read):  # Path.resolve raises at a link to itself
+    if os.path.realpath(path) in map(
+        os.path.realpath, read
+    ):  # Path.resolve raises at a link to itself
         raise UsageError(f"{path} is read by this command: give another name")
 
 
@@ -103,14 +107,18 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         files = [path]
         if path.is_dir():
-            files = sorted(file for file in path.iterdir() if is_picture(file.name) and not file.is_dir())
+            files = sorted(
+                file for file in path.iterdir() if is_picture(file.name) and not file.is_dir()
+            )
         if not files:
             raise UserError(f"there are no pictures in the folder {path}")
         pictures += files
     return pictures
 
 
-def recognise(trained: TrainedNetwork, paths: Sequence[Path]) -> tuple[list[Prediction], dict[Path, str]]:
+def recognise(
+    trained: TrainedNetwork, paths: Sequence[Path]
+) -> tuple[list[Prediction], dict[Path, str]]:
     """The predictions, and what is wrong with each picture that cannot be used."""
     predictions: list[Prediction] = []
     problems: dict[Path, str] = {}
@@ -122,12 +130,16 @@ def recognise(trained: TrainedNetwork, paths: Sequence[Path]) -> tuple[list[Pred
             continue
         picture.thumbnail((CELL - GAP, CELL - GAP))  # many large pictures would not fit into memory
         probabilities = trained.probabilities(torch.from_numpy(seen)[None])[0].tolist()
-        ranking = sorted(zip(trained.image_spec.classes, probabilities, strict=True), key=lambda pair: -pair[1])
+        ranking = sorted(
+            zip(trained.image_spec.classes, probabilities, strict=True), key=lambda pair: -pair[1]
+        )
         predictions.append(Prediction(path, picture, seen, ranking))
     return predictions, problems
 
 
-def look(source: Path | bytes, image_spec: ImageSpec, most_pixels: int = LARGEST_PICTURE) -> tuple[Image.Image, Pixels]:
+def look(
+    source: Path | bytes, image_spec: ImageSpec, most_pixels: int = LARGEST_PICTURE
+) -> tuple[Image.Image, Pixels]:
     """Read a picture, and make the image that a network sees of it: (C, H, W) uint8.
 
     Args:
@@ -139,7 +151,9 @@ def look(source: Path | bytes, image_spec: ImageSpec, most_pixels: int = LARGEST
         UserError: the picture cannot be read, or shows no digit although the network was trained on MNIST.
     """
     picture = read_picture(source, most_pixels)
-    return picture, to_mnist(picture)[None] if image_spec == MNIST else to_pixels(picture, *image_spec.shape)
+    return picture, to_mnist(picture)[None] if image_spec == MNIST else to_pixels(
+        picture, *image_spec.shape
+    )
 
 
 def in_percent(probability: float) -> str:
@@ -154,7 +168,13 @@ def as_table(predictions: Sequence[Prediction]) -> Table:
     table = Table(*columns, box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for prediction in predictions:
         (best, certainty), (second, rest), *_ = prediction.ranking
-        table.add_row(printable(as_shown(prediction.path)), best, in_percent(certainty), second, in_percent(rest))
+        table.add_row(
+            printable(as_shown(prediction.path)),
+            best,
+            in_percent(certainty),
+            second,
+            in_percent(rest),
+        )
     return table
 
 
@@ -168,10 +188,16 @@ def write_sheet(predictions: Sequence[Prediction], path: Path) -> None:
     if picture_format not in Image.SAVE:
         raise UserError(f"--show {path} must end in the suffix of a picture format, such as .png")
     sheet = Image.new("RGB", (2 * COLUMNS * CELL, -(-len(predictions) // COLUMNS) * CELL), "white")
-    pictures = [picture for prediction in predictions for picture in (prediction.picture, to_picture(prediction.seen))]
+    pictures = [
+        picture
+        for prediction in predictions
+        for picture in (prediction.picture, to_picture(prediction.seen))
+    ]
     for place, picture in enumerate(pictures):
         row, column = divmod(place, 2 * COLUMNS)
-        cell = ImageOps.contain(picture.convert("RGBA"), (CELL - GAP, CELL - GAP), Image.Resampling.NEAREST)
+        cell = ImageOps.contain(
+            picture.convert("RGBA"), (CELL - GAP, CELL - GAP), Image.Resampling.NEAREST
+        )
         sheet.paste(cell, (column * CELL, row * CELL), cell)
     with atomic_write(path) as file:
         sheet.save(file, picture_format)

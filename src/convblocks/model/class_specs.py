@@ -39,8 +39,15 @@ CONSTANT = "constant"
 # Short names, and the package whose classes need no module.
 OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD"}
 LOSSES = {"cross_entropy": "CrossEntropyLoss"}
-SCHEDULES = {"onecycle": "OneCycleLR", "cosine": "CosineAnnealingLR"}  # both span the steps of the whole run
-PACKAGES = {"optimizer": (OPTIMIZERS, optim), "lr_scheduler": (SCHEDULES, lr_scheduler), "loss": (LOSSES, nn)}
+SCHEDULES = {
+    "onecycle": "OneCycleLR",
+    "cosine": "CosineAnnealingLR",
+}  # both span the steps of the whole run
+PACKAGES = {
+    "optimizer": (OPTIMIZERS, optim),
+    "lr_scheduler": (SCHEDULES, lr_scheduler),
+    "loss": (LOSSES, nn),
+}
 
 # Keys of a schedule that are for Lightning, not for its class.
 FOR_LIGHTNING = ("interval", "frequency", "monitor", "strict")
@@ -70,7 +77,9 @@ def split(option: str, spec: AnySpec) -> tuple[Named, dict[str, Any]]:
     if not isinstance(torch_class := getattr(package, short.get(name, name), None), type):
         known = ", ".join([CONSTANT, *short] if option == "lr_scheduler" else short)
         example = f"{package.__name__}.NAME"
-        raise UsageError(f"unknown {option} {name!r}: choose one of {known}, or a class, such as {example}")
+        raise UsageError(
+            f"unknown {option} {name!r}: choose one of {known}, or a class, such as {example}"
+        )
     return torch_class, arguments
 
 
@@ -100,12 +109,16 @@ def import_class(name: str) -> Callable[..., Any]:
     """
     module = name.rpartition(".")[0]
     if not module or not all(part.isidentifier() for part in name.split(".")):
-        raise UsageError(f"{name!r} is not the name of a class with its module, such as module.Network")
+        raise UsageError(
+            f"{name!r} is not the name of a class with its module, such as module.Network"
+        )
     see_current_folder()
     try:
         importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise UsageError(f"cannot import {name}: {error.msg} in the current folder, and none is installed") from error
+        raise UsageError(
+            f"cannot import {name}: {error.msg} in the current folder, and none is installed"
+        ) from error
     _named_by_a_person.add(name)
     return resolve(name)
 
@@ -147,9 +160,13 @@ def _check_kind(kind: type, named: Named, called: Callable[..., Any]) -> None:
         with suppress(Exception):  # types that cannot be evaluated
             made = typing.get_type_hints(called).get("return")
     if not (isinstance(made, type) and issubclass(made, kind)):
-        raise UsageError(f"{named} is not a subclass of {kind.__name__}, or a function that says it returns one")
+        raise UsageError(
+            f"{named} is not a subclass of {kind.__name__}, or a function that says it returns one"
+        )
     if is_function and named not in _named_by_a_person:
-        raise UsageError(f"{named} is a function, which a checkpoint alone must not call: pass the function itself")
+        raise UsageError(
+            f"{named} is a function, which a checkpoint alone must not call: pass the function itself"
+        )
 
 
 def accepts(named: Named, parameter: str) -> bool:
@@ -182,7 +199,9 @@ def build_optimizer(spec: ClassSpec, parameters: Iterable[nn.Parameter], lr: flo
     return build(**arguments)
 
 
-def build_schedule(spec: ClassSpec, optimizer: Optimizer, lr: float, steps: Callable[[], int]) -> dict[str, Any] | None:
+def build_schedule(
+    spec: ClassSpec, optimizer: Optimizer, lr: float, steps: Callable[[], int]
+) -> dict[str, Any] | None:
     """A schedule as Lightning takes it; None for a constant learning rate.
 
     Only those with short names use ``lr``, as their highest learning rate, and ``steps()``, the steps of the run.
@@ -192,13 +211,21 @@ def build_schedule(spec: ClassSpec, optimizer: Optimizer, lr: float, steps: Call
     """
     if short_name(spec) == CONSTANT:
         if isinstance(spec, dict) and (arguments := spec.get("init_args")):
-            raise UsageError(f"a constant learning rate takes no arguments, but was given {', '.join(arguments)}")
+            raise UsageError(
+                f"a constant learning rate takes no arguments, but was given {', '.join(arguments)}"
+            )
         return None
     name, arguments = split("lr_scheduler", spec)
-    settings: dict[str, Any] = {key: arguments.pop(key) for key in FOR_LIGHTNING if key in arguments}
+    settings: dict[str, Any] = {
+        key: arguments.pop(key) for key in FOR_LIGHTNING if key in arguments
+    }
     if spans_the_run(spec):
         settings = {"interval": "step"} | settings
-        span = {"max_lr": lr, "total_steps": steps()} if short_name(spec) == "onecycle" else {"T_max": steps()}
+        span = (
+            {"max_lr": lr, "total_steps": steps()}
+            if short_name(spec) == "onecycle"
+            else {"T_max": steps()}
+        )
         arguments = span | arguments
     return {"scheduler": instantiate(LRScheduler, name, optimizer, **arguments), **settings}
 
@@ -213,11 +240,15 @@ def build_loss(spec: AnySpec, classes: int) -> nn.Module:
     """
     named, arguments = split("loss", spec)
     if "reduction" in arguments:
-        raise UsageError("--loss.reduction cannot be set: the loss is always the mean over all images")
+        raise UsageError(
+            "--loss.reduction cannot be set: the loss is always the mean over all images"
+        )
     arguments |= {"reduction": "sum"} if accepts(named, "reduction") else {}
     loss: nn.Module = instantiate(nn.Module, named, **arguments)
     if any(parameter.requires_grad for parameter in loss.parameters()):
-        raise UsageError(f"the loss {short_name(named)} has trainable parameters, which no optimizer would update")
+        raise UsageError(
+            f"the loss {short_name(named)} has trainable parameters, which no optimizer would update"
+        )
     _check_losses(short_name(named), loss, classes)
     return loss
 
@@ -227,4 +258,6 @@ def _check_losses(name: str, loss: nn.Module, classes: int) -> None:
     expected = () if hasattr(loss, "reduction") else (2,)
     losses = loss(torch.zeros(2, classes), torch.tensor([0, classes - 1]))
     if (shape := tuple(getattr(losses, "shape", ()))) != expected:
-        raise UsageError(f"the loss {name} returns {shape} for 2 images, not {expected}: one loss per image")
+        raise UsageError(
+            f"the loss {name} returns {shape} for 2 images, not {expected}: one loss per image"
+        )

@@ -13,7 +13,14 @@ from torchmetrics import Metric
 
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import NotImportedError, UsageError
-from convblocks.model.class_specs import AnySpec, Named, build_loss, build_optimizer, build_schedule, short_name
+from convblocks.model.class_specs import (
+    AnySpec,
+    Named,
+    build_loss,
+    build_optimizer,
+    build_schedule,
+    short_name,
+)
 from convblocks.model.distributed import sum_over_processes, synchronize_batch_norm
 from convblocks.model.networks import build_network
 
@@ -39,12 +46,16 @@ class LossAndAccuracy(Metric):
     def update(self, loss_sum: Tensor, logits: Tensor, targets: Tensor) -> None:
         """Add a batch: its summed loss (), logits (B, classes) and targets (B,)."""
         if self.loss_sum.dtype != loss_sum.dtype:  # a float64 network sums in float64
-            self.loss_sum = self.loss_sum.to(torch.promote_types(self.loss_sum.dtype, loss_sum.dtype))
+            self.loss_sum = self.loss_sum.to(
+                torch.promote_types(self.loss_sum.dtype, loss_sum.dtype)
+            )
         self.loss_sum.add_(loss_sum)
         self.correct.add_((logits.argmax(dim=1) == targets).sum())
         self.count.add_(len(targets))
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> nn.Module:
+    def _apply(
+        self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = ""
+    ) -> nn.Module:
         """Move the sums with the network, but keep their precision if the network's is lowered."""
         return super()._apply(lambda tensor: tensor.to(fn(tensor).device), exclude_state)
 
@@ -54,7 +65,10 @@ class LossAndAccuracy(Metric):
         exact = self.loss_sum.dtype if self.loss_sum.is_mps else torch.float64
         sums = torch.stack([self.loss_sum.to(exact), self.correct.to(exact), self.count.to(exact)])
         loss_sum, correct, count = sum_over_processes(sums)
-        return {"loss": (loss_sum / count).to(self.loss_sum.dtype), "acc": (correct / count).to(self.loss_sum.dtype)}
+        return {
+            "loss": (loss_sum / count).to(self.loss_sum.dtype),
+            "acc": (correct / count).to(self.loss_sum.dtype),
+        }
 
 
 class ImageClassifier(LightningModule):
@@ -104,7 +118,10 @@ class ImageClassifier(LightningModule):
         self.network = build_network(arch, network, image_spec)
         self.loss = build_loss(loss, len(image_spec.classes))
         specs = {"optimizer": optimizer, "lr_scheduler": lr_scheduler, "loss": loss}
-        plain = {name: spec if isinstance(spec, str | dict) else short_name(spec) for name, spec in specs.items()}
+        plain = {
+            name: spec if isinstance(spec, str | dict) else short_name(spec)
+            for name, spec in specs.items()
+        }
         plain |= {"arch": self.arch, "image_spec": image_spec.as_dict()}
         self.save_hyperparameters(ignore=list(plain))
         self.save_hyperparameters(plain)
@@ -159,23 +176,33 @@ class ImageClassifier(LightningModule):
 
     def make_optimizer(self) -> Optimizer:
         """The optimizer, without its schedule."""
-        return build_optimizer(self.hparams["optimizer"], self.network.parameters(), self.hparams["lr"])
+        return build_optimizer(
+            self.hparams["optimizer"], self.network.parameters(), self.hparams["lr"]
+        )
 
     def configure_optimizers(self) -> Any:
-        return self._optimizer_and_schedule(steps=lambda: int(self.trainer.estimated_stepping_batches))
+        return self._optimizer_and_schedule(
+            steps=lambda: int(self.trainer.estimated_stepping_batches)
+        )
 
     def setup(self, stage: str) -> None:
         seen = getattr(getattr(self.trainer, "datamodule", None), "image_spec", self.image_spec)
         if isinstance(seen, ImageSpec) and not self.image_spec.same_images(seen):
-            raise UsageError(f"the classifier is for {self.image_spec}, but the data are {seen}: give it image_spec=")
+            raise UsageError(
+                f"the classifier is for {self.image_spec}, but the data are {seen}: give it image_spec="
+            )
         # Lightning warns of values logged without a reduction, even in a process group of one; these are reduced.
-        warnings.filterwarnings("ignore", message=r"It is recommended to use `self.log\('(train|val|test)/\w+'")
+        warnings.filterwarnings(
+            "ignore", message=r"It is recommended to use `self.log\('(train|val|test)/\w+'"
+        )
         if self.trainer.world_size > 1 and self.hparams["sync_batchnorm"]:
             synchronize_batch_norm(self.network)
 
     def _optimizer_and_schedule(self, steps: Callable[[], int]) -> Any:
         optimizer = self.make_optimizer()
-        schedule = build_schedule(self.hparams["lr_scheduler"], optimizer, self.hparams["lr"], steps)
+        schedule = build_schedule(
+            self.hparams["lr_scheduler"], optimizer, self.hparams["lr"], steps
+        )
         return {"optimizer": optimizer, "lr_scheduler": schedule} if schedule else optimizer
 
     def _measure(self, batch: tuple[Tensor, Tensor], metrics: LossAndAccuracy) -> Tensor:
@@ -187,13 +214,17 @@ class ImageClassifier(LightningModule):
         metrics.update(loss_sum.detach(), logits.detach(), targets)
         return loss_sum
 
-    def _images_of_all_processes(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> int | Tensor:
+    def _images_of_all_processes(
+        self, batch: tuple[Tensor, Tensor], batch_idx: int
+    ) -> int | Tensor:
         """The number of images of the global batch."""
         local = len(batch[1])
         if self.trainer.world_size == 1:
             return local
         images_in = getattr(self.trainer.train_dataloader, "images_in", None)
-        if images_in is not None:  # an ImageLoader knows; with others the processes must communicate
+        if (
+            images_in is not None
+        ):  # an ImageLoader knows; with others the processes must communicate
             return int(images_in(batch_idx))
         return sum_over_processes(torch.tensor(local, device=self.device))
 

@@ -77,7 +77,12 @@ class _NormalizeOverProcesses(torch.autograd.Function):
         shift = offset * factor if bias is None else offset * factor + bias
         ctx.save_for_backward(centred, offset, scale, factor, count)
         ctx.mark_non_differentiable(mean, variance, count)
-        return torch.addcmul(shift.view(shape), centred, factor.view(shape)).to(input.dtype), mean, variance, count
+        return (
+            torch.addcmul(shift.view(shape), centred, factor.view(shape)).to(input.dtype),
+            mean,
+            variance,
+            count,
+        )
 
     @staticmethod
     @once_differentiable
@@ -87,9 +92,13 @@ class _NormalizeOverProcesses(torch.autograd.Function):
         exact = gradient.to(centred.dtype)
         bias_grad = exact.sum(dims)
         weight_grad = scale * ((exact * centred).sum(dims) + offset * bias_grad)
-        mean_bias_grad, mean_weight_grad = sum_over_processes(torch.stack([bias_grad, weight_grad])) / count
+        mean_bias_grad, mean_weight_grad = (
+            sum_over_processes(torch.stack([bias_grad, weight_grad])) / count
+        )
         slope = -factor * scale * mean_weight_grad
-        input_grad = torch.addcmul((slope * offset - factor * mean_bias_grad).view(shape), centred, slope.view(shape))
+        input_grad = torch.addcmul(
+            (slope * offset - factor * mean_bias_grad).view(shape), centred, slope.view(shape)
+        )
         input_grad = input_grad.addcmul_(exact, factor.view(shape)).to(gradient.dtype)
         # The gradients of weight and bias are this process's own: DistributedDataParallel averages them.
         needs = ctx.needs_input_grad
@@ -127,7 +136,9 @@ class _Synchronized(_BatchNorm):
         self.num_batches_tracked += 1
         momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
         self.running_mean.lerp_(mean.to(self.running_mean), momentum)
-        self.running_var.lerp_((variance * (count / (count - 1).clamp(min=1))).to(self.running_var), momentum)
+        self.running_var.lerp_(
+            (variance * (count / (count - 1).clamp(min=1))).to(self.running_var), momentum
+        )
 
 
 # torch's layers, and for each a subclass that is synchronised.
@@ -142,6 +153,10 @@ def synchronize_batch_norm(network: nn.Module) -> None:
     for module in network.modules():
         if type(module) in SYNCHRONIZED:
             module.__class__ = SYNCHRONIZED[type(module)]
-        elif isinstance(module, _BatchNorm) and not isinstance(module, _Synchronized | nn.SyncBatchNorm):
+        elif isinstance(module, _BatchNorm) and not isinstance(
+            module, _Synchronized | nn.SyncBatchNorm
+        ):
             name = type(module).__name__
-            warnings.warn(f"{name} is not synchronised: each process uses its own statistics", stacklevel=2)
+            warnings.warn(
+                f"{name} is not synchronised: each process uses its own statistics", stacklevel=2
+            )

@@ -59,7 +59,9 @@ class ConvMaxPoolNetwork(nn.Module):
         super().__init__()
         channels, height, width = image_spec.shape
         if min(height, width) < 8:
-            raise UsageError(f"images of {height} x {width} are too small for three poolings: 8 x 8 are needed")
+            raise UsageError(
+                f"images of {height} x {width} are too small for three poolings: 8 x 8 are needed"
+            )
         self.blocks = nn.Sequential(
             conv_maxpool_block(channels, 32),  # (B, 32, 14, 14)
             conv_maxpool_block(32, 64),  # (B, 64, 7, 7)
@@ -121,7 +123,9 @@ ARCHITECTURES: dict[str, type[nn.Module]] = {
 }
 
 
-def build_network(arch: Named, arguments: Mapping[str, Any] | None = None, image_spec: ImageSpec = MNIST) -> nn.Module:
+def build_network(
+    arch: Named, arguments: Mapping[str, Any] | None = None, image_spec: ImageSpec = MNIST
+) -> nn.Module:
     """A network, registered or your own, in channels_last.
 
     In this memory format convolutions are fastest; results differ only by rounding. A class or function with a
@@ -140,12 +144,16 @@ def build_network(arch: Named, arguments: Mapping[str, Any] | None = None, image
     name = short_name(arch)
     if name not in ARCHITECTURES and "." not in name:
         known = ", ".join(ARCHITECTURES)
-        raise UsageError(f"unknown architecture {name!r}: choose one of {known}, or a class such as module.Network")
+        raise UsageError(
+            f"unknown architecture {name!r}: choose one of {known}, or a class such as module.Network"
+        )
     named = ARCHITECTURES.get(name, arch)
     spec = {"image_spec": image_spec} if accepts(named, "image_spec") else {}
     network: nn.Module = instantiate(nn.Module, named, **(spec | dict(arguments or {})))
     if hasattr(network, "training_step"):
-        raise UsageError(f"{name} is a LightningModule, whose own steps would be ignored: give it as --model")
+        raise UsageError(
+            f"{name} is a LightningModule, whose own steps would be ignored: give it as --model"
+        )
     _check_shapes(name, network, image_spec)
     # The types of torch before 2.15 lack it.
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return,unused-ignore]
@@ -160,16 +168,22 @@ def _check_shapes(arch: str, network: nn.Module, image_spec: ImageSpec) -> None:
             logits = network(images)
     except (RuntimeError, TypeError, ValueError, AssertionError, IndexError) as error:
         taken = ", ".join(map(str, image_spec.shape))
-        raise UsageError(f"{arch} does not take images (B, {taken}): {' '.join(str(error).split())}") from error
+        raise UsageError(
+            f"{arch} does not take images (B, {taken}): {' '.join(str(error).split())}"
+        ) from error
     shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if shape != (2, expected := len(image_spec.classes)):
-        raise UsageError(f"{arch} returns {shape} for images {tuple(images.shape)}, not logits (2, {expected})")
+        raise UsageError(
+            f"{arch} returns {shape} for images {tuple(images.shape)}, not logits (2, {expected})"
+        )
 
 
 def parameters_of(network: nn.Module) -> int:
     """The number of parameters, trainable or frozen; 0 before the shapes of lazy ones are known."""
     parameters = list(network.parameters())
-    return 0 if any(map(is_lazy, parameters)) else sum(parameter.numel() for parameter in parameters)
+    return (
+        0 if any(map(is_lazy, parameters)) else sum(parameter.numel() for parameter in parameters)
+    )
 
 
 @contextmanager

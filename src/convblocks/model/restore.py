@@ -69,7 +69,9 @@ class TrainedNetwork:
         Raises:
             NotFiniteError: some logits are infinite or nan.
         """
-        logits = torch.cat([self.network(self.image_spec.normalize(batch)) for batch in in_batches(images)])
+        logits = torch.cat(
+            [self.network(self.image_spec.normalize(batch)) for batch in in_batches(images)]
+        )
         if not logits.isfinite().all():
             raise NotFiniteError(f"the logits of {self.path} are not finite: its training diverged")
         return logits
@@ -104,7 +106,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except PermissionError as error:
         raise UserError(f"cannot load {path}: {error.strerror}") from error
     except Exception as error:  # damaged files raise many types
-        raise UserError(f"cannot load {path}: it is damaged, or holds more than weights and plain values") from error
+        raise UserError(
+            f"cannot load {path}: it is damaged, or holds more than weights and plain values"
+        ) from error
     if not (isinstance(checkpoint, dict) and isinstance(checkpoint.get("state_dict"), dict)):
         raise wrong_version(path)
     return checkpoint
@@ -128,25 +132,35 @@ def load_network(path: Path, allowed: Collection[str] = ()) -> TrainedNetwork:
         UserError: the file is missing, damaged, not a checkpoint of this project, or its network is not allowed.
     """
     if not path.is_file():
-        raise UserError(f"there is no checkpoint {path}: a run has its own in checkpoints/, such as last.ckpt")
+        raise UserError(
+            f"there is no checkpoint {path}: a run has its own in checkpoints/, such as last.ckpt"
+        )
     checkpoint = read_checkpoint(path)
     try:
         hyper_parameters = checkpoint["hyper_parameters"]
         arch = str(hyper_parameters["arch"])
         ImageSpec.from_dict(hyper_parameters["image_spec"])
     except (KeyError, TypeError, UsageError, msgspec.ValidationError) as error:
-        if "pytorch-lightning_version" in checkpoint and "arch" not in checkpoint.get("hyper_parameters", ()):
+        if "pytorch-lightning_version" in checkpoint and "arch" not in checkpoint.get(
+            "hyper_parameters", ()
+        ):
             how = "in Python its load_from_checkpoint restores it, for Trainer.test or torch.export"
-            raise UserError(f"{path} holds a LightningModule, not an image classifier: {how}") from error
+            raise UserError(
+                f"{path} holds a LightningModule, not an image classifier: {how}"
+            ) from error
         raise wrong_version(path) from error
     if arch not in ARCHITECTURES:
         if arch not in allowed:
-            raise UserError(f"{path} holds a network of the class {arch!r}: allow its import with --arch and this name")
+            raise UserError(
+                f"{path} holds a network of the class {arch!r}: allow its import with --arch and this name"
+            )
         class_specs.import_class(arch)
     return restore_network(path, hyper_parameters, checkpoint["state_dict"])
 
 
-def restore_network(path: Path, hyper_parameters: Mapping[str, Any], weights: Mapping[str, Tensor]) -> TrainedNetwork:
+def restore_network(
+    path: Path, hyper_parameters: Mapping[str, Any], weights: Mapping[str, Tensor]
+) -> TrainedNetwork:
     """The network of a classifier with these hyper-parameters and weights.
 
     Raises:
@@ -155,7 +169,11 @@ def restore_network(path: Path, hyper_parameters: Mapping[str, Any], weights: Ma
     arch = hyper_parameters["arch"]
     image_spec = ImageSpec.from_dict(hyper_parameters["image_spec"])
     network = build_network(arch, hyper_parameters.get("network"), image_spec)
-    state = {name.removeprefix("network."): value for name, value in weights.items() if name.startswith("network.")}
+    state = {
+        name.removeprefix("network."): value
+        for name, value in weights.items()
+        if name.startswith("network.")
+    }
     try:
         network.load_state_dict(state)
     except RuntimeError as error:

@@ -57,12 +57,18 @@ def read_picture(source: Path | bytes, most_pixels: int = LARGEST_PICTURE) -> Im
     """
     with _friendly_errors():
         content = source.read_bytes() if isinstance(source, Path) else source
-        Image.open(io.BytesIO(content), formats=FORMATS).verify()  # checksums, such as PNG's, which decoding ignores
+        Image.open(
+            io.BytesIO(content), formats=FORMATS
+        ).verify()  # checksums, such as PNG's, which decoding ignores
         picture = Image.open(io.BytesIO(content), formats=FORMATS)
         if picture.mode.startswith(UNSUPPORTED_MODES):
-            raise UserError(f"its pixels (mode {picture.mode}) are not supported: save it as 8-bit grey or RGB")
+            raise UserError(
+                f"its pixels (mode {picture.mode}) are not supported: save it as 8-bit grey or RGB"
+            )
         if picture.width * picture.height > most_pixels:
-            raise UserError(f"it is too large ({picture.width:,} x {picture.height:,} pixels): scale it down")
+            raise UserError(
+                f"it is too large ({picture.width:,} x {picture.height:,} pixels): scale it down"
+            )
         upright = picture if picture.format in UPRIGHT else ImageOps.exif_transpose(picture)
         upright.load()
         return upright
@@ -76,7 +82,10 @@ def read_shape(path: Path) -> tuple[int, int, int]:
     """
     with _friendly_errors(path), Image.open(path, formats=FORMATS) as picture:
         width, height = picture.size
-        if picture.format not in UPRIGHT and picture.getexif().get(ExifTags.Base.Orientation) in ON_ITS_SIDE:
+        if (
+            picture.format not in UPRIGHT
+            and picture.getexif().get(ExifTags.Base.Orientation) in ON_ITS_SIDE
+        ):
             width, height = height, width
         return 1 if Image.getmodebase(picture.mode) == "L" else 3, height, width
 
@@ -105,7 +114,9 @@ def read_pixels(path: Path, shape: Sequence[int]) -> NDArray[np.uint8]:
 
 def to_picture(pixels: NDArray[np.uint8]) -> Image.Image:
     """Pixels (C, H, W) uint8 as a picture."""
-    return Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    return Image.fromarray(
+        pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0))
+    )
 
 
 @contextmanager
@@ -119,7 +130,9 @@ def _friendly_errors(path: Path | None = None) -> Iterator[None]:
             text = "it is not a picture of a known format"
         elif isinstance(error, UserError):
             text = str(error)
-        raise (DataError(f"cannot use the picture {path}: {text}") if path else UserError(text)) from error
+        raise (
+            DataError(f"cannot use the picture {path}: {text}") if path else UserError(text)
+        ) from error
 
 
 def read_shapes(paths: Sequence[Path]) -> list[tuple[int, int, int]]:
@@ -138,7 +151,9 @@ def decode(paths: Sequence[Path], shape: tuple[int, int, int]) -> Tensor:
         DataError: a picture cannot be read.
     """
     images = torch.empty(len(paths), *shape, dtype=torch.uint8)
-    for image, pixels in zip(images.numpy(), _for_all(paths, partial(read_pixels, shape=shape)), strict=True):
+    for image, pixels in zip(
+        images.numpy(), _for_all(paths, partial(read_pixels, shape=shape)), strict=True
+    ):
         image[:] = pixels
     return images
 

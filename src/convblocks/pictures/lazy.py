@@ -35,17 +35,27 @@ class LazyImages(Tensor):
     # Otherwise torch would turn the results of operations into objects of this class.
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
-    def __new__(cls, paths: Sequence[Path], shape: tuple[int, ...], device: torch.device | None = None) -> "LazyImages":
+    def __new__(
+        cls, paths: Sequence[Path], shape: tuple[int, ...], device: torch.device | None = None
+    ) -> "LazyImages":
         size = (len(paths), *shape)
-        images: LazyImages = Tensor._make_wrapper_subclass(cls, size, dtype=torch.uint8, device=device)
+        images: LazyImages = Tensor._make_wrapper_subclass(
+            cls, size, dtype=torch.uint8, device=device
+        )
         images.paths = paths
         return images
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]
-        cls, operation: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+        cls,
+        operation: Callable[..., Any],
+        types: Any,
+        args: Any = (),
+        kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        args, kwargs = tree_map_only(cls, lambda images: next(images.split(len(images))), (args, kwargs or {}))
+        args, kwargs = tree_map_only(
+            cls, lambda images: next(images.split(len(images))), (args, kwargs or {})
+        )
         return operation(*args, **kwargs)
 
     def to(self, device: torch.device) -> Tensor:  # type: ignore[override]
@@ -57,7 +67,9 @@ class LazyImages(Tensor):
         indices = torch.arange(len(self))[chosen.cpu() if isinstance(chosen, Tensor) else chosen]
         if not indices.ndim:
             return self.index_select(0, indices[None])[0]
-        return LazyImages([self.paths[index] for index in indices.tolist()], self.shape[1:], self.device)
+        return LazyImages(
+            [self.paths[index] for index in indices.tolist()], self.shape[1:], self.device
+        )
 
     def index_select(self, dim: int, index: Tensor) -> Tensor:
         """The images of these indices, decoded."""
@@ -77,7 +89,10 @@ class LazyImages(Tensor):
         # Threads rather than processes: Pillow releases the GIL, and pixels need not be sent.
         decode = partial(read_pixels, shape=self.shape[1:])
         with ThreadPoolExecutor() as threads:
-            started = (threads.map(decode, [self.paths[index] for index in part.tolist()]) for part in parts)
+            started = (
+                threads.map(decode, [self.paths[index] for index in part.tolist()])
+                for part in parts
+            )
             for images, _ in pairwise(chain(started, [iter(())])):
                 pixels = np.array(list(images), dtype=np.uint8).reshape(-1, *self.shape[1:])
                 yield torch.from_numpy(pixels).to(self.device)

@@ -62,7 +62,10 @@ class Listing:
         stats = [(path.relative_to(root), path.stat()) for path, _ in pictures]
         state = [(str(name), stat.st_size, stat.st_mtime_ns) for name, stat in stats]
         key = hashlib.md5(repr((FORMAT, state)).encode(), usedforsecurity=False).hexdigest()
-        paths, labels = [path for path, _ in pictures], torch.tensor([label for _, label in pictures])
+        paths, labels = (
+            [path for path, _ in pictures],
+            torch.tensor([label for _, label in pictures]),
+        )
         return cls(classes, paths, labels, len(train), key)
 
     def split(self, images: Tensor) -> tuple[LabelledImages, LabelledImages]:
@@ -100,7 +103,9 @@ class PictureFolder(ImageSource):
     def _kept(self, listing: Listing) -> ImageSets | None:
         """The images that an earlier run kept; None if there are none, or they are not up to date."""
         try:
-            kept = torch.load(kept_file(self.root), weights_only=True, mmap=True)  # pixels are read when they are used
+            kept = torch.load(
+                kept_file(self.root), weights_only=True, mmap=True
+            )  # pixels are read when they are used
             image_spec = ImageSpec.from_dict(kept["image_spec"])
             if kept["key"] != listing.key or self.size not in (kept["size"], image_spec.shape[1:]):
                 return None
@@ -109,7 +114,9 @@ class PictureFolder(ImageSource):
                 return ImageSets(train, test, image_spec, kept["fingerprint"], note=note)
             sets = self._sets(listing, kept["images"].clone())
             return sets if sets.fingerprint == kept["fingerprint"] else None
-        except Exception:  # a missing or damaged file, for which torch raises many types, or one without pixels
+        except (
+            Exception
+        ):  # a missing or damaged file, for which torch raises many types, or one without pixels
             return None
 
     def _decoded(self, listing: Listing) -> ImageSets:
@@ -124,7 +131,9 @@ class PictureFolder(ImageSource):
             sets = self._sets(listing, images := decode(paths, shape))
         facts = {"image_spec": sets.image_spec.as_dict(), "fingerprint": sets.fingerprint}
         kept = {"key": listing.key, "size": self.size, "images": images, **facts}
-        with suppress(OSError, RuntimeError):  # if the folder is read-only or the disk full, the next run decodes again
+        with suppress(
+            OSError, RuntimeError
+        ):  # if the folder is read-only or the disk full, the next run decodes again
             remove_unfinished(self.root)
             with atomic_write(kept_file(self.root)) as file:
                 torch.save(kept, file)
@@ -195,13 +204,17 @@ def list_pictures(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(
+        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
+    )
 
 
 def _pictures(folder: Path) -> list[Path]:
     """The pictures in a folder and its subfolders."""
     pictures = [path for path in folder.iterdir() if is_picture(path.name) and not path.is_dir()]
-    return pictures + [picture for subfolder in _folders(folder) for picture in _pictures(subfolder)]
+    return pictures + [
+        picture for subfolder in _folders(folder) for picture in _pictures(subfolder)
+    ]
 
 
 def is_picture(name: str) -> bool:

@@ -47,13 +47,17 @@ class RunCallback(Callback):
 class Classification:
     """What callbacks know of a run of an ImageClassifier on an ImageDataModule."""
 
-    def __init__(self, module: ImageClassifier, data: ImageDataModule, directory: RunDirectory) -> None:
+    def __init__(
+        self, module: ImageClassifier, data: ImageDataModule, directory: RunDirectory
+    ) -> None:
         self.module, self.data, self.directory = module, data, directory
 
     @cached_property
     def trained(self) -> TrainedNetwork:
         """The network with the final weights, once these are there."""
-        return restore_network(self.directory.path, dict(self.module.hparams), self.module.state_dict())
+        return restore_network(
+            self.directory.path, dict(self.module.hparams), self.module.state_dict()
+        )
 
     @cached_property
     def evaluation(self) -> Evaluation | None:
@@ -110,11 +114,15 @@ class Divergence(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if ends_logged_step(trainer, batch_idx, self.every_n_steps):
-            loss = outputs.get("loss") if isinstance(outputs, dict) else outputs  # None with manual optimization
+            loss = (
+                outputs.get("loss") if isinstance(outputs, dict) else outputs
+            )  # None with manual optimization
             self._stop_if(isinstance(loss, Tensor) and not bool(loss.isfinite().all()), trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._stop_if(not all(bool(weights.isfinite().all()) for weights in pl_module.parameters()), trainer)
+        self._stop_if(
+            not all(bool(weights.isfinite().all()) for weights in pl_module.parameters()), trainer
+        )
 
     def state_dict(self) -> dict[str, Any]:
         return {"step": self.step}

@@ -34,10 +34,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         super().__init__()
         self.check_first = check_first
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        content = io.BytesIO()  # first into memory: torch's file writer hides the reason of a disk error
+        content = (
+            io.BytesIO()
+        )  # first into memory: torch's file writer hides the reason of a disk error
         try:
             torch.save(checkpoint, content)
         except (PicklingError, AttributeError, TypeError) as error:
@@ -77,7 +81,9 @@ def read_resumable(path: Path) -> dict[str, Any] | None:
         if not (checkpoint.keys() >= RESUME_PARTS and "MetricsLog" in checkpoint["callbacks"]):
             raise wrong_version(path)
     except UserError as error:
-        raise UserError(f"{error}. Put an intact copy there, or delete it to start the run over") from error
+        raise UserError(
+            f"{error}. Put an intact copy there, or delete it to start the run over"
+        ) from error
     return checkpoint
 
 
@@ -87,6 +93,12 @@ def check_optimizer_states(path: str | Path | None, optimizers: Iterable[Optimiz
         if type(optimizer) not in (Adagrad, Adam, AdamW, SGD):  # those that have such kernels
             continue
         for parameter, state in optimizer.state.items():
-            moments = [value for name, value in state.items() if isinstance(value, Tensor) and name != "step"]
+            moments = [
+                value
+                for name, value in state.items()
+                if isinstance(value, Tensor) and name != "step"
+            ]
             if any(moment.shape != parameter.shape for moment in moments):
-                raise UserError(f"cannot resume from {path}: an optimizer's state is not of its parameter's shape")
+                raise UserError(
+                    f"cannot resume from {path}: an optimizer's state is not of its parameter's shape"
+                )

@@ -36,7 +36,12 @@ from convblocks.text import as_yaml, listed
 MODEL, DATA = "convblocks.ImageClassifier", "convblocks.ImageDataModule"
 
 # What neither jsonargparse nor the Trainer refuses.
-ABOVE_0 = ("threads", "trainer.accumulate_grad_batches", "trainer.limit_train_batches", "trainer.limit_test_batches")
+ABOVE_0 = (
+    "threads",
+    "trainer.accumulate_grad_batches",
+    "trainer.limit_train_batches",
+    "trainer.limit_test_batches",
+)
 
 
 @dataclass(frozen=True)
@@ -89,9 +94,15 @@ class Config:
         merge(settings, named)
         names, classes = _import_classes(settings)
         is_classifier = issubclass(classes["model"], ImageClassifier)
-        if is_classifier and "arch" not in settings["model"] and not words.keys() & {"--model.arch", "--help"}:
+        if (
+            is_classifier
+            and "arch" not in settings["model"]
+            and not words.keys() & {"--model.arch", "--help"}
+        ):
             known = ", ".join(ARCHITECTURES)
-            raise UsageError(f"--arch is required: choose one of {known}, or give a LightningModule as --model")
+            raise UsageError(
+                f"--arch is required: choose one of {known}, or give a LightningModule as --model"
+            )
         options_parser = parser(classes["model"], classes.get("data"))
         chosen, parsed = options_parser.parse(settings, rest)
         _check(parsed)
@@ -137,7 +148,9 @@ class Config:
             DataError: there are no images.
         """
         image_spec = getattr(data, "image_spec", None)
-        takes_it = image_spec is not None and class_specs.accepts(self.classes["model"], "image_spec")
+        takes_it = image_spec is not None and class_specs.accepts(
+            self.classes["model"], "image_spec"
+        )
         more = {"image_spec": image_spec} if takes_it else {}
         if issubclass(self.classes["model"], ImageClassifier):
             more["sync_batchnorm"] = self.settings["trainer"]["sync_batchnorm"]
@@ -159,16 +172,27 @@ def _saved_settings(words: Mapping[str, str]) -> Settings:
     if "--resume" not in words:
         return settings
     if not words.get("--name"):
-        raise UsageError("--resume needs the --name of the run, for example --name maxpool/version_0")
+        raise UsageError(
+            "--resume needs the --name of the run, for example --name maxpool/version_0"
+        )
     directory = RunDirectory(words["--name"], Path(words.get("--trainer.default_root_dir", "")))
     if directory.config.is_file():
         merge(settings, directory.read_config())
-        for option in ("callbacks", "logger"):  # otherwise values given with += would be added to the saved ones
+        for option in (
+            "callbacks",
+            "logger",
+        ):  # otherwise values given with += would be added to the saved ones
             if f"--trainer.{option}+" in words:
                 settings["trainer"].pop(option, None)
-    elif not words.keys() & {"--model", "--model.arch", "--config"}:  # comparisons also pass --resume to new runs
+    elif not words.keys() & {
+        "--model",
+        "--model.arch",
+        "--config",
+    }:  # comparisons also pass --resume to new runs
         if directory.exists():
-            raise UsageError(f"{directory.path} cannot be resumed: it has no {directory.config.name}")
+            raise UsageError(
+                f"{directory.path} cannot be resumed: it has no {directory.config.name}"
+            )
         raise UsageError(f"there is no run {directory.path}: to begin it, give --arch or --model")
     return settings
 
@@ -181,7 +205,10 @@ def _import_classes(settings: Settings) -> tuple[dict[str, str], dict[str, type]
     """
     names: dict[str, str] = {}
     classes: dict[str, type] = {}
-    for group, kind, default in (("model", LightningModule, MODEL), ("data", LightningDataModule, DATA)):
+    for group, kind, default in (
+        ("model", LightningModule, MODEL),
+        ("data", LightningDataModule, DATA),
+    ):
         is_usual = group == "model" or issubclass(classes["model"], ImageClassifier)
         if name := settings[group].pop("class_path", default if is_usual else None):
             part = class_specs.import_class(name)
@@ -210,12 +237,20 @@ def _check(parsed: Namespace) -> None:
     if not 0 <= parsed.seed < 2**32:
         raise UsageError(f"--seed must be in 0..2^32-1, but is {parsed.seed}")
     if trainer.fast_dev_run:
-        raise UsageError("--trainer.fast_dev_run is not supported: give --check_resume, which tries all loops out")
+        raise UsageError(
+            "--trainer.fast_dev_run is not supported: give --check_resume, which tries all loops out"
+        )
     is_limited = trainer.max_steps > 0 or trainer.max_time is not None
-    if trainer.max_steps == 0 or (trainer.max_epochs < 1 and not (trainer.max_epochs == NO_LIMIT and is_limited)):
-        raise UsageError("--epochs and --trainer.max_steps must be at least 1; -1 is no limit, for one of them")
+    if trainer.max_steps == 0 or (
+        trainer.max_epochs < 1 and not (trainer.max_epochs == NO_LIMIT and is_limited)
+    ):
+        raise UsageError(
+            "--epochs and --trainer.max_steps must be at least 1; -1 is no limit, for one of them"
+        )
     has_no_end = trainer.max_epochs == NO_LIMIT and trainer.max_steps == NO_LIMIT
-    if has_no_end and class_specs.spans_the_run(parsed.get("model.lr_scheduler") or class_specs.CONSTANT):
+    if has_no_end and class_specs.spans_the_run(
+        parsed.get("model.lr_scheduler") or class_specs.CONSTANT
+    ):
         raise UsageError("a schedule over the whole run needs --epochs or --trainer.max_steps")
 
 
@@ -223,13 +258,20 @@ def _plain_settings(chosen: Namespace, defaults: Namespace, names: Mapping[str, 
     """Everything that determines a run's results, in plain values, without what is None by default."""
     usual, changed = _plain(defaults.as_dict()), _plain(chosen.as_dict())
     every = usual | changed
-    settings = {option: every[option] for option in ("judge", "seed", "threads") if every[option] is not None}
+    settings = {
+        option: every[option]
+        for option in ("judge", "seed", "threads")
+        if every[option] is not None
+    }
     for group in [group for group in GROUPS if group in usual]:
         default, values = usual[group], usual[group] | changed.get(group, {})
-        settings[group] = {name: x for name, x in values.items() if x is not None or default[name] is not None}
+        settings[group] = {
+            name: x for name, x in values.items() if x is not None or default[name] is not None
+        }
     settings["trainer"].pop("default_root_dir", None)
     return {
-        group: {"class_path": name, "init_args": settings.pop(group, {})} for group, name in names.items()
+        group: {"class_path": name, "init_args": settings.pop(group, {})}
+        for group, name in names.items()
     } | settings
 
 
@@ -242,6 +284,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.name
     name = getattr(value, "__name__", "")
-    if name and getattr(sys.modules.get(value.__module__), name, None) is value:  # a function or class
+    if (
+        name and getattr(sys.modules.get(value.__module__), name, None) is value
+    ):  # a function or class
         return f"{value.__module__}.{name}"
     return value if isinstance(value, str | int | float | None) else str(value)

@@ -106,7 +106,9 @@ class RunDirectory:
             settings: dict[str, Any] = yaml.load(self.config.read_text(), YAML_LOADER)
             if settings.keys() >= SETTINGS:
                 return settings
-        reason = "it is missing, damaged or of an older version: restore it, or choose another --name"
+        reason = (
+            "it is missing, damaged or of an older version: restore it, or choose another --name"
+        )
         raise UserError(f"cannot read {self.config}: {reason}")
 
     def write_config(self, settings: Mapping[str, Any]) -> None:
@@ -130,7 +132,9 @@ class RunDirectory:
                     remove_unfinished(folder)
                 yield
         except Timeout as error:
-            raise BusyError(f"another process is working on {self.path}: wait for it, or stop it") from error
+            raise BusyError(
+                f"another process is working on {self.path}: wait for it, or stop it"
+            ) from error
 
     def create(self, exist_ok: bool = True) -> bool:
         """Make the directory; returns False if it exists and must not."""
@@ -149,7 +153,9 @@ def is_epoch(row: Mapping[str, float]) -> bool:
     return any(name.startswith(TRAINING) for name in row)
 
 
-def first_change(began: Mapping[str, Any], now: Mapping[str, Any], ignored: Collection[str] = ()) -> str | None:
+def first_change(
+    began: Mapping[str, Any], now: Mapping[str, Any], ignored: Collection[str] = ()
+) -> str | None:
     """The first setting that differs, as in ``lr=0.1, not 0.2``; None if none does. The layout may differ."""
     saved, current = flatten(began), flatten(now)
     for option in sorted(saved | current):
@@ -161,6 +167,9 @@ def first_change(began: Mapping[str, Any], now: Mapping[str, Any], ignored: Coll
 
 def next_version(arch: str, root: Path) -> RunDirectory:
     """The first free ``<arch>/version_N`` after the existing ones."""
-    versions = [path.name.removeprefix("version_") for path in RunDirectory(arch, root).path.glob("version_*")]
+    versions = [
+        path.name.removeprefix("version_")
+        for path in RunDirectory(arch, root).path.glob("version_*")
+    ]
     number = max((int(version) for version in versions if version.isdecimal()), default=-1) + 1
     return RunDirectory(f"{arch}/version_{number}", root)

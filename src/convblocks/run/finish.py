@@ -59,7 +59,9 @@ def final_metrics(run: Run) -> Row:
     row: Mapping[str, float] = run.log.rows[-1]
     if run.keeps_best and load_best(run):
         row = run.monitor.best(run.log.rows) or row
-    final: Row = {name: value for name, value in row.items() if name not in ("epoch", "step", "seconds")}
+    final: Row = {
+        name: value for name, value in row.items() if name not in ("epoch", "step", "seconds")
+    }
     is_of_test = run.evaluation_split == "test"
     if run.has("test") and (not is_of_test or run.judge.tested not in final or run.tests_again):
         run.trainer.test(run.module, datamodule=run.data, verbose=False)
@@ -81,9 +83,13 @@ def load_best(run: Run) -> bool:
     best = run.directory.best_checkpoint
     if run.is_rank_zero and best.is_file():
         checkpoint = read_checkpoint(best)
-        run.module.on_load_checkpoint(checkpoint)  # which may add what it leaves out, as when a run is resumed
+        run.module.on_load_checkpoint(
+            checkpoint
+        )  # which may add what it leaves out, as when a run is resumed
         run.module.load_state_dict(checkpoint["state_dict"], strict=run.module.strict_loading)
-    run.module.to(run.trainer.strategy.root_device)  # Lightning has left it on the CPU, and NCCL takes GPUs only
+    run.module.to(
+        run.trainer.strategy.root_device
+    )  # Lightning has left it on the CPU, and NCCL takes GPUs only
     broadcast_state(run.module)  # without a --name the others may not know where it is
     return best.is_file()
 
@@ -117,7 +123,10 @@ def run_result(run: Run, final: Row) -> RunResult:
 
 def print_result(run: Run, result: RunResult) -> None:
     """Print the result, what callbacks say of it, and the next commands; of a diverged run, first that it diverged."""
-    score, monitored = f"{result.score_name} {run.judge.text(result.score)}", run.monitor.measured_in(result.final)
+    score, monitored = (
+        f"{result.score_name} {run.judge.text(result.score)}",
+        run.monitor.measured_in(result.final),
+    )
     if run.monitor != run.judge and monitored in result.final:  # the loss beside the accuracy
         score += f", {without_split(monitored)} {result.final[monitored]:.4f}"
     score += f", {counted(len(result.epochs), 'epoch')} in {result.seconds:.1f} s"
@@ -137,7 +146,10 @@ def hparams_of(part: LightningModule | LightningDataModule | None) -> dict[str, 
     """
     saved = dict(part.hparams) if part else {}
     saved |= {"batch_size": size} if (size := getattr(part, "batch_size", None)) else {}
-    named = {name: value.get("class_path") if isinstance(value, dict) else value for name, value in saved.items()}
+    named = {
+        name: value.get("class_path") if isinstance(value, dict) else value
+        for name, value in saved.items()
+    }
     return {name: value for name, value in named.items() if isinstance(value, str | int | float)}
 
 

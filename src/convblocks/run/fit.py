@@ -54,10 +54,14 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
             return
         run = Run(config, callbacks)
         run.refuse_conflict()
-    if config.resume and (result := run.directory.result_after(config.settings["trainer"]["max_epochs"])):
+    if config.resume and (
+        result := run.directory.result_after(config.settings["trainer"]["max_epochs"])
+    ):
         if run.is_rank_zero:
             epochs = counted(len(result.epochs), "epoch")
-            echo(f"{as_shown(run.directory.path)} is finished: it has {epochs}, and was ended by {result.ended_by}")
+            echo(
+                f"{as_shown(run.directory.path)} is finished: it has {epochs}, and was ended by {result.ended_by}"
+            )
         return
     with rank_zero_errors():
         run.prepare()

@@ -14,8 +14,15 @@ from convblocks.run import slurm
 from convblocks.run.run import RESUME_HINT, Run
 
 # Parts of Lightning's and torch's messages about what a user can mend.
-EXPECTED = ["Early stopping conditioned on metric", "`val_check_interval`", "loading state_dict", "loaded state dict"]
-EXPECTED += ["does not allow for gradient clipping"]  # in mixed precision, but with --optimizer.fused false
+EXPECTED = [
+    "Early stopping conditioned on metric",
+    "`val_check_interval`",
+    "loading state_dict",
+    "loaded state dict",
+]
+EXPECTED += [
+    "does not allow for gradient clipping"
+]  # in mixed precision, but with --optimizer.fused false
 
 # Parts of torch's messages when a process no longer answers.
 LOST_MESSAGES = ("Connection reset by peer", "Connection closed by peer", "Broken pipe")
@@ -51,21 +58,31 @@ def friendly_errors(run: Run) -> Iterator[None]:
             raise
         raise type(error) from error
     except SystemExit as error:
-        if isinstance(error.__context__, KeyboardInterrupt):  # which Lightning turns into exit status 1
+        if isinstance(
+            error.__context__, KeyboardInterrupt
+        ):  # which Lightning turns into exit status 1
             print_error(f"stopped: {RESUME_HINT}")
             raise KeyboardInterrupt from error
         raise
     except (MisconfigurationException, RuntimeError, ValueError, OSError) as error:
         if disk_error := find_disk_error(error, run.directory.path):
             path = os.fsdecode(disk_error.filename or run.directory.path)
-            raise UserError(f"cannot write to {path} ({disk_error.strerror}); {RESUME_HINT}") from error
+            raise UserError(
+                f"cannot write to {path} ({disk_error.strerror}); {RESUME_HINT}"
+            ) from error
         if isinstance(error, torch.OutOfMemoryError):
             device = run.trainer.strategy.root_device
-            raise UsageError(f"{device} has too little memory for this run: give a smaller --batch_size") from error
+            raise UsageError(
+                f"{device} has too little memory for this run: give a smaller --batch_size"
+            ) from error
         message = " ".join(str(error).split())
         if isinstance(error, RuntimeError) and any(part in message for part in LOST_MESSAGES):
-            raise UserError(f"another process of this run was lost or has failed: {RESUME_HINT}") from error
-        if isinstance(error, MisconfigurationException) or any(part in message for part in EXPECTED):
+            raise UserError(
+                f"another process of this run was lost or has failed: {RESUME_HINT}"
+            ) from error
+        if isinstance(error, MisconfigurationException) or any(
+            part in message for part in EXPECTED
+        ):
             raise UserError(message if run.is_rank_zero else "") from error
         raise
 

@@ -57,7 +57,9 @@ class MetricsLog(Callback):
         self._finish_row()
         self._start = time.perf_counter()
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         if self._row:  # of an evaluation in the middle of the epoch
             self.on_train_epoch_start(trainer, pl_module)
 
@@ -69,7 +71,9 @@ class MetricsLog(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking:
-            names = trainer._logger_connector.metrics["callback"].keys()  # without those of training
+            names = trainer._logger_connector.metrics[
+                "callback"
+            ].keys()  # without those of training
             self._evaluated |= names
             logged = logged_metrics(trainer).items()
             self._row = self._place() | {name: value for name, value in logged if name in names}
@@ -104,7 +108,11 @@ class MetricsLog(Callback):
 
     def _place(self) -> Row:
         epoch, step = self._trainer.current_epoch + 1, steps_done(self._trainer)
-        return {"epoch": epoch, "step": step, "seconds": round(time.perf_counter() - self._start, 3)}
+        return {
+            "epoch": epoch,
+            "step": step,
+            "seconds": round(time.perf_counter() - self._start, 3),
+        }
 
     def _finish_row(self) -> None:
         """Add, write and print the row of an ended evaluation or epoch, if any."""
@@ -112,7 +120,9 @@ class MetricsLog(Callback):
             return
         if is_epoch(row):
             metrics = row | logged_metrics(self._trainer)
-            row = {name: value for name, value in metrics.items() if name not in self._evaluated} | row
+            row = {
+                name: value for name, value in metrics.items() if name not in self._evaluated
+            } | row
         self.rows.append(row)
         self._row = {}
         if self._trainer.is_global_zero:

@@ -49,13 +49,25 @@ EPOCHS = 5
 NO_LIMIT = -1
 
 # Options of the Trainer for which 1 is one batch, and 1.0 all of them.
-BATCHES = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "overfit_batches", "val_check_interval")
+BATCHES = (
+    "limit_train_batches",
+    "limit_val_batches",
+    "limit_test_batches",
+    "overfit_batches",
+    "val_check_interval",
+)
 
 # For a parameter without a type it would build any class that a config names, with a warning for some of them.
 jsonargparse.set_parsing_settings(instantiate_subclass_spec_in_any=False, import_path_denylist=[])
 
 # Lines of jsonargparse's messages that only list types.
-NOISE = ("Does not validate", "Subtypes:", "Errors:", "Expected a <class 'NoneType'>", "Given value type:")
+NOISE = (
+    "Does not validate",
+    "Subtypes:",
+    "Errors:",
+    "Expected a <class 'NoneType'>",
+    "Given value type:",
+)
 
 # Options and their values; the arguments of model, data and Trainer in groups.
 Settings = dict[str, Any]
@@ -78,11 +90,17 @@ class FitParser(jsonargparse.ArgumentParser):
         reason = re.sub(r'^Parser key "([\w.]+)":', r"--\1:", reason)
         no_class = r": there is no class \1: give one of Lightning's, such as WandbLogger or CSVLogger, or module.Class"
         reason = re.sub(r": .*Expected a dot import path string: (\S+).*", no_class, reason)
-        reason = re.sub(r".*: Requirement '(\w+).*' not met.*", r"\1 is not installed: pip install \1", reason)
-        reason = re.sub(r"^Option '([\w.]+)' is not accepted$", rf"{UNKNOWN}--\1", reason)  # of a config
+        reason = re.sub(
+            r".*: Requirement '(\w+).*' not met.*", r"\1 is not installed: pip install \1", reason
+        )
+        reason = re.sub(
+            r"^Option '([\w.]+)' is not accepted$", rf"{UNKNOWN}--\1", reason
+        )  # of a config
         raise UsageError(with_suggestion(reason, [*short, *known])) from ex
 
-    def parse(self, settings: Settings, options: Sequence[Sequence[str]]) -> tuple[Namespace, Namespace]:
+    def parse(
+        self, settings: Settings, options: Sequence[Sequence[str]]
+    ) -> tuple[Namespace, Namespace]:
         """The values that are chosen, and those of all options; the command line overrides the settings of configs.
 
         Args:
@@ -93,43 +111,74 @@ class FitParser(jsonargparse.ArgumentParser):
             UsageError: an unknown option, or a value of another type.
         """
         for name, default in self.specs.items():
-            settings["model"][name] = _class_spec(name, settings["model"].get(name, default), options)
+            settings["model"][name] = _class_spec(
+                name, settings["model"].get(name, default), options
+            )
         prefixes = tuple(f"--model.{name}." for name in self.specs)
-        rest = [option for option in options if not (option[1:] and f"{option[0]}.".startswith(prefixes))]
-        chosen = self.parse_args(["--config", as_yaml(settings), *map("=".join, rest)], defaults=False)
+        rest = [
+            option
+            for option in options
+            if not (option[1:] and f"{option[0]}.".startswith(prefixes))
+        ]
+        chosen = self.parse_args(
+            ["--config", as_yaml(settings), *map("=".join, rest)], defaults=False
+        )
         if chosen.get("threads") is None:
-            chosen["threads"] = torch.get_num_threads()  # saved, since a resume must round sums in the same way
-        if chosen.get("trainer.max_epochs") is None:  # Lightning's rule: with another limit, epochs have none
-            is_limited = chosen.get("trainer.max_steps", NO_LIMIT) != NO_LIMIT or chosen.get("trainer.max_time")
+            chosen["threads"] = (
+                torch.get_num_threads()
+            )  # saved, since a resume must round sums in the same way
+        if (
+            chosen.get("trainer.max_epochs") is None
+        ):  # Lightning's rule: with another limit, epochs have none
+            is_limited = chosen.get("trainer.max_steps", NO_LIMIT) != NO_LIMIT or chosen.get(
+                "trainer.max_time"
+            )
             chosen["trainer.max_epochs"] = NO_LIMIT if is_limited else EPOCHS
         return chosen, self.merge_config(chosen, self.get_defaults())
 
 
 @cache
 def parser(
-    model: type[LightningModule] = ImageClassifier, data: type[LightningDataModule] | None = ImageDataModule
+    model: type[LightningModule] = ImageClassifier,
+    data: type[LightningDataModule] | None = ImageDataModule,
 ) -> FitParser:
     """All options with types, defaults and help, from the signatures and docstrings of the classes that they set."""
     options = FitParser(prog="convblocks fit", allow_abbrev=False)
     options.add_argument("--config", action=ActionConfigFile, help="A YAML file with options.")
-    options.add_argument("--judge", type=str, help="The metric to judge the model by, such as val/loss:min.")
-    options.add_argument("--seed", type=int, default=0, help="Seed of the weights, and of the images' order.")
-    options.add_argument("--threads", type=int | None, help="CPU threads (they change how sums round).")
+    options.add_argument(
+        "--judge", type=str, help="The metric to judge the model by, such as val/loss:min."
+    )
+    options.add_argument(
+        "--seed", type=int, default=0, help="Seed of the weights, and of the images' order."
+    )
+    options.add_argument(
+        "--threads", type=int | None, help="CPU threads (they change how sums round)."
+    )
     options.add_argument("--name", type=str, help="The run is lightning_logs/NAME.")
     options.add_argument("--resume", action="store_true", help="Continue the run of that name.")
     wings.add_options(options)
     for group, part in (("model", model), ("data", data), ("trainer", Trainer)):
         if part:  # arguments that come from the data, the run and the Trainer are no options
-            from_run = {"seed", "sync_batchnorm"} if issubclass(part, ImageClassifier | ImageDataModule) else set()
+            from_run = (
+                {"seed", "sync_batchnorm"}
+                if issubclass(part, ImageClassifier | ImageDataModule)
+                else set()
+            )
             skipped = {"image_spec", *BATCHES, *from_run}
-            options.add_class_arguments(part, group, False, fail_untyped=False, instantiate=False, skip=skipped)
+            options.add_class_arguments(
+                part, group, False, fail_untyped=False, instantiate=False, skip=skipped
+            )
     for option in BATCHES:  # by hand: typing may have cached Union[int, float] as Union[float, int]
         default = inspect.signature(Trainer).parameters[option].default
         help_text = "A number of batches, or a share of them: 0.5."
-        options.add_argument(f"--trainer.{option}", type=int | float | None, default=default, help=help_text)
+        options.add_argument(
+            f"--trainer.{option}", type=int | float | None, default=default, help=help_text
+        )
     parameters = inspect.signature(model).parameters.values()
     own = parameters if issubclass(model, ImageClassifier) else ()
-    options.specs = {parameter.name: parameter.default for parameter in own if parameter.annotation == ClassSpec}
+    options.specs = {
+        parameter.name: parameter.default for parameter in own if parameter.annotation == ClassSpec
+    }
     options.set_defaults(DEFAULTS)
     return options
 
@@ -163,11 +212,15 @@ def read_config(path: str) -> Settings:
         UsageError: it cannot be read, or does not hold settings.
     """
     try:
-        content = _from_yaml("config", path if ": " in path or "\n" in path else Path(path).read_text())
+        content = _from_yaml(
+            "config", path if ": " in path or "\n" in path else Path(path).read_text()
+        )
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--config {path[:80]}: {getattr(error, 'strerror', error)}") from error
     if not isinstance(content, dict):
-        raise UsageError(f"--config: expected lines such as lr: 0.01, but found {str(content or 'nothing')[:80]}")
+        raise UsageError(
+            f"--config: expected lines such as lr: 0.01, but found {str(content or 'nothing')[:80]}"
+        )
     return content
 
 
@@ -186,22 +239,33 @@ def merge(settings: Settings, config: Mapping[Any, Any]) -> None:
         parts = {option: value} if option else value or {}
         arguments = parts.get("init_args", {}) if isinstance(parts, dict) else None
         if not isinstance(arguments, dict):
-            raise UsageError(f"{group} in a config must hold options, as in `{group}: {{option: 1}}`")
-        settings[group] |= {name: part for name, part in parts.items() if name != "init_args"} | arguments
+            raise UsageError(
+                f"{group} in a config must hold options, as in `{group}: {{option: 1}}`"
+            )
+        settings[group] |= {
+            name: part for name, part in parts.items() if name != "init_args"
+        } | arguments
 
 
 def _class_spec(name: str, spec: Any, options: Sequence[Sequence[str]]) -> ClassSpec:
     """A class spec, as a config has it, changed by the command line: another class drops the arguments."""
     parts = {"class_path": spec} if isinstance(spec, str) else spec
     arguments = parts.get("init_args") or {} if isinstance(parts, dict) else None
-    if not isinstance(arguments, dict) or parts.keys() | {"init_args"} != {"class_path", "init_args"}:
+    if not isinstance(arguments, dict) or parts.keys() | {"init_args"} != {
+        "class_path",
+        "init_args",
+    }:
         raise UsageError(f"--{name} must be a name, or a class_path with init_args")
     class_path, arguments = parts["class_path"], dict(arguments)
-    if classes := [values[0] for option, *values in options if option == f"--model.{name}" and values]:
+    if classes := [
+        values[0] for option, *values in options if option == f"--model.{name}" and values
+    ]:
         class_path, arguments = classes[-1], {}
     for option, *values in options:
         if values and option.startswith(f"--model.{name}."):
-            arguments[option.removeprefix(f"--model.{name}.")] = _from_yaml(option.removeprefix("--"), values[0])
+            arguments[option.removeprefix(f"--model.{name}.")] = _from_yaml(
+                option.removeprefix("--"), values[0]
+            )
     return {"class_path": class_path, "init_args": arguments} if arguments else class_path
 
 

@@ -9,7 +9,11 @@ import torch
 from lightning.fabric.utilities import move_data_to_device
 from lightning.fabric.utilities.data import _set_sampler_epoch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.trainer.connectors.logger_connector.result import _Metadata, _ResultMetric, _Sync
+from lightning.pytorch.trainer.connectors.logger_connector.result import (
+    _Metadata,
+    _ResultMetric,
+    _Sync,
+)
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, distributed, nn
 from torchmetrics import Metric
@@ -49,23 +53,33 @@ class Keeper:
         return ""
 
 
-def state_of_all(trainer: Trainer, within_epoch: bool, keepers: Sequence[Keeper], keeps_position: bool) -> list[State]:
+def state_of_all(
+    trainer: Trainer, within_epoch: bool, keepers: Sequence[Keeper], keeps_position: bool
+) -> list[State]:
     """The state of every process; each must call this.
 
     Random generators, metrics, what wings keep, the gradients if the module itself steps its optimizers, and within an
     epoch what is logged, and the position of the loaders if they keep it.
     """
     module = trainer.lightning_module
-    gradients = {name: weight.grad for name, weight in module.named_parameters() if weight.grad is not None}
+    gradients = {
+        name: weight.grad for name, weight in module.named_parameters() if weight.grad is not None
+    }
     state: State = {
         "generators": generators(trainer),
-        "metrics": {name: _sums(metric) for name, metric in _metrics_to_keep(trainer, within_epoch).items()},
+        "metrics": {
+            name: _sums(metric) for name, metric in _metrics_to_keep(trainer, within_epoch).items()
+        },
         "wings": {keeper.name: keeper.state(within_epoch) for keeper in keepers},
-        "gradients": {} if module.automatic_optimization else move_data_to_device(gradients, torch.device("cpu")),
+        "gradients": {}
+        if module.automatic_optimization
+        else move_data_to_device(gradients, torch.device("cpu")),
     }
     if within_epoch:
         state["logged"] = _all_logged(trainer)
-        state["loaders"] = [loader.state_dict() for loader in loaders_of(trainer)] if keeps_position else []
+        state["loaders"] = (
+            [loader.state_dict() for loader in loaders_of(trainer)] if keeps_position else []
+        )
     states = [state] * world_size()
     if len(states) > 1:
         distributed.all_gather_object(states, state)
@@ -77,7 +91,9 @@ def state_of_process(states: Sequence[State], rank: int) -> State:
     return states[rank if len(states) == world_size() else 0]
 
 
-def restore(trainer: Trainer, states: Sequence[State], keepers: Sequence[Keeper], within_epoch: bool) -> None:
+def restore(
+    trainer: Trainer, states: Sequence[State], keepers: Sequence[Keeper], within_epoch: bool
+) -> None:
     """Restore metrics, gradients and what wings keep; within an epoch also what is logged, and iterate from there.
 
     If the number of processes has changed, metrics begin again.
@@ -90,13 +106,21 @@ def restore(trainer: Trainer, states: Sequence[State], keepers: Sequence[Keeper]
         parameter.grad = gradient.to(parameter.device)
     if len(states) == world_size():
         _restore_metrics(trainer, state)
-    elif trainer.is_global_zero and (within_epoch or any(sums["_update_count"] for sums in state["metrics"].values())):
-        print("the number of processes has changed: metric sums restart; this epoch's cover only its remaining batches")
-    if not within_epoch:  # Lightning must begin to iterate again: on a resume it did before anything was restored
+    elif trainer.is_global_zero and (
+        within_epoch or any(sums["_update_count"] for sums in state["metrics"].values())
+    ):
+        print(
+            "the number of processes has changed: metric sums restart; this epoch's cover only its remaining batches"
+        )
+    if (
+        not within_epoch
+    ):  # Lightning must begin to iterate again: on a resume it did before anything was restored
         trainer.fit_loop._resuming_from_checkpoint = False
         return
     for loader, position in zip(loaders_of(trainer), state["loaders"], strict=True):
-        _set_sampler_epoch(loader, trainer.current_epoch)  # Lightning does so after it has begun to iterate
+        _set_sampler_epoch(
+            loader, trainer.current_epoch
+        )  # Lightning does so after it has begun to iterate
         loader.load_state_dict(position)
     fetcher = trainer.fit_loop._data_fetcher
     assert fetcher is not None
@@ -126,7 +150,9 @@ def generators(trainer: Trainer) -> State:
     state: State = {"torch": torch.get_rng_state(), "python": random.getstate(), "numpy": numpy}
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         state["cuda"] = torch.cuda.get_rng_state()
-    return state | {"loaders": [generator.get_state() for generator in _generators_of_loaders(trainer)]}
+    return state | {
+        "loaders": [generator.get_state() for generator in _generators_of_loaders(trainer)]
+    }
 
 
 def restore_generators(trainer: Trainer, state: State) -> None:
@@ -136,12 +162,18 @@ def restore_generators(trainer: Trainer, state: State) -> None:
     np.random.set_state(state["numpy"])
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])
-    for generator, drawn in zip(_generators_of_loaders(trainer), state["loaders"], strict=False):  # others by now
+    for generator, drawn in zip(
+        _generators_of_loaders(trainer), state["loaders"], strict=False
+    ):  # others by now
         generator.set_state(drawn.clone())
 
 
 def _generators_of_loaders(trainer: Trainer) -> list[torch.Generator]:
-    owners = [part for loader in loaders_of(trainer) for part in (loader, getattr(loader, "sampler", None))]
+    owners = [
+        part
+        for loader in loaders_of(trainer)
+        for part in (loader, getattr(loader, "sampler", None))
+    ]
     generators = dict.fromkeys(getattr(owner, "generator", None) for owner in owners)
     return [generator for generator in generators if isinstance(generator, torch.Generator)]
 
@@ -160,7 +192,9 @@ def _restore_metrics(trainer: Trainer, state: State) -> None:
             _restore_sums(metric, state["metrics"][name])
     if "logged" not in state:
         return
-    trainer._logger_connector._first_loop_iter = True  # the next batch is not the first, at which sums are reset
+    trainer._logger_connector._first_loop_iter = (
+        True  # the next batch is not the first, at which sums are reset
+    )
     for key, saved in state["logged"].items():
         if (value := _logged(trainer, trainer.lightning_module, saved)) is not None:
             trainer.fit_loop.epoch_loop._results[key] = value
@@ -183,7 +217,11 @@ def _metrics_to_keep(trainer: Trainer, within_epoch: bool) -> dict[str, Metric]:
 
 def _sums(metric: Metric) -> State:
     """The states of a metric, copied to the CPU, and its other numbers, such as how many updates they hold."""
-    numbers = {name: value for name, value in vars(metric).items() if isinstance(value, int | float | Tensor)}
+    numbers = {
+        name: value
+        for name, value in vars(metric).items()
+        if isinstance(value, int | float | Tensor)
+    }
     states: State = numbers | metric.metric_state
     copied: State = apply_to_collection(states, Tensor, lambda value: value.detach().cpu().clone())
     return copied
@@ -193,7 +231,10 @@ def _description(logged: _ResultMetric) -> State:
     """What is known of a logged value beyond its sum, in plain values."""
     meta = logged.meta
     reduction = next(name for name, function in LOGGED.items() if function is meta.reduce_fx)
-    return {"meta": vars(meta) | {"reduce_fx": reduction, "_sync": (meta.sync.should, meta.sync.rank_zero_only)}}
+    return {
+        "meta": vars(meta)
+        | {"reduce_fx": reduction, "_sync": (meta.sync.should, meta.sync.rank_zero_only)}
+    }
 
 
 def _logged(trainer: Trainer, module: LightningModule, saved: State) -> _ResultMetric | None:

@@ -28,12 +28,19 @@ def note_start(path: Path, data: dict[str, str]) -> list[str]:
     Returns:
         The names of what differs. The command may.
     """
-    now = {"command": shlex.join(sys.argv), "machine": describe_machine(), "data": data, "git_commit": git_commit()}
+    now = {
+        "command": shlex.join(sys.argv),
+        "machine": describe_machine(),
+        "data": data,
+        "git_commit": git_commit(),
+    }
     began = read_origin(path)
     if not began:
         write(path, as_json(now) + "\n")
         return []
-    changes = {name: value for name, value in now.items() if name != "command" and began.get(name) != value}
+    changes = {
+        name: value for name, value in now.items() if name != "command" and began.get(name) != value
+    }
     began["resumed"] = [*began.get("resumed", []), {"command": now["command"], "changes": changes}]
     write(path, as_json(began) + "\n")
     return list(changes)
@@ -48,7 +55,11 @@ def read_origin(path: Path) -> dict[str, Any]:
 def describe_machine() -> str:
     """Processor, system, and the versions that can change a result, in one line."""
     cpuinfo = Path("/proc/cpuinfo")  # Linux; elsewhere the standard library knows
-    model = re.search(r"^model name\s*: (.+)$", cpuinfo.read_text(), re.MULTILINE) if cpuinfo.is_file() else None
+    model = (
+        re.search(r"^model name\s*: (.+)$", cpuinfo.read_text(), re.MULTILINE)
+        if cpuinfo.is_file()
+        else None
+    )
     processor = model[1].strip() if model else platform.processor() or platform.machine()
     versions = [f"{package} {version(package)}" for package in PACKAGES]
     hardware = f"{os.cpu_count()} CPUs ({processor}), {platform.system()}"
@@ -57,7 +68,15 @@ def describe_machine() -> str:
 
 def git_commit() -> str | None:
     """The commit of this code, with ``-dirty`` where files differ from it; None outside a repository."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*"]
+    command = [
+        "git",
+        "-C",
+        str(Path(__file__).parent),
+        "describe",
+        "--always",
+        "--dirty",
+        "--exclude=*",
+    ]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):

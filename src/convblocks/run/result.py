@@ -109,7 +109,9 @@ class RunResult:
     @property
     def scores(self) -> list[float]:
         """The judged metric after each epoch, on validation data if there are any; nan where it was not measured."""
-        return [row.get(self.judge.metric, row.get(self.judge.tested, math.nan)) for row in self.epochs]
+        return [
+            row.get(self.judge.metric, row.get(self.judge.tested, math.nan)) for row in self.epochs
+        ]
 
 
 def encode(result: RunResult, indent: int | None = None) -> str:
@@ -126,4 +128,6 @@ def decode(text: str | bytes, path: Path, hint: str) -> RunResult:
     try:
         return msgspec.json.decode(text, type=RunResult, strict=False)
     except ValueError as error:
-        raise UserError(f"cannot read {path} ({error}), which is damaged or of an older version: {hint}") from error
+        raise UserError(
+            f"cannot read {path} ({error}), which is damaged or of an older version: {hint}"
+        ) from error

@@ -7,7 +7,12 @@ from typing import Any
 
 from lightning.fabric.utilities.types import _Stateful
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import GradientAccumulationScheduler, ModelCheckpoint, StochasticWeightAveraging, Timer
+from lightning.pytorch.callbacks import (
+    GradientAccumulationScheduler,
+    ModelCheckpoint,
+    StochasticWeightAveraging,
+    Timer,
+)
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from convblocks import wings
@@ -61,13 +66,20 @@ class ExactResume(ModelCheckpoint):
 
     def __init__(self, path: str | Path, hint: str = "run it again to continue") -> None:
         self.path = Path(path).absolute()
-        super().__init__(self.path.parent, self.path.stem, enable_version_counter=False, save_on_train_epoch_end=True)
+        super().__init__(
+            self.path.parent,
+            self.path.stem,
+            enable_version_counter=False,
+            save_on_train_epoch_end=True,
+        )
         self.hint = hint
         self.FILE_EXTENSION = self.path.suffix
         self._trainer: Trainer | None = None  # from the start of training on
         self._state: State = {}
         self._keepers: list[Keeper] = []
-        self._due = ""  # the interval, "step" or "epoch", of the schedules that Lightning will update next
+        self._due = (
+            ""  # the interval, "step" or "epoch", of the schedules that Lightning will update next
+        )
         self._saved_on = 0  # the number of the signal that it has saved for
 
     @cached_property
@@ -83,7 +95,9 @@ class ExactResume(ModelCheckpoint):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
         self._trainer, self._saved_on = None, 0
-        self._keepers = list(wings.call("KEEPERS", "make_keeper", trainer)) if stage == "fit" else []
+        self._keepers = (
+            list(wings.call("KEEPERS", "make_keeper", trainer)) if stage == "fit" else []
+        )
         # Lightning does so only after loading a checkpoint, whose float64 weights would be rounded to float32.
         trainer.precision_plugin.convert_module(pl_module)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
@@ -97,7 +111,9 @@ class ExactResume(ModelCheckpoint):
         self._trainer = trainer
         if self._state:
             trainer.should_stop |= self._state["stopping"]
-            trainer.num_sanity_val_steps = 0  # Lightning would check again, and some modules change in evaluations
+            trainer.num_sanity_val_steps = (
+                0  # Lightning would check again, and some modules change in evaluations
+            )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
@@ -106,18 +122,24 @@ class ExactResume(ModelCheckpoint):
         self._signal = AgreedSignal()
         if trainer.is_global_zero and (reason := self.lost_position(trainer)):
             print(f"This run can resume only at the end of an epoch. {reason}.")
-        _after_own(pl_module, "on_train_start", lambda: self._begin(trainer, pl_module))  # it may draw numbers
+        _after_own(
+            pl_module, "on_train_start", lambda: self._begin(trainer, pl_module)
+        )  # it may draw numbers
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Not at the epoch's end: its checkpoint is written after on_train_epoch_end.
         if trainer.current_epoch > 0 and (number := self._signal.now()):
             self._stop(trainer, number)
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         # Not right after saving: Lightning logs the metrics of a step after on_train_batch_end.
         if self._saved_on:
             self._stop(trainer, self._saved_on)
-        self._due = "step"  # for a callback that saves with this batch, before this one is called again
+        self._due = (
+            "step"  # for a callback that saves with this batch, before this one is called again
+        )
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -142,7 +164,9 @@ class ExactResume(ModelCheckpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._due = "epoch"
-        self._last_global_step_saved = -1  # otherwise Lightning would save no epoch without a step of an optimizer
+        self._last_global_step_saved = (
+            -1
+        )  # otherwise Lightning would save no epoch without a step of an optimizer
         super().on_train_epoch_end(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -151,7 +175,10 @@ class ExactResume(ModelCheckpoint):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._state:  # of a training that had ended already
-            restore_generators(trainer, state_of_process(self._state["processes"], trainer.global_rank)["generators"])
+            restore_generators(
+                trainer,
+                state_of_process(self._state["processes"], trainer.global_rank)["generators"],
+            )
             trainer.callback_metrics.update(self._state["logged_metrics"])
 
     def state_dict(self) -> State:
@@ -159,9 +186,14 @@ class ExactResume(ModelCheckpoint):
         if trainer is None:  # OnExceptionCheckpoint may save before, and finders do
             return super().state_dict()
         return super().state_dict() | {
-            "processes": state_of_all(trainer, self._due != "epoch", self._keepers, not self.lost_position(trainer)),
-            "stopping": trainer.should_stop and not is_out_of_time(trainer),  # a Timer sets it again
-            "logged_metrics": {name: value.clone() for name, value in trainer.callback_metrics.items()},
+            "processes": state_of_all(
+                trainer, self._due != "epoch", self._keepers, not self.lost_position(trainer)
+            ),
+            "stopping": trainer.should_stop
+            and not is_out_of_time(trainer),  # a Timer sets it again
+            "logged_metrics": {
+                name: value.clone() for name, value in trainer.callback_metrics.items()
+            },
             "plateaus": self._updates_due(trainer),
         }
 
@@ -169,7 +201,9 @@ class ExactResume(ModelCheckpoint):
         super().load_state_dict(state_dict | {"dirpath": self.dirpath})  # which may have been moved
         self._state = state_dict if "processes" in state_dict else {}
         for keeper in self._keepers if self._state else ():
-            if kept := state_of_process(self._state["processes"], keeper.trainer.global_rank)["wings"].get(keeper.name):
+            if kept := state_of_process(self._state["processes"], keeper.trainer.global_rank)[
+                "wings"
+            ].get(keeper.name):
                 keeper.load(kept)
 
     def _begin(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -183,9 +217,13 @@ class ExactResume(ModelCheckpoint):
         within_epoch = trainer.fit_loop.restarted_mid_epoch
         restore(trainer, state["processes"], self._keepers, within_epoch)
         if within_epoch:
-            for callback in callbacks_of(trainer, GradientAccumulationScheduler, StochasticWeightAveraging):
+            for callback in callbacks_of(
+                trainer, GradientAccumulationScheduler, StochasticWeightAveraging
+            ):
                 callback.on_train_epoch_start(trainer, pl_module)
-        restore_generators(trainer, state_of_process(state["processes"], trainer.global_rank)["generators"])
+        restore_generators(
+            trainer, state_of_process(state["processes"], trainer.global_rank)["generators"]
+        )
         trainer.callback_metrics.update(state["logged_metrics"])
         for number in state["plateaus"]:
             config = trainer.lr_scheduler_configs[number]
@@ -193,7 +231,9 @@ class ExactResume(ModelCheckpoint):
 
     def _updates_due(self, trainer: Trainer) -> list[int]:
         """The indices of the schedules that Lightning will update by a metric right after the checkpoint."""
-        done = trainer.current_epoch if self._due == "epoch" else trainer.fit_loop.epoch_loop.batch_idx
+        done = (
+            trainer.current_epoch if self._due == "epoch" else trainer.fit_loop.epoch_loop.batch_idx
+        )
         return [
             number
             for number, config in enumerate(trainer.lr_scheduler_configs)
@@ -241,7 +281,10 @@ def _after_own(module: LightningModule, hook: str, act: Callable[[], None]) -> N
 
 def is_out_of_time(trainer: Trainer) -> bool:
     """Whether the time of max_time or of a Timer is up."""
-    return any((left := timer.time_remaining()) is not None and left <= 0 for timer in callbacks_of(trainer, Timer))
+    return any(
+        (left := timer.time_remaining()) is not None and left <= 0
+        for timer in callbacks_of(trainer, Timer)
+    )
 
 
 def callbacks_of(trainer: Trainer, *classes: type) -> list[Any]:

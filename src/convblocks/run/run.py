@@ -65,14 +65,20 @@ class Run:
         self.data = config.make_data()
         self.module = config.make_module(self.data)
         arch = getattr(self.module, "arch", None)
-        self.arch = arch if isinstance(arch, str) else short_name(self.settings["model"])  # for people
+        self.arch = (
+            arch if isinstance(arch, str) else short_name(self.settings["model"])
+        )  # for people
         self.evaluation_split = getattr(self.data, "evaluation_split", "val")
         self.judge, self.monitor = self._judges()
         name, root = config.name, config.root
         self.directory = next_version(self.arch, root) if name is None else RunDirectory(name, root)
-        chooses_by_test = self.evaluation_split == "test" or self.judge.is_of_test or self.monitor.is_of_test
+        chooses_by_test = (
+            self.evaluation_split == "test" or self.judge.is_of_test or self.monitor.is_of_test
+        )
         self.keeps_best = not chooses_by_test
-        self.tests_again = False  # a callback that changes the weights after the last evaluation sets it
+        self.tests_again = (
+            False  # a callback that changes the weights after the last evaluation sets it
+        )
         # Wings may change these. The loggers are those that the user adds, as parsed.
         self.trainer_arguments: dict[str, Any] = {
             "plugins": [AtomicCheckpointIO(check_first=True)],
@@ -84,11 +90,15 @@ class Run:
         rank_zero_only.rank = self.trainer.global_rank  # type: ignore[attr-defined]  # Lightning sets it at run time
         self.is_rank_zero = self.trainer.is_global_zero
         self.run_callbacks: list[RunCallback] = callbacks_of(self.trainer, RunCallback)
-        self.board: TensorBoardLogger | None = None  # the logger that every run has; wings may change it
+        self.board: TensorBoardLogger | None = (
+            None  # the logger that every run has; wings may change it
+        )
         self.first_step = 0  # to be logged
         self._checkpoint: Path | None = None  # to resume from
         for checkpoint in callbacks_of(self.trainer, ModelCheckpoint):
-            if checkpoint.dirpath is None:  # a user's, apart from the checkpoints that a resume needs
+            if (
+                checkpoint.dirpath is None
+            ):  # a user's, apart from the checkpoints that a resume needs
                 checkpoint.dirpath = str(self.directory.path.resolve() / "own_checkpoints")
         if self.trainer.world_size > 1:
             # Otherwise Lightning, which starts processes, sets their threads itself.
@@ -111,7 +121,9 @@ class Run:
         if self.config.resume:
             directory.read_config()
         elif self.is_rank_zero:  # which may have made it since
-            raise UsageError(f"{as_shown(directory.path)} exists: {RESUME_HINT}, or choose another --name")
+            raise UsageError(
+                f"{as_shown(directory.path)} exists: {RESUME_HINT}, or choose another --name"
+            )
 
     def prepare(self) -> None:
         """Read data with a fingerprint; others are left to Lightning, since their ``setup`` may draw random numbers.
@@ -125,7 +137,9 @@ class Run:
         self.data.setup("fit")
         now: dict[str, str] = self.data.fingerprint
         began = read_origin(self.directory.provenance).get("data", {})
-        if began and (changed := [part for part in began | now if began.get(part) != now.get(part)]):
+        if began and (
+            changed := [part for part in began | now if began.get(part) != now.get(part)]
+        ):
             place = getattr(self.data, "root", type(self.data).__qualname__)
             raise DataError(
                 f"{as_shown(self.directory.path)} was begun with another {listed(changed)} than {place} holds: restore "
@@ -147,19 +161,27 @@ class Run:
             self._write_and_introduce()
         if self.settings["trainer"].get("logger") is not False:
             logs, name = self.directory.logs, self.directory.name
-            self.board = TensorBoardLogger(logs, "", name, default_hp_metric=False, purge_step=self.first_step)
+            self.board = TensorBoardLogger(
+                logs, "", name, default_hp_metric=False, purge_step=self.first_step
+            )
             self.trainer.loggers = [self.board, *self.trainer.loggers]
         for callback in self.run_callbacks:
             callback.on_start(self, checkpoint)
 
     def train(self) -> None:
         """Run the Trainer, from the checkpoint if there is one."""
-        self.trainer.fit(self.module, datamodule=self.data, ckpt_path=self._checkpoint, weights_only=True)
+        self.trainer.fit(
+            self.module, datamodule=self.data, ckpt_path=self._checkpoint, weights_only=True
+        )
 
     def _refuse_change(self, began: Settings) -> None:
         """Refuse to go on with other settings than those that the run has, except for more epochs."""
         is_classifier = isinstance(self.module, ImageClassifier)
-        schedule = self.settings["model"]["init_args"].get("lr_scheduler", CONSTANT) if is_classifier else CONSTANT
+        schedule = (
+            self.settings["model"]["init_args"].get("lr_scheduler", CONSTANT)
+            if is_classifier
+            else CONSTANT
+        )
         before, now = began["trainer"]["max_epochs"], self.settings["trainer"]["max_epochs"]
         is_longer = before != NO_LIMIT and (now == NO_LIMIT or now > before)
         ignored = MAY_CHANGE if is_longer and not spans_the_run(schedule) else MAY_CHANGE[:1]
@@ -172,11 +194,15 @@ class Run:
         by_option, by_module = self.settings.get("judge"), getattr(self.module, "judge", None)
         by_module = by_module if isinstance(by_module, str) else ""
         if not (text := by_option or by_module):
-            raise UsageError("--model needs the metric to judge it by: give, for example, --judge val/loss:min")
+            raise UsageError(
+                "--model needs the metric to judge it by: give, for example, --judge val/loss:min"
+            )
         judge = Judge.parse(text)
         split = "test" if judge.is_of_test else "validation"
         if not any(map(self.has, [split] if by_option else ["validation", "test"])):
-            raise UsageError(f"--judge {judge.metric} is of the {split}, but this run has no loader and no step for it")
+            raise UsageError(
+                f"--judge {judge.metric} is of the {split}, but this run has no loader and no step for it"
+            )
         # Without a judge a module's monitor may mean something else.
         monitor = getattr(self.module, "monitor", None) if by_module else None
         return judge, Judge.parse(monitor) if monitor else judge
@@ -210,18 +236,31 @@ class Run:
             bar = [TQDMProgressBar(refresh_rate=10)] if show_bar and not has_bar else []
             options |= {
                 "default_root_dir": self.config.root,
-                "logger": options["logger"] if options["logger"] not in (None, True) else False,  # ours comes later
+                "logger": options["logger"]
+                if options["logger"] not in (None, True)
+                else False,  # ours comes later
                 "enable_progress_bar": show_bar or has_bar,
                 "sync_batchnorm": False,  # done without Lightning, on any device
-                "use_distributed_sampler": options["use_distributed_sampler"] and arguments["use_distributed_sampler"],
+                "use_distributed_sampler": options["use_distributed_sampler"]
+                and arguments["use_distributed_sampler"],
                 "callbacks": [*callbacks, *bar, *users],
                 "plugins": [*arguments["plugins"], *_as_list(options["plugins"])],
             }
             trainer = Trainer(**options)
-        except (MisconfigurationException, ModuleNotFoundError, ValueError, TypeError, RuntimeError) as error:
+        except (
+            MisconfigurationException,
+            ModuleNotFoundError,
+            ValueError,
+            TypeError,
+            RuntimeError,
+        ) as error:
             self.config.parser.error(str(error), error)
-        if getattr(trainer.strategy, "_start_method", "popen") != "popen":  # ddp_spawn, ddp_fork, ddp_notebook
-            raise UsageError("processes that Lightning spawns or forks are not supported: give --trainer.strategy ddp")
+        if (
+            getattr(trainer.strategy, "_start_method", "popen") != "popen"
+        ):  # ddp_spawn, ddp_fork, ddp_notebook
+            raise UsageError(
+                "processes that Lightning spawns or forks are not supported: give --trainer.strategy ddp"
+            )
         return trainer
 
     def _write_and_introduce(self) -> None:
@@ -234,7 +273,9 @@ class Run:
             echo(note)
         parameters, device = parameters_of(self.module), self.trainer.strategy.root_device
         size = f" · {parameters:,} parameters" if parameters else ""  # made later, in setup
-        echo(f"{self.arch}{size} · {device} · seed {self.settings['seed']} -> {as_shown(self.directory.path)}")
+        echo(
+            f"{self.arch}{size} · {device} · seed {self.settings['seed']} -> {as_shown(self.directory.path)}"
+        )
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -21,12 +21,18 @@ def visible(environment: Mapping[str, str] = os.environ) -> Mapping[str, str]:
     return {name: value for name, value in environment.items() if not name.startswith("SLURM")}
 
 
-def is_further_process(environment: Mapping[str, str] = os.environ, *, of_all_machines: bool = False) -> bool:
+def is_further_process(
+    environment: Mapping[str, str] = os.environ, *, of_all_machines: bool = False
+) -> bool:
     """Whether this is not the first of a launcher's processes, on this machine or on all.
 
     Lightning and torchrun pass the rank on the machine as LOCAL_RANK, torchrun that of the machine as GROUP_RANK.
     """
-    numbers = ["LOCAL_RANK", "SLURM_LOCALID", *(["GROUP_RANK", "SLURM_NODEID"] if of_all_machines else [])]
+    numbers = [
+        "LOCAL_RANK",
+        "SLURM_LOCALID",
+        *(["GROUP_RANK", "SLURM_NODEID"] if of_all_machines else []),
+    ]
     return any(visible(environment).get(name, "0") != "0" for name in numbers)
 
 
@@ -34,6 +40,10 @@ def requeue(environment: Mapping[str, str] = os.environ) -> None:
     """Ask Slurm to start this job again; outside a job, do nothing."""
     environment = visible(environment)
     if JOB in environment:
-        task = f"_{environment['SLURM_ARRAY_TASK_ID']}" if "SLURM_ARRAY_JOB_ID" in environment else ""
+        task = (
+            f"_{environment['SLURM_ARRAY_TASK_ID']}" if "SLURM_ARRAY_JOB_ID" in environment else ""
+        )
         job = environment.get("SLURM_ARRAY_JOB_ID", environment[JOB])
-        subprocess.run(["scontrol", "requeue", f"{job}{task}"], check=False)  # it prints its own errors
+        subprocess.run(
+            ["scontrol", "requeue", f"{job}{task}"], check=False
+        )  # it prints its own errors

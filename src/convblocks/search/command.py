@@ -116,7 +116,9 @@ def parse(arguments: list[str]) -> Namespace:
     if options.model and not options.space:
         raise UsageError("--model needs a --space, such as model.lr=1e-4..1e-1:log")
     options.seeds = [options.seed + 1 + number for number in range(len(options.seeds))]
-    default = Trial(options.name, options.archs[0], options.common, (), options.seed, options.option)
+    default = Trial(
+        options.name, options.archs[0], options.common, (), options.seed, options.option
+    )
     searched = parse_space(options.space, list(dict(options.common)))
     options.config = SearchConfig(default, searched, options.sampler, options.pruner)
     options.repeat = repeat_of("search", arguments)
@@ -136,7 +138,9 @@ def open_search(options: Namespace) -> SearchWorker:
     last = fresh_trials(config.default, options.seeds[-1:] if options.confirm else [])
     plans = plans_of([*trials, *last], options.jobs)
     if not all(plans[trial.arm].is_validated for trial in trials):
-        raise UsageError("a search chooses by validation data: give --judge a metric of these, or --data.val_size 5000")
+        raise UsageError(
+            "a search chooses by validation data: give --judge a metric of these, or --data.val_size 5000"
+        )
     return SearchWorker(config, plans[trials[0].arm])
 
 
@@ -161,11 +165,17 @@ def finish(worker: SearchWorker, options: Namespace, start: Start | None = None)
         UserError: no trial has a result, or they used different data.
     """
     config, trials = worker.config, worker.trials()
-    if running := [f"trial_{trial.number}" for trial in trials if trial.state == TrialState.RUNNING]:
-        echo(f"{', '.join(running)}: still running elsewhere. The process that ends last confirms and reports.")
+    if running := [
+        f"trial_{trial.number}" for trial in trials if trial.state == TrialState.RUNNING
+    ]:
+        echo(
+            f"{', '.join(running)}: still running elsewhere. The process that ends last confirms and reports."
+        )
         return
     if not worker.best():
-        raise UserError(f"no trial of {config.name} ran to its end: {worker.so_far() or 'there is none'}")
+        raise UserError(
+            f"no trial of {config.name} ran to its end: {worker.so_far() or 'there is none'}"
+        )
     finished([config.trial(trial.number, trial.params) for trial in trials])
     try:
         confirmed = confirm_best(worker, options, start)
@@ -182,7 +192,9 @@ def fresh_trials(trial: Trial, seeds: Sequence[int]) -> list[Trial]:
     return [setting.confirming(seed, f"{trial.place or DEFAULT}/seed_{seed}") for seed in seeds]
 
 
-def confirm_best(worker: SearchWorker, options: Namespace, start: Start | None = None) -> Comparison | None:
+def confirm_best(
+    worker: SearchWorker, options: Namespace, start: Start | None = None
+) -> Comparison | None:
     """Train the default and the best settings with fresh seeds, if that is not done, and compare them by their labels.
 
     Args:
@@ -203,9 +215,15 @@ def confirm_best(worker: SearchWorker, options: Namespace, start: Start | None =
     settings = [worker.config.default, *list(best.values())[: options.confirm]]
     trials = [fresh for trial in settings for fresh in fresh_trials(trial, options.seeds)]
     if missing := [fresh for fresh in trials if not fresh.result()]:
-        seconds = max([result.seconds for trial in settings if (result := trial.result())], default=0)
+        seconds = max(
+            [result.seconds for trial in settings if (result := trial.result())], default=0
+        )
         seconds *= -(-len(missing) // options.jobs)
-        echo(f"To confirm the best settings with fresh seeds: {counted(len(missing), 'run')}, about {seconds:.0f} s")
+        echo(
+            f"To confirm the best settings with fresh seeds: {counted(len(missing), 'run')}, about {seconds:.0f} s"
+        )
     results = train(RunDirectory(trials[0].comparison, options.root), trials, options.jobs, start)
     refuse_missing(trials, results)
-    return compare([replace(results[trial], arch=trial.place.partition("/")[0]) for trial in trials])
+    return compare(
+        [replace(results[trial], arch=trial.place.partition("/")[0]) for trial in trials]
+    )

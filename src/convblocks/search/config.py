@@ -5,7 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from convblocks.compare.options import OF_IMAGES, OWN_OPTIONS
@@ -62,8 +67,12 @@ class SearchConfig:
         """The configuration as words of the command line."""
         identity = (self.default.option, self.default.arch), ("seed", str(self.default.seed))
         common = [pair for pair in self.default.common if pair[0] not in NO_SETTINGS]
-        space = [(f"space {option}", str(distribution)) for option, distribution in self.space.items()]
-        return command_line([*identity, ("sampler", self.sampler), ("pruner", self.pruner), *common, *space])
+        space = [
+            (f"space {option}", str(distribution)) for option, distribution in self.space.items()
+        ]
+        return command_line(
+            [*identity, ("sampler", self.sampler), ("pruner", self.pruner), *common, *space]
+        )
 
 
 def number_of(trial: Trial) -> int:
@@ -84,7 +93,11 @@ def parse_space(texts: Sequence[str], fixed: Sequence[str] = ()) -> dict[str, Ba
         UsageError: a text is no space, or an option may not be searched.
     """
     if not texts:
-        return {option: values for option, values in parse_space([DEFAULT_SPACE]).items() if option not in fixed}
+        return {
+            option: values
+            for option, values in parse_space([DEFAULT_SPACE]).items()
+            if option not in fixed
+        }
     space = {}
     for part in ",".join(texts).split(","):
         option, _, values = map(str.strip, part.strip().removeprefix("--").partition("="))
@@ -99,13 +112,18 @@ def parse_space(texts: Sequence[str], fixed: Sequence[str] = ()) -> dict[str, Ba
 
 def as_overrides(params: Mapping[str, Any]) -> Overrides:
     """Chosen values as options of fit, numbers with four digits."""
-    return tuple((name, f"{value:.4g}" if isinstance(value, float) else str(value)) for name, value in params.items())
+    return tuple(
+        (name, f"{value:.4g}" if isinstance(value, float) else str(value))
+        for name, value in params.items()
+    )
 
 
 def corners(space: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Points that together have each end of a range and each value at least once."""
     ends = {
-        option: values.choices if isinstance(values, CategoricalDistribution) else (values.low, values.high)
+        option: values.choices
+        if isinstance(values, CategoricalDistribution)
+        else (values.low, values.high)
         for option, values in space.items()
     }
     for number in range(max(map(len, ends.values()), default=1)):

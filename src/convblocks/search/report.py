@@ -55,7 +55,10 @@ def conclusion(worker: SearchWorker, confirmed: Comparison | None) -> tuple[list
         runs = by_arch(confirmed.results)
         lead = difference(runs[trial.label], runs[DEFAULT])
         (trained, default), means = lead.trained_runs, lead.trained
-        fresh, is_better = f"all runs of {'the default' if trained else trial.label} collapse", trained > 0
+        fresh, is_better = (
+            f"all runs of {'the default' if trained else trial.label} collapse",
+            trained > 0,
+        )
         if means:
             distance = f"{number(abs(means.value), means.unit)}{means.unit.name}"
             fresh = f"it is {distance} {'below' if means.value < 0 else 'above'} the default ({p_text(means.p)})"
@@ -80,7 +83,9 @@ def best_table(worker: SearchWorker) -> Table:
     columns = [
         Column("trial", lambda trial: f"trial_{trial.number}"),
         Column(judge.name_of(judge.metric), lambda trial: judge.text(trial.values[0])),
-        Column("settings", lambda trial: settings_text(as_overrides(trial.params), list(trial.params))),
+        Column(
+            "settings", lambda trial: settings_text(as_overrides(trial.params), list(trial.params))
+        ),
     ]
     chosen = f"Sampler {config.sampler}, seed {config.default.seed}, pruner {config.pruner}."
     notes = [f"{len(worker.trials())} trials of {config.default.arch}: {worker.so_far()}. {chosen}"]
@@ -92,7 +97,9 @@ def confirmed_table(confirmed: Comparison) -> Table:
     fresh = "The default is fit without the options that were searched. In the search, the best of many looks better."
     if confirmed.results[0].judge.in_percent:
         fresh += " All are trained on all training images, and the test set was read once, at the end of each run."
-    table = results_table("The best settings with fresh seeds", confirmed.arms, confirmed.results, notes=[fresh])
+    table = results_table(
+        "The best settings with fresh seeds", confirmed.arms, confirmed.results, notes=[fresh]
+    )
     (first, *columns) = table.fields
     return replace(table, columns=[replace(first, name="setting"), *columns], key="confirmed")
 

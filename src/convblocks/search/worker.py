@@ -70,7 +70,9 @@ class SearchWorker:
     def best(self) -> list[FrozenTrial]:
         """The complete trials, the best score on validation data first, the earlier of equals first."""
         complete = [trial for trial in self.trials() if trial.state == TrialState.COMPLETE]
-        return sorted(complete, key=lambda trial: (-self.plan.judge.sign * trial.values[0], trial.number))
+        return sorted(
+            complete, key=lambda trial: (-self.plan.judge.sign * trial.values[0], trial.number)
+        )
 
     def ended(self) -> int:
         """The number of trials that have ended, in whatever way."""
@@ -78,7 +80,10 @@ class SearchWorker:
 
     def so_far(self) -> str:
         """``best 97.20 % (trial_3), 5 complete, 2 pruned``."""
-        best = [f"best {self.plan.judge.text(trial.values[0])} (trial_{trial.number})" for trial in self.best()[:1]]
+        best = [
+            f"best {self.plan.judge.text(trial.values[0])} (trial_{trial.number})"
+            for trial in self.best()[:1]
+        ]
         ends = Counter(map(ending_of, self.trials()))
         return ", ".join([*best, *(f"{count} {how}" for how, count in ends.items())])
 
@@ -102,7 +107,11 @@ class SearchWorker:
             return True
         handle, last = self._handle(trial), recorded.last_step or 0
         for row in trial.metrics():
-            if not is_epoch(row) or not math.isfinite(row.get(metric, math.nan)) or row["epoch"] < last:
+            if (
+                not is_epoch(row)
+                or not math.isfinite(row.get(metric, math.nan))
+                or row["epoch"] < last
+            ):
                 continue
             # It is judged by an epoch and earlier ones alone, however far the run has got meanwhile.
             epoch = int(row["epoch"])
@@ -145,12 +154,16 @@ class SearchWorker:
         ``study.ask`` would record a trial first, and then its settings one by one.
         """
         number, space = len(trials), {**self.config.space}
-        memory = optuna.create_study(direction=self.study.direction, sampler=self.config.sampler_for(number))
+        memory = optuna.create_study(
+            direction=self.study.direction, sampler=self.config.sampler_for(number)
+        )
         memory.add_trials(trials)
         params = memory.ask(space).params
         is_free = self._own(number)
         assert is_free, f"trial {number} has a process, and is not recorded"
-        self.study.add_trial(create_trial(state=TrialState.RUNNING, params=params, distributions=space))
+        self.study.add_trial(
+            create_trial(state=TrialState.RUNNING, params=params, distributions=space)
+        )
         return self.config.trial(number, params)
 
     def _own(self, number: int) -> bool:
@@ -205,7 +218,9 @@ class Journal(JournalFileBackend):
             content = self.path.read_bytes()
             complete = content.rfind(b"\n") + 1
             if complete < len(content):
-                print_error(f"{self.path}: dropped a truncated last line; the lost entry will be recomputed")
+                print_error(
+                    f"{self.path}: dropped a truncated last line; the lost entry will be recomputed"
+                )
                 os.truncate(self.path, complete)
             super().append_logs(logs)
 
@@ -230,9 +245,13 @@ def open_study(config: SearchConfig, judge: Judge, lock: FileLock) -> Study:
     study, now = optuna.load_study(storage=storage, study_name=STUDY, pruner=pruner), config.words()
     began = study.user_attrs.get(CONFIG, now)
     if set(now) != set(began):
-        was, new = (" ".join(sorted({*words} - {*others})) for words, others in ((began, now), (now, began)))
+        was, new = (
+            " ".join(sorted({*words} - {*others})) for words, others in ((began, now), (now, began))
+        )
         hint = "continue with that, or choose another --name"
-        raise UserError(f"{config.directory.path} was begun with {was or 'less'}, not {new or 'less'}: {hint}")
+        raise UserError(
+            f"{config.directory.path} was begun with {was or 'less'}, not {new or 'less'}: {hint}"
+        )
     if CONFIG not in study.user_attrs:
         study.set_user_attr(CONFIG, now)
     return study

@@ -26,7 +26,9 @@ class FirstLabels(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.epochs.append([])
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *arguments: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, *arguments: Any
+    ) -> None:
         self.epochs[-1].append(int(arguments[1][1][0]))
 
 
@@ -35,7 +37,9 @@ def test_epoch_takes_other_batches_than_the_one_before_unless_overfitting(
     tmp_path: Path, settings: dict[str, Any], repeats: bool
 ) -> None:
     labels = FirstLabels()
-    trainer(tmp_path, callbacks=[labels], **settings).fit(ImageClassifier("mlp"), datamodule=MNISTDataModule())
+    trainer(tmp_path, callbacks=[labels], **settings).fit(
+        ImageClassifier("mlp"), datamodule=MNISTDataModule()
+    )
     first, second = labels.epochs
     assert len(first) == 20
     assert (first == second) == repeats
@@ -72,8 +76,12 @@ def test_validate_and_test_return_the_metrics(tmp_path: Path) -> None:
     assert tested.keys() == {"test/loss", "test/acc"}
     with torch.no_grad():
         logits = module.eval()(MNIST.normalize(data.test.images))
-    assert tested["test/loss"] == pytest.approx(functional.cross_entropy(logits, data.test.labels).item(), rel=1e-5)
-    assert tested["test/acc"] == pytest.approx((logits.argmax(1) == data.test.labels).double().mean().item())
+    assert tested["test/loss"] == pytest.approx(
+        functional.cross_entropy(logits, data.test.labels).item(), rel=1e-5
+    )
+    assert tested["test/acc"] == pytest.approx(
+        (logits.argmax(1) == data.test.labels).double().mean().item()
+    )
 
 
 @pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
@@ -81,7 +89,11 @@ def test_test_without_a_fit_sums_in_at_least_32_bits(tmp_path: Path, precision: 
     fitted = trainer(tmp_path, precision=precision, limit_test_batches=3)
     fitted.test(ImageClassifier("mlp"), datamodule=MNISTDataModule(), verbose=False)
     expected = torch.float64 if precision == "64-true" else torch.float32
-    assert fitted.callback_metrics["test/loss"].dtype == fitted.callback_metrics["test/acc"].dtype == expected
+    assert (
+        fitted.callback_metrics["test/loss"].dtype
+        == fitted.callback_metrics["test/acc"].dtype
+        == expected
+    )
 
 
 def test_classifier_takes_anybodys_loader(tmp_path: Path, digits: ImageSets) -> None:

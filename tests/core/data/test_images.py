@@ -54,19 +54,27 @@ def test_image_spec_that_is_impossible_is_refused(change: dict[str, Any], messag
         replace(FLOWERS, **change)
 
 
-def test_image_specs_of_the_same_shape_and_classes_suit_one_network_whatever_their_brightness() -> None:
+def test_image_specs_of_the_same_shape_and_classes_suit_one_network_whatever_their_brightness() -> (
+    None
+):
     assert FLOWERS.same_images(replace(FLOWERS, mean=(0.1, 0.1, 0.1)))
     assert not FLOWERS.same_images(replace(FLOWERS, width=32))
     assert not FLOWERS.same_images(replace(FLOWERS, classes=("rose", "iris")))
 
 
-def test_image_sets_measure_mean_and_deviation_of_each_channel_of_the_training_images(digits: ImageSets) -> None:
+def test_image_sets_measure_mean_and_deviation_of_each_channel_of_the_training_images(
+    digits: ImageSets,
+) -> None:
     assert ImageSets.of(digits.train, digits.test, tuple("0123456789")).image_spec == MNIST
     train = random_images(250, 3, 8, 12)
     image_spec = ImageSets.of(train, random_images(20, 3, 8, 12), ("a", "b")).image_spec
     values = train.images.double() / 255
-    assert list(image_spec.mean) == [round(value, 4) for value in values.mean(dim=(0, 2, 3)).tolist()]
-    assert list(image_spec.std) == [round(value, 4) for value in values.std(dim=(0, 2, 3), correction=0).tolist()]
+    assert list(image_spec.mean) == [
+        round(value, 4) for value in values.mean(dim=(0, 2, 3)).tolist()
+    ]
+    assert list(image_spec.std) == [
+        round(value, 4) for value in values.std(dim=(0, 2, 3), correction=0).tolist()
+    ]
     assert image_spec.shape == (3, 8, 12)
 
 
@@ -83,10 +91,16 @@ def test_image_sets_have_a_fingerprint_of_the_pixels_and_labels_of_each_part() -
     train, test = random_images(10, 1, 8, 8), random_images(6, 1, 8, 8)
     before = ImageSets.of(train, test, ("a", "b")).fingerprint
     assert ImageSets.of(train, test, ("a", "b")).fingerprint == before
-    for changed in (replace(test, labels=test.labels.flip(0)), replace(test, images=test.images ^ 1)):
+    for changed in (
+        replace(test, labels=test.labels.flip(0)),
+        replace(test, images=test.images ^ 1),
+    ):
         after = ImageSets.of(train, changed, ("a", "b")).fingerprint
         assert [name for name in before if before[name] != after[name]] == ["test set"]
-    assert ImageSets.of(train, test, ("a", "c")).fingerprint["list of classes"] != before["list of classes"]
+    assert (
+        ImageSets.of(train, test, ("a", "c")).fingerprint["list of classes"]
+        != before["list of classes"]
+    )
 
 
 BLACK = torch.zeros(4, 1, 8, 8, dtype=torch.uint8)
@@ -110,4 +124,6 @@ def test_image_sets_refuse_malformed_images_and_labels(
     with pytest.raises(DataError, match=message):
         ImageSets.of(LabelledImages(images, labels), None, ("a", "b"))
     with pytest.raises(DataError, match=message.replace("training", "test")):
-        ImageSets.of(LabelledImages(BLACK, torch.zeros(4).long()), LabelledImages(images, labels), ("a", "b"))
+        ImageSets.of(
+            LabelledImages(BLACK, torch.zeros(4).long()), LabelledImages(images, labels), ("a", "b")
+        )

@@ -18,7 +18,9 @@ SPEC = ImageSpec(3, 4, 6, ("a", "b"), mean=(0.2, 0.4, 0.6), std=(0.1, 0.2, 0.3))
 
 @pytest.fixture
 def colourful() -> LabelledImages:
-    images = torch.randint(256, (100, 3, 4, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = torch.randint(
+        256, (100, 3, 4, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     return LabelledImages(images, torch.arange(100) % 2)
 
 
@@ -32,14 +34,20 @@ def numbers(loader: ImageLoader) -> list[list[int]]:
     return [targets.tolist() for _, targets in loader]
 
 
-def batches(size: int, batch_size: int, seed: int, epoch: int, processes: int = 1, process: int = 0) -> list[list[int]]:
-    loader = ImageLoader(numbered(size), batch_size, shuffle=True, seed=seed, processes=processes, process=process)
+def batches(
+    size: int, batch_size: int, seed: int, epoch: int, processes: int = 1, process: int = 0
+) -> list[list[int]]:
+    loader = ImageLoader(
+        numbered(size), batch_size, shuffle=True, seed=seed, processes=processes, process=process
+    )
     loader.set_epoch(epoch)
     return numbers(loader)
 
 
 @settings(deadline=None)  # hundreds of batches, on a machine that is busy
-@given(st.integers(1, 500), st.integers(1, 100), st.integers(0, 2**32 - 1), epochs, st.integers(1, 5))
+@given(
+    st.integers(1, 500), st.integers(1, 100), st.integers(0, 2**32 - 1), epochs, st.integers(1, 5)
+)
 def test_loader_gives_every_image_once_an_epoch_in_batches_that_processes_share_evenly(
     size: int, batch_size: int, seed: int, epoch: int, processes: int
 ) -> None:
@@ -49,14 +57,20 @@ def test_loader_gives_every_image_once_an_epoch_in_batches_that_processes_share_
     assert 1 <= len(last) <= batch_size
     loader = ImageLoader(numbered(size), batch_size, shuffle=True)
     assert [loader.images_in(index) for index in range(len(loader))] == [*map(len, whole)]
-    shares = [batches(size, batch_size, seed, epoch, processes, process) for process in range(processes)]
+    shares = [
+        batches(size, batch_size, seed, epoch, processes, process) for process in range(processes)
+    ]
     for parts, batch in zip(zip(*shares, strict=True), whole, strict=True):
         assert list(chain(*parts)) == batch
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
-def test_loader_order_depends_only_on_seed_and_epoch_and_each_iteration_is_the_next_epoch_unless_it_is_set() -> None:
-    orders = {(seed, epoch): batches(100, 10, seed, epoch) for seed in range(4) for epoch in range(4)}
+def test_loader_order_depends_only_on_seed_and_epoch_and_each_iteration_is_the_next_epoch_unless_it_is_set() -> (
+    None
+):
+    orders = {
+        (seed, epoch): batches(100, 10, seed, epoch) for seed in range(4) for epoch in range(4)
+    }
     assert len({str(order) for order in orders.values()}) == len(orders)
     torch.manual_seed(7)
     loader = ImageLoader(numbered(100), 10, shuffle=True)
@@ -79,14 +93,21 @@ def test_loader_resumes_an_epoch_where_others_stopped(stops: list[int], epoch: i
         state = loader.state_dict()
     assert seen == batches(100, 10, 0, epoch)
     assert numbers(loader) == batches(100, 10, 0, epoch + 1)
-    loader.load_state_dict(state | {"position": 1})  # where limit_train_batches cut the epoch before short
+    loader.load_state_dict(
+        state | {"position": 1}
+    )  # where limit_train_batches cut the epoch before short
     loader.set_epoch(epoch + 1)
     assert numbers(loader) == batches(100, 10, 0, epoch + 1)
 
 
-def test_loader_moves_images_by_their_own_draws_of_the_epoch_and_normalises_them(colourful: LabelledImages) -> None:
+def test_loader_moves_images_by_their_own_draws_of_the_epoch_and_normalises_them(
+    colourful: LabelledImages,
+) -> None:
     augmentation = Augmentation(shift=2, rotation=10)
-    order, draws = torch.tensor(batches(100, 64, seed=0, epoch=4)[0]), epoch_draws(100, seed=0, epoch=4)
+    order, draws = (
+        torch.tensor(batches(100, 64, seed=0, epoch=4)[0]),
+        epoch_draws(100, seed=0, epoch=4),
+    )
     moved = augmentation(colourful.images[order], draws[order])
     for move, expected in ((None, colourful.images[order]), (augmentation, moved)):
         loader = ImageLoader(colourful, 64, shuffle=True, image_spec=SPEC, augmentation=move)
@@ -113,19 +134,31 @@ def draws() -> Tensor:
 
 @pytest.mark.parametrize("size", [(28, 28), (12, 20)], ids=str)
 @pytest.mark.parametrize(("draw", "axis"), [(RIGHT, 3), (DOWN, 2)], ids=["right", "down"])
-def test_augmentation_shifts_by_pixels_in_any_shape(draw: Tensor, axis: int, size: tuple[int, int]) -> None:
+def test_augmentation_shifts_by_pixels_in_any_shape(
+    draw: Tensor, axis: int, size: tuple[int, int]
+) -> None:
     images = torch.zeros(1, 3, *size, dtype=torch.uint8)
-    images[..., 4:-4, 4:-4] = torch.arange((size[0] - 8) * (size[1] - 8)).view(size[0] - 8, size[1] - 8)
+    images[..., 4:-4, 4:-4] = torch.arange((size[0] - 8) * (size[1] - 8)).view(
+        size[0] - 8, size[1] - 8
+    )
     assert torch.equal(Augmentation(shift=3)(images, draw), images.roll(3, dims=axis))
 
 
 @pytest.mark.parametrize(("height", "width"), [(33, 65), (65, 33)])
-def test_augmentation_rotates_images_that_are_not_square_without_shear(height: int, width: int) -> None:
+def test_augmentation_rotates_images_that_are_not_square_without_shear(
+    height: int, width: int
+) -> None:
     """A disc in the centre stays one, and a bar keeps its length in every direction."""
-    y, x = torch.meshgrid(torch.arange(height) - height // 2, torch.arange(width) - width // 2, indexing="ij")
+    y, x = torch.meshgrid(
+        torch.arange(height) - height // 2, torch.arange(width) - width // 2, indexing="ij"
+    )
     disc, bar, upright = (
         255 * inside.to(torch.uint8).view(1, 1, height, width)
-        for inside in (x**2 + y**2 < 12**2, (x.abs() <= 12) & (y.abs() <= 2), (y.abs() <= 12) & (x.abs() <= 2))
+        for inside in (
+            x**2 + y**2 < 12**2,
+            (x.abs() <= 12) & (y.abs() <= 2),
+            (y.abs() <= 12) & (x.abs() <= 2),
+        )
     )
     turned = Augmentation(rotation=45)(disc, CLOCKWISE)
     assert (turned.float() - disc.float()).abs().mean() < 0.1 * disc.float().mean()
@@ -133,14 +166,18 @@ def test_augmentation_rotates_images_that_are_not_square_without_shear(height: i
 
 
 def test_augmentation_rotates_clockwise_and_scales(images: Tensor) -> None:
-    assert torch.equal(Augmentation(rotation=90)(images[:1], CLOCKWISE), images[:1].rot90(-1, dims=(2, 3)))
+    assert torch.equal(
+        Augmentation(rotation=90)(images[:1], CLOCKWISE), images[:1].rot90(-1, dims=(2, 3))
+    )
     for draw, size in ((LARGER, 1.2), (-LARGER, 0.8)):
         scaled = Augmentation(scale=0.2)(images[:100], draw.expand(100, 5))
         ink = images[:100].sum(dtype=torch.float)
         assert float(scaled.sum(dtype=torch.float) / ink) == pytest.approx(size**2, rel=0.02)
 
 
-def test_augmentation_flips_half_of_the_images_before_it_moves_them(images: Tensor, draws: Tensor) -> None:
+def test_augmentation_flips_half_of_the_images_before_it_moves_them(
+    images: Tensor, draws: Tensor
+) -> None:
     mirrored = draws[:, 4] < 0
     assert 450 < int(mirrored.sum()) < 550
     flipped = Augmentation(flip=True)(images, draws)
@@ -152,7 +189,11 @@ def test_augmentation_flips_half_of_the_images_before_it_moves_them(images: Tens
 def test_augmentation_moves_all_channels_together_each_image_in_its_own_way_in_any_batch(
     images: Tensor, draws: Tensor
 ) -> None:
-    move, images, draws = Augmentation(shift=2, rotation=10, scale=0.1, flip=True), images[:64], draws[:64]
+    move, images, draws = (
+        Augmentation(shift=2, rotation=10, scale=0.1, flip=True),
+        images[:64],
+        draws[:64],
+    )
     moved = move(images.expand(-1, 3, -1, -1), draws)
     assert torch.equal(moved, move(images, draws).expand(-1, 3, -1, -1))
     assert len(move(images[:1].expand(64, 1, 28, 28), draws).flatten(1).unique(dim=0)) == 64

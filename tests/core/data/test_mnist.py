@@ -31,7 +31,11 @@ def test_mnist_archives_are_found_and_read_and_nothing_is_written(
     tmp_path: Path, folder: str, digits: ImageSets
 ) -> None:
     folder_of_files = tmp_path / "data" / folder
-    shutil.copytree(DEFAULT_ROOT / "MNIST" / "raw", folder_of_files, ignore=lambda _, names: {*names} - {*ARCHIVES})
+    shutil.copytree(
+        DEFAULT_ROOT / "MNIST" / "raw",
+        folder_of_files,
+        ignore=lambda _, names: {*names} - {*ARCHIVES},
+    )
     loaded = MNISTFiles(tmp_path / "data").load()
     assert loaded.fingerprint == ORIGINAL_MD5
     assert torch.equal(loaded.train.images, digits.train.images)
@@ -39,12 +43,16 @@ def test_mnist_archives_are_found_and_read_and_nothing_is_written(
     assert {path.name for path in folder_of_files.iterdir()} == ARCHIVES
 
 
-def test_mnist_prefers_unpacked_files_and_their_content_is_in_the_fingerprint(small: Path, digits: ImageSets) -> None:
+def test_mnist_prefers_unpacked_files_and_their_content_is_in_the_fingerprint(
+    small: Path, digits: ImageSets
+) -> None:
     content = (small / TEST_IMAGES).read_bytes()
     (small / f"{TEST_IMAGES}.gz").write_bytes(gzip.compress(content))
     loaded = MNISTFiles(small).load()
     assert torch.equal(loaded.train.images, digits.train.images[:200])
-    assert loaded.fingerprint == {name: hashlib.md5((small / name).read_bytes()).hexdigest() for name in NAMES}
+    assert loaded.fingerprint == {
+        name: hashlib.md5((small / name).read_bytes()).hexdigest() for name in NAMES
+    }
     flipped(5000)(small / TEST_IMAGES)
     changed = MNISTFiles(small).load().fingerprint
     assert [name for name in NAMES if loaded.fingerprint[name] != changed[name]] == [TEST_IMAGES]
@@ -59,11 +67,27 @@ def test_mnist_prefers_unpacked_files_and_their_content_is_in_the_fingerprint(sm
         (TRAIN_IMAGES, cut(0), f"{TRAIN_IMAGES} is damaged, or of another kind"),
         (TRAIN_IMAGES, flipped(2), "its header is wrong"),
         (TRAIN_IMAGES, cut(1000), "it has fewer bytes than its header says"),
-        (TRAIN_LABELS, lambda path: write_idx(path, torch.ones(199)), r"holds 200 images, but .* 199 labels"),
-        (TEST_IMAGES, lambda path: write_idx(path, torch.ones(100, 20, 28)), r"test set's images .* all of one shape"),
+        (
+            TRAIN_LABELS,
+            lambda path: write_idx(path, torch.ones(199)),
+            r"holds 200 images, but .* 199 labels",
+        ),
+        (
+            TEST_IMAGES,
+            lambda path: write_idx(path, torch.ones(100, 20, 28)),
+            r"test set's images .* all of one shape",
+        ),
         (TEST_IMAGES, lambda path: write_idx(path, torch.ones(0, 28, 28)), "its header is wrong"),
     ],
-    ids=["missing", "empty", "magic number", "length", "number of labels", "shape of images", "no images"],
+    ids=[
+        "missing",
+        "empty",
+        "magic number",
+        "length",
+        "number of labels",
+        "shape of images",
+        "no images",
+    ],
 )
 def test_mnist_file_that_cannot_be_used_is_named(
     name: str, damage: Callable[[Path], None], message: str, small: Path
@@ -77,11 +101,15 @@ def test_mnist_archive_that_is_damaged_is_named(small: Path) -> None:
     archive = small / f"{TEST_IMAGES}.gz"
     archive.write_bytes(gzip.compress((small / TEST_IMAGES).read_bytes())[:-2000])
     (small / TEST_IMAGES).unlink()
-    with pytest.raises(DataError, match=rf"{TEST_IMAGES}\.gz is damaged, .*: put an intact IDX file there"):
+    with pytest.raises(
+        DataError, match=rf"{TEST_IMAGES}\.gz is damaged, .*: put an intact IDX file there"
+    ):
         MNISTFiles(small).load()
 
 
-def test_mnist_format_of_other_shapes_and_more_classes_has_its_own_image_spec(small: Path, digits: ImageSets) -> None:
+def test_mnist_format_of_other_shapes_and_more_classes_has_its_own_image_spec(
+    small: Path, digits: ImageSets
+) -> None:
     """EMNIST's letters have labels of 1 to 26."""
     assert MNISTFiles(small).load().image_spec == MNIST
     write_idx(small / TRAIN_LABELS, torch.arange(200) % 26 + 1)

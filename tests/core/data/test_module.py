@@ -24,7 +24,9 @@ class Halves(ImageSource):
         return ImageSets.of(halves, halves, ["left", "right"])
 
 
-def test_data_module_trains_on_all_images_and_evaluates_on_the_test_set_by_default(digits: ImageSets) -> None:
+def test_data_module_trains_on_all_images_and_evaluates_on_the_test_set_by_default(
+    digits: ImageSets,
+) -> None:
     module = MNISTDataModule()
     assert module.image_spec == MNIST
     loader, train = module.train_dataloader(), module.train
@@ -40,13 +42,19 @@ def test_data_module_trains_on_all_images_and_evaluates_on_the_test_set_by_defau
     assert next(iter(loader))[0].shape == (1000, 1, 28, 28)
 
 
-def test_data_module_holds_out_the_same_images_for_every_seed_and_does_not_train_on_them(digits: ImageSets) -> None:
+def test_data_module_holds_out_the_same_images_for_every_seed_and_does_not_train_on_them(
+    digits: ImageSets,
+) -> None:
     module, other_seed = (MNISTDataModule(val_size=5000, seed=seed) for seed in (0, 1))
     module.setup()
     other_seed.setup()
     assert module.evaluation_split == "val"
     assert torch.equal(module.val.images, other_seed.val.images)
-    assert len(module.val.labels) == sum(len(targets) for _, targets in module.val_dataloader()) == 5000
+    assert (
+        len(module.val.labels)
+        == sum(len(targets) for _, targets in module.val_dataloader())
+        == 5000
+    )
     together = torch.cat([module.train.images, module.val.images]).sum(dim=(1, 2, 3)).sort().values
     assert torch.equal(together, digits.train.images.sum(dim=(1, 2, 3)).sort().values)
 
@@ -74,7 +82,9 @@ def test_data_module_takes_a_source_with_a_load_method(tmp_path: Path) -> None:
     assert (module.image_spec.shape, module.image_spec.classes) == ((1, 6, 8), ("left", "right"))
     images, targets = next(iter(module.val_dataloader()))
     assert torch.equal(images[:, 0, 0, 0] > 0, targets == 0)
-    assert module.notes == ["Halves: 12 training and 12 test images, 1 x 6 x 8 pixels, 2 classes (left, right)"]
+    assert module.notes == [
+        "Halves: 12 training and 12 test images, 1 x 6 x 8 pixels, 2 classes (left, right)"
+    ]
 
 
 def test_data_module_prepares_its_source_in_one_process_at_a_time(tmp_path: Path) -> None:
@@ -88,7 +98,9 @@ def test_data_module_prepares_its_source_in_one_process_at_a_time(tmp_path: Path
 
 
 @pytest.mark.parametrize("is_mnist", [True, False])
-def test_data_module_moves_black_into_mnists_images_only(is_mnist: bool, digits: ImageSets, tmp_path: Path) -> None:
+def test_data_module_moves_black_into_mnists_images_only(
+    is_mnist: bool, digits: ImageSets, tmp_path: Path
+) -> None:
     """Other images repeat their edges."""
     spec = MNIST if is_mnist else replace(MNIST, mean=(0.5,))
 

@@ -22,7 +22,13 @@ class Hidden(nn.Sequential):
     """A user's network, with an argument."""
 
     def __init__(self, hidden: int = 8) -> None:
-        super().__init__(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.LazyLinear(hidden), nn.ReLU(), nn.Linear(hidden, 10))
+        super().__init__(
+            nn.Conv2d(1, 2, 3),
+            nn.Flatten(),
+            nn.LazyLinear(hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, 10),
+        )
 
 
 def make_hidden(hidden: int) -> nn.Module:
@@ -36,15 +42,26 @@ def batch(digits: ImageSets) -> tuple[Tensor, Tensor]:
 
 def fitted(module: ImageClassifier, folder: Path, batch_size: int = 64, **settings: Any) -> Trainer:
     """A Trainer that has trained a classifier for a few steps, and saved it to net.ckpt."""
-    quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-    short = {"max_epochs": 1, "limit_train_batches": 3, "limit_val_batches": 0, "enable_checkpointing": False}
+    quiet: dict[str, Any] = {
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    short = {
+        "max_epochs": 1,
+        "limit_train_batches": 3,
+        "limit_val_batches": 0,
+        "enable_checkpointing": False,
+    }
     trainer = Trainer(default_root_dir=folder, accelerator="cpu", **(quiet | short | settings))
     trainer.fit(module, datamodule=MNISTDataModule(batch_size=batch_size))
     trainer.save_checkpoint(folder / "net.ckpt")
     return trainer
 
 
-def trained(folder: Path, *arguments: Any, **settings: Any) -> tuple[ImageClassifier, dict[str, Any]]:
+def trained(
+    folder: Path, *arguments: Any, **settings: Any
+) -> tuple[ImageClassifier, dict[str, Any]]:
     """A classifier after a few steps, saved to net.ckpt, and the hyper-parameters there."""
     module = ImageClassifier(*arguments, **settings)
     fitted(module, folder)
@@ -55,18 +72,24 @@ def load(folder: Path, **passed: Any) -> ImageClassifier:
     return ImageClassifier.load_from_checkpoint(folder / "net.ckpt", weights_only=True, **passed)
 
 
-def test_metrics_of_training_weight_all_images_of_the_epoch_equally(tmp_path: Path, digits: ImageSets) -> None:
+def test_metrics_of_training_weight_all_images_of_the_epoch_equally(
+    tmp_path: Path, digits: ImageSets
+) -> None:
     """With a learning rate too small to change anything; the last batch is half as large as the others."""
     module = ImageClassifier("mlp", lr=1e-12)
     metrics = fitted(module, tmp_path, batch_size=8000, limit_train_batches=1.0).callback_metrics
     with torch.no_grad():
         logits = module(MNIST.normalize(digits.train.images))
-    assert float(metrics["train/loss"]) == pytest.approx(functional.cross_entropy(logits, digits.train.labels).item())
+    assert float(metrics["train/loss"]) == pytest.approx(
+        functional.cross_entropy(logits, digits.train.labels).item()
+    )
     correct = (logits.argmax(1) == digits.train.labels).double()
     assert float(metrics["train/acc"]) == pytest.approx(correct.mean().item())
 
 
-def test_checkpoint_reloads_to_the_same_logits(tmp_path: Path, batch: tuple[Tensor, Tensor]) -> None:
+def test_checkpoint_reloads_to_the_same_logits(
+    tmp_path: Path, batch: tuple[Tensor, Tensor]
+) -> None:
     module, hparams = trained(tmp_path, "batchnorm", lr=3e-3)
     assert hparams == {
         "arch": "batchnorm",
@@ -87,7 +110,9 @@ def test_optimizer_is_a_fused_adam_at_the_courses_learning_rate() -> None:
     assert (optimizer.defaults["lr"], optimizer.defaults["fused"]) == (1e-2, True)
 
 
-@pytest.mark.parametrize(("schedule", "first", "last"), [("onecycle", 4e-4, 4e-8), ("cosine", 1e-2, 6.16e-5)])
+@pytest.mark.parametrize(
+    ("schedule", "first", "last"), [("onecycle", 4e-4, 4e-8), ("cosine", 1e-2, 6.16e-5)]
+)
 def test_schedule_spans_the_run(tmp_path: Path, schedule: str, first: float, last: float) -> None:
     module = ImageClassifier("mlp", lr_scheduler=schedule)
     rates: list[float] = []
@@ -97,7 +122,9 @@ def test_schedule_spans_the_run(tmp_path: Path, schedule: str, first: float, las
     assert [rates[0], rates[-1]] == pytest.approx([first, last], rel=1e-3)
 
 
-@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", pytest.param("64-true", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "precision", ["bf16-mixed", "bf16-true", pytest.param("64-true", marks=pytest.mark.slow)]
+)
 def test_precision_other_than_the_default_trains(tmp_path: Path, precision: str) -> None:
     torch.manual_seed(0)
     limits = {"limit_train_batches": 30, "limit_val_batches": 2}
@@ -113,7 +140,12 @@ def test_precision_other_than_the_default_trains(tmp_path: Path, precision: str)
     [
         (Hidden, {"hidden": 4}, f"{__name__}.Hidden", None),
         (make_hidden, {"hidden": 4}, f"{__name__}.make_hidden", "a checkpoint alone must not call"),
-        (lambda hidden: Hidden(hidden), {"hidden": 4}, f"{__name__}.<lambda>", "import its module first"),
+        (
+            lambda hidden: Hidden(hidden),
+            {"hidden": 4},
+            f"{__name__}.<lambda>",
+            "import its module first",
+        ),
     ],
     ids=["class", "function", "lambda"],
 )
@@ -163,7 +195,9 @@ def test_optimizer_schedule_and_loss_can_be_classes(tmp_path: Path) -> None:
     assert load(tmp_path).hparams == module.hparams
 
 
-def test_loss_with_arguments_trains_by_the_mean_over_images(tmp_path: Path, batch: tuple[Tensor, Tensor]) -> None:
+def test_loss_with_arguments_trains_by_the_mean_over_images(
+    tmp_path: Path, batch: tuple[Tensor, Tensor]
+) -> None:
     weight = torch.arange(1.0, 11.0)
     loss = {"class_path": "CrossEntropyLoss", "init_args": {"weight": weight}}
     module, _ = trained(tmp_path, "mlp", loss=loss)
@@ -176,7 +210,10 @@ def test_loss_with_arguments_trains_by_the_mean_over_images(tmp_path: Path, batc
     ("settings", "message"),
     [
         ({"arch": lambda: 3}, "<lambda> returns a int, not a Module"),
-        ({"arch": "mlp", "lr": float("nan")}, "Adam cannot be made with .* Invalid learning rate: nan"),
+        (
+            {"arch": "mlp", "lr": float("nan")},
+            "Adam cannot be made with .* Invalid learning rate: nan",
+        ),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(settings: dict[str, Any], message: str) -> None:
@@ -186,8 +223,11 @@ def test_settings_that_do_not_fit_are_refused(settings: dict[str, Any], message:
 
 
 @pytest.mark.parametrize(
-    ("spec", "momentum"), [("sgd", 0.9), ({"class_path": "sgd", "init_args": {"momentum": 0.5}}, 0.5)]
+    ("spec", "momentum"),
+    [("sgd", 0.9), ({"class_path": "sgd", "init_args": {"momentum": 0.5}}, 0.5)],
 )
-def test_optimizer_sgd_has_momentum_unless_it_is_given(spec: str | dict[str, Any], momentum: float) -> None:
+def test_optimizer_sgd_has_momentum_unless_it_is_given(
+    spec: str | dict[str, Any], momentum: float
+) -> None:
     optimizer = build_optimizer(spec, nn.Linear(2, 2).parameters(), lr=0.1)
     assert optimizer.param_groups[0]["momentum"] == momentum

@@ -26,7 +26,12 @@ class Run(NamedTuple):
 
 
 def on(processes: int, strategy: str = "ddp") -> list[str]:
-    return ["--trainer.devices", str(processes), "--trainer.strategy", strategy if processes > 1 else "auto"]
+    return [
+        "--trainer.devices",
+        str(processes),
+        "--trainer.strategy",
+        strategy if processes > 1 else "auto",
+    ]
 
 
 def fit_on(processes: int, *runs: Run) -> str:
@@ -35,7 +40,9 @@ def fit_on(processes: int, *runs: Run) -> str:
         fit_all(runs)
         return ""
     launch = [*TORCHRUN, "--standalone", f"--nproc_per_node={processes}"]
-    finished = run_quickly(*launch, "-m", __name__, json.dumps(runs), cwd=Path.cwd(), PYTHONPATH=python_path())
+    finished = run_quickly(
+        *launch, "-m", __name__, json.dumps(runs), cwd=Path.cwd(), PYTHONPATH=python_path()
+    )
     is_killed = runs[-1].number == signal.SIGKILL
     assert (finished.returncode != 0) == is_killed, finished.stderr[-3000:]
     return finished.stdout

@@ -42,7 +42,11 @@ def by_fit(options: list[str], name: str, callbacks: list[Callback]) -> End:
     fit.main([*options, "--threads", "1", "--name", name, "--resume"], callbacks)
     run = RunDirectory(name)
     result = run.read_result()
-    return weights(run) | {"rows": metric_rows(run), "final": result.final, "ended by": result.ended_by}
+    return weights(run) | {
+        "rows": metric_rows(run),
+        "final": result.final,
+        "ended by": result.ended_by,
+    }
 
 
 def by_trainer(
@@ -56,8 +60,17 @@ def by_trainer(
     """A plain Trainer, for three epochs, with ExactResume."""
     seed_everything(0, verbose=False)
     resume, finders = ExactResume(Path(name) / "state.pt"), [finder()] if finder else []
-    quiet: dict[str, Any] = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
-    trainer = Trainer(max_epochs=3, callbacks=[*callbacks, *finders, resume], accelerator="cpu", **(quiet | settings))
+    quiet: dict[str, Any] = {
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "logger": False,
+    }
+    trainer = Trainer(
+        max_epochs=3,
+        callbacks=[*callbacks, *finders, resume],
+        accelerator="cpu",
+        **(quiet | settings),
+    )
     trainer.fit(model(), datamodule=data(), ckpt_path=resume.ckpt_path, weights_only=True)
     return trainer.lightning_module.state_dict() | trainer.callback_metrics
 
@@ -65,7 +78,9 @@ def by_trainer(
 def images(*options: str, within: int = 27) -> Subject:
     """Two short epochs of 20 steps, on a few digits."""
     return Subject(
-        partial(by_fit, [*DEBUG, *QUICK, "--data.root", "digits", "--arch", "batchnorm", *options]), 20, within
+        partial(by_fit, [*DEBUG, *QUICK, "--data.root", "digits", "--arch", "batchnorm", *options]),
+        20,
+        within,
     )
 
 
@@ -74,9 +89,16 @@ def module(options: list[str], steps: int, within: int = 0, **more: Any) -> Subj
     return Subject(partial(by_fit, options), steps, within or steps + 7, **more)
 
 
-def plain(model: Callable[[], LightningModule], loader: str = "", within: int = STEPS + 3, **settings: Any) -> Subject:
+def plain(
+    model: Callable[[], LightningModule], loader: str = "", within: int = STEPS + 3, **settings: Any
+) -> Subject:
     """A user's module in a plain Trainer, with a loader of a kind."""
-    return Subject(partial(by_trainer, model, partial(Kind, loader), settings), STEPS, within, needs_compat=True)
+    return Subject(
+        partial(by_trainer, model, partial(Kind, loader), settings),
+        STEPS,
+        within,
+        needs_compat=True,
+    )
 
 
 def unlike(name: str) -> list[str]:
@@ -85,13 +107,34 @@ def unlike(name: str) -> list[str]:
     return ["--model", f"{HERE}.unlike.{name}", *data]
 
 
-PLATEAU = ["--lr_scheduler", "ReduceLROnPlateau", "--lr_scheduler.patience", "0", "--lr_scheduler.threshold", "0.9"]
+PLATEAU = [
+    "--lr_scheduler",
+    "ReduceLROnPlateau",
+    "--lr_scheduler.patience",
+    "0",
+    "--lr_scheduler.threshold",
+    "0.9",
+]
 OF_STEPS = ["--lr_scheduler.monitor", "train/loss_step", "--lr_scheduler.interval", "step"]
 OF_STEPS += ["--lr_scheduler.frequency", "5", "--trainer.val_check_interval", "0.25"]
 EARLY = ["--data.val_size", "200", "--trainer.val_check_interval", "0.2", "--epochs", "6"]
-ODD = ["--model", f"{HERE}.odd.Seldom", "--data", f"{HERE}.odd.Cut", "--judge", "val/size:min", "--epochs", "4"]
+ODD = [
+    "--model",
+    f"{HERE}.odd.Seldom",
+    "--data",
+    f"{HERE}.odd.Cut",
+    "--judge",
+    "val/size:min",
+    "--epochs",
+    "4",
+]
 ODD += ["--trainer.limit_train_batches", "20"]
-OWN_PARTS = ["--data.source", f"{own_parts.__name__}.Noise", "--loss", f"{own_parts.__name__}.Squared"]
+OWN_PARTS = [
+    "--data.source",
+    f"{own_parts.__name__}.Noise",
+    "--loss",
+    f"{own_parts.__name__}.Squared",
+]
 PERCEPTRON = partial(ImageClassifier, "mlp", lr_scheduler="onecycle")
 SHIFTED = partial(MNISTDataModule, "digits", shift=2.0)
 FINDER = partial(LearningRateFinder, num_training_steps=20, early_stop_threshold=None)
@@ -102,7 +145,9 @@ MODULES = (
 
 SUBJECTS = {
     "images": images(),
-    "images augmented": images("--lr_scheduler", "onecycle", "--data.shift", "2", "--data.rotation", "10"),
+    "images augmented": images(
+        "--lr_scheduler", "onecycle", "--data.shift", "2", "--data.rotation", "10"
+    ),
     "images stopped early": images(
         *EARLY, *with_callback("EarlyStopping", monitor="val/loss", patience=5, min_delta=0.3)
     ),
@@ -110,15 +155,23 @@ SUBJECTS = {
         *with_callback("ModelCheckpoint", dirpath="own", every_n_train_steps=3, save_top_k=-1)
     ),
     "images with a moving average": images(*with_callback("EMAWeightAveraging", decay=0.9)),
-    "images with a late average": images(*with_callback("EMAWeightAveraging", update_starting_at_step=25), within=12),
+    "images with a late average": images(
+        *with_callback("EMAWeightAveraging", update_starting_at_step=25), within=12
+    ),
     "images with a stochastic average": images(
         *with_callback("StochasticWeightAveraging", swa_lrs=0.001, swa_epoch_start=2)
     ),
-    "images with accumulation": images(*with_callback("GradientAccumulationScheduler", scheduling="{1: 3}"), within=29),
+    "images with accumulation": images(
+        *with_callback("GradientAccumulationScheduler", scheduling="{1: 3}"), within=29
+    ),
     "images with a finder": images(*with_callback("LearningRateFinder", num_training_steps=60)),
     "images with max_steps": images("--trainer.max_steps", "37"),
-    "images overfitted": images("--trainer.overfit_batches", "12", "--data.shift", "2", "--epochs", "3"),
-    "images with a plateau of epochs": images(*PLATEAU, "--lr_scheduler.monitor", "train/loss", "--epochs", "3"),
+    "images overfitted": images(
+        "--trainer.overfit_batches", "12", "--data.shift", "2", "--epochs", "3"
+    ),
+    "images with a plateau of epochs": images(
+        *PLATEAU, "--lr_scheduler.monitor", "train/loss", "--epochs", "3"
+    ),
     "images with a plateau of steps": images(*PLATEAU, *OF_STEPS, within=5),
     "images in an own network": images("--arch", "own_networks.Rows", "--network.hidden", "24"),
     "images of an own source with an own loss": images(*OWN_PARTS, "--batch_size", "16"),
@@ -127,7 +180,9 @@ SUBJECTS = {
     ),
     **{f"task {task}": module(options_of(task), TASKS[task][3]) for task in TASKS},
     "unusual logging": module(ODD, 20, 28),
-    "unusual logging, with torch's loader": module([*ODD, "--data.stateful", "false"], 20, 40, needs_compat=True),
+    "unusual logging, with torch's loader": module(
+        [*ODD, "--data.stateful", "false"], 20, 40, needs_compat=True
+    ),
     **{f"unlike {name}": module(unlike(name), 16) for name in ("Adapter", "Lazy", "Untrained")},
     **{f"module {model.__name__}": plain(model) for model in MODULES},
     "module ChangedInHooks": plain(changing.ChangedInHooks, val_check_interval=3),
@@ -135,8 +190,13 @@ SUBJECTS = {
         changing.ChangedInHooks, within=STEPS + 1, val_check_interval=3
     ),
     **{f"loader {kind}": plain(Plain, kind) for kind in LOADERS},
-    "finder of rates": Subject(partial(by_trainer, Plain, Kind, {}, finder=FINDER), STEPS, STEPS + 3, True),
+    "finder of rates": Subject(
+        partial(by_trainer, Plain, Kind, {}, finder=FINDER), STEPS, STEPS + 3, True
+    ),
     "finder of sizes": Subject(
-        partial(by_trainer, Plain, Kind, {}, finder=partial(BatchSizeFinder, max_trials=2)), STEPS, 3, True
+        partial(by_trainer, Plain, Kind, {}, finder=partial(BatchSizeFinder, max_trials=2)),
+        STEPS,
+        3,
+        True,
     ),
 }

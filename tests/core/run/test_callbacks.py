@@ -16,7 +16,10 @@ from tests.core.run.test_fit import QUICK, metric_rows, quick_run
 
 def with_callback(name: str, option: str = "--trainer.callbacks", **arguments: Any) -> list[str]:
     """The options that add a callback."""
-    return [f"{option}={name}", *(f"--trainer.callbacks.{key}={value}" for key, value in arguments.items())]
+    return [
+        f"{option}={name}",
+        *(f"--trainer.callbacks.{key}={value}" for key, value in arguments.items()),
+    ]
 
 
 def added(name: str, **arguments: Any) -> list[str]:
@@ -45,11 +48,16 @@ def test_callback_early_stopping_ends_a_run_which_is_done_then(
 
 
 def test_callbacks_for_checkpoints_keep_away_from_ours(workspace: Path) -> None:
-    named = added("ModelCheckpoint", monitor="val/loss", dirpath="own", filename="{epoch}", save_top_k=-1)
+    named = added(
+        "ModelCheckpoint", monitor="val/loss", dirpath="own", filename="{epoch}", save_top_k=-1
+    )
     run = quick_run("--data.val_size", "2000", *named, *added("ModelCheckpoint", save_last=True))
     assert {path.name for path in Path("own").iterdir()} == {"epoch=0.ckpt", "epoch=1.ckpt"}
     assert (run.path / "own_checkpoints" / "last.ckpt").is_file()
-    assert {path.name for path in run.last_checkpoint.parent.iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert {path.name for path in run.last_checkpoint.parent.iterdir()} == {
+        "best.ckpt",
+        "last.ckpt",
+    }
     assert load_network(Path("own/epoch=1.ckpt")).arch == "mlp"
 
 

@@ -34,12 +34,28 @@ AUGMENTED = ["--data.shift", "2", "--data.rotation", "10", "--data.scale", "0.1"
 
 CASES = {
     # 10,000 test images in batches of 999: neither they nor the shares of them divide.
-    "mlp": ["--arch", "mlp", *LONG, *AUGMENTED, "--data.eval_batch_size", "999", "--trainer.logger", "false"],
+    "mlp": [
+        "--arch",
+        "mlp",
+        *LONG,
+        *AUGMENTED,
+        "--data.eval_batch_size",
+        "999",
+        "--trainer.logger",
+        "false",
+    ],
     "maxpool": ["--arch", "maxpool", *LONG, *FEW_IMAGES],
     # A batch of 7 images does not divide either.
     "batchnorm": ["--arch", "batchnorm", *LONG, "--batch_size", "7", *FEW_IMAGES],
     # 193 training images: the last of four batches holds one image, and most processes' share of it is empty.
-    "empty_shares": ["--arch", "batchnorm", *FLOAT64, "--data.val_size", str(TRAIN_IMAGES - 193), *FEW_IMAGES],
+    "empty_shares": [
+        "--arch",
+        "batchnorm",
+        *FLOAT64,
+        "--data.val_size",
+        str(TRAIN_IMAGES - 193),
+        *FEW_IMAGES,
+    ],
 }
 
 
@@ -67,15 +83,23 @@ def assert_same_numbers(
         scale = tensor.abs().max().clamp(min=1e-12)
         assert float((state[name] - tensor).abs().max() / scale) <= tolerance, name
     for epoch, rows in enumerate(zip(metric_rows(first), metric_rows(second), strict=True)):
-        names = [name for name in rows[0] if "/" in name and (epoch > 0 or name.startswith(in_first_epoch))]
+        names = [
+            name
+            for name in rows[0]
+            if "/" in name and (epoch > 0 or name.startswith(in_first_epoch))
+        ]
         values, same = ([float(row[name]) for name in names] for row in rows)
         assert same == pytest.approx(values, rel=tolerance)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, pytest.param(4, marks=NIGHTLY)])
-@pytest.mark.parametrize("case", ["mlp", pytest.param("maxpool", marks=NIGHTLY), "batchnorm", "empty_shares"])
-def test_processes_have_the_weights_and_metrics_of_one_in_float64(folder: Path, case: str, processes: int) -> None:
+@pytest.mark.parametrize(
+    "case", ["mlp", pytest.param("maxpool", marks=NIGHTLY), "batchnorm", "empty_shares"]
+)
+def test_processes_have_the_weights_and_metrics_of_one_in_float64(
+    folder: Path, case: str, processes: int
+) -> None:
     assert_same_numbers(train(1, *CASES[case]), train(processes, *CASES[case]))
 
 
@@ -99,7 +123,12 @@ def test_processes_move_the_weights_as_one_in_a_step_in_float32(folder: Path) ->
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("begun", "step", "resumed"),
-    [(1, 15, 2), (2, 15, 1), pytest.param(2, 40, 1, marks=NIGHTLY), pytest.param(1, 40, 4, marks=NIGHTLY)],
+    [
+        (1, 15, 2),
+        (2, 15, 1),
+        pytest.param(2, 40, 1, marks=NIGHTLY),
+        pytest.param(1, 40, 4, marks=NIGHTLY),
+    ],
 )
 def test_resume_on_another_number_of_processes_has_the_same_numbers(
     folder: Path, begun: int, step: int, resumed: int
@@ -108,7 +137,10 @@ def test_resume_on_another_number_of_processes_has_the_same_numbers(
     elastic = [*FLOAT64, *FEW_IMAGES, "--epochs", "2", "--arch", "batchnorm", "--batch_size", "16"]
     elastic += ["--trainer.limit_train_batches", "40", "--trainer.limit_val_batches", "2"]
     fit_on(begun, Run([*COMMON, *elastic, *on(begun), "--name", "moved"], stopped_after=step))
-    fit_on(resumed, Run(["--name", "moved", "--resume", *on(resumed, "ddp_find_unused_parameters_true")]))
+    fit_on(
+        resumed,
+        Run(["--name", "moved", "--resume", *on(resumed, "ddp_find_unused_parameters_true")]),
+    )
     assert_same_numbers(train(1, *elastic), RunDirectory("moved"), "" if step == 40 else "test/")
 
 
@@ -123,7 +155,15 @@ def test_processes_print_once(tmp_path: Path) -> None:
 class Waits(TorchDispatchMode):
     """Records operations that need a tensor's values outside the device, or make a tensor of Python's numbers there."""
 
-    WAITS = ("_local_scalar_dense", "is_nonzero", "nonzero", "equal", "masked_select", "unique_dim", "_unique2")
+    WAITS = (
+        "_local_scalar_dense",
+        "is_nonzero",
+        "nonzero",
+        "equal",
+        "masked_select",
+        "unique_dim",
+        "_unique2",
+    )
     COPIES = ("lift_fresh", "scalar_tensor")
 
     def __init__(self) -> None:
@@ -139,7 +179,11 @@ class Waits(TorchDispatchMode):
 
 def is_the_signals_message(argument: Any) -> bool:
     """Whether this is AgreedSignal's message, which stays on the CPU."""
-    return isinstance(argument, torch.Tensor) and argument.dtype == torch.float64 and argument.shape == (2,)
+    return (
+        isinstance(argument, torch.Tensor)
+        and argument.dtype == torch.float64
+        and argument.shape == (2,)
+    )
 
 
 class Waiting(Callback):
@@ -153,19 +197,32 @@ class Waiting(Callback):
     def __init__(self) -> None:
         self.waits = Waits()
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         if batch_idx == self.FIRST:
             self.waits.__enter__()  # type: ignore[no-untyped-call]  # nor here
         elif batch_idx == self.LAST:
             self.waits.__exit__(None, None, None)  # type: ignore[no-untyped-call]  # nor here
-            Path(f"waits_of_{trainer.global_rank}.json").write_text(json.dumps(self.waits.operations))
+            Path(f"waits_of_{trainer.global_rank}.json").write_text(
+                json.dumps(self.waits.operations)
+            )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("arch", "processes"), [("mlp", 1), ("batchnorm", 2)])
-def test_step_does_not_wait_for_the_device_unless_it_is_logged(folder: Path, arch: str, processes: int) -> None:
+def test_step_does_not_wait_for_the_device_unless_it_is_logged(
+    folder: Path, arch: str, processes: int
+) -> None:
     limits = ["--batch_size", "32", "--trainer.limit_train_batches", "48", *FEW_IMAGES]
-    train(processes, "--arch", arch, *limits, *AUGMENTED, f"--trainer.callbacks={__name__}.{Waiting.__name__}")
+    train(
+        processes,
+        "--arch",
+        arch,
+        *limits,
+        *AUGMENTED,
+        f"--trainer.callbacks={__name__}.{Waiting.__name__}",
+    )
     for process in range(processes):
         assert json.loads(Path(f"waits_of_{process}.json").read_text()) == []
 

@@ -44,13 +44,18 @@ def weights(run: RunDirectory) -> dict[str, torch.Tensor]:
 def metric_rows(run: RunDirectory) -> list[dict[str, str]]:
     """The rows of ``metrics.csv`` without times."""
     with run.metrics.open() as file:
-        return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
+        return [
+            {name: value for name, value in row.items() if name != "seconds"}
+            for row in csv.DictReader(file)
+        ]
 
 
 def curves(run: RunDirectory) -> dict[str, Curve]:
     """The scalars that TensorBoard shows, by tag, as (step, value)."""
     events = EventAccumulator(str(run.path)).Reload()
-    return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    return {
+        tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]
+    }
 
 
 def assert_same_weights(run: RunDirectory, expected: RunDirectory) -> None:
@@ -66,7 +71,10 @@ def assert_same_end(resumed: RunDirectory, whole: RunDirectory) -> None:
     expected, curves_of_both = curves(whole), curves(resumed)
     assert expected.keys() == curves_of_both.keys()
     differing = [tag for tag in expected if curves_of_both[tag] != expected[tag]]
-    assert {*differing} <= {"seconds", "vitals/speed/seconds"}  # the latter with the wing for TensorBoard
+    assert {*differing} <= {
+        "seconds",
+        "vitals/speed/seconds",
+    }  # the latter with the wing for TensorBoard
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +95,11 @@ def run(finished: Path, workspace: Path) -> RunDirectory:
 
 
 def test_run_leaves_its_files_rows_and_summary(run: RunDirectory) -> None:
-    names = {path.name for path in run.path.iterdir() if not path.name.startswith((".", "events.out.tfevents"))}
+    names = {
+        path.name
+        for path in run.path.iterdir()
+        if not path.name.startswith((".", "events.out.tfevents"))
+    }
     files = {"config.yaml", "hparams.yaml", "metrics.csv", "provenance.json", "summary.json"}
     assert names - {"mistakes.csv"} == {"checkpoints", *files}  # which a wing writes
     assert {path.name for path in run.last_checkpoint.parent.iterdir()} == {"last.ckpt"}
@@ -100,26 +112,42 @@ def test_run_leaves_its_files_rows_and_summary(run: RunDirectory) -> None:
 
     result = run.read_result()
     assert (result.arch, result.parameters, result.seed) == ("mlp", 79_510, 0)
-    expected = {"lr": 0.01, "batch_size": 64, "optimizer": "adam", "lr_scheduler": "constant", "loss": "cross_entropy"}
+    expected = {
+        "lr": 0.01,
+        "batch_size": 64,
+        "optimizer": "adam",
+        "lr_scheduler": "constant",
+        "loss": "cross_entropy",
+    }
     assert expected.items() <= result.hparams.items()
     assert (str(result.judge), str(result.monitor)) == ("val/acc:max:%", "val/loss:min")
     for row, epoch in zip(rows, result.epochs, strict=True):
-        assert {"seconds": epoch["seconds"]} | {name: float(value) for name, value in row.items()} == epoch
+        assert {"seconds": epoch["seconds"]} | {
+            name: float(value) for name, value in row.items()
+        } == epoch
     assert result.score == result.epochs[-1]["test/acc"]
     assert (result.ended_by, result.failed) == ("its epochs", False)
     assert (result.provenance.device, result.provenance.threads) == ("cpu", torch.get_num_threads())
 
 
-def test_run_of_the_saved_config_has_the_same_weights_and_another_seed_others(run: RunDirectory) -> None:
+def test_run_of_the_saved_config_has_the_same_weights_and_another_seed_others(
+    run: RunDirectory,
+) -> None:
     fit.main(["--config", str(run.config), "--name", "again", *QUICK])
     assert_same_weights(RunDirectory("again"), run)
     another = quick_run("--seed", "1", name="another")
-    assert not torch.equal(*(next(iter(weights(directory).values())) for directory in (run, another)))
+    assert not torch.equal(
+        *(next(iter(weights(directory).values())) for directory in (run, another))
+    )
 
 
-def test_run_that_is_finished_is_left_alone(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_that_is_finished_is_left_alone(
+    run: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = run.summary.read_text()
-    with pytest.raises(UsageError, match="exists: continue with --resume, or choose another --name"):
+    with pytest.raises(
+        UsageError, match="exists: continue with --resume, or choose another --name"
+    ):
         quick_run()
     fit.main(["--name", "run", "--resume"])
     assert "lightning_logs/run is finished: it has 2 epochs" in capsys.readouterr().out
@@ -132,7 +160,9 @@ def test_resume_with_more_epochs_has_the_curves_of_a_longer_run(run: RunDirector
     assert_same_end(run, whole)
 
 
-@pytest.mark.parametrize("flags", [["--lr", "0.1"], ["--seed", "1"], ["--epochs", "1"], ["--data.val_size", "10"]])
+@pytest.mark.parametrize(
+    "flags", [["--lr", "0.1"], ["--seed", "1"], ["--epochs", "1"], ["--data.val_size", "10"]]
+)
 def test_resume_with_other_settings_is_refused(run: RunDirectory, flags: list[str]) -> None:
     run.summary.unlink()
     with pytest.raises(UsageError, match=f"was begun with .*{flags[0].lstrip('-')}="):
@@ -146,11 +176,23 @@ def test_resume_cannot_extend_a_schedule_over_the_whole_run(workspace: Path) -> 
 
 
 def test_validation_split_keeps_the_best_evaluation_and_tests_once(workspace: Path) -> None:
-    run = quick_run("--data.val_size", "2000", "--lr", "0.1", "--trainer.val_check_interval", "0.25", *TENSORBOARD)
+    run = quick_run(
+        "--data.val_size",
+        "2000",
+        "--lr",
+        "0.1",
+        "--trainer.val_check_interval",
+        "0.25",
+        *TENSORBOARD,
+    )
     rows = metric_rows(run)
     assert rows[0].keys() >= {"epoch", "step", "train/loss", "train/acc", "val/loss", "val/acc"}
     lowest = min(rows, key=lambda row: float(row["val/loss"]))
-    assert torch.load(run.best_checkpoint, weights_only=True)["global_step"] == int(lowest["step"]) < 40
+    assert (
+        torch.load(run.best_checkpoint, weights_only=True)["global_step"]
+        == int(lowest["step"])
+        < 40
+    )
     assert run.read_result().final.keys() >= {"test/loss", "test/acc"}
     assert "test/acc" not in {name for row in rows for name in row}
 
@@ -172,12 +214,17 @@ class Judging(RunCallback):
         return [f"seen: {result.facts['seen'][0]}", "and then  convblocks fit"]
 
 
-def test_callback_adds_to_the_result_and_to_the_last_lines(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_callback_adds_to_the_result_and_to_the_last_lines(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     fit.main([*DEBUG, "--arch", "mlp", *QUICK, "--name", "run", "--epochs", "1"], [Judging()])
     assert "\nseen: yes\nand then  convblocks fit\n" in capsys.readouterr().out
 
 
 def test_callback_that_fails_at_the_end_spares_the_others_and_the_summary(workspace: Path) -> None:
     with pytest.raises(ZeroDivisionError):
-        fit.main([*DEBUG, "--arch", "mlp", *QUICK, "--name", "run", "--epochs", "1"], [Failing(), Judging()])
+        fit.main(
+            [*DEBUG, "--arch", "mlp", *QUICK, "--name", "run", "--epochs", "1"],
+            [Failing(), Judging()],
+        )
     assert RunDirectory("run").read_result().facts["seen"] == ["yes"]

@@ -44,8 +44,14 @@ MISTAKES = [
     (["--trainer.accelerator", "abacus"], "invalid accelerator"),
     (["--trainer.strategy", "ddp_spawn"], "forks are not supported: give --trainer.strategy ddp"),
     (["--trainer.callbacks", "EarlyStopping"], "--trainer.callbacks: .*required: monitor"),
-    (["--trainer.callbacks", "Early"], "^--trainer.callbacks: there is no class Early: give one of Lightning's"),
-    (["--trainer.logger", "wandb"], "^--trainer.logger: there is no class wandb: .*such as WandbLogger"),
+    (
+        ["--trainer.callbacks", "Early"],
+        "^--trainer.callbacks: there is no class Early: give one of Lightning's",
+    ),
+    (
+        ["--trainer.logger", "wandb"],
+        "^--trainer.logger: there is no class wandb: .*such as WandbLogger",
+    ),
     pytest.param(
         ["--trainer.logger", "WandbLogger"],
         "^wandb is not installed: pip install wandb$",
@@ -63,7 +69,10 @@ MISTAKES = [
     (["--config", "missing.yaml"], r"missing\.yaml: No such file"),
     (["--config", "{epochs: [1"], "--config {epochs: .1: "),
     (["--config", "data: 3"], "data in a config must hold options"),
-    (["--config", "optimizer: {class_path: sgd, momentum: 0.5}"], "--optimizer must be a name, or a class_path"),
+    (
+        ["--config", "optimizer: {class_path: sgd, momentum: 0.5}"],
+        "--optimizer must be a name, or a class_path",
+    ),
     (["--name", "/tmp/run"], "below lightning_logs"),
     (["--name", "../run"], "below lightning_logs"),
     (["--name=-run"], "begins with no dash"),
@@ -74,36 +83,70 @@ MISTAKES = [
     (["--arch", "own_networks.Nothing"], "own_networks has no class or function 'Nothing'"),
     (["--arch", ".Rows"], "'.Rows' is not the name of a class"),
     (["--arch", "nowhere.Rows"], "cannot import nowhere.Rows: No module named 'nowhere'"),
-    (["--arch", "own_networks.Rows", "--network.depth", "3"], "own_networks.Rows cannot be made .* 'depth'"),
-    (["--arch", "own_networks.SevenClasses"], r"returns \(2, 7\) for images \(2, .*, not logits \(2, 10\)"),
+    (
+        ["--arch", "own_networks.Rows", "--network.depth", "3"],
+        "own_networks.Rows cannot be made .* 'depth'",
+    ),
+    (
+        ["--arch", "own_networks.SevenClasses"],
+        r"returns \(2, 7\) for images \(2, .*, not logits \(2, 10\)",
+    ),
     (["--arch", "own_networks.Colours"], r"does not take images \(B, 1, 28, 28\): .* 3 channels"),
-    (["--arch", f"{HERE}.shapes.Segmenter"], "whose own steps would be ignored: give it as --model"),
+    (
+        ["--arch", f"{HERE}.shapes.Segmenter"],
+        "whose own steps would be ignored: give it as --model",
+    ),
     # Optimizers, schedules, losses and sources.
-    (["--optimizer", "adma"], "unknown optimizer 'adma': choose one of adam, adamw, sgd, or a class"),
+    (
+        ["--optimizer", "adma"],
+        "unknown optimizer 'adma': choose one of adam, adamw, sgd, or a class",
+    ),
     (["--optimizer", "own_networks.Lion"], "own_networks.Lion is not a subclass of Optimizer"),
-    (["--optimizer.momentum", "0.9"], r"Optimizer torch\.optim\.\S*Adam cannot be made .* 'momentum'"),
+    (
+        ["--optimizer.momentum", "0.9"],
+        r"Optimizer torch\.optim\.\S*Adam cannot be made .* 'momentum'",
+    ),
     (["--optimizer.lr", "0.1"], "--optimizer.lr is set with --lr"),
-    (["--lr_scheduler", "fast"], "unknown lr_scheduler 'fast': choose one of constant, onecycle, cosine"),
-    (["--lr_scheduler.T_max", "7"], "a constant learning rate takes no arguments, but was given T_max"),
-    (["--lr_scheduler", "onecycle", "--trainer.max_time", "00:00:01:00"], "needs --epochs or --trainer.max_steps"),
+    (
+        ["--lr_scheduler", "fast"],
+        "unknown lr_scheduler 'fast': choose one of constant, onecycle, cosine",
+    ),
+    (
+        ["--lr_scheduler.T_max", "7"],
+        "a constant learning rate takes no arguments, but was given T_max",
+    ),
+    (
+        ["--lr_scheduler", "onecycle", "--trainer.max_time", "00:00:01:00"],
+        "needs --epochs or --trainer.max_steps",
+    ),
     (["--loss", f"{PARTS}.Mean"], r"returns \(\) for 2 images, not \(2,\): one loss per image"),
     (["--loss", "MSELoss"], "cannot be made with .*loss=.MSELoss"),
     (["--loss", f"{PARTS}.Learned"], "Learned has trainable parameters, which"),
     (["--loss", "CrossEntropyLoss", "--loss.reduction", "mean"], "--loss.reduction cannot be set"),
-    (["--data.source", "own_networks.Lion"], "--data.source: .*'own_networks.Lion' to be a subclass of .*Source"),
+    (
+        ["--data.source", "own_networks.Lion"],
+        "--data.source: .*'own_networks.Lion' to be a subclass of .*Source",
+    ),
     # A user's module.
     ([*MODEL, *DATA], "--model needs the metric to judge it by"),
     ([*MODEL, *DATA, "--judge", "val/iou"], "--judge val/iou: give a metric and its direction"),
     ([*MODEL, *DATA, "--judge", "train/loss:min"], "or test/acc:max, not one of training"),
-    ([*MODEL, *JUDGE], "--judge val/iou is of the validation, but this run has no loader and no step for it"),
+    (
+        [*MODEL, *JUDGE],
+        "--judge val/iou is of the validation, but this run has no loader and no step for it",
+    ),
     ([*MODEL, *JUDGE, "--data", f"{HERE}.shapes.Drawn"], "is not a LightningDataModule"),
     (["--model", "os.system"], "os.system: it is not a LightningModule"),
     ([*SHAPES, "--arch", "mlp"], "unrecognized arguments: --model.arch=mlp"),
 ]
 
 
-@pytest.mark.parametrize(("flags", "message"), MISTAKES, ids=lambda part: part if isinstance(part, str) else None)
-def test_mistake_is_one_line_before_anything_is_written(flags: list[str], message: str, own_networks: Path) -> None:
+@pytest.mark.parametrize(
+    ("flags", "message"), MISTAKES, ids=lambda part: part if isinstance(part, str) else None
+)
+def test_mistake_is_one_line_before_anything_is_written(
+    flags: list[str], message: str, own_networks: Path
+) -> None:
     arch = ["--arch", "mlp"] if flags and not {"--arch", "--model"} & {*flags} else []
     with pytest.raises(UsageError, match=message) as caught:
         Run(Config.parse([*arch, *flags]))
@@ -115,36 +158,68 @@ def test_mistake_is_one_line_before_anything_is_written(flags: list[str], messag
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ([*MODEL, *DATA, "--judge", "val/dice:max"], "'val/dice'.* could not find the monitored key"),
-        ([*ODD, "--judge", "test/loss:min"], "is of the test, but this run has no loader and no step for it"),
+        (
+            [*MODEL, *DATA, "--judge", "val/dice:max"],
+            "'val/dice'.* could not find the monitored key",
+        ),
+        (
+            [*ODD, "--judge", "test/loss:min"],
+            "is of the test, but this run has no loader and no step for it",
+        ),
         (unlike("Seldom"), r"'val/rmse'.*not find the monitored key.*"),
         (unlike("Unpicklable"), r"the checkpoint cannot be written: .*Unpicklable.*: leave it out"),
         (unlike("StrictAdapter"), r"Missing key\(s\) in state_dict: .network\.0\.weight"),
-        ([*DIGITS, *with_callback("EarlyStopping", monitor="val/los")], "conditioned on metric `val/los` which"),
-        ([*DIGITS, "--lr_scheduler=ReduceLROnPlateau", "--lr_scheduler.monitor=loss"], "on metric loss which"),
-        ([*DIGITS, "--trainer.val_check_interval", "30"], "equal to the number of the training batches"),
+        (
+            [*DIGITS, *with_callback("EarlyStopping", monitor="val/los")],
+            "conditioned on metric `val/los` which",
+        ),
+        (
+            [*DIGITS, "--lr_scheduler=ReduceLROnPlateau", "--lr_scheduler.monitor=loss"],
+            "on metric loss which",
+        ),
+        (
+            [*DIGITS, "--trainer.val_check_interval", "30"],
+            "equal to the number of the training batches",
+        ),
     ],
 )
-def test_mistake_that_shows_in_training_is_one_line(flags: list[str], message: str, workspace: Path) -> None:
+def test_mistake_that_shows_in_training_is_one_line(
+    flags: list[str], message: str, workspace: Path
+) -> None:
     with pytest.raises(UserError, match=message) as caught:
         fit.main([*flags, "--name", "run"])
     assert "\n" not in str(caught.value)
     assert not RunDirectory("run").summary.exists()
 
 
-@pytest.mark.parametrize("option", ["arch", "loss", "optimizer", "lr_scheduler", "trainer.callbacks", "data.source"])
+@pytest.mark.parametrize(
+    "option", ["arch", "loss", "optimizer", "lr_scheduler", "trainer.callbacks", "data.source"]
+)
 @pytest.mark.parametrize("named", ["os.system", "builtins.dict"])
-def test_option_that_names_something_else_calls_nothing(option: str, named: str, workspace: Path) -> None:
+def test_option_that_names_something_else_calls_nothing(
+    option: str, named: str, workspace: Path
+) -> None:
     """A config may come from a stranger."""
-    words = ["--arch", "mlp", f"--{option}", named, *(["--network.command", "touch here"] if option == "arch" else [])]
-    with pytest.raises(UserError, match=r"subclass|denied|[Ee]xpected|no signature|no attribute") as caught:
+    words = [
+        "--arch",
+        "mlp",
+        f"--{option}",
+        named,
+        *(["--network.command", "touch here"] if option == "arch" else []),
+    ]
+    with pytest.raises(
+        UserError, match=r"subclass|denied|[Ee]xpected|no signature|no attribute"
+    ) as caught:
         Run(Config.parse(words))
     assert "\n" not in str(caught.value)
     assert not list(workspace.iterdir())
 
 
 def test_disk_error_is_recognised_behind_the_error_of_a_logger() -> None:
-    full, wrapping = OSError(errno.ENOSPC, "No space left on device"), RuntimeError("the logger cannot write")
+    full, wrapping = (
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("the logger cannot write"),
+    )
     wrapping.__cause__ = full
     assert find_disk_error(wrapping, Path("lightning_logs/run")) is full
     assert find_disk_error(RuntimeError("a bug"), Path("lightning_logs/run")) is None

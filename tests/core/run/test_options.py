@@ -31,7 +31,9 @@ def test_help_lists_the_parsers_options_and_defaults_on_a_screen(workspace: Path
     described = set(re.findall(r"--(\w+)", HELP)) - {"help_all", "print_config", "trainer"}
     assert described - {"check_resume"} == options - wings.modules("OPTIONS").keys()
     settings = flatten(Config.parse(["--arch", "mlp"]).settings)
-    for option, default in re.findall(r"^  --(\w+).*\(default: ([\d.]+)\)", HELP, flags=re.MULTILINE):
+    for option, default in re.findall(
+        r"^  --(\w+).*\(default: ([\d.]+)\)", HELP, flags=re.MULTILINE
+    ):
         assert float(default) == settings[SHORT.get(option, option)]
 
 
@@ -44,12 +46,25 @@ def test_help_needs_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_config_of_the_notebook_spells_out_the_defaults(workspace: Path) -> None:
     config = REPOSITORY / "configs" / "notebook.yaml"
-    assert Config.parse(["--arch", "mlp", "--config", str(config)]) == Config.parse(["--arch", "mlp"])
+    assert Config.parse(["--arch", "mlp", "--config", str(config)]) == Config.parse(
+        ["--arch", "mlp"]
+    )
     assert {"epochs", "batch_size", "lr", "seed"} <= yaml.safe_load(config.read_text()).keys()
 
 
 def test_options_reach_the_parts(workspace: Path) -> None:
-    flags = ["--lr", "0.003", "--batch_size", "32", "--epochs", "3", "--seed", "5", "--data.val_size", "1000"]
+    flags = [
+        "--lr",
+        "0.003",
+        "--batch_size",
+        "32",
+        "--epochs",
+        "3",
+        "--seed",
+        "5",
+        "--data.val_size",
+        "1000",
+    ]
     flags += ["--trainer.profiler", "simple", "--trainer.limit_train_batches", "1"]
     flags += ["--trainer.callbacks", "TQDMProgressBar"]
     config = Config.parse(["--arch", "mlp", *flags])
@@ -59,7 +74,9 @@ def test_options_reach_the_parts(workspace: Path) -> None:
     assert (data.batch_size, data.seed, data.val_size) == (32, 5, 1000)
     assert run.module.hparams["lr"] == 0.003
     assert trainer.max_epochs == 3
-    assert repr(config.settings["trainer"]["limit_train_batches"]) == "1"  # 1.0 would be all batches
+    assert (
+        repr(config.settings["trainer"]["limit_train_batches"]) == "1"
+    )  # 1.0 would be all batches
     assert isinstance(trainer.progress_bar_callback, TQDMProgressBar)  # in the place of ours
     assert isinstance(trainer.profiler, SimpleProfiler)  # type: ignore[attr-defined]  # Lightning sets it at run time
 
@@ -69,31 +86,82 @@ def test_options_reach_the_parts(workspace: Path) -> None:
     [
         ([], "adam"),
         (["--optimizer", "adamw"], "adamw"),
-        (["--optimizer.weight_decay", "1e-3"], {"class_path": "adam", "init_args": {"weight_decay": 0.001}}),
-        (["--optimizer.eps", "1", "--optimizer", "sgd"], {"class_path": "sgd", "init_args": {"eps": 1}}),
-        (["--config", "optimizer: {class_path: sgd, init_args: {momentum: 0.5}}", "--optimizer", "adam"], "adam"),
-        (["--config", "optimizer: sgd", "--optimizer.eps", "1e-3"], {"class_path": "sgd", "init_args": {"eps": 0.001}}),
         (
-            ["--config", "optimizer: {class_path: SGD, init_args: {eps: 1, dampening: 0}}", "--optimizer.eps", "2"],
+            ["--optimizer.weight_decay", "1e-3"],
+            {"class_path": "adam", "init_args": {"weight_decay": 0.001}},
+        ),
+        (
+            ["--optimizer.eps", "1", "--optimizer", "sgd"],
+            {"class_path": "sgd", "init_args": {"eps": 1}},
+        ),
+        (
+            [
+                "--config",
+                "optimizer: {class_path: sgd, init_args: {momentum: 0.5}}",
+                "--optimizer",
+                "adam",
+            ],
+            "adam",
+        ),
+        (
+            ["--config", "optimizer: sgd", "--optimizer.eps", "1e-3"],
+            {"class_path": "sgd", "init_args": {"eps": 0.001}},
+        ),
+        (
+            [
+                "--config",
+                "optimizer: {class_path: SGD, init_args: {eps: 1, dampening: 0}}",
+                "--optimizer.eps",
+                "2",
+            ],
             {"class_path": "SGD", "init_args": {"eps": 2, "dampening": 0}},
         ),
     ],
 )
-def test_optimizer_is_given_with_arguments(workspace: Path, flags: list[str], expected: Any) -> None:
-    assert Config.parse(["--arch", "mlp", *flags]).settings["model"]["init_args"]["optimizer"] == expected
+def test_optimizer_is_given_with_arguments(
+    workspace: Path, flags: list[str], expected: Any
+) -> None:
+    assert (
+        Config.parse(["--arch", "mlp", *flags]).settings["model"]["init_args"]["optimizer"]
+        == expected
+    )
 
 
 @pytest.mark.parametrize(
     "flags",
     [
         ["--lr", "0.003", "--seed", "5", "--data.val_size", "1000", "--threads", "1"],
-        ["--optimizer", "sgd", "--optimizer.momentum", "0.5", "--data.size", "8", "9", "--epochs", "2"],
-        ["--trainer.max_steps", "7", "--trainer.logger+=CSVLogger", "--trainer.logger.save_dir=csv"],
-        ["--trainer.strategy", "ddp", "--trainer.strategy", "DDPStrategy", "--trainer.strategy.timeout", "0:05:00"],
+        [
+            "--optimizer",
+            "sgd",
+            "--optimizer.momentum",
+            "0.5",
+            "--data.size",
+            "8",
+            "9",
+            "--epochs",
+            "2",
+        ],
+        [
+            "--trainer.max_steps",
+            "7",
+            "--trainer.logger+=CSVLogger",
+            "--trainer.logger.save_dir=csv",
+        ],
+        [
+            "--trainer.strategy",
+            "ddp",
+            "--trainer.strategy",
+            "DDPStrategy",
+            "--trainer.strategy.timeout",
+            "0:05:00",
+        ],
     ],
     ids=lambda flags: flags[0],
 )
-def test_config_that_is_saved_builds_what_the_command_line_does(workspace: Path, flags: list[str]) -> None:
+def test_config_that_is_saved_builds_what_the_command_line_does(
+    workspace: Path, flags: list[str]
+) -> None:
     config = Config.parse(["--arch", "mlp", *flags])
     (workspace / "saved.yaml").write_text(yaml.safe_dump(config.settings))
     again = Config.parse(["--config", "saved.yaml"])
@@ -101,7 +169,9 @@ def test_config_that_is_saved_builds_what_the_command_line_does(workspace: Path,
     assert (again.parsed.data, again.parsed.trainer) == (config.parsed.data, config.parsed.trainer)
 
 
-def test_config_that_is_printed_parses_to_the_same(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_config_that_is_printed_parses_to_the_same(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     flags = ["--arch", "maxpool", "--lr", "0.003", "--lr_scheduler", "onecycle"]
     flags += ["--optimizer", "sgd", "--optimizer.momentum", "0.5"]
     with pytest.raises(SystemExit) as caught:
@@ -112,13 +182,40 @@ def test_config_that_is_printed_parses_to_the_same(workspace: Path, capsys: pyte
 
 
 def test_option_with_a_short_name_is_that_of_an_argument(workspace: Path) -> None:
-    short = ["--arch", "mlp", "--lr", "0.3", "--batch_size", "8", "--epochs", "2", "--optimizer.eps", "1"]
-    full = ["--model", "convblocks.ImageClassifier", "--model.arch=mlp", "--model.lr", "0.3", "--trainer.max_epochs=2"]
-    full += ["--data", "convblocks.ImageDataModule", "--data.batch_size", "8", "--model.optimizer.eps", "1"]
+    short = [
+        "--arch",
+        "mlp",
+        "--lr",
+        "0.3",
+        "--batch_size",
+        "8",
+        "--epochs",
+        "2",
+        "--optimizer.eps",
+        "1",
+    ]
+    full = [
+        "--model",
+        "convblocks.ImageClassifier",
+        "--model.arch=mlp",
+        "--model.lr",
+        "0.3",
+        "--trainer.max_epochs=2",
+    ]
+    full += [
+        "--data",
+        "convblocks.ImageDataModule",
+        "--data.batch_size",
+        "8",
+        "--model.optimizer.eps",
+        "1",
+    ]
     assert Config.parse(short) == Config.parse(full)
 
 
-def test_config_may_mix_short_names_sections_and_the_classes_of_lightning_cli(workspace: Path) -> None:
+def test_config_may_mix_short_names_sections_and_the_classes_of_lightning_cli(
+    workspace: Path,
+) -> None:
     Path("mixed.yaml").write_text(
         "arch: mlp\nepochs: 2\nlr: 0.3\nmodel: {loss: NLLLoss}\ndata:\ntrainer: {limit_train_batches: 3}\n"
     )

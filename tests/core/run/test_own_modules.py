@@ -35,20 +35,36 @@ def test_task_is_learned(task: str, workspace: Path, capsys: pytest.CaptureFixtu
     assert [row["step"] for row in result.epochs] == [steps, 2 * steps, 3 * steps]
     columns = ["epoch", "step", "seconds", "train/lr", "train/loss", result.judge.metric]
     assert run.metrics.read_text().splitlines()[0].split(",") == columns  # none of classification
-    assert f"{result.score_name} {result.judge.text(result.score)}, 3 epochs" in capsys.readouterr().out
+    assert (
+        f"{result.score_name} {result.judge.text(result.score)}, 3 epochs"
+        in capsys.readouterr().out
+    )
 
 
 def test_judge_is_written_as_it_is_read_and_in_per_cent_only_if_it_says_so() -> None:
     judge = Judge.parse("val/acc:max")
-    assert (judge.text(97.5), judge.number(0.975), ACCURACY.text(0.975)) == ("97.5", "0.975", "97.50 %")
+    assert (judge.text(97.5), judge.number(0.975), ACCURACY.text(0.975)) == (
+        "97.5",
+        "0.975",
+        "97.50 %",
+    )
     assert Judge.parse("val/acc:max:%") == ACCURACY
-    assert [str(Judge.parse(text)) for text in ("val/acc:max:%", "val/a:b:min")] == ["val/acc:max:%", "val/a:b:min"]
+    assert [str(Judge.parse(text)) for text in ("val/acc:max:%", "val/a:b:min")] == [
+        "val/acc:max:%",
+        "val/a:b:min",
+    ]
 
 
-def test_judge_is_what_the_module_says_unless_an_option_does(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_judge_is_what_the_module_says_unless_an_option_does(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = Config.parse(options_of("shapes"))
-    unjudged = replace(config, settings={name: value for name, value in config.settings.items() if name != "judge"})
-    monkeypatch.setattr(Segmenter, "monitor", "val_loss", raising=False)  # which others use for something else
+    unjudged = replace(
+        config, settings={name: value for name, value in config.settings.items() if name != "judge"}
+    )
+    monkeypatch.setattr(
+        Segmenter, "monitor", "val_loss", raising=False
+    )  # which others use for something else
     run = Run(config)
     assert (run.judge, run.monitor) == (IOU, IOU)
     monkeypatch.setattr(Segmenter, "monitor", "val/loss:min")
@@ -57,21 +73,30 @@ def test_judge_is_what_the_module_says_unless_an_option_does(workspace: Path, mo
     assert (run.judge, run.monitor) == (Judge("val/dice", "max", in_percent=True), LOSS)
     run = Run(config)
     assert (run.judge, run.monitor, run.keeps_best) == (IOU, LOSS, True)
-    assert (Judge.parse(ImageClassifier.judge), Judge.parse(ImageClassifier.monitor)) == (ACCURACY, LOSS)
+    assert (Judge.parse(ImageClassifier.judge), Judge.parse(ImageClassifier.monitor)) == (
+        ACCURACY,
+        LOSS,
+    )
 
 
-def test_best_checkpoint_is_not_chosen_by_test_data(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_best_checkpoint_is_not_chosen_by_test_data(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Shapes, "evaluation_split", "test", raising=False)
     assert Run(Config.parse(options_of("shapes"))).keeps_best is False
     assert Run(Config.parse(["--arch", "mlp"])).keeps_best is False
     assert Run(Config.parse(["--arch", "mlp", "--data.val_size", "9"])).keeps_best is True
 
 
-def test_resume_recognises_any_data_by_their_fingerprint(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resume_recognises_any_data_by_their_fingerprint(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Shapes, "fingerprint", {"drawings": "1", "masks": "1"}, raising=False)
     fit_until(27, [*options_of("shapes"), "--name", "run"])
     monkeypatch.setattr(Shapes, "fingerprint", {"drawings": "1", "masks": "2"})
-    with pytest.raises(DataError, match="was begun with another masks than Shapes holds: restore the data"):
+    with pytest.raises(
+        DataError, match="was begun with another masks than Shapes holds: restore the data"
+    ):
         fit.main(["--name", "run", "--resume"])
     monkeypatch.setattr(Shapes, "fingerprint", {"drawings": "1", "masks": "1"})
     fit.main(["--name", "run", "--resume"])
@@ -80,7 +105,9 @@ def test_resume_recognises_any_data_by_their_fingerprint(workspace: Path, monkey
 
 def test_resume_names_a_parameter_group_that_training_adds(workspace: Path) -> None:
     fit.main([*unlike("Thawing"), "--name", "run"])
-    with pytest.raises(UserError, match="loaded state dict has a different number of parameter groups"):
+    with pytest.raises(
+        UserError, match="loaded state dict has a different number of parameter groups"
+    ):
         fit.main(["--name", "run", "--resume", "--epochs", "4"])
 
 
@@ -106,5 +133,11 @@ def test_metric_of_every_other_epoch_is_nan_in_the_others(workspace: Path) -> No
         (Judge("test/iou", "max"), Judge("test/iou", "max"), "val", "train/loss"),
     ],
 )
-def test_row_has_a_column_of_each_judged_metric(judge: Judge, monitor: Judge, split: str, expected: str) -> None:
-    assert heading(printed_columns(judge, monitor, split), 3).split() == ["epoch", *expected.split(), "time"]
+def test_row_has_a_column_of_each_judged_metric(
+    judge: Judge, monitor: Judge, split: str, expected: str
+) -> None:
+    assert heading(printed_columns(judge, monitor, split), 3).split() == [
+        "epoch",
+        *expected.split(),
+        "time",
+    ]

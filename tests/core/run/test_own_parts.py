@@ -20,8 +20,26 @@ NEVER_BETTER = ["--lr_scheduler.patience", "0", "--lr_scheduler.threshold", "0.9
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        (["--lr_scheduler", "StepLR", "--lr_scheduler.step_size", "5", "--lr_scheduler.interval", "step"], 0.001),
-        (["--lr_scheduler", "torch.optim.lr_scheduler.ExponentialLR", "--lr_scheduler.gamma", "0.5"], 0.005),
+        (
+            [
+                "--lr_scheduler",
+                "StepLR",
+                "--lr_scheduler.step_size",
+                "5",
+                "--lr_scheduler.interval",
+                "step",
+            ],
+            0.001,
+        ),
+        (
+            [
+                "--lr_scheduler",
+                "torch.optim.lr_scheduler.ExponentialLR",
+                "--lr_scheduler.gamma",
+                "0.5",
+            ],
+            0.005,
+        ),
         ([*PLATEAU, *NEVER_BETTER], 0.001),
     ],
     ids=["steps", "epochs", "a metric"],
@@ -35,7 +53,9 @@ def test_schedule_of_any_class_goes_by_epochs_steps_or_a_metric(
     assert rates[-2] == pytest.approx(expected)
 
 
-def test_network_and_optimizer_of_ones_own_are_kept_as_plain_values_that_repeat_the_run(own_networks: Path) -> None:
+def test_network_and_optimizer_of_ones_own_are_kept_as_plain_values_that_repeat_the_run(
+    own_networks: Path,
+) -> None:
     optimizer = ["--optimizer", "torch.optim.RAdam", "--optimizer.weight_decay", "0.01"]
     run = quick_run("--arch", "own_networks.Rows", "--network.hidden", "24", *optimizer)
     expected = {
@@ -53,7 +73,9 @@ def test_network_and_optimizer_of_ones_own_are_kept_as_plain_values_that_repeat_
 
 def test_checkpoint_calls_nothing_but_networks(workspace: Path) -> None:
     checkpoint = quick_run().last_checkpoint
-    checkpoint_with({"hyper_parameters/arch": "os.mkdir", "hyper_parameters/network": {"path": "owned"}})(checkpoint)
+    checkpoint_with(
+        {"hyper_parameters/arch": "os.mkdir", "hyper_parameters/network": {"path": "owned"}}
+    )(checkpoint)
     with pytest.raises(UsageError, match=r"os\.mkdir"):
         ImageClassifier.load_from_checkpoint(checkpoint, weights_only=True)
     assert not Path("owned").exists()
@@ -63,4 +85,7 @@ def test_checkpoint_with_an_optimizer_that_is_not_there_still_predicts(workspace
     checkpoint = quick_run().last_checkpoint
     checkpoint_with({"hyper_parameters/optimizer": "gone.Lion"})(checkpoint)
     assert load_network(checkpoint).arch == "mlp"
-    assert ImageClassifier.load_from_checkpoint(checkpoint, weights_only=True).hparams["optimizer"] == "gone.Lion"
+    assert (
+        ImageClassifier.load_from_checkpoint(checkpoint, weights_only=True).hparams["optimizer"]
+        == "gone.Lion"
+    )

@@ -26,7 +26,9 @@ def test_provenance_is_in_the_run_and_a_resume_prints_what_has_changed(
     assert "changed since" not in capsys.readouterr().out
     run.provenance.write_text(json.dumps(origin | {"git_commit": "abc"}))
     fit.main(["--name", "run", "--resume", "--epochs", "4"])
-    printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("changed since")]
+    printed = [
+        line for line in capsys.readouterr().out.splitlines() if line.startswith("changed since")
+    ]
     assert printed == ["changed since the run began: git_commit"]
     (resumed,) = json.loads(run.provenance.read_text())["resumed"]
     assert resumed["changes"] == {"git_commit": origin["git_commit"]}

@@ -29,13 +29,23 @@ def test_result_has_the_score_and_seconds_of_its_epochs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("losses", "best"), [((0.3, 0.2, 0.25), 0.92), ((0.3, math.nan, 0.4), 0.91), ((math.nan,) * 3, 0.91)]
+    ("losses", "best"),
+    [((0.3, 0.2, 0.25), 0.92), ((0.3, math.nan, 0.4), 0.91), ((math.nan,) * 3, 0.91)],
 )
-def test_result_has_the_validation_accuracy_of_the_lowest_loss(losses: tuple[float, ...], best: float) -> None:
+def test_result_has_the_validation_accuracy_of_the_lowest_loss(
+    losses: tuple[float, ...], best: float
+) -> None:
     """Evaluations within an epoch count too; a loss that is not finite does only if there is no other."""
-    measured = [{"val/loss": loss, "val/acc": 0.91 + index / 100} for index, loss in enumerate(losses)]
+    measured = [
+        {"val/loss": loss, "val/acc": 0.91 + index / 100} for index, loss in enumerate(losses)
+    ]
     epochs = tuple(row | more for row, more in zip(course(0.1, 0.2), measured[:2], strict=True))
-    assert replace(run_of(0.9, 0.9), epochs=epochs, evaluations=(evaluated(1000, 0.93, losses[2]),)).validation == best
+    assert (
+        replace(
+            run_of(0.9, 0.9), epochs=epochs, evaluations=(evaluated(1000, 0.93, losses[2]),)
+        ).validation
+        == best
+    )
     assert run_of(0.9).validation is None
 
 
@@ -45,12 +55,22 @@ def test_judge_prefers_finite_values() -> None:
     assert ACCURACY.best([]) is None
 
 
-def test_final_metrics_are_of_the_evaluation_that_the_monitor_prefers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_final_metrics_are_of_the_evaluation_that_the_monitor_prefers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Its checkpoint is kept, not that of the best accuracy."""
-    rows = [{"val/loss": 0.3, "val/acc": 0.9}, {"val/loss": 0.2, "val/acc": 0.8}, {"val/loss": 0.4, "val/acc": 0.7}]
+    rows = [
+        {"val/loss": 0.3, "val/acc": 0.9},
+        {"val/loss": 0.2, "val/acc": 0.8},
+        {"val/loss": 0.4, "val/acc": 0.7},
+    ]
     monitor = Judge("val/loss", "min")
     run: Any = SimpleNamespace(
-        keeps_best=True, log=SimpleNamespace(rows=rows), judge=ACCURACY, monitor=monitor, evaluation_split="val"
+        keeps_best=True,
+        log=SimpleNamespace(rows=rows),
+        judge=ACCURACY,
+        monitor=monitor,
+        evaluation_split="val",
     )
     run.has = lambda split: False
     monkeypatch.setattr(finish, "load_best", lambda run: True)

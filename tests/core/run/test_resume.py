@@ -37,7 +37,9 @@ STEPS = kinds.STEPS
 
 # Without a mark; all others are slow, and nightly those that only differ a little from others of the images.
 FAST: tuple[str, ...] = ("task", "unusual", "unlike", "module")
-FAST += tuple(f"loader {kind}" for kind in ("stream", "seen", "own generator", "weighted", "workers"))
+FAST += tuple(
+    f"loader {kind}" for kind in ("stream", "seen", "own generator", "weighted", "workers")
+)
 ALIKE = ("finder", "max_steps", "overfitted")
 
 
@@ -70,8 +72,22 @@ CASES |= {
 
 # On two processes; 40 or 50 steps of an epoch.
 SHORT = [*COMMON, "--data.root", "digits", "--epochs", "2", "--trainer.log_every_n_steps", "5"]
-SHORT += ["--trainer.limit_train_batches", "40", "--trainer.limit_val_batches", "2", "--arch", "mlp"]
-MODULE = ["--model", f"{HERE}.shapes.Segmenter", "--data", f"{HERE}.shapes.Shared", "--judge", "val/iou:max"]
+SHORT += [
+    "--trainer.limit_train_batches",
+    "40",
+    "--trainer.limit_val_batches",
+    "2",
+    "--arch",
+    "mlp",
+]
+MODULE = [
+    "--model",
+    f"{HERE}.shapes.Segmenter",
+    "--data",
+    f"{HERE}.shapes.Shared",
+    "--judge",
+    "val/iou:max",
+]
 MODULE += [*COMMON, "--epochs", "2", "--trainer.use_distributed_sampler", "false"]
 ON_TWO = {"images": SHORT, "module": MODULE}
 
@@ -110,9 +126,14 @@ def fresh_signals() -> Iterator[None]:
 
 @pytest.mark.parametrize(
     ("name", "number", "batch"),
-    [pytest.param(*case, marks=marks, id=f"{case[0]}-{case[1].name}-{case[2]}") for case, marks in CASES.items()],
+    [
+        pytest.param(*case, marks=marks, id=f"{case[0]}-{case[1].name}-{case[2]}")
+        for case, marks in CASES.items()
+    ],
 )
-def test_resume_ends_with_the_same_bits(name: str, number: signal.Signals, batch: int, wholes: dict[str, End]) -> None:
+def test_resume_ends_with_the_same_bits(
+    name: str, number: signal.Signals, batch: int, wholes: dict[str, End]
+) -> None:
     subject = SUBJECTS[name]
     if subject.needs_compat and not wings.is_there("compat.loaders"):
         pytest.skip("needs the wing compat")
@@ -142,7 +163,9 @@ def is_same(left: Any, right: Any) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [TERM, KILL])
 @pytest.mark.parametrize("subject", ON_TWO)
-def test_resume_on_two_processes_ends_with_the_same_bits(subject: str, number: signal.Signals) -> None:
+def test_resume_on_two_processes_ends_with_the_same_bits(
+    subject: str, number: signal.Signals
+) -> None:
     """A signal to one of them, within an epoch and, of a few images, shortly before its end and in its last step."""
     flags, name = [*ON_TWO[subject], *on(2)], f"two/{subject} {number.name}"
     stops = [75] if number == KILL else [11, 35, 40] if subject == "images" else [65]

@@ -13,7 +13,11 @@ from tests.core.run.test_fit import QUICK, TENSORBOARD, curves, metric_rows, qui
 from tests.quick_python import run_quickly
 
 # Those of the lab's network are in tests/lab.
-CONFIGS = [path for path in sorted((REPOSITORY / "configs").glob("*.yaml")) if "arch: lab." not in path.read_text()]
+CONFIGS = [
+    path
+    for path in sorted((REPOSITORY / "configs").glob("*.yaml"))
+    if "arch: lab." not in path.read_text()
+]
 TWO = ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp"]
 
 
@@ -34,7 +38,9 @@ def test_every_config_trains(workspace: Path, config: Path) -> None:
     assert_trains_by(config)
 
 
-def test_max_steps_ends_a_run_within_an_epoch_and_tests_it(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_max_steps_ends_a_run_within_an_epoch_and_tests_it(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = quick_run("--trainer.max_steps", "27")
     assert places(run) == [(1, 20), (2, 27)]
     assert run.read_result().final["test/acc"] == float(metric_rows(run)[-1]["test/acc"])
@@ -75,17 +81,35 @@ def run_command(name: str, *flags: str) -> RunDirectory:
 
 
 @pytest.mark.slow
-def test_batch_norm_of_torch_is_synchronised_unless_switched_off(own_networks: Path, digits: ImageSets) -> None:
+def test_batch_norm_of_torch_is_synchronised_unless_switched_off(
+    own_networks: Path, digits: ImageSets
+) -> None:
     """Each process then normalises by the statistics of its own images."""
     write_digits(Path("digits"), digits, train=150 * 62, test=200)
-    arch = ["--arch", "own_networks.Normalised", "--network.affine=false", "--network.momentum=null"]
-    flags = [*DEBUG, "--data.root", "digits", *arch, "--epochs", "1", "--trainer.precision", "64-true"]
+    arch = [
+        "--arch",
+        "own_networks.Normalised",
+        "--network.affine=false",
+        "--network.momentum=null",
+    ]
+    flags = [
+        *DEBUG,
+        "--data.root",
+        "digits",
+        *arch,
+        "--epochs",
+        "1",
+        "--trainer.precision",
+        "64-true",
+    ]
     # Not Adam: of pixels that are always the same it makes a step of what rounding leaves of their gradients.
     flags += ["--optimizer", "sgd", "--trainer.accelerator", "cpu", "--threads"]
     alone, on = run_command("one", *flags, "1"), run_command("on", *flags, "1", *TWO)
     off = run_command("off", *flags, "3", *TWO, "--trainer.sync_batchnorm", "false")
     for metric in ("train/loss", "test/loss"):
-        expected, synchronised, apart = (float(metric_rows(run)[0][metric]) for run in (alone, on, off))
+        expected, synchronised, apart = (
+            float(metric_rows(run)[0][metric]) for run in (alone, on, off)
+        )
         assert synchronised == pytest.approx(expected, rel=1e-9)
         assert apart != pytest.approx(expected, rel=1e-4)
     # Not those that Lightning sets where it starts processes: one for each core, shared among them.

@@ -20,8 +20,28 @@ BENCHMARKS = {
     "search": (
         "search",
         [
-            *["--rounds", "1", "--runs", "2", "--trials", "2", "--epochs", "1", "--repeats", "1", "--jobs", "2"],
-            *["--data.val_size", "500", "--trainer.limit_train_batches", "5", "--trainer.logger", "false"],
+            *[
+                "--rounds",
+                "1",
+                "--runs",
+                "2",
+                "--trials",
+                "2",
+                "--epochs",
+                "1",
+                "--repeats",
+                "1",
+                "--jobs",
+                "2",
+            ],
+            *[
+                "--data.val_size",
+                "500",
+                "--trainer.limit_train_batches",
+                "5",
+                "--trainer.logger",
+                "false",
+            ],
         ],
     ),
 }
@@ -32,7 +52,12 @@ OPTIONAL = {"torch.compile", "jax"}
 
 
 def measured(results: Results) -> set[tuple[str, str]]:
-    labels = {(name, str(row.labels[name])) for row in results.rows for name in LABELS if name in row.labels}
+    labels = {
+        (name, str(row.labels[name]))
+        for row in results.rows
+        for name in LABELS
+        if name in row.labels
+    }
     return {(name, value) for name, value in labels if value not in OPTIONAL}
 
 

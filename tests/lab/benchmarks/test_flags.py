@@ -17,6 +17,9 @@ def test_flags_that_are_printed_are_those_of_the_commands(tmp_path: Path) -> Non
     assert finished.returncode == 0, finished.stderr
     printed = re.sub(r" \\\n +", " ", finished.stdout)  # a long command is broken over lines
     printed_flags = dict(re.findall(r"convblocks (fit|compare) (.*)$", printed, re.MULTILINE))
-    assert Config.parse(shlex.split(printed_flags["fit"])).settings["model"]["init_args"]["arch"] == "mlp"
+    assert (
+        Config.parse(shlex.split(printed_flags["fit"])).settings["model"]["init_args"]["arch"]
+        == "mlp"
+    )
     assert parse(shlex.split(printed_flags["compare"])).archs == ["mlp"]
     assert list(tmp_path.iterdir()) == []

@@ -11,8 +11,12 @@ from lab.benchmarks.training.ways import BareLoop, Case, fit_command
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("arch", "steps"), [("batchnorm", 50), pytest.param("mlp", None, marks=pytest.mark.nightly)])
-def test_fit_ends_with_the_weights_of_the_bare_loop(workspace: Path, arch: str, steps: int | None) -> None:
+@pytest.mark.parametrize(
+    ("arch", "steps"), [("batchnorm", 50), pytest.param("mlp", None, marks=pytest.mark.nightly)]
+)
+def test_fit_ends_with_the_weights_of_the_bare_loop(
+    workspace: Path, arch: str, steps: int | None
+) -> None:
     """Bit for bit; the whole epoch for the MLP."""
     loop = BareLoop(Case("bare", arch))
     loop.train(steps)

@@ -16,7 +16,10 @@ RUNS = 40
             "brings that to 0: subtracting the mean only or LeakyReLU.",
         ),
         ({"warm-up": 0, "batch-norm": 4}, "One change brings that to 0: 100 steps of warm-up."),
-        ({"warm-up": 0, "centring": 1}, "lowers that: subtracting the mean only (1) or 100 steps of warm-up (0)."),
+        (
+            {"warm-up": 0, "centring": 1},
+            "lowers that: subtracting the mean only (1) or 100 steps of warm-up (0).",
+        ),
         ({"smaller-weights": 18}, "No change was shown to lower that."),
     ],
 )
@@ -30,5 +33,7 @@ def test_sentence_names_the_changes_that_significantly_fewer_runs_collapse_with(
         for seed in range(RUNS)
     ]
     shown = readme_sentence(runs)
-    assert shown.startswith("Of 40 more MaxPool runs at the notebook's setting, 9 collapse within 300 steps. ")
+    assert shown.startswith(
+        "Of 40 more MaxPool runs at the notebook's setting, 9 collapse within 300 steps. "
+    )
     assert shown.endswith(sentence)

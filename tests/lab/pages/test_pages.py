@@ -40,7 +40,9 @@ def are_alike(made: Path, committed: Path) -> bool:
         if first.size != second.size:
             return False
         scale = 1 if first.info.get("Software") == second.info.get("Software") else SHRUNK
-        values = [np.asarray(image.convert("RGB").reduce(scale), float) for image in (first, second)]
+        values = [
+            np.asarray(image.convert("RGB").reduce(scale), float) for image in (first, second)
+        ]
     return bool(np.sqrt(np.mean((values[0] - values[1]) ** 2)) <= TOLERANCE)
 
 
@@ -54,4 +56,6 @@ def test_page_is_made_of_the_numbers_that_are_kept(page: str, tmp_path: Path) ->
 
 def test_errors_of_tests_are_simulated_at_the_spreads_of_the_study() -> None:
     rates = read_raw_numbers(DATA, "errors", list[errors.Rates])
-    assert [(rate.networks, rate.runs, rate.deviations) for rate in rates] == errors.spreads_of(DATA)
+    assert [(rate.networks, rate.runs, rate.deviations) for rate in rates] == errors.spreads_of(
+        DATA
+    )

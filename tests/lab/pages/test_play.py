@@ -62,10 +62,14 @@ def visit(page: PlayPage, folder: Path, state: str = "step=938", form: Form = DE
 
 @pytest.mark.parametrize("arch", NETWORKS)
 @pytest.mark.parametrize("lr", ["1e-3", "1e-2"])
-def test_play_page_answers_as_torch_does(arch: str, lr: str, page: PlayPage, folder: Path, digits: ImageSets) -> None:
+def test_play_page_answers_as_torch_does(
+    arch: str, lr: str, page: PlayPage, folder: Path, digits: ImageSets
+) -> None:
     visit(page, folder, f"net={arch}&lr={lr}&step=938")
     network, images = build_network(arch), digits.test.images[:100]
-    shown = next(run for run in play.read_numbers(DATA)["runs"] if (run["arch"], run["lr"]) == (arch, lr))
+    shown = next(
+        run for run in play.read_numbers(DATA)["runs"] if (run["arch"], run["lr"]) == (arch, lr)
+    )
     network.load_state_dict(play.unpack_weights(shown["weights"]), strict=False)
     with evaluating(network), torch.no_grad():
         expected = network(MNIST.normalize(images))
@@ -74,8 +78,12 @@ def test_play_page_answers_as_torch_does(arch: str, lr: str, page: PlayPage, fol
     assert (torch.tensor(shares) - expected.softmax(dim=1)).abs().max() < 1e-5
 
 
-@pytest.mark.parametrize("run", play.read_numbers(DATA)["runs"], ids=lambda run: "{arch}-{lr}-{seed}".format(**run))
-def test_weights_of_eight_bits_answer_nearly_as_the_trained_ones(run: dict[str, Any], digits: ImageSets) -> None:
+@pytest.mark.parametrize(
+    "run", play.read_numbers(DATA)["runs"], ids=lambda run: "{arch}-{lr}-{seed}".format(**run)
+)
+def test_weights_of_eight_bits_answer_nearly_as_the_trained_ones(
+    run: dict[str, Any], digits: ImageSets
+) -> None:
     network, test = build_network(run["arch"]), digits.test[torch.arange(play.MEASURED)]
     network.load_state_dict(play.unpack_weights(run["weights"]), strict=False)
     dead, logits = play.measured(network, test.images)
@@ -117,10 +125,14 @@ def test_buttons_after_a_death_lead_to_networks_that_live(page: PlayPage, folder
         page.click(f"#suggestions :nth-child({number})")
         page.choose("step", len(STEPS) - 1)
         assert "It reads " in page.texts("#verdict")[0], offer
-        assert any("to mean 0" in text for text in page.texts("#suggestions small")) == ("BatchNorm" in offer)
+        assert any("to mean 0" in text for text in page.texts("#suggestions small")) == (
+            "BatchNorm" in offer
+        )
 
 
-@pytest.mark.parametrize("state", ["net=maxpool&lr=1e-2&step=938", "net=batchnorm&lr=1e-2&step=938"])
+@pytest.mark.parametrize(
+    "state", ["net=maxpool&lr=1e-2&step=938", "net=batchnorm&lr=1e-2&step=938"]
+)
 def test_play_page_fits_a_phone(state: str, page: PlayPage, folder: Path) -> None:
     visit(page, folder, state, PHONE)
     height, width = page.run(
@@ -137,7 +149,9 @@ def test_play_page_fits_a_phone(state: str, page: PlayPage, folder: Path) -> Non
 
 
 @pytest.mark.parametrize("has_norm", [False, True], ids=["plain", "batchnorm"])
-def test_live_network_learns_as_torch_does(has_norm: bool, page: PlayPage, folder: Path, digits: ImageSets) -> None:
+def test_live_network_learns_as_torch_does(
+    has_norm: bool, page: PlayPage, folder: Path, digits: ImageSets
+) -> None:
     visit(page, folder)
     images, labels = (
         MNIST.normalize(digits.train.images[:192]).flatten(1).split(64),
@@ -148,7 +162,13 @@ def test_live_network_learns_as_torch_does(has_norm: bool, page: PlayPage, folde
     first, bias, scale, shift, last, last_bias = map(torch.tensor, page.run(begin))
     norm = [nn.BatchNorm1d(100)] if has_norm else []
     network = nn.Sequential(nn.Linear(784, 100), nn.ReLU(), *norm, nn.Linear(100, 10))
-    given = [first.reshape(100, 784), bias, *([scale, shift] if has_norm else []), last.reshape(10, 100), last_bias]
+    given = [
+        first.reshape(100, 784),
+        bias,
+        *([scale, shift] if has_norm else []),
+        last.reshape(10, 100),
+        last_bias,
+    ]
     with torch.no_grad():
         for parameter, values in zip(network.parameters(), given, strict=True):
             parameter.copy_(values)
@@ -159,41 +179,60 @@ def test_live_network_learns_as_torch_does(has_norm: bool, page: PlayPage, folde
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        assert page.run(train, batch.flatten().tolist(), answers.tolist()) == pytest.approx(loss.item(), abs=1e-4)
+        assert page.run(train, batch.flatten().tolist(), answers.tolist()) == pytest.approx(
+            loss.item(), abs=1e-4
+        )
     network.eval()
     evaluate = "return tried.evaluate(Float32Array.from(arguments[0]), arguments[1]).accuracy"
     accuracy = float((network(images[0]).argmax(dim=1) == labels[0]).float().mean())
-    assert page.run(evaluate, images[0].flatten().tolist(), labels[0].tolist()) == pytest.approx(accuracy, abs=0.02)
+    assert page.run(evaluate, images[0].flatten().tolist(), labels[0].tolist()) == pytest.approx(
+        accuracy, abs=0.02
+    )
 
 
 @pytest.mark.parametrize(
     ("missing", "sentence"),
-    [("DecompressionStream", "This browser is too old"), ("DATA", "The numbers of this page are missing")],
+    [
+        ("DecompressionStream", "This browser is too old"),
+        ("DATA", "The numbers of this page are missing"),
+    ],
 )
 def test_page_that_cannot_be_shown_says_why(
     missing: str, sentence: str, page: PlayPage, folder: Path, tmp_path: Path
 ) -> None:
     text = (folder / "index.html").read_text()
     without = f"<script>delete window.{missing};</script>\n</head>"
-    broken = re.sub("const DATA = .*", "", text) if missing == "DATA" else text.replace("</head>", without)
+    broken = (
+        re.sub("const DATA = .*", "", text)
+        if missing == "DATA"
+        else text.replace("</head>", without)
+    )
     (tmp_path / "index.html").write_text(broken)
     page.window.get((tmp_path / "index.html").as_uri())
     page.until("!document.getElementById('failed').hidden")
     assert sentence in page.texts("#failed")[0]
 
 
-def test_page_without_workers_shows_all_but_the_live_training(page: PlayPage, folder: Path, tmp_path: Path) -> None:
+def test_page_without_workers_shows_all_but_the_live_training(
+    page: PlayPage, folder: Path, tmp_path: Path
+) -> None:
     text = (folder / "index.html").read_text()
-    (tmp_path / "index.html").write_text(text.replace("</head>", "<script>delete window.Worker;</script>\n</head>"))
+    (tmp_path / "index.html").write_text(
+        text.replace("</head>", "<script>delete window.Worker;</script>\n</head>")
+    )
     visit(page, tmp_path)
     assert "blocks web workers" in page.texts("#progress")[0]
     page.press("7")
     assert page.answers[1] == "7"
 
 
-def test_play_page_trains_a_run_until_its_units_die_of_a_high_rate(page: PlayPage, folder: Path) -> None:
+def test_play_page_trains_a_run_until_its_units_die_of_a_high_rate(
+    page: PlayPage, folder: Path
+) -> None:
     visit(page, folder, "")
-    page.until("app.collapse.state.step > 2")  # the collapsed run plays by itself until it is paused
+    page.until(
+        "app.collapse.state.step > 2"
+    )  # the collapsed run plays by itself until it is paused
     page.click("#play")
     page.find("#train").click()
     page.until("Number(document.getElementById('live-loss').value || 9) < 1")

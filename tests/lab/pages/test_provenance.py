@@ -18,14 +18,21 @@ from tests.conftest import REPOSITORY
 RECORDS = [path.stem for path in sorted(DATA.glob("*.jsonl"))]
 
 # The pages of speed, and the folders of lab/benchmarks/ that measure them.
-PAGES_OF_SPEED = {"performance": "training", "processes": "processes", "pictures": "pictures", "growth": "growth"}
+PAGES_OF_SPEED = {
+    "performance": "training",
+    "processes": "processes",
+    "pictures": "pictures",
+    "growth": "growth",
+}
 
 # How many later commits may have touched what a page of speed measures.
 MOST_COMMITS = 20
 
 
 def git(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["git", "-C", str(REPOSITORY), *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        ["git", "-C", str(REPOSITORY), *arguments], capture_output=True, text=True, check=False
+    )
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +55,18 @@ def fault(name: str, commit: str) -> str | None:
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_commits_of_records_are_in_the_history_and_have_the_script(name: str, history: None) -> None:
+def test_commits_of_records_are_in_the_history_and_have_the_script(
+    name: str, history: None
+) -> None:
     commits = {run.provenance.commit or "unknown" for run in read_results(DATA / f"{name}.jsonl")}
     assert not {commit: reason for commit in commits if (reason := fault(name, commit))}
 
 
 def test_commits_of_other_numbers_are_in_the_history(history: None) -> None:
     texts = [path.read_text() for path in DATA.rglob("*.json")]
-    commits = {commit for text in texts for commit in re.findall(r'"(?:git_)?commit": "(.*?)"', text)}
+    commits = {
+        commit for text in texts for commit in re.findall(r'"(?:git_)?commit": "(.*?)"', text)
+    }
     assert not {commit: reason for commit in commits if (reason := fault("", commit))}
 
 
@@ -75,19 +86,36 @@ def test_speed_was_measured_not_long_ago(page: str, history: None) -> None:
     command = f"python -m lab.benchmarks.{benchmark} {shlex.join(measured.arguments)}"
     commit = str(measured.commit)
     assert provenance.is_committed(measured.commit), f"measure it again, of a commit: {command}"
-    assert git("merge-base", "--is-ancestor", commit, "HEAD").returncode == 0, f"{commit} is not in the history"
+    assert git("merge-base", "--is-ancestor", commit, "HEAD").returncode == 0, (
+        f"{commit} is not in the history"
+    )
     since = commits_since(commit, (*provenance.MEASURED, f"lab/benchmarks/{benchmark}"))
-    assert since <= MOST_COMMITS, f"{since} later commits have touched what it measures. Measure it again: {command}"
+    assert since <= MOST_COMMITS, (
+        f"{since} later commits have touched what it measures. Measure it again: {command}"
+    )
 
 
 def test_manifest_has_each_origin_once() -> None:
     """What differs from run to run is left out, and so are the commands of resumes."""
-    shared = {"python": "3.11", "machine": "2 CPUs", "git_commit": "abc1234", "packages": {"torch": "2.13"}}
-    runs = [shared | {"command": f"fit --seed {seed}", "seed": seed, "data": {"train": "0a"}} for seed in range(4)]
+    shared = {
+        "python": "3.11",
+        "machine": "2 CPUs",
+        "git_commit": "abc1234",
+        "packages": {"torch": "2.13"},
+    }
+    runs = [
+        shared | {"command": f"fit --seed {seed}", "seed": seed, "data": {"train": "0a"}}
+        for seed in range(4)
+    ]
     runs[1]["packages"] = {"torch": "2.14"}
     runs[3]["resumed"] = [{"command": "fit --resume", "changes": ["machine: 2 CPUs -> 4 CPUs"]}]
     assert manifest(runs) == [
         {"runs": 2, "example": "fit --seed 0", **shared},
         {"runs": 1, "example": "fit --seed 1", **shared, "packages": {"torch": "2.14"}},
-        {"runs": 1, "example": "fit --seed 3", **shared, "resumed": [["machine: 2 CPUs -> 4 CPUs"]]},
+        {
+            "runs": 1,
+            "example": "fit --seed 3",
+            **shared,
+            "resumed": [["machine: 2 CPUs -> 4 CPUs"]],
+        },
     ]

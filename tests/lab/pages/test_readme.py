@@ -15,17 +15,24 @@ from tests.data.pictures import write_pictures
 from tests.quick_python import quick_python
 
 README, OWN, CODE = (
-    (REPOSITORY / name).read_text() for name in ("README.md", "docs/manual/own.md", "docs/manual/code.md")
+    (REPOSITORY / name).read_text()
+    for name in ("README.md", "docs/manual/own.md", "docs/manual/code.md")
 )
 
 
 def blocks(language: str, text: str) -> list[str]:
-    code: list[str] = re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    code: list[str] = re.findall(
+        rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL
+    )
     return code
 
 
 # Of a program in a file the first line says which.
-FILES = {match[1]: block for block in blocks("python", OWN) if (match := re.match(r"# (\w+\.py)\n", block))}
+FILES = {
+    match[1]: block
+    for block in blocks("python", OWN)
+    if (match := re.match(r"# (\w+\.py)\n", block))
+}
 PROGRAMS = [block for block in blocks("python", README + OWN) if block not in FILES.values()]
 # One after the other: some take what another has left.
 (PICTURES,) = re.findall(r"`(python scripts/fit\.py .*--data\.root .*?)`", README)
@@ -50,18 +57,28 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("shell", "commands"),
-    [*(("python -c", program) for program in PROGRAMS), *(("bash -ec", block) for block in (PICTURES, CLASSES, TASK))],
+    [
+        *(("python -c", program) for program in PROGRAMS),
+        *(("bash -ec", block) for block in (PICTURES, CLASSES, TASK)),
+    ],
 )
 def test_readme_and_manual_run_as_shown(shell: str, commands: str, folder: Path) -> None:
     finished = subprocess.run(
-        [*shell.split(), commands], cwd=folder, capture_output=True, text=True, timeout=300, check=False
+        [*shell.split(), commands],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert finished.returncode == 0, finished.stderr
 
 
 def test_readme_is_short() -> None:
     """In lines, and in words as they are shown: without marks, tags and addresses."""
-    shown = re.sub(r"<!--.*?-->|<[^>]*>", " ", MarkdownIt("commonmark").enable("table").render(README))
+    shown = re.sub(
+        r"<!--.*?-->|<[^>]*>", " ", MarkdownIt("commonmark").enable("table").render(README)
+    )
     assert len(README.splitlines()) <= 100
     assert len([word for word in shown.split() if re.search(r"\w", word)]) <= 700
 

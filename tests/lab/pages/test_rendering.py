@@ -15,7 +15,17 @@ from tests.conftest import REPOSITORY
 
 # GitHub's Markdown is CommonMark with these. They and HTML are rendered alike, but for its filter of tags.
 GITHUB = MarkdownIt("commonmark").enable(["table", "strikethrough"])
-ESCAPED = {"iframe", "noembed", "noframes", "plaintext", "script", "style", "textarea", "title", "xmp"}
+ESCAPED = {
+    "iframe",
+    "noembed",
+    "noframes",
+    "plaintext",
+    "script",
+    "style",
+    "textarea",
+    "title",
+    "xmp",
+}
 
 # Elements without an end tag.
 VOID = {"br", "hr", "img", "input", "source", "wbr"}
@@ -106,21 +116,33 @@ def broken(target: str, page: Path) -> str | None:
 def pages() -> list[str]:
     """All pages but the templates of pages, whose links are those of the folder that these are written to."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md", "*.ipynb"]
-    listed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.split()
-    return [name for name in sorted(listed) if (REPOSITORY / name).is_file() and not name.startswith("lab/")]
+    listed = subprocess.run(
+        command, cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout.split()
+    return [
+        name
+        for name in sorted(listed)
+        if (REPOSITORY / name).is_file() and not name.startswith("lab/")
+    ]
 
 
 @pytest.mark.parametrize("name", pages())
 def test_page_shows_no_source_and_its_links_lead_somewhere(name: str) -> None:
     page = REPOSITORY / name
     for part in rendered(page):
-        assert part.faults + [fault for target in part.targets if (fault := broken(target, page))] == []
+        assert (
+            part.faults + [fault for target in part.targets if (fault := broken(target, page))]
+            == []
+        )
 
 
 @pytest.mark.parametrize(
     ("markdown", "fault"),
     [
-        ("<picture>\n<img src=LICENSE>\n</picture>\n[the rest](LICENSE)", "[the rest](LICENSE) is shown as text"),
+        (
+            "<picture>\n<img src=LICENSE>\n</picture>\n[the rest](LICENSE)",
+            "[the rest](LICENSE) is shown as text",
+        ),
         ("<div>\n**in bold**\n</div>", "** is shown as text"),
         ("<div>\nan *emphasis*\n</div>", "*emphasis* is shown as text"),
         ("<div>\n`code`\n</div>", "` is shown as text"),
@@ -141,4 +163,7 @@ def test_page_shows_no_source_and_its_links_lead_somewhere(name: str) -> None:
 )
 def test_fault_of_a_page_is_found(markdown: str, fault: str) -> None:
     page = Rendered(markdown)
-    assert fault in [*page.faults, *(broken(target, REPOSITORY / "README.md") for target in page.targets)]
+    assert fault in [
+        *page.faults,
+        *(broken(target, REPOSITORY / "README.md") for target in page.targets),
+    ]

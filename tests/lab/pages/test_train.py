@@ -13,7 +13,9 @@ from tests.made_up import result
 
 
 @pytest.mark.parametrize("commit", [None, "abc1234-dirty"])
-def test_runs_of_code_that_is_not_committed_make_no_record(commit: str | None, workspace: Path) -> None:
+def test_runs_of_code_that_is_not_committed_make_no_record(
+    commit: str | None, workspace: Path
+) -> None:
     runs = [(result("mlp", seed, 0.9), RunDirectory(f"seed_{seed}")) for seed in range(3)]
     for (_, directory), origin in zip(runs, ("abc1234", commit, commit), strict=True):
         directory.create()
@@ -22,5 +24,7 @@ def test_runs_of_code_that_is_not_committed_make_no_record(commit: str | None, w
         train.keep(workspace, Records("long", runs))
     first = runs[1][1].path
     assert str(caught.value).startswith("2 of 3 runs of long make no record")
-    assert f"commit it, move these runs away (the first is {first}), and train them again" in str(caught.value)
+    assert f"commit it, move these runs away (the first is {first}), and train them again" in str(
+        caught.value
+    )
     assert not (workspace / "long.jsonl").exists()

@@ -16,17 +16,23 @@ SEEDS = CONFIRMING_SEEDS[:8]  # so few that all divisions of the runs are counte
 
 BEST = Cell("3e-3", "onecycle")
 # On an image by image comparison: another version of numpy draws other samples.
-BOOTSTRAP = re.compile(r"(new images, the difference is estimated as \S+ points|\d of \d \| \S+) \[[^]]*\]")
+BOOTSTRAP = re.compile(
+    r"(new images, the difference is estimated as \S+ points|\d of \d \| \S+) \[[^]]*\]"
+)
 CHOICES = {"mlp": BEST, "maxpool": BEST, "batchnorm": NOTEBOOK}
 
 
-def at(arch: str, cell: Cell, accuracy: float, collapsed: int = 0, spread: float = 0.0005) -> list[RunResult]:
+def at(
+    arch: str, cell: Cell, accuracy: float, collapsed: int = 0, spread: float = 0.0005
+) -> list[RunResult]:
     """Eight runs around an accuracy, the first of which have collapsed, each with its own mistakes."""
     runs = []
     for place, seed in enumerate(SEEDS):
         wanted = CHANCE if place < collapsed else accuracy + spread * (place % 3 - 1)
         wrong = sorted(Random(f"{arch} {seed}").sample(range(10_000), round(10_000 * (1 - wanted))))
-        runs.append(result(arch, seed, 1 - len(wrong) / 10_000, cell.overrides, facts={"mistakes": wrong}))
+        runs.append(
+            result(arch, seed, 1 - len(wrong) / 10_000, cell.overrides, facts={"mistakes": wrong})
+        )
     return runs
 
 
@@ -63,8 +69,14 @@ def test_verdicts_are_the_expected_ones() -> None:
 
 def test_images_that_only_one_network_gets_right_are_counted_if_the_mistakes_are_known() -> None:
     runs = [
-        *(result("maxpool", seed, 0.9997, BEST.overrides, facts={"mistakes": [1, 2, 3]}) for seed in (1, 2)),
-        *(result("batchnorm", seed, 0.9999, NOTEBOOK.overrides, facts={"mistakes": [3]}) for seed in (1, 2)),
+        *(
+            result("maxpool", seed, 0.9997, BEST.overrides, facts={"mistakes": [1, 2, 3]})
+            for seed in (1, 2)
+        ),
+        *(
+            result("batchnorm", seed, 0.9999, NOTEBOOK.overrides, facts={"mistakes": [3]})
+            for seed in (1, 2)
+        ),
         result("maxpool", 1, 0.96, NOTEBOOK.overrides),
     ]
     (by_image,) = decide(runs, CHOICES).by_image

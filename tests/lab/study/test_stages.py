@@ -23,8 +23,24 @@ from lab.study.plan import (
 from tests.conftest import REPOSITORY
 
 SHORT = [
-    *["--arch", "mlp", "--epochs", "1", "--data.root", str(REPOSITORY / "data"), "--trainer.logger", "false"],
-    *["--trainer.limit_train_batches", "3", "--trainer.limit_val_batches", "1", "--trainer.limit_test_batches", "1"],
+    *[
+        "--arch",
+        "mlp",
+        "--epochs",
+        "1",
+        "--data.root",
+        str(REPOSITORY / "data"),
+        "--trainer.logger",
+        "false",
+    ],
+    *[
+        "--trainer.limit_train_batches",
+        "3",
+        "--trainer.limit_val_batches",
+        "1",
+        "--trainer.limit_test_batches",
+        "1",
+    ],
 ]
 
 
@@ -43,7 +59,9 @@ def scores(best: str, second: str = "1e-3", later: float = 0.0) -> Scores:
 
 def test_choice_begins_with_a_grid_of_two_seeds_and_waits_until_that_is_done() -> None:
     first = to_choose({})
-    assert set(first) == set(product([Cell(*setting) for setting in product(FIRST_RATES, SCHEDULES)], SEEDS))
+    assert set(first) == set(
+        product([Cell(*setting) for setting in product(FIRST_RATES, SCHEDULES)], SEEDS)
+    )
     assert len(first) == 24
     unfinished = {run: scores("3e-3")[run] for run in first[:-1]}
     assert to_choose(unfinished) == first
@@ -52,24 +70,34 @@ def test_choice_begins_with_a_grid_of_two_seeds_and_waits_until_that_is_done() -
 
 def test_choice_gives_the_best_two_cells_further_seeds_and_all_seeds_decide() -> None:
     known = scores("3e-3")
-    assert to_choose(known)[24:] == list(product([Cell("3e-3", "onecycle"), Cell("1e-3", "onecycle")], MORE_SEEDS))
+    assert to_choose(known)[24:] == list(
+        product([Cell("3e-3", "onecycle"), Cell("1e-3", "onecycle")], MORE_SEEDS)
+    )
     assert chosen(known) == Cell("3e-3", "onecycle")
     assert chosen(scores("3e-3", later=0.05)) == Cell("1e-3", "onecycle")
 
 
-@pytest.mark.parametrize(("best", "beyond"), [("3e-2", ["1e-1"]), ("1e-4", ["3e-5"]), ("1e-1", []), ("3e-3", [])])
+@pytest.mark.parametrize(
+    ("best", "beyond"), [("3e-2", ["1e-1"]), ("1e-4", ["3e-5"]), ("1e-1", []), ("3e-3", [])]
+)
 def test_grid_is_extended_by_a_best_value_at_its_edge(best: str, beyond: list[str]) -> None:
     """A value outside the first grid is asked for only once one at the edge is the best."""
     rates = dict.fromkeys(cell.lr for cell, _ in to_choose(scores(best)))
     assert [rate for rate in rates if rate not in FIRST_RATES] == beyond
 
 
-def test_study_rejects_options_that_its_protocol_sets_and_a_choice_that_is_not_made(workspace: Path) -> None:
+def test_study_rejects_options_that_its_protocol_sets_and_a_choice_that_is_not_made(
+    workspace: Path,
+) -> None:
     with pytest.raises(UsageError, match="give a stage: choose or confirm"):
         stages.main([])
-    with pytest.raises(UsageError, match=r"--lr is set by the study's protocol: see docs/lab/protocol\.md"):
+    with pytest.raises(
+        UsageError, match=r"--lr is set by the study's protocol: see docs/lab/protocol\.md"
+    ):
         stages.main(["confirm", "--lr=0.1"])
-    with pytest.raises(UserError, match=r"24 runs of stage choose are not done: python scripts/study.py choose"):
+    with pytest.raises(
+        UserError, match=r"24 runs of stage choose are not done: python scripts/study.py choose"
+    ):
         stages.main(["confirm", *SHORT])
 
 

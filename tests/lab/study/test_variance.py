@@ -15,7 +15,14 @@ def runs_that_err(share: np.ndarray, count: int, common: float = 0.0) -> list:  
     runs = []
     for seed in range(count):
         wrong = generator.random(IMAGES) < share + common * generator.normal()
-        runs.append(result("maxpool", seed, 1 - wrong.mean(), facts={"mistakes": np.flatnonzero(wrong).tolist()}))
+        runs.append(
+            result(
+                "maxpool",
+                seed,
+                1 - wrong.mean(),
+                facts={"mistakes": np.flatnonzero(wrong).tolist()},
+            )
+        )
     return runs
 
 
@@ -33,5 +40,8 @@ def test_spread_of_runs_that_differ_as_a_whole_is_larger() -> None:
 
 
 def test_mistakes_are_the_images_of_the_record() -> None:
-    assert np.flatnonzero(mistakes(result("mlp", 0, 0.9, facts={"mistakes": [3, 5]}))).tolist() == [3, 5]
+    assert np.flatnonzero(mistakes(result("mlp", 0, 0.9, facts={"mistakes": [3, 5]}))).tolist() == [
+        3,
+        5,
+    ]
     assert spread_of([result("mlp", 0, 0.9, facts={"mistakes": [3]})]) is None

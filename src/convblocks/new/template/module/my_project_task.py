@@ -16,11 +16,15 @@ class MyProjectData(LightningDataModule):
     def __init__(self, batch_size: int = 32) -> None:
         super().__init__()
         self.batch_size = batch_size
-        random = torch.Generator().manual_seed(0)  # the same rows in each process, and when a run is resumed
+        random = torch.Generator().manual_seed(
+            0
+        )  # the same rows in each process, and when a run is resumed
         # Your own table: rows = torch.from_numpy(numpy.loadtxt("table.csv", delimiter=",", dtype="float32"))
         rows = torch.randn(3000, COLUMNS, generator=random)
         answers = (rows[:, :1] + rows[:, 1:2] * rows[:, 2:3] > 0).float()
-        self.train, self.val, self.test = random_split(TensorDataset(rows, answers), [2000, 500, 500], random)
+        self.train, self.val, self.test = random_split(
+            TensorDataset(rows, answers), [2000, 500, 500], random
+        )
 
     def train_dataloader(self) -> DataLoader[Any]:
         return DataLoader(self.train, self.batch_size, shuffle=True)
@@ -52,7 +56,9 @@ class MyProjectModule(LightningModule):
         logits = self(rows)
         loss = nn.functional.binary_cross_entropy_with_logits(logits, answers)
         accuracy = ((logits > 0) == (answers > 0)).float().mean()
-        self.log_dict({f"{split}/loss": loss, f"{split}/acc": accuracy}, on_step=False, on_epoch=True)
+        self.log_dict(
+            {f"{split}/loss": loss, f"{split}/acc": accuracy}, on_step=False, on_epoch=True
+        )
         return loss
 
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:

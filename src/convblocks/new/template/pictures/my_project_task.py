@@ -31,10 +31,15 @@ def draw(count: int, seed: int) -> LabelledImages:
     labels = torch.randint(len(PETALS), (count,), generator=random)  # (N,)
     petals = torch.tensor(list(PETALS.values()))[labels].view(-1, 1, 1)
     axis = torch.linspace(-1, 1, SIZE)
-    x, y = axis.view(1, 1, -1) + between(-0.3, 0.3, 1, 1), axis.view(1, -1, 1) + between(-0.3, 0.3, 1, 1)
+    x, y = (
+        axis.view(1, 1, -1) + between(-0.3, 0.3, 1, 1),
+        axis.view(1, -1, 1) + between(-0.3, 0.3, 1, 1),
+    )
     distance, angle = torch.hypot(x, y), torch.atan2(y, x) + between(-3.14, 3.14, 1, 1)  # (N, H, W)
     edge = between(0.4, 0.8, 1, 1) * (0.75 + 0.25 * torch.cos(petals * angle))
-    images = torch.where((distance < edge)[:, None], between(0.3, 1, 3, 1, 1), between(0, 0.6, 3, SIZE, SIZE))
+    images = torch.where(
+        (distance < edge)[:, None], between(0.3, 1, 3, 1, 1), between(0, 0.6, 3, SIZE, SIZE)
+    )
     return LabelledImages((255 * images).to(torch.uint8), labels)  # (N, 3, H, W)
 
 
@@ -50,10 +55,15 @@ class MyProjectNetwork(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for before, after in pairwise([image_spec.channels, width, 2 * width, 4 * width]):
-            layers += [nn.Conv2d(before, after, kernel_size=3, padding=1, bias=False), nn.BatchNorm2d(after)]
+            layers += [
+                nn.Conv2d(before, after, kernel_size=3, padding=1, bias=False),
+                nn.BatchNorm2d(after),
+            ]
             layers += [nn.ReLU(), nn.MaxPool2d(2)]  # halves height and width
         head = nn.Linear(4 * width, len(image_spec.classes))
-        self.layers = nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), head)  # images of any size
+        self.layers = nn.Sequential(
+            *layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), head
+        )  # images of any size
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.layers(images)  # (B, classes)
