@@ -1,8 +1,9 @@
 """The course's convolutional networks with every operation exchangeable.
 
-The course's networks differ from each other in three operations: how a block halves the image, whether it normalises,
-and what the head does with the last block's images. ``BlockNetwork`` combines these freely, so that a comparison can
-tell which of them matters.
+The course's networks differ from each other in three operations: how a block halves the
+image, whether it normalises, and what the head does with the last block's images.
+``BlockNetwork`` combines these freely, so that a comparison can tell which of them
+matters.
 """
 
 import math
@@ -29,7 +30,9 @@ CHANNELS = (32, 64, 100)
 
 
 class Subsampling2d(nn.Module):
-    """Keeps every second pixel of every second row: images (B, C, H, W) to half the height and width, rounded down."""
+    """Keeps every second pixel of every second row: images (B, C, H, W) to half the
+    height and width, rounded down.
+    """
 
     def forward(self, images: Tensor) -> Tensor:
         return images[..., 1::2, 1::2]
@@ -44,10 +47,11 @@ HALVINGS: dict[str, Callable[[], nn.Module]] = {
 
 
 class Centring2d(nn.Module):
-    """Subtracts each channel's mean and adds a learned bias: batch normalisation without the division.
+    """Subtracts each channel's mean and adds a learned bias: batch normalisation
+    without the division.
 
-    Images (B, C, H, W) to the same shape. In training the mean is the batch's; in evaluation it is the running mean,
-    kept as ``nn.BatchNorm2d`` keeps it.
+    Images (B, C, H, W) to the same shape. In training the mean is the batch's; in
+    evaluation it is the running mean, kept as ``nn.BatchNorm2d`` keeps it.
     """
 
     running_mean: Tensor
@@ -69,28 +73,35 @@ class Centring2d(nn.Module):
 
 
 class BlockNetwork(nn.Module):
-    """Blocks of Conv, activation, downsampling and normalisation, three by default, and a linear layer.
+    """Blocks of Conv, activation, downsampling and normalisation, three by default, and
+    a linear layer.
 
-    Input (B, C, H, W), output logits (B, classes). The course's MaxPool network is ``maxpool, none, flatten``, its
-    BatchNorm network ``stride, batch, average``, weight for weight.
+    Input (B, C, H, W), output logits (B, classes). The course's MaxPool network is
+    ``maxpool, none, flatten``, its BatchNorm network ``stride, batch, average``, weight
+    for weight.
 
     Args:
-        downsampling: ``maxpool``, ``average`` or ``subsample``: a "same" convolution at full resolution, and the
-            largest value of each 2x2, their mean, or one of them, which rounds sizes down; ``stride``: a convolution
-            with stride 2 and padding 1, which rounds them up.
-        normalisation: Of a block's output: ``none``, ``batch``, or ``centre``, which only subtracts the mean.
-        head: Before the linear layer: ``flatten`` all positions, or ``average`` over them.
+        downsampling: ``maxpool``, ``average`` or ``subsample``: a "same" convolution at
+            full resolution, and the largest value of each 2x2, their mean, or one of
+            them, which rounds sizes down; ``stride``: a convolution with stride 2 and
+            padding 1, which rounds them up.
+        normalisation: Of a block's output: ``none``, ``batch``, or ``centre``, which
+            only subtracts the mean.
+        head: Before the linear layer: ``flatten`` all positions, or ``average`` over
+            them.
         activation: ``relu`` or ``leaky_relu``, which passes 1 % of negative values.
         initial_scale: A factor on the initial weights and biases of the convolutions.
         image_spec: The images that it must take.
         channels: The output channels of each block; the course's are the default.
         crop: The number of pixels at each edge that it does not see.
-        initialisation: Of the convolutions: ``symmetric``, torch's, or ``asymmetric``, which starts each channel with
-            one positive weight or bias, so that fewer are dead (see ``start_asymmetric``).
+        initialisation: Of the convolutions: ``symmetric``, torch's, or ``asymmetric``,
+            which starts each channel with one positive weight or bias, so that fewer
+            are dead (see ``start_asymmetric``).
         learns_biases: Whether the convolutions' biases learn.
 
     Raises:
-        UsageError: an unknown choice, or images that are too small: for three blocks, smaller than 8 x 8.
+        UsageError: an unknown choice, or images that are too small: for three blocks,
+            smaller than 8 x 8.
     """
 
     def __init__(
@@ -160,12 +171,14 @@ class BlockNetwork(nn.Module):
 
 
 def start_asymmetric(convolution: nn.Conv2d) -> None:
-    """Draw a convolution's initial weights and biases so that fewer channels start dead, in place.
+    """Draw a convolution's initial weights and biases so that fewer channels start
+    dead, in place.
 
-    The randomized asymmetric initialization of L. Lu, Y. Shin, Y. Su and G. E. Karniadakis, "Dying ReLU and
-    initialization: theory and numerical examples", Communications in Computational Physics 28 (2020): the weights and
-    the bias of a channel are normal with standard deviation 0.6007 / sqrt(fan-in), but for one of them, drawn at
-    random, which has the density 2 x between 0 and 1.
+    The randomized asymmetric initialization of L. Lu, Y. Shin, Y. Su and G. E.
+    Karniadakis, "Dying ReLU and initialization: theory and numerical examples",
+    Communications in Computational Physics 28 (2020): the weights and the bias of a
+    channel are normal with standard deviation 0.6007 / sqrt(fan-in), but for one of
+    them, drawn at random, which has the density 2 x between 0 and 1.
     """
     assert convolution.bias is not None
     channels, fan_in = convolution.weight.shape[0], convolution.weight[0].numel()

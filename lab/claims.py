@@ -19,7 +19,8 @@ Ruling = Literal["supported", "not supported", "undecided", "too few runs"]
 # The notebook's networks, in its order.
 NOTEBOOKS = ("mlp", "maxpool", "batchnorm")
 
-# "Roughly equal": the largest network has at most a tenth more parameters than the smallest. Our threshold.
+# "Roughly equal": the largest network has at most a tenth more parameters than the
+# smallest. Our threshold.
 ROUGHLY_EQUAL = 1.1
 
 # "Much better": by more than one point of accuracy. Our threshold too.
@@ -28,9 +29,11 @@ MUCH = 0.01
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the notebook, its rulings in both readings, and the differences on which they rest.
+    """A claim of the notebook, its rulings in both readings, and the differences on
+    which they rest.
 
-    ``p`` are the p-values after Holm's correction over the claims, of those that rest on a test.
+    ``p`` are the p-values after Holm's correction over the claims, of those that rest
+    on a test.
     """
 
     text: str
@@ -44,7 +47,9 @@ class Claim:
 
 
 def claims_of(comparison: Comparison) -> tuple[Claim, ...]:
-    """The verdicts on the notebook's five claims; none unless all three of its networks are compared on MNIST."""
+    """The verdicts on the notebook's five claims; none unless all three of its networks
+    are compared on MNIST.
+    """
     runs = by_arch(comparison.results)
     if not (set(NOTEBOOKS) <= runs.keys() and all(is_of_mnist(one) for one in comparison.results)):
         return ()
@@ -79,7 +84,9 @@ def claims_of(comparison: Comparison) -> tuple[Claim, ...]:
 
 
 def claims_tables(comparisons: Mapping[str, Comparison]) -> list[Table]:
-    """The table of the notebook's claims, with a verdict and why for each comparison; none without its networks."""
+    """The table of the notebook's claims, with a verdict and why for each comparison;
+    none without its networks.
+    """
     found = {title: claims_of(comparison) for title, comparison in comparisons.items()}
     if not all(found.values()):
         return []
@@ -135,7 +142,9 @@ def why(comparison: Comparison, claim: Claim) -> str:
 
 
 def _judged(claims: Sequence[Sequence[Measured]], reading: Reading) -> list[tuple[Ruling, float]]:
-    """The rulings on claims that all of their differences are improvements, with their corrected p-values."""
+    """The rulings on claims that all of their differences are improvements, with their
+    corrected p-values.
+    """
     adjusted = holm([_p_of_all(evidence, reading) for evidence in claims])
     possible = holm([max(_least_p(one, reading) for one in evidence) for evidence in claims])
     judged = []
@@ -152,8 +161,9 @@ def _judged(claims: Sequence[Sequence[Measured]], reading: Reading) -> list[tupl
 def _p_of_all(evidence: Sequence[Measured], reading: Reading) -> float:
     """The p-value of "all are improvements" or, if some are not, of the contrary.
 
-    For all, the largest p decides (the intersection-union test: R. L. Berger, Technometrics 24, 1982); against, one
-    difference suffices, and the smallest p is corrected for their number.
+    For all, the largest p decides (the intersection-union test: R. L. Berger,
+    Technometrics 24, 1982); against, one difference suffices, and the smallest p is
+    corrected for their number.
     """
     against = [one.p(reading) for one in evidence if not one.is_better(reading)]
     return (

@@ -1,4 +1,6 @@
-"""Differences of networks in any measure, against a margin: what the paper compares beyond the score."""
+"""Differences of networks in any measure, against a margin: what the paper compares
+beyond the score.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -44,9 +46,11 @@ LAST_LOSS = Measure("last train loss", lambda run: training_loss(run, -1), -1, L
 
 @dataclass(frozen=True, kw_only=True)
 class Measured(Difference):
-    """The difference of two networks in any measure: better is better by more than the margin.
+    """The difference of two networks in any measure: better is better by more than the
+    margin.
 
-    If some runs that trained never reached a goal there is no mean, and ``trained`` is a probability too.
+    If some runs that trained never reached a goal there is no mean, and ``trained`` is
+    a probability too.
     """
 
     measure: Measure
@@ -89,7 +93,9 @@ def score_of(results: Sequence[RunResult]) -> Measure:
 def measured(
     measure: Measure, first: Sequence[RunResult], second: Sequence[RunResult], margin: float = 0.0
 ) -> Measured:
-    """The difference of two networks' runs, unpaired: the same seed does not make two networks alike."""
+    """The difference of two networks' runs, unpaired: the same seed does not make two
+    networks alike.
+    """
     values, others = (
         [math.nan if run.failed else measure.value(run) for run in runs] for runs in (first, second)
     )
@@ -126,7 +132,9 @@ def every_pair(comparison: Comparison, measures: Sequence[Measure]) -> list[Meas
 
 
 def winner(comparison: Comparison) -> str | None:
-    """The network that is certainly better than every other one, over all runs too; None without one."""
+    """The network that is certainly better than every other one, over all runs too;
+    None without one.
+    """
     sign = comparison.results[0].judge.sign
     leads: dict[str, list[bool]] = {}
     for pair in comparison.differences:
@@ -141,7 +149,9 @@ def winner(comparison: Comparison) -> str | None:
 
 
 def _ranks(sign: int, first: Sequence[float], second: Sequence[float], margin: float) -> Estimate:
-    """The probability that the first is better; runs that collapsed or missed a goal tie as the worst."""
+    """The probability that the first is better; runs that collapsed or missed a goal
+    tie as the worst.
+    """
     values = [sign * value - margin if math.isfinite(value) else -math.inf for value in first]
     others = [sign * value if math.isfinite(value) else -math.inf for value in second]
     return superiority(values, others)

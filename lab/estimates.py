@@ -1,4 +1,6 @@
-"""What pages say of estimates beyond reports: whether a target is met, mean and standard deviation, shares of runs."""
+"""What pages say of estimates beyond reports: whether a target is met, mean and
+standard deviation, shares of runs.
+"""
 
 from typing import Literal
 

@@ -1,4 +1,6 @@
-"""The analysis of the factorial and of the controls of pooling, as docs/lab/protocol-operations.md lays it down."""
+"""The analysis of the factorial and of the controls of pooling, as
+docs/lab/protocol-operations.md lays it down.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -38,7 +40,9 @@ Levels = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Tuned:
-    """A network's runs: those that chose its learning rate, by rate, and the confirming ones at the chosen rate."""
+    """A network's runs: those that chose its learning rate, by rate, and the confirming
+    ones at the chosen rate.
+    """
 
     choosing: Mapping[str, Sequence[RunResult]]
     confirming: Sequence[RunResult]
@@ -57,7 +61,9 @@ class Tuned:
         return sum(run.failed for run in self.confirming)
 
     def held_out(self, rate: str) -> NDArray[np.float64]:
-        """The held-out accuracy of each choosing run at a rate, collapsed ones included, in the order of seeds."""
+        """The held-out accuracy of each choosing run at a rate, collapsed ones
+        included, in the order of seeds.
+        """
         runs = sorted(self.choosing[rate], key=lambda run: run.seed)
         return np.array([run.validation or 0.0 for run in runs])
 
@@ -66,7 +72,8 @@ class Tuned:
         return max(rates, key=lambda rate: round(float(self.held_out(rate)[:seeds].mean()), DIGITS))
 
     def changes(self, generator: np.random.Generator) -> NDArray[np.float64]:
-        """By how much the accuracy changes if other seeds choose the rate: (RESAMPLES,), 0 where they choose the same.
+        """By how much the accuracy changes if other seeds choose the rate:
+        (RESAMPLES,), 0 where they choose the same.
 
         The difference of the two rates' held-out means over all seeds.
         """
@@ -82,8 +89,9 @@ class Tuned:
 class Effect:
     """A difference of test accuracies.
 
-    ``given`` has the interval and the p, after Holm's correction, at the chosen learning rates; ``with_choice`` an
-    interval that also holds for other choices of them.
+    ``given`` has the interval and the p, after Holm's correction, at the chosen
+    learning rates; ``with_choice`` an interval that also holds for other choices of
+    them.
     """
 
     name: str
@@ -114,7 +122,9 @@ def levels_of(run: RunResult) -> Levels:
 
 
 def simple_effects(networks: Mapping[Levels, Tuned]) -> list[Effect]:
-    """What each operation changes at each combination of the other two: twelve differences, corrected together."""
+    """What each operation changes at each combination of the other two: twelve
+    differences, corrected together.
+    """
     pairs = []
     for place, (plus, name) in enumerate(OPERATIONS.values()):
         others = [
@@ -140,7 +150,9 @@ def simple_effects(networks: Mapping[Levels, Tuned]) -> list[Effect]:
 def differences(
     networks: Mapping[Levels, Tuned], pairs: Sequence[tuple[str, str, Levels, Levels]]
 ) -> list[Effect]:
-    """The differences of pairs of networks, first minus second, by the study's test after Holm's correction."""
+    """The differences of pairs of networks, first minus second, by the study's test
+    after Holm's correction.
+    """
     generator = np.random.default_rng(0)
     changes = {levels: network.changes(generator) for levels, network in networks.items()}
     effects = []
@@ -170,15 +182,19 @@ def _wider(given: Estimate, margin: float) -> Estimate:
 
 
 def interactions(networks: Mapping[Levels, Tuned]) -> dict[str, Estimate]:
-    """How much the operations change each other's effects: contrasts of the eight means, by pairs and of all three.
+    """How much the operations change each other's effects: contrasts of the eight
+    means, by pairs and of all three.
 
-    As differences in points of test accuracy, with Welch and Satterthwaite's intervals that hold together.
+    As differences in points of test accuracy, with Welch and Satterthwaite's intervals
+    that hold together.
     """
     return _contrasts(networks, (2, 3))
 
 
 def main_effects(networks: Mapping[Levels, Tuned]) -> dict[str, Estimate]:
-    """Each operation's effect, averaged over the others, where no interaction with it has p < 0.05."""
+    """Each operation's effect, averaged over the others, where no interaction with it
+    has p < 0.05.
+    """
     interacting = {
         name
         for pair, effect in interactions(networks).items()
@@ -215,10 +231,12 @@ def _contrasts(networks: Mapping[Levels, Tuned], sizes: Sequence[int]) -> dict[s
 def contrast(
     samples: Sequence[Sequence[float]], weights: Sequence[float], comparisons: int
 ) -> Estimate:
-    """A weighted sum of means, with an interval that holds together with so many others by Bonferroni's correction.
+    """A weighted sum of means, with an interval that holds together with so many others
+    by Bonferroni's correction.
 
-    Variances are not pooled: the degrees of freedom are Satterthwaite's (B. L. Welch, "The generalization of
-    'Student's' problem when several different population variances are involved", Biometrika 34, 1947).
+    Variances are not pooled: the degrees of freedom are Satterthwaite's (B. L. Welch,
+    "The generalization of 'Student's' problem when several different population
+    variances are involved", Biometrika 34, 1947).
     """
     value = sum(weight * float(np.mean(own)) for weight, own in zip(weights, samples, strict=True))
     n = min(map(len, samples))
@@ -245,7 +263,9 @@ Verdict = Literal["pooling", "resolution", "arithmetic", "undecided"]
 
 
 def verdict_on_pooling(effects: Mapping[str, Estimate]) -> Verdict:
-    """What makes MaxPool better than a stride of 2, from its lead over each control: the protocol's rule."""
+    """What makes MaxPool better than a stride of 2, from its lead over each control:
+    the protocol's rule.
+    """
     if _is_equivalent(effects["average"]):
         return "resolution"
     if _is_equivalent(effects["wide-stride"]):

@@ -1,4 +1,5 @@
-"""A callback that counts the signs of gradients in the first steps: do those of a unit's weights agree?
+"""A callback that counts the signs of gradients in the first steps: do those of a
+unit's weights agree?
 
 `fit` takes it by name: `--trainer.callbacks lab.gradients.GradientSigns`.
 """
@@ -12,16 +13,19 @@ from lab.first_steps import FirstSteps, convolutions_of
 
 STEPS = 5
 
-# The fact of a result: {"agreeing": ..., "falling": ...}, each a list of steps of a number for each convolution.
+# The fact of a result: {"agreeing": ..., "falling": ...}, each a list of steps of a
+# number for each convolution.
 FACT = "gradient_signs"
 MEASURES = ("agreeing", "falling")
 
 
 class GradientSigns(FirstSteps):
-    """Looks at the gradients of each convolution's weights in the first steps, before they are applied.
+    """Looks at the gradients of each convolution's weights in the first steps, before
+    they are applied.
 
-    ``agreeing`` is the share of a unit's gradients that have their more frequent sign, averaged over the units that
-    have any; ``falling`` is the share of these units most of whose gradients are positive, so that the weights fall.
+    ``agreeing`` is the share of a unit's gradients that have their more frequent sign,
+    averaged over the units that have any; ``falling`` is the share of these units most
+    of whose gradients are positive, so that the weights fall.
     """
 
     def __init__(self) -> None:

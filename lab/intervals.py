@@ -21,7 +21,9 @@ Groups = Mapping[str, Mapping[str, Estimate]]
 
 
 def intervals_figure(groups: Groups, label: str) -> Figure:
-    """A panel for each group of estimates, in per cent or points, on one scale that is named by ``label``."""
+    """A panel for each group of estimates, in per cent or points, on one scale that is
+    named by ``label``.
+    """
     heights = [0.5 + 0.38 * len(own) for own in groups.values()]
     figure = Figure(figsize=(WIDTH, 0.5 + sum(heights)), layout="constrained")
     axes = figure.subplots(len(groups), 1, squeeze=False, sharex=True, height_ratios=heights)
@@ -48,7 +50,9 @@ def _limits(groups: Groups) -> tuple[float, float]:
 
 
 def _intervals(axes: Axes, estimates: Mapping[str, Estimate], limits: tuple[float, float]) -> None:
-    """A row for each estimate: its name, a dot, hollow if the interval of a difference has 0, and the numbers."""
+    """A row for each estimate: its name, a dot, hollow if the interval of a difference
+    has 0, and the numbers.
+    """
     left, right = limits
     axes.set(xlim=limits, ylim=(len(estimates) - 0.4, -0.6))
     axes.axvline(0, color=foreground(), linewidth=1)

@@ -1,8 +1,9 @@
 """usage: python -m lab.lesson [--epochs N]
 
-Run the lesson on one core, with guesses and the right answers to its exercises. It keeps the lesson with its results in
-docs/lesson/activity.ipynb, and the processor time of each section in docs/data/lesson.json, from which `python -m
-lab.pages` makes the teacher's page. Needs the packages of the tests.
+Run the lesson on one core, with guesses and the right answers to its exercises. It
+keeps the lesson with its results in docs/lesson/activity.ipynb, and the processor time
+of each section in docs/data/lesson.json, from which `python -m lab.pages` makes the
+teacher's page. Needs the packages of the tests.
 
   --epochs N           of section 7 (default: 5)
 """
@@ -149,7 +150,9 @@ def _busy(process: psutil.Process) -> float:
 
 
 def show_answers(lesson: Any, origin: str) -> None:
-    """Unfold the answers, lead links from docs/lesson, and say on top where the results are from."""
+    """Unfold the answers, lead links from docs/lesson, and say on top where the results
+    are from.
+    """
     for cell in lesson.cells:
         if cell.cell_type == "markdown":
             cell.source = FOLDED.sub(r"**Answer.**\n\1", cell.source).replace(

@@ -1,4 +1,6 @@
-"""Why MaxPool collapses: the analysis of what reaches the ReLUs, as docs/lab/protocol-operations.md lays it down."""
+"""Why MaxPool collapses: the analysis of what reaches the ReLUs, as
+docs/lab/protocol-operations.md lays it down.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -46,7 +48,9 @@ def rates_of(runs: Mapping[str, Sequence[RunResult]]) -> list[str]:
 
 
 def depth_of(run: RunResult) -> NDArray[np.float64]:
-    """How far below 0 the pre-activations of block 2 lie at each step: their mean divided by their spread, (steps,)."""
+    """How far below 0 the pre-activations of block 2 lie at each step: their mean
+    divided by their spread, (steps,).
+    """
     mean, spread = (np.array(run.facts[FACT][measure])[:, BLOCK] for measure in ("mean", "spread"))
     depth: NDArray[np.float64] = mean / np.maximum(spread, 1e-12)
     return depth
@@ -123,13 +127,17 @@ def predictions(runs: Mapping[str, Sequence[RunResult]]) -> dict[str, bool]:
 
 
 def _learns_as_fast(runs: Sequence[RunResult], others: Sequence[RunResult]) -> bool:
-    """Whether the runs that trained get at least as much right as the others that did, by their medians."""
+    """Whether the runs that trained get at least as much right as the others that did,
+    by their medians.
+    """
     accuracies = [[run.score for run in own if not run.failed] for own in (runs, others)]
     return bool(accuracies[0]) and median(accuracies[0]) >= median(accuracies[1])
 
 
 def depth_figure(runs: Mapping[str, Sequence[RunResult]]) -> Figure:
-    """The depth of block 2 at each step: runs at the notebook's rate that die and that live, and each rate's median."""
+    """The depth of block 2 at each step: runs at the notebook's rate that die and that
+    live, and each rate's median.
+    """
     figure = Figure(figsize=(WIDTH, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     looks = {False: ("0.6", 0.8, "learn"), True: (style(OTHERS).colour, 1.6, "collapse")}

@@ -1,4 +1,6 @@
-"""The notebook's networks as the paper compares them: by its columns, and by the time to an accuracy."""
+"""The notebook's networks as the paper compares them: by its columns, and by the time
+to an accuracy.
+"""
 
 import math
 from collections.abc import Sequence
@@ -16,12 +18,14 @@ from lab.differences import FIRST_LOSS, LAST_LOSS, Measure, Measured, every_pair
 from lab.results import time_to
 from lab.statistics import exact_permutation_test
 
-# Networks are compared by their time to this accuracy if the loss of the first epoch depends on the schedule.
+# Networks are compared by their time to this accuracy if the loss of the first epoch
+# depends on the schedule.
 GOAL = 0.98
 
 NOTEBOOK = "notebook's mlp"
 
-# What the course's notebook prints for its MLP, after 5 epochs of a single run: losses and accuracy.
+# What the course's notebook prints for its MLP, after 5 epochs of a single run: losses
+# and accuracy.
 NOTEBOOK_MLP = ("0.28", "0.16", "95.38")
 
 
@@ -51,7 +55,9 @@ def compare_networks(results: Sequence[RunResult]) -> Comparison:
 
 
 def in_every_measure(comparison: Comparison) -> list[Measured]:
-    """The differences in speed, loss and accuracy; in speed by the first loss, unless it depends on the schedule."""
+    """The differences in speed, loss and accuracy; in speed by the first loss, unless
+    it depends on the schedule.
+    """
     results = comparison.results
     schedules = {run.hparams.get("lr_scheduler") for run in results}
     losses = (
@@ -68,7 +74,9 @@ def results_table(
     swept: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> Table:
-    """The table of reports with the worst and best runs instead of losses, which pages have in a table of their own."""
+    """The table of reports with the worst and best runs instead of losses, which pages
+    have in a table of their own.
+    """
     results = [run for one in comparisons for run in one.results]
     table = tables.results_table(
         title, [arm for one in comparisons for arm in one.arms], results, swept, notes
@@ -94,7 +102,9 @@ def results_table(
 
 
 def mean_losses(comparison: Comparison, arch: str) -> list[Estimate | None]:
-    """The mean losses of the first and the last epoch, over a network's runs that trained; None if none did."""
+    """The mean losses of the first and the last epoch, over a network's runs that
+    trained; None if none did.
+    """
     trained = [run for run in comparison.results if run.arch == arch and not run.failed]
     return [
         mean_interval([*map(one.value, trained)], LOSS) if trained else None

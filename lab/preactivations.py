@@ -14,7 +14,8 @@ from lab.first_steps import FirstSteps, convolutions_of
 # Units die within the first five, and some come back in the next.
 STEPS = 30
 
-# The fact of a result: {"mean": ..., "spread": ..., "dead": ...}, each a list of steps of a number for each block.
+# The fact of a result: {"mean": ..., "spread": ..., "dead": ...}, each a list of steps
+# of a number for each block.
 FACT = "pre_activations"
 
 # Of a unit that outputs 0 for the whole batch, the largest pre-activation is at most 0.
@@ -22,10 +23,12 @@ MEASURES = ("mean", "spread", "dead")
 
 
 class PreActivations(FirstSteps):
-    """Measures each convolution's output on the training batches of the first steps, before their updates.
+    """Measures each convolution's output on the training batches of the first steps,
+    before their updates.
 
-    ``mean`` and ``spread`` are those of a channel's values over the batch and all positions, averaged over channels;
-    ``dead`` is the share of channels without a positive value in the batch. The network's computation is not changed.
+    ``mean`` and ``spread`` are those of a channel's values over the batch and all
+    positions, averaged over channels; ``dead`` is the share of channels without a
+    positive value in the batch. The network's computation is not changed.
     """
 
     def __init__(self) -> None:

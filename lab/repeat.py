@@ -73,7 +73,9 @@ def main(arguments: list[str]) -> None:
 def draw(
     records: Mapping[str, Sequence[RunResult]], seed: int, count: int
 ) -> list[tuple[str, RunResult]]:
-    """So many different runs, from the files in a random order, in turn: a file of many runs is drawn no more often."""
+    """So many different runs, from the files in a random order, in turn: a file of many
+    runs is drawn no more often.
+    """
     random = Random(seed)
     shuffled = [
         [(name, run) for run in random.sample(runs, len(runs))] for name, runs in records.items()

@@ -1,4 +1,5 @@
-"""A callback that keeps a network's weights from the steps that the page docs/play shows, and the loss of every step.
+"""A callback that keeps a network's weights from the steps that the page docs/play
+shows, and the loss of every step.
 
 `fit` takes it by name: `--trainer.callbacks lab.snapshots.Snapshots`.
 """

@@ -1,4 +1,6 @@
-"""The statistics that the paper needs beyond those of reports. All raise ValueError as ``compare.statistics`` does."""
+"""The statistics that the paper needs beyond those of reports. All raise ValueError as
+``compare.statistics`` does.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,11 +35,13 @@ Mask = NDArray[np.bool_]
 def exact_permutation_test(
     first: Sequence[float], second: Sequence[float], unit: Unit = POINTS, margin: float = 0.0
 ) -> Estimate:
-    """``permutation_test`` of reports against a margin, with the interval that belongs to it, instead of Welch's.
+    """``permutation_test`` of reports against a margin, with the interval that belongs
+    to it, instead of Welch's.
 
-    The interval holds the differences that the test does not reject at 5 %; it is infinite if n is too small to reject
-    any. In samples of one size Welch's t is as extreme as the difference itself, so the test is Pitman's (Supplement to
-    the Journal of the Royal Statistical Society 4, 1937).
+    The interval holds the differences that the test does not reject at 5 %; it is
+    infinite if n is too small to reject any. In samples of one size Welch's t is as
+    extreme as the difference itself, so the test is Pitman's (Supplement to the Journal
+    of the Royal Statistical Society 4, 1937).
     """
     one, other = sample_of(first), sample_of(second)
     scale = _scale(np.concatenate([one, other]))
@@ -56,9 +60,11 @@ def runs_that_decide(tests: int) -> int:
 
 
 def runs_needed(first: Sequence[float], second: Sequence[float], tests: int = 1) -> int | None:
-    """The number of runs of each that would find such a difference of means at 5 % in nine studies of ten.
+    """The number of runs of each that would find such a difference of means at 5 % in
+    nine studies of ten.
 
-    By the normal approximation, as one of ``tests``; None without a difference, or without two runs of each.
+    By the normal approximation, as one of ``tests``; None without a difference, or
+    without two runs of each.
     """
     if min(len(first), len(second)) < 2 or (distance := abs(np.mean(first) - np.mean(second))) == 0:
         return None
@@ -68,7 +74,9 @@ def runs_needed(first: Sequence[float], second: Sequence[float], tests: int = 1)
 
 
 def fisher_against(runs: Mapping[str, Sequence[RunResult]], baseline: str) -> dict[str, float]:
-    """Fisher's exact test of each arm's failed runs against the baseline's, two-sided, after Holm's correction."""
+    """Fisher's exact test of each arm's failed runs against the baseline's, two-sided,
+    after Holm's correction.
+    """
     counts = {arm: (sum(run.failed for run in own), len(own)) for arm, own in runs.items()}
     failed, total = counts.pop(baseline)
     tables = [
@@ -82,20 +90,25 @@ def fisher_against(runs: Mapping[str, Sequence[RunResult]], baseline: str) -> di
 
 
 def mcnemar_p(only_first: int, only_second: int) -> float:
-    """Two-sided p of McNemar's exact test, from the numbers of images that only one of two networks got right."""
+    """Two-sided p of McNemar's exact test, from the numbers of images that only one of
+    two networks got right.
+    """
     if only_first == only_second == 0:
         return 1.0
     return float(stats.binomtest(only_first, only_first + only_second).pvalue)
 
 
 def two_way_interval(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Estimate:
-    """The difference of two networks' accuracies, with an interval for other seeds and other images.
+    """The difference of two networks' accuracies, with an interval for other seeds and
+    other images.
 
-    Both arrays, of shape (seeds, images), mark the right answers; the images are the same, the seeds need not be. A
-    bootstrap of 2,000 resamples draws seeds and images separately and adds the deviations: drawn together they would
-    count the interaction of seed and image three times instead of once (A. B. Owen, "The pigeonhole bootstrap", Annals
-    of Applied Statistics 1, 2007). Here it counts twice, so the interval is slightly too wide. Of n seeds n - 1 are
-    drawn, or their variance would be too small by (n - 1) / n. Infinite if a network has one seed only.
+    Both arrays, of shape (seeds, images), mark the right answers; the images are the
+    same, the seeds need not be. A bootstrap of 2,000 resamples draws seeds and images
+    separately and adds the deviations: drawn together they would count the interaction
+    of seed and image three times instead of once (A. B. Owen, "The pigeonhole
+    bootstrap", Annals of Applied Statistics 1, 2007). Here it counts twice, so the
+    interval is slightly too wide. Of n seeds n - 1 are drawn, or their variance would
+    be too small by (n - 1) / n. Infinite if a network has one seed only.
     """
     if first.dtype != np.bool_ or second.dtype != np.bool_ or first.ndim != 2 or second.ndim != 2:
         raise ValueError("answers come as boolean arrays of shape (seeds, images)")
@@ -126,7 +139,9 @@ def sums(values: Numbers, chosen: Mask) -> Numbers:
 
 
 def divided(n: int, m: int) -> Mask:
-    """Which of n + m values are the first sample, of shape (divisions, n + m); in the first row the first n."""
+    """Which of n + m values are the first sample, of shape (divisions, n + m); in the
+    first row the first n.
+    """
     chosen = divisions(n, m)
     mask = np.zeros((len(chosen), n + m), dtype=bool)
     np.put_along_axis(mask, chosen, True, axis=1)
@@ -139,14 +154,17 @@ def _scale(values: Numbers) -> float:
 
 @dataclass(frozen=True)
 class _Divided:
-    """Welch's statistic of every division of two samples, if the margin is ``t`` above the observed difference.
+    """Welch's statistic of every division of two samples, if the margin is ``t`` above
+    the observed difference.
 
-    The difference of means is then -t as observed, and ``differences[0] - differences[1] * t`` after a division; the
-    squared standard error stays as observed, and is a quadratic in t after a division.
+    The difference of means is then -t as observed, and ``differences[0] -
+    differences[1] * t`` after a division; the squared standard error stays as observed,
+    and is a quadratic in t after a division.
 
     Args:
         count: The number of divisions.
-        alike: How many of them only exchange the samples, or change nothing: these are as extreme at every t.
+        alike: How many of them only exchange the samples, or change nothing: these are
+            as extreme at every t.
         error: The observed standard error.
         differences: Of shape (2, others): the coefficients for the other divisions.
         variances: Of shape (3, others).
@@ -160,7 +178,9 @@ class _Divided:
 
     @classmethod
     def of(cls, one: Numbers, other: Numbers) -> "_Divided":
-        """The divisions of samples that have both been moved to a mean of 0, lest sums of squares lose digits."""
+        """The divisions of samples that have both been moved to a mean of 0, lest sums
+        of squares lose digits.
+        """
         n, m = len(one), len(other)
         values, moved = np.concatenate([one, other]), np.repeat([1.0, 0.0], [n, m])
         terms = np.stack([values, moved, values**2, values * moved])
@@ -182,7 +202,9 @@ class _Divided:
         )
 
     def as_extreme(self, t: float, tolerance: float = 0.0) -> int:
-        """How many divisions have a statistic as far from 0 as the observed one, in which values may be rounded."""
+        """How many divisions have a statistic as far from 0 as the observed one, in
+        which values may be rounded.
+        """
         constant, linear, square = self.variances
         differences = np.abs(self.differences[0] - self.differences[1] * t)
         errors = np.sqrt(np.maximum(constant + t * (linear + t * square), 0))
@@ -192,9 +214,11 @@ class _Divided:
         return self.alike + int(np.count_nonzero(lead >= -rounding))
 
     def reach(self, side: int) -> float:
-        """How far from the observed difference, on the side 1 or -1, is the last margin with p >= 0.05?
+        """How far from the observed difference, on the side 1 or -1, is the last margin
+        with p >= 0.05?
 
-        The search comes from outside in steps of a fifth, since p need not fall all the way, and then bisects.
+        The search comes from outside in steps of a fifth, since p need not fall all the
+        way, and then bisects.
         """
         least = ceil(SIGNIFICANCE * self.count - TOLERANCE)
         if self.alike >= least:
@@ -210,10 +234,12 @@ class _Divided:
         return inner
 
     def _bound(self) -> float:
-        """Farther from the observed difference only the divisions that are alike are as extreme.
+        """Farther from the observed difference only the divisions that are alike are as
+        extreme.
 
-        The others have a difference of at most a + t, and a standard error of at least r t - w. So with the observed
-        error s they are less extreme if s (a + t) < t (r t - w).
+        The others have a difference of at most a + t, and a standard error of at least
+        r t - w. So with the observed error s they are less extreme if s (a + t) < t (r
+        t - w).
         """
         a, s = np.abs(self.differences[0]).max(), self.error
         w, r = np.sqrt(np.maximum(self.variances[0], 0).max()), np.sqrt(self.variances[2].min())
@@ -221,9 +247,11 @@ class _Divided:
 
 
 def _squared_errors(own: Numbers, size: int) -> Numbers:
-    """The squared standard error of a sample's mean as coefficients of 1, t and t^2, of shape (3, divisions).
+    """The squared standard error of a sample's mean as coefficients of 1, t and t^2, of
+    shape (3, divisions).
 
-    From the sums of its values, of how many t is taken from, of the squares, and of the values t is taken from.
+    From the sums of its values, of how many t is taken from, of the squares, and of the
+    values t is taken from.
     """
     if size == 1:
         return np.zeros((3, own.shape[1]))
@@ -237,12 +265,16 @@ def _squared_errors(own: Numbers, size: int) -> Numbers:
 
 
 def _without_rounding_error(value: float, scale: float) -> float:
-    """``value * scale`` in the decimals that float64 gets right at this scale: 0.1 for 0.3 - 0.2."""
+    """``value * scale`` in the decimals that float64 gets right at this scale: 0.1 for
+    0.3 - 0.2.
+    """
     return round(float(value) * scale, 12 - floor(log10(scale))) + 0.0  # no -0.0
 
 
 def _deviations_by_seed(right: NDArray[np.bool_], rng: np.random.Generator) -> Numbers:
-    """The deviation of the mean accuracy of resampled seeds from that of all seeds, of shape (resamples)."""
+    """The deviation of the mean accuracy of resampled seeds from that of all seeds, of
+    shape (resamples).
+    """
     accuracies = right.mean(axis=1)
     drawn = rng.integers(len(accuracies), size=(BOOTSTRAP_RESAMPLES, len(accuracies) - 1))
     return np.asarray(accuracies[drawn].mean(axis=1) - accuracies.mean())

@@ -1,4 +1,6 @@
-"""The figure of a grid of learning rates or other options: the error of every run, and the means at each value."""
+"""The figure of a grid of learning rates or other options: the error of every run, and
+the means at each value.
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -19,10 +21,12 @@ OPTIONS = {"lr": "learning rate"}
 
 
 def sweep_figure(swept: Sequence[RunResult], titles: Mapping[str, str] | None = None) -> Figure:
-    """Error against a swept option: on validation images if all runs have them, else on test images.
+    """Error against a swept option: on validation images if all runs have them, else on
+    test images.
 
-    The option is the learning rate, or another one if that was not swept. Each network is a curve, and each combination
-    of the other swept options a panel, such as ``lr_scheduler=constant``. ``titles`` has other words for panels.
+    The option is the learning rate, or another one if that was not swept. Each network
+    is a curve, and each combination of the other swept options a panel, such as
+    ``lr_scheduler=constant``. ``titles`` has other words for panels.
     """
     values, scale = option_values(swept, least=2), Scale(swept[0].judge)
     numeric = [option for option, found in values.items() if all(map(is_number, found))]
@@ -73,7 +77,9 @@ def sweep_figure(swept: Sequence[RunResult], titles: Mapping[str, str] | None = 
 
 
 def _positions(values: Sequence[str]) -> dict[str, float]:
-    """The position of each value of an option: its logarithm or, if some are no positive numbers, its index."""
+    """The position of each value of an option: its logarithm or, if some are no
+    positive numbers, its index.
+    """
     if all(is_number(value) and float(value) > 0 for value in values):
         return {value: math.log10(float(value)) for value in values}
     return {value: float(number) for number, value in enumerate(values)}

@@ -1,9 +1,11 @@
-"""usage: python -m lab.train [study] [errors] [interventions] [why] [factorial] [controls] [fashion] [onecycle]
+"""usage: python -m lab.train [study] [errors] [interventions] [why] [factorial]
+[controls] [fashion] [onecycle]
        [long] [sprint] [quick] [candidates] [handwriting] [search] [sessions] [play]
 
-Train the runs that the documentation shows, as far as they are missing in lightning_logs/, and write their raw numbers
-to docs/data/: to be called in the repository's folder. `python -m lab.pages` makes the pages of them. Commit first:
-runs of code that differs from its commit make no record.
+Train the runs that the documentation shows, as far as they are missing in
+lightning_logs/, and write their raw numbers to docs/data/: to be called in the
+repository's folder. `python -m lab.pages` makes the pages of them. Commit first: runs
+of code that differs from its commit make no record.
 
   study                which network is better, both stages: some two hours on two CPUs
   errors               how often the study's tests err, by simulation: 5 minutes
@@ -53,7 +55,8 @@ from lab.pages.writing import DATA
 from lab.results import read_results, write_results
 from lab.study import stages
 
-# Of hundreds of runs, many of them collapsed, the images that they got wrong would be megabytes that no page shows.
+# Of hundreds of runs, many of them collapsed, the images that they got wrong would be
+# megabytes that no page shows.
 WITHOUT_MISTAKES = (
     "study-choose",
     "interventions",
@@ -97,7 +100,8 @@ def main(arguments: list[str]) -> None:
         print(
             "The code differs from its commit, or is in no repository: runs that begin now make no record."
         )
-    # All are trained first: a record that is written makes the code of later runs differ from its commit.
+    # All are trained first: a record that is written makes the code of later runs
+    # differ from its commit.
     for records in [one for name in arguments or TRAINED for one in TRAINED[name]()]:
         keep(DATA, records)
 
@@ -182,13 +186,17 @@ def train_handwriting() -> list[Records]:
 
 
 def train_searches() -> list[Records]:
-    """Searches and a grid, written at once; the page shows the command, which is called in the repository's folder."""
+    """Searches and a grid, written at once; the page shows the command, which is called
+    in the repository's folder.
+    """
     search.main(["--arch", "mlp", "--jobs", "2", "--out", os.path.relpath(DATA.parent)])
     return []
 
 
 def run_sessions() -> list[Records]:
-    """What commands print, written at once; they look at two of the networks that are shown other digits."""
+    """What commands print, written at once; they look at two of the networks that are
+    shown other digits.
+    """
     held = {f"{LOGS}/{arch}": reader(arch, "onecycle").path for arch in ("maxpool", "batchnorm")}
     with TemporaryDirectory() as folder:
         held["pics"] = Path(folder, "pics")

@@ -14,7 +14,9 @@ from convblocks.model.networks import ARCHITECTURES
 
 
 def main(arguments: list[str]) -> None:
-    """Print torchinfo's table of every registered network for a batch of 64 images, within 80 columns."""
+    """Print torchinfo's table of every registered network for a batch of 64 images,
+    within 80 columns.
+    """
     Parser().parse_args(arguments)  # there are no options
     for arch, network in ARCHITECTURES.items():
         table = str(

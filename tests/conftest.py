@@ -1,6 +1,7 @@
 """Shared by the tests: real digits, a directory to run in, and trained networks.
 
-Fixtures import modules that take seconds: the process that distributes the tests needs none of them.
+Fixtures import modules that take seconds: the process that distributes the tests needs
+none of them.
 """
 
 import os
@@ -16,7 +17,8 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-import convblocks.__main__  # noqa: F401  # it lets Ctrl-C end the process at once, which is undone below
+# it lets Ctrl-C end the process at once, which is undone below
+import convblocks.__main__  # noqa: F401
 from tests.data.pictures import SHAPES, write_pictures
 from tests.scripts import run_script
 
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 os.environ.pop("CONVBLOCKS_DATA", None)
-# A shell that runs the tests in the background lets them ignore Ctrl-C, and processes would inherit that.
+# A shell that runs the tests in the background lets them ignore Ctrl-C, and processes
+# would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Lightning 2.6's CLI calls a method that jsonargparse 4.49 renamed.
@@ -38,8 +41,8 @@ IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 if IS_WORKER:
     os.environ["OMP_NUM_THREADS"] = "1"
 
-# Begin first: files that take longest, since a worker runs a whole file, and one that trains the network which others
-# wait for.
+# Begin first: files that take longest, since a worker runs a whole file, and one that
+# trains the network which others wait for.
 FIRST = ("test_evaluate.py", "test_slurm.py", "test_faults.py", "test_resume.py", "test_cases.py")
 
 DEBUG = ["--config", str(REPOSITORY / "configs" / "debug.yaml")]
@@ -85,7 +88,9 @@ def digits(mnist_is_read_once: None) -> "ImageSets":
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The checkpoint of a BatchNorm network that is good after two epochs; only for reading, since workers share it."""
+    """The checkpoint of a BatchNorm network that is good after two epochs; only for
+    reading, since workers share it.
+    """
     from convblocks.run.directory import RunDirectory
 
     base = tmp_path_factory.getbasetemp()

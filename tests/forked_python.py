@@ -24,14 +24,18 @@ MOST_FILES = 200  # open ones of a process that was just forked
 
 
 def server() -> Any:
-    """A context of multiprocessing for processes with the imports done or, without the wing of it, without these."""
+    """A context of multiprocessing for processes with the imports done or, without the
+    wing of it, without these.
+    """
     if not wings.is_there("compare.forked"):
         return multiprocessing.get_context("forkserver")
     return import_module("convblocks.compare.forked").context()
 
 
 def python_path() -> str:
-    """For processes that import the tests from another folder; the package is where this process has it from."""
+    """For processes that import the tests from another folder; the package is where
+    this process has it from.
+    """
     return os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
 
 
@@ -110,7 +114,8 @@ def run_python(
 def _run(arguments: list[str]) -> None:
     if arguments[0] == "-u":
         arguments.pop(0)
-        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # it is a TextIOWrapper
+        # it is a TextIOWrapper
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     how, *rest = arguments
     sys.argv = [how, *rest[1:]] if how in ("-m", "-c") else arguments
     if how == "-m":

@@ -20,7 +20,9 @@ EXPECTED = Path(__file__).with_name("expected")
 
 
 def assert_expected(name: str, text: str) -> None:
-    """Compare a whole report with the file in ``tests/expected``, which ``REWRITE=1`` writes again."""
+    """Compare a whole report with the file in ``tests/expected``, which ``REWRITE=1``
+    writes again.
+    """
     path = EXPECTED / name
     if "REWRITE" in os.environ:
         path.write_text(text, encoding="utf-8")
@@ -37,10 +39,12 @@ def result(
     facts: Mapping[str, Any] | None = None,
     **changed: object,
 ) -> RunResult:
-    """A run that ends with that accuracy on test images, and has collapsed if that is chance.
+    """A run that ends with that accuracy on test images, and has collapsed if that is
+    chance.
 
-    It has five epochs unless others, such as those of ``course``, are given; ``validation`` is the accuracy on
-    validation images after the last one; ``facts`` are further ones, ``changed`` other fields.
+    It has five epochs unless others, such as those of ``course``, are given;
+    ``validation`` is the accuracy on validation images after the last one; ``facts``
+    are further ones, ``changed`` other fields.
     """
     overrides = tuple(({"epochs": "5"} | dict(overrides)).items())
     epochs = epochs or _five_epochs(accuracy, Random(f"{arch} {seed} {overrides[1:]}"))
@@ -87,7 +91,9 @@ def course(*accuracies: float, loss: float = 0.1) -> tuple[Row, ...]:
 
 
 def short(arch: str, seed: int, accuracy: float, loss: float = 0.1, **changed: object) -> RunResult:
-    """A run of two epochs with the same accuracy; ``loss`` is that of its last, and half that of its first."""
+    """A run of two epochs with the same accuracy; ``loss`` is that of its last, and
+    half that of its first.
+    """
     return result(
         arch, seed, accuracy, **({"epochs": course(accuracy, accuracy, loss=loss)} | changed)
     )  # type: ignore[arg-type]
@@ -102,7 +108,9 @@ COURSES = {
 
 
 def as_claimed(seeds: int, collapsed: int = 0) -> list[RunResult]:
-    """As the notebook claims: batchnorm above maxpool above mlp, except for maxpool's first runs."""
+    """As the notebook claims: batchnorm above maxpool above mlp, except for maxpool's
+    first runs.
+    """
     levels = {"mlp": (0.95, 0.18, 3), "maxpool": (0.96, 0.14, 5), "batchnorm": (0.98, 0.04, 2)}
     return [
         short(arch, seed, CHANCE, 2.3)

@@ -1,4 +1,5 @@
-"""The program ``python`` of quick_python.py: lets a process be forked, hands on signals, and ends as that process does.
+"""The program ``python`` of quick_python.py: lets a process be forked, hands on
+signals, and ends as that process does.
 
 It is to be there at once, and so imports little.
 """

@@ -1,7 +1,8 @@
-"""A ``python`` for the processes that Lightning, torchrun and shells start: they are forked, with the imports done.
+"""A ``python`` for the processes that Lightning, torchrun and shells start: they are
+forked, with the imports done.
 
-It is a program that stands where such a process is started (python_client.py); the process itself is forked by another,
-which the project's fork server has forked.
+It is a program that stands where such a process is started (python_client.py); the
+process itself is forked by another, which the project's fork server has forked.
 """
 
 import atexit
@@ -41,7 +42,9 @@ def quick_python() -> Path:
 
 
 def environment_of(**variables: str) -> dict[str, str]:
-    """Variables for a process in which ``python``, and what starts torchrun's processes, is the quick one."""
+    """Variables for a process in which ``python``, and what starts torchrun's
+    processes, is the quick one.
+    """
     python = quick_python()
     path = os.pathsep.join([str(python.parent), os.environ["PATH"]])
     return os.environ | {"PATH": path, "PYTHON_EXEC": str(python)} | variables

@@ -31,8 +31,10 @@ def run_script(
         cwd: Its current folder.
         environment: Variables that differ from this process's.
         prepare: A function to call in the process before the script begins.
-        timeout: Seconds after which it is killed, with the processes that it has started.
-        fresh: Start a new Python, where imports and the first moments are tested; without ``prepare``.
+        timeout: Seconds after which it is killed, with the processes that it has
+            started.
+        fresh: Start a new Python, where imports and the first moments are tested;
+            without ``prepare``.
 
     Raises:
         TimeoutExpired: it was killed.
@@ -65,7 +67,8 @@ def run_fresh(
 def run_benchmark(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run ``python -m lab.benchmarks.<name>`` in a new Python and wait for it.
 
-    It starts processes after it has computed with several threads, which a process that was forked itself cannot.
+    It starts processes after it has computed with several threads, which a process that
+    was forked itself cannot.
     """
     return run_fresh(
         ["-m", f"lab.benchmarks.{name}", *arguments], cwd, {"PYTHONPATH": python_path()}, 600
@@ -94,7 +97,8 @@ class Script:
         environment: dict[str, str] | None = None,
         prepare: Callable[[], None] | None = None,
     ) -> None:
-        self._output = NamedTemporaryFile("w+", errors="backslashreplace")  # noqa: SIM115  # closed at exit
+        # closed at exit
+        self._output = NamedTemporaryFile("w+", errors="backslashreplace")  # noqa: SIM115
         self._errors = NamedTemporaryFile("w+", errors="backslashreplace")  # noqa: SIM115
         environment = os.environ | (environment or {})
         python = (

@@ -26,7 +26,8 @@ ARCHS = ["mlp", "maxpool", "batchnorm"]
 ONE_GPU = ["--trainer.accelerator", "gpu", "--trainer.devices", "1"]
 CPU = ["--trainer.accelerator", "cpu", "--trainer.devices", "1", "--threads", "1"]
 
-# Without augmentation: it interpolates in float32 and rounds to whole grey values, and rounding may differ by device.
+# Without augmentation: it interpolates in float32 and rounds to whole grey values, and
+# rounding may differ by device.
 FLOAT64 = [
     *["--epochs", "1", "--trainer.precision", "64-true"],
     *["--trainer.limit_train_batches", "40", "--trainer.limit_val_batches", "2"],
@@ -49,7 +50,8 @@ def test_40_steps_in_float64_give_the_numbers_of_a_cpu(tmp_path: Path, arch: str
 
 
 class SyncsAreErrors(Callback):
-    """Makes an error of whatever waits for the GPU from one inner step to another, the fetching of batches included.
+    """Makes an error of whatever waits for the GPU from one inner step to another, the
+    fetching of batches included.
 
     No step between them is written: the Trainer writes the 50th.
     """
@@ -96,7 +98,9 @@ def test_no_step_waits_for_the_gpu_unless_it_is_written(arch: str) -> None:
 def test_resume_of_a_killed_run_ends_with_the_same_bits(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SIGTERM in the middle of the second of two epochs; with kernels that compute the same each time."""
+    """SIGTERM in the middle of the second of two epochs; with kernels that compute the
+    same each time.
+    """
     monkeypatch.setenv(
         "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
     )  # torch asks for it before it computes the first product

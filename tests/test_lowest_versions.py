@@ -1,4 +1,6 @@
-"""The commands with the lowest torch and msgspec that pyproject.toml allows; Debian 13 has that torch."""
+"""The commands with the lowest torch and msgspec that pyproject.toml allows; Debian 13
+has that torch.
+"""
 
 import json
 import subprocess
@@ -21,7 +23,9 @@ print(*(importlib.metadata.version(name).split("+")[0] for name in {list(TORCH)}
 
 @pytest.fixture
 def python() -> Iterator[Path]:
-    """The Python of a new environment: the system's torch, and the packages that pip adds for the project."""
+    """The Python of a new environment: the system's torch, and the packages that pip
+    adds for the project.
+    """
     with (
         pytest.MonkeyPatch.context() as patch,
         TemporaryDirectory() as environment,

@@ -1,4 +1,6 @@
-"""The package imports and trains without Linux's own functions: tested by removing them, not on Windows or macOS."""
+"""The package imports and trains without Linux's own functions: tested by removing
+them, not on Windows or macOS.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,6 @@
-"""The tour of the code, docs/manual/code.md, names what is there: each name in a file that the same step names."""
+"""The tour of the code, docs/manual/code.md, names what is there: each name in a file
+that the same step names.
+"""
 
 import ast
 import re
@@ -66,7 +68,9 @@ def defined(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_tour_names_files_and_what_those_of_each_step_define(section: str) -> None:
-    """Or, on a walk, names that an earlier step has had; in other sections what any file of the package defines."""
+    """Or, on a walk, names that an earlier step has had; in other sections what any
+    file of the package defines.
+    """
     everything, had, missing = sorted(PACKAGE.rglob("*.py")), set(OTHERS), []
     for step in steps(section):
         files, names = FILE.findall(step), set(NAME.findall(step))

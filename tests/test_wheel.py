@@ -1,5 +1,5 @@
-"""The wheel, made from the sdist and installed into an environment of its own: every command works in an empty folder,
-without a network.
+"""The wheel, made from the sdist and installed into an environment of its own: every
+command works in an empty folder, without a network.
 """
 
 import os
@@ -32,7 +32,9 @@ FOLDER = "from convblocks import MNISTDataModule as M; m = M(); m.prepare_data()
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The scripts of an environment with the wheel, which finds the other packages in this one's."""
+    """The scripts of an environment with the wheel, which finds the other packages in
+    this one's.
+    """
     folder = tmp_path_factory.mktemp("wheel")
     sdist = [
         sys.executable,

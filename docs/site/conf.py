@@ -1,7 +1,9 @@
-"""The site: the repository's Markdown and its notebook as they are, and a reference of what convblocks exports.
+"""The site: the repository's Markdown and its notebook as they are, and a reference of
+what convblocks exports.
 
-The source folder is the repository, so that pages and links are where they are in a clone. A link to a file that is no
-page, such as a record in docs/data or a source file, downloads it.
+The source folder is the repository, so that pages and links are where they are in a
+clone. A link to a file that is no page, such as a record in docs/data or a source file,
+downloads it.
 """
 
 import re
@@ -41,7 +43,9 @@ PLAY = re.compile(r"\[([^][]*)\]\([\w./]*play/index\.html(\S*?)\)")
 
 
 def adapt(app: Sphinx, page: str, source: list[str]) -> None:
-    """Let pictures follow the site's theme, links to the playable page open it, and README have the sidebar's pages."""
+    """Let pictures follow the site's theme, links to the playable page open it, and
+    README have the sidebar's pages.
+    """
     text = PICTURE.sub(
         r'<img class="only-light" \2>\n<img class="only-dark" \2 src="\1">\n', source[0]
     )
@@ -54,7 +58,9 @@ def adapt(app: Sphinx, page: str, source: list[str]) -> None:
 
 
 def finish(app: Sphinx, error: Exception | None) -> None:
-    """Add the playable page at play/, whose way back is to the site, and let the site's address open README."""
+    """Add the playable page at play/, whose way back is to the site, and let the site's
+    address open README.
+    """
     if error or app.builder.name != "html":
         return
     play = Path(

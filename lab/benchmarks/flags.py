@@ -2,7 +2,8 @@
 
 usage: python -m lab.benchmarks.flags [options]
 
-Takes two minutes, in which the machine should be idle, and prints the flags of fit and compare to copy.
+Takes two minutes, in which the machine should be idle, and prints the flags of fit and
+compare to copy.
 
   --arch NAME ...      the networks (default: all)
   --seconds N          how long to measure (default: 90)
@@ -39,14 +40,17 @@ Precision = Literal["32-true", "bf16-mixed"]
 PRECISIONS: tuple[Precision, ...] = ("32-true", "bf16-mixed")
 BATCH_SIZE = 64
 
-# Seconds of measurements, for all networks together; imports and a measurement that is running at the end come on top.
+# Seconds of measurements, for all networks together; imports and a measurement that is
+# running at the end come on top.
 BUDGET = 90
 
-# Each setting is tried once, for about so many seconds, and again in up to so many rounds, with so many steps.
+# Each setting is tried once, for about so many seconds, and again in up to so many
+# rounds, with so many steps.
 TRIAL_SECONDS, ROUND_SECONDS, ROUNDS = 0.3, 0.6, 5
 FIRST_STEPS, FEWEST_STEPS, MOST_STEPS = 10, 5, 400
 
-# A setting below this share of the fastest is not measured again; one is not faster than another by less than a factor.
+# A setting below this share of the fastest is not measured again; one is not faster
+# than another by less than a factor.
 HOPELESS, LEAST_GAIN = 0.75, 1.05
 
 # Precisions on accelerators, and numbers of runs that share one, which depends on its memory.
@@ -56,7 +60,8 @@ SHARING = (2, 4)
 # Jobs side by side wait for each other so long at most.
 PATIENCE_SECONDS = 120
 
-# A machine is not quiet if more processes than this, for each of its CPUs, have wanted to compute in the last minute.
+# A machine is not quiet if more processes than this, for each of its CPUs, have wanted
+# to compute in the last minute.
 QUIET = 0.25
 
 NOTES = (
@@ -68,7 +73,9 @@ NOTES = (
 
 
 class Setting(NamedTuple):
-    """How to train: accelerator and precision as Lightning names them, runs side by side, CPU threads of each."""
+    """How to train: accelerator and precision as Lightning names them, runs side by
+    side, CPU threads of each.
+    """
 
     accelerator: str
     precision: Precision
@@ -129,7 +136,9 @@ def main(arguments: list[str]) -> None:
 
 
 def candidates(cpus: int, threads: int, accelerators: Sequence[str]) -> list[Setting]:
-    """The settings to try: ``threads`` is how many torch takes by itself, the physical cores as a rule."""
+    """The settings to try: ``threads`` is how many torch takes by itself, the physical
+    cores as a rule.
+    """
     layouts = [(1, number) for number in counts(threads)]
     layouts += [(jobs, max(1, threads // jobs)) for jobs in counts(cpus) if jobs > 1]
     shared = [(1, threads), *((jobs, 1) for jobs in SHARING if jobs <= cpus)]
@@ -158,10 +167,11 @@ def survey(
     measure: Measure,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Paces:
-    """Try settings shortly, then measure those with a chance, in turn, until the time is up.
+    """Try settings shortly, then measure those with a chance, in turn, until the time
+    is up.
 
-    In turn, so that a change of the machine's pace meets all of them; the defaults first, and then those that look
-    best, should the time not suffice.
+    In turn, so that a change of the machine's pace meets all of them; the defaults
+    first, and then those that look best, should the time not suffice.
     """
     paces: Paces = {}
     of_a_job = measure(arch, defaults[0], FIRST_STEPS)
@@ -197,7 +207,8 @@ def is_hopeless(setting: Setting, paces: Paces) -> bool:
 
 
 def best(paces: Paces, default: Setting) -> Setting:
-    """Of the settings that the fastest is not clearly faster than the nearest to the default, in precision first.
+    """Of the settings that the fastest is not clearly faster than the nearest to the
+    default, in precision first.
 
     A setting that was measured once is no alternative.
     """
@@ -266,7 +277,9 @@ def commands(arch: str, paces: Paces, defaults: Sequence[Setting]) -> list[list[
 
 
 def images_per_second(arch: str, setting: Setting, steps: int) -> float:
-    """Train in fresh processes, as many as there are jobs, which begin together; the pace of the slowest of them."""
+    """Train in fresh processes, as many as there are jobs, which begin together; the
+    pace of the slowest of them.
+    """
     forks = context(__name__)
     manager = SyncManager(ctx=forks)
     manager.start(die_with_parent)
@@ -286,7 +299,8 @@ def images_per_second(arch: str, setting: Setting, steps: int) -> float:
 
 
 class SharedStart(Callback):
-    """A stopwatch that begins after some steps, in several processes together, on a device that may lag behind.
+    """A stopwatch that begins after some steps, in several processes together, on a
+    device that may lag behind.
 
     Attributes:
         seconds: From then on until the epoch's last step.
@@ -310,7 +324,9 @@ class SharedStart(Callback):
 
 
 def _train(arch: str, setting: Setting, steps: int, start: Barrier) -> float:
-    """Train an epoch of some steps that are not timed and some that are; the seconds of the latter."""
+    """Train an epoch of some steps that are not timed and some that are; the seconds of
+    the latter.
+    """
     warm_up_steps = 3 + steps // 4
     stopwatch = SharedStart(warm_up_steps, start, setting.accelerator)
     trainer = {

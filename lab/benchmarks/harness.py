@@ -1,4 +1,6 @@
-"""Processes in which benchmarks measure, one turn at a time, and the options that benchmarks share."""
+"""Processes in which benchmarks measure, one turn at a time, and the options that
+benchmarks share.
+"""
 
 import gc
 import io
@@ -36,7 +38,8 @@ ROUNDS = 12
 class Turns:
     """What a process measures: the same again and again, whenever it is its turn.
 
-    It waits in between, so that processes with everything built and warm can alternate every second.
+    It waits in between, so that processes with everything built and warm can alternate
+    every second.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -55,10 +58,12 @@ class Turns:
 def in_turns(
     threads: int, function: Callable[..., None], *arguments: object, ranks: int = 1
 ) -> Iterator[TakeTurn]:
-    """A function that gives the next turn to processes that run ``function(*arguments, turns)``.
+    """A function that gives the next turn to processes that run ``function(*arguments,
+    turns)``.
 
-    They have done their imports, are in an empty folder, and their output is thrown away. At the end they are killed.
-    Several ranks are a process group for Lightning; the first one's rows count.
+    They have done their imports, are in an empty folder, and their output is thrown
+    away. At the end they are killed. Several ranks are a process group for Lightning;
+    the first one's rows count.
     """
     forks = context(function.__module__)
     port = find_free_network_port()
@@ -133,7 +138,9 @@ def _take_turns(
 
 
 def in_fresh_process(threads: int, function: Callable[..., T], *arguments: object) -> T:
-    """Call a function in a new process that has done its imports, in an empty folder, with its output thrown away."""
+    """Call a function in a new process that has done its imports, in an empty folder,
+    with its output thrown away.
+    """
     with ProcessPoolExecutor(1, context(function.__module__), die_with_parent) as pool:
         return pool.submit(_call, threads, function, arguments).result()
 
@@ -148,8 +155,9 @@ def _call(threads: int, function: Callable[..., T], arguments: Sequence[object])
 def apart() -> Iterator[None]:
     """An empty folder and no output, for a process that was forked to measure."""
     discard_output(as_terminal=True)
-    # A forked process copies the memory that it writes to, and the collector writes to every object: without this it
-    # would do so in the middle of the measurement, where a process of its own would not.
+    # A forked process copies the memory that it writes to, and the collector writes to
+    # every object: without this it would do so in the middle of the measurement, where
+    # a process of its own would not.
     gc.collect()
     with TemporaryDirectory() as folder:
         os.chdir(folder)
@@ -158,7 +166,9 @@ def apart() -> Iterator[None]:
 
 
 def discard_output(as_terminal: bool) -> None:
-    """Throw this process's output away, on request as a terminal would take it: then progress bars are drawn."""
+    """Throw this process's output away, on request as a terminal would take it: then
+    progress bars are drawn.
+    """
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(nowhere, stream.fileno())
@@ -175,7 +185,8 @@ class _Terminal(io.StringIO):
 
 
 def _settle(threads: int) -> None:
-    # Processes that load images start as in any script, and not from another server, which would do all imports again.
+    # Processes that load images start as in any script, and not from another server,
+    # which would do all imports again.
     multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
     torch.set_num_threads(threads)
 

@@ -1,4 +1,6 @@
-"""Pages with numbers: raw numbers that are kept and read again, templates in Markdown, pictures in both themes."""
+"""Pages with numbers: raw numbers that are kept and read again, templates in Markdown,
+pictures in both themes.
+"""
 
 import shlex
 from collections.abc import Callable, Mapping
@@ -29,8 +31,10 @@ class Page:
     """A benchmark's page.
 
     Args:
-        template: A file of Markdown that names tables and texts in braces; page and raw numbers are called like it.
-        tables: Functions by the tables' names in the template; the benchmark prints these tables in this order.
+        template: A file of Markdown that names tables and texts in braces; page and raw
+            numbers are called like it.
+        tables: Functions by the tables' names in the template; the benchmark prints
+            these tables in this order.
         texts: The template's other names, beside those of all results.
         figure: Draws the picture, if the page has one.
     """
@@ -76,13 +80,17 @@ class Page:
 
 
 def brief_machine(machine: str) -> str:
-    """Processors and torch, of a machine with all its versions: docs/lab/README.md has the others."""
+    """Processors and torch, of a machine with all its versions: docs/lab/README.md has
+    the others.
+    """
     parts = machine.split(", ")
     return ", ".join([parts[0], *(part for part in parts if part.startswith("torch "))])
 
 
 def output_folder(path: Path) -> Path:
-    """Create a folder given on the command line if it does not exist, or raise a UserError that says why not."""
+    """Create a folder given on the command line if it does not exist, or raise a
+    UserError that says why not.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -119,7 +127,9 @@ def save_in_both_themes(draw: Callable[[], Figure], path: Path) -> None:
 
 
 def picture(path: str, description: str) -> str:
-    """An image as GitHub shows it in light and in dark: ``path.png`` and ``path-dark.png``, relative to the page."""
+    """An image as GitHub shows it in light and in dark: ``path.png`` and
+    ``path-dark.png``, relative to the page.
+    """
     return (
         "<picture>\n"
         f'  <source media="(prefers-color-scheme: dark)" srcset="{path}-dark.png">\n'

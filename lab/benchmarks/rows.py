@@ -1,4 +1,6 @@
-"""Results as rows with labels and values: measured in rounds, kept as JSON, compared as ratios within rounds."""
+"""Results as rows with labels and values: measured in rounds, kept as JSON, compared as
+ratios within rounds.
+"""
 
 import random
 import time
@@ -23,7 +25,9 @@ Values = dict[str, float]
 
 @dataclass(frozen=True)
 class Row:
-    """Values by their names, such as seconds, and the labels of the case that they were measured of."""
+    """Values by their names, such as seconds, and the labels of the case that they were
+    measured of.
+    """
 
     labels: Labels
     values: Values
@@ -64,9 +68,11 @@ class Results:
         return cls(describe_machine(), git_commit(), arguments, rounds, settings)
 
     def measure(self, tasks: Sequence[Task], rounds: int = 1, warm_up: bool = False) -> None:
-        """Measure all of them in each round, each time in another random order; print values as they come in.
+        """Measure all of them in each round, each time in another random order; print
+        values as they come in.
 
-        With ``warm_up`` a first time does not count, in which processes build what they measure.
+        With ``warm_up`` a first time does not count, in which processes build what they
+        measure.
         """
         began = time.perf_counter()
         for number, (_, measure) in enumerate(tasks if warm_up else [], start=1):
@@ -124,8 +130,9 @@ class Results:
 def ratio(above: Sequence[float], below: Sequence[float] | None = None) -> Estimate:
     """How many times as large one quantity is as another of the same rounds, or as 1.
 
-    The median of the rounds' ratios, with the interval between two of them that covers the true median at 95 % or more
-    whatever their distribution (W. J. Conover, Practical Nonparametric Statistics, 3.2). Fewer than 6 rounds have none.
+    The median of the rounds' ratios, with the interval between two of them that covers
+    the true median at 95 % or more whatever their distribution (W. J. Conover,
+    Practical Nonparametric Statistics, 3.2). Fewer than 6 rounds have none.
     """
     ratios = [one / other for one, other in zip(above, below or [1.0] * len(above), strict=True)]
     interval: Any = quantile_test(ratios, q=1, p=0.5).confidence_interval(

@@ -1,8 +1,9 @@
 """usage: python -m lab.pages [--out FOLDER]
 
-Make every page of the documentation that has numbers, and the parts of README.md and docs/manual/use.md that have, from
-docs/data/ alone: tables, figures, what commands print and the folder docs/play, without training, in seconds. Pages
-whose numbers are missing are left as they are.
+Make every page of the documentation that has numbers, and the parts of README.md and
+docs/manual/use.md that have, from docs/data/ alone: tables, figures, what commands
+print and the folder docs/play, without training, in seconds. Pages whose numbers are
+missing are left as they are.
 
   --out FOLDER         where README.md and docs/ are written (default: this repository)
 """

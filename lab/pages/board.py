@@ -1,4 +1,6 @@
-"""docs/lab/board.md: accuracy against cost, of our settings and of what others have published; the README's best."""
+"""docs/lab/board.md: accuracy against cost, of our settings and of what others have
+published; the README's best.
+"""
 
 import csv
 import re
@@ -47,15 +49,18 @@ class Entry:
         return self.seconds_to(FAST)
 
     def seconds_to(self, goal: float) -> Estimate | None:
-        """From the first step to an accuracy; None unless all runs got there on a machine that did nothing else."""
+        """From the first step to an accuracy; None unless all runs got there on a
+        machine that did nothing else.
+        """
         if self.records not in (*TIMED, STUDY):
             return None
         found = [reached[1] for run in self.runs if (reached := time_to(run, goal))]
         return mean_interval(found, SECONDS) if len(found) == len(self.runs) else None
 
 
-# The logs of S. An et al., "An ensemble of simple convolutional neural network models for MNIST digit recognition",
-# arXiv 2008.10400, at a commit; a network with fewer of them has no row.
+# The logs of S. An et al., "An ensemble of simple convolutional neural network models
+# for MNIST digit recognition", arXiv 2008.10400, at a commit; a network with fewer of
+# them has no row.
 SIMPLE_CNN = (
     "https://github.com/ansh941/MnistSimpleCNN/tree/07c981fd0bc2254e64665f084fb966cccc8e7eb4/logs"
 )
@@ -67,7 +72,8 @@ STUDY = "study-confirm"
 # The setting whose seconds from the command on are measured for performance.md.
 SPRINT = "sprint"
 
-# What a setting was to reach with a network: at least a mean accuracy, or at most a mean of seconds to 99 %.
+# What a setting was to reach with a network: at least a mean accuracy, or at most a
+# mean of seconds to 99 %.
 Goal = tuple[str, str, str, Literal["accuracy", "seconds"], float]
 GOALS: tuple[Goal, ...] = (
     (
@@ -119,7 +125,9 @@ def read_entries(data: Path) -> list[Entry]:
 
 
 def best_of(entries: Sequence[Entry], commands: Results) -> str:
-    """README's records, the fastest and the most accurate: a line for each, of one network and the command for it."""
+    """README's records, the fastest and the most accurate: a line for each, of one
+    network and the command for it.
+    """
     labels: Labels = {
         "part": "sprint",
         "precision": precision_of((("config", f"configs/{SPRINT}.yaml"),)),

@@ -136,7 +136,9 @@ def why_figure(results: Sequence[RunResult]) -> Figure:
 
 
 def signs_tables(results: Sequence[RunResult]) -> list[Table]:
-    """How far the signs of a unit's gradients agree, and how many units fall, in each of the first steps."""
+    """How far the signs of a unit's gradients agree, and how many units fall, in each
+    of the first steps.
+    """
     fan_in = [9 * channels for channels in (1, *CHANNELS[:-1])]
     rows = [
         {
@@ -158,7 +160,9 @@ def signs_tables(results: Sequence[RunResult]) -> list[Table]:
 
 
 def signs_sentence(results: Sequence[RunResult]) -> str:
-    """How far the signs agree in block 2, with and without batch normalisation, and how many units fall at once."""
+    """How far the signs agree in block 2, with and without batch normalisation, and how
+    many units fall at once.
+    """
     runs = _by_normalisation(results)
     agreeing = {network: _means(own, "agreeing", BLOCK) for network, own in runs.items()}
     falling = _means(runs[PLAIN], "falling", BLOCK)
@@ -199,7 +203,9 @@ def _agreeing_by_chance(signs: int) -> float:
 
 
 def collapse_tables(results: Sequence[RunResult]) -> list[Table]:
-    """How many runs of each network collapsed, how many of their units are dead, and what they reach."""
+    """How many runs of each network collapsed, how many of their units are dead, and
+    what they reach.
+    """
     runs = by_arch(results)
     names = layers(runs["maxpool"])
     rows = []

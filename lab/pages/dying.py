@@ -1,4 +1,5 @@
-"""docs/manual/dying.gif, README's picture: the same step of three runs of docs/play side by side, in both themes.
+"""docs/manual/dying.gif, README's picture: the same step of three runs of docs/play
+side by side, in both themes.
 
 `python -m lab.pages.screenshots gif` draws it from docs/data/play.json.
 """
@@ -24,11 +25,13 @@ from lab.pages.play import SEED, SHADES, read_numbers, unpacked
 # Network and learning rate of the runs, from left to right.
 RUNS = (("maxpool", "1e-3"), ("maxpool", "1e-2"), ("batchnorm", "1e-2"))
 
-# How long each moment is shown, and the last one, with which the picture begins: in a still only that is seen.
+# How long each moment is shown, and the last one, with which the picture begins: in a
+# still only that is seen.
 PACE, REST = 600, 6000  # milliseconds
 COLOURS = 64
 
-# In pixels: the picture, a panel and the gap to the next, and what stands above and below its maps, from the top.
+# In pixels: the picture, a panel and the gap to the next, and what stands above and
+# below its maps, from the top.
 WIDTH, HEIGHT, PIXELS_PER_INCH = 960, 556, 100
 MARGIN, PANEL, GAP, MAPS = 16, 296, 20, 142
 NAME, LABEL, RATE, RIGHT, DEAD, STEP = 6, 44, 68, 446, 484, 522
@@ -42,7 +45,8 @@ GREY = (150, 150, 150)
 
 
 class Panel(NamedTuple):
-    """One run: at each step what its block 2 makes of a 7, which units of it are dead, and how many digits are right.
+    """One run: at each step what its block 2 makes of a 7, which units of it are dead,
+    and how many digits are right.
 
     Args:
         maps: (steps, 64, 7, 7) uint8 shades.
@@ -135,7 +139,9 @@ def picture_of(figure: Figure) -> Image.Image:
 
 
 def gif(frames: Sequence[Image.Image], times: Sequence[int]) -> bytes:
-    """A GIF in one set of colours, those of all frames, which are each shown for so many milliseconds."""
+    """A GIF in one set of colours, those of all frames, which are each shown for so
+    many milliseconds.
+    """
     sheet = Image.fromarray(np.concatenate([*map(np.asarray, frames)]))
     colours = sheet.quantize(COLOURS, Image.Quantize.MAXCOVERAGE)
     pictures = [shown.quantize(palette=colours, dither=Image.Dither.NONE) for shown in frames]

@@ -1,6 +1,8 @@
-"""How often tests of two means err at the study's own spreads: simulated studies in which the means are equal.
+"""How often tests of two means err at the study's own spreads: simulated studies in
+which the means are equal.
 
-`python -m lab.train errors` simulates them and writes docs/data/errors.json, docs/lab/results.md has the table.
+`python -m lab.train errors` simulates them and writes docs/data/errors.json,
+docs/lab/results.md has the table.
 """
 
 from collections.abc import Callable
@@ -68,7 +70,9 @@ TESTS: dict[str, Test] = {
 
 
 class Rates(msgspec.Struct):
-    """How many of so many studies each test rejects, for two networks' runs and their standard deviations."""
+    """How many of so many studies each test rejects, for two networks' runs and their
+    standard deviations.
+    """
 
     networks: str
     runs: tuple[int, int]
@@ -80,7 +84,9 @@ class Rates(msgspec.Struct):
 def simulate(
     runs: tuple[int, int], deviations: tuple[float, float], studies: int = STUDIES
 ) -> dict[str, int]:
-    """How many of so many studies each test rejects: normal samples of these sizes and deviations, equal means."""
+    """How many of so many studies each test rejects: normal samples of these sizes and
+    deviations, equal means.
+    """
     rng = np.random.default_rng(0)
     first, second = (
         rng.normal(0, spread, (studies, n)) for n, spread in zip(runs, deviations, strict=True)

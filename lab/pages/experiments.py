@@ -1,6 +1,8 @@
-"""The experiments beside the study, each described once: its commands, what is shown, and where it comes from.
+"""The experiments beside the study, each described once: its commands, what is shown,
+and where it comes from.
 
-`python -m lab.train` trains their runs and keeps them in docs/data/, `python -m lab.pages` makes their pages.
+`python -m lab.train` trains their runs and keeps them in docs/data/, `python -m
+lab.pages` makes their pages.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,16 +27,19 @@ from lab.results import read_results
 from lab.study.decision import cell_of
 from lab.study.plan import NOTEBOOK
 
-# Experiments that ask for seconds, to which each machine has its own answer; others may share theirs with other work.
+# Experiments that ask for seconds, to which each machine has its own answer; others may
+# share theirs with other work.
 TIMED = ("sprint", "quick")
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A section of a page: its heading and paragraph, the arguments of ``scripts/compare.py``, and what is shown.
+    """A section of a page: its heading and paragraph, the arguments of
+    ``scripts/compare.py``, and what is shown.
 
-    Several commands have a line each. ``sentence`` is the finding, ``figure`` a picture and what it shows; ``control``
-    says with which runs of the study's second stage its own are compared, if with any.
+    Several commands have a line each. ``sentence`` is the finding, ``figure`` a picture
+    and what it shows; ``control`` says with which runs of the study's second stage its
+    own are compared, if with any.
     """
 
     title: str
@@ -112,7 +117,9 @@ def section(name: str, experiment: Experiment, data: Path, lab: Path) -> list[st
 
 
 def sources(name: str, results: Sequence[RunResult]) -> str:
-    """The origin of runs in a line: the command that trains them, their file, machines with threads, and commits."""
+    """The origin of runs in a line: the command that trains them, their file, machines
+    with threads, and commits.
+    """
     minutes = sum(run.seconds for run in results) / 60
     places = grouped(
         [run.provenance for run in results], lambda origin: (origin.machine, origin.threads)
@@ -158,7 +165,9 @@ def _factorial() -> str:
 
 
 def _tuned(name: str, options: str, first_rates: Sequence[str], seeds: str) -> str:
-    """The arguments of one network of blocks, its learning rate chosen by these seeds and confirmed by twelve more."""
+    """The arguments of one network of blocks, its learning rate chosen by these seeds
+    and confirmed by twelve more.
+    """
     rates = ",".join([*first_rates, *FURTHER_RATES.get(name, ())])
     choice = f"--lr_scheduler onecycle --data.val_size 5000 --seeds {seeds} --grid lr={rates} --confirm 12"
     return f"--name {name} --arch {BLOCKS} {options} {choice}"
@@ -188,7 +197,8 @@ FASHION_ROOT = "/usr/share/datasets/fashion-mnist"
 FASHION = f"--arch {' '.join(NETWORKS)} --data.root {FASHION_ROOT}"
 COLLAPSING = "--seeds 4000-4039 --epochs 1 --trainer.max_steps 300"
 
-# Those beyond are added by the protocol where the largest or the smallest wins; the controls begin without the largest.
+# Those beyond are added by the protocol where the largest or the smallest wins; the
+# controls begin without the largest.
 FACTORIAL_RATES = ("1e-3", "3e-3", "1e-2", "3e-2")
 FURTHER_RATES = {"controls/average": ("3e-2",)}
 

@@ -53,9 +53,11 @@ VERDICTS = {
 
 
 def factorial_tables(results: Sequence[RunResult], study: Sequence[RunResult]) -> list[Table]:
-    """The eight networks, what each operation changes at each combination of the others, and interactions.
+    """The eight networks, what each operation changes at each combination of the
+    others, and interactions.
 
-    ``study`` are the runs of the course's MaxPool network at the setting that the study chose.
+    ``study`` are the runs of the course's MaxPool network at the setting that the study
+    chose.
     """
     networks, found = tuned(results), summarise(study)
     of_study = (
@@ -144,7 +146,9 @@ def controls_tables(results: Sequence[RunResult]) -> list[Table]:
 
 
 def _effort(networks: Mapping[Levels, Tuned]) -> str:
-    """Whether the fewer runs that chose the controls' rates would have chosen others for the factorial's networks."""
+    """Whether the fewer runs that chose the controls' rates would have chosen others
+    for the factorial's networks.
+    """
     tried = {name: networks[levels].choosing for name, levels in CONTROLS.items()}
     first, *others = tried.values()
     rates = [rate for rate in first if all(rate in choosing for choosing in others)]

@@ -1,4 +1,6 @@
-"""Which operation makes the difference, and why MaxPool collapses: the analysis of docs/lab/protocol-operations.md."""
+"""Which operation makes the difference, and why MaxPool collapses: the analysis of
+docs/lab/protocol-operations.md.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,7 +24,8 @@ from lab.pages.writing import table
 from lab.statistics import fisher_against
 from lab.study.dead_units import dead_column, layers
 
-# The variant with which the others are compared, and these in words; each is a config in docs/data/interventions/.
+# The variant with which the others are compared, and these in words; each is a config
+# in docs/data/interventions/.
 AS_IS = "as-is"
 VARIANTS = {
     "batch-norm": "batch normalisation",
@@ -37,7 +40,9 @@ CONFIGS = (AS_IS, *VARIANTS)
 
 
 def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
-    """How many runs of each variant collapsed, and whether that differs from the network as it is."""
+    """How many runs of each variant collapsed, and whether that differs from the
+    network as it is.
+    """
     runs = _by_variant(results)
     p_values = prevention(runs)
     names = layers(results)
@@ -79,7 +84,9 @@ def interventions_figure(results: Sequence[RunResult]) -> Figure:
 
 
 def interventions_sentence(results: Sequence[RunResult]) -> str:
-    """Which variants collapse significantly less often, which more often, and of which neither is shown."""
+    """Which variants collapse significantly less often, which more often, and of which
+    neither is shown.
+    """
     runs = _by_variant(results)
     p_values, prevent = prevention(runs), _preventing(runs)
     worse = [
@@ -127,7 +134,9 @@ def readme_sentence(results: Sequence[RunResult]) -> str:
 
 
 def caption(results: Sequence[RunResult]) -> str:
-    """What README's picture shows, and how many runs of the network as it is do not end like its middle one."""
+    """What README's picture shows, and how many runs of the network as it is do not end
+    like its middle one.
+    """
     runs = _by_variant(results)[AS_IS]
     return (
         "Each square is a unit of block 2 looking at a 7, as training goes on. Grey units are dead: they output 0 for "

@@ -1,4 +1,6 @@
-"""The parts of docs/lab/README.md that are made of records: a run to repeat, what has changed since, and machines."""
+"""The parts of docs/lab/README.md that are made of records: a run to repeat, what has
+changed since, and machines.
+"""
 
 import json
 import shlex

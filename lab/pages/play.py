@@ -1,7 +1,9 @@
-"""The page docs/play, on which one watches a network die: its numbers, and the file that is made of them.
+"""The page docs/play, on which one watches a network die: its numbers, and the file
+that is made of them.
 
-`python -m lab.train play` trains the runs and writes docs/data/play.json; `python -m lab.pages` makes docs/play of it,
-of the demo's page, and of what lab/pages/lesson/ puts around it.
+`python -m lab.train play` trains the runs and writes docs/data/play.json; `python -m
+lab.pages` makes docs/play of it, of the demo's page, and of what lab/pages/lesson/ puts
+around it.
 """
 
 import base64
@@ -33,7 +35,8 @@ from lab.snapshots import FILE, STEPS
 
 RATES = ("1e-4", "3e-4", "1e-3", "3e-3", "1e-2", "3e-2")
 
-# At the notebook's rate the first collapses; the second has 63 dead units of 64 and learns all the same.
+# At the notebook's rate the first collapses; the second has 63 dead units of 64 and
+# learns all the same.
 SEED, SECOND_SEED = 4003, 4004
 
 LESSON = REPOSITORY / "lab" / "pages" / "lesson"
@@ -52,7 +55,8 @@ STYLE, SCRIPT = (
 
 MADE = "<!-- Made by lab/pages/play.py of src/convblocks/demo/page, lab/pages/lesson and docs/data/play.json. -->\n"
 
-# In images: what dead units and accuracy are measured on, and what the page trains and tests its own network on.
+# In images: what dead units and accuracy are measured on, and what the page trains and
+# tests its own network on.
 MEASURED, TRAINED, TESTED = 1000, 2000, 500
 
 # Pixels and maps have so many shades.
@@ -127,7 +131,9 @@ def write_numbers(data: Path) -> None:
 
 
 def write_page(data: Path, out: Path) -> None:
-    """Write docs/play/index.html: one file, since a page that lies on a disk is easily sent and may load no modules."""
+    """Write docs/play/index.html: one file, since a page that lies on a disk is easily
+    sent and may load no modules.
+    """
     numbers = read_numbers(data)
     del numbers["origins"]
     texts = {
@@ -150,7 +156,9 @@ def read_numbers(data: Path) -> dict[str, Any]:
 
 
 def pack_weights(weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """A network's floats by their names, a byte for each weight: float32 would make the page four times as large."""
+    """A network's floats by their names, a byte for each weight: float32 would make the
+    page four times as large.
+    """
     floats = {name: values for name, values in weights.items() if values.is_floating_point()}
     vectors, matrices = [], []
     for values in floats.values():
@@ -227,7 +235,9 @@ def curve_of(losses: Sequence[float]) -> list[tuple[int, float]]:
 
 
 def measured(network: nn.Module, images: Tensor) -> tuple[list[str], Tensor]:
-    """For each ReLU a 1 for every dead unit and a 0 for any other; and the logits of images (N, 1, 28, 28) uint8."""
+    """For each ReLU a 1 for every dead unit and a 0 for any other; and the logits of
+    images (N, 1, 28, 28) uint8.
+    """
     found: dict[str, str] = {}
 
     def note(name: str, units: Tensor) -> None:
@@ -239,7 +249,9 @@ def measured(network: nn.Module, images: Tensor) -> tuple[list[str], Tensor]:
 
 
 def _maps(network: Any, image: Tensor) -> Tensor:
-    """What block 2 passes on of an image (1, 1, 28, 28), before batch normalisation: (64, 7, 7) uint8 shades."""
+    """What block 2 passes on of an image (1, 1, 28, 28), before batch normalisation:
+    (64, 7, 7) uint8 shades.
+    """
     first, second, _ = network.blocks
     with evaluating(network), torch.no_grad():
         maps = first(MNIST.normalize(image))

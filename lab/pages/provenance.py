@@ -1,4 +1,6 @@
-"""Where the records in docs/data/ come from: manifests of their runs, and how much of the code has changed since."""
+"""Where the records in docs/data/ come from: manifests of their runs, and how much of
+the code has changed since.
+"""
 
 import json
 import subprocess
@@ -41,7 +43,9 @@ def manifest_of(data: Path, name: str) -> Path:
 
 
 def manifest(origins: Iterable[Origin]) -> list[Origin]:
-    """Each distinct origin once, with the number of its runs and the command of the first as an example."""
+    """Each distinct origin once, with the number of its runs and the command of the
+    first as an example.
+    """
     entries = []
     for same in grouped(origins, lambda origin: as_json(_common(origin))).values():
         entries.append({"runs": len(same), "example": same[0]["command"], **_common(same[0])})
@@ -71,7 +75,9 @@ def commits_since(commit: str, code: Sequence[str] = MEASURED) -> int:
 
 
 def _common(origin: Origin) -> Origin:
-    """What runs of the same origin share; of resumes only what changed, since their commands have the run's name."""
+    """What runs of the same origin share; of resumes only what changed, since their
+    commands have the run's name.
+    """
     common = {part: value for part, value in origin.items() if part not in OWN}
     if "resumed" in common:
         common["resumed"] = [resume["changes"] for resume in common["resumed"]]

@@ -1,4 +1,6 @@
-"""The README's answer, and docs/lab/results.md: which network is better, and all that the study found."""
+"""The README's answer, and docs/lab/results.md: which network is better, and all that
+the study found.
+"""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -143,7 +145,9 @@ def _lead_at_notebooks(decision: Decision) -> str:
 
 
 def reached_table(decision: Decision) -> Table:
-    """A line for each network: what it reaches at both settings, with intervals, and what it costs."""
+    """A line for each network: what it reaches at both settings, with intervals, and
+    what it costs.
+    """
     at_notebooks = {arm.arch: arm for arm in decision.at_notebooks.arms}
     rows = []
     for best in _ranked(decision.at_best):
@@ -167,7 +171,9 @@ def reached_table(decision: Decision) -> Table:
 
 
 def losses_table(decision: Decision) -> Table:
-    """Losses and accuracy at both settings, beside what the notebook prints, and when runs got to GOAL."""
+    """Losses and accuracy at both settings, beside what the notebook prints, and when
+    runs got to GOAL.
+    """
     rows = []
     for title, comparison in report.settings_of(decision).items():
         for arm in comparison.arms:
@@ -197,7 +203,9 @@ def losses_table(decision: Decision) -> Table:
 
 
 def spread_table(decision: Decision) -> Table:
-    """How much test accuracies differ between seeds, and how much they would if errors were independent."""
+    """How much test accuracies differ between seeds, and how much they would if errors
+    were independent.
+    """
     rows = []
     for title, comparison in report.settings_of(decision).items():
         for arm in comparison.arms:
@@ -286,7 +294,9 @@ def _cost(arm: Summary) -> int:
 
 
 def _answer_at_notebooks(decision: Decision, ahead: str | None) -> str:
-    """The winner at the notebook's setting, if there is one, and how many runs of which networks collapse."""
+    """The winner at the notebook's setting, if there is one, and how many runs of which
+    networks collapse.
+    """
     arms = {arm.arch: arm for arm in decision.at_notebooks.arms}
     found = (
         f"{name_of(ahead)} wins with {_percent(arms[ahead])}"

@@ -1,8 +1,8 @@
 """usage: python -m lab.pages.screenshots [board] [report] [stills] [pictures] [gif]
 
-Draw the pictures of TensorBoard, a report, the demo and dying units that the documentation shows, with Chromium: to be
-called in the repository's folder. Runs that are missing in lightning_logs/ are trained; that takes ten minutes on two
-CPUs.
+Draw the pictures of TensorBoard, a report, the demo and dying units that the
+documentation shows, with Chromium: to be called in the repository's folder. Runs that
+are missing in lightning_logs/ are trained; that takes ten minutes on two CPUs.
 
   board                docs/manual/tensorboard.png
   report               docs/manual/report.png, a run's report.html

@@ -1,7 +1,7 @@
 """What commands print, as README.md and docs/manual/use.md show it.
 
-`python -m lab.train sessions` runs the commands and keeps what they print, `python -m lab.pages` puts it into the
-pages.
+`python -m lab.train sessions` runs the commands and keeps what they print, `python -m
+lab.pages` puts it into the pages.
 """
 
 import os
@@ -39,8 +39,9 @@ PICTURES = (
     (4, "open", "paper"),
 )
 
-# Commands for a shell, each called in the folder that holds what the ones before it have left. What one prints is shown
-# where a page has marks of its name; the picture that it is to --show goes into docs/manual/.
+# Commands for a shell, each called in the folder that holds what the ones before it
+# have left. What one prints is shown where a page has marks of its name; the picture
+# that it is to --show goes into docs/manual/.
 SESSIONS = {
     "fit": "python scripts/fit.py --arch maxpool",
     "evaluate": f"python scripts/evaluate.py {LOGS}/maxpool/{LAST}",
@@ -53,7 +54,8 @@ STATUS = {"predict": 1}
 # Longer lines are wrapped on a page, but for commands, which are to be copied.
 WIDTH = 80
 
-# Where a page does not show all that a command prints: the beginnings of its first line, and of the one after its last.
+# Where a page does not show all that a command prints: the beginnings of its first
+# line, and of the one after its last.
 SINCE, UNTIL = (
     {"fit": "test accuracy", "evaluate": "lightning_logs/maxpool/report"},
     {"fit": "try next"},
@@ -113,9 +115,11 @@ def read(data: Path, name: str, command: str) -> tuple[str, str]:
 
 
 def run(sessions: Mapping[str, str], held: Mapping[str, Path], data: Path) -> None:
-    """Run commands in a new folder and keep what they print in docs/data/, and their pictures beside the pages.
+    """Run commands in a new folder and keep what they print in docs/data/, and their
+    pictures beside the pages.
 
-    The folder holds copies of others from the beginning: ``held``, by the paths that these have there.
+    The folder holds copies of others from the beginning: ``held``, by the paths that
+    these have there.
 
     Raises:
         UserError: a command did not end as it should.
@@ -158,7 +162,9 @@ def printed_by(command: str, folder: Path, status: int) -> str:
 
 
 def draw_pictures(folder: Path) -> None:
-    """The pictures that are recognised: some of the drawings of docs/lab/handwriting.md, and a blank one."""
+    """The pictures that are recognised: some of the drawings of
+    docs/lab/handwriting.md, and a blank one.
+    """
     folder.mkdir()
     for drawing in draw_all(seed=0):
         if (drawing.digit, drawing.form, drawing.background) in PICTURES:

@@ -1,4 +1,6 @@
-"""What docs/lab/experiments.md says of the settings in configs/: what they reach, and from which they were chosen."""
+"""What docs/lab/experiments.md says of the settings in configs/: what they reach, and
+from which they were chosen.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +19,8 @@ from lab.results import by_overrides
 # The most candidates for a setting that a table shows.
 CANDIDATES = 4
 
-# The accuracy that quick.yaml is to reach; that of sprint.yaml is FAST. The board counts the seconds to both.
+# The accuracy that quick.yaml is to reach; that of sprint.yaml is FAST. The board
+# counts the seconds to both.
 ACCURATE = 0.995
 
 
@@ -48,7 +51,9 @@ def share_text(goal: float) -> str:
 
 
 def time_tables(results: Sequence[RunResult], goal: float) -> list[Table]:
-    """How many runs end at the goal or above, and in which time, a line for each precision; every run counts."""
+    """How many runs end at the goal or above, and in which time, a line for each
+    precision; every run counts.
+    """
     rows = []
     for precision, runs in grouped(
         results, lambda run: dict(run.overrides)["trainer.precision"]

@@ -1,4 +1,6 @@
-"""The numbers of docs/lesson/README.md, the teacher's page: minutes, the answers to the guesses, the class's table."""
+"""The numbers of docs/lesson/README.md, the teacher's page: minutes, the answers to the
+guesses, the class's table.
+"""
 
 import json
 import re
@@ -91,7 +93,9 @@ def lines_of(path: Path, seed: str) -> str:
 
 
 def class_result(path: Path) -> str:
-    """The table, without its heading and the notes on its columns, and the sentences of `compare --from`."""
+    """The table, without its heading and the notes on its columns, and the sentences of
+    `compare --from`.
+    """
     report = report_of(read_scores(path, Judge.parse(JUDGE)))
     tables = [replace(table, title="", notes=table.notes[:1]) for table in report.tables]
     return "\n".join([to_markdown(tables), *(f"- {line}" for line in report.sentences)])

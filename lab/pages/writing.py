@@ -1,4 +1,6 @@
-"""How pages are put together: blocks, tables, and the parts of written pages that are made of numbers."""
+"""How pages are put together: blocks, tables, and the parts of written pages that are
+made of numbers.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -33,7 +35,9 @@ def table(title: str, rows: Sequence[Mapping[str, str]], *notes: str) -> Table:
 
 
 def multiply_adds(network: nn.Module, image_spec: ImageSpec = MNIST) -> int:
-    """The multiplications with an addition that a forward pass of one image takes, as torchinfo counts them."""
+    """The multiplications with an addition that a forward pass of one image takes, as
+    torchinfo counts them.
+    """
     count: int = summary(network, input_size=(1, *image_spec.shape), verbose=0).total_mult_adds
     return count
 

@@ -25,7 +25,9 @@ from lab.study.report import cell_text
 
 
 def dead_column(runs: Sequence[RunResult], names: Sequence[str]) -> dict[str, str]:
-    """A table's cell, by its heading: the median share of dead units behind each ReLU; a dash where there is none."""
+    """A table's cell, by its heading: the median share of dead units behind each ReLU;
+    a dash where there is none.
+    """
     shares = [
         median(run.final[name] for run in runs) if name in runs[0].final else None for name in names
     ]
@@ -44,7 +46,9 @@ def layers(runs: Sequence[RunResult]) -> list[str]:
 
 
 def dead_units_table(results: Sequence[RunResult]) -> Table:
-    """The share of dead units of each layer after the last epoch: median, least and largest over a setting's runs."""
+    """The share of dead units of each layer after the last epoch: median, least and
+    largest over a setting's runs.
+    """
     names = layers(results)
     lines = []
     for arch, own in by_arch(results).items():
@@ -64,7 +68,9 @@ def dead_units_table(results: Sequence[RunResult]) -> Table:
 
 
 def dead_units_figure(results: Sequence[RunResult]) -> Figure:
-    """The share of dead units by epoch: a panel for each network that logged it, with a curve for each layer."""
+    """The share of dead units by epoch: a panel for each network that logged it, with a
+    curve for each layer.
+    """
     networks = [own for own in by_arch(results).values() if layers(own)]
     columns = min(3, len(networks))
     rows = math.ceil(len(networks) / columns)
@@ -83,7 +89,9 @@ def dead_units_figure(results: Sequence[RunResult]) -> Figure:
 
 
 def draw_dead_units(axes: Axes, runs: Sequence[RunResult]) -> list[End]:
-    """The share of dead units of a network, a curve for each layer; the title names the worst one."""
+    """The share of dead units of a network, a curve for each layer; the title names the
+    worst one.
+    """
     names = layers(runs)
     curves = [
         Curve(name.removeprefix(DEAD), style(OTHERS + n), [*runs]) for n, name in enumerate(names)
@@ -97,7 +105,9 @@ def draw_dead_units(axes: Axes, runs: Sequence[RunResult]) -> list[End]:
 
 
 def dead_unit_sentences(confirmed: Sequence[RunResult], results: Sequence[RunResult]) -> list[str]:
-    """Which layers die, in the runs of the second stage, and in which of all runs and when: up to three sentences."""
+    """Which layers die, in the runs of the second stage, and in which of all runs and
+    when: up to three sentences.
+    """
     return [*_at_notebooks(confirmed), *_of_collapsed(results), *_by_rate(results)]
 
 
@@ -119,7 +129,9 @@ def _at_notebooks(results: Sequence[RunResult]) -> list[str]:
 
 
 def _of_collapsed(results: Sequence[RunResult]) -> list[str]:
-    """A collapsed run counts for its first layer that is dead altogether, which determines those after it."""
+    """A collapsed run counts for its first layer that is dead altogether, which
+    determines those after it.
+    """
     collapsed = [one for one in results if one.failed]
     if not collapsed:
         return []

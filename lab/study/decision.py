@@ -1,4 +1,6 @@
-"""The result of the study's second stage: the networks at the notebook's setting, and each at its own best one."""
+"""The result of the study's second stage: the networks at the notebook's setting, and
+each at its own best one.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -29,11 +31,13 @@ Ruling = Literal["first is better", "second is better", "equivalent", "undecided
 
 @dataclass(frozen=True)
 class ByImage:
-    """The difference of two networks' answers, from runs with the same seeds on the same test images.
+    """The difference of two networks' answers, from runs with the same seeds on the
+    same test images.
 
-    ``only_first`` and ``only_second`` are the numbers of images that only one network gets right, means over ``pairs``
-    of runs; in ``significant`` of these McNemar's exact test finds a difference at 5 %. ``new_images`` is the
-    difference of accuracies with an interval for other seeds and other images.
+    ``only_first`` and ``only_second`` are the numbers of images that only one network
+    gets right, means over ``pairs`` of runs; in ``significant`` of these McNemar's
+    exact test finds a difference at 5 %. ``new_images`` is the difference of accuracies
+    with an interval for other seeds and other images.
     """
 
     first: str
@@ -49,9 +53,10 @@ class ByImage:
 class Decision:
     """The study's result.
 
-    ``primary`` compares MaxPool with BatchNorm at their own best settings, None if one of them is missing; ``needed``
-    is the number of runs of each that would find an undecided difference of means: None if it is decided, if no number
-    would do, or if ranks decide.
+    ``primary`` compares MaxPool with BatchNorm at their own best settings, None if one
+    of them is missing; ``needed`` is the number of runs of each that would find an
+    undecided difference of means: None if it is decided, if no number would do, or if
+    ranks decide.
     """
 
     at_notebooks: Comparison
@@ -63,7 +68,9 @@ class Decision:
 
     @property
     def is_by_means(self) -> bool:
-        """Whether all runs of the primary comparison trained, so that means decide; otherwise ranks do."""
+        """Whether all runs of the primary comparison trained, so that means decide;
+        otherwise ranks do.
+        """
         return self.primary is not None and self.primary.runs == self.primary.trained_runs
 
 
@@ -107,7 +114,8 @@ def cell_of(result: RunResult) -> Cell:
 
 
 def judge(primary: Measured) -> Ruling:
-    """The verdict on the primary comparison, by docs/lab/protocol.md: from ranks if any run collapsed, else from means.
+    """The verdict on the primary comparison, by docs/lab/protocol.md: from ranks if any
+    run collapsed, else from means.
 
     Ranks alone cannot show that a difference is small.
     """

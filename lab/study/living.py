@@ -30,7 +30,9 @@ class Living(NamedTuple):
 
 
 def living_units(runs: Sequence[RunResult], relu: str = "") -> Living | None:
-    """After the last epoch, in this layer or the worst one, of one network's runs that trained; None if not known."""
+    """After the last epoch, in this layer or the worst one, of one network's runs that
+    trained; None if not known.
+    """
     trained = [run for run in runs if not run.failed]
     shares = {
         name: [run.epochs[-1][name] for run in trained if name in run.epochs[-1]]

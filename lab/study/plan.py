@@ -1,4 +1,6 @@
-"""The runs of the study, as pure functions of the finished ones, so that a stopped study carries on unchanged."""
+"""The runs of the study, as pure functions of the finished ones, so that a stopped
+study carries on unchanged.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -54,9 +56,11 @@ Scores = Mapping[tuple[Cell, int], float]
 
 
 def to_choose(scores: Scores) -> list[tuple[Cell, int]]:
-    """The runs that the choice of a network's setting takes, as far as the finished ones determine them.
+    """The runs that the choice of a network's setting takes, as far as the finished
+    ones determine them.
 
-    They are the first grid, a step more if the best cell lies at its edge, and further seeds for the best two cells.
+    They are the first grid, a step more if the best cell lies at its edge, and further
+    seeds for the best two cells.
     """
     cells = [Cell(rate, schedule) for rate in FIRST_RATES for schedule in SCHEDULES]
     while _are_done(cells, SEEDS, scores):
@@ -79,7 +83,9 @@ def finalists(cells: Iterable[Cell], scores: Scores) -> list[Cell]:
 
 
 def chosen(scores: Scores) -> Cell | None:
-    """The finalist with the highest mean over all its seeds; None before all runs of the choice are done."""
+    """The finalist with the highest mean over all its seeds; None before all runs of
+    the choice are done.
+    """
     if any(run not in scores for run in to_choose(scores)):
         return None
     cells = list(dict.fromkeys(cell for cell, _ in to_choose(scores)))

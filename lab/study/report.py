@@ -34,7 +34,9 @@ AT_BEST, AT_NOTEBOOKS = "Each at its own best setting,", "At the notebook's sett
 
 
 def choice_table(results: Sequence[RunResult], choices: Mapping[str, Cell]) -> Table:
-    """Every setting that was tried, the best first, by held-out images; the test set is not in it."""
+    """Every setting that was tried, the best first, by held-out images; the test set is
+    not in it.
+    """
     lines = []
     for arch, own in by_arch(results).items():
         cells = by_cell(own)
@@ -66,7 +68,9 @@ def settings_of(decision: Decision) -> dict[str, Comparison]:
 
 
 def decision_tables(decision: Decision) -> list[Table]:
-    """The networks at both settings, the notebook's claims at both, and the answers image by image."""
+    """The networks at both settings, the notebook's claims at both, and the answers
+    image by image.
+    """
     settings = settings_of(decision)
     tables = [
         results_table(
@@ -110,7 +114,9 @@ def images_table(found: Sequence[ByImage]) -> Table:
 
 
 def differences_of(decision: Decision) -> Groups:
-    """The differences in accuracy for the figure, whose titles say where they leave collapsed runs out."""
+    """The differences in accuracy for the figure, whose titles say where they leave
+    collapsed runs out.
+    """
     groups = {
         "At the notebook's setting": decision.at_notebooks,
         "Each at its own best setting": decision.at_best,
@@ -130,7 +136,9 @@ def _leads(comparison: Comparison) -> str:
 
 
 def winners(results: Sequence[RunResult]) -> dict[Cell, str]:
-    """Which of the two networks of the primary comparison is ahead on held-out images, by setting that both have."""
+    """Which of the two networks of the primary comparison is ahead on held-out images,
+    by setting that both have.
+    """
     scores = _scores(results)
     if len(scores) < len(PRIMARY):
         return {}

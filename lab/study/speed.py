@@ -1,4 +1,6 @@
-"""The seconds of the study's runs, which shared their machine with other work and so have none worth reading."""
+"""The seconds of the study's runs, which shared their machine with other work and so
+have none worth reading.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,9 +13,11 @@ from lab.benchmarks.rows import Labels, Results
 
 
 def at_quiet_speed(results: Sequence[RunResult], data: Path) -> list[RunResult]:
-    """The runs with the seconds that an epoch of their network takes on one thread of a quiet machine.
+    """The runs with the seconds that an epoch of their network takes on one thread of a
+    quiet machine.
 
-    Those are medians of the rounds in ``performance.json``, which include the evaluation.
+    Those are medians of the rounds in ``performance.json``, which include the
+    evaluation.
     """
     measured = read_raw_numbers(data, "performance", Results)
     case: Labels = {"part": "training", "variant": "fit", "threads": "one", "precision": "32-true"}

@@ -13,9 +13,11 @@ from convblocks.run.result import RunResult
 
 @dataclass(frozen=True)
 class Spread:
-    """The standard deviation of test accuracies between seeds, and the one that independent errors would give.
+    """The standard deviation of test accuracies between seeds, and the one that
+    independent errors would give.
 
-    ``low`` and ``high`` are the limits of the chi-square 95 % interval of ``seen``, for normal accuracies.
+    ``low`` and ``high`` are the limits of the chi-square 95 % interval of ``seen``, for
+    normal accuracies.
     """
 
     n: int
@@ -26,11 +28,13 @@ class Spread:
 
 
 def spread_of(runs: Sequence[RunResult]) -> Spread | None:
-    """Of the runs that trained, from the images that each got wrong; None of fewer than two.
+    """Of the runs that trained, from the images that each got wrong; None of fewer than
+    two.
 
-    If each image were wrong with a probability of its own, independently of the others, the accuracy would vary by the
-    sum of p (1 - p) over the images (K. Jordan, "On the variance of neural network training with respect to test sets
-    and distributions", ICLR 2024). p (1 - p) is estimated without bias from the n runs.
+    If each image were wrong with a probability of its own, independently of the others,
+    the accuracy would vary by the sum of p (1 - p) over the images (K. Jordan, "On the
+    variance of neural network training with respect to test sets and distributions",
+    ICLR 2024). p (1 - p) is estimated without bias from the n runs.
     """
     trained = [run for run in runs if not run.failed]
     n = len(trained)

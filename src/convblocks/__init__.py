@@ -56,7 +56,9 @@ ROOMS = (
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for, and torch with it, only then: ``convblocks --help`` needs neither."""
+    """Import what is asked for, and torch with it, only then: ``convblocks --help``
+    needs neither.
+    """
     if name == "__version__":
         return import_module("importlib.metadata").version(__name__)
     wings = import_module(f"{__name__}.wings")

@@ -35,7 +35,9 @@ def options_of(parser: ArgumentParser) -> list[str]:
 
 
 def with_suggestion(message: str, options: Collection[str]) -> str:
-    """A parser's error message; if it is about unknown options, with a suggestion for the first of them."""
+    """A parser's error message; if it is about unknown options, with a suggestion for
+    the first of them.
+    """
     if not message.startswith(UNKNOWN):
         return message
     unknown = (

@@ -30,7 +30,8 @@ def answer(command: Command | str, help_text: str, arguments: list[str] | None =
     """Run a command, or print its help, and return the exit status.
 
     Args:
-        command: A function, or the name of a module with a ``main``, which ``--help`` does not import.
+        command: A function, or the name of a module with a ``main``, which ``--help``
+            does not import.
         help_text: What ``--help`` prints.
         arguments: Of the command; by default those of this process.
     """
@@ -45,7 +46,9 @@ def answer(command: Command | str, help_text: str, arguments: list[str] | None =
 
 
 def _imported(module: str) -> Command:
-    """A module's ``main``, imported without Python's searches for garbage, which take most of a second."""
+    """A module's ``main``, imported without Python's searches for garbage, which take
+    most of a second.
+    """
     gc.disable()
     main: Command = import_module(module).main
     gc.freeze()  # later searches skip what was imported
@@ -60,8 +63,8 @@ def _imported(module: str) -> Command:
 def status_of(command: Command, arguments: list[str]) -> int:
     """Call a command and return its exit status.
 
-    0 for success, 2 for wrong usage, 1 for other errors that the user can fix, 130 after Ctrl-C. Bugs keep their
-    traceback.
+    0 for success, 2 for wrong usage, 1 for other errors that the user can fix, 130
+    after Ctrl-C. Bugs keep their traceback.
     """
     os.environ["MPLBACKEND"] = (
         "agg"  # no command opens a window, and a missing backend would be an error
@@ -89,9 +92,11 @@ def status_of(command: Command, arguments: list[str]) -> int:
 
 
 def end(status: int) -> NoReturn:
-    """End the process like Python, without unloading some 4,000 modules, which takes a fifth of a second or more.
+    """End the process like Python, without unloading some 4,000 modules, which takes a
+    fifth of a second or more.
 
-    If another program runs the script, such as a notebook or a profiler, that program goes on.
+    If another program runs the script, such as a notebook or a profiler, that program
+    goes on.
     """
     frame: FrameType | None = sys._getframe(1)
     while frame and frame.f_globals.get("__name__") in (
@@ -116,7 +121,8 @@ def echo(line: str = "") -> None:
 
 
 def command_words(name: str) -> list[str]:
-    """The words that run another command as this one was started: a script, ``convblocks``, or Python's -m.
+    """The words that run another command as this one was started: a script,
+    ``convblocks``, or Python's -m.
 
     They are quoted for a shell.
     """

@@ -2,7 +2,9 @@
 
 
 def printable(text: str, allowed: str = "") -> str:
-    """The text on one line, with control characters as escapes unless allowed: they could command a terminal."""
+    """The text on one line, with control characters as escapes unless allowed: they
+    could command a terminal.
+    """
     return "".join(
         char if char.isprintable() or char in allowed else char.encode("unicode_escape").decode()
         for char in text

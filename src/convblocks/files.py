@@ -1,4 +1,6 @@
-"""Atomic writes: a file is complete or does not exist. And locks between the processes of a user on one machine."""
+"""Atomic writes: a file is complete or does not exist. And locks between the processes
+of a user on one machine.
+"""
 
 import hashlib
 import os
@@ -49,7 +51,9 @@ def write(path: Path, content: str | bytes | memoryview) -> None:
 
 
 def machine_lock(name: str | Path) -> FileLock:
-    """A lock between this user's processes on this machine: other users' files could not be opened."""
+    """A lock between this user's processes on this machine: other users' files could
+    not be opened.
+    """
     user = (
         os.getuid() if hasattr(os, "getuid") else ""
     )  # elsewhere each user has a temporary folder
@@ -58,7 +62,9 @@ def machine_lock(name: str | Path) -> FileLock:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove the unfinished files of killed processes; no other process may be writing to the folder."""
+    """Remove the unfinished files of killed processes; no other process may be writing
+    to the folder.
+    """
     for path in folder.glob(".*.tmp"):
         with suppress(OSError):
             path.unlink()

@@ -42,7 +42,9 @@ def as_csv(rows: Sequence[Mapping[str, Any]], first_columns: Sequence[str] = ())
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes text such as 1e3, which jsonargparse reads as a number, as YAML 1.2 does, but PyYAML does not."""
+    """Quotes text such as 1e3, which jsonargparse reads as a number, as YAML 1.2 does,
+    but PyYAML does not.
+    """
 
 
 _Dumper.add_implicit_resolver(
@@ -56,7 +58,9 @@ def as_yaml(settings: Mapping[str, Any]) -> str:
 
 
 def as_json(value: Any, indent: int | None = 2) -> str:
-    """A value as JSON text, which has no number for infinity and nan: they become ``"inf"`` and ``"nan"``."""
+    """A value as JSON text, which has no number for infinity and nan: they become
+    ``"inf"`` and ``"nan"``.
+    """
     return json.dumps(_finite(value), indent=indent, allow_nan=False)
 
 
@@ -69,10 +73,11 @@ def _finite(value: Any) -> Any:
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as one level of dotted options: ``{"trainer": {"max_epochs": 1}}`` as ``trainer.max_epochs``.
+    """Nested settings as one level of dotted options: ``{"trainer": {"max_epochs":
+    1}}`` as ``trainer.max_epochs``.
 
-    A class is a value, and its arguments stand below it: ``{"model": {"class_path": "a.B", "init_args": {"lr": 1}}}``
-    as ``model`` and ``model.lr``.
+    A class is a value, and its arguments stand below it: ``{"model": {"class_path":
+    "a.B", "init_args": {"lr": 1}}}`` as ``model`` and ``model.lr``.
     """
     flat: dict[str, Any] = {}
     for option, value in nested.items():

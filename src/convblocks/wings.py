@@ -1,12 +1,14 @@
 """What may be taken off: the only file that names a wing, as strings.
 
-The core (the files beside this one, data/, model/ and run/) trains a run and writes its record. A wing is a folder that
-adds a command, an option, a callback or a source of data: delete the folder, and what does not need it still works. A
-wing imports the core, and another wing only where ``NEEDS`` says so; nothing outside of a wing imports it.
+The core (the files beside this one, data/, model/ and run/) trains a run and writes its
+record. A wing is a folder that adds a command, an option, a callback or a source of
+data: delete the folder, and what does not need it still works. A wing imports the core,
+and another wing only where ``NEEDS`` says so; nothing outside of a wing imports it.
 
-Another package may bring a wing too: a module with ``VERSION`` and any of the tables ``CALLBACKS``, ``KEEPERS``,
-``SOURCES`` and ``OPTIONS``, named by an entry point of the group ``convblocks.wings``. Its tables hold full names of
-modules. A wing that cannot be imported is left out, with a line that says why.
+Another package may bring a wing too: a module with ``VERSION`` and any of the tables
+``CALLBACKS``, ``KEEPERS``, ``SOURCES`` and ``OPTIONS``, named by an entry point of the
+group ``convblocks.wings``. Its tables hold full names of modules. A wing that cannot be
+imported is left out, with a line that says why.
 """
 
 import os
@@ -32,8 +34,9 @@ COMMANDS = {
     "new": "new.command",
 }
 
-# What each run gets, in this order. Their ``make(run)`` returns a callback or None, before the Trainer exists: it may
-# raise a UsageError, and change ``run.trainer_arguments``. ``RunCallback`` says how a callback takes part in a run.
+# What each run gets, in this order. Their ``make(run)`` returns a callback or None,
+# before the Trainer exists: it may raise a UsageError, and change
+# ``run.trainer_arguments``. ``RunCallback`` says how a callback takes part in a run.
 CALLBACKS = (
     "fast.callback",
     "compat.callback",
@@ -43,14 +46,17 @@ CALLBACKS = (
     "boards.callback",
 )
 
-# What ``ExactResume`` keeps beyond the core's state: their ``make_keeper(trainer)`` returns a ``Keeper``.
+# What ``ExactResume`` keeps beyond the core's state: their ``make_keeper(trainer)``
+# returns a ``Keeper``.
 KEEPERS = ("compat.loaders", "compat.module_state")
 
-# Where data may come from: ``find(root, size)`` returns an ImageSource, or None if the folder holds something else.
+# Where data may come from: ``find(root, size)`` returns an ImageSource, or None if the
+# folder holds something else.
 SOURCES = ("data.mnist", "pictures.source")
 
-# Options of ``fit`` that are not settings: neither saved, nor compared on a resume. ``add_option(parser)`` adds one. If
-# it is given and its module has ``instead(config)``, that is called, and nothing is trained.
+# Options of ``fit`` that are not settings: neither saved, nor compared on a resume.
+# ``add_option(parser)`` adds one. If it is given and its module has
+# ``instead(config)``, that is called, and nothing is trained.
 OPTIONS = {"fast": "fast.callback", "check_resume": "check.resume"}
 
 # Names of wings for ``from convblocks import ...``.
@@ -91,7 +97,8 @@ def add_options(parser: Any) -> None:
 
 
 def call(table: str, function: str, *arguments: Any) -> Iterator[Any]:
-    """Call a function of each module of a table in turn, and yield what it returns unless that is None.
+    """Call a function of each module of a table in turn, and yield what it returns
+    unless that is None.
 
     Raises:
         UserError: a wing refuses the arguments.
@@ -103,7 +110,9 @@ def call(table: str, function: str, *arguments: Any) -> Iterator[Any]:
 
 
 def does_instead(config: Any) -> bool:
-    """Let an option do something else than train, and return whether one has; it may raise a UserError."""
+    """Let an option do something else than train, and return whether one has; it may
+    raise a UserError.
+    """
     for option, module in modules("OPTIONS").items():
         if config.options[option] and (instead := getattr(import_module(module), "instead", None)):
             instead(config)
@@ -112,7 +121,9 @@ def does_instead(config: Any) -> bool:
 
 
 def modules(table: str) -> dict[str, str]:
-    """The full names of a table's modules, by their names in it; other packages cannot take those of this one."""
+    """The full names of a table's modules, by their names in it; other packages cannot
+    take those of this one.
+    """
     ours = _by_name(globals()[table])
     names = {name: f"convblocks.{module}" for name, module in ours.items() if is_there(module)}
     for wing in _wings_of_other_packages():

@@ -1,4 +1,6 @@
-"""Modules that change in training what Lightning's checkpoints lack, or in hooks of their own what they hold."""
+"""Modules that change in training what Lightning's checkpoints lack, or in hooks of
+their own what they hold.
+"""
 
 import random
 from collections import deque
@@ -12,7 +14,9 @@ from tests.any_task.kinds import Plain
 
 
 class ChangedInHooks(Plain):
-    """Keeps an average of the weights, steps a schedule and changes weights in its own hooks, which come last."""
+    """Keeps an average of the weights, steps a schedule and changes weights in its own
+    hooks, which come last.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -45,7 +45,9 @@ class Seldom(LightningModule):
 
 
 class Cut(LightningDataModule):
-    """Loaders with generators of their own, which ``limit_train_batches`` leaves before they end."""
+    """Loaders with generators of their own, which ``limit_train_batches`` leaves before
+    they end.
+    """
 
     def __init__(self, stateful: bool = True) -> None:
         super().__init__()

@@ -47,7 +47,9 @@ class Segmenter(LightningModule):
 
 
 class Drawn(Dataset[Pair]):
-    """Noisy images (1, 24, 24) with a rectangle, and the masks of the rectangles; moved where they are for training."""
+    """Noisy images (1, 24, 24) with a rectangle, and the masks of the rectangles; moved
+    where they are for training.
+    """
 
     def __init__(self, count: int, seed: int, moves: bool) -> None:
         self.boxes = np.random.default_rng(seed).integers(4, 12, size=(count, 4))
@@ -82,7 +84,9 @@ class Shapes(LightningDataModule):
 
 
 class Shared(Shapes):
-    """More of them, which the processes share: Lightning cannot give torchdata's loader a sampler."""
+    """More of them, which the processes share: Lightning cannot give torchdata's loader
+    a sampler.
+    """
 
     def train_dataloader(self) -> StatefulDataLoader[Pair]:
         drawn = Drawn(800, 0, moves=True)

@@ -1,4 +1,6 @@
-"""Modules whose weights, optimizers or metrics are not all there from the start to the end, for errors and resumes."""
+"""Modules whose weights, optimizers or metrics are not all there from the start to the
+end, for errors and resumes.
+"""
 
 from typing import Any
 
@@ -11,7 +13,9 @@ FROZEN = "network.0."
 
 
 class Adapter(Curve):
-    """Trains its last layer, and leaves the frozen first one out of checkpoints; Lightning may miss it."""
+    """Trains its last layer, and leaves the frozen first one out of checkpoints;
+    Lightning may miss it.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,7 +78,9 @@ class Thawing(Adapter):
 
 
 class Seldom(Curve):
-    """Measures its score in every other epoch, from the second on; in the others it is nan, or missing."""
+    """Measures its score in every other epoch, from the second on; in the others it is
+    nan, or missing.
+    """
 
     def __init__(self, nan: bool = False) -> None:
         super().__init__()

@@ -1,4 +1,6 @@
-"""Loggers: what one sees first in TensorBoard, and one curve in each, however often a run is resumed."""
+"""Loggers: what one sees first in TensorBoard, and one curve in each, however often a
+run is resumed.
+"""
 
 import json
 import sys

@@ -1,4 +1,6 @@
-"""Runs within other engines: in a thread, with a foreign cluster environment or process group, without Slurm."""
+"""Runs within other engines: in a thread, with a foreign cluster environment or process
+group, without Slurm.
+"""
 
 import signal
 from collections.abc import Iterator
@@ -34,7 +36,8 @@ RUN = [
 ]
 ENGINE = ["--trainer.plugins", "engine.Engine"]
 
-# The last of four tasks on two nodes, started by something else than srun, which layout.check refuses.
+# The last of four tasks on two nodes, started by something else than srun, which
+# layout.check refuses.
 TASK = {
     **{"SLURM_NTASKS": "4", "SLURM_NNODES": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_JOB_ID": "7"},
     **{"SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_NODEID": "1", "SLURMD_NODENAME": "node2"},
@@ -44,7 +47,9 @@ OFF = {"CONVBLOCKS_SLURM": "0"}
 
 @pytest.fixture
 def folder(workspace: Path, digits: ImageSets) -> Path:
-    """A current folder with a few digits, and the cluster environment of an engine that starts its own processes."""
+    """A current folder with a few digits, and the cluster environment of an engine that
+    starts its own processes.
+    """
     write_digits(workspace / "digits", digits)
     (workspace / "engine.py").write_text(
         "from lightning.fabric.plugins.environments import LightningEnvironment\n"

@@ -57,7 +57,9 @@ def mortal(workspace: Path) -> Path:
 
 
 def train(folder: Path, fate: str) -> CompletedProcess[str]:
-    """Train the network on two processes, the last of which closes its output within ten seconds of the event."""
+    """Train the network on two processes, the last of which closes its output within
+    ten seconds of the event.
+    """
     finished = run_quickly(FIT, *FLAGS, "--trainer.devices", "2", cwd=folder, FATE=fate)
     assert time.time() - float((folder / f"{fate.partition(':')[0]}_at").read_text()) < 10
     return finished

@@ -45,7 +45,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, digits: ImageSets) -> Iter
     folder = tmp_path_factory.mktemp("submitted")
     (folder / "scripts").symlink_to(REPOSITORY / "scripts")
     write_digits(folder / "digits", digits, train=50 * 64, test=200)
-    # Its ports are the same in every checkout, and the sockets by which its commands prove who they are always.
+    # Its ports are the same in every checkout, and the sockets by which its commands
+    # prove who they are always.
     with (
         FileLock(Path(gettempdir()) / "slurm-of-tests.lock"),
         pytest.MonkeyPatch.context() as patch,
@@ -93,7 +94,9 @@ def assert_completes(job: str) -> None:
 
 
 def requeue(job: str) -> None:
-    """Send what Slurm sends when the time is nearly up, and skip the two minutes for which it holds a requeued job."""
+    """Send what Slurm sends when the time is nearly up, and skip the two minutes for
+    which it holds a requeued job.
+    """
     subprocess.run(["scancel", "--signal=USR1", job], check=True)
     wait_for(lambda: states(job) == {"PENDING"}, job)
     time.sleep(3)  # earlier, it would be killed

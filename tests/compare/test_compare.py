@@ -107,7 +107,9 @@ def test_config_sets_no_seed_and_is_overridden_and_swept(workspace: Path) -> Non
 
 
 def test_directory_is_named_by_what_differs_and_what_all_share(workspace: Path) -> None:
-    """Another arm, or another order of the options, makes no other directories of the first ones."""
+    """Another arm, or another order of the options, makes no other directories of the
+    first ones.
+    """
     names = [
         trial.name for trial in parse([*SHORT, "--arch", "mlp", "--grid", "lr=1e-3,1e-2"]).trials
     ]

@@ -20,7 +20,9 @@ def lines(axes: Axes, kind: str) -> list[Line2D]:
 
 
 def drawn_values(axes: Axes, kind: str = "runs", which: int = 1) -> list[float]:
-    """All finite coordinates of what is drawn of that kind, sorted; ``which`` is 0 for x and 1 for y."""
+    """All finite coordinates of what is drawn of that kind, sorted; ``which`` is 0 for
+    x and 1 for y.
+    """
     values = np.concatenate(
         [np.asarray(line.get_data()[which], dtype=float) for line in lines(axes, kind)]
     )

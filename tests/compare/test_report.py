@@ -1,7 +1,8 @@
-"""The analysis of made-up runs, comparison.md as a whole, and the lines of comparison.csv.
+"""The analysis of made-up runs, comparison.md as a whole, and the lines of
+comparison.csv.
 
-Any change of a table, a note, a sentence or a number fails here. After an intended change, update the expected files
-and read the difference:
+Any change of a table, a note, a sentence or a number fails here. After an intended
+change, update the expected files and read the difference:
 
     REWRITE=1 python -m pytest -n 0 tests/compare tests/search -k expected && git diff tests/expected
 """
@@ -41,7 +42,8 @@ BEST = {"mlp": ("3e-3", "onecycle"), "maxpool": ("1e-3", "constant")}
 def grid(
     archs: Iterable[str], best: Mapping[str, tuple[str, str]] = BEST, seeds: int = 5
 ) -> list[RunResult]:
-    """Runs at every learning rate and schedule: validation is best at the given ones, the test set elsewhere.
+    """Runs at every learning rate and schedule: validation is best at the given ones,
+    the test set elsewhere.
 
     Without ``best`` there are no validation images.
     """
@@ -62,7 +64,8 @@ def grid(
 
 SHAPES = ImageSpec(3, 32, 40, ("disc", "ring"), mean=(0.5,) * 3, std=(0.2,) * 3)
 
-# Of eight runs of MaxPool three collapse, one of them after it had learned something; of the MLP's one diverges.
+# Of eight runs of MaxPool three collapse, one of them after it had learned something;
+# of the MLP's one diverges.
 DIED = short("maxpool", 2, 0.098, epochs=course(0.95, 0.098))
 DIVERGED = short("mlp", 7, 0.098, loss=math.nan)
 COLLAPSES = [
@@ -155,7 +158,9 @@ def test_report_needs_no_facts() -> None:
 
 
 def test_row_has_every_value_as_what_it_is_for_a_spreadsheet() -> None:
-    """Numbers as numbers under names without dots and slashes; means over the last score leave collapsed runs out."""
+    """Numbers as numbers under names without dots and slashes; means over the last
+    score leave collapsed runs out.
+    """
     overrides = (("epochs", "2"), ("lr", "1e-3"), ("trainer.gradient_clip_val", "0.5"))
     run = result(
         "maxpool",

@@ -1,4 +1,6 @@
-"""Intervals, tests and corrections: worked examples, scipy, statsmodels and brute force in whole numbers."""
+"""Intervals, tests and corrections: worked examples, scipy, statsmodels and brute force
+in whole numbers.
+"""
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -53,8 +55,8 @@ def test_mean_has_no_interval_beyond_its_range(
 @pytest.mark.parametrize(
     ("first", "second", "p"),
     [
-        # Of the 10 ways to take 2 of 1, 2, 3, 4, 9, only 1, 2 have a larger t^2 than 4.5^2 / (12.5 / 2 + 1 / 3) = 3.08:
-        # 3.83^2 / (0.5 / 2 + 10.3 / 3) = 3.98.
+        # Of the 10 ways to take 2 of 1, 2, 3, 4, 9, only 1, 2 have a larger t^2 than
+        # 4.5^2 / (12.5 / 2 + 1 / 3) = 3.08: 3.83^2 / (0.5 / 2 + 10.3 / 3) = 3.98.
         ([4, 9], [1, 2, 3], 2 / 10),
         # Equal values have no error, and of 462 divisions no other has none.
         ([0.3] * 6, [0.1] * 5, 1 / 462),
@@ -74,7 +76,9 @@ def test_permutation_test_of_worked_examples(
 
 
 def exact_p(statistic: Statistic, first: Sequence[float], second: Sequence[float]) -> float:
-    """The share of all divisions whose effect, over its error, is as large as that of these samples."""
+    """The share of all divisions whose effect, over its error, is as large as that of
+    these samples.
+    """
     values = [*first, *second]
     divisions = [
         statistic(
@@ -91,7 +95,8 @@ def exact_p(statistic: Statistic, first: Sequence[float], second: Sequence[float
 
 
 def exact_welch(first: Sequence[int], second: Sequence[int]) -> tuple[int, int]:
-    """The difference of means, times n m, and the square of its standard error, times (n m)^2 (n - 1) (m - 1).
+    """The difference of means, times n m, and the square of its standard error, times
+    (n m)^2 (n - 1) (m - 1).
 
     In whole numbers, without rounding.
     """
@@ -246,7 +251,9 @@ def test_superiority_beyond_the_exact_sizes_has_brunner_and_munzels_p() -> None:
 def test_superiority_has_wilsons_interval_for_the_share_of_the_largest_variance(
     sizes: tuple[int, int],
 ) -> None:
-    """DeLong's variance as a share of Birnbaum and Klose's bound, shrunk towards 1 as if by two more values."""
+    """DeLong's variance as a share of Birnbaum and Klose's bound, shrunk towards 1 as
+    if by two more values.
+    """
     rng = np.random.default_rng(0)
     first, second = rng.integers(2, 9, sizes[0]).tolist(), rng.integers(0, 7, sizes[1]).tolist()
     wins = np.array(

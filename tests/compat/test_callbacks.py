@@ -29,7 +29,9 @@ def logged_accuracy(run: RunDirectory) -> float:
 
 
 def accuracy_of_checkpoint(run: RunDirectory, digits: ImageSets) -> float:
-    """The accuracy of the kept weights on the images of the run's evaluations: two batches of 1,000."""
+    """The accuracy of the kept weights on the images of the run's evaluations: two
+    batches of 1,000.
+    """
     test = digits.test[torch.arange(2000)]
     return Evaluation(
         load_network(run.last_checkpoint).logits(test.images), test.labels, MNIST.classes

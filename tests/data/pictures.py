@@ -1,4 +1,6 @@
-"""Folders of small pictures for the tests: a shape each, light on dark, in random colours, with noise."""
+"""Folders of small pictures for the tests: a shape each, light on dark, in random
+colours, with noise.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,7 +11,8 @@ from PIL import Image
 
 Numbers = NDArray[np.float64]
 
-# The points of each shape: u to the right and v down from the picture's middle, its border at 1 or further.
+# The points of each shape: u to the right and v down from the picture's middle, its
+# border at 1 or further.
 SHAPES: dict[str, Callable[[Numbers, Numbers], NDArray[np.bool_]]] = {
     "disc": lambda u, v: np.hypot(u, v) < 0.7,
     "square": lambda u, v: _reach(u, v) < 0.6,
@@ -36,9 +39,11 @@ def write_pictures(
     colour: bool = True,
     ending: str = "png",
 ) -> None:
-    """Write a data set, ``train/<class>/<index>.<ending>`` and, unless it has no pictures, ``test`` likewise.
+    """Write a data set, ``train/<class>/<index>.<ending>`` and, unless it has no
+    pictures, ``test`` likewise.
 
-    Each picture is of the next of the classes, which are names of ``SHAPES``; the same ones are drawn each time.
+    Each picture is of the next of the classes, which are names of ``SHAPES``; the same
+    ones are drawn each time.
     """
     for number, (split, count) in enumerate({"train": train, "test": test}.items()):
         random = np.random.default_rng([0, number])

@@ -19,7 +19,9 @@ OPTIONS = (
 
 @contextmanager
 def chromium(profile: Path) -> Iterator[Chrome]:
-    """Start Chromium with a fresh profile; if it is not installed, skip the test, or fail it in CI."""
+    """Start Chromium with a fresh profile; if it is not installed, skip the test, or
+    fail it in CI.
+    """
     browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if browser is None or driver is None:
         reason = "needs Chromium: apt-get install chromium chromium-driver"

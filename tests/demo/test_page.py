@@ -1,4 +1,6 @@
-"""The demo's page: what it answers and explains. tests/lab/pages/test_play.py tests what docs/play has of it, too."""
+"""The demo's page: what it answers and explains. tests/lab/pages/test_play.py tests
+what docs/play has of it, too.
+"""
 
 import copy
 from collections.abc import Iterator

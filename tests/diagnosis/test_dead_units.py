@@ -19,7 +19,9 @@ def images(digits: ImageSets) -> Tensor:
 
 @torch.no_grad()
 def linear(inputs: int, units: int, dead: int) -> nn.Linear:
-    """A layer whose first few units output -1 for any input, and the others more than 0 for inputs in 0..1."""
+    """A layer whose first few units output -1 for any input, and the others more than 0
+    for inputs in 0..1.
+    """
     layer = nn.Linear(inputs, units)
     layer.weight[:dead], layer.bias[:dead], layer.bias[dead:] = 0.0, -1.0, 99.0
     return layer

@@ -1,4 +1,6 @@
-"""What is called a collapse, what the end of a run names as wrong with it, and what it proposes to try next."""
+"""What is called a collapse, what the end of a run names as wrong with it, and what it
+proposes to try next.
+"""
 
 import math
 import re

@@ -85,10 +85,12 @@ def test_fast_run_of_two_processes_ends_with_the_same_bits(workspace: Path, arch
 
 @pytest.mark.slow
 def test_fast_processes_send_gradients_and_statistics_only() -> None:
-    """Of each step the gradients, two messages for each of three batch norms, and the metrics every 50 steps.
+    """Of each step the gradients, two messages for each of three batch norms, and the
+    metrics every 50 steps.
 
-    DistributedDataParallel sends the gradients from C++, and is recorded there too. Not counted is what asks for
-    signals, two float64 numbers: it is sent more often where a step takes long.
+    DistributedDataParallel sends the gradients from C++, and is recorded there too. Not
+    counted is what asks for signals, two float64 numbers: it is sent more often where a
+    step takes long.
     """
     _, *collectives = recorded(Case("fit", "batchnorm", batch_size=64, processes=2, steps=115))
     assert (

@@ -13,7 +13,8 @@ from convblocks.model.networks import ConvMaxPoolNetwork
 
 INTEGERS = {torch.float32: torch.int32, torch.bfloat16: torch.int16}
 
-# A window may hold any of these: ties, all negative ones, zeros of both signs, and what is not a number.
+# A window may hold any of these: ties, all negative ones, zeros of both signs, and what
+# is not a number.
 VALUES = torch.tensor([-2.0, -1.0, -0.0, 0.0, 1.0, 3.0, float("inf"), float("-inf"), float("nan")])
 
 

@@ -1,4 +1,6 @@
-"""The short way of a step hides nothing from hooks and callbacks, and is left where anything else is asked."""
+"""The short way of a step hides nothing from hooks and callbacks, and is left where
+anything else is asked.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -111,7 +113,9 @@ def test_hooks_are_skipped_if_idle_and_not_if_a_user_sets_them(workspace: Path) 
 
 @pytest.mark.parametrize("base", [Callback, LightningModule])
 def test_hooks_that_are_skipped_are_empty_in_lightning(base: type) -> None:
-    """If this fails, Lightning's own step hooks do something now, and must not be skipped any more."""
+    """If this fails, Lightning's own step hooks do something now, and must not be
+    skipped any more.
+    """
 
     def empty() -> None:
         """Nothing but a docstring."""

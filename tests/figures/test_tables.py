@@ -1,4 +1,6 @@
-"""One list of columns makes the tables of the terminal, of Markdown and of HTML, and the plain numbers."""
+"""One list of columns makes the tables of the terminal, of Markdown and of HTML, and
+the plain numbers.
+"""
 
 import io
 import math

@@ -1,4 +1,6 @@
-"""What may happen to a file: each function here gives a spoiler, which does that to the file at a path."""
+"""What may happen to a file: each function here gives a spoiler, which does that to the
+file at a path.
+"""
 
 import json
 import shutil

@@ -1,7 +1,9 @@
-"""Whatever is wrong ends in one line that names the file or option, and costs nothing that was finished.
+"""Whatever is wrong ends in one line that names the file or option, and costs nothing
+that was finished.
 
-In the folder of each case lie ``lightning_logs/run``, a finished run of two short epochs with a validation split,
-``data``, a small data set of real digits on which it was trained, and ``seven.png``, a picture of a digit.
+In the folder of each case lie ``lightning_logs/run``, a finished run of two short
+epochs with a validation split, ``data``, a small data set of real digits on which it
+was trained, and ``seven.png``, a picture of a digit.
 
 Wrong options are in the tests of their command.
 """
@@ -61,7 +63,8 @@ def case(
 ) -> Any:
     """A command line, as it is typed, after something was done to files.
 
-    ``says`` is a regular expression of what the one line on standard error says; with status 0, of what is printed.
+    ``says`` is a regular expression of what the one line on standard error says; with
+    status 0, of what is printed.
     """
     marks = [pytest.mark.slow] if status == 0 else []
     return pytest.param(

@@ -1,4 +1,6 @@
-"""Commands as a user's shell starts them: their streams, their first moments, and each other in the way."""
+"""Commands as a user's shell starts them: their streams, their first moments, and each
+other in the way.
+"""
 
 import json
 import os
@@ -23,7 +25,9 @@ SHORT = ["--config", "short.yaml", "--arch", "mlp"]
 
 
 def shell(command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
-    """Run a command line in which ``fit`` and ``predict`` stand for the whole way to their scripts."""
+    """Run a command line in which ``fit`` and ``predict`` stand for the whole way to
+    their scripts.
+    """
     command = re.sub(
         r"\b(fit|predict) ", rf"{sys.executable} {REPOSITORY}/scripts/\1.py ", command, count=1
     )
@@ -74,7 +78,9 @@ def test_ctrl_c_in_the_first_tenth_of_a_second(module: str, tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_ctrl_c_spares_a_shells_background_job(folder: Path) -> None:
-    """A shell starts it with Ctrl-C ignored; for half of the time it is in the imports, for the rest it trains."""
+    """A shell starts it with Ctrl-C ignored; for half of the time it is in the imports,
+    for the rest it trains.
+    """
     ended = shell(
         f"trap '' INT; fit {shlex.join(SHORT)} --name new & "
         "for i in $(seq 40); do sleep 0.1; kill -INT $! 2>/dev/null; done; wait $!",
@@ -142,7 +148,9 @@ class TooHigh(LambdaLR):
 def test_divergence_is_found_at_the_next_logged_step_or_the_end_of_the_epoch(
     at: int, accumulated: int, every: int, val_size: int, says: str, folder: Path
 ) -> None:
-    """The learning rate is too high from a step on, counted from 0; an epoch has three, two that accumulate, or 4."""
+    """The learning rate is too high from a step on, counted from 0; an epoch has three,
+    two that accumulate, or 4.
+    """
     (folder / "schedules.py").write_text(TOO_HIGH)
     schedule = [
         "--lr_scheduler",

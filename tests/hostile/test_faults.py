@@ -90,7 +90,8 @@ def assert_same_end(folder: Path) -> None:
 
 
 def kill_at(at: int, operations: Path) -> None:
-    """From now on write all file operations to a file, and at that number, from 0, kill this process.
+    """From now on write all file operations to a file, and at that number, from 0, kill
+    this process.
 
     A file that is just being put in place is left half written.
     """
@@ -105,7 +106,8 @@ def kill_at(at: int, operations: Path) -> None:
         os.write(descriptor, f"{event} {path[path.index(BELOW) :]}\n".encode())
         if seen == at:
             if event == "os.rename" and path.endswith(".tmp"):
-                os.truncate(path, os.stat(path).st_size // 2)  # noqa: PTH116  # a Path would be heard of too
+                # a Path would be heard of too
+                os.truncate(path, os.stat(path).st_size // 2)  # noqa: PTH116
             os.kill(os.getpid(), signal.SIGKILL)
         seen += 1
 

@@ -1,4 +1,6 @@
-"""The factorial's analysis agrees with what a mean is, and its wider intervals hold the choice of the rate too."""
+"""The factorial's analysis agrees with what a mean is, and its wider intervals hold the
+choice of the rate too.
+"""
 
 from collections.abc import Sequence
 

@@ -24,7 +24,9 @@ def run(
 
 
 def runs(**collapsing: int) -> list[RunResult]:
-    """Forty runs of each variant, as the explanation predicts them unless so many others collapse."""
+    """Forty runs of each variant, as the explanation predicts them unless so many
+    others collapse.
+    """
     counts = {
         "0.001": 0,
         "0.003": 2,

@@ -1,4 +1,6 @@
-"""What reaches the ReLUs in the first steps, and the signs of gradients, as the record of a run has them."""
+"""What reaches the ReLUs in the first steps, and the signs of gradients, as the record
+of a run has them.
+"""
 
 import pytest
 import torch

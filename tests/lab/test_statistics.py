@@ -72,7 +72,9 @@ def test_mcnemars_test_is_statsmodels(only_first: int, only_second: int) -> None
 def answers(
     rng: np.random.Generator, accuracy: float, hard: NDArray[np.float64], seeds: int
 ) -> NDArray[np.bool_]:
-    """Right or wrong: whether a seed fails an image depends on chance, on the seed, and on the image."""
+    """Right or wrong: whether a seed fails an image depends on chance, on the seed, and
+    on the image.
+    """
     luck = rng.normal(size=(seeds, len(hard))) + 0.1 * rng.normal(size=(seeds, 1)) + hard
     return np.asarray(luck < stats.norm.ppf(accuracy) * (2 + 0.1**2) ** 0.5)
 

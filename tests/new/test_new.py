@@ -1,4 +1,6 @@
-"""``convblocks new`` makes a project in which everything that its README shows works, or leaves nothing."""
+"""``convblocks new`` makes a project in which everything that its README shows works,
+or leaves nothing.
+"""
 
 import os
 import re

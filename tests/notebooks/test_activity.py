@@ -1,4 +1,6 @@
-"""The lesson runs from top to bottom, hides each result until it is guessed, and says only what the records say."""
+"""The lesson runs from top to bottom, hides each result until it is guessed, and says
+only what the records say.
+"""
 
 import ast
 import builtins
@@ -141,7 +143,9 @@ def test_lesson_is_stored_without_outputs_and_needs_only_the_public_interface(
 
 
 def test_filled_copy_is_of_this_lesson(notebook: Any, filled: Any) -> None:
-    """All but the results is the same: code with the guesses in it, and prose with the answers unfolded."""
+    """All but the results is the same: code with the guesses in it, and prose with the
+    answers unfolded.
+    """
     fill_in(notebook)
     show_answers(notebook, "")
     made = [re.sub(r"^EPOCHS = \d", "EPOCHS = 5", cell.source) for cell in filled.cells]

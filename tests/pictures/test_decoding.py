@@ -1,4 +1,6 @@
-"""A picture file is read as a viewer shows it, or refused in one line; many are decoded on all cores, in order."""
+"""A picture file is read as a viewer shows it, or refused in one line; many are decoded
+on all cores, in order.
+"""
 
 import multiprocessing
 import os

@@ -1,4 +1,6 @@
-"""Pictures that do not fit into memory give the same images as those in memory, decoded a batch at a time."""
+"""Pictures that do not fit into memory give the same images as those in memory, decoded
+a batch at a time.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path

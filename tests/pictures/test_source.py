@@ -1,4 +1,6 @@
-"""A folder of pictures is a data set: listed in natural order, decoded once, with one-line errors."""
+"""A folder of pictures is a data set: listed in natural order, decoded once, with
+one-line errors.
+"""
 
 import shutil
 import subprocess

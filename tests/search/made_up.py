@@ -1,4 +1,6 @@
-"""Searches for tests: short ones, and ones of which no run is trained: their files are written instead."""
+"""Searches for tests: short ones, and ones of which no run is trained: their files are
+written instead.
+"""
 
 import json
 from collections.abc import Sequence
@@ -80,7 +82,9 @@ def rows(accuracies: Sequence[float]) -> tuple[Row, ...]:
 def run_next(
     worker: SearchWorker, wanted: int = 100, accuracies: Sequence[float] | None = None
 ) -> str | None:
-    """Run the next trial to its end; by default it is the better the nearer its learning rate is to 0.01."""
+    """Run the next trial to its end; by default it is the better the nearer its
+    learning rate is to 0.01.
+    """
     trial = next_of(worker, wanted)
     best = 0.99 - abs(float(dict(trial.overrides)["lr"]) - 0.01) ** 0.5
     write_run(trial, accuracies or [best - 0.02, best - 0.01, best])

@@ -1,4 +1,6 @@
-"""The promise of a search: whatever is killed, no trial and no epoch is lost, and nothing is done twice."""
+"""The promise of a search: whatever is killed, no trial and no epoch is lost, and
+nothing is done twice.
+"""
 
 import csv
 import json
@@ -51,7 +53,9 @@ def assert_once(journal: Path, trials: int) -> None:
 
 
 def epochs() -> dict[Path, list[dict[str, str]]]:
-    """The epochs of all trials so far, with the seconds that they took, but the last ones: a kill may cost these."""
+    """The epochs of all trials so far, with the seconds that they took, but the last
+    ones: a kill may cost these.
+    """
     found = {}
     for path in (LOGS / "s").glob("trial_*/metrics.csv"):
         with path.open() as file:
@@ -62,7 +66,9 @@ def epochs() -> dict[Path, list[dict[str, str]]]:
 def test_search_of_two_processes_keeps_its_promise_whatever_is_killed(
     workspace: Path, start: Start
 ) -> None:
-    """Choices by chance depend on the number of a trial alone: all numbers must be those of a search in peace."""
+    """Choices by chance depend on the number of a trial alone: all numbers must be
+    those of a search in peace.
+    """
     draws = random.Random(0)
     flags = [
         *LONG,

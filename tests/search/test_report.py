@@ -1,4 +1,6 @@
-"""The report of a search, of trials that were not trained (tests/compare/test_report.py says how to update it)."""
+"""The report of a search, of trials that were not trained (tests/compare/test_report.py
+says how to update it).
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -37,7 +39,9 @@ def confirmed(best: Sequence[float], default: Sequence[float] = DEFAULT) -> Comp
 
 @pytest.fixture
 def worker(workspace: Path) -> SearchWorker:
-    """Trials of each kind: twelve complete, of which ten are shown, a pruned, a collapsed, and a failed one."""
+    """Trials of each kind: twelve complete, of which ten are shown, a pruned, a
+    collapsed, and a failed one.
+    """
     found = search()
 
     def add(

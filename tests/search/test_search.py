@@ -18,7 +18,9 @@ WHOLE = [*SHORT, "--trials", "8", "--confirm", "2", "--seeds", "2", "--name", "s
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of a search with two jobs that has been confirmed and reported; the tests run where it was begun."""
+    """The folder of a search with two jobs that has been confirmed and reported; the
+    tests run where it was begun.
+    """
     folder = tmp_path_factory.mktemp("search")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

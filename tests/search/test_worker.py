@@ -1,4 +1,6 @@
-"""The trials of a search, with real Optuna: which is next, which process runs it, and how it ends."""
+"""The trials of a search, with real Optuna: which is next, which process runs it, and
+how it ends.
+"""
 
 import json
 from argparse import Namespace
@@ -106,7 +108,9 @@ def test_trial_that_collapsed_is_no_candidate(workspace: Path) -> None:
 def test_trial_without_an_end_is_carried_on_at_once_but_not_for_ever(
     status: int, workspace: Path
 ) -> None:
-    """Killed, or failed for another reason than its settings, such as a full disk: Optuna does not learn of it."""
+    """Killed, or failed for another reason than its settings, such as a full disk:
+    Optuna does not learn of it.
+    """
     worker = search()
     trial = next_of(worker, 2)
     for _ in range(MOST_TRIES - 1):
@@ -143,7 +147,9 @@ def run_all(wanted: int) -> list[tuple[TrialState, dict[str, Any], float | None]
 
 
 def places(journal: bytes) -> Iterator[int]:
-    """Within and at the end of the first line of each kind, but for those from before the first trial."""
+    """Within and at the end of the first line of each kind, but for those from before
+    the first trial.
+    """
     kinds, end = set(), 0
     for number, line in enumerate(journal.splitlines(keepends=True)):
         event = json.loads(line)
@@ -156,7 +162,9 @@ def places(journal: bytes) -> Iterator[int]:
 def test_journal_that_a_crash_cut_off_is_carried_on_to_the_same_end(
     workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It may lack epochs that the runs have written already; an unfinished line is dropped with a warning."""
+    """It may lack epochs that the runs have written already; an unfinished line is
+    dropped with a warning.
+    """
     expected = run_all(4)
     whole = JOURNAL.read_bytes()
     for end in places(whole):

@@ -1,8 +1,9 @@
 """usage: python -m lab.benchmarks.growth [options]
 
-Measure how cost grows on this machine: with the images of an epoch, the classes, the network's parameters, the images
-of a batch, the runs in a report, the trials of a search, and the processes that train together. Takes about ten minutes
-on two CPUs, on which nothing else should run.
+Measure how cost grows on this machine: with the images of an epoch, the classes, the
+network's parameters, the images of a batch, the runs in a report, the trials of a
+search, and the processes that train together. Takes about ten minutes on two CPUs, on
+which nothing else should run.
 
   --arch NAME ...      the networks whose batches grow (default: all)
   --rounds N           how often everything is measured (default: 10)
@@ -51,7 +52,9 @@ def main(arguments: list[str]) -> None:
 
 
 def task(stack: ExitStack, point: Point) -> Task:
-    """Start a point's processes, which live as long as the stack; their turns are the measurements."""
+    """Start a point's processes, which live as long as the stack; their turns are the
+    measurements.
+    """
     threads = 1 if point.ranks else torch.get_num_threads()
     turn = stack.enter_context(
         in_turns(threads, point.function, *point.arguments, ranks=point.ranks or 1)

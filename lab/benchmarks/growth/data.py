@@ -1,4 +1,6 @@
-"""Noise of any size to train on, a network of any width, and the earlier runs and trials of reports and searches."""
+"""Noise of any size to train on, a network of any width, and the earlier runs and
+trials of reports and searches.
+"""
 
 import random
 from collections.abc import Iterator
@@ -29,7 +31,9 @@ RUNS = Path(__file__).parents[3] / "docs" / "data" / "study-confirm.jsonl"
 
 
 class Noise(ImageSource):
-    """Images like MNIST's of random pixels and labels; the root ``2000-10`` stands for 2,000 of 10 classes."""
+    """Images like MNIST's of random pixels and labels; the root ``2000-10`` stands for
+    2,000 of 10 classes.
+    """
 
     def load(self) -> ImageSets:
         images, classes = map(int, self.root.name.split("-"))
@@ -48,7 +52,9 @@ def noise(images: int, classes: int) -> tuple[LabelledImages, LabelledImages]:
 
 
 def checked(train: LabelledImages, test: LabelledImages, classes: int) -> ImageSets:
-    """What the project finds out about any source's images: whether they are alike, MD5, mean, deviation."""
+    """What the project finds out about any source's images: whether they are alike,
+    MD5, mean, deviation.
+    """
     return ImageSets.of(train, test, [str(label) for label in range(classes)])
 
 
@@ -73,7 +79,9 @@ def parameters_of(width: int) -> int:
 
 
 def runs(count: int) -> list[RunResult]:
-    """Runs of the three networks at one setting: those on record, again and again with other seeds."""
+    """Runs of the three networks at one setting: those on record, again and again with
+    other seeds.
+    """
     known = read_results(RUNS)
     alike = [run for run in known if run.overrides == known[0].overrides]
     found = []

@@ -1,4 +1,6 @@
-"""What is measured at a size, in a process of its own that stays warm: turns of training, or of a function."""
+"""What is measured at a size, in a process of its own that stays warm: turns of
+training, or of a function.
+"""
 
 import shutil
 import time

@@ -51,9 +51,9 @@ QUANTITIES = {
 def exponent(sizes: Sequence[int], costs: Sequence[Sequence[float]]) -> Estimate:
     """The exponent of cost ~ size^exponent.
 
-    Of each round it is the slope of the straight line, by least squares, of the cost's logarithm over the size's. The
-    estimate is the median of the rounds' slopes, with the interval of ``rows.ratio``: between two of them, whatever
-    their distribution.
+    Of each round it is the slope of the straight line, by least squares, of the cost's
+    logarithm over the size's. The estimate is the median of the rounds' slopes, with
+    the interval of ``rows.ratio``: between two of them, whatever their distribution.
 
     Args:
         sizes: Two or more.

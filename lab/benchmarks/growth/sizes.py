@@ -22,8 +22,8 @@ CLASSES = {10: 256, 100: 256, 1000: 128, 10_000: 32}
 WIDTHS = {100: 256, 400: 128, 1600: 32, 6400: 8}
 STEPS = 256
 
-# Images of a turn where batches grow, unless one batch has more, or they are more steps than above. The MLP's are all
-# that MNIST has batches of the largest size for.
+# Images of a turn where batches grow, unless one batch has more, or they are more steps
+# than above. The MLP's are all that MNIST has batches of the largest size for.
 IMAGES_OF_A_TURN = {"mlp": 14 * 4096, "maxpool": 2048, "batchnorm": 4096}
 
 
@@ -37,8 +37,10 @@ class Point:
         size: Of the quantity.
         function: Takes turns.
         arguments: Its arguments, without the turns.
-        steps: Training steps of a turn, of which one counts; None if the whole turn does.
-        ranks: Processes of one thread each that train together; None for one process with all threads.
+        steps: Training steps of a turn, of which one counts; None if the whole turn
+            does.
+        ranks: Processes of one thread each that train together; None for one process
+            with all threads.
     """
 
     quantity: str
@@ -51,7 +53,9 @@ class Point:
 
 
 def groups(archs: Sequence[str], most: int) -> Iterator[list[Point]]:
-    """The points that take turns with each other, at the smallest ``most`` sizes of each quantity."""
+    """The points that take turns with each other, at the smallest ``most`` sizes of
+    each quantity.
+    """
     yield list(of_images(IMAGES[:most]))
     yield list(of_classes(dict(islice(CLASSES.items(), most))))
     yield list(of_parameters(dict(islice(WIDTHS.items(), most))))

@@ -1,7 +1,8 @@
 """usage: python -m lab.benchmarks.handwriting CHECKPOINT ... [options]
 
-Draw 400 pictures of digits that are not MNIST's, 40 a digit, let the networks of checkpoints recognise them, and print
-how many each gets right, and their most frequent mistakes.
+Draw 400 pictures of digits that are not MNIST's, 40 a digit, let the networks of
+checkpoints recognise them, and print how many each gets right, and their most frequent
+mistakes.
 
   --seed N             other sizes, widths, slants, places, colours and noise (default: 0)
   --out FOLDER         where the page goes, and in its folder data raw numbers (default: lightning_logs/benchmark)

@@ -1,4 +1,6 @@
-"""Draws pictures of digits that are not MNIST's: a pen's strokes and printed fonts, on many kinds of background."""
+"""Draws pictures of digits that are not MNIST's: a pen's strokes and printed fonts, on
+many kinds of background.
+"""
 
 import io
 from collections.abc import Iterator
@@ -41,7 +43,9 @@ class Drawing(Drawn):
 
 
 def draw_all(seed: int) -> Iterator[Drawing]:
-    """Every shape on every background, and every digit of every font: the same pictures for the same seed."""
+    """Every shape on every background, and every digit of every font: the same pictures
+    for the same seed.
+    """
     random = np.random.default_rng(seed)
     for digit, shapes in SHAPES.items():
         for form, shape in shapes.items():
@@ -55,7 +59,9 @@ def draw_all(seed: int) -> Iterator[Drawing]:
 
 
 def strokes(shape: Shape, random: np.random.Generator) -> Image.Image:
-    """A mask of a shape drawn with a pen: of random size, width, aspect, slant, tilt and unsteadiness."""
+    """A mask of a shape drawn with a pen: of random size, width, aspect, slant, tilt
+    and unsteadiness.
+    """
     height = random.uniform(25, 420)
     width = height * random.uniform(0.55, 0.9)
     pen = max(1.5, height * random.uniform(0.04, 0.15))
@@ -116,7 +122,9 @@ def unsteady(stroke: Stroke, random: np.random.Generator) -> np.ndarray:
 
 
 def smooth(stroke: Stroke | np.ndarray) -> np.ndarray:
-    """A Catmull-Rom curve through a stroke's points; its tangent at a point is along that point's neighbours."""
+    """A Catmull-Rom curve through a stroke's points; its tangent at a point is along
+    that point's neighbours.
+    """
     points = np.array([stroke[0], *stroke, stroke[-1]])
     t = np.linspace(0, 1, 24)[:, None]
     curve = [
@@ -132,7 +140,9 @@ def smooth(stroke: Stroke | np.ndarray) -> np.ndarray:
 
 
 def _pen(lines: list[np.ndarray], pen: float) -> Image.Image:
-    """Lines drawn with a round pen, at four times the size and then reduced: Pillow's own have rough edges."""
+    """Lines drawn with a round pen, at four times the size and then reduced: Pillow's
+    own have rough edges.
+    """
     low = np.concatenate(lines).min(axis=0) - (pen + 2)
     width, height = np.ceil(np.concatenate(lines).max(axis=0) + (pen + 2) - low)
     mask = Image.new("L", (4 * int(width), 4 * int(height)))
@@ -167,7 +177,9 @@ def _noisy(picture: Image.Image, deviation: float, random: np.random.Generator) 
 def _photo(
     ink: Image.Image, paper: np.ndarray, pen: np.ndarray, random: np.random.Generator
 ) -> bytes:
-    """Paper under a lamp at one side, a little out of focus, with a sensor's noise, as a rotated JPEG."""
+    """Paper under a lamp at one side, a little out of focus, with a sensor's noise, as
+    a rotated JPEG.
+    """
     pixels = np.asarray(_blend(ink, paper, pen), dtype=float)
     y, x = np.mgrid[0 : ink.height, 0 : ink.width] / max(ink.size)
     lamp = random.uniform(-0.3, 1.3, size=2)

@@ -1,4 +1,6 @@
-"""How well other digits than MNIST's are recognised: the table, the sheet of drawings, and the page."""
+"""How well other digits than MNIST's are recognised: the table, the sheet of drawings,
+and the page.
+"""
 
 import io
 from collections import Counter
@@ -22,7 +24,8 @@ TEMPLATE = Path(__file__).with_name("handwriting.md")
 CELL, LARGEST = 48, 46
 PALE = "#ebebeb"
 
-# Letters can be read on white and on black; the headings are those of the first drawing of each kind.
+# Letters can be read on white and on black; the headings are those of the first drawing
+# of each kind.
 INK = "#808080"
 HEADINGS = {"drawn with a pen": "strokes", "printed in a font": "font"}
 
@@ -52,7 +55,9 @@ def markdown(results: Results) -> str:
 
 
 def sheet(drawings: Sequence[Drawing]) -> Image.Image:
-    """Every second drawing, a row for each digit, strokes left and fonts right, on paper of the page's colour."""
+    """Every second drawing, a row for each digit, strokes left and fonts right, on
+    paper of the page's colour.
+    """
     rows = [
         [drawing for drawing in drawings if drawing.digit == digit][::2]
         for digit in sorted({drawing.digit for drawing in drawings})

@@ -15,7 +15,9 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Network:
-    """A network that a run has trained, what is to be known of that run, and the digit that it sees in each drawing."""
+    """A network that a run has trained, what is to be known of that run, and the digit
+    that it sees in each drawing.
+    """
 
     arch: str
     schedule: str
@@ -30,7 +32,9 @@ class Network:
 
 @dataclass
 class Results:
-    """All answers, and where the pictures were drawn: the seed, the versions of what draws included."""
+    """All answers, and where the pictures were drawn: the seed, the versions of what
+    draws included.
+    """
 
     machine: str
     commit: str | None
@@ -39,7 +43,9 @@ class Results:
     networks: list[Network] = field(default_factory=list)
 
     def right(self, network: Network, **labels: object) -> list[bool]:
-        """Whether a network recognises each of the pictures with these labels, such as ``kind="font"``."""
+        """Whether a network recognises each of the pictures with these labels, such as
+        ``kind="font"``.
+        """
         return [
             picture.digit == answer
             for picture, answer in zip(self.drawn, network.answers, strict=True)

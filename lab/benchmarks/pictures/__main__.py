@@ -1,8 +1,9 @@
 """usage: python -m lab.benchmarks.pictures [options]
 
-Measure what pictures cost on this machine: an epoch of each network on MNIST written out as PNG files and on colour
-pictures, both against MNIST's own files, and how long the files take to decode. Takes about eight minutes on two CPUs,
-on which nothing else should run.
+Measure what pictures cost on this machine: an epoch of each network on MNIST written
+out as PNG files and on colour pictures, both against MNIST's own files, and how long
+the files take to decode. Takes about eight minutes on two CPUs, on which nothing else
+should run.
 
   --arch NAME ...      the networks (default: all)
   --rounds N           how often everything is measured (default: 12; fewer than 6 decide nothing)

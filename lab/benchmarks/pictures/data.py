@@ -1,4 +1,6 @@
-"""The data sets of the benchmark: MNIST's own files, the same digits as a folder of pictures, and colour pictures."""
+"""The data sets of the benchmark: MNIST's own files, the same digits as a folder of
+pictures, and colour pictures.
+"""
 
 from pathlib import Path
 from typing import Literal
@@ -17,7 +19,8 @@ Data = Literal["MNIST", "folder", "colour"]
 # As many as MNIST has.
 TRAINING_PICTURES, TEST_PICTURES = 60_000, 10_000
 
-# So many are decoded in each round, in a second or two. They lie in a folder beside ``train`` and ``test``.
+# So many are decoded in each round, in a second or two. They lie in a folder beside
+# ``train`` and ``test``.
 DECODED_PICTURES, DECODED = 6000, "decoded"
 
 CLASSES = MNIST_SPEC.classes
@@ -56,7 +59,8 @@ def write_pictures(folder: Path, pictures: int) -> None:
 
     Args:
         folder: Where to; it is empty.
-        pictures: How many of the training images, from the first on; of the test images as large a share.
+        pictures: How many of the training images, from the first on; of the test images
+            as large a share.
     """
     files = MNISTFiles(DEFAULT_ROOT).load()
     counts = {"train": pictures, "test": as_many_for_testing(pictures)}

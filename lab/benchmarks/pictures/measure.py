@@ -46,8 +46,8 @@ class Case:
     """What is done in a turn.
 
     Args:
-        part: "epoch" for an epoch of fit.py with so many steps and as large a share of the evaluation, "bare" for the
-            steps of the network and its optimizer alone.
+        part: "epoch" for an epoch of fit.py with so many steps and as large a share of
+            the evaluation, "bare" for the steps of the network and its optimizer alone.
         arch: The network's name.
         data: The data set.
         steps: Training steps.

@@ -31,7 +31,9 @@ def texts(results: Results) -> dict[str, object]:
 
 
 def seconds(results: Results, part: str, arch: str, data: str) -> list[float]:
-    """Of an epoch with its evaluation, logs and checkpoint, or of bare steps, which have none; one a round."""
+    """Of an epoch with its evaluation, logs and checkpoint, or of bare steps, which
+    have none; one a round.
+    """
     parts = (
         results.by_round(value, sum, part=part, arch=arch, data=data)
         for value in ("training", "evaluation")

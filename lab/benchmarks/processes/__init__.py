@@ -1,1 +1,3 @@
-"""The cost of several processes: this project and plain Lightning DDP side by side, and the messages of a step."""
+"""The cost of several processes: this project and plain Lightning DDP side by side, and
+the messages of a step.
+"""

@@ -1,8 +1,9 @@
 """usage: python -m lab.benchmarks.processes [options]
 
-Measure what several processes cost on this machine, one thread each: fit.py and plain Lightning DDP, with 1 and 2
-processes, taking turns; and what 8 processes send each other in a step. Takes some minutes on two CPUs, on which
-nothing else should run, and 8 GB of memory.
+Measure what several processes cost on this machine, one thread each: fit.py and plain
+Lightning DDP, with 1 and 2 processes, taking turns; and what 8 processes send each
+other in a step. Takes some minutes on two CPUs, on which nothing else should run, and 8
+GB of memory.
 
   --arch NAME ...      the networks (default: all)
   --rounds N           how often each case has its turn (default: 12; fewer than 6 decide nothing)

@@ -1,4 +1,6 @@
-"""The messages of processes in a training step, recorded, and how long GPUs would take for them, calculated."""
+"""The messages of processes in a training step, recorded, and how long GPUs would take
+for them, calculated.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -45,10 +47,11 @@ class Collective:
 
 
 class Recorder(Stopwatch):
-    """Reports the collective operations of one process too, those of the inner steps of its first turn.
+    """Reports the collective operations of one process too, those of the inner steps of
+    its first turn.
 
-    Not the first steps, in which DistributedDataParallel finds out what to send together, nor the last one, which
-    knows nothing of a next.
+    Not the first steps, in which DistributedDataParallel finds out what to send
+    together, nor the last one, which knows nothing of a next.
 
     Args:
         turns: The turns.
@@ -110,8 +113,9 @@ def _size(given: Any) -> int:
     return sum(prod(tensor.sizes) * tensor.dtype.itemsize for tensor in tensors)
 
 
-# NCCL 2.28's own model of its ring and its protocol for small messages (LL) on Hopper GPUs with NVLink: seconds and
-# bytes a second, of src/graph/tuning.cc's baseLatencies, hwLatencies and llMaxBws.
+# NCCL 2.28's own model of its ring and its protocol for small messages (LL) on Hopper
+# GPUs with NVLink: seconds and bytes a second, of src/graph/tuning.cc's baseLatencies,
+# hwLatencies and llMaxBws.
 START = 6.6e-6
 NVLINK_LATENCY, NETWORK_LATENCY = 0.6e-6, 2.7e-6
 NVLINK_BANDWIDTH, NETWORK_BANDWIDTH = 141e9, 45e9
@@ -129,7 +133,9 @@ class Cluster:
         return self.nodes * self.gpus_per_node
 
     def latency(self, collectives: Sequence[Collective]) -> float:
-        """The seconds a step before any bytes are counted: each collective's start and chain of messages."""
+        """The seconds a step before any bytes are counted: each collective's start and
+        chain of messages.
+        """
         return sum(collective.per_step * self._latency(collective) for collective in collectives)
 
     def transfer(self, collectives: Sequence[Collective]) -> float:
@@ -150,7 +156,9 @@ class Cluster:
 
 
 def ring_rounds(collective: Collective) -> int:
-    """How often data goes around the ring: (n - 1) messages each, for all but gathering there and back."""
+    """How often data goes around the ring: (n - 1) messages each, for all but gathering
+    there and back.
+    """
     return 1 if collective.gathers else 2
 
 

@@ -76,7 +76,9 @@ class PlainClassifier(BarebonesClassifier):
 
 
 def plain(case: Case, stopwatch: Stopwatch) -> None:
-    """Lightning's Trainer with its default logger and checkpoints, and each process's share of images in memory."""
+    """Lightning's Trainer with its default logger and checkpoints, and each process's
+    share of images in memory.
+    """
     loop = BareLoop(case.of_training())
     loader = loop.train_loader
     rank = int(os.environ.get("LOCAL_RANK", "0"))

@@ -1,4 +1,6 @@
-"""The tables of the cost of several processes, and the targets for this project's pace beside plain Lightning's."""
+"""The tables of the cost of several processes, and the targets for this project's pace
+beside plain Lightning's.
+"""
 
 from pathlib import Path
 
@@ -10,7 +12,8 @@ from lab.benchmarks.processes.communication import Cluster, Collective
 from lab.benchmarks.rows import Labels, Results, Row, judged, ratio
 from lab.estimates import at_least
 
-# The least that the pace of fit should be of plain's at the smallest batch size; at larger ones, more than there.
+# The least that the pace of fit should be of plain's at the smallest batch size; at
+# larger ones, more than there.
 TARGETS = {"mlp": 1.2, "maxpool": 1.0, "batchnorm": 0.55}
 
 CLUSTERS = {"8 GPUs": Cluster(1, 8), "2 x 8 GPUs": Cluster(2, 8)}
@@ -33,7 +36,9 @@ def places(results: Results) -> list[tuple[str, int]]:
 
 
 def pace(results: Results, arch: str, batch_size: int, processes: int) -> Estimate:
-    """Steps per second of fit, as a share of plain's: the ratio of the seconds, the other way around."""
+    """Steps per second of fit, as a share of plain's: the ratio of the seconds, the
+    other way around.
+    """
     common: Labels = {
         "part": "compared",
         "arch": arch,
@@ -70,7 +75,9 @@ def pace_table(results: Results) -> Table:
 
 
 def rates_table(results: Results) -> Table:
-    """Steps per second of ``fit`` by the median time of the rounds, and the gain from the second process."""
+    """Steps per second of ``fit`` by the median time of the rounds, and the gain from
+    the second process.
+    """
     rows = []
     for arch, size in places(results):
         own: Labels = {"part": "compared", "arch": arch, "batch_size": size, "variant": "fit"}

@@ -1,8 +1,9 @@
 """usage: python -m lab.benchmarks.search [options] [options of fit.py]
 
-Measure what a search finds for its cost: TPE with the median pruner, random search whose trials all run to their end,
-and the grid with which the study begins, on the same held-out images; and what a search adds to a run. Interrupted, it
-goes on where it was; its trials lie in lightning_logs/benchmark-search.
+Measure what a search finds for its cost: TPE with the median pruner, random search
+whose trials all run to their end, and the grid with which the study begins, on the same
+held-out images; and what a search adds to a run. Interrupted, it goes on where it was;
+its trials lie in lightning_logs/benchmark-search.
 
   --arch NAME          the network (default: maxpool)
   --trials N           trials of each search (default: 40)
@@ -13,8 +14,8 @@ goes on where it was; its trials lie in lightning_logs/benchmark-search.
   --jobs N             trials side by side (default: 1)
   --out FOLDER         where the page goes, and in its folder data raw numbers (default: lightning_logs/benchmark)
 
-Any other option is handed to fit.py for all trials. With the defaults and --jobs 2 it takes some four hours on two
-CPUs, with --arch mlp half an hour.
+Any other option is handed to fit.py for all trials. With the defaults and --jobs 2 it
+takes some four hours on two CPUs, with --arch mlp half an hour.
 
 Example:
   python -m lab.benchmarks.search --jobs 2 --out docs

@@ -1,4 +1,6 @@
-"""The trials of searches and of a grid, and the seconds that search.py and compare.py take to start a run."""
+"""The trials of searches and of a grid, and the seconds that search.py and compare.py
+take to start a run.
+"""
 
 import time
 from argparse import Namespace
@@ -31,12 +33,16 @@ SHORT: Overrides = (
 
 
 def trials(options: Namespace, variant: str, repeat: int) -> list[Row]:
-    """Seconds of training and evaluation, and the validation accuracy of those that ran to their end."""
+    """Seconds of training and evaluation, and the validation accuracy of those that ran
+    to their end.
+    """
     return gridded(options, repeat) if variant == "grid" else searched(options, variant, repeat)
 
 
 def searched(options: Namespace, variant: str, repeat: int) -> list[Row]:
-    """One search; a trial costs the epochs that its run has ended, also those after the one in which it was pruned."""
+    """One search; a trial costs the epochs that its run has ended, also those after the
+    one in which it was pruned.
+    """
     own = ["--arch", options.arch, "--trials", str(options.trials), "--epochs", str(options.epochs)]
     own += [
         "--name",

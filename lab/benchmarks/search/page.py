@@ -37,8 +37,9 @@ MOST_ADDED = 0.3
 SECONDS_ADDED = Unit(name=" s")
 
 
-# The trials of one search in their order: seconds of training and evaluation, which are added up even where they ran
-# side by side, and the validation accuracy, None where a trial was ended early.
+# The trials of one search in their order: seconds of training and evaluation, which are
+# added up even where they ran side by side, and the validation accuracy, None where a
+# trial was ended early.
 Course = Sequence[tuple[float, float | None]]
 
 
@@ -77,7 +78,9 @@ def equal_costs(results: Results) -> list[float]:
 
 
 def reached(results: Results, variant: str, share: float) -> list[float] | None:
-    """The accuracies at that share of the equal cost; None where some repeat had no result by then."""
+    """The accuracies at that share of the equal cost; None where some repeat had no
+    result by then.
+    """
     own = zip(courses(results)[variant], equal_costs(results), strict=True)
     found = [best_after(course, share * seconds) for course, seconds in own]
     known = [accuracy for accuracy in found if accuracy is not None]
@@ -85,7 +88,9 @@ def reached(results: Results, variant: str, share: float) -> list[float] | None:
 
 
 def gains(results: Results) -> list[float]:
-    """By how much TPE's best is above random search's at equal cost, for each repeat in which both have one."""
+    """By how much TPE's best is above random search's at equal cost, for each repeat in
+    which both have one.
+    """
     found, costs = courses(results), equal_costs(results)
     pairs = [
         (best_after(tpe, seconds), best_after(random, seconds))
@@ -149,7 +154,9 @@ def added_text(results: Results) -> str:
 
 
 def figure(results: Results) -> Figure:
-    """For each search the median over its repeats of the best validation error so far, in a band of all of them."""
+    """For each search the median over its repeats of the best validation error so far,
+    in a band of all of them.
+    """
     made = Figure(figsize=(WIDTH, 5.0), layout="constrained")
     axes = made.subplots()
     errors = []
@@ -179,7 +186,9 @@ def figure(results: Results) -> Figure:
 
 
 def _best_so_far(searches: Sequence[Course]) -> list[tuple[float, ...]]:
-    """Seconds, and the median, least and largest error in per cent by then, once every repeat has a result."""
+    """Seconds, and the median, least and largest error in per cent by then, once every
+    repeat has a result.
+    """
     times = sorted(
         {max(map(cost, searches)), *(at for course in searches for at, _ in steps(course))}
     )

@@ -1,8 +1,9 @@
 """usage: python -m lab.benchmarks.training [options]
 
-Measure what training costs with the course's loop, a typical Lightning project, a bare loop in plain torch, fit.py, and
-what one might take instead, in turns of a second, each in a process of its own. Takes 25 minutes on two CPUs, which
-should be otherwise idle. JAX is left out where it is not installed, torch.compile where there is no C++ compiler.
+Measure what training costs with the course's loop, a typical Lightning project, a bare
+loop in plain torch, fit.py, and what one might take instead, in turns of a second, each
+in a process of its own. Takes 25 minutes on two CPUs, which should be otherwise idle.
+JAX is left out where it is not installed, torch.compile where there is no C++ compiler.
 
   --arch NAME ...      the networks (default: all)
   --rounds N           how often everything is measured, in another order each time (default: 12)
@@ -43,14 +44,16 @@ from lab.benchmarks.training.ways import (
     train,
 )
 
-# Training steps of a turn: of the two ways that load images one by one, and of the others a second or less.
+# Training steps of a turn: of the two ways that load images one by one, and of the
+# others a second or less.
 LOADING_STEPS = 40
 STEPS = {"mlp": 400, "maxpool": 40, "batchnorm": 80}
 
 # A step of MaxPool takes JAX so long that a turn has few.
 JAX_STEPS = {"mlp": 400, "maxpool": 2, "batchnorm": 4}
 
-# Numbers of worker processes that are tried with the variants that load image by image, in so many training steps.
+# Numbers of worker processes that are tried with the variants that load image by image,
+# in so many training steps.
 WORKERS = (0, 1, 2)
 WORKER_STEPS = 200
 

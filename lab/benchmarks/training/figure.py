@@ -23,7 +23,9 @@ def archs_of(results: Results) -> list[str]:
 
 
 def performance_figure(results: Results) -> Figure:
-    """Seconds an epoch of every way to train, a panel for each network: every round a dot, the median a stroke."""
+    """Seconds an epoch of every way to train, a panel for each network: every round a
+    dot, the median a stroke.
+    """
     variants = [*LOADING_IMAGES, "bare", "fit"]
     archs = archs_of(results)
     figure = Figure(figsize=(WIDTH, 0.8 + 1.5 * len(archs)), layout="constrained")

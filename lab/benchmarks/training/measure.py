@@ -1,4 +1,6 @@
-"""Further measurements of training: what a step is made of, runs side by side, and whole commands."""
+"""Further measurements of training: what a step is made of, runs side by side, and
+whole commands.
+"""
 
 import os
 import re
@@ -74,9 +76,11 @@ OTHER = Part("loop", (), "Lightning's loop: counters, hooks, when to stop")
 
 
 class Sampler(Stopwatch):
-    """Looks again and again at which part of a step is running, and reports the microseconds of each.
+    """Looks again and again at which part of a step is running, and reports the
+    microseconds of each.
 
-    The clock interrupts between two of Python's instructions; a function in C is its caller's.
+    The clock interrupts between two of Python's instructions; a function in C is its
+    caller's.
     """
 
     def on_train_epoch_start(self) -> None:
@@ -115,7 +119,9 @@ def parts_of_steps(case: Case, turns: Turns) -> None:
 
 
 def side_by_side(arch: str, jobs: int, threads: int, steps: int) -> list[Row]:
-    """Runs of ``fit`` that train at the same time: seconds for each image of all of them together."""
+    """Runs of ``fit`` that train at the same time: seconds for each image of all of
+    them together.
+    """
     return [
         Row(
             {},
@@ -150,7 +156,8 @@ def command(name: str, arch: str, threads: int) -> Iterator[Row]:
 
 
 def sprint(precision: str, threads: int, seeds: Iterator[int]) -> Iterator[Row]:
-    """``configs/sprint.yaml`` with the next seed: seconds from the command to the line with the test accuracy.
+    """``configs/sprint.yaml`` with the next seed: seconds from the command to the line
+    with the test accuracy.
 
     Raises:
         UserError: it failed.
@@ -174,7 +181,8 @@ def sprint(precision: str, threads: int, seeds: Iterator[int]) -> Iterator[Row]:
 
 
 def time_command(command: list[str], until: str) -> tuple[float, str]:
-    """Seconds from the start of a Python command to the last line that holds a text, or to its end; all lines.
+    """Seconds from the start of a Python command to the last line that holds a text, or
+    to its end; all lines.
 
     Raises:
         UserError: it failed.

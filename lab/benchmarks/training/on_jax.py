@@ -1,4 +1,6 @@
-"""The bare loop in JAX: the same layers and optimizer, all steps of a turn compiled into one scan."""
+"""The bare loop in JAX: the same layers and optimizer, all steps of a turn compiled
+into one scan.
+"""
 
 import math
 import os

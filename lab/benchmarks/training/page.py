@@ -28,7 +28,8 @@ SLOWER: dict[Variant, str] = {
 # The networks that have targets.
 NETWORKS = ("mlp", "maxpool", "batchnorm")
 
-# The accuracy that a sprint is to reach, and the most seconds that it may take from the command, on two CPUs.
+# The accuracy that a sprint is to reach, and the most seconds that it may take from the
+# command, on two CPUs.
 FAST = 0.99
 SPRINT_TARGETS = {"bf16-mixed": 12, "32-true": 20}
 
@@ -39,7 +40,9 @@ def command(name: str, **labels: Label) -> Labels:
 
 @dataclass(frozen=True)
 class Target:
-    """The least or the most that a ratio of two cases should be, for each network that has a limit."""
+    """The least or the most that a ratio of two cases should be, for each network that
+    has a limit.
+    """
 
     name: str
     bar: Literal["at least", "at most"]
@@ -186,7 +189,9 @@ def wait_table(results: Results) -> Table:
 
 
 def steps_table(results: Results) -> Table:
-    """The cost of a training step in plain torch, and what Lightning's loop and this project add; on one thread."""
+    """The cost of a training step in plain torch, and what Lightning's loop and this
+    project add; on one thread.
+    """
     rows = []
     for arch in archs_of(results):
         ways = [

@@ -1,4 +1,6 @@
-"""Ways to train the same network, each of which takes its turns: some training steps and an evaluation."""
+"""Ways to train the same network, each of which takes its turns: some training steps
+and an evaluation.
+"""
 
 import resource
 import sys
@@ -82,12 +84,13 @@ class Case:
 
 
 class Stopwatch:
-    """Reports the seconds of a turn's training steps, and of all that follows until the next turn.
+    """Reports the seconds of a turn's training steps, and of all that follows until the
+    next turn.
 
     Also the memory, in bytes: by how much this process has grown at most.
 
-    It has the names of a LightningModule's hooks, for a Trainer whose epochs are turns. They are called once an epoch,
-    so that they cost the measured loop nothing.
+    It has the names of a LightningModule's hooks, for a Trainer whose epochs are turns.
+    They are called once an epoch, so that they cost the measured loop nothing.
     """
 
     def __init__(self, turns: Turns) -> None:
@@ -181,7 +184,9 @@ class NormalisedLoader:
 
 
 class BareLoop:
-    """Normalised images in memory, channels last, fused Adam; no framework, no metrics of training, no logs."""
+    """Normalised images in memory, channels last, fused Adam; no framework, no metrics
+    of training, no logs.
+    """
 
     def __init__(self, case: Case) -> None:
         keep_freed_memory()
@@ -317,14 +322,18 @@ class BarebonesClassifier(LightningModule):
 
 
 def barebones(case: Case, stopwatch: Stopwatch) -> None:
-    """The bare loop's steps in a Trainer with everything off that can be: no bar, logs, checkpoints, or metrics."""
+    """The bare loop's steps in a Trainer with everything off that can be: no bar, logs,
+    checkpoints, or metrics.
+    """
     loop = BareLoop(case)
     module = BarebonesClassifier(loop)
     train_in_turns(case, stopwatch, module, loop.train_loader, loop.test_loader, barebones=True)
 
 
 def fit_command(case: Case, name: str, *flags: str) -> RunDirectory:
-    """Train as ``scripts/fit.py`` does, everything on, and return the run's directory; flags of one's own win."""
+    """Train as ``scripts/fit.py`` does, everything on, and return the run's directory;
+    flags of one's own win.
+    """
     arguments = [
         *["--arch", case.arch, "--name", name, "--epochs", "1", "--seed", str(SEED)],
         *["--batch_size", str(case.batch_size), "--lr", str(LEARNING_RATE)],

@@ -22,7 +22,8 @@ _show_error = threading.excepthook
 
 
 def make(run: Run) -> "Boards":
-    """For every run; on a resume the loggers that a user adds continue their own runs, whose ids the run has saved.
+    """For every run; on a resume the loggers that a user adds continue their own runs,
+    whose ids the run has saved.
 
     Other loggers than the run's are refused later, as any other changed setting.
     """
@@ -45,7 +46,9 @@ class Boards(RunCallback):
     """Starts a run's loggers, and shows its result in TensorBoard."""
 
     def on_start(self, run: Run, checkpoint: dict[str, Any] | None) -> None:
-        """Start the loggers, TensorBoard's from the first step that is logged again, and save the others' ids."""
+        """Start the loggers, TensorBoard's from the first step that is logged again,
+        and save the others' ids.
+        """
         added = [logger for logger in run.trainer.loggers if logger is not run.board]
         if run.board:
             run.board = RunTensorBoardLogger(run.directory, run.first_step)
@@ -79,6 +82,8 @@ class Boards(RunCallback):
 
 
 def _show_unless_of_tensorboard(error: threading.ExceptHookArgs) -> None:
-    """Show an error of a thread; that of TensorBoard's writer is the Trainer's at its next write."""
+    """Show an error of a thread; that of TensorBoard's writer is the Trainer's at its
+    next write.
+    """
     if type(error.thread).__name__ != "_AsyncWriterThread":
         _show_error(error)

@@ -1,7 +1,8 @@
 """A run in TensorBoard: its tags and its HParams.
 
-TensorBoard sorts tags by name and opens the first two of the groups that they form: ``test`` and ``train`` or, with
-validation images, ``train`` and ``val``. The groups of this file come after these.
+TensorBoard sorts tags by name and opens the first two of the groups that they form:
+``test`` and ``train`` or, with validation images, ``train`` and ``val``. The groups of
+this file come after these.
 """
 
 from collections.abc import Mapping
@@ -18,7 +19,8 @@ VITALS, WHEN_DONE = "vitals", "when_done"
 class RunTensorBoardLogger(TensorBoardLogger):
     """TensorBoard's logger of a run, with the curves of loss and accuracy first.
 
-    It skips the epoch's number, which Lightning adds to everything it logs: as a curve it is a diagonal.
+    It skips the epoch's number, which Lightning adds to everything it logs: as a curve
+    it is a diagonal.
 
     Args:
         directory: Of the run.

@@ -1,8 +1,10 @@
-"""One training of a check, in a process of its own: ``python -m convblocks.check.part ROOT/NAME``.
+"""One training of a check, in a process of its own: ``python -m convblocks.check.part
+ROOT/NAME``.
 
-``ROOT/make`` holds the function that makes the training. What it writes stays in its folder, at last a record of its
-states for each of its processes. ``ROOT/whole`` is the folder of the training that goes on; ``ROOT/within``, ``end``
-and ``later`` are copies of it, from when its checkpoint was new there, in which a training resumes.
+``ROOT/make`` holds the function that makes the training. What it writes stays in its
+folder, at last a record of its states for each of its processes. ``ROOT/whole`` is the
+folder of the training that goes on; ``ROOT/within``, ``end`` and ``later`` are copies
+of it, from when its checkpoint was new there, in which a training resumes.
 """
 
 import atexit
@@ -69,7 +71,9 @@ def training_of_run(options: Sequence[str], folder: Path) -> Training:
 
 
 def training_of_trainer(make: Callable[[], Sequence[Any]], folder: Path) -> Training:
-    """The training of somebody's own Trainer, with its ExactResume or one more, whose checkpoint is in the folder."""
+    """The training of somebody's own Trainer, with its ExactResume or one more, whose
+    checkpoint is in the folder.
+    """
     trainer, module, *data = make()
     if not callbacks_of(trainer, ExactResume):
         trainer.callbacks.append(ExactResume("last.ckpt"))

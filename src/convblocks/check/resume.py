@@ -1,7 +1,8 @@
-"""``fit ... --check_resume``, and the same for any Trainer: is a run that is stopped and resumed the run that was not?
+"""``fit ... --check_resume``, and the same for any Trainer: is a run that is stopped
+and resumed the run that was not?
 
-Trainings in processes of their own: one goes on after it has saved checkpoints, within each of two short epochs and
-between them; others resume from these.
+Trainings in processes of their own: one goes on after it has saved checkpoints, within
+each of two short epochs and between them; others resume from these.
 """
 
 import json
@@ -33,10 +34,12 @@ PLACES = {
     "later": "within the second epoch",
 }
 
-# Kinds of parts that a resume must restore; parts of other kinds are results, which follow from these and the data.
+# Kinds of parts that a resume must restore; parts of other kinds are results, which
+# follow from these and the data.
 CAUSES = ("metric", "buffer", "attribute", "random")
 
-# The record of a process: its ``states``, and the ``reason`` why it could not be stopped everywhere.
+# The record of a process: its ``states``, and the ``reason`` why it could not be
+# stopped everywhere.
 Record = Mapping[str, Any]
 
 # Digests of the parts of a state, by the kind of a part and its name.
@@ -54,11 +57,13 @@ class Report(NamedTuple):
 
 
 def check_resume(make: Callable[[], Sequence[Any]]) -> Report:
-    """Check that a training which is stopped and resumed goes on with the same bits, by a few of its steps.
+    """Check that a training which is stopped and resumed goes on with the same bits, by
+    a few of its steps.
 
     Args:
-        make: Returns a Trainer, its module, and the data: a LightningDataModule, or loaders. A function of a module,
-            which other processes import; it seeds what it draws. Loggers are turned off, and checkpoints kept apart.
+        make: Returns a Trainer, its module, and the data: a LightningDataModule, or
+            loaders. A function of a module, which other processes import; it seeds what
+            it draws. Loggers are turned off, and checkpoints kept apart.
 
     Raises:
         UsageError: a launcher has started this process.
@@ -118,7 +123,8 @@ def report(whole: Sequence[Record], resumed: Mapping[str, Sequence[Record]]) -> 
 
     Args:
         whole: What each process has recorded of the whole training.
-        resumed: By place, what each has recorded of the training that was resumed there; empty if it could not be.
+        resumed: By place, what each has recorded of the training that was resumed
+            there; empty if it could not be.
     """
     exact, lines, lost = list[str](), list[str](), dict[str, None]()
     is_exact = True
@@ -147,7 +153,9 @@ def report(whole: Sequence[Record], resumed: Mapping[str, Sequence[Record]]) -> 
 
 
 def difference(whole: Mapping[int, State], resumed: Mapping[int, State]) -> str:
-    """What differs first between a training and a resume, by the number of batches before; empty if nothing does."""
+    """What differs first between a training and a resume, by the number of batches
+    before; empty if nothing does.
+    """
     begin = min(resumed)
     if begin == 0:
         return "a resume finds no checkpoint, and begins again"
@@ -165,7 +173,9 @@ def difference(whole: Mapping[int, State], resumed: Mapping[int, State]) -> str:
 
 
 def lost_parts(whole: Mapping[int, State], resumed: Mapping[int, State]) -> list[str]:
-    """The causes that differ both right after a resume and at the end: others were made again before their use."""
+    """The causes that differ both right after a resume and at the end: others were made
+    again before their use.
+    """
     first, last = (
         _changed(whole.get(number, {}), resumed[number]) for number in (min(resumed), max(resumed))
     )

@@ -1,4 +1,6 @@
-"""Records the state of a training before each of a few steps, as a digest of each of its parts, and ends it then."""
+"""Records the state of a training before each of a few steps, as a digest of each of
+its parts, and ends it then.
+"""
 
 import hashlib
 import json
@@ -24,7 +26,8 @@ STEPS = 5
 # How deep attributes are looked into: an object may hold a deque of tuples of tensors.
 DEPTH = 4
 
-# What nobody sets on purpose: attributes of any LightningModule, and what metrics compute again from their states.
+# What nobody sets on purpose: attributes of any LightningModule, and what metrics
+# compute again from their states.
 NOT_OWN = {
     *vars(LightningModule()),
     "_computed",
@@ -40,7 +43,8 @@ class Ended(Exception):  # noqa: N818  # not an error
 
 
 class Recorder(Callback):
-    """Records the state before each step of two epochs; the whole training saves and copies checkpoints on its way.
+    """Records the state before each step of two epochs; the whole training saves and
+    copies checkpoints on its way.
 
     Args:
         folder: Of the training; its name says whether it is resumed.
@@ -110,7 +114,9 @@ class Recorder(Callback):
 
 
 def state_of(trainer: Trainer, module: LightningModule, batch: Any) -> dict[str, str]:
-    """Digests, by kind and name, of what decides the next steps: with the batch to come, and what was logged."""
+    """Digests, by kind and name, of what decides the next steps: with the batch to
+    come, and what was logged.
+    """
     # Lightning sets gradients to zero, but where the module itself steps its optimizers.
     weights = () if module.automatic_optimization else module.named_parameters()
     parts: dict[str, Iterable[tuple[Any, Any]]] = {
@@ -135,7 +141,9 @@ def state_of(trainer: Trainer, module: LightningModule, batch: Any) -> dict[str,
 
 
 def digest(value: Any) -> str:
-    """A hash of tensors, plain values and whatever holds them: numbers by their value, lists and tuples alike."""
+    """A hash of tensors, plain values and whatever holds them: numbers by their value,
+    lists and tuples alike.
+    """
     hashed = hashlib.blake2b(digest_size=16)
     for part in _bytes_of(value, DEPTH):
         hashed.update(part)
@@ -168,7 +176,9 @@ def _bytes_of(value: Any, depth: int) -> Iterator[bytes]:
 
 
 def _inner(value: Any) -> Iterable[tuple[Any, Any]]:
-    """The parts of a value, by name; of one that is changed elsewhere, such as a module's Trainer, none."""
+    """The parts of a value, by name; of one that is changed elsewhere, such as a
+    module's Trainer, none.
+    """
     match value:
         case Metric():
             return [item for item in _own(value) if not item[0].startswith("_")] + [
@@ -212,7 +222,9 @@ def _own(part: Any) -> list[tuple[str, Any]]:
 
 
 def _attributes(trainer: Trainer, module: LightningModule) -> Iterator[tuple[str, Any]]:
-    """Attributes of the module, of its parts and of callbacks, which Lightning neither saves nor restores."""
+    """Attributes of the module, of its parts and of callbacks, which Lightning neither
+    saves nor restores.
+    """
     for prefix, part in module.named_modules():
         if not isinstance(part, Metric):
             yield from ((f"{prefix}.{name}".lstrip("."), value) for name, value in _own(part))

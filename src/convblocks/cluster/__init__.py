@@ -1,1 +1,3 @@
-"""Rejects wrong layouts of processes under Slurm and torchrun, and lets the first process say why a run ends."""
+"""Rejects wrong layouts of processes under Slurm and torchrun, and lets the first
+process say why a run ends.
+"""

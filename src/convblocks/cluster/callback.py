@@ -1,4 +1,6 @@
-"""Slurm without Lightning's own requeueing, and time for the first process to report why a run ends."""
+"""Slurm without Lightning's own requeueing, and time for the first process to report
+why a run ends.
+"""
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
@@ -8,9 +10,11 @@ from convblocks.run.run import Run
 
 
 class LastWord(Callback):
-    """Lets a process that has started others say why the run ends, instead of being killed first.
+    """Lets a process that has started others say why the run ends, instead of being
+    killed first.
 
-    Lightning's launcher checks every five seconds whether one of them has failed, and then kills the rest.
+    Lightning's launcher checks every five seconds whether one of them has failed, and
+    then kills the rest.
     """
 
     def on_exception(

@@ -30,13 +30,15 @@ class Launch(NamedTuple):
 
 
 def check(settings: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> None:
-    """Refuse layouts in which processes would hang, or train separately instead of together.
+    """Refuse layouts in which processes would hang, or train separately instead of
+    together.
 
-    Lightning checks only some of them, and only when training starts. A cluster environment among the settings replaces
-    Slurm, and is trusted.
+    Lightning checks only some of them, and only when training starts. A cluster
+    environment among the settings replaces Slurm, and is trusted.
 
     Raises:
-        UsageError: the launcher has not started one process for each of the Trainer's devices.
+        UsageError: the launcher has not started one process for each of the Trainer's
+            devices.
     """
     trainer, environment = settings["trainer"], visible(environment)
     if has_own_environment(trainer):
@@ -74,7 +76,8 @@ def has_own_environment(trainer: Mapping[str, Any]) -> bool:
 
 
 def cluster_environments(trainer: Mapping[str, Any]) -> list[ClusterEnvironment]:
-    """The plugin with which Lightning uses Slurm without its own requeueing, or ignores it; otherwise none.
+    """The plugin with which Lightning uses Slurm without its own requeueing, or ignores
+    it; otherwise none.
 
     Args:
         trainer: The Trainer's settings.
@@ -98,7 +101,8 @@ def cluster_environments(trainer: Mapping[str, Any]) -> list[ClusterEnvironment]
 
 
 def _launch(environment: Mapping[str, str]) -> Launch | None:
-    """The processes started by torchrun, also within a Slurm job, or by srun; None if Lightning starts them itself.
+    """The processes started by torchrun, also within a Slurm job, or by srun; None if
+    Lightning starts them itself.
 
     Raises:
         UsageError: there are several tasks, but Lightning would not see them as such.
@@ -126,7 +130,9 @@ def _launch(environment: Mapping[str, str]) -> Launch | None:
 
 
 def _number_of(devices: str | int | list[int]) -> int | None:
-    """The number of devices, given as a number or as a list such as ``[2, 3]`` or ``2,3``; None for auto."""
+    """The number of devices, given as a number or as a list such as ``[2, 3]`` or
+    ``2,3``; None for auto.
+    """
     if isinstance(devices, list):
         return len(devices)
     text = str(devices)

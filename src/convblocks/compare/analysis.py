@@ -1,7 +1,9 @@
-"""What is concluded from finished runs: a summary of each network, and their differences.
+"""What is concluded from finished runs: a summary of each network, and their
+differences.
 
-Everything has two readings. Over all runs, collapsed ones count as the worst, and the statistic is one of ranks. Over
-the runs that trained, collapsed ones are left out, and means are compared.
+Everything has two readings. Over all runs, collapsed ones count as the worst, and the
+statistic is one of ranks. Over the runs that trained, collapsed ones are left out, and
+means are compared.
 """
 
 import math
@@ -21,9 +23,10 @@ from convblocks.run.result import Overrides, RunResult
 class Difference:
     """The difference of two networks in score, with the numbers of runs of each.
 
-    ``all_runs`` is the probability that a run of the first is better than one of the second; ``trained`` the difference
-    of means, first minus second, None if either has no run that trained. The p-values are those of both after Holm's
-    correction over the differences of a comparison.
+    ``all_runs`` is the probability that a run of the first is better than one of the
+    second; ``trained`` the difference of means, first minus second, None if either has
+    no run that trained. The p-values are those of both after Holm's correction over the
+    differences of a comparison.
     """
 
     first: str
@@ -50,11 +53,13 @@ class Difference:
 
 @dataclass(frozen=True)
 class Summary:
-    """One network at one setting. Means are of the runs that trained, None if none has, or if no loss is known.
+    """One network at one setting. Means are of the runs that trained, None if none has,
+    or if no loss is known.
 
-    ``score`` is the metric that the runs are judged by: of images the accuracy. ``validation`` is the mean score of all
-    runs by which settings are chosen, ``seconds`` the median time of a run; ``against`` is the difference from the
-    network with which the others are compared.
+    ``score`` is the metric that the runs are judged by: of images the accuracy.
+    ``validation`` is the mean score of all runs by which settings are chosen,
+    ``seconds`` the median time of a run; ``against`` is the difference from the network
+    with which the others are compared.
     """
 
     arch: str
@@ -78,7 +83,9 @@ class Summary:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Networks against each other, each at one setting, on the same data; the first of them is the baseline."""
+    """Networks against each other, each at one setting, on the same data; the first of
+    them is the baseline.
+    """
 
     arms: tuple[Summary, ...]
     differences: tuple[Difference, ...]
@@ -88,7 +95,8 @@ class Comparison:
 def compare(results: Sequence[RunResult]) -> Comparison:
     """Compare the networks among runs that have at most one setting for each.
 
-    Registered networks come first, in their order; the later of two networks is the first of a difference.
+    Registered networks come first, in their order; the later of two networks is the
+    first of a difference.
     """
     known, runs = list(ARCHITECTURES), by_arch(results)
     archs = sorted(runs, key=lambda arch: known.index(arch) if arch in known else len(known))
@@ -108,7 +116,9 @@ def compare(results: Sequence[RunResult]) -> Comparison:
 
 
 def difference(first: Sequence[RunResult], second: Sequence[RunResult]) -> Difference:
-    """The difference of two networks' runs, unpaired: the same seed does not make two networks alike."""
+    """The difference of two networks' runs, unpaired: the same seed does not make two
+    networks alike.
+    """
     sign, unit = first[0].judge.sign, unit_of([*first, *second], of_difference=True)
     ranks, other_ranks = (
         [-math.inf if run.failed else sign * run.score for run in runs] for runs in (first, second)
@@ -150,7 +160,9 @@ def summarise(results: Sequence[RunResult]) -> Summary:
 
 
 def unit_of(results: Sequence[RunResult], of_difference: bool = False) -> Unit:
-    """How scores of these runs, or their differences, are written: accuracies in per cent, others with four digits."""
+    """How scores of these runs, or their differences, are written: accuracies in per
+    cent, others with four digits.
+    """
     if results[0].judge.in_percent:
         return POINTS if of_difference else PERCENT
     largest = max((abs(run.score) for run in results if math.isfinite(run.score)), default=0.0)
@@ -158,13 +170,17 @@ def unit_of(results: Sequence[RunResult], of_difference: bool = False) -> Unit:
 
 
 def mean_validation(results: Sequence[RunResult]) -> float | None:
-    """The mean score on validation data, by which settings are chosen; None if some runs have none."""
+    """The mean score on validation data, by which settings are chosen; None if some
+    runs have none.
+    """
     scores = [run.validation for run in results if run.validation is not None]
     return fmean(scores) if len(scores) == len(results) else None
 
 
 def best_settings(results: Sequence[RunResult]) -> list[RunResult]:
-    """The runs at each network's setting with the best mean score on validation data; none without such data."""
+    """The runs at each network's setting with the best mean score on validation data;
+    none without such data.
+    """
     if any(run.validation is None for run in results):
         return []
     sign, best = results[0].judge.sign, list[RunResult]()

@@ -80,10 +80,12 @@ def main(arguments: list[str]) -> None:
 def results_of(
     options: Namespace, start: Start | None = None, plans: Plans | None = None
 ) -> tuple[dict[Trial, RunResult], dict[Trial, RunResult]]:
-    """The results of the trials, and of those with fresh seeds that confirm the best settings; trains missing ones.
+    """The results of the trials, and of those with fresh seeds that confirm the best
+    settings; trains missing ones.
 
     Raises:
-        UserError: a run with other settings is in the way, or one with fresh seeds failed.
+        UserError: a run with other settings is in the way, or one with fresh seeds
+            failed.
     """
 
     def results_for(trials: Sequence[Trial], plans: Plans | None) -> dict[Trial, RunResult]:
@@ -129,7 +131,8 @@ def confirming_trials(options: Namespace, results: Mapping[Trial, RunResult]) ->
 
 
 def become(trials: Sequence[Trial], number: int) -> NoReturn:
-    """Replace this process by fit for one trial: signals and the launcher then reach the run itself.
+    """Replace this process by fit for one trial: signals and the launcher then reach
+    the run itself.
 
     Raises:
         UsageError: there is no trial of that number.

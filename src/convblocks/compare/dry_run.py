@@ -1,4 +1,6 @@
-"""What a trial will do, known before anything is written: its command line is parsed, and all parts are built."""
+"""What a trial will do, known before anything is written: its command line is parsed,
+and all parts are built.
+"""
 
 import signal
 from collections.abc import Mapping, Sequence

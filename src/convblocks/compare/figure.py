@@ -1,6 +1,8 @@
-"""The figure of a comparison: runs by epoch with their final scores, or those at each setting of a grid.
+"""The figure of a comparison: runs by epoch with their final scores, or those at each
+setting of a grid.
 
-Lines and strokes are the means of the runs that trained, as in the tables; every run is drawn, collapsed ones too.
+Lines and strokes are the means of the runs that trained, as in the tables; every run is
+drawn, collapsed ones too.
 """
 
 import math
@@ -32,9 +34,11 @@ MEANS = "means of the runs that trained"
 def comparison_figure(
     results: Sequence[RunResult], swept: Sequence[str] = (), finding: str = ""
 ) -> Figure:
-    """Training loss, if it is known, and error or score by epoch, from three on, and every run's final one.
+    """Training loss, if it is known, and error or score by epoch, from three on, and
+    every run's final one.
 
-    Of a grid, whose ``swept`` options are given, only the final ones at each setting. Above stands the ``finding``.
+    Of a grid, whose ``swept`` options are given, only the final ones at each setting.
+    Above stands the ``finding``.
     """
     curves, scale = curves_of_networks(results, swept), Scale(results[0].judge)
     heights = (4.2, 1.1 + 0.45 * len(curves))
@@ -71,7 +75,9 @@ def comparison_figure(
 
 
 def _final_scores(axes: Axes, curves: Sequence[Curve], scale: Scale) -> None:
-    """A row for each curve: a mark for each run, the mean with its interval, and the number of collapsed runs."""
+    """A row for each curve: a mark for each run, the mean with its interval, and the
+    number of collapsed runs.
+    """
     means = [summarise(curve.runs).score for curve in curves]
     scores = [run.score for curve in curves for run in curve.runs] + [
         mean.low for mean in means if mean

@@ -21,10 +21,11 @@ if TYPE_CHECKING:  # not available on all systems
 
 
 def context(*modules: str) -> "ForkServerContext | SpawnContext":
-    """A multiprocessing context whose server has imported what a run needs, and these modules, before it forks.
+    """A multiprocessing context whose server has imported what a run needs, and these
+    modules, before it forks.
 
-    A process has one server, which knows the modules of the first call. On Windows, where processes cannot be forked,
-    each of them does the imports.
+    A process has one server, which knows the modules of the first call. On Windows,
+    where processes cannot be forked, each of them does the imports.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -34,7 +35,8 @@ def context(*modules: str) -> "ForkServerContext | SpawnContext":
 
 
 def start(words: Sequence[str], log: Path) -> BaseProcess:
-    """Run a command of the project in a process of its own, in this process's current folder and environment.
+    """Run a command of the project in a process of its own, in this process's current
+    folder and environment.
 
     It is killed when this process ends. Its exit status is the command's.
 

@@ -24,7 +24,9 @@ STOPPED = "stopped: the same command carries on"
 
 
 class Process(Protocol):
-    """What ``fit_all`` needs of a process of multiprocessing, or of something that stands for one elsewhere."""
+    """What ``fit_all`` needs of a process of multiprocessing, or of something that
+    stands for one elsewhere.
+    """
 
     @property
     def sentinel(self) -> int | Connection:
@@ -93,15 +95,19 @@ def fit_all(
     watch: Callable[[Mapping[Trial, Process]], None] | None = None,
     start: Start | None = None,
 ) -> Generator[tuple[Trial, int], None, None]:
-    """Run trials side by side, and yield each when it ends, with its exit status: below 0 the signal that killed it.
+    """Run trials side by side, and yield each when it ends, with its exit status: below
+    0 the signal that killed it.
 
-    When the generator is closed, for example by Ctrl-C, the running trials are terminated.
+    When the generator is closed, for example by Ctrl-C, the running trials are
+    terminated.
 
     Args:
-        next_trial: Asked for a trial whenever one can start; it returns None if there is none for now.
+        next_trial: Asked for a trial whenever one can start; it returns None if there
+            is none for now.
         jobs: How many run at a time.
         watch: Called twice a second with the running trials and their processes.
-        start: Starts a process for a trial; by default it is forked from a server that has done the imports.
+        start: Starts a process for a trial; by default it is forked from a server that
+            has done the imports.
 
     Raises:
         Stopped: this process received one of the signals of ``signals``.
@@ -189,11 +195,15 @@ def refuse_missing(trials: Sequence[Trial], results: Mapping[Trial, RunResult]) 
 
 
 def end_text(trial: Trial, how: str, ended: int, total: int) -> str:
-    """How a trial ended, and how many have: `` 7/40  maxpool seed 3: test accuracy 97.01 %, 12.3 s``."""
+    """How a trial ended, and how many have: `` 7/40  maxpool seed 3: test accuracy
+    97.01 %, 12.3 s``.
+    """
     return printable(f"{ended:>{len(str(total))}}/{total}  {trial.label}: {how}")
 
 
 def hide_launcher() -> None:
-    """Hide torchrun and srun from the runs started here, so that Lightning starts their further processes."""
+    """Hide torchrun and srun from the runs started here, so that Lightning starts their
+    further processes.
+    """
     for name in (SLURM, TORCHRUN):
         os.environ.pop(name, None)

@@ -1,4 +1,6 @@
-"""Trials as tasks of a Ray cluster, whose nodes see the same folder: a trial whose node dies resumes on another."""
+"""Trials as tasks of a Ray cluster, whose nodes see the same folder: a trial whose node
+dies resumes on another.
+"""
 
 import os
 import signal
@@ -26,12 +28,15 @@ STOP_SECONDS = 30
 
 
 def connect(options: Overrides) -> tuple[Start, int]:
-    """What starts trials with these options on the cluster, and how many it has room for.
+    """What starts trials with these options on the cluster, and how many it has room
+    for.
 
-    A trial takes ``--threads`` CPUs, and one GPU where the cluster has some and the trial may use them.
+    A trial takes ``--threads`` CPUs, and one GPU where the cluster has some and the
+    trial may use them.
 
     Raises:
-        UserError: there is no cluster, it refuses us, or none of its nodes has so many CPUs.
+        UserError: there is no cluster, it refuses us, or none of its nodes has so many
+            CPUs.
     """
     address = os.environ.get("RAY_ADDRESS") or "auto"
     host, _, port = address.rpartition(":")
@@ -74,7 +79,8 @@ def connect(options: Overrides) -> tuple[Start, int]:
 class _Task(Process):
     """The process that a task of the cluster stands for.
 
-    A file asks it to stop: ``ray.cancel`` at an unlucky moment ends the caller with a failed check within Ray.
+    A file asks it to stop: ``ray.cancel`` at an unlucky moment ends the caller with a
+    failed check within Ray.
     """
 
     def __init__(self, reference: "ray.ObjectRef[int]", stop: Path) -> None:
@@ -110,7 +116,9 @@ class _Task(Process):
             self._deadline = time.monotonic() + STOP_SECONDS
 
     def join(self) -> None:
-        """Wait until the trial has saved its state; what takes too long is killed with the end of this process."""
+        """Wait until the trial has saved its state; what takes too long is killed with
+        the end of this process.
+        """
         if ray.wait([self._reference], timeout=max(self._deadline - time.monotonic(), 0))[0]:
             self._stop.unlink(missing_ok=True)
 

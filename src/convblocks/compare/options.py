@@ -21,7 +21,8 @@ OF_IMAGES = ("data.root", "data.size", "data.source", VAL_SIZE)
 
 
 def parse(arguments: Sequence[str]) -> Namespace:
-    """The options, with ``common`` (those of all trials), ``grid`` (the swept ones) and all ``trials``.
+    """The options, with ``common`` (those of all trials), ``grid`` (the swept ones) and
+    all ``trials``.
 
     Raises:
         UsageError: a wrong option.
@@ -63,10 +64,11 @@ def shared_parser(name: str, default_seeds: Sequence[int]) -> Parser:
 
 
 def parse_shared(parser: Parser, arguments: Sequence[str]) -> Namespace:
-    """The options of ``shared_parser``, and as ``common`` those of ``fit`` for all trials.
+    """The options of ``shared_parser``, and as ``common`` those of ``fit`` for all
+    trials.
 
-    ``archs`` are the different names of ``--arch`` or ``--model``, ``option`` which of both it is; ``root`` is the
-    folder in which ``lightning_logs`` lies.
+    ``archs`` are the different names of ``--arch`` or ``--model``, ``option`` which of
+    both it is; ``root`` is the folder in which ``lightning_logs`` lies.
 
     Raises:
         UsageError: a wrong option.
@@ -84,10 +86,12 @@ def parse_shared(parser: Parser, arguments: Sequence[str]) -> Namespace:
 
 
 def split(parser: Parser, arguments: Sequence[str]) -> tuple[Namespace, Overrides]:
-    """The options of a parser, and all others, which are those of ``fit`` for all trials: only ``fit`` checks these.
+    """The options of a parser, and all others, which are those of ``fit`` for all
+    trials: only ``fit`` checks these.
 
     Raises:
-        UsageError: a wrong option of the parser's, one that the command sets for every trial, or one without a value.
+        UsageError: a wrong option of the parser's, one that the command sets for every
+            trial, or one without a value.
     """
     options, others = parser.parse_known_args(arguments)
     fit_options = []
@@ -104,7 +108,8 @@ def split(parser: Parser, arguments: Sequence[str]) -> tuple[Namespace, Override
 
 
 def launch(options: Namespace) -> Start | None:
-    """What starts the trials with ``--launcher``, None for this machine; chooses ``jobs`` if that is not given.
+    """What starts the trials with ``--launcher``, None for this machine; chooses
+    ``jobs`` if that is not given.
 
     Raises:
         UserError: there is no Ray, or no cluster with a node for a trial.

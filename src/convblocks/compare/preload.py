@@ -13,7 +13,9 @@ for name in filter(wings.is_there, wings.CALLBACKS):
     import_module(f"convblocks.{name}")
 parser()  # cached: it takes much of the time of a short run
 gc.collect()
-gc.freeze()  # a forked process copies the memory that it writes to, and the collector writes to every object
+# a forked process copies the memory that it writes to, and the collector writes to
+# every object
+gc.freeze()
 
 # The server ends at once: nanobind, of which triton is made, would take frozen objects for leaks.
 server = os.getpid()

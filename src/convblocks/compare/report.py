@@ -1,4 +1,6 @@
-"""A comparison's report: its tables, the conclusions in a few sentences, a figure, and a line for each run."""
+"""A comparison's report: its tables, the conclusions in a few sentences, a figure, and
+a line for each run.
+"""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -68,7 +70,9 @@ def report_of(
 
 
 def conclusions(results: Sequence[RunResult], comparison: Comparison | None) -> list[str]:
-    """The conclusions, in a few sentences; there is no comparison if nothing could be chosen from a grid."""
+    """The conclusions, in a few sentences; there is no comparison if nothing could be
+    chosen from a grid.
+    """
     if comparison is None:
         how = "add `--data.val_size 5000` for images, or a `--judge` that is measured on such data"
         return [f"Nothing was chosen from the grid, since that takes validation data: {how}."]
@@ -123,7 +127,9 @@ def finding_of(comparison: Comparison) -> str:
 
 
 def over_all_runs(comparison: Comparison) -> list[str]:
-    """Of the three best networks, those with collapsed runs against their neighbours: one sentence or none."""
+    """Of the three best networks, those with collapsed runs against their neighbours:
+    one sentence or none.
+    """
     parts = []
     for step in neighbours(comparison):
         if step.runs != step.trained_runs:
@@ -156,7 +162,9 @@ def name_of(arch: str) -> str:
 
 
 def sentence(text: str, archs: Iterable[str] = ()) -> str:
-    """A text with a capital letter, unless it begins with one of these networks' own names, and a full stop."""
+    """A text with a capital letter, unless it begins with one of these networks' own
+    names, and a full stop.
+    """
     begins_with_name = any(text.startswith(arch) for arch in archs if arch not in NAMES)
     return f"{text if begins_with_name else text[0].upper() + text[1:]}."
 
@@ -166,7 +174,9 @@ def _leads(comparison: Comparison) -> list[str]:
 
 
 def _lead(step: Difference, sign: int) -> str:
-    """By how much the better one is ahead, whichever direction is better, and whether that is certain."""
+    """By how much the better one is ahead, whichever direction is better, and whether
+    that is certain.
+    """
     assert step.trained is not None
     lead = step.trained if sign > 0 else -step.trained
     if step.adjusted_trained < SIGNIFICANCE:

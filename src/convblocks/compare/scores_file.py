@@ -20,7 +20,8 @@ EPOCH = {"epoch": 1, "step": 0, "seconds": 0.0}
 
 
 def report_on_file(arguments: Sequence[str]) -> None:
-    """Report on the runs of ``--from FILE``, whose column of scores and its direction ``--judge`` names.
+    """Report on the runs of ``--from FILE``, whose column of scores and its direction
+    ``--judge`` names.
 
     Raises:
         UsageError: other options, or no judge.

@@ -13,7 +13,8 @@ from convblocks.figures.estimates import CONFIDENCE, POINTS, RATIO, SHARE, Estim
 
 SIGNIFICANCE = 0.05
 
-# Numbers that differ by less than this share of the largest are tied: float64 rounds the differences of accuracies.
+# Numbers that differ by less than this share of the largest are tied: float64 rounds
+# the differences of accuracies.
 TOLERANCE = 1e-12
 
 # Beyond this number of divisions of values into two samples, random ones are drawn.
@@ -31,10 +32,12 @@ Numbers = NDArray[np.float64]
 
 
 def mean_interval(values: Sequence[float], unit: Unit = RATIO) -> Estimate:
-    """Mean, standard deviation (n - 1 in the denominator) and Student's t interval, which n = 1 does not have.
+    """Mean, standard deviation (n - 1 in the denominator) and Student's t interval,
+    which n = 1 does not have.
 
-    The interval assumes roughly normal values: it means little where some runs collapse. It ends where the unit does:
-    an accuracy above 100 %, or a negative loss, is no possible mean.
+    The interval assumes roughly normal values: it means little where some runs
+    collapse. It ends where the unit does: an accuracy above 100 %, or a negative loss,
+    is no possible mean.
     """
     sample = sample_of(values)
     n, mean = len(sample), float(sample.mean())
@@ -49,16 +52,20 @@ def mean_interval(values: Sequence[float], unit: Unit = RATIO) -> Estimate:
 def permutation_test(
     first: Sequence[float], second: Sequence[float], unit: Unit = POINTS
 ) -> Estimate:
-    """Test the difference of two means: how often is a random division of the values as extreme, in Welch's t?
+    """Test the difference of two means: how often is a random division of the values as
+    extreme, in Welch's t?
 
-    Up to 200,000 divisions of the values into two samples of these sizes, the test is exact if the distributions
-    differ in location only. Divided by its standard error, the difference may be tested without that assumption if the
-    samples are large (A. Janssen, "Studentized permutation tests for non-i.i.d. hypotheses and the generalized
-    Behrens-Fisher problem", Statistics & Probability Letters 36, 1997; E. Chung and J. P. Romano, "Exact and
-    asymptotically robust permutation tests", Annals of Statistics 41, 2013).
+    Up to 200,000 divisions of the values into two samples of these sizes, the test is
+    exact if the distributions differ in location only. Divided by its standard error,
+    the difference may be tested without that assumption if the samples are large (A.
+    Janssen, "Studentized permutation tests for non-i.i.d. hypotheses and the
+    generalized Behrens-Fisher problem", Statistics & Probability Letters 36, 1997; E.
+    Chung and J. P. Romano, "Exact and asymptotically robust permutation tests", Annals
+    of Statistics 41, 2013).
 
-    The interval is Welch's, and infinite if no values of this number could be significant. Near 5 % the two may
-    disagree, since the interval assumes normal values: then p decides.
+    The interval is Welch's, and infinite if no values of this number could be
+    significant. Near 5 % the two may disagree, since the interval assumes normal
+    values: then p decides.
     """
     if len(first) > len(second):
         return -permutation_test(second, first, unit)
@@ -83,19 +90,24 @@ def permutation_test(
 
 
 def superiority(first: Sequence[float], second: Sequence[float]) -> Estimate:
-    """The probability that a value of ``first`` exceeds one of ``second``; ties count half, values may be infinite.
+    """The probability that a value of ``first`` exceeds one of ``second``; ties count
+    half, values may be infinite.
 
-    The p is that of the studentized permutation test for a probability of 1/2: how often is a random division as
-    extreme in the statistic of E. Brunner and U. Munzel (Biometrical Journal 42, 2000)? Exact, up to 200,000 divisions,
-    if the distributions are equal; valid asymptotically if they are not (K. Neubert and E. Brunner, "A studentized
-    permutation test for the non-parametric Behrens-Fisher problem", Computational Statistics & Data Analysis 51, 2007).
+    The p is that of the studentized permutation test for a probability of 1/2: how
+    often is a random division as extreme in the statistic of E. Brunner and U. Munzel
+    (Biometrical Journal 42, 2000)? Exact, up to 200,000 divisions, if the distributions
+    are equal; valid asymptotically if they are not (K. Neubert and E. Brunner, "A
+    studentized permutation test for the non-parametric Behrens-Fisher problem",
+    Computational Statistics & Data Analysis 51, 2007).
 
-    The variance of the estimate P is at most P (1 - P) / n, n being the smaller sample's size (Z. W. Birnbaum and O. M.
-    Klose, Annals of Mathematical Statistics 28, 1957). Like S. Schüürhuis et al. (Biometrical Journal 67, 2025) we
-    estimate which share of this bound it is (from the variance of E. R. DeLong et al., Biometrics 44, 1988); the
-    interval is Wilson's for n / share trials. So it stays within 0 and 1, and equals that of the rate of collapses if
-    these alone decide. From few values the share is underestimated, and with P at 0 or 1 undefined, so it is shrunk
-    towards 1 as if by two more values: our choice, by simulation (test_superiority.py).
+    The variance of the estimate P is at most P (1 - P) / n, n being the smaller
+    sample's size (Z. W. Birnbaum and O. M. Klose, Annals of Mathematical Statistics 28,
+    1957). Like S. Schüürhuis et al. (Biometrical Journal 67, 2025) we estimate which
+    share of this bound it is (from the variance of E. R. DeLong et al., Biometrics 44,
+    1988); the interval is Wilson's for n / share trials. So it stays within 0 and 1,
+    and equals that of the rate of collapses if these alone decide. From few values the
+    share is underestimated, and with P at 0 or 1 undefined, so it is shrunk towards 1
+    as if by two more values: our choice, by simulation (test_superiority.py).
     """
     if len(first) > len(second):
         return superiority(second, first).complement()
@@ -114,9 +126,11 @@ def superiority(first: Sequence[float], second: Sequence[float]) -> Estimate:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p-values so that the stated probability of an error holds for all of them together.
+    """Adjust p-values so that the stated probability of an error holds for all of them
+    together.
 
-    S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979.
+    S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian
+    Journal of Statistics 6, 1979.
     """
     values = np.asarray(p_values, dtype=float)
     order, factors = np.argsort(values), len(values) - np.arange(len(values))
@@ -137,7 +151,9 @@ def least_p_unpaired(n: int, m: int) -> float:
 
 
 def sample_of(values: Sequence[float], *, infinite: bool = False) -> Numbers:
-    """The values as an array, which may be infinite only if the flag is set; a ValueError if they are no sample."""
+    """The values as an array, which may be infinite only if the flag is set; a
+    ValueError if they are no sample.
+    """
     sample = np.asarray(values, dtype=float)
     if not sample.size:
         raise ValueError("the sample is empty")
@@ -148,7 +164,9 @@ def sample_of(values: Sequence[float], *, infinite: bool = False) -> Numbers:
 
 @lru_cache(maxsize=4)
 def divisions(n: int, m: int) -> Places:
-    """Which of n + m values are the first sample, of shape (divisions, n); in the first row the first n."""
+    """Which of n + m values are the first sample, of shape (divisions, n); in the first
+    row the first n.
+    """
     if (total := comb(n + m, n)) <= EXACT_DIVISIONS:
         places = chain.from_iterable(combinations(range(n + m), n))
         return np.fromiter(places, dtype=np.int32, count=total * n).reshape(total, n)
@@ -173,10 +191,12 @@ def _p(
     error: float,
     freedom: float,
 ) -> float:
-    """The share of divisions that are as extreme as the observed one; those without variance are the most extreme.
+    """The share of divisions that are as extreme as the observed one; those without
+    variance are the most extreme.
 
-    ``statistic`` gives the effects of divisions and the squared standard errors, of shape (2, divisions). Of many
-    values p is that of Student's distribution, which with infinite ``freedom`` is the normal one.
+    ``statistic`` gives the effects of divisions and the squared standard errors, of
+    shape (2, divisions). Of many values p is that of Student's distribution, which with
+    infinite ``freedom`` is the normal one.
     """
     if min(n, m) > MANY:
         return 2 * float(stats.t.sf(abs(difference) / (error or TOLERANCE), freedom))
@@ -188,7 +208,9 @@ def _p(
 
 
 def _differences_of_means(values: Numbers, chosen: Places) -> Numbers:
-    """The differences of the means of divisions, and their squared standard errors; a single value adds none."""
+    """The differences of the means of divisions, and their squared standard errors; a
+    single value adds none.
+    """
     n = chosen.shape[1]
     terms = np.stack([values, values**2])
     inside = terms[:, chosen].sum(axis=2)
@@ -200,14 +222,17 @@ def _differences_of_means(values: Numbers, chosen: Places) -> Numbers:
 
 
 def _effects(values: Numbers, chosen: Places) -> Numbers:
-    """For each division P - 1/2, times 2 n m, and its variance, times (2 n m)^2 (n - 1) (m - 1).
+    """For each division P - 1/2, times 2 n m, and its variance, times (2 n m)^2 (n - 1)
+    (m - 1).
 
-    So they are whole, and ties are found. The variance is that of the placements, each the share of the other sample
-    that a value exceeds or, in the second one, is exceeded by; a sample of one value has none.
+    So they are whole, and ties are found. The variance is that of the placements, each
+    the share of the other sample that a value exceeds or, in the second one, is
+    exceeded by; a sample of one value has none.
     """
     n = chosen.shape[1]
     m, ordered = len(values) - n, np.sort(values)
-    # The first sample in ascending order: how many of all values are below each, and how many are not above it.
+    # The first sample in ascending order: how many of all values are below each, and
+    # how many are not above it.
     below = np.sort(np.searchsorted(ordered, values)[chosen], axis=1)
     not_above = np.searchsorted(ordered, ordered, "right")[below]
     # How many of the first sample are below each, and how many are not above it.
@@ -216,7 +241,8 @@ def _effects(values: Numbers, chosen: Places) -> Numbers:
     np.maximum.accumulate(differs * place[1:], axis=1, out=lower[:, 1:])
     upper[:, :-1] = np.minimum.accumulate(np.where(differs, place[1:], n)[:, ::-1], axis=1)[:, ::-1]
     placements = below + not_above - lower - upper
-    # The squares of the second sample's, from those that the first sample's values would have there.
+    # The squares of the second sample's, from those that the first sample's values
+    # would have there.
     squares = 4 * (n - upper) * (below + not_above) + (upper - lower) * (3 * below + not_above)
     squares -= (2 * n - lower - upper) ** 2
     total, first, second = (

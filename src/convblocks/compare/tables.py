@@ -19,7 +19,9 @@ def results_table(
     notes: Sequence[str] = (),
     key: str = "results",
 ) -> Table:
-    """A line for each network at a setting, from summaries of the results; ``swept`` are the options of a grid."""
+    """A line for each network at a setting, from summaries of the results; ``swept``
+    are the options of a grid.
+    """
     baseline = next((arm.against.second for arm in arms if arm.against), "")
     chance = results[0].facts.get("chance")
     collapsed = "diverges" if results[0].provenance.machine else "has no score"
@@ -38,7 +40,8 @@ def results_table(
 def columns_of(
     arms: Sequence[Summary], results: Sequence[RunResult], swept: Sequence[str], baseline: str
 ) -> list[Column]:
-    """The columns of the table of networks, whose rows are summaries, the verdict's first: a phone shows these.
+    """The columns of the table of networks, whose rows are summaries, the verdict's
+    first: a phone shows these.
 
     The setting and validation are those of a grid; the losses are the notebook's.
     """
@@ -129,7 +132,9 @@ def differences_table(comparison: Comparison) -> Table:
 
 
 def as_row(result: RunResult) -> dict[str, Any]:
-    """The run's line of comparison.csv, under plain names; a collapsed run has no score in ``..._if_trained``."""
+    """The run's line of comparison.csv, under plain names; a collapsed run has no score
+    in ``..._if_trained``.
+    """
     score = result.judge.measured_in(result.final)
     scores = {
         name: value for name, value in result.final.items() if name.startswith(("test", "val"))

@@ -28,7 +28,8 @@ PATHS = ("config", "data.root")
 
 @dataclass(frozen=True)
 class Trial:
-    """A run of ``fit``. Its result, and how far it has got, are read from its run directory.
+    """A run of ``fit``. Its result, and how far it has got, are read from its run
+    directory.
 
     Args:
         comparison: The folder of all trials, below ``lightning_logs``.
@@ -37,7 +38,8 @@ class Trial:
         chosen: The options by which it differs from others.
         seed: Of weights, image order and augmentation.
         option: The option of ``fit`` that takes ``arch``: "arch" or "model".
-        place: Its run directory within that folder, such as ``trial_3``; by default its options name it.
+        place: Its run directory within that folder, such as ``trial_3``; by default its
+            options name it.
     """
 
     comparison: str
@@ -60,7 +62,9 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """``compare/maxpool,lr=1e-3/1f3a9c2e/seed_0``: what differs, a hash of what all trials share, the seed."""
+        """``compare/maxpool,lr=1e-3/1f3a9c2e/seed_0``: what differs, a hash of what all
+        trials share, the seed.
+        """
         if self.place:
             return f"{self.comparison}/{self.place}"
         words = ",".join(
@@ -95,7 +99,9 @@ class Trial:
         return [*command_line([*self.overrides, *identity]), "--resume"]
 
     def confirming(self, seed: int, place: str = "") -> "Trial":
-        """The same settings with a fresh seed, on all training images; a user's own data stay as they are."""
+        """The same settings with a fresh seed, on all training images; a user's own
+        data stay as they are.
+        """
         common = tuple(
             (option, "0" if option == VAL_SIZE else value) for option, value in self.common
         )
@@ -104,14 +110,18 @@ class Trial:
         )
 
     def result(self) -> RunResult | None:
-        """The result; None if the run is not done, or its summary is damaged: a resume writes it again."""
+        """The result; None if the run is not done, or its summary is damaged: a resume
+        writes it again.
+        """
         try:
             return replace(self.run.read_result(), overrides=self.overrides)
         except (OSError, UserError):
             return None
 
     def metrics(self) -> list[dict[str, float]]:
-        """The rows of its metrics so far; none if they are not readable, since the run rewrites them."""
+        """The rows of its metrics so far; none if they are not readable, since the run
+        rewrites them.
+        """
         try:
             with self.run.metrics.open() as file:
                 rows = [

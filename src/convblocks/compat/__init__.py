@@ -1,1 +1,3 @@
-"""Makes Lightning's finders, pruning and averages work, and other people's loaders and metrics resume exactly."""
+"""Makes Lightning's finders, pruning and averages work, and other people's loaders and
+metrics resume exactly.
+"""

@@ -20,8 +20,9 @@ def make(run: Run) -> "Compatibility":
 class Compatibility(RunCallback):
     """Lets averages follow the weights until they start.
 
-    Until WeightAveraging starts its average holds the untrained weights, which Lightning would evaluate and save, and
-    keep if it never starts (pytorch-lightning's issue 21724).
+    Until WeightAveraging starts its average holds the untrained weights, which
+    Lightning would evaluate and save, and keep if it never starts (pytorch-lightning's
+    issue 21724).
     """
 
     def __init__(self, run: Run) -> None:
@@ -52,10 +53,12 @@ class Compatibility(RunCallback):
         _follow(trainer, pl_module)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Put in place the average of StochasticWeightAveraging, which it makes after the last checkpoint.
+        """Put in place the average of StochasticWeightAveraging, which it makes after
+        the last checkpoint.
 
-        With batch normalisation there is nothing to do: another epoch and its checkpoint follow. WeightAveraging puts
-        its own in place, but not where the training had ended already before a resume.
+        With batch normalisation there is nothing to do: another epoch and its
+        checkpoint follow. WeightAveraging puts its own in place, but not where the
+        training had ended already before a resume.
         """
         for averaging in () if self.trains else callbacks_of(trainer, WeightAveraging):
             averaging.on_train_end(trainer, pl_module)

@@ -1,4 +1,6 @@
-"""Random generators, the global ones and those that objects hold, and their states in plain values."""
+"""Random generators, the global ones and those that objects hold, and their states in
+plain values.
+"""
 
 import gc
 import random
@@ -46,7 +48,8 @@ def global_generators() -> dict[str, Any]:
 
 
 def generators_in(*objects: Any) -> dict[str, Any]:
-    """Those that objects hold, in attributes, containers, methods and functions, numbered as they are found.
+    """Those that objects hold, in attributes, containers, methods and functions,
+    numbered as they are found.
 
     The iterator of a loader is left out, which a resume replaces.
     """

@@ -19,10 +19,12 @@ HUGGING_FACE = "datasets.iterable_dataset"
 
 
 class Loaders(Keeper):
-    """Keeps the generators of training loaders, and the batches that Lightning has fetched ahead.
+    """Keeps the generators of training loaders, and the batches that Lightning has
+    fetched ahead.
 
-    In the middle of an epoch a loader may draw the order of the epoch again: for this it keeps all generators as they
-    were when the loaders began to iterate. At the end of one it keeps the ``state_dict`` of data sets that have one.
+    In the middle of an epoch a loader may draw the order of the epoch again: for this
+    it keeps all generators as they were when the loaders began to iterate. At the end
+    of one it keeps the ``state_dict`` of data sets that have one.
     """
 
     def __init__(self, trainer: Trainer) -> None:
@@ -106,11 +108,15 @@ class Loaders(Keeper):
         return global_generators() | generators_in(*loaders)
 
     def _fetched_ahead(self) -> list[Any]:
-        """The batches that Lightning has fetched to notice the last one: of loaders without a length."""
+        """The batches that Lightning has fetched to notice the last one: of loaders
+        without a length.
+        """
         return list(getattr(self.trainer.fit_loop._data_fetcher, "batches", ()))
 
     def _stateful_data(self) -> list[Any]:
-        """The data sets of the training loaders that have a ``state_dict``; workers have copies of theirs."""
+        """The data sets of the training loaders that have a ``state_dict``; workers
+        have copies of theirs.
+        """
         loaders = [
             loader for loader in loaders_of(self.trainer) if not getattr(loader, "num_workers", 0)
         ]
@@ -136,13 +142,17 @@ def _state_of_data(data: Any) -> tuple[Any, State]:
 
 
 class GeneratorsOfWorker:
-    """Lets torchdata's loader keep, as the state of its data set, the generators of each worker process."""
+    """Lets torchdata's loader keep, as the state of its data set, the generators of
+    each worker process.
+    """
 
     def __init__(self, loader: Any) -> None:
         self.parts = loader.dataset, loader.collate_fn
 
     def state_dict(self) -> dict[str, str]:
-        """As JSON, since torchdata compares states with the last ones at each batch, number by number."""
+        """As JSON, since torchdata compares states with the last ones at each batch,
+        number by number.
+        """
         return {
             "generators": json.dumps(
                 states_of(self._generators()), default=lambda state: bytes(state.numpy()).hex()
@@ -157,7 +167,9 @@ class GeneratorsOfWorker:
 
 
 def keep_generators_of_workers(loader: Any) -> None:
-    """Let a loader with worker processes keep their generators with its position, if its data set has no state."""
+    """Let a loader with worker processes keep their generators with its position, if
+    its data set has no state.
+    """
     data: Any = getattr(loader, "dataset", None)
     is_iterable = isinstance(data, IterableDataset)  # torchdata fetches its batches again
     if not isinstance(loader, _Stateful) or not getattr(loader, "num_workers", 0) or is_iterable:

@@ -1,4 +1,6 @@
-"""What a module and its callbacks change in training though no checkpoint of Lightning's holds it."""
+"""What a module and its callbacks change in training though no checkpoint of
+Lightning's holds it.
+"""
 
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -37,7 +39,8 @@ class ModuleState(Keeper):
 
     - Attributes that hold numbers, words, tensors, and containers of these.
     - Buffers that are not persistent, flags, and how many metrics a MetricTracker has.
-    - The values that Lightning's finders of learning rate and batch size chose: they would search again.
+    - The values that Lightning's finders of learning rate and batch size chose: they
+      would search again.
     """
 
     def __init__(self, trainer: Trainer) -> None:
@@ -99,7 +102,9 @@ class ModuleState(Keeper):
                 setattr(part, flag, is_set)
 
     def _owners(self) -> dict[str, Any]:
-        """The module, its parts, and callbacks that do not come from Lightning's or this package's, by names."""
+        """The module, its parts, and callbacks that do not come from Lightning's or
+        this package's, by names.
+        """
         module = self.trainer.lightning_module
         owners: dict[str, Any] = {f"module {name}": part for name, part in module.named_modules()}
         for number, callback in enumerate(callbacks_of(self.trainer, Callback)):

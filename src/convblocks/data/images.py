@@ -1,4 +1,6 @@
-"""Labelled images in memory, what a network needs to know about them, and the interface of their sources."""
+"""Labelled images in memory, what a network needs to know about them, and the interface
+of their sources.
+"""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -34,7 +36,8 @@ class ImageSpec:
         std: Standard deviation, likewise.
 
     Raises:
-        UsageError: an impossible shape, fewer than two classes, two of one name, or a name that is not plain text.
+        UsageError: an impossible shape, fewer than two classes, two of one name, or a
+            name that is not plain text.
     """
 
     channels: int
@@ -62,12 +65,15 @@ class ImageSpec:
         return self.channels, self.height, self.width
 
     def normalize(self, images: Tensor) -> Tensor:
-        """Scale uint8 images (B, C, H, W) to [0, 1], then each channel to mean 0 and standard deviation 1: float32."""
+        """Scale uint8 images (B, C, H, W) to [0, 1], then each channel to mean 0 and
+        standard deviation 1: float32.
+        """
         return self.normalizer(images.device)(images)
 
     def normalizer(self, device: torch.device) -> Callable[[Tensor], Tensor]:
         """What ``normalize`` does, for many batches on one device."""
-        # Tensors on the device: on CUDA torch divides by a Python number as an inexact product with its reciprocal.
+        # Tensors on the device: on CUDA torch divides by a Python number as an inexact
+        # product with its reciprocal.
         white = torch.full((), 255.0, device=device)
         mean, std = (
             torch.tensor(values, device=device).view(-1, 1, 1) for values in (self.mean, self.std)
@@ -137,10 +143,12 @@ class ImageSets:
     def of(
         cls, train: LabelledImages, test: LabelledImages | None, classes: Sequence[str]
     ) -> "ImageSets":
-        """Image sets, with mean, standard deviation and fingerprint computed from the images.
+        """Image sets, with mean, standard deviation and fingerprint computed from the
+        images.
 
         Raises:
-            DataError: the images are not (N, C, H, W) uint8, differ in shape, or have labels out of range.
+            DataError: the images are not (N, C, H, W) uint8, differ in shape, or have
+                labels out of range.
         """
         counts, fingerprint = {}, {}
         for name, part in ({"training set": train} | ({"test set": test} if test else {})).items():
@@ -169,7 +177,9 @@ class ImageSource(ABC):
         self.root = root
 
     def prepare(self) -> None:  # noqa: B027  # most have nothing to prepare
-        """Download or unpack missing files; called in each process, one at a time on each machine."""
+        """Download or unpack missing files; called in each process, one at a time on
+        each machine.
+        """
 
     @abstractmethod
     def load(self) -> ImageSets:
@@ -177,7 +187,8 @@ class ImageSource(ABC):
 
 
 def count(part: LabelledImages) -> tuple[Tensor, str]:
-    """How often each channel has each of the 256 values, (C, 256) int64, and the MD5 of shape, pixels and labels.
+    """How often each channel has each of the 256 values, (C, 256) int64, and the MD5 of
+    shape, pixels and labels.
 
     In one go, as the images may have to be decoded for it.
     """
@@ -194,9 +205,11 @@ def count(part: LabelledImages) -> tuple[Tensor, str]:
 
 
 def mean_and_std(counts: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, scaled to [0, 1], to four digits, from the counts (C, 256) int64.
+    """Mean and standard deviation of each channel, scaled to [0, 1], to four digits,
+    from the counts (C, 256) int64.
 
-    So no sum is rounded. A constant channel gets a standard deviation of 1, and is 0 when normalised.
+    So no sum is rounded. A constant channel gets a standard deviation of 1, and is 0
+    when normalised.
     """
     values = torch.arange(256, dtype=torch.float64) / 255
     shares = counts / counts.sum(dim=1, keepdim=True, dtype=torch.float64)

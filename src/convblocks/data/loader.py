@@ -13,16 +13,18 @@ from convblocks.data.images import MNIST, ImageSpec, LabelledImages
 
 Batch = tuple[Tensor, Tensor]
 
-# Separate random streams: independent of the shuffle of the same epoch (stream 0), and of each other.
+# Separate random streams: independent of the shuffle of the same epoch (stream 0), and
+# of each other.
 STREAM = 1
 FLIP_STREAM = 2
 
 
 def epoch_generator(seed: int, epoch: int, stream: int = 0) -> torch.Generator:
-    """A generator that depends on (seed, epoch) alone; streams are independent of each other.
+    """A generator that depends on (seed, epoch) alone; streams are independent of each
+    other.
 
-    The numbers are mixed, not added: otherwise epoch 1 of seed 0 would repeat epoch 0 of seed 1, and runs with
-    different seeds would share their shuffles.
+    The numbers are mixed, not added: otherwise epoch 1 of seed 0 would repeat epoch 0
+    of seed 1, and runs with different seeds would share their shuffles.
     """
     state = np.random.SeedSequence((seed, epoch, stream)).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0]))
@@ -30,7 +32,8 @@ def epoch_generator(seed: int, epoch: int, stream: int = 0) -> torch.Generator:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The largest movement of an image in either direction: shift in pixels, rotation in degrees, scale as 1 ± s.
+    """The largest movement of an image in either direction: shift in pixels, rotation
+    in degrees, scale as 1 ± s.
 
     Each of the four movements (right, down, rotation, scale) is drawn uniformly. An image is shifted, then
     rotated and scaled about its centre; the area moved in is black, as around MNIST's digits, or repeats the edge. With
@@ -51,7 +54,9 @@ class Augmentation:
         return bool(self.shift or self.rotation or self.scale)
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Augment images (B, C, H, W) uint8 by draws (B, 5) float32 in -1..1: (B, C, H, W) uint8."""
+        """Augment images (B, C, H, W) uint8 by draws (B, 5) float32 in -1..1: (B, C, H,
+        W) uint8.
+        """
         if not len(images):
             return images
         if self.flip:
@@ -77,7 +82,8 @@ class Augmentation:
             -1, 2, 3
         )
         grid = functional.affine_grid(rows, [len(images), 1, height, width], align_corners=False)
-        # Bicubic, since bilinear interpolation blurs: a network trained on blurred digits is worse at sharp ones.
+        # Bicubic, since bilinear interpolation blurs: a network trained on blurred
+        # digits is worse at sharp ones.
         edge = "zeros" if self.black_outside else "border"
         moved = functional.grid_sample(
             images.to(grid.dtype), grid, mode="bicubic", padding_mode=edge, align_corners=False
@@ -86,10 +92,11 @@ class Augmentation:
 
 
 def epoch_draws(size: int, seed: int, epoch: int) -> Tensor:
-    """Random numbers (size, 5) float32 in -1..1 for the images of an epoch, a function of (seed, epoch, index).
+    """Random numbers (size, 5) float32 in -1..1 for the images of an epoch, a function
+    of (seed, epoch, index).
 
-    Drawn for all images at once, so that an image is augmented in the same way whatever the order of the images and
-    their split into batches and processes.
+    Drawn for all images at once, so that an image is augmented in the same way whatever
+    the order of the images and their split into batches and processes.
     """
     movements = torch.rand(size, 4, generator=epoch_generator(seed, epoch, STREAM))
     flips = torch.rand(size, 1, generator=epoch_generator(seed, epoch, FLIP_STREAM))
@@ -99,7 +106,8 @@ def epoch_draws(size: int, seed: int, epoch: int) -> Tensor:
 def fetch(images: Tensor, parts: Iterable[Tensor]) -> Iterator[Tensor]:
     """The images of each part, which holds indices.
 
-    Images that are decoded when they are needed have a method ``batches`` for it, which may be a part ahead.
+    Images that are decoded when they are needed have a method ``batches`` for it, which
+    may be a part ahead.
     """
     batches = getattr(images, "batches", None)
     return (
@@ -108,26 +116,32 @@ def fetch(images: Tensor, parts: Iterable[Tensor]) -> Iterator[Tensor]:
 
 
 class ImageLoader(IterableDataset[Batch]):
-    """Yields batches: images (B, C, H, W) float32, normalised, and targets (B,) int64, on the device of the data.
+    """Yields batches: images (B, C, H, W) float32, normalised, and targets (B,) int64,
+    on the device of the data.
 
-    A batch is fetched by one index operation from images in memory, or decoded in threads while the batch before it is
-    used; then it is augmented and normalised as a whole. Worker processes would have nothing to do. With ``shuffle``
-    the order is a function of (seed, epoch). Each iteration is an epoch: the one that Lightning sets with
-    ``set_epoch``, or else the next.
+    A batch is fetched by one index operation from images in memory, or decoded in
+    threads while the batch before it is used; then it is augmented and normalised as a
+    whole. Worker processes would have nothing to do. With ``shuffle`` the order is a
+    function of (seed, epoch). Each iteration is an epoch: the one that Lightning sets
+    with ``set_epoch``, or else the next.
 
-    Lightning Fabric accepts torch's loaders only: ``fabric.setup_dataloaders(DataLoader(loader, batch_size=None))``.
-    There a loader for several processes needs ``processes`` and ``process``, which the data module takes from the
-    Trainer.
+    Lightning Fabric accepts torch's loaders only:
+    ``fabric.setup_dataloaders(DataLoader(loader, batch_size=None))``. There a loader
+    for several processes needs ``processes`` and ``process``, which the data module
+    takes from the Trainer.
 
     Args:
         data: The images and their labels.
-        batch_size: Images per batch, over all processes together. The last batch of an epoch may be short.
-        shuffle: Whether each epoch has its own order; otherwise it is that of the files.
+        batch_size: Images per batch, over all processes together. The last batch of an
+            epoch may be short.
+        shuffle: Whether each epoch has its own order; otherwise it is that of the
+            files.
         seed: With the epoch, determines the order of the images and their augmentation.
         image_spec: Its mean and standard deviation normalise the images.
         augmentation: The augmentation, if any.
-        processes: The number of processes that share each batch: in contiguous parts whose sizes differ by at most
-            one, so that together they see every image once per epoch. A part of a short batch may be empty.
+        processes: The number of processes that share each batch: in contiguous parts
+            whose sizes differ by at most one, so that together they see every image
+            once per epoch. A part of a short batch may be empty.
         process: The index of this process.
     """
 
@@ -153,8 +167,8 @@ class ImageLoader(IterableDataset[Batch]):
         self.augmentation = augmentation
         self.processes = processes
         self.process = process
-        # Through it Lightning sets the epoch. With overfit_batches it would replace one that is not sequential, which
-        # only works for torch's own loaders.
+        # Through it Lightning sets the epoch. With overfit_batches it would replace one
+        # that is not sequential, which only works for torch's own loaders.
         self.sampler = SequentialSampler(data.labels)
         self.sampler.set_epoch = self.set_epoch  # type: ignore[attr-defined]
         self._epoch = 0
@@ -173,7 +187,8 @@ class ImageLoader(IterableDataset[Batch]):
         return min(self.batch_size, len(self.data.labels) - batch_idx * self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        # A generator, so that this runs with the first next(): on a resume Lightning calls iter() before set_epoch().
+        # A generator, so that this runs with the first next(): on a resume Lightning
+        # calls iter() before set_epoch().
         epoch, resume = self._epoch, self._resume
         self._epoch, self._resume = epoch + 1, {}
         # Batches done before a resume in the middle of this epoch; 0 without one.

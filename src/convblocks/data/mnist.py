@@ -1,4 +1,6 @@
-"""MNIST's four IDX files, or those of another data set, such as Fashion-MNIST: read where they are, packed or not."""
+"""MNIST's four IDX files, or those of another data set, such as Fashion-MNIST: read
+where they are, packed or not.
+"""
 
 import gzip
 import hashlib
@@ -15,7 +17,9 @@ from convblocks.errors import DataError, UsageError
 
 
 def default_root() -> Path:
-    """The folder that CONVBLOCKS_DATA names, else the repository's data folder, else this one, where a wheel has it."""
+    """The folder that CONVBLOCKS_DATA names, else the repository's data folder, else
+    this one, where a wheel has it.
+    """
     if named := os.environ.get("CONVBLOCKS_DATA"):
         return Path(os.path.expanduser(named)).absolute()
     repository = Path(__file__).resolve().parents[3] / "data"
@@ -55,7 +59,8 @@ class MNISTFiles(ImageSource):
     def load(self) -> ImageSets:
         """Read both sets into memory: images (N, 1, H, W) uint8.
 
-        Those of 28 x 28 pixels in at most ten classes get MNIST's image spec, others one of their own.
+        Those of 28 x 28 pixels in at most ten classes get MNIST's image spec, others
+        one of their own.
 
         Raises:
             DataError: a file is missing or damaged, or does not fit the others.
@@ -85,7 +90,8 @@ class MNISTFiles(ImageSource):
 
 
 def find_files(root: Path) -> dict[str, Path]:
-    """The four files by name, in ``<root>``, ``<root>/raw`` or ``<root>/MNIST/raw``; empty if none is there.
+    """The four files by name, in ``<root>``, ``<root>/raw`` or ``<root>/MNIST/raw``;
+    empty if none is there.
 
     Raises:
         DataError: not all four are there.
@@ -119,7 +125,8 @@ def _read_set(images_file: Path, labels_file: Path) -> tuple[LabelledImages, tup
 def read_idx(path: Path, dimensions: int) -> tuple[Tensor, str]:
     """The uint8 array in an IDX file, and the MD5 of the whole file, unpacked.
 
-    The format: 0, 0, 8, the number of dimensions; each dimension as a big-endian 32-bit integer; the bytes, row by row.
+    The format: 0, 0, 8, the number of dimensions; each dimension as a big-endian 32-bit
+    integer; the bytes, row by row.
 
     Raises:
         DataError: the file is damaged, or has another number of dimensions.

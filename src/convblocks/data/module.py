@@ -23,26 +23,33 @@ SPLIT_SEED = 1998
 
 
 class ImageDataModule(LightningDataModule):
-    """A folder of pictures or a data set in MNIST's format, held in memory on the device that trains.
+    """A folder of pictures or a data set in MNIST's format, held in memory on the
+    device that trains.
 
-    Pictures that do not fit into this machine's memory are decoded batch by batch instead.
+    Pictures that do not fit into this machine's memory are decoded batch by batch
+    instead.
 
     The batches of all loaders are (images, targets): normalised float32 (B, C, H, W) and int64 (B,). By default a
     run trains on all training images and is evaluated on the test images after every epoch. With ``val_size`` it is
     evaluated on held-out training images instead, and on the test images only once, at the end.
 
     Args:
-        root: Folder with pictures as ``train/<class>/*`` and ``test/<class>/*``, or with MNIST's four files (in it, in
-            ``raw/`` or in ``MNIST/raw/``); by default MNIST's that come with the project.
+        root: Folder with pictures as ``train/<class>/*`` and ``test/<class>/*``, or
+            with MNIST's four files (in it, in ``raw/`` or in ``MNIST/raw/``); by
+            default MNIST's that come with the project.
         batch_size: Images per optimizer step, over all processes together.
         eval_batch_size: Images per batch in evaluation, over all processes together.
-        val_size: Number of training images held out for validation; the same images whatever the seed.
-        seed: With the epoch, determines the order of the training images and how each is moved.
+        val_size: Number of training images held out for validation; the same images
+            whatever the seed.
+        seed: With the epoch, determines the order of the training images and how each
+            is moved.
         shift: Training images are shifted at random by up to that many pixels.
         rotation: They are rotated at random by up to that many degrees.
-        scale: They are made larger or smaller at random by up to that share of their size.
+        scale: They are made larger or smaller at random by up to that share of their
+            size.
         flip: Half of them, at random, are mirrored left to right.
-        size: Height and width to which pictures are scaled; without it they must be of one size.
+        size: Height and width to which pictures are scaled; without it they must be of
+            one size.
         source: A class that reads a data set of another kind from the root.
 
     Raises:
@@ -50,7 +57,8 @@ class ImageDataModule(LightningDataModule):
         DataError: the files are missing or damaged.
     """
 
-    # Whether the loaders of several processes share each batch, so that Lightning need not share the images.
+    # Whether the loaders of several processes share each batch, so that Lightning need
+    # not share the images.
     shares_batches = True
 
     files: ImageSets
@@ -98,7 +106,9 @@ class ImageDataModule(LightningDataModule):
 
     @property
     def fingerprint(self) -> dict[str, str]:
-        """The MD5 of each part of the data, which are read for it; by them a resumed run recognises its data."""
+        """The MD5 of each part of the data, which are read for it; by them a resumed
+        run recognises its data.
+        """
         self.setup()
         return self.files.fingerprint
 
@@ -135,7 +145,9 @@ class ImageDataModule(LightningDataModule):
         return self.files.image_spec
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the files into memory; Lightning calls it in every process, before fit and before test."""
+        """Read the files into memory; Lightning calls it in every process, before fit
+        and before test.
+        """
         if self._is_read:
             return
         with machine_lock(self.root.resolve()):  # one process at a time downloads or unpacks
@@ -192,7 +204,9 @@ class MNISTDataModule(ImageDataModule):
 
 
 def find_source(root: Path, size: tuple[int, int] | None = None) -> ImageSource:
-    """The source for the data in a folder; pictures are scaled to the size, and others refused with a UsageError."""
+    """The source for the data in a folder; pictures are scaled to the size, and others
+    refused with a UsageError.
+    """
     return next(wings.call("SOURCES", "find", root, size), None) or MNISTFiles(
         root
     )  # which says what is missing

@@ -16,17 +16,21 @@ from convblocks.model.restore import TrainedNetwork
 # Pixels of a picture. The page scales larger ones down.
 LARGEST = 1_000_000
 
-# Networks for MNIST's digits whose layers the page computes itself, in network.js, to explain each pixel.
+# Networks for MNIST's digits whose layers the page computes itself, in network.js, to
+# explain each pixel.
 EXPLAINED = ("maxpool", "batchnorm")
 
-# The most maps of a layer that are shown, and the side of the largest: of larger ones every second pixel and so on.
+# The most maps of a layer that are shown, and the side of the largest: of larger ones
+# every second pixel and so on.
 MOST_MAPS, SIDE = 256, 28
 
 Answer = dict[str, Any]
 
 
 def setup(networks: Sequence[TrainedNetwork]) -> Answer:
-    """What the page needs before anything is drawn: shape and classes of the images, and the networks."""
+    """What the page needs before anything is drawn: shape and classes of the images,
+    and the networks.
+    """
     spec = networks[0].image_spec
     entries = [
         {
@@ -64,10 +68,11 @@ def answer(networks: Sequence[TrainedNetwork], content: bytes, with_layers: bool
 
 
 def layers_of(trained: TrainedNetwork, images: Tensor) -> list[Answer]:
-    """The output of each use of a ReLU for an image (1, C, H, W) uint8, in the order in which they compute.
+    """The output of each use of a ReLU for an image (1, C, H, W) uint8, in the order in
+    which they compute.
 
-    Units have maps (units, H, W), those of a linear layer 1 x 1, in shades 0..255. A unit that is 0 everywhere is
-    inactive; one that is so for every image is dead.
+    Units have maps (units, H, W), those of a linear layer 1 x 1, in shades 0..255. A
+    unit that is 0 everywhere is inactive; one that is so for every image is dead.
     """
     layers: list[Answer] = []
 

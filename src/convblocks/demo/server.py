@@ -41,7 +41,8 @@ def main(arguments: list[str]) -> None:
     """Serve until Ctrl-C.
 
     Raises:
-        UserError: a checkpoint cannot be used, two take different images, or the port cannot be used.
+        UserError: a checkpoint cannot be used, two take different images, or the port
+            cannot be used.
         KeyboardInterrupt: Ctrl-C.
     """
     parser = Parser()
@@ -85,7 +86,9 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """A file of the page, or ``/setup``, what it needs at first; to a picture, ``/answer``, or ``/layers`` too."""
+    """A file of the page, or ``/setup``, what it needs at first; to a picture,
+    ``/answer``, or ``/layers`` too.
+    """
 
     server: Server
 
@@ -127,5 +130,6 @@ class Handler(SimpleHTTPRequestHandler):
         self.send_header("Cache-Control", "no-store")
         super().end_headers()
 
-    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002  # the base class's name
+    # the base class's name
+    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002
         """Print nothing: every stroke is a request."""

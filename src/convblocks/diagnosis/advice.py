@@ -10,7 +10,8 @@ from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
 from convblocks.text import counted, listed
 
-# Accuracies on training and test images this far apart, and by this many standard errors, mean overfitting.
+# Accuracies on training and test images this far apart, and by this many standard
+# errors, mean overfitting.
 LEAST_GAP, STANDARD_ERRORS = 0.1, 3
 
 # From this share of dead units on, a layer is worth a sentence.
@@ -18,19 +19,24 @@ HALF_DEAD = 0.5
 
 
 class Diagnosis(NamedTuple):
-    """A sentence with the evidence, and options of fit to try next; none if it takes more than options."""
+    """A sentence with the evidence, and options of fit to try next; none if it takes
+    more than options.
+    """
 
     sentence: str
     options: tuple[str, ...] = ()
 
 
 def diagnose(run: Classification, result: RunResult, diverged_at: int | None) -> Diagnosis | None:
-    """The first of these that a run shows: it diverged, collapsed, was too short, overfitted, or has dead units.
+    """The first of these that a run shows: it diverged, collapsed, was too short,
+    overfitted, or has dead units.
 
     Args:
         run: The finished run.
-        result: Its result, with the facts ``images`` and ``chance``, and ``collapsed_in`` if it failed.
-        diverged_at: The step after which its loss or a weight was no longer finite, if any.
+        result: Its result, with the facts ``images`` and ``chance``, and
+            ``collapsed_in`` if it failed.
+        diverged_at: The step after which its loss or a weight was no longer finite, if
+            any.
     """
     lr, more = result.hparams["lr"], ("--epochs", str(4 * len(result.epochs)))
     if diverged_at is not None or not math.isfinite(result.final["test/loss"]):

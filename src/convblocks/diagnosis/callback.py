@@ -19,7 +19,8 @@ from convblocks.run.result import RunResult
 from convblocks.run.run import Run
 from convblocks.text import as_shown
 
-# A unit is dead if it outputs 0 for each of this many images: the first of those that the run is evaluated on.
+# A unit is dead if it outputs 0 for each of this many images: the first of those that
+# the run is evaluated on.
 IMAGES = 1000
 
 
@@ -29,9 +30,11 @@ def make(run: Run) -> "DeadUnits | None":
 
 
 class DeadUnits(RunCallback):
-    """Logs the share of dead units behind each ReLU, as ``dead/relu1`` and so on; nothing without ReLUs.
+    """Logs the share of dead units behind each ReLU, as ``dead/relu1`` and so on;
+    nothing without ReLUs.
 
-    Every process computes the same shares, from the same weights and images. Training is not affected.
+    Every process computes the same shares, from the same weights and images. Training
+    is not affected.
     """
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -46,7 +49,9 @@ class DeadUnits(RunCallback):
             trainer.callback_metrics[name] = torch.tensor(share, dtype=torch.float64)
 
     def on_result(self, run: Run, result: RunResult) -> RunResult:
-        """The result, failed if it has collapsed, with facts: its images, what chance gets, what is wrong with it."""
+        """The result, failed if it has collapsed, with facts: its images, what chance
+        gets, what is wrong with it.
+        """
         classification = classification_of(run)
         assert classification is not None
         data = classification.data
@@ -84,7 +89,8 @@ def with_facts(result: RunResult, **facts: Any) -> RunResult:
 
 
 def measure_dead_units(trainer: Trainer, classifier: LightningModule) -> dict[str, float]:
-    """The share of dead units behind each ReLU, as metrics; none where a plain Trainer has no data module.
+    """The share of dead units behind each ReLU, as metrics; none where a plain Trainer
+    has no data module.
 
     The images are always the same, however many the Trainer evaluates.
     """

@@ -8,34 +8,41 @@ from torch.distributions import Categorical
 from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
 
-# A network has learned something if it gets at least this share of the way from a constant predictor to no mistakes.
+# A network has learned something if it gets at least this share of the way from a
+# constant predictor to no mistakes.
 LEAST_LEARNED = 0.04
 
 # Sooner a network that is not above chance may just be slow: in steps, and in steps for each class.
 FEWEST_STEPS, STEPS_PER_CLASS = 200, 20
 
-# A loss that fell in each of the last epochs, by this share in all, is still falling: such a network learns slowly.
+# A loss that fell in each of the last epochs, by this share in all, is still falling:
+# such a network learns slowly.
 EPOCHS_OF_FALL, LEAST_FALL = 5, 0.005
 
 
 def chance_accuracy(labels: Tensor) -> float:
-    """The accuracy on images of these classes (N,) above which a network has learned something: 0.149 on MNIST."""
+    """The accuracy on images of these classes (N,) above which a network has learned
+    something: 0.149 on MNIST.
+    """
     most_frequent = float(labels.bincount().max() / len(labels))
     return most_frequent + LEAST_LEARNED * (1 - most_frequent)
 
 
 def constant_loss(labels: Tensor) -> float:
-    """The cross-entropy of a constant predictor that outputs the frequencies of these classes (N,)."""
+    """The cross-entropy of a constant predictor that outputs the frequencies of these
+    classes (N,).
+    """
     return float(Categorical(labels.bincount() / len(labels)).entropy())
 
 
 def has_collapsed(result: RunResult, labels: Tensor) -> bool:
     """Whether a run has learned nothing, and cannot recover.
 
-    Its accuracy on test images is at chance, and either a whole layer is dead, so that nothing before it can learn; or
-    after enough steps it is no better on training images, and its loss is neither below that of a constant predictor
-    nor falling. While training images are learned, averages of batch normalisation that lag behind, or overfitting, may
-    hide it from other images.
+    Its accuracy on test images is at chance, and either a whole layer is dead, so that
+    nothing before it can learn; or after enough steps it is no better on training
+    images, and its loss is neither below that of a constant predictor nor falling.
+    While training images are learned, averages of batch normalisation that lag behind,
+    or overfitting, may hide it from other images.
 
     Args:
         result: Of the run, with the facts ``images`` and ``chance``.
@@ -57,7 +64,9 @@ def has_collapsed(result: RunResult, labels: Tensor) -> bool:
 
 
 def collapsed_in(result: RunResult) -> int:
-    """From which epoch on no evaluation of a failed run was above chance; its last one if none shows it."""
+    """From which epoch on no evaluation of a failed run was above chance; its last one
+    if none shows it.
+    """
     evaluated = [
         (int(row["epoch"]), row.get("val/acc", row.get("test/acc"))) for row in result.epochs
     ]

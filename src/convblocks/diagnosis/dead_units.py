@@ -1,4 +1,6 @@
-"""Finds dead units: those whose ReLU outputs 0 for every image, so that no gradient reaches their weights."""
+"""Finds dead units: those whose ReLU outputs 0 for every image, so that no gradient
+reaches their weights.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,12 +17,15 @@ RELUS = (nn.ReLU, nn.ReLU6)
 
 
 def dead_shares(network: nn.Module, batches: Iterable[Tensor]) -> dict[str, float]:
-    """The share, in 0..1, of dead units behind each ReLU: ``relu1``, ``relu2`` and so on in the order of the modules.
+    """The share, in 0..1, of dead units behind each ReLU: ``relu1``, ``relu2`` and so
+    on in the order of the modules.
 
-    A unit of a linear layer, or a channel of a convolution, is dead if its ReLU outputs 0 for all images and at all
-    positions. A ReLU that is used several times has the units of all uses, those of layers of the same size together: a
-    unit of these is dead if it is in each. A ReLU that is never used is left out. Only modules of ``RELUS`` count. The
-    network runs in evaluation mode; its modes and torch's random state are restored.
+    A unit of a linear layer, or a channel of a convolution, is dead if its ReLU outputs
+    0 for all images and at all positions. A ReLU that is used several times has the
+    units of all uses, those of layers of the same size together: a unit of these is
+    dead if it is in each. A ReLU that is never used is left out. Only modules of
+    ``RELUS`` count. The network runs in evaluation mode; its modes and torch's random
+    state are restored.
 
     Args:
         network: Any network.
@@ -48,9 +53,11 @@ def dead_shares(network: nn.Module, batches: Iterable[Tensor]) -> dict[str, floa
 
 @contextmanager
 def watch_relus(network: nn.Module, note: Callable[[str, Tensor], None]) -> Iterator[None]:
-    """Call ``note`` with the name and output of each ReLU in every forward pass, the units in dimension 0.
+    """Call ``note`` with the name and output of each ReLU in every forward pass, the
+    units in dimension 0.
 
-    The units of maps (B, units, H, W) are the channels, those of any other output its last dimension.
+    The units of maps (B, units, H, W) are the channels, those of any other output its
+    last dimension.
     """
 
     def note_output(name: str, relu: nn.Module, inputs: Any, output: Tensor) -> None:

@@ -15,7 +15,8 @@ from convblocks.run.result import RunResult
 from convblocks.run.run import Run
 from convblocks.text import as_csv, as_shown, flatten
 
-# A test image that the final network gets wrong: its number, and the numbers of its class and of the predicted one.
+# A test image that the final network gets wrong: its number, and the numbers of its
+# class and of the predicted one.
 MISTAKE = ("image", "label", "predicted")
 
 
@@ -32,7 +33,9 @@ class Mistakes(RunCallback):
         self.classification = classification
 
     def on_result(self, run: Run, result: RunResult) -> RunResult:
-        """The result with the fact ``mistakes``: the numbers of the images that the final network gets wrong."""
+        """The result with the fact ``mistakes``: the numbers of the images that the
+        final network gets wrong.
+        """
         run.directory.mistakes.unlink(missing_ok=True)
         if self.classification.evaluation is None:
             return result
@@ -41,7 +44,9 @@ class Mistakes(RunCallback):
         return replace(result, facts=result.facts | {"mistakes": [row["image"] for row in rows]})
 
     def last_lines(self, run: Run, result: RunResult) -> Sequence[str]:
-        """The number of mistakes and, unless the weights are useless, commands that show more of the checkpoint."""
+        """The number of mistakes and, unless the weights are useless, commands that
+        show more of the checkpoint.
+        """
         lines: list[str] = []
         if "mistakes" in result.facts:
             images = len(self.classification.data.test.labels)

@@ -65,7 +65,9 @@ def main(arguments: list[str]) -> None:
 
 
 def run_of(checkpoint: Path) -> RunDirectory | None:
-    """The directory of the run that wrote a checkpoint; None if the checkpoint was moved or renamed."""
+    """The directory of the run that wrote a checkpoint; None if the checkpoint was
+    moved or renamed.
+    """
     path = checkpoint.absolute()
     logs = next((folder for folder in path.parents[2:] if folder.name == LOGS.name), None)
     run = logs and RunDirectory(path.parents[1].relative_to(logs).as_posix(), logs.parent)
@@ -73,7 +75,9 @@ def run_of(checkpoint: Path) -> RunDirectory | None:
 
 
 def write_report(trained: TrainedNetwork, data: ImageSets, evaluation: Evaluation) -> None:
-    """Write the report of the finished run that a checkpoint belongs to, if these are its images."""
+    """Write the report of the finished run that a checkpoint belongs to, if these are
+    its images.
+    """
     directory = run_of(trained.path)
     result = directory and directory.result_after(0)
     if not (directory and result and result.provenance.data in (None, data.fingerprint)):

@@ -59,7 +59,8 @@ def main(arguments: list[str]) -> None:
     """Export a checkpoint, and check the file against it on the test images.
 
     Raises:
-        UserError: the extra is not installed, the checkpoint or the data cannot be used, or a file cannot be written.
+        UserError: the extra is not installed, the checkpoint or the data cannot be
+            used, or a file cannot be written.
     """
     parser = checkpoint_parser()
     parser.add_argument("--output", type=Path)
@@ -94,7 +95,9 @@ def write_onnx(network: ImageNetwork, images: Tensor, path: Path) -> None:
         )
         if torch.__version__ >= "2.7":  # a TorchVersion, which compares as one
             to_onnx(dynamic_shapes=({0: "batch"},), dynamo=True, external_data=False, verbose=False)
-        else:  # its dynamo exporter has no named dimensions, and fails at normalize's in-place operations
+        # its dynamo exporter has no named dimensions, and fails at normalize's in-place
+        # operations
+        else:
             to_onnx(dynamic_axes={"images": {0: "batch"}, "logits": {0: "batch"}}, dynamo=False)
         model = onnx.load(file)
     onnx.helper.set_model_props(model, {"classes": json.dumps(network.image_spec.classes)})
@@ -111,10 +114,12 @@ def onnx_logits(path: Path, images: Tensor) -> Tensor:
 
 
 def check(path: Path, logits: Tensor, expected: Tensor) -> None:
-    """Compare the logits (N, classes) of an exported file with the checkpoint's, and print the largest difference.
+    """Compare the logits (N, classes) of an exported file with the checkpoint's, and
+    print the largest difference.
 
     Raises:
-        AssertionError: a prediction differs, or a logit differs by more than the tolerance.
+        AssertionError: a prediction differs, or a logit differs by more than the
+            tolerance.
     """
     assert_close(logits, expected, rtol=0, atol=TOLERANCE)
     assert_close(logits.argmax(dim=1), expected.argmax(dim=1), rtol=0, atol=0)

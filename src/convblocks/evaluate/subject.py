@@ -27,7 +27,8 @@ def load_network_and_data(options: Namespace) -> tuple[TrainedNetwork, ImageSets
 
     Raises:
         UserError: the checkpoint cannot be used.
-        DataError: the data cannot be read, has no test images, or is not of the kind that the network was trained on.
+        DataError: the data cannot be read, has no test images, or is not of the kind
+            that the network was trained on.
     """
     trained, root = load_network(options.checkpoint, options.arch), options.root
     expected = trained.image_spec

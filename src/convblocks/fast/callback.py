@@ -1,11 +1,15 @@
-"""Training without needless work: one callback, which ``--fast false`` leaves out. On the CPU no bit depends on it.
+"""Training without needless work: one callback, which ``--fast false`` leaves out. On
+the CPU no bit depends on it.
 
-It skips work of Lightning and torch that nobody asked for, and leaves it to them where somebody has:
+It skips work of Lightning and torch that nobody asked for, and leaves it to them where
+somebody has:
 
-- All runs: hooks that no callback or module overrides are not called (``lightning.py``).
-- Image classifiers: a step of automatic optimization is four calls (``step.py``), ReLU follows MaxPool instead of the
-  other way round (``network.py``), freed memory stays in the process, and several processes send each gradient without
-  copies (``lightning.py``).
+- All runs: hooks that no callback or module overrides are not called
+  (``lightning.py``).
+- Image classifiers: a step of automatic optimization is four calls (``step.py``), ReLU
+  follows MaxPool instead of the other way round (``network.py``), freed memory stays in
+  the process, and several processes send each gradient without copies
+  (``lightning.py``).
 """
 
 from jsonargparse import ArgumentParser
@@ -24,7 +28,8 @@ from convblocks.model.classifier import ImageClassifier
 from convblocks.run.callbacks import RunCallback
 from convblocks.run.run import Run
 
-# Their batches need nothing that Lightning does after the loader; a subclass may ask for it in a hook.
+# Their batches need nothing that Lightning does after the loader; a subclass may ask
+# for it in a hook.
 DATA = (ImageDataModule, MNISTDataModule)
 
 
@@ -42,7 +47,9 @@ def make(run: Run) -> "Fast | None":
 
 
 class Fast(RunCallback):
-    """Swaps classes of the module, its network and its optimizer for faster ones before training."""
+    """Swaps classes of the module, its network and its optimizer for faster ones before
+    training.
+    """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it at run time

@@ -24,7 +24,8 @@ STEP_HOOKS = (
     "on_train_batch_end",
 )
 
-# The parameters of glibc's mallopt, and values for them: more than any block that training allocates, and never.
+# The parameters of glibc's mallopt, and values for them: more than any block that
+# training allocates, and never.
 M_MMAP_THRESHOLD, LARGEST_BLOCK = -3, 2**31 - 1
 M_TRIM_THRESHOLD, NEVER = -1, -1
 
@@ -33,7 +34,9 @@ class FastClassifier(ImageClassifier):
     """A classifier with less overhead in Lightning's loop."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Skip nn.Module's checks for the name of the running hook, which Lightning sets many times a step."""
+        """Skip nn.Module's checks for the name of the running hook, which Lightning
+        sets many times a step.
+        """
         if name == "_current_fx_name":
             object.__setattr__(self, name, value)
         else:
@@ -61,11 +64,13 @@ FastClassifier.__name__ = FastClassifier.__qualname__ = ImageClassifier.__name__
 
 
 def skip_idle_hooks(trainer: Trainer, module: LightningModule) -> None:
-    """Set to None the step hooks that callbacks and module do not override, so that Lightning skips them.
+    """Set to None the step hooks that callbacks and module do not override, so that
+    Lightning skips them.
 
     Lightning calls every hook that is callable, with some bookkeeping around it.
     """
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it at run time
+    # Lightning sets it at run time
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     for owner, base in [
         (module, LightningModule),
         *((callback, Callback) for callback in callbacks),
@@ -78,9 +83,10 @@ def skip_idle_hooks(trainer: Trainer, module: LightningModule) -> None:
 def speed_up_gradients(trainer: Trainer, classifier: ImageClassifier) -> None:
     """Turn off DistributedDataParallel's needless broadcasts and copies at each step.
 
-    It broadcasts buffers even if they are equal in all processes, and copies each gradient into the buffer that it
-    sends. A user's own arguments of DDPStrategy have precedence. ``static_graph`` is not set: it had no measurable
-    effect, and breaks networks that use different parameters at different steps.
+    It broadcasts buffers even if they are equal in all processes, and copies each
+    gradient into the buffer that it sends. A user's own arguments of DDPStrategy have
+    precedence. ``static_graph`` is not set: it had no measurable effect, and breaks
+    networks that use different parameters at different steps.
     """
     if not isinstance(trainer.strategy, DDPStrategy):
         return
@@ -101,10 +107,12 @@ def speed_up_gradients(trainer: Trainer, classifier: ImageClassifier) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Keep freed memory in the process instead of returning it to the system after every step.
+    """Keep freed memory in the process instead of returning it to the system after
+    every step.
 
-    Every step frees activations of several MB, and the next allocates as much. By default glibc returns such blocks to
-    the system, which maps and clears them again. Does nothing with other C libraries.
+    Every step frees activations of several MB, and the next allocates as much. By
+    default glibc returns such blocks to the system, which maps and clears them again.
+    Does nothing with other C libraries.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,4 +1,6 @@
-"""The same layers in a cheaper order, with bit-identical gradients and weights on CPU, which tests check."""
+"""The same layers in a cheaper order, with bit-identical gradients and weights on CPU,
+which tests check.
+"""
 
 from itertools import pairwise
 from typing import Any, TypeGuard, TypeVar
@@ -11,14 +13,17 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Sequential(nn.Sequential):
-    """An nn.Sequential with a short cut; modules with hooks of their own are called as usual, in their place.
+    """An nn.Sequential with a short cut; modules with hooks of their own are called as
+    usual, in their place.
 
-    ReLU before MaxPool2d is moved after it. The maximum of a window, rectified, is the maximum of its rectified values,
-    the first of equal values gets the gradient either way, and if all are negative none does. (A zero may have the
-    other sign, which no sum can see.) ReLU then has a quarter of the work, forward and backward, and works in place.
+    ReLU before MaxPool2d is moved after it. The maximum of a window, rectified, is the
+    maximum of its rectified values, the first of equal values gets the gradient either
+    way, and if all are negative none does. (A zero may have the other sign, which no
+    sum can see.) ReLU then has a quarter of the work, forward and backward, and works
+    in place.
 
-    It has the name of the class that it replaces, which ``repr`` shows. ``forward`` is unchanged, for scripting and
-    tracing.
+    It has the name of the class that it replaces, which ``repr`` shows. ``forward`` is
+    unchanged, for scripting and tracing.
     """
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

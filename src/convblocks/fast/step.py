@@ -1,4 +1,6 @@
-"""A leaner step of automatic optimization: the four calls that matter, without what Lightning does between them."""
+"""A leaner step of automatic optimization: the four calls that matter, without what
+Lightning does between them.
+"""
 
 from collections import OrderedDict
 from typing import Any
@@ -13,7 +15,8 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from convblocks.fast.lightning import FastClassifier
 
-# The hooks that Lightning calls within a step, on each callback and on the module: None where they are idle.
+# The hooks that Lightning calls within a step, on each callback and on the module: None
+# where they are idle.
 HOOKS_WITHIN = (
     "on_before_zero_grad",
     "on_before_backward",
@@ -26,10 +29,12 @@ OPTIMIZERS = (Adam, AdamW, SGD)
 
 
 class FastOptimization(_AutomaticOptimization):
-    """Lightning's step without closures, and without the checks for hooks that nobody has.
+    """Lightning's step without closures, and without the checks for hooks that nobody
+    has.
 
-    Falls back to Lightning's own step if more is needed: hooks between the calls, other optimizers, precisions and
-    strategies, accumulation, clipping, a profiler. Rechecked at every step.
+    Falls back to Lightning's own step if more is needed: hooks between the calls, other
+    optimizers, precisions and strategies, accumulation, clipping, a profiler. Rechecked
+    at every step.
     """
 
     def run(
@@ -66,11 +71,13 @@ def _is_usual(trainer: Trainer, module: LightningModule) -> bool:
         type(module) is FastClassifier
         and type(trainer.strategy) is SingleDeviceStrategy
         and type(trainer.precision_plugin) is Precision
-        and type(trainer.profiler) is PassThroughProfiler  # type: ignore[attr-defined]  # Lightning sets it at run time
+        # Lightning sets it at run time
+        and type(trainer.profiler) is PassThroughProfiler  # type: ignore[attr-defined]
         and trainer.accumulate_grad_batches == 1
         and not trainer.gradient_clip_val
     )
-    owners = (module, *trainer.callbacks)  # type: ignore[attr-defined]  # Lightning sets it at run time
+    # Lightning sets it at run time
+    owners = (module, *trainer.callbacks)  # type: ignore[attr-defined]
     return is_plain and all(
         getattr(owner, hook) is None for owner in owners for hook in HOOKS_WITHIN
     )

@@ -1,6 +1,7 @@
 """Curves by epoch: the figures of a run, and what those of several runs are drawn with.
 
-A collapsed run is drawn like any other. A loss that is not finite is no point, and counts as the worst in a median.
+A collapsed run is drawn like any other. A loss that is not finite is no point, and
+counts as the worst in a median.
 """
 
 import math
@@ -90,9 +91,11 @@ def draw_by_epoch(
     values: Sequence[Sequence[Sequence[float]]],
     of_trained: bool = False,
 ) -> list[End]:
-    """A thin line for each run, dotted if it collapsed, and a thick one through the medians of all runs.
+    """A thin line for each run, dotted if it collapsed, and a thick one through the
+    medians of all runs.
 
-    With ``of_trained`` the thick line is through the means of the runs that trained; a curve has none without these.
+    With ``of_trained`` the thick line is through the means of the runs that trained; a
+    curve has none without these.
     """
     ends, last = [], max(len(run.epochs) for curve in curves for run in curve.runs)
     for (name, look, own), lines in zip(curves, values, strict=True):

@@ -1,4 +1,6 @@
-"""Numbers with their 95 % intervals and p-values, and the only place that knows how these are written."""
+"""Numbers with their 95 % intervals and p-values, and the only place that knows how
+these are written.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,7 +47,8 @@ P_VALUE = Unit(least=0, most=1)
 
 
 def number(value: float, unit: Unit = RATIO, signed: bool = False) -> str:
-    """A number in its unit, without the unit's name: ``97.01``, ``+0.29``, ``79,510``; NOTHING if it is not finite.
+    """A number in its unit, without the unit's name: ``97.01``, ``+0.29``, ``79,510``;
+    NOTHING if it is not finite.
 
     A p-value has two digits where it matters.
     """
@@ -65,10 +68,12 @@ class Estimate:
 
     Args:
         value: In its own terms, such as an accuracy in 0..1.
-        low: The lower end of the interval: nan where there is none, infinite where n is too small for any.
+        low: The lower end of the interval: nan where there is none, infinite where n is
+            too small for any.
         high: The upper end.
         n: The number of values, of pairs, or of values in the smaller of two samples.
-        p: The two-sided p-value of the test to which the interval belongs; nan if there is none.
+        p: The two-sided p-value of the test to which the interval belongs; nan if there
+            is none.
         unit: How it is written.
         deviation: The standard deviation of the values of a mean; nan of a single one.
     """
@@ -98,7 +103,8 @@ class Estimate:
         return format(self, "")
 
     def __format__(self, spec: str) -> str:
-        """``97.01 [96.46, 97.57]``; with "+" in ``spec`` signed, with "u" with the unit: ``0.29 points [0.24, 0.34]``.
+        """``97.01 [96.46, 97.57]``; with "+" in ``spec`` signed, with "u" with the
+        unit: ``0.29 points [0.24, 0.34]``.
 
         Shares are ``80 % [49–94 %]``. Without an interval the value stands alone.
         """
@@ -126,7 +132,9 @@ def number_range(values: Sequence[float], unit: Unit = RATIO) -> str:
 
 
 def cell(value: Value, unit: Unit = RATIO, signed: bool = False) -> str:
-    """Any value as a table's cell; an estimate is written in its own unit, and a share with its %."""
+    """Any value as a table's cell; an estimate is written in its own unit, and a share
+    with its %.
+    """
     if value is None or isinstance(value, str):
         return NOTHING if value is None else value
     if isinstance(value, Estimate):
@@ -148,7 +156,9 @@ def share(count: int, total: int) -> Estimate:
 
 
 def wilson(proportion: float, trials: float) -> tuple[float, float]:
-    """Wilson's 95 % interval; the number of trials need not be whole (E. B. Wilson, JASA 22, 1927)."""
+    """Wilson's 95 % interval; the number of trials need not be whole (E. B. Wilson,
+    JASA 22, 1927).
+    """
     centre = proportion + QUANTILE**2 / (2 * trials)
     margin = (
         QUANTILE * (proportion * (1 - proportion) / trials + (QUANTILE / (2 * trials)) ** 2) ** 0.5

@@ -29,14 +29,18 @@ CALIBRATION_BINS = 15
 
 
 def confusion(evaluation: Evaluation) -> Tensor:
-    """How many images of each class (row) were predicted as each class (column): (classes, classes)."""
+    """How many images of each class (row) were predicted as each class (column):
+    (classes, classes).
+    """
     return multiclass_confusion_matrix(
         evaluation.predicted, evaluation.targets, len(evaluation.classes)
     )
 
 
 def calibration_error(evaluation: Evaluation) -> float:
-    """The expected calibration error: the mean distance between probability and accuracy over the bins, in 0..1."""
+    """The expected calibration error: the mean distance between probability and
+    accuracy over the bins, in 0..1.
+    """
     probabilities, classes = evaluation.logits.softmax(dim=1), len(evaluation.classes)
     error = multiclass_calibration_error(
         probabilities, evaluation.targets, classes, n_bins=CALIBRATION_BINS, norm="l1"
@@ -63,7 +67,9 @@ def evaluation_charts(evaluation: Evaluation, images: Tensor) -> dict[str, Chart
 
 
 def confusion_figure(evaluation: Evaluation) -> Figure:
-    """The confusion matrix; colours show the mistakes only, which the diagonal would outshine, on any paper."""
+    """The confusion matrix; colours show the mistakes only, which the diagonal would
+    outshine, on any paper.
+    """
     figure = Figure(figsize=HALF, layout="constrained")
     axes, counts = figure.subplots(), confusion(evaluation).numpy()
     mistakes = counts * (1 - np.eye(len(counts), dtype=int))
@@ -89,7 +95,9 @@ def confusion_figure(evaluation: Evaluation) -> Figure:
 
 
 def hardest_figure(evaluation: Evaluation, images: Tensor) -> Figure:
-    """The mistakes with the highest loss, each with its true and its predicted class and the latter's probability."""
+    """The mistakes with the highest loss, each with its true and its predicted class
+    and the latter's probability.
+    """
     figure = Figure(figsize=HALF, layout="constrained")
     wrong = evaluation.predicted != evaluation.targets
     figure.suptitle(

@@ -25,14 +25,16 @@ from convblocks.files import write
 from convblocks.run.directory import RunDirectory
 from convblocks.text import as_csv, as_json, as_shown
 
-# Text stays text, and the numbers of elements depend on the content only: the same figure has the same bytes.
+# Text stays text, and the numbers of elements depend on the content only: the same
+# figure has the same bytes.
 SVG = {
     "svg.fonttype": "none",
     "svg.hashsalt": "convblocks",
     "font.sans-serif": ["DejaVu Sans", "Verdana"],
 }
 
-# In CSS pixels for an inch of a figure: a narrower page scrolls the figure, as letters would be too small.
+# In CSS pixels for an inch of a figure: a narrower page scrolls the figure, as letters
+# would be too small.
 LEAST_SCALE = 62
 
 
@@ -107,7 +109,9 @@ def repeat_of(command: str, arguments: Sequence[str]) -> str:
 
 
 def publish(report: Report, directory: RunDirectory) -> None:
-    """Write a report into the directory of its runs, over a former one, and print its tables, sentences and command."""
+    """Write a report into the directory of its runs, over a former one, and print its
+    tables, sentences and command.
+    """
     directory.create()
     path, title = (
         directory.path / report.name,

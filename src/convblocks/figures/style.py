@@ -1,4 +1,6 @@
-"""The style of all figures: light and dark, readable in grey and at the 700 pixels that a page may leave them."""
+"""The style of all figures: light and dark, readable in grey and at the 700 pixels that
+a page may leave them.
+"""
 
 import math
 import warnings
@@ -17,8 +19,8 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 # In inches, at 160 pixels an inch.
 WIDTH = 10.0
 
-# In points: letters are 11 pixels high in a figure shown 700 pixels wide; small ones, for counts and captions, in one
-# shown 838 pixels wide.
+# In points: letters are 11 pixels high in a figure shown 700 pixels wide; small ones,
+# for counts and captions, in one shown 838 pixels wide.
 LETTERS, SMALL = 11.5, 9.5
 
 # With more ticks an axis has those at powers of ten only.
@@ -28,7 +30,8 @@ MOST_TICKS = 9
 LINES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
-# Styles from this number on are for anything but the networks of the course, which have those before it.
+# Styles from this number on are for anything but the networks of the course, which have
+# those before it.
 OTHERS = 3
 
 
@@ -46,7 +49,8 @@ DARK = LIGHT | _theme("dark")
 
 @contextmanager
 def themed(theme: dict[Any, Any] = LIGHT) -> Iterator[None]:
-    """Figures have the theme where they are made and where they are saved, since ticks are made late.
+    """Figures have the theme where they are made and where they are saved, since ticks
+    are made late.
 
     There are no warnings of letters that the font lacks: pages have their text as text.
     """
@@ -102,7 +106,9 @@ class End(NamedTuple):
 
 
 def label_ends(figure: Figure, panels: Iterable[tuple[Axes, Sequence[End]]]) -> None:
-    """Write the names of curves to the right of their axes: at the height of their ends, or as near above as fits."""
+    """Write the names of curves to the right of their axes: at the height of their
+    ends, or as near above as fits.
+    """
     figure.draw_without_rendering()  # now the heights of the axes are known
     for axes, ends in panels:
         line = 1.25 * rcParams["font.size"] * figure.dpi / 72 / axes.bbox.height
@@ -135,7 +141,8 @@ def label_ends(figure: Figure, panels: Iterable[tuple[Axes, Sequence[End]]]) -> 
 def log_axis(
     axes: Axes, which: Literal["x", "y"], values: Sequence[float], top: float = 0.0, unit: str = ""
 ) -> None:
-    """Make a log axis that holds the values and ``top``, with ticks that are round numbers, a few or powers of ten.
+    """Make a log axis that holds the values and ``top``, with ticks that are round
+    numbers, a few or powers of ten.
 
     With a value of 0 the axis is linear below the smallest other value.
     """
@@ -156,7 +163,9 @@ def log_axis(
 
 
 def _round_numbers(low: float, high: float, least: int) -> list[float]:
-    """Numbers from ``low`` to ``high`` that begin with 1, 2 or 5: with 1 if these are many, others if few."""
+    """Numbers from ``low`` to ``high`` that begin with 1, 2 or 5: with 1 if these are
+    many, others if few.
+    """
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [
         tick

@@ -1,4 +1,6 @@
-"""Tables of results, made of one list of columns: for a terminal, in Markdown, and as plain numbers."""
+"""Tables of results, made of one list of columns: for a terminal, in Markdown, and as
+plain numbers.
+"""
 
 import re
 from collections.abc import Callable, Sequence
@@ -123,7 +125,9 @@ def to_markdown(tables: Sequence[Table], level: int = 2) -> str:
 
 
 def as_cell(text: str) -> str:
-    """Text as a cell of Markdown, in which names from outside are neither HTML nor the end of the cell."""
+    """Text as a cell of Markdown, in which names from outside are neither HTML nor the
+    end of the cell.
+    """
     return without_html(printable(text.replace("\n", " ")).replace("|", "\\|"))
 
 
@@ -133,12 +137,16 @@ def without_html(text: str) -> str:
 
 
 def terminal() -> Console:
-    """The console on which results are printed, without markup: ``[red]`` in a file name is text."""
+    """The console on which results are printed, without markup: ``[red]`` in a file
+    name is text.
+    """
     return Console(markup=False, emoji=False, highlight=False)
 
 
 def to_console(tables: Sequence[Table], console: Console, everything: str = "") -> None:
-    """Print tables on a terminal, which drops columns that the file ``everything`` has, or as text into a pipe."""
+    """Print tables on a terminal, which drops columns that the file ``everything`` has,
+    or as text into a pipe.
+    """
     unlimited = console.options.update(width=WIDEST)
     for table in tables:
         columns, dropped = list(table.fields), list[str]()

@@ -1,4 +1,5 @@
-"""Turns a picture of a digit into an image like MNIST's: 28x28 grey values, the digit light on black.
+"""Turns a picture of a digit into an image like MNIST's: 28x28 grey values, the digit
+light on black.
 
 The steps are those of MNIST's authors (Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: "Gradient-based learning applied
 to document recognition", 1998, section III): the longer side of the digit becomes 20 pixels, its aspect ratio is kept,
@@ -24,7 +25,8 @@ DIGIT_SIDE = 20  # the longer side of MNIST's digits
 # Pictures are scaled down to this size first: the digit ends at 20 pixels anyway.
 WORKING_SIDE = 400
 
-# The least difference of ink from the background: of 255, and in standard deviations of the background's noise.
+# The least difference of ink from the background: of 255, and in standard deviations of
+# the background's noise.
 LEAST_CONTRAST = 12.0
 LEAST_CONTRAST_IN_NOISE = 8.0
 
@@ -37,7 +39,8 @@ MOST_PARTS = 8
 # Strokes are measured and adjusted at this multiple of MNIST's resolution.
 ENLARGED = 8
 
-# The interquartile range of MNIST's stroke widths in pixels, measured on its training images by ``stroke_width``.
+# The interquartile range of MNIST's stroke widths in pixels, measured on its training
+# images by ``stroke_width``.
 STROKE_WIDTHS = (2.1, 3.0)
 
 EVERY_NEIGHBOUR = np.ones((3, 3))
@@ -65,7 +68,8 @@ def find_ink(picture: Image.Image) -> Ink:
     strongest = float(np.quantile(strength, 1 - 2e-4))
     if strongest < max(LEAST_CONTRAST, LEAST_CONTRAST_IN_NOISE * noise):
         raise UserError("it is blank")
-    # Ink has one colour. A difference in another direction, such as a highlight beside a shadow, is not ink.
+    # Ink has one colour. A difference in another direction, such as a highlight beside
+    # a shadow, is not ink.
     most_different = difference.reshape(-1, 3)[strength.argmax()]
     inked = (strength > strongest / 2) & (difference @ most_different > 0)
     colour = difference[inked].mean(axis=0)
@@ -106,8 +110,8 @@ def adjust_strokes(ink: Ink) -> Ink:
 def stroke_width(ink: Ink) -> float:
     """The mean width of the strokes in pixels.
 
-    Across a stroke of width w, the mean distance to its edge is w/4; the distance to the centre of the nearest pixel
-    outside is half a pixel more.
+    Across a stroke of width w, the mean distance to its edge is w/4; the distance to
+    the centre of the nearest pixel outside is half a pixel more.
     """
     inside = ndimage.distance_transform_edt(np.pad(ink, 1) > 0.5)
     return 4 * (float(inside[inside > 0].mean()) - 0.5)
@@ -141,10 +145,11 @@ def _colours(picture: Image.Image) -> NDArray[np.float64]:
 
 
 def _difference_from_background(colours: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Subtract a smooth background, a quadratic surface in each channel, from colours (H, W, 3).
+    """Subtract a smooth background, a quadratic surface in each channel, from colours
+    (H, W, 3).
 
-    Paper under a lamp or at a window is that smooth. The surface is fitted repeatedly, each time without the pixels
-    that are far from it, which are ink.
+    Paper under a lamp or at a window is that smooth. The surface is fitted repeatedly,
+    each time without the pixels that are far from it, which are ink.
     """
     height, width, _ = colours.shape
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
@@ -174,7 +179,8 @@ def _digit_alone(ink: Ink) -> Ink:
     at_border = np.isin(numbers, np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))
     boxes = filter(None, ndimage.find_objects(parts))  # one for each part
     lengths = np.array([max(side.stop - side.start for side in sides) for sides in boxes])
-    # The digit touches the border of a tightly cropped picture. It does not if another part is long enough for a digit.
+    # The digit touches the border of a tightly cropped picture. It does not if another
+    # part is long enough for a digit.
     if np.any(~at_border & (lengths >= min(ink.shape) / 6)):
         sizes = np.where(at_border, 0, sizes)
     digit = numbers[sizes >= DUST * sizes.max()]

@@ -42,14 +42,17 @@ from convblocks.text import as_json, as_shown
 
 Pixels = NDArray[np.uint8]
 
-# The sheet that --show writes: pixels of a side of its cells and between them, and pairs of cells in a row.
+# The sheet that --show writes: pixels of a side of its cells and between them, and
+# pairs of cells in a row.
 CELL, GAP = 176, 8
 COLUMNS = 3
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A picture, the image (C, H, W) uint8 that the network saw of it, and the classes, the most probable one first."""
+    """A picture, the image (C, H, W) uint8 that the network saw of it, and the classes,
+    the most probable one first.
+    """
 
     path: Path
     picture: Image.Image
@@ -61,7 +64,8 @@ def main(arguments: list[str]) -> None:
     """Predict the classes of pictures and print them.
 
     Raises:
-        UserError: the checkpoint cannot be used, or some pictures cannot; the others are done by then.
+        UserError: the checkpoint cannot be used, or some pictures cannot; the others
+            are done by then.
     """
     parser = Parser()
     parser.add_argument("checkpoint", type=Path)
@@ -102,7 +106,9 @@ def refuse_to_overwrite(path: Path, read: Collection[Path]) -> None:
 
 
 def find_pictures(paths: Sequence[Path]) -> list[Path]:
-    """The files among the paths, and in place of a folder the pictures in it, by their names, in sorted order."""
+    """The files among the paths, and in place of a folder the pictures in it, by their
+    names, in sorted order.
+    """
     pictures: list[Path] = []
     for path in paths:
         files = [path]
@@ -144,11 +150,13 @@ def look(
 
     Args:
         source: The file, or its content.
-        image_spec: The images that the network was trained on. For MNIST the picture is turned into one of its digits.
+        image_spec: The images that the network was trained on. For MNIST the picture is
+            turned into one of its digits.
         most_pixels: Larger pictures are refused.
 
     Raises:
-        UserError: the picture cannot be read, or shows no digit although the network was trained on MNIST.
+        UserError: the picture cannot be read, or shows no digit although the network
+            was trained on MNIST.
     """
     picture = read_picture(source, most_pixels)
     return picture, to_mnist(picture)[None] if image_spec == MNIST else to_pixels(

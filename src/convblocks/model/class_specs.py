@@ -1,12 +1,14 @@
 """Optimizers, schedules, losses and a user's own classes, from class specs.
 
-A class spec is a short name, the dotted name of a class, or a class with arguments as jsonargparse and LightningCLI
-write it: ``{"class_path": "torch.optim.RAdam", "init_args": {"weight_decay": 0.01}}``. In Python it may also be a class
-itself, and a network or loss a function; a checkpoint then holds the name.
+A class spec is a short name, the dotted name of a class, or a class with arguments as
+jsonargparse and LightningCLI write it: ``{"class_path": "torch.optim.RAdam",
+"init_args": {"weight_decay": 0.01}}``. In Python it may also be a class itself, and a
+network or loss a function; a checkpoint then holds the name.
 
-A name may come from a checkpoint, which must not decide which code runs. So ``resolve`` only looks into modules that
-are imported already, and ``instantiate`` only calls what makes an object of the wanted kind: subclasses, and functions
-whose return type says so and that a person has named, for ``import_class``.
+A name may come from a checkpoint, which must not decide which code runs. So ``resolve``
+only looks into modules that are imported already, and ``instantiate`` only calls what
+makes an object of the wanted kind: subclasses, and functions whose return type says so
+and that a person has named, for ``import_class``.
 """
 
 import importlib
@@ -31,7 +33,9 @@ ClassSpec = str | dict[str, Any]
 if TYPE_CHECKING:  # also a class or function
     Named = str | Callable[..., Any]
     AnySpec = ClassSpec | Callable[..., Any]
-else:  # by the types at run time Lightning may parse a checkpoint; for Callable it would import what is named there
+# by the types at run time Lightning may parse a checkpoint; for Callable it would
+# import what is named there
+else:
     Named, AnySpec = str, ClassSpec
 
 CONSTANT = "constant"
@@ -56,10 +60,13 @@ _named_by_a_person: set[str] = set()
 
 
 def short_name(spec: AnySpec) -> str:
-    """The name as it was given, short or dotted; of an object that cannot be made by its name, one in ``<>``."""
+    """The name as it was given, short or dotted; of an object that cannot be made by
+    its name, one in ``<>``.
+    """
     if isinstance(spec, str | dict):
         return spec if isinstance(spec, str) else str(spec.get("class_path"))
-    return f"{spec.__module__}.{getattr(spec, '__qualname__', f'<{type(spec).__name__}>')}"  # a partial has no name
+    # a partial has no name
+    return f"{spec.__module__}.{getattr(spec, '__qualname__', f'<{type(spec).__name__}>')}"
 
 
 def split(option: str, spec: AnySpec) -> tuple[Named, dict[str, Any]]:
@@ -102,10 +109,12 @@ def resolve(named: Named) -> Callable[..., Any]:
 
 
 def import_class(name: str) -> Callable[..., Any]:
-    """Like ``resolve``, but first import the module, from the current folder or an installed package.
+    """Like ``resolve``, but first import the module, from the current folder or an
+    installed package.
 
     Raises:
-        UsageError: there is no such module, class or function; other errors of the module are passed on.
+        UsageError: there is no such module, class or function; other errors of the
+            module are passed on.
     """
     module = name.rpartition(".")[0]
     if not module or not all(part.isidentifier() for part in name.split(".")):
@@ -151,7 +160,9 @@ def instantiate(kind: type, named: Named, /, *arguments: Any, **options: Any) ->
 
 
 def _check_kind(kind: type, named: Named, called: Callable[..., Any]) -> None:
-    """Raise a UsageError unless it is a subclass, or a function: passed, or named by a person with its return type."""
+    """Raise a UsageError unless it is a subclass, or a function: passed, or named by a
+    person with its return type.
+    """
     is_function = not isinstance(called, type)
     if is_function and not isinstance(named, str):
         return
@@ -177,15 +188,19 @@ def accepts(named: Named, parameter: str) -> bool:
 
 
 def spans_the_run(schedule: ClassSpec) -> bool:
-    """Whether a schedule depends on the number of steps of the run, so that the run cannot be extended."""
+    """Whether a schedule depends on the number of steps of the run, so that the run
+    cannot be extended.
+    """
     return short_name(schedule) in SCHEDULES
 
 
 def build_optimizer(spec: ClassSpec, parameters: Iterable[nn.Parameter], lr: float) -> Optimizer:
-    """The optimizer, fused if torch has fused kernels for the device; ``sgd`` has momentum 0.9.
+    """The optimizer, fused if torch has fused kernels for the device; ``sgd`` has
+    momentum 0.9.
 
     Raises:
-        UsageError: there is no such class, or it does not take the arguments, or a learning rate is among them.
+        UsageError: there is no such class, or it does not take the arguments, or a
+            learning rate is among them.
     """
     name, arguments = split("optimizer", spec)
     if "lr" in arguments:
@@ -204,7 +219,8 @@ def build_schedule(
 ) -> dict[str, Any] | None:
     """A schedule as Lightning takes it; None for a constant learning rate.
 
-    Only those with short names use ``lr``, as their highest learning rate, and ``steps()``, the steps of the run.
+    Only those with short names use ``lr``, as their highest learning rate, and
+    ``steps()``, the steps of the run.
 
     Raises:
         UsageError: there is no such class, or it does not take the arguments.
@@ -231,12 +247,14 @@ def build_schedule(
 
 
 def build_loss(spec: AnySpec, classes: int) -> nn.Module:
-    """A module from logits (B, classes) and targets (B,) to the losses (B,), or to their sum ().
+    """A module from logits (B, classes) and targets (B,) to the losses (B,), or to
+    their sum ().
 
     The sum if it has an option ``reduction``, as torch's losses do.
 
     Raises:
-        UsageError: there is no such class, or it does not take the arguments, or it returns something else.
+        UsageError: there is no such class, or it does not take the arguments, or it
+            returns something else.
     """
     named, arguments = split("loss", spec)
     if "reduction" in arguments:
@@ -254,7 +272,9 @@ def build_loss(spec: AnySpec, classes: int) -> nn.Module:
 
 
 def _check_losses(name: str, loss: nn.Module, classes: int) -> None:
-    """Raise a UsageError unless it returns one loss for each image, or their sum: a mean would be divided again."""
+    """Raise a UsageError unless it returns one loss for each image, or their sum: a
+    mean would be divided again.
+    """
     expected = () if hasattr(loss, "reduction") else (2,)
     losses = loss(torch.zeros(2, classes), torch.tensor([0, classes - 1]))
     if (shape := tuple(getattr(losses, "shape", ()))) != expected:

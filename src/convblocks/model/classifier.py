@@ -61,7 +61,8 @@ class LossAndAccuracy(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """Loss and accuracy: (), in the dtype of the loss sum."""
-        # float64 counts exactly, and rounding the quotient from it once more changes nothing. MPS has no float64.
+        # float64 counts exactly, and rounding the quotient from it once more changes
+        # nothing. MPS has no float64.
         exact = self.loss_sum.dtype if self.loss_sum.is_mps else torch.float64
         sums = torch.stack([self.loss_sum.to(exact), self.correct.to(exact), self.count.to(exact)])
         loss_sum, correct, count = sum_over_processes(sums)
@@ -74,27 +75,34 @@ class LossAndAccuracy(Metric):
 class ImageClassifier(LightningModule):
     """A network, trained on batches (images, targets) from any loader.
 
-    Logs ``train/loss``, ``train/acc`` and the same for ``val`` or ``test`` once an epoch, and ``train/loss_step`` at
-    the steps that the Trainer logs.
+    Logs ``train/loss``, ``train/acc`` and the same for ``val`` or ``test`` once an
+    epoch, and ``train/loss_step`` at the steps that the Trainer logs.
 
     Args:
-        arch: The network's name in ``convblocks.ARCHITECTURES``, or a class of an imported module: ``mynets.Rows``. Or
-            the class itself, or a function that returns a network.
+        arch: The network's name in ``convblocks.ARCHITECTURES``, or a class of an
+            imported module: ``mynets.Rows``. Or the class itself, or a function that
+            returns a network.
         lr: Learning rate; with a schedule, its highest.
-        optimizer: ``adam`` as in the course, ``adamw``, ``sgd`` with momentum 0.9, or a class: its name, or
-            ``{"class_path": ..., "init_args": {...}}``, or the class itself. Fused if the device supports it.
-        lr_scheduler: ``constant``, one cycle up and down (``onecycle``) or a cosine down to 0 (``cosine``) over the
-            steps of the run, or a class as for the optimizer.
+        optimizer: ``adam`` as in the course, ``adamw``, ``sgd`` with momentum 0.9, or a
+            class: its name, or ``{"class_path": ..., "init_args": {...}}``, or the
+            class itself. Fused if the device supports it.
+        lr_scheduler: ``constant``, one cycle up and down (``onecycle``) or a cosine
+            down to 0 (``cosine``) over the steps of the run, or a class as for the
+            optimizer.
         network: Arguments of the network's class or function.
-        sync_batchnorm: Whether batch norm uses the statistics of the global batch, not of each process's part.
-        loss: ``cross_entropy`` as in the course, or a class, as for the optimizer, that returns one loss per image.
+        sync_batchnorm: Whether batch norm uses the statistics of the global batch, not
+            of each process's part.
+        loss: ``cross_entropy`` as in the course, or a class, as for the optimizer, that
+            returns one loss per image.
         image_spec: Shape, classes and normalisation of the images; MNIST's by default.
 
     Raises:
-        UsageError: an unknown network, optimizer, schedule or loss, or arguments that they do not take.
+        UsageError: an unknown network, optimizer, schedule or loss, or arguments that
+            they do not take.
     """
 
-    # How a run of it is judged: by this metric, written in per cent; and by this one its best checkpoint is chosen.
+    # How a run of it is judged: by this metric, written in per cent; and by this one
+    # its best checkpoint is chosen.
     judge = "val/acc:max:%"
     monitor = "val/loss:min"
 
@@ -138,8 +146,9 @@ class ImageClassifier(LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """This process's part of the mean loss over the global batch.
 
-        Averaged over the processes, as DistributedDataParallel does, its gradient is that of the mean over all images,
-        even if the parts of a short batch differ in size or are empty.
+        Averaged over the processes, as DistributedDataParallel does, its gradient is
+        that of the mean over all images, even if the parts of a short batch differ in
+        size or are empty.
         """
         if batch_idx == 0:  # on a resume in the middle of an epoch the sums so far are kept
             self.train_metrics.reset()
@@ -172,7 +181,8 @@ class ImageClassifier(LightningModule):
     def predict_step(self, batch: Tensor | tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Images, with or without targets -> probabilities (B, classes)."""
         images = batch if isinstance(batch, Tensor) else batch[0]
-        return self(images).softmax(dim=1)  # type: ignore[no-any-return]  # LightningModule's own call is untyped
+        # LightningModule's own call is untyped
+        return self(images).softmax(dim=1)  # type: ignore[no-any-return]
 
     def make_optimizer(self) -> Optimizer:
         """The optimizer, without its schedule."""
@@ -191,7 +201,8 @@ class ImageClassifier(LightningModule):
             raise UsageError(
                 f"the classifier is for {self.image_spec}, but the data are {seen}: give it image_spec="
             )
-        # Lightning warns of values logged without a reduction, even in a process group of one; these are reduced.
+        # Lightning warns of values logged without a reduction, even in a process group
+        # of one; these are reduced.
         warnings.filterwarnings(
             "ignore", message=r"It is recommended to use `self.log\('(train|val|test)/\w+'"
         )
@@ -233,6 +244,9 @@ class ImageClassifier(LightningModule):
         self.log_dict(values, prog_bar=True)
 
     def _is_written(self, step: int) -> bool:
-        """Whether the Trainer logs this step: logging every step would cost more than a step of the MLP."""
-        interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning sets it at run time
+        """Whether the Trainer logs this step: logging every step would cost more than a
+        step of the MLP.
+        """
+        # Lightning sets it at run time
+        interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         return interval > 0 and step % interval == 0

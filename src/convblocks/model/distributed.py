@@ -15,9 +15,11 @@ def world_size() -> int:
 
 
 def end_process_group() -> None:
-    """Leave the process group, if any, when Python exits: its threads sometimes abort a process that has not.
+    """Leave the process group, if any, when Python exits: its threads sometimes abort a
+    process that has not.
 
-    Not earlier, since the next run in this process needs it, and the same launcher cannot create it again.
+    Not earlier, since the next run in this process needs it, and the same launcher
+    cannot create it again.
     """
     if distributed.is_initialized():
         distributed.destroy_process_group()
@@ -41,11 +43,14 @@ def broadcast_state(module: nn.Module) -> None:
 
 
 class _NormalizeOverProcesses(torch.autograd.Function):
-    """Batch norm over the global batch, of which each process holds a part: one collective per direction.
+    """Batch norm over the global batch, of which each process holds a part: one
+    collective per direction.
 
-    In the forward pass the processes exchange count, mean and sum of squared deviations per channel, and combine them
-    by the formula of Chan, Golub and LeVeque (1979), which avoids the cancellation of E[x²] - E[x]². In the backward
-    pass they sum the two terms of the gradient. Every process must take part, in the same order, even without images.
+    In the forward pass the processes exchange count, mean and sum of squared deviations
+    per channel, and combine them by the formula of Chan, Golub and LeVeque (1979),
+    which avoids the cancellation of E[x²] - E[x]². In the backward pass they sum the
+    two terms of the gradient. Every process must take part, in the same order, even
+    without images.
     """
 
     @staticmethod
@@ -56,7 +61,9 @@ class _NormalizeOverProcesses(torch.autograd.Function):
         bias: Tensor | None,
         eps: float,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Input (B, C, ...) -> normalised input, and mean, variance (C,) and count () of the global batch."""
+        """Input (B, C, ...) -> normalised input, and mean, variance (C,) and count ()
+        of the global batch.
+        """
         channels = input.shape[1]
         dims, shape = _all_but_channels(input)
         local_count = input.numel() // channels
@@ -100,19 +107,23 @@ class _NormalizeOverProcesses(torch.autograd.Function):
             (slope * offset - factor * mean_bias_grad).view(shape), centred, slope.view(shape)
         )
         input_grad = input_grad.addcmul_(exact, factor.view(shape)).to(gradient.dtype)
-        # The gradients of weight and bias are this process's own: DistributedDataParallel averages them.
+        # The gradients of weight and bias are this process's own:
+        # DistributedDataParallel averages them.
         needs = ctx.needs_input_grad
         return input_grad, weight_grad if needs[1] else None, bias_grad if needs[2] else None, None
 
 
 def _all_but_channels(tensor: Tensor) -> tuple[list[int], list[int]]:
-    """The dimensions of (B, C, ...) to sum over, and the shape (1, C, 1, ...) that broadcasts (C,) to it."""
+    """The dimensions of (B, C, ...) to sum over, and the shape (1, C, 1, ...) that
+    broadcasts (C,) to it.
+    """
     dims = [dim for dim in range(tensor.dim()) if dim != 1]
     return dims, [1 if dim in dims else -1 for dim in range(tensor.dim())]
 
 
 class _Synchronized(_BatchNorm):
-    """Batch norm by the statistics of the global batch, on any device; torch's ``SyncBatchNorm`` is for GPUs only.
+    """Batch norm by the statistics of the global batch, on any device; torch's
+    ``SyncBatchNorm`` is for GPUs only.
 
     Input (B, C, ...), where B may be 0 in some processes.
     """
@@ -129,7 +140,9 @@ class _Synchronized(_BatchNorm):
 
     @torch.no_grad()
     def _update_running(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
-        """Update the running statistics by ``momentum``, as torch does, with the unbiased variance."""
+        """Update the running statistics by ``momentum``, as torch does, with the
+        unbiased variance.
+        """
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
@@ -149,7 +162,9 @@ SYNCHRONIZED: dict[type[nn.Module], type[nn.Module]] = {
 
 
 def synchronize_batch_norm(network: nn.Module) -> None:
-    """Make a network's batch norm layers synchronised ones, with the same parameter and buffer objects."""
+    """Make a network's batch norm layers synchronised ones, with the same parameter and
+    buffer objects.
+    """
     for module in network.modules():
         if type(module) in SYNCHRONIZED:
             module.__class__ = SYNCHRONIZED[type(module)]

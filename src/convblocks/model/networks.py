@@ -1,6 +1,8 @@
-"""The three architectures, as plain ``nn.Module``s: (B, C, H, W) float images in, (B, classes) logits out.
+"""The three architectures, as plain ``nn.Module``s: (B, C, H, W) float images in, (B,
+classes) logits out.
 
-Shapes in comments are those on MNIST. For other data sets the networks take an image spec.
+Shapes in comments are those on MNIST. For other data sets the networks take an image
+spec.
 """
 
 import math
@@ -78,7 +80,9 @@ class ConvMaxPoolNetwork(nn.Module):
 
 
 def conv_batchnorm_block(in_channels: int, out_channels: int) -> nn.Sequential:
-    """Conv 3x3 with stride 2 and padding 1 -> ReLU -> BatchNorm: halves height and width, rounding up."""
+    """Conv 3x3 with stride 2 and padding 1 -> ReLU -> BatchNorm: halves height and
+    width, rounding up.
+    """
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=2, padding=1),
         nn.ReLU(),
@@ -87,12 +91,15 @@ def conv_batchnorm_block(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 class ConvBatchNormNetwork(nn.Module):
-    """Three Conv-ReLU-BatchNorm blocks, global average pooling and a linear layer: 77,918 parameters on MNIST.
+    """Three Conv-ReLU-BatchNorm blocks, global average pooling and a linear layer:
+    77,918 parameters on MNIST.
 
-    Input (B, 1, 28, 28), output logits (B, 10). It differs from the course's text in two places:
+    Input (B, 1, 28, 28), output logits (B, 10). It differs from the course's text in
+    two places:
 
-    - The text gives the output of block 3 as (B, 100, 3, 3), but stride 2 and padding 1 turn 7x7 into 4x4 (3x3 would
-      need padding 0). The layers are as in the text; global average pooling makes the rest the same.
+    - The text gives the output of block 3 as (B, 100, 3, 3), but stride 2 and padding 1
+      turn 7x7 into 4x4 (3x3 would need padding 0). The layers are as in the text;
+      global average pooling makes the rest the same.
     - The text removes the pooled dimensions with ``torch.squeeze(x)``, which also removes the batch dimension if
       B = 1. ``Flatten`` does not.
     """
@@ -128,18 +135,19 @@ def build_network(
 ) -> nn.Module:
     """A network, registered or your own, in channels_last.
 
-    In this memory format convolutions are fastest; results differ only by rounding. A class or function with a
-    parameter ``image_spec``, as the registered networks have, gets the image spec.
+    In this memory format convolutions are fastest; results differ only by rounding. A
+    class or function with a parameter ``image_spec``, as the registered networks have,
+    gets the image spec.
 
     Args:
-        arch: The name of a registered network or of your own class, such as ``mynets.Rows``; or the class itself, or a
-            function that returns a network.
+        arch: The name of a registered network or of your own class, such as
+            ``mynets.Rows``; or the class itself, or a function that returns a network.
         arguments: Those of your own class or function.
         image_spec: The images that it must take.
 
     Raises:
-        UsageError: there is no such network, or it does not take these arguments or images, or its logits have another
-            shape.
+        UsageError: there is no such network, or it does not take these arguments or
+            images, or its logits have another shape.
     """
     name = short_name(arch)
     if name not in ARCHITECTURES and "." not in name:

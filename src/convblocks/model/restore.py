@@ -27,7 +27,9 @@ BATCH_PIXELS = 1000 * math.prod(MNIST.shape)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Logits (N, classes) for N labelled images, their targets (N,) int64, and the names of the classes."""
+    """Logits (N, classes) for N labelled images, their targets (N,) int64, and the
+    names of the classes.
+    """
 
     logits: Tensor
     targets: Tensor
@@ -126,10 +128,12 @@ def load_network(path: Path, allowed: Collection[str] = ()) -> TrainedNetwork:
 
     Args:
         path: The checkpoint.
-        allowed: Network classes outside this project that may be imported. The checkpoint alone must not decide that.
+        allowed: Network classes outside this project that may be imported. The
+            checkpoint alone must not decide that.
 
     Raises:
-        UserError: the file is missing, damaged, not a checkpoint of this project, or its network is not allowed.
+        UserError: the file is missing, damaged, not a checkpoint of this project, or
+            its network is not allowed.
     """
     if not path.is_file():
         raise UserError(

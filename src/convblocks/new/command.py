@@ -19,7 +19,8 @@ from convblocks.command_line import Parser
 from convblocks.console import echo
 from convblocks.errors import UsageError
 
-# A project with these names, which works as it is; what differs by task stands in a folder of its own.
+# A project with these names, which works as it is; what differs by task stands in a
+# folder of its own.
 TEMPLATE = Path(__file__).with_name("template")
 NAME, CLASS = "my_project", "MyProject"
 

@@ -28,13 +28,15 @@ LARGEST_PICTURE = 150_000_000
 # Others are refused: some are programs, which Pillow hands to Ghostscript.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO")
 
-# Pillow's modes begin so whose pixels are refused: their conversion to 8 bits clips, or does not know what is white.
+# Pillow's modes begin so whose pixels are refused: their conversion to 8 bits clips, or
+# does not know what is white.
 UNSUPPORTED_MODES = ("I", "F", "LAB")
 
 # Exif orientations that swap height and width (Exif 2.3, tag 274).
 ON_ITS_SIDE = (5, 6, 7, 8)
 
-# Formats that have no orientation here: few programs write or heed that of a PNG, and Pillow heeds that of a TIFF.
+# Formats that have no orientation here: few programs write or heed that of a PNG, and
+# Pillow heeds that of a TIFF.
 UPRIGHT = ("PNG", "TIFF")
 
 # Up to this many files are read without worker processes, which would take longer to start.
@@ -45,15 +47,18 @@ CHUNK = 32
 
 Result = TypeVar("Result")
 
-# Of Pillow's lower size limit and of odd metadata. Not with catch_warnings, which threads must not use.
+# Of Pillow's lower size limit and of odd metadata. Not with catch_warnings, which
+# threads must not use.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def read_picture(source: Path | bytes, most_pixels: int = LARGEST_PICTURE) -> Image.Image:
-    """Read a picture file, or the content of one, with at most this many pixels: upright, with 8 bits per channel.
+    """Read a picture file, or the content of one, with at most this many pixels:
+    upright, with 8 bits per channel.
 
     Raises:
-        UserError: it is missing, not a picture, damaged, has too many pixels, or pixels of an unsupported kind.
+        UserError: it is missing, not a picture, damaged, has too many pixels, or pixels
+            of an unsupported kind.
     """
     with _friendly_errors():
         content = source.read_bytes() if isinstance(source, Path) else source
@@ -75,7 +80,8 @@ def read_picture(source: Path | bytes, most_pixels: int = LARGEST_PICTURE) -> Im
 
 
 def read_shape(path: Path) -> tuple[int, int, int]:
-    """The shape (C, H, W) of a picture when upright, from its header: C is 1 if it is grey, otherwise 3.
+    """The shape (C, H, W) of a picture when upright, from its header: C is 1 if it is
+    grey, otherwise 3.
 
     Raises:
         DataError: it is missing, or not a picture.
@@ -91,7 +97,9 @@ def read_shape(path: Path) -> tuple[int, int, int]:
 
 
 def to_pixels(picture: Image.Image, channels: int, height: int, width: int) -> NDArray[np.uint8]:
-    """A picture as (C, H, W) uint8, resized ignoring its aspect ratio, with transparent areas on white."""
+    """A picture as (C, H, W) uint8, resized ignoring its aspect ratio, with transparent
+    areas on white.
+    """
     if picture.has_transparency_data:
         seen = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
@@ -172,7 +180,8 @@ def _for_all(paths: Sequence[Path], read: Callable[[Path], Result]) -> Iterator[
         num_workers=workers,
         multiprocessing_context="fork" if workers else None,
         collate_fn=partial(_results, read),
-        generator=torch.Generator(),  # otherwise it draws from the global generator, which the weights are drawn from
+        # otherwise it draws from the global generator, which the weights are drawn from
+        generator=torch.Generator(),
     )
     for results, problem in loader:
         if problem:
@@ -181,7 +190,9 @@ def _for_all(paths: Sequence[Path], read: Callable[[Path], Result]) -> Iterator[
 
 
 def _results(read: Callable[[Path], Result], paths: Sequence[Path]) -> tuple[list[Result], str]:
-    """What ``read`` returns for pictures, or the message of a DataError, which loses it if it is raised in a worker."""
+    """What ``read`` returns for pictures, or the message of a DataError, which loses it
+    if it is raised in a worker.
+    """
     try:
         return [read(path) for path in paths], ""
     except DataError as error:

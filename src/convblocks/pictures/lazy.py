@@ -1,4 +1,6 @@
-"""Pictures that are decoded batch by batch, as they are needed, where all of them would not fit into memory."""
+"""Pictures that are decoded batch by batch, as they are needed, where all of them would
+not fit into memory.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,10 +18,12 @@ from convblocks.pictures.decoding import read_pixels
 
 
 class LazyImages(Tensor):
-    """Stands where a tensor of images (N, C, H, W) uint8 stands, and holds only the paths of their pictures.
+    """Stands where a tensor of images (N, C, H, W) uint8 stands, and holds only the
+    paths of their pictures.
 
-    A slice and ``images[indices]`` choose pictures without decoding them; ``split``, ``index_select`` and ``batches``
-    decode a batch at a time. Any other operation decodes all of them first.
+    A slice and ``images[indices]`` choose pictures without decoding them; ``split``,
+    ``index_select`` and ``batches`` decode a batch at a time. Any other operation
+    decodes all of them first.
 
     Args:
         paths: The picture files.

@@ -1,8 +1,10 @@
-"""A folder of pictures, ``train/<class>/*.png`` and ``test/<class>/*.png``, as for torchvision's ImageFolder.
+"""A folder of pictures, ``train/<class>/*.png`` and ``test/<class>/*.png``, as for
+torchvision's ImageFolder.
 
-The pictures are decoded once, on all cores, and kept in one file beside ``train`` and ``test``. It is valid as long as
-no picture's name, size or modification time changes. Pictures that do not fit into memory are decoded batch by batch,
-and the file only keeps what was found out about them.
+The pictures are decoded once, on all cores, and kept in one file beside ``train`` and
+``test``. It is valid as long as no picture's name, size or modification time changes.
+Pictures that do not fit into memory are decoded batch by batch, and the file only keeps
+what was found out about them.
 """
 
 import hashlib
@@ -29,7 +31,8 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".t
 # Increment it when decoding or the kept file changes: pictures are then decoded again.
 FORMAT = 5
 
-# The share of the free memory that images may take; the rest is for copies of those held out, and for training.
+# The share of the free memory that images may take; the rest is for copies of those
+# held out, and for training.
 SHARE_OF_MEMORY = 0.4
 
 
@@ -46,7 +49,9 @@ class Listing:
     paths: list[Path]  # those of ``train`` before those of ``test``
     labels: Tensor  # (N,) int64
     training: int  # how many are in ``train``
-    key: str  # the MD5 of all names, sizes and times, which must not change if kept pictures are to be valid
+    # the MD5 of all names, sizes and times, which must not change if kept pictures are
+    # to be valid
+    key: str
 
     @classmethod
     def of(cls, root: Path) -> "Listing":
@@ -75,11 +80,13 @@ class Listing:
 
 
 class PictureFolder(ImageSource):
-    """Pictures in folders named after their classes, in the order of their file names whatever their class.
+    """Pictures in folders named after their classes, in the order of their file names
+    whatever their class.
 
     Args:
         root: The folder with ``train`` and, if there are test pictures, ``test``.
-        size: Height and width to scale the pictures to; without it they must all have one size.
+        size: Height and width to scale the pictures to; without it they must all have
+            one size.
     """
 
     def __init__(self, root: Path, size: tuple[int, int] | None = None) -> None:
@@ -87,12 +94,14 @@ class PictureFolder(ImageSource):
         self.size = size
 
     def load(self) -> ImageSets:
-        """Read all pictures into memory, from the kept file if it is valid; where they do not fit, they stay lazy.
+        """Read all pictures into memory, from the kept file if it is valid; where they
+        do not fit, they stay lazy.
 
         Of several processes on a machine one decodes them.
 
         Raises:
-            DataError: there are no classes or no pictures, or some cannot be read or differ in size.
+            DataError: there are no classes or no pictures, or some cannot be read or
+                differ in size.
         """
         listing = Listing.of(self.root)
         if (sets := self._kept(listing)) is None:
@@ -101,7 +110,9 @@ class PictureFolder(ImageSource):
         return sets
 
     def _kept(self, listing: Listing) -> ImageSets | None:
-        """The images that an earlier run kept; None if there are none, or they are not up to date."""
+        """The images that an earlier run kept; None if there are none, or they are not
+        up to date.
+        """
         try:
             kept = torch.load(
                 kept_file(self.root), weights_only=True, mmap=True
@@ -120,7 +131,9 @@ class PictureFolder(ImageSource):
             return None
 
     def _decoded(self, listing: Listing) -> ImageSets:
-        """The images, decoded, and kept if the folder is writable; those that stay lazy are decoded for their mean."""
+        """The images, decoded, and kept if the folder is writable; those that stay lazy
+        are decoded for their mean.
+        """
         paths, images = listing.paths, None
         if len(paths) > FEW:
             print(f"Decoding {len(paths):,} pictures", file=sys.stderr)

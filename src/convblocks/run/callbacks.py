@@ -1,4 +1,6 @@
-"""Callbacks of every run, and what a callback of a wing may do and know beyond Lightning's hooks."""
+"""Callbacks of every run, and what a callback of a wing may do and know beyond
+Lightning's hooks.
+"""
 
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
@@ -24,16 +26,20 @@ if TYPE_CHECKING:
 
 
 class RunCallback(Callback):
-    """A callback that takes part in the start and the end of a run, in the order of ``CALLBACKS`` in ``wings.py``."""
+    """A callback that takes part in the start and the end of a run, in the order of
+    ``CALLBACKS`` in ``wings.py``.
+    """
 
     def on_start(self, run: "Run", checkpoint: dict[str, Any] | None) -> None:
-        """Called in every process when the run directory is there, before the Trainer trains; it may change loggers.
+        """Called in every process when the run directory is there, before the Trainer
+        trains; it may change loggers.
 
         With the checkpoint that the run resumes from, if any.
         """
 
     def on_result(self, run: "Run", result: RunResult) -> RunResult:
-        """The result with what this callback knows of the run; called in process 0 alone: collectives would hang.
+        """The result with what this callback knows of the run; called in process 0
+        alone: collectives would hang.
 
         An error is raised once the others were called and summary.json is written.
         """
@@ -77,7 +83,9 @@ def classification_of(run: "Run") -> Classification | None:
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """The checkpoint of the best evaluation; a subclass, to keep its state apart from a user's ModelCheckpoint."""
+    """The checkpoint of the best evaluation; a subclass, to keep its state apart from a
+    user's ModelCheckpoint.
+    """
 
     def __init__(self, path: Path, monitor: Judge) -> None:
         super().__init__(
@@ -95,7 +103,8 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class Divergence(Callback):
-    """Ends a run whose loss, at a step that the Trainer logs, or weights, at the end of an epoch, are infinite or nan.
+    """Ends a run whose loss, at a step that the Trainer logs, or weights, at the end of
+    an epoch, are infinite or nan.
 
     Not at every step: the CPU would wait for the device.
 

@@ -21,13 +21,15 @@ RESUME_PARTS = {"optimizer_states", "lr_schedulers", "callbacks", "loops", "epoc
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes checkpoints so that a kill at any moment leaves a complete one: the new one, or the one before.
+    """Writes checkpoints so that a kill at any moment leaves a complete one: the new
+    one, or the one before.
 
     Args:
         check_first: Whether to check that the first one can be read back.
 
     Raises:
-        UsageError: it cannot be written, or the first one holds more than weights and plain values.
+        UsageError: it cannot be written, or the first one holds more than weights and
+            plain values.
     """
 
     def __init__(self, check_first: bool = False) -> None:
@@ -54,7 +56,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def refuse_objects(content: io.BytesIO) -> None:
-    """Raise a UsageError for a checkpoint that cannot be read without running code: now, not when it is needed."""
+    """Raise a UsageError for a checkpoint that cannot be read without running code:
+    now, not when it is needed.
+    """
     content.seek(0)
     try:
         torch.load(content, weights_only=True)
@@ -88,7 +92,9 @@ def read_resumable(path: Path) -> dict[str, Any] | None:
 
 
 def check_optimizer_states(path: str | Path | None, optimizers: Iterable[Optimizer]) -> None:
-    """Raise a UserError unless states from a checkpoint have their parameters' shapes, which fused kernels trust."""
+    """Raise a UserError unless states from a checkpoint have their parameters' shapes,
+    which fused kernels trust.
+    """
     for optimizer in optimizers:
         if type(optimizer) not in (Adagrad, Adam, AdamW, SGD):  # those that have such kernels
             continue

@@ -49,10 +49,12 @@ class Config:
     """A parsed and checked command line of ``fit``.
 
     Args:
-        settings: Everything that determines the run's results, in plain values, as LightningCLI writes them: ``model``
-            and ``data`` as ``{"class_path": NAME, "init_args": {...}}``, ``trainer``, ``seed`` and so on. Saved in
+        settings: Everything that determines the run's results, in plain values, as
+            LightningCLI writes them: ``model`` and ``data`` as ``{"class_path": NAME,
+            "init_args": {...}}``, ``trainer``, ``seed`` and so on. Saved in
             ``config.yaml``, and read by ``--config``.
-        name: The run directory below ``lightning_logs``; None for the next free version.
+        name: The run directory below ``lightning_logs``; None for the next free
+            version.
         root: The parent folder of ``lightning_logs``.
         resume: Whether to resume an existing run.
         options: The values of the options that wings add, which are no settings.
@@ -72,10 +74,12 @@ class Config:
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> "Config":
-        """Parse and check a command line, without building anything; imports the classes that it names.
+        """Parse and check a command line, without building anything; imports the
+        classes that it names.
 
         Raises:
-            UsageError: options that are unknown, out of range, or incompatible, or classes that do not exist.
+            UsageError: options that are unknown, out of range, or incompatible, or
+                classes that do not exist.
         """
         class_specs.see_current_folder()  # for a user's own classes
         options = [[full_name(option), *values] for option, *values in by_option(arguments)]
@@ -139,9 +143,11 @@ class Config:
         return self._make("data", **more)  # type: ignore[no-any-return]
 
     def make_module(self, data: LightningDataModule | None) -> LightningModule:
-        """The module for these data; its weights are drawn from the global generators, which are seeded.
+        """The module for these data; its weights are drawn from the global generators,
+        which are seeded.
 
-        A module with a parameter ``image_spec`` gets that of its data, for which images may be read.
+        A module with a parameter ``image_spec`` gets that of its data, for which images
+        may be read.
 
         Raises:
             UsageError: it does not take its arguments.
@@ -198,7 +204,8 @@ def _saved_settings(words: Mapping[str, str]) -> Settings:
 
 
 def _import_classes(settings: Settings) -> tuple[dict[str, str], dict[str, type]]:
-    """The names and classes of model and data; an ImageClassifier gets an ImageDataModule unless --data names another.
+    """The names and classes of model and data; an ImageClassifier gets an
+    ImageDataModule unless --data names another.
 
     Raises:
         UsageError: there is no such class, or it is of another kind.
@@ -221,7 +228,9 @@ def _import_classes(settings: Settings) -> tuple[dict[str, str], dict[str, type]
 
 
 def _import_named_classes(arguments: Mapping[str, Any], specs: Mapping[str, str]) -> None:
-    """Import what a person names as network, optimizer, schedule or loss; a checkpoint's names are not imported."""
+    """Import what a person names as network, optimizer, schedule or loss; a
+    checkpoint's names are not imported.
+    """
     for option in ("arch", *specs):
         name = class_specs.short_name(arguments.get(option, ""))
         if "." in name:
@@ -255,7 +264,9 @@ def _check(parsed: Namespace) -> None:
 
 
 def _plain_settings(chosen: Namespace, defaults: Namespace, names: Mapping[str, str]) -> Settings:
-    """Everything that determines a run's results, in plain values, without what is None by default."""
+    """Everything that determines a run's results, in plain values, without what is None
+    by default.
+    """
     usual, changed = _plain(defaults.as_dict()), _plain(chosen.as_dict())
     every = usual | changed
     settings = {

@@ -18,7 +18,8 @@ LOGS = Path("lightning_logs")
 
 LOCK_SECONDS = 5
 
-# Written in C where libyaml is there, several times as fast: a comparison reads the config of each of its runs.
+# Written in C where libyaml is there, several times as fast: a comparison reads the
+# config of each of its runs.
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 # The settings that every config.yaml has.
@@ -37,18 +38,21 @@ DEAD = "dead/"
 class RunDirectory:
     """``lightning_logs/<name>``, below the current directory or another one.
 
-    It holds TensorBoard's events, ``config.yaml`` (the settings), ``provenance.json`` (command, code and machine),
-    ``metrics.csv`` (a row for each evaluation and epoch), ``checkpoints/last.ckpt`` (the last finished epoch), with a
-    validation split also ``checkpoints/best.ckpt``, ``mistakes.csv`` (the test images that the final network gets
-    wrong), and ``summary.json``, the ``RunResult``, which is written last: a run that has one is done. With other
-    loggers ``loggers.json`` has the ids of their runs. ``evaluate`` adds ``report.html``.
+    It holds TensorBoard's events, ``config.yaml`` (the settings), ``provenance.json``
+    (command, code and machine), ``metrics.csv`` (a row for each evaluation and epoch),
+    ``checkpoints/last.ckpt`` (the last finished epoch), with a validation split also
+    ``checkpoints/best.ckpt``, ``mistakes.csv`` (the test images that the final network
+    gets wrong), and ``summary.json``, the ``RunResult``, which is written last: a run
+    that has one is done. With other loggers ``loggers.json`` has the ids of their runs.
+    ``evaluate`` adds ``report.html``.
 
     Args:
         name: The run's name, a relative path.
         root: The folder in which ``lightning_logs`` lies; it may begin with ``~``.
 
     Raises:
-        UsageError: a name that leads out of ``lightning_logs``, or that no path should have.
+        UsageError: a name that leads out of ``lightning_logs``, or that no path should
+            have.
     """
 
     def __init__(self, name: str, root: Path = Path()) -> None:
@@ -71,15 +75,19 @@ class RunDirectory:
         self.best_checkpoint = self.path / "checkpoints" / "best.ckpt"
 
     def exists(self) -> bool:
-        """Whether there is anything under this name, except an empty folder or hidden files left by a kill."""
+        """Whether there is anything under this name, except an empty folder or hidden
+        files left by a kill.
+        """
         if not self.path.is_dir():
             return self.path.exists()
         return any(not path.name.startswith(".") for path in self.path.iterdir())
 
     def result_after(self, epochs: int) -> RunResult | None:
-        """The result of a run that is done: it has that many epochs, or something ended it early.
+        """The result of a run that is done: it has that many epochs, or something ended
+        it early.
 
-        None with a damaged summary: resumed, the run finds its epochs in the checkpoint and rewrites the summary.
+        None with a damaged summary: resumed, the run finds its epochs in the checkpoint
+        and rewrites the summary.
         """
         try:
             result = self.read_result() if self.config.is_file() else None
@@ -149,14 +157,18 @@ class RunDirectory:
 
 
 def is_epoch(row: Mapping[str, float]) -> bool:
-    """Whether a row of ``metrics.csv`` is of an epoch, whole or cut short, not of an evaluation within one."""
+    """Whether a row of ``metrics.csv`` is of an epoch, whole or cut short, not of an
+    evaluation within one.
+    """
     return any(name.startswith(TRAINING) for name in row)
 
 
 def first_change(
     began: Mapping[str, Any], now: Mapping[str, Any], ignored: Collection[str] = ()
 ) -> str | None:
-    """The first setting that differs, as in ``lr=0.1, not 0.2``; None if none does. The layout may differ."""
+    """The first setting that differs, as in ``lr=0.1, not 0.2``; None if none does. The
+    layout may differ.
+    """
     saved, current = flatten(began), flatten(now)
     for option in sorted(saved | current):
         is_of_layout = f"{option}.".startswith(LAYOUT)

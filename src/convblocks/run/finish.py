@@ -24,9 +24,11 @@ from convblocks.text import as_shown, counted
 
 
 def finish(run: Run) -> None:
-    """Measure the final metrics, in all processes; in one of them, let callbacks add to the result, write and print it.
+    """Measure the final metrics, in all processes; in one of them, let callbacks add to
+    the result, write and print it.
 
-    An error of a callback spares the others, and is raised when ``summary.json`` is written.
+    An error of a callback spares the others, and is raised when ``summary.json`` is
+    written.
     """
     final = final_metrics(run)
     if not run.is_rank_zero:
@@ -48,10 +50,11 @@ def finish(run: Run) -> None:
 
 
 def final_metrics(run: Run) -> Row:
-    """The metrics of the best evaluation, or of the last one, and those of a test of its weights, if there is one.
+    """The metrics of the best evaluation, or of the last one, and those of a test of
+    its weights, if there is one.
 
-    Where a run is evaluated on test data, a test that would repeat the last evaluation is left out. Every process must
-    call this.
+    Where a run is evaluated on test data, a test that would repeat the last evaluation
+    is left out. Every process must call this.
 
     Raises:
         UserError: the metric that the run is judged by is not among them.
@@ -76,9 +79,11 @@ def final_metrics(run: Run) -> Row:
 
 
 def load_best(run: Run) -> bool:
-    """Give the module the weights of the best evaluation, in all processes; returns whether there are any.
+    """Give the module the weights of the best evaluation, in all processes; returns
+    whether there are any.
 
-    The weights alone: with ckpt_path Lightning would also take the history back to the best epoch.
+    The weights alone: with ckpt_path Lightning would also take the history back to the
+    best epoch.
     """
     best = run.directory.best_checkpoint
     if run.is_rank_zero and best.is_file():
@@ -122,7 +127,9 @@ def run_result(run: Run, final: Row) -> RunResult:
 
 
 def print_result(run: Run, result: RunResult) -> None:
-    """Print the result, what callbacks say of it, and the next commands; of a diverged run, first that it diverged."""
+    """Print the result, what callbacks say of it, and the next commands; of a diverged
+    run, first that it diverged.
+    """
     score, monitored = (
         f"{result.score_name} {run.judge.text(result.score)}",
         run.monitor.measured_in(result.final),
@@ -140,9 +147,11 @@ def print_result(run: Run, result: RunResult) -> None:
 
 
 def hparams_of(part: LightningModule | LightningDataModule | None) -> dict[str, str | int | float]:
-    """The plain values among the hyper-parameters of a module or data; a class with arguments is reduced to its name.
+    """The plain values among the hyper-parameters of a module or data; a class with
+    arguments is reduced to its name.
 
-    The attribute ``batch_size`` is one of them, since Lightning's BatchSizeFinder changes it.
+    The attribute ``batch_size`` is one of them, since Lightning's BatchSizeFinder
+    changes it.
     """
     saved = dict(part.hparams) if part else {}
     saved |= {"batch_size": size} if (size := getattr(part, "batch_size", None)) else {}

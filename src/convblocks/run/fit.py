@@ -79,4 +79,5 @@ def complete(run: Run) -> None:
         run.start()
         run.train()
         finish(run)
-        run.trainer.strategy.barrier()  # when one process ends, launchers may kill the others, still writing
+        # when one process ends, launchers may kill the others, still writing
+        run.trainer.strategy.barrier()

@@ -30,7 +30,9 @@ LOST_MESSAGES = ("Connection reset by peer", "Connection closed by peer", "Broke
 
 @contextmanager
 def rank_zero_errors() -> Iterator[None]:
-    """Report an error that all processes find before training on the first one of each machine, usage errors once."""
+    """Report an error that all processes find before training on the first one of each
+    machine, usage errors once.
+    """
     try:
         yield
     except UserError as error:
@@ -43,11 +45,13 @@ def rank_zero_errors() -> Iterator[None]:
 def friendly_errors(run: Run) -> Iterator[None]:
     """Turn expected exceptions of a run's Trainer into one-line errors.
 
-    Errors that only some processes may find, such as a lost process or a damaged picture, each of them reports.
+    Errors that only some processes may find, such as a lost process or a damaged
+    picture, each of them reports.
 
     Raises:
         KeyboardInterrupt: Ctrl-C.
-        UserError: a signal, wrong options, a disk that cannot be written to, too little memory, or a lost process.
+        UserError: a signal, wrong options, a disk that cannot be written to, too little
+            memory, or a lost process.
     """
     try:
         yield
@@ -88,7 +92,9 @@ def friendly_errors(run: Run) -> Iterator[None]:
 
 
 def find_disk_error(error: BaseException | None, directory: Path) -> OSError | None:
-    """The error of a disk or of a run's file that caused an exception, if any; loggers wrap theirs."""
+    """The error of a disk or of a run's file that caused an exception, if any; loggers
+    wrap theirs.
+    """
     while error is not None:
         if isinstance(error, OSError) and (
             str(directory) in os.fsdecode(error.filename or "") or error.errno in DISK_ERRORS

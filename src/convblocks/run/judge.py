@@ -11,13 +11,15 @@ from convblocks.errors import UsageError
 
 @dataclass(frozen=True)
 class Judge:
-    """The metric of evaluations by which the best checkpoint, the settings and the networks are chosen.
+    """The metric of evaluations by which the best checkpoint, the settings and the
+    networks are chosen.
 
     Args:
-        metric: Its name as it is logged, such as ``val/iou``. If the same name with ``test`` is logged too, at the end
-            of a run, then runs are compared by that.
+        metric: Its name as it is logged, such as ``val/iou``. If the same name with
+            ``test`` is logged too, at the end of a run, then runs are compared by that.
         direction: Whether more or less of it is better.
-        in_percent: Whether it is an accuracy in 0..1 that is written in per cent and drawn as an error.
+        in_percent: Whether it is an accuracy in 0..1 that is written in per cent and
+            drawn as an error.
     """
 
     metric: str
@@ -26,7 +28,8 @@ class Judge:
 
     @classmethod
     def parse(cls, text: str) -> "Judge":
-        """Read ``val/iou:max``, or ``val/acc:max:%`` of an accuracy in 0..1 that is written in per cent.
+        """Read ``val/iou:max``, or ``val/acc:max:%`` of an accuracy in 0..1 that is
+        written in per cent.
 
         Raises:
             UsageError: it is written differently.
@@ -57,11 +60,15 @@ class Judge:
         return 1 if self.direction == "max" else -1
 
     def measured_in(self, final: Mapping[str, float]) -> str:
-        """The name of the metric by which runs with these final metrics are compared: on test data, if it is there."""
+        """The name of the metric by which runs with these final metrics are compared:
+        on test data, if it is there.
+        """
         return self.tested if self.tested in final else self.metric
 
     def best(self, rows: Iterable[Mapping[str, float]]) -> Mapping[str, float] | None:
-        """The best of the rows that have the metric, a finite one if there is any; None without such rows."""
+        """The best of the rows that have the metric, a finite one if there is any; None
+        without such rows.
+        """
         evaluated = [row for row in rows if self.metric in row]
         finite = [row for row in evaluated if isfinite(row[self.metric])]
         return max(finite or evaluated, key=lambda row: self.sign * row[self.metric], default=None)

@@ -27,9 +27,10 @@ WIDTH = 11
 class MetricsLog(Callback):
     """Collects a row for each evaluation and each epoch, a single one if they coincide.
 
-    A row has epoch (from 1), step, the seconds since the previous row or the start of the epoch, and the metrics of the
-    epoch and of the evaluation. The rows are part of the checkpoint, and the whole file is rewritten from them each
-    time, so that a resumed run neither loses nor repeats a row. Its seconds begin again with a resume.
+    A row has epoch (from 1), step, the seconds since the previous row or the start of
+    the epoch, and the metrics of the epoch and of the evaluation. The rows are part of
+    the checkpoint, and the whole file is rewritten from them each time, so that a
+    resumed run neither loses nor repeats a row. Its seconds begin again with a resume.
 
     Args:
         path: The CSV file.
@@ -42,7 +43,8 @@ class MetricsLog(Callback):
         self.columns = columns
         self.every_n_steps = every_n_steps
         self.rows: list[Row] = []
-        self._row: Row = {}  # of an evaluation or an epoch that has ended, if it is not among the others yet
+        # of an evaluation or an epoch that has ended, if it is not among the others yet
+        self._row: Row = {}
         self._evaluated: set[str] = set()  # the names of what evaluations log
         self._is_headed = False
         self._start = time.perf_counter()
@@ -79,8 +81,8 @@ class MetricsLog(Callback):
             self._row = self._place() | {name: value for name, value in logged if name in names}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # The module logs in its own on_train_epoch_end, after the callbacks: the row is finished later, by the epoch's
-        # checkpoint or by the next epoch.
+        # The module logs in its own on_train_epoch_end, after the callbacks: the row is
+        # finished later, by the epoch's checkpoint or by the next epoch.
         evaluation = {name: value for name, value in self._row.items() if name in self._evaluated}
         self._row = self._place() | learning_rate_of(trainer) | evaluation
         _log(trainer, {"seconds": self._row["seconds"]})
@@ -136,7 +138,8 @@ class MetricsLog(Callback):
 def printed_columns(judge: Judge, monitor: Judge, split: str) -> dict[str, bool]:
     """The metrics that are printed, and whether each is in per cent.
 
-    The training loss, and what a run is judged and monitored by; where that is in per cent, in training too.
+    The training loss, and what a run is judged and monitored by; where that is in per
+    cent, in training too.
 
     Args:
         judge: The metric that it is judged by.
@@ -197,7 +200,9 @@ def learning_rate_of(trainer: Trainer) -> Row:
 
 
 def ends_logged_step(trainer: Trainer, batch_idx: int, every_n_steps: int) -> bool:
-    """Whether the optimizer has stepped with this batch (gradients may accumulate), and the step is logged."""
+    """Whether the optimizer has stepped with this batch (gradients may accumulate), and
+    the step is logged.
+    """
     has_stepped = trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches == 0
     return has_stepped and every_n_steps > 0 and steps_done(trainer) % every_n_steps == 0
 
@@ -211,7 +216,9 @@ def show(trainer: Trainer, line: str) -> None:
 
 
 def shortest_float(value: Tensor) -> float:
-    """A scalar tensor as the shortest decimal that rounds to it: 0.9446 for float32's 0.944599986."""
+    """A scalar tensor as the shortest decimal that rounds to it: 0.9446 for float32's
+    0.944599986.
+    """
     return float(str(value.cpu().numpy()))
 
 

@@ -1,7 +1,9 @@
-"""The options of ``fit``: their full names, and the parser for a model, its data and the Trainer.
+"""The options of ``fit``: their full names, and the parser for a model, its data and
+the Trainer.
 
-A setting has one name, that of the argument it sets, as in LightningCLI: ``model.lr``, ``data.batch_size``,
-``trainer.max_epochs``. ``SHORT`` abbreviates some of them, on the command line and in configs.
+A setting has one name, that of the argument it sets, as in LightningCLI: ``model.lr``,
+``data.batch_size``, ``trainer.max_epochs``. ``SHORT`` abbreviates some of them, on the
+command line and in configs.
 """
 
 import inspect
@@ -14,7 +16,9 @@ from typing import Any, NoReturn
 import jsonargparse
 import torch
 import yaml
-from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]  # the first has no types
+
+# the first has no types
+from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
 from convblocks import wings
@@ -57,7 +61,8 @@ BATCHES = (
     "val_check_interval",
 )
 
-# For a parameter without a type it would build any class that a config names, with a warning for some of them.
+# For a parameter without a type it would build any class that a config names, with a
+# warning for some of them.
 jsonargparse.set_parsing_settings(instantiate_subclass_spec_in_any=False, import_path_denylist=[])
 
 # Lines of jsonargparse's messages that only list types.
@@ -101,7 +106,8 @@ class FitParser(jsonargparse.ArgumentParser):
     def parse(
         self, settings: Settings, options: Sequence[Sequence[str]]
     ) -> tuple[Namespace, Namespace]:
-        """The values that are chosen, and those of all options; the command line overrides the settings of configs.
+        """The values that are chosen, and those of all options; the command line
+        overrides the settings of configs.
 
         Args:
             settings: Those of configs, as ``merge`` leaves them.
@@ -142,7 +148,9 @@ def parser(
     model: type[LightningModule] = ImageClassifier,
     data: type[LightningDataModule] | None = ImageDataModule,
 ) -> FitParser:
-    """All options with types, defaults and help, from the signatures and docstrings of the classes that they set."""
+    """All options with types, defaults and help, from the signatures and docstrings of
+    the classes that they set.
+    """
     options = FitParser(prog="convblocks fit", allow_abbrev=False)
     options.add_argument("--config", action=ActionConfigFile, help="A YAML file with options.")
     options.add_argument(
@@ -184,7 +192,9 @@ def parser(
 
 
 def by_option(arguments: Sequence[str]) -> list[list[str]]:
-    """Each option of a command line with the words behind it; several numbers become a list: ``--data.size 32 40``."""
+    """Each option of a command line with the words behind it; several numbers become a
+    list: ``--data.size 32 40``.
+    """
     options: list[list[str]] = []
     for word in arguments:
         if not word.startswith("--") and options:
@@ -225,7 +235,8 @@ def read_config(path: str) -> Settings:
 
 
 def merge(settings: Settings, config: Mapping[Any, Any]) -> None:
-    """Add what a config says, by full names; the arguments of model and data stand beside their ``class_path``.
+    """Add what a config says, by full names; the arguments of model and data stand
+    beside their ``class_path``.
 
     Raises:
         UsageError: a group holds something else than options.
@@ -248,7 +259,9 @@ def merge(settings: Settings, config: Mapping[Any, Any]) -> None:
 
 
 def _class_spec(name: str, spec: Any, options: Sequence[Sequence[str]]) -> ClassSpec:
-    """A class spec, as a config has it, changed by the command line: another class drops the arguments."""
+    """A class spec, as a config has it, changed by the command line: another class
+    drops the arguments.
+    """
     parts = {"class_path": spec} if isinstance(spec, str) else spec
     arguments = parts.get("init_args") or {} if isinstance(parts, dict) else None
     if not isinstance(arguments, dict) or parts.keys() | {"init_args"} != {

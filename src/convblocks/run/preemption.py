@@ -10,16 +10,19 @@ from torch.distributed import ReduceOp
 from convblocks.model.distributed import world_size
 from convblocks.run import signals
 
-# Steps, and about how many seconds, between two exchanges of received signals; a result is read at the next exchange.
+# Steps, and about how many seconds, between two exchanges of received signals; a result
+# is read at the next exchange.
 MOST_STEPS = 10
 SECONDS = 1.0
 
 
 class AgreedSignal:
-    """A signal that any process received, known to all processes after the same step, without waiting in any step.
+    """A signal that any process received, known to all processes after the same step,
+    without waiting in any step.
 
-    Every few steps they start an asynchronous all_reduce of the received signals, and read its result before the next
-    one. It runs on CPU (gloo) even if the network trains on GPUs.
+    Every few steps they start an asynchronous all_reduce of the received signals, and
+    read its result before the next one. It runs on CPU (gloo) even if the network
+    trains on GPUs.
     """
 
     def __init__(self) -> None:

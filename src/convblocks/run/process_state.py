@@ -1,4 +1,6 @@
-"""The state of a training process that Lightning's checkpoints lack: generators, loaders, gradients and sums."""
+"""The state of a training process that Lightning's checkpoints lack: generators,
+loaders, gradients and sums.
+"""
 
 import random
 from collections.abc import Sequence
@@ -29,7 +31,9 @@ LOGGED |= {"builtin sum": sum, "builtin max": max, "builtin min": min}
 
 
 class Keeper:
-    """What a wing adds to the state of a process; made when a training is set up, before its loaders are."""
+    """What a wing adds to the state of a process; made when a training is set up,
+    before its loaders are.
+    """
 
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
@@ -43,7 +47,9 @@ class Keeper:
         """Called before a resumed training starts."""
 
     def restore(self, state: State | None, within_epoch: bool) -> None:
-        """Called when a training has started; a resumed one has a state, and its loaders are not yet in position."""
+        """Called when a training has started; a resumed one has a state, and its
+        loaders are not yet in position.
+        """
 
     def restore_position(self, state: State) -> None:
         """Called within an epoch, after they went there."""
@@ -58,8 +64,9 @@ def state_of_all(
 ) -> list[State]:
     """The state of every process; each must call this.
 
-    Random generators, metrics, what wings keep, the gradients if the module itself steps its optimizers, and within an
-    epoch what is logged, and the position of the loaders if they keep it.
+    Random generators, metrics, what wings keep, the gradients if the module itself
+    steps its optimizers, and within an epoch what is logged, and the position of the
+    loaders if they keep it.
     """
     module = trainer.lightning_module
     gradients = {
@@ -94,7 +101,8 @@ def state_of_process(states: Sequence[State], rank: int) -> State:
 def restore(
     trainer: Trainer, states: Sequence[State], keepers: Sequence[Keeper], within_epoch: bool
 ) -> None:
-    """Restore metrics, gradients and what wings keep; within an epoch also what is logged, and iterate from there.
+    """Restore metrics, gradients and what wings keep; within an epoch also what is
+    logged, and iterate from there.
 
     If the number of processes has changed, metrics begin again.
     """
@@ -131,7 +139,9 @@ def restore(
 
 
 def steps_done(trainer: Trainer) -> int:
-    """The steps so far as loggers count them: with manual optimization a batch, however often optimizers step."""
+    """The steps so far as loggers count them: with manual optimization a batch, however
+    often optimizers step.
+    """
     if trainer.lightning_module.automatic_optimization:
         return trainer.global_step
     return trainer.fit_loop.epoch_loop.batch_progress.total.ready
@@ -144,7 +154,9 @@ def loaders_of(trainer: Trainer) -> list[Any]:
 
 
 def generators(trainer: Trainer) -> State:
-    """The states of the global random generators, and of those that training loaders and their samplers have."""
+    """The states of the global random generators, and of those that training loaders
+    and their samplers have.
+    """
     numpy: State = np.random.get_state(legacy=False)
     numpy["state"]["key"] = numpy["state"]["key"].tolist()  # checkpoints hold no arrays
     state: State = {"torch": torch.get_rng_state(), "python": random.getstate(), "numpy": numpy}
@@ -179,7 +191,9 @@ def _generators_of_loaders(trainer: Trainer) -> list[torch.Generator]:
 
 
 def _all_logged(trainer: Trainer) -> State:
-    """What the module has logged in this epoch, as sums of this process, with what is known of each."""
+    """What the module has logged in this epoch, as sums of this process, with what is
+    known of each.
+    """
     logged = trainer.fit_loop.epoch_loop._results.items()
     local = {key: value for key, value in logged if value.meta.sync.group is None}
     return {key: _description(value) | {"sums": _sums(value)} for key, value in local.items()}
@@ -206,7 +220,9 @@ def _metrics(module: nn.Module) -> dict[str, Metric]:
 
 
 def _metrics_to_keep(trainer: Trainer, within_epoch: bool) -> dict[str, Metric]:
-    """Without those that Lightning is about to reset, after an evaluation or an epoch, since they are logged."""
+    """Without those that Lightning is about to reset, after an evaluation or an epoch,
+    since they are logged.
+    """
     loop = trainer.fit_loop.epoch_loop
     ended = loop.val_loop if trainer.validating else loop
     results = () if within_epoch and not trainer.validating else ended._results.values()
@@ -216,7 +232,9 @@ def _metrics_to_keep(trainer: Trainer, within_epoch: bool) -> dict[str, Metric]:
 
 
 def _sums(metric: Metric) -> State:
-    """The states of a metric, copied to the CPU, and its other numbers, such as how many updates they hold."""
+    """The states of a metric, copied to the CPU, and its other numbers, such as how
+    many updates they hold.
+    """
     numbers = {
         name: value
         for name, value in vars(metric).items()
@@ -238,7 +256,9 @@ def _description(logged: _ResultMetric) -> State:
 
 
 def _logged(trainer: Trainer, module: LightningModule, saved: State) -> _ResultMetric | None:
-    """A logged value as it was, without its sum; None of a metric whose name in the module is not known."""
+    """A logged value as it was, without its sum; None of a metric whose name in the
+    module is not known.
+    """
     known = saved["meta"]
     meta = _Metadata(**known | {"reduce_fx": LOGGED[known["reduce_fx"]], "_sync": None})
     meta.sync = _Sync(trainer.strategy.reduce, *known["_sync"])

@@ -1,4 +1,6 @@
-"""Where a run's numbers come from: command, code, packages, machine and data, noted at its start and each resume."""
+"""Where a run's numbers come from: command, code, packages, machine and data, noted at
+its start and each resume.
+"""
 
 import json
 import os
@@ -67,7 +69,9 @@ def describe_machine() -> str:
 
 
 def git_commit() -> str | None:
-    """The commit of this code, with ``-dirty`` where files differ from it; None outside a repository."""
+    """The commit of this code, with ``-dirty`` where files differ from it; None outside
+    a repository.
+    """
     command = [
         "git",
         "-C",

@@ -1,4 +1,6 @@
-"""Filters out messages that are the same for every run, or repeated; other warnings and errors stay."""
+"""Filters out messages that are the same for every run, or repeated; other warnings and
+errors stay.
+"""
 
 import logging
 import warnings
@@ -8,9 +10,12 @@ from convblocks.run import slurm
 # Warnings that do not apply to this project.
 NOT_HERE = (
     ".*LeafSpec.* is deprecated",  # Lightning 2.6 with torch 2.13, at every batch
-    "(Checkpoint|Experiment logs) directory .* exists and is not empty",  # a resume writes there on purpose
-    r"`?\.fit\(ckpt_path=(None|\"last\")\)`? (was called|is set)",  # of OnExceptionCheckpoint, in new runs
-    "The `srun` command is available on your system but is not used",  # a machine with Slurm may be used without it
+    # a resume writes there on purpose
+    "(Checkpoint|Experiment logs) directory .* exists and is not empty",
+    # of OnExceptionCheckpoint, in new runs
+    r"`?\.fit\(ckpt_path=(None|\"last\")\)`? (was called|is set)",
+    # a machine with Slurm may be used without it
+    "The `srun` command is available on your system but is not used",
     ".set_vital. is deprecated",  # by torch, which torchdata calls
     "The number of training batches .* is smaller than the logging interval",
 )

@@ -1,4 +1,6 @@
-"""The result of a finished run, also as JSON: in its ``summary.json`` and in files of many results."""
+"""The result of a finished run, also as JSON: in its ``summary.json`` and in files of
+many results.
+"""
 
 import math
 from collections.abc import Mapping
@@ -51,11 +53,12 @@ class RunResult:
         arch: The name of what was trained.
         seed: Of weights and data order.
         parameters: The number of parameters.
-        hparams: Hyper-parameters of module and data that are plain values, such as ``lr`` and ``batch_size``, which a
-            callback may have chosen.
-        epochs: The rows of metrics.csv, one for each epoch: ``epoch`` from 1, ``step``, ``seconds``, and all that is
-            logged.
-        final: The metrics of the final weights; where a best checkpoint is kept, those of the best evaluation.
+        hparams: Hyper-parameters of module and data that are plain values, such as
+            ``lr`` and ``batch_size``, which a callback may have chosen.
+        epochs: The rows of metrics.csv, one for each epoch: ``epoch`` from 1, ``step``,
+            ``seconds``, and all that is logged.
+        final: The metrics of the final weights; where a best checkpoint is kept, those
+            of the best evaluation.
         judge: The metric that it is judged by.
         monitor: The metric by which the best checkpoint is kept.
         ended_by: Why it ended, ``EPOCHS`` where nothing ended it early.
@@ -63,7 +66,8 @@ class RunResult:
         provenance: Where its numbers come from.
         evaluations: The rows of evaluations within an epoch.
         overrides: The options by which it differs from other runs of its comparison.
-        facts: Plain values (of JSON) that callbacks of wings add by name, such as ``mistakes``. Any may be missing.
+        facts: Plain values (of JSON) that callbacks of wings add by name, such as
+            ``mistakes``. Any may be missing.
     """
 
     arch: str
@@ -108,7 +112,9 @@ class RunResult:
 
     @property
     def scores(self) -> list[float]:
-        """The judged metric after each epoch, on validation data if there are any; nan where it was not measured."""
+        """The judged metric after each epoch, on validation data if there are any; nan
+        where it was not measured.
+        """
         return [
             row.get(self.judge.metric, row.get(self.judge.tested, math.nan)) for row in self.epochs
         ]
@@ -123,7 +129,8 @@ def decode(text: str | bytes, path: Path, hint: str) -> RunResult:
     """The result that ``encode`` has written.
 
     Raises:
-        UserError: it is damaged, or of an older version; the message names the file, and ends with the hint.
+        UserError: it is damaged, or of an older version; the message names the file,
+            and ends with the hint.
     """
     try:
         return msgspec.json.decode(text, type=RunResult, strict=False)

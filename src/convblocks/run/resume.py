@@ -33,24 +33,32 @@ from convblocks.run.process_state import (
 
 
 class ExactResume(ModelCheckpoint):
-    """Lets a training that is killed at any moment be resumed with bit-identical weights and metrics.
+    """Lets a training that is killed at any moment be resumed with bit-identical
+    weights and metrics.
 
         >>> resume = ExactResume("run/last.ckpt")
         >>> trainer = Trainer(max_epochs=10, callbacks=[resume])
         >>> trainer.fit(model, datamodule=data, ckpt_path=resume.ckpt_path)
 
-    It saves at the end of every epoch and, soon after SIGTERM or SIGUSR1, at the end of a batch, then ends the training
-    (of all processes after the same batch); after SIGUSR1 it also requeues a Slurm job. A kill during a save leaves the
-    previous checkpoint intact. In every checkpoint it keeps, beyond what Lightning does:
+    It saves at the end of every epoch and, soon after SIGTERM or SIGUSR1, at the end of
+    a batch, then ends the training (of all processes after the same batch); after
+    SIGUSR1 it also requeues a Slurm job. A kill during a save leaves the previous
+    checkpoint intact. In every checkpoint it keeps, beyond what Lightning does:
 
     - The random generators of torch, NumPy and Python in each process.
-    - The sums of each process over the unfinished epoch: of torchmetrics, and of what the module logs.
-    - The position of training loaders that have ``state_dict`` and ``load_state_dict``, as torchdata's
-      StatefulDataLoader has. With others, such as torch's own DataLoader, a training resumes from an epoch's end.
-    - What the wings keep: generators of loaders, plain attributes and buffers that change, finders' values.
-    - State that some callbacks set up at the start of an epoch, which a resume in the middle of it would skip.
-    - A pending update of a ReduceLROnPlateau: Lightning makes it after the checkpoint is written.
-    - ``should_stop``, if a callback such as EarlyStopping had set it and the run was killed before it ended.
+    - The sums of each process over the unfinished epoch: of torchmetrics, and of what
+      the module logs.
+    - The position of training loaders that have ``state_dict`` and ``load_state_dict``,
+      as torchdata's StatefulDataLoader has. With others, such as torch's own
+      DataLoader, a training resumes from an epoch's end.
+    - What the wings keep: generators of loaders, plain attributes and buffers that
+      change, finders' values.
+    - State that some callbacks set up at the start of an epoch, which a resume in the
+      middle of it would skip.
+    - A pending update of a ReduceLROnPlateau: Lightning makes it after the checkpoint
+      is written.
+    - ``should_stop``, if a callback such as EarlyStopping had set it and the run was
+      killed before it ended.
 
     Anything else that your module accumulates belongs in its ``on_save_checkpoint``.
 
@@ -98,13 +106,15 @@ class ExactResume(ModelCheckpoint):
         self._keepers = (
             list(wings.call("KEEPERS", "make_keeper", trainer)) if stage == "fit" else []
         )
-        # Lightning does so only after loading a checkpoint, whose float64 weights would be rounded to float32.
+        # Lightning does so only after loading a checkpoint, whose float64 weights would
+        # be rounded to float32.
         trainer.precision_plugin.convert_module(pl_module)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = AtomicCheckpointIO()
         # Otherwise, with max_steps, Lightning takes every resume to be in the middle of an epoch.
         trainer.fit_loop._iteration_based_training = lambda: False  # type: ignore[method-assign]
-        # At each step all processes would wait for Lightning's broadcast of whether rank 0 received SIGTERM.
+        # At each step all processes would wait for Lightning's broadcast of whether
+        # rank 0 received SIGTERM.
         trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -117,7 +127,8 @@ class ExactResume(ModelCheckpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
-        # Lightning's own handlers save and broadcast wherever each process happens to be, which can deadlock.
+        # Lightning's own handlers save and broadcast wherever each process happens to
+        # be, which can deadlock.
         signals.install()
         self._signal = AgreedSignal()
         if trainer.is_global_zero and (reason := self.lost_position(trainer)):
@@ -146,10 +157,12 @@ class ExactResume(ModelCheckpoint):
     ) -> None:
         self._due = "step"
         if trainer.fit_loop.restarting:
-            # Otherwise Lightning skips the update of a ReduceLROnPlateau at the end of a resumed epoch.
+            # Otherwise Lightning skips the update of a ReduceLROnPlateau at the end of
+            # a resumed epoch.
             trainer.fit_loop.restarting = False
-        # Not after an epoch's last batch: its evaluation and its checkpoint follow, and the run stops after these. Not
-        # while gradients accumulate: they are not part of a checkpoint.
+        # Not after an epoch's last batch: its evaluation and its checkpoint follow, and
+        # the run stops after these. Not while gradients accumulate: they are not part
+        # of a checkpoint.
         number = self._signal.after_step()
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if number and stepped and not trainer.is_last_batch:
@@ -158,7 +171,8 @@ class ExactResume(ModelCheckpoint):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._due = ""  # on a resume from here Lightning itself makes the update of a step
-        # In the middle of an epoch: save again, with the evaluation, which Lightning would skip on a resume.
+        # In the middle of an epoch: save again, with the evaluation, which Lightning
+        # would skip on a resume.
         if self._saved_on:
             self.save_within_epoch(trainer, "on_validation_end")
 
@@ -230,7 +244,9 @@ class ExactResume(ModelCheckpoint):
             pl_module.lr_scheduler_step(config.scheduler, trainer.callback_metrics[config.monitor])
 
     def _updates_due(self, trainer: Trainer) -> list[int]:
-        """The indices of the schedules that Lightning will update by a metric right after the checkpoint."""
+        """The indices of the schedules that Lightning will update by a metric right
+        after the checkpoint.
+        """
         done = (
             trainer.current_epoch if self._due == "epoch" else trainer.fit_loop.epoch_loop.batch_idx
         )
@@ -249,7 +265,9 @@ class ExactResume(ModelCheckpoint):
             _after_own(trainer.lightning_module, hook, lambda: trainer.save_checkpoint(self.path))
 
     def lost_position(self, trainer: Trainer) -> str:
-        """Why training loaders cannot save and restore where they are: ours and torchdata's can, torch's cannot."""
+        """Why training loaders cannot save and restore where they are: ours and
+        torchdata's can, torch's cannot.
+        """
         if not all(isinstance(loader, _Stateful) for loader in loaders_of(trainer)):
             return "To resume within one, use torchdata's StatefulDataLoader"
         return next((reason for keeper in self._keepers if (reason := keeper.lost_position())), "")
@@ -264,7 +282,9 @@ class ExactResume(ModelCheckpoint):
 
 
 def _after_own(module: LightningModule, hook: str, act: Callable[[], None]) -> None:
-    """Called in a callback's hook: act once the module's own has been called, which comes after those of callbacks."""
+    """Called in a callback's hook: act once the module's own has been called, which
+    comes after those of callbacks.
+    """
     attributes, original = vars(module), getattr(module, hook)
     was_set = hook in attributes  # callbacks may have set it to None, for Lightning to skip it
 

@@ -41,18 +41,23 @@ RESUME_HINT = "continue with --resume"
 
 
 class Run:
-    """A run of a LightningModule: ``prepare``, ``start`` (which resumes if there is a checkpoint) and ``train``.
+    """A run of a LightningModule: ``prepare``, ``start`` (which resumes if there is a
+    checkpoint) and ``train``.
 
-    Making one builds all parts and writes nothing. ``is_rank_zero`` is true in the process that prints and writes.
+    Making one builds all parts and writes nothing. ``is_rank_zero`` is true in the
+    process that prints and writes.
 
-    A module may say how it is judged: by ``judge = "val/acc:max"`` runs are compared, and the checkpoint is kept that
-    is best by ``monitor = "val/loss:min"``, the same without it. Data may have a ``fingerprint``, by which a resume
-    recognises them: these are read before anything is written, in every process. They may also say that their
-    ``evaluation_split`` is ``test``, which then never chooses a checkpoint, and have ``notes``, lines to print.
+    A module may say how it is judged: by ``judge = "val/acc:max"`` runs are compared,
+    and the checkpoint is kept that is best by ``monitor = "val/loss:min"``, the same
+    without it. Data may have a ``fingerprint``, by which a resume recognises them:
+    these are read before anything is written, in every process. They may also say that
+    their ``evaluation_split`` is ``test``, which then never chooses a checkpoint, and
+    have ``notes``, lines to print.
 
     Args:
         config: The configuration.
-        callbacks: Further ones, called behind the metrics log and before those of wings.
+        callbacks: Further ones, called behind the metrics log and before those of
+            wings.
 
     Raises:
         UsageError: invalid or incompatible options.
@@ -86,8 +91,10 @@ class Run:
             "use_distributed_sampler": not getattr(self.data, "shares_batches", False),
         }
         self.trainer = self._make_trainer(self._callbacks(callbacks))
-        # Lightning sets it to Slurm's when imported, whether or not Slurm has started these processes.
-        rank_zero_only.rank = self.trainer.global_rank  # type: ignore[attr-defined]  # Lightning sets it at run time
+        # Lightning sets it to Slurm's when imported, whether or not Slurm has started
+        # these processes.
+        # Lightning sets it at run time
+        rank_zero_only.rank = self.trainer.global_rank  # type: ignore[attr-defined]
         self.is_rank_zero = self.trainer.is_global_zero
         self.run_callbacks: list[RunCallback] = callbacks_of(self.trainer, RunCallback)
         self.board: TensorBoardLogger | None = (
@@ -107,7 +114,9 @@ class Run:
                 synchronize_batch_norm(self.module)  # an ImageClassifier does so itself
 
     def has(self, split: str) -> bool:
-        """Whether module and data have a loop, of ``validation`` or ``test``, that the Trainer does not skip."""
+        """Whether module and data have a loop, of ``validation`` or ``test``, that the
+        Trainer does not skip.
+        """
         short = split[:3] if split == "validation" else split
         limit = self.settings["trainer"].get(f"limit_{short}_batches")
         loader = is_overridden(f"{short}_dataloader", self.data or self.module)
@@ -126,7 +135,8 @@ class Run:
             )
 
     def prepare(self) -> None:
-        """Read data with a fingerprint; others are left to Lightning, since their ``setup`` may draw random numbers.
+        """Read data with a fingerprint; others are left to Lightning, since their
+        ``setup`` may draw random numbers.
 
         Raises:
             DataError: the data cannot be read, or a resumed run was begun with others.
@@ -147,10 +157,12 @@ class Run:
             )
 
     def start(self) -> None:
-        """Find the checkpoint to resume from, if any, and write settings and provenance to the run directory.
+        """Find the checkpoint to resume from, if any, and write settings and provenance
+        to the run directory.
 
         Raises:
-            UserError: the checkpoint is damaged, or the run was begun with other settings.
+            UserError: the checkpoint is damaged, or the run was begun with other
+                settings.
         """
         last = self.directory.last_checkpoint
         if checkpoint := read_resumable(last):
@@ -175,7 +187,9 @@ class Run:
         )
 
     def _refuse_change(self, began: Settings) -> None:
-        """Refuse to go on with other settings than those that the run has, except for more epochs."""
+        """Refuse to go on with other settings than those that the run has, except for
+        more epochs.
+        """
         is_classifier = isinstance(self.module, ImageClassifier)
         schedule = (
             self.settings["model"]["init_args"].get("lr_scheduler", CONSTANT)
@@ -190,7 +204,9 @@ class Run:
             raise UsageError(f"{run}: resume it with its own settings, or choose another --name")
 
     def _judges(self) -> tuple[Judge, Judge]:
-        """The metric that the run is judged by, and the one that its best checkpoint is chosen by."""
+        """The metric that the run is judged by, and the one that its best checkpoint is
+        chosen by.
+        """
         by_option, by_module = self.settings.get("judge"), getattr(self.module, "judge", None)
         by_module = by_module if isinstance(by_module, str) else ""
         if not (text := by_option or by_module):
@@ -264,7 +280,9 @@ class Run:
         return trainer
 
     def _write_and_introduce(self) -> None:
-        """Write settings and provenance, and print what is special about the data, and what is trained."""
+        """Write settings and provenance, and print what is special about the data, and
+        what is trained.
+        """
         self.directory.write_config(self.settings)
         fingerprint = getattr(self.data, "fingerprint", {})
         for name in note_start(self.directory.provenance, fingerprint):

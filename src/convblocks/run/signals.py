@@ -1,7 +1,8 @@
-"""Signals that ask a run to stop: recorded at once, acted on at the end of a batch. Imports little: it comes first.
+"""Signals that ask a run to stop: recorded at once, acted on at the end of a batch.
+Imports little: it comes first.
 
-Slurm sends SIGTERM when a job is cancelled, and the signal that a job script chooses, here SIGUSR1, when its time is
-nearly up.
+Slurm sends SIGTERM when a job is cancelled, and the signal that a job script chooses,
+here SIGUSR1, when its time is nearly up.
 """
 
 import signal
@@ -24,12 +25,16 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Let these signals kill the process again, unless the program around a run has its own handlers."""
+    """Let these signals kill the process again, unless the program around a run has its
+    own handlers.
+    """
     handle({number: signal.SIG_DFL for number in HANDLED if signal.getsignal(number) is _note})
 
 
 def received() -> int:
-    """The number of the signal received, or 0. SIGTERM has priority: a cancelled job must not be requeued."""
+    """The number of the signal received, or 0. SIGTERM has priority: a cancelled job
+    must not be requeued.
+    """
     return _received
 
 
@@ -40,7 +45,9 @@ def forget() -> None:
 
 
 def handle(handlers: Mapping[signal.Signals, Any]) -> None:
-    """Set the handlers of signals; Python refuses that in other threads, which leave them to the main thread."""
+    """Set the handlers of signals; Python refuses that in other threads, which leave
+    them to the main thread.
+    """
     if threading.current_thread() is threading.main_thread():
         for number, handler in handlers.items():
             signal.signal(number, handler)

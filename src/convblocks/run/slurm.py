@@ -24,9 +24,11 @@ def visible(environment: Mapping[str, str] = os.environ) -> Mapping[str, str]:
 def is_further_process(
     environment: Mapping[str, str] = os.environ, *, of_all_machines: bool = False
 ) -> bool:
-    """Whether this is not the first of a launcher's processes, on this machine or on all.
+    """Whether this is not the first of a launcher's processes, on this machine or on
+    all.
 
-    Lightning and torchrun pass the rank on the machine as LOCAL_RANK, torchrun that of the machine as GROUP_RANK.
+    Lightning and torchrun pass the rank on the machine as LOCAL_RANK, torchrun that of
+    the machine as GROUP_RANK.
     """
     numbers = [
         "LOCAL_RANK",

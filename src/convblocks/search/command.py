@@ -126,7 +126,8 @@ def parse(arguments: list[str]) -> Namespace:
 
 
 def open_search(options: Namespace) -> SearchWorker:
-    """A worker for the search, new or continued, whose settings are tried all over the space, and with fresh seeds.
+    """A worker for the search, new or continued, whose settings are tried all over the
+    space, and with fresh seeds.
 
     Raises:
         UsageError: options or a space that fit does not take, or no data to choose by.
@@ -145,7 +146,9 @@ def open_search(options: Namespace) -> SearchWorker:
 
 
 def train_trials(worker: SearchWorker, wanted: int, jobs: int, start: Start | None = None) -> None:
-    """Train trials until there are as many as wanted, including those of other processes; ``start`` as in fit_all."""
+    """Train trials until there are as many as wanted, including those of other
+    processes; ``start`` as in fit_all.
+    """
 
     def watch(running: Mapping[Trial, Process]) -> None:
         for trial, process in running.items():
@@ -186,7 +189,9 @@ def finish(worker: SearchWorker, options: Namespace, start: Start | None = None)
 
 
 def fresh_trials(trial: Trial, seeds: Sequence[int]) -> list[Trial]:
-    """Runs of the settings of a trial, or of the default, with fresh seeds, on all training images."""
+    """Runs of the settings of a trial, or of the default, with fresh seeds, on all
+    training images.
+    """
     common = trial.common + ((TEST_ONCE,) if trial.option == "arch" else ())
     setting = replace(trial, common=common)
     return [setting.confirming(seed, f"{trial.place or DEFAULT}/seed_{seed}") for seed in seeds]
@@ -195,11 +200,13 @@ def fresh_trials(trial: Trial, seeds: Sequence[int]) -> list[Trial]:
 def confirm_best(
     worker: SearchWorker, options: Namespace, start: Start | None = None
 ) -> Comparison | None:
-    """Train the default and the best settings with fresh seeds, if that is not done, and compare them by their labels.
+    """Train the default and the best settings with fresh seeds, if that is not done,
+    and compare them by their labels.
 
     Args:
         worker: Of the search, whose trials have ended.
-        options: How many of the best to ``confirm``, with 0 there is no result; ``seeds``, ``jobs`` and ``root``.
+        options: How many of the best to ``confirm``, with 0 there is no result;
+            ``seeds``, ``jobs`` and ``root``.
         start: Of ``fit_all``.
 
     Raises:

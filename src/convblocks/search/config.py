@@ -1,4 +1,6 @@
-"""The configuration of a search: its space of options of ``fit``, and what is the same for all trials."""
+"""The configuration of a search: its space of options of ``fit``, and what is the same
+for all trials.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -35,7 +37,8 @@ class SearchConfig:
     """The configuration of a search, which must not change while it goes on.
 
     Args:
-        default: A trial without chosen options; the others have its network, seed and common options.
+        default: A trial without chosen options; the others have its network, seed and
+            common options.
         space: The distribution of each option.
         sampler: "tpe" or "random".
         pruner: "median" or "none".
@@ -59,7 +62,9 @@ class SearchConfig:
         return replace(self.default, place=f"trial_{number}", chosen=as_overrides(params))
 
     def sampler_for(self, number: int) -> BaseSampler:
-        """Seeded by (seed, number), so that an interrupted search chooses like an uninterrupted one."""
+        """Seeded by (seed, number), so that an interrupted search chooses like an
+        uninterrupted one.
+        """
         seed = int(np.random.SeedSequence((self.default.seed, number)).generate_state(1)[0])
         return RandomSampler(seed) if self.sampler == "random" else TPESampler(seed=seed)
 
@@ -81,13 +86,15 @@ def number_of(trial: Trial) -> int:
 
 
 def parse_space(texts: Sequence[str], fixed: Sequence[str] = ()) -> dict[str, BaseDistribution]:
-    """``lr=1e-4..3e-2:log,batch_size=32|64`` as distributions by option; several texts are one, none the default one.
+    """``lr=1e-4..3e-2:log,batch_size=32|64`` as distributions by option; several texts
+    are one, none the default one.
 
     A range of two whole numbers holds whole numbers.
 
     Args:
         texts: Of the command line.
-        fixed: The options that are set for all trials, which the default space leaves out.
+        fixed: The options that are set for all trials, which the default space leaves
+            out.
 
     Raises:
         UsageError: a text is no space, or an option may not be searched.

@@ -43,7 +43,8 @@ def report(worker: SearchWorker, confirmed: Comparison | None, repeat: str) -> N
 
 
 def conclusion(worker: SearchWorker, confirmed: Comparison | None) -> tuple[list[str], str]:
-    """Whether the best trial beat the default with fresh seeds, and the command that writes the config of the better.
+    """Whether the best trial beat the default with fresh seeds, and the command that
+    writes the config of the better.
 
     Without fresh runs that is not known, and the command is the trial's.
     """

@@ -1,4 +1,6 @@
-"""The trials of a search in Optuna's journal: which exist, which process runs them, how they ended, which is next."""
+"""The trials of a search in Optuna's journal: which exist, which process runs them, how
+they ended, which is next.
+"""
 
 import math
 import os
@@ -31,7 +33,8 @@ STUDY, CONFIG = "search", "config"
 
 COLLAPSED = "collapsed"
 
-# A trial that is killed or fails this often needs more memory than there is, or its network has a bug.
+# A trial that is killed or fails this often needs more memory than there is, or its
+# network has a bug.
 MOST_TRIES = 3
 
 # How trials end, in reports; for Optuna a collapsed one is pruned.
@@ -39,14 +42,17 @@ ENDS = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState
 
 
 class SearchWorker:
-    """One of any number of processes, on any number of machines, that work on a study of Optuna.
+    """One of any number of processes, on any number of machines, that work on a study
+    of Optuna.
 
-    A trial belongs to the process that holds the lock in its directory. A running trial with a free lock has lost its
-    process, and the next process that is looking for work carries it on.
+    A trial belongs to the process that holds the lock in its directory. A running trial
+    with a free lock has lost its process, and the next process that is looking for work
+    carries it on.
 
     Args:
         config: Of the search.
-        plan: Of a trial, for what all have in common: the metric and the number of epochs.
+        plan: Of a trial, for what all have in common: the metric and the number of
+            epochs.
 
     Raises:
         UserError: the search was begun with other options.
@@ -68,7 +74,9 @@ class SearchWorker:
         return self.study.get_trials(deepcopy=False)
 
     def best(self) -> list[FrozenTrial]:
-        """The complete trials, the best score on validation data first, the earlier of equals first."""
+        """The complete trials, the best score on validation data first, the earlier of
+        equals first.
+        """
         complete = [trial for trial in self.trials() if trial.state == TrialState.COMPLETE]
         return sorted(
             complete, key=lambda trial: (-self.plan.judge.sign * trial.values[0], trial.number)
@@ -88,7 +96,8 @@ class SearchWorker:
         return ", ".join([*best, *(f"{count} {how}" for how, count in ends.items())])
 
     def next_trial(self, wanted: int) -> Trial | None:
-        """The next trial for this process: one that lost its process, or a new one; None if there is none for now.
+        """The next trial for this process: one that lost its process, or a new one;
+        None if there is none for now.
 
         Args:
             wanted: The number of trials of all processes together.
@@ -113,7 +122,8 @@ class SearchWorker:
                 or row["epoch"] < last
             ):
                 continue
-            # It is judged by an epoch and earlier ones alone, however far the run has got meanwhile.
+            # It is judged by an epoch and earlier ones alone, however far the run has
+            # got meanwhile.
             epoch = int(row["epoch"])
             if epoch > last:
                 handle.report(row[metric], epoch)
@@ -125,8 +135,8 @@ class SearchWorker:
     def tell(self, trial: Trial, status: int) -> str | None:
         """Record the end of a trial's process, and return the result as text.
 
-        None if the process was killed, or failed for another reason than its settings: Optuna does not learn of it,
-        and ``next_trial`` returns the trial again.
+        None if the process was killed, or failed for another reason than its settings:
+        Optuna does not learn of it, and ``next_trial`` returns the trial again.
 
         Raises:
             UserError: that has happened ``MOST_TRIES`` times.
@@ -149,7 +159,8 @@ class SearchWorker:
         return None
 
     def _choose(self, trials: Sequence[FrozenTrial]) -> Trial:
-        """Create a trial in one write, so that a kill cannot leave half of one: it is chosen in memory.
+        """Create a trial in one write, so that a kill cannot leave half of one: it is
+        chosen in memory.
 
         ``study.ask`` would record a trial first, and then its settings one by one.
         """
@@ -205,11 +216,13 @@ def ending_of(trial: FrozenTrial) -> str:
 class Journal(JournalFileBackend):
     """Optuna's journal file under our lock, which a killed process releases at once.
 
-    A last line that a crash left unfinished, which would spoil the next one, is dropped with a warning.
+    A last line that a crash left unfinished, which would spoil the next one, is dropped
+    with a warning.
     """
 
     def __init__(self, path: Path, lock: FileLock) -> None:
-        super().__init__(str(path), lock_obj=lock)  # type: ignore[arg-type]  # acquire returns more than a bool
+        # acquire returns more than a bool
+        super().__init__(str(path), lock_obj=lock)  # type: ignore[arg-type]
         self.path = path
         self.lock = lock
 

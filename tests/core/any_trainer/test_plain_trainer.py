@@ -1,4 +1,6 @@
-"""A plain Trainer with these classes: options, metrics, predictions, resuming, others' modules and loaders."""
+"""A plain Trainer with these classes: options, metrics, predictions, resuming, others'
+modules and loaders.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -61,7 +63,8 @@ def test_predictions_are_probabilities_in_the_order_of_the_data_with_or_without_
     images = MNIST.normalize(digits.test.images)
     with torch.no_grad():
         expected = module.eval()(images).softmax(dim=1)
-    without_targets: DataLoader[Tensor] = DataLoader(list(images[:10]), 4)  # type: ignore[arg-type]  # a list will do
+    # a list will do
+    without_targets: DataLoader[Tensor] = DataLoader(list(images[:10]), 4)  # type: ignore[arg-type]
     predicted: Any = trainer(tmp_path).predict(module, datamodule=MNISTDataModule())
     assert torch.allclose(torch.cat(predicted), expected, atol=1e-6)
     predicted = trainer(tmp_path).predict(module, without_targets)

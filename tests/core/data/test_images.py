@@ -1,4 +1,6 @@
-"""Images in memory, and their spec: normalisation, fingerprint, checks, and the way into a checkpoint and back."""
+"""Images in memory, and their spec: normalisation, fingerprint, checks, and the way
+into a checkpoint and back.
+"""
 
 import json
 from dataclasses import replace

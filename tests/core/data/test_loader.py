@@ -1,4 +1,6 @@
-"""Every image once an epoch, in an order and with movements determined by (seed, epoch), shared by processes."""
+"""Every image once an epoch, in an order and with movements determined by (seed,
+epoch), shared by processes.
+"""
 
 from itertools import chain
 

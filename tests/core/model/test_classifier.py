@@ -75,7 +75,9 @@ def load(folder: Path, **passed: Any) -> ImageClassifier:
 def test_metrics_of_training_weight_all_images_of_the_epoch_equally(
     tmp_path: Path, digits: ImageSets
 ) -> None:
-    """With a learning rate too small to change anything; the last batch is half as large as the others."""
+    """With a learning rate too small to change anything; the last batch is half as
+    large as the others.
+    """
     module = ImageClassifier("mlp", lr=1e-12)
     metrics = fitted(module, tmp_path, batch_size=8000, limit_train_batches=1.0).callback_metrics
     with torch.no_grad():
@@ -173,7 +175,9 @@ def test_network_passed_in_python_is_loaded_by_its_name_if_it_is_an_imported_cla
 def test_checkpoint_cannot_import_a_class_by_lightnings_instantiator(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Lightning's CLI parses hyper-parameters by the types of the classifier's arguments, and imports classes."""
+    """Lightning's CLI parses hyper-parameters by the types of the classifier's
+    arguments, and imports classes.
+    """
     (tmp_path / "evil.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(tmp_path)
     trained(tmp_path, "mlp")

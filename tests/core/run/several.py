@@ -1,4 +1,6 @@
-"""Trains on several processes: torchrun runs this module in each of them, which trains one run after another."""
+"""Trains on several processes: torchrun runs this module in each of them, which trains
+one run after another.
+"""
 
 import json
 import signal
@@ -18,7 +20,9 @@ COMMON = ["--threads", "1", "--trainer.accelerator", "cpu"]
 
 
 class Run(NamedTuple):
-    """A command line of fit.py, the batch after which the last process receives a signal, or 0, and its number."""
+    """A command line of fit.py, the batch after which the last process receives a
+    signal, or 0, and its number.
+    """
 
     arguments: list[str]
     stopped_after: int = 0

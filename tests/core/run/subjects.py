@@ -1,6 +1,8 @@
-"""What is trained, stopped and resumed: digits, and other people's modules and loaders, by ``fit`` or a plain Trainer.
+"""What is trained, stopped and resumed: digits, and other people's modules and loaders,
+by ``fit`` or a plain Trainer.
 
-All are trained in a current folder with ``digits``, a small data set, and ``own_networks.py``.
+All are trained in a current folder with ``digits``, a small data set, and
+``own_networks.py``.
 """
 
 from collections.abc import Callable
@@ -102,7 +104,9 @@ def plain(
 
 
 def unlike(name: str) -> list[str]:
-    """The options of a module whose weights or optimizers are not all there from the start to the end."""
+    """The options of a module whose weights or optimizers are not all there from the
+    start to the end.
+    """
     data = ["--data", f"{HERE}.regression.Points", "--judge", "val/rmse:min", "--epochs", "3"]
     return ["--model", f"{HERE}.unlike.{name}", *data]
 

@@ -1,4 +1,6 @@
-"""The same numbers on 1, 2 and 4 processes, also after a resume on another number; what a step may cost them."""
+"""The same numbers on 1, 2 and 4 processes, also after a resume on another number; what
+a step may cost them.
+"""
 
 import json
 import signal
@@ -47,7 +49,8 @@ CASES = {
     "maxpool": ["--arch", "maxpool", *LONG, *FEW_IMAGES],
     # A batch of 7 images does not divide either.
     "batchnorm": ["--arch", "batchnorm", *LONG, "--batch_size", "7", *FEW_IMAGES],
-    # 193 training images: the last of four batches holds one image, and most processes' share of it is empty.
+    # 193 training images: the last of four batches holds one image, and most processes'
+    # share of it is empty.
     "empty_shares": [
         "--arch",
         "batchnorm",
@@ -76,7 +79,9 @@ def train(processes: int, *flags: str) -> RunDirectory:
 def assert_same_numbers(
     first: RunDirectory, second: RunDirectory, in_first_epoch: str = "", tolerance: float = 1e-9
 ) -> None:
-    """Every tensor agrees relative to its largest element, and so do metrics; of the first epoch, those of a prefix."""
+    """Every tensor agrees relative to its largest element, and so do metrics; of the
+    first epoch, those of a prefix.
+    """
     expected, state = weights(first), weights(second)
     assert expected.keys() == state.keys()
     for name, tensor in expected.items():
@@ -105,7 +110,9 @@ def test_processes_have_the_weights_and_metrics_of_one_in_float64(
 
 @pytest.mark.slow
 def test_processes_move_the_weights_as_one_in_a_step_in_float32(folder: Path) -> None:
-    """Of plain gradient descent with learning rate 1, by the gradient itself; compared with one process in float64."""
+    """Of plain gradient descent with learning rate 1, by the gradient itself; compared
+    with one process in float64.
+    """
     flags = [
         "--arch",
         "batchnorm",
@@ -133,7 +140,9 @@ def test_processes_move_the_weights_as_one_in_a_step_in_float32(folder: Path) ->
 def test_resume_on_another_number_of_processes_has_the_same_numbers(
     folder: Path, begun: int, step: int, resumed: int
 ) -> None:
-    """Stopped in the middle of the first epoch, whose training metrics then begin again, or in its last step."""
+    """Stopped in the middle of the first epoch, whose training metrics then begin
+    again, or in its last step.
+    """
     elastic = [*FLOAT64, *FEW_IMAGES, "--epochs", "2", "--arch", "batchnorm", "--batch_size", "16"]
     elastic += ["--trainer.limit_train_batches", "40", "--trainer.limit_val_batches", "2"]
     fit_on(begun, Run([*COMMON, *elastic, *on(begun), "--name", "moved"], stopped_after=step))
@@ -153,7 +162,9 @@ def test_processes_print_once(tmp_path: Path) -> None:
 
 
 class Waits(TorchDispatchMode):
-    """Records operations that need a tensor's values outside the device, or make a tensor of Python's numbers there."""
+    """Records operations that need a tensor's values outside the device, or make a
+    tensor of Python's numbers there.
+    """
 
     WAITS = (
         "_local_scalar_dense",
@@ -187,7 +198,8 @@ def is_the_signals_message(argument: Any) -> bool:
 
 
 class Waiting(Callback):
-    """Writes the operations of the steps from FIRST to LAST, including fetching batches, to a file per process.
+    """Writes the operations of the steps from FIRST to LAST, including fetching
+    batches, to a file per process.
 
     By default the Trainer logs none of these steps, but the 50th.
     """
@@ -231,7 +243,9 @@ def test_step_does_not_wait_for_the_device_unless_it_is_logged(
 def test_signal_takes_effect_within_twenty_steps_or_two_seconds(
     monkeypatch: pytest.MonkeyPatch, seconds_a_step: float, most_steps: int
 ) -> None:
-    """In an epoch after the first, for several durations of a step; within two steps if they take over a second."""
+    """In an epoch after the first, for several durations of a step; within two steps if
+    they take over a second.
+    """
     clock = 0.0
     monkeypatch.setattr(preemption, "world_size", lambda: 2)
     monkeypatch.setattr(distributed, "get_backend", lambda: "gloo")

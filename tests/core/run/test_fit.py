@@ -65,7 +65,9 @@ def assert_same_weights(run: RunDirectory, expected: RunDirectory) -> None:
 
 
 def assert_same_end(resumed: RunDirectory, whole: RunDirectory) -> None:
-    """The weights, the rows of metrics.csv, and the curves of TensorBoard, with no step missing or twice."""
+    """The weights, the rows of metrics.csv, and the curves of TensorBoard, with no step
+    missing or twice.
+    """
     assert_same_weights(resumed, whole)
     assert metric_rows(resumed) == metric_rows(whole)
     expected, curves_of_both = curves(whole), curves(resumed)

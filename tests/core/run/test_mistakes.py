@@ -1,4 +1,6 @@
-"""A mistake in a command line is one line: before anything is written, or where Lightning notices it in training."""
+"""A mistake in a command line is one line: before anything is written, or where
+Lightning notices it in training.
+"""
 
 import errno
 from importlib.util import find_spec

@@ -78,7 +78,8 @@ def test_options_reach_the_parts(workspace: Path) -> None:
         repr(config.settings["trainer"]["limit_train_batches"]) == "1"
     )  # 1.0 would be all batches
     assert isinstance(trainer.progress_bar_callback, TQDMProgressBar)  # in the place of ours
-    assert isinstance(trainer.profiler, SimpleProfiler)  # type: ignore[attr-defined]  # Lightning sets it at run time
+    # Lightning sets it at run time
+    assert isinstance(trainer.profiler, SimpleProfiler)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

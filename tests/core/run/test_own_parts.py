@@ -1,4 +1,6 @@
-"""A user's own optimizers, schedules, networks, losses and data, by the commands that a user types."""
+"""A user's own optimizers, schedules, networks, losses and data, by the commands that a
+user types.
+"""
 
 from pathlib import Path
 

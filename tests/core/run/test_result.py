@@ -35,7 +35,9 @@ def test_result_has_the_score_and_seconds_of_its_epochs() -> None:
 def test_result_has_the_validation_accuracy_of_the_lowest_loss(
     losses: tuple[float, ...], best: float
 ) -> None:
-    """Evaluations within an epoch count too; a loss that is not finite does only if there is no other."""
+    """Evaluations within an epoch count too; a loss that is not finite does only if
+    there is no other.
+    """
     measured = [
         {"val/loss": loss, "val/acc": 0.91 + index / 100} for index, loss in enumerate(losses)
     ]

@@ -1,8 +1,9 @@
-"""The guarantee: a run that is stopped or killed at any step, and resumed, ends with the same bits.
+"""The guarantee: a run that is stopped or killed at any step, and resumed, ends with
+the same bits.
 
-Each subject of subjects.py is stopped by SIGTERM within an epoch, where it saves, and killed by SIGKILL in a later
-epoch than the first, after which it resumes from the end of an epoch. Its weights and metrics are then those of a run
-that nothing stopped.
+Each subject of subjects.py is stopped by SIGTERM within an epoch, where it saves, and
+killed by SIGKILL in a later epoch than the first, after which it resumes from the end
+of an epoch. Its weights and metrics are then those of a run that nothing stopped.
 """
 
 import itertools
@@ -35,7 +36,8 @@ TERM, KILL = signal.SIGTERM, signal.SIGKILL
 SLOW, NIGHTLY = pytest.mark.slow, pytest.mark.nightly
 STEPS = kinds.STEPS
 
-# Without a mark; all others are slow, and nightly those that only differ a little from others of the images.
+# Without a mark; all others are slow, and nightly those that only differ a little from
+# others of the images.
 FAST: tuple[str, ...] = ("task", "unusual", "unlike", "module")
 FAST += tuple(
     f"loader {kind}" for kind in ("stream", "seen", "own generator", "weighted", "workers")
@@ -166,7 +168,9 @@ def is_same(left: Any, right: Any) -> bool:
 def test_resume_on_two_processes_ends_with_the_same_bits(
     subject: str, number: signal.Signals
 ) -> None:
-    """A signal to one of them, within an epoch and, of a few images, shortly before its end and in its last step."""
+    """A signal to one of them, within an epoch and, of a few images, shortly before its
+    end and in its last step.
+    """
     flags, name = [*ON_TWO[subject], *on(2)], f"two/{subject} {number.name}"
     stops = [75] if number == KILL else [11, 35, 40] if subject == "images" else [65]
     runs = [Run([*flags, "--name", f"{name}/whole"])]

@@ -102,7 +102,8 @@ def test_batch_norm_of_torch_is_synchronised_unless_switched_off(
         "--trainer.precision",
         "64-true",
     ]
-    # Not Adam: of pixels that are always the same it makes a step of what rounding leaves of their gradients.
+    # Not Adam: of pixels that are always the same it makes a step of what rounding
+    # leaves of their gradients.
     flags += ["--optimizer", "sgd", "--trainer.accelerator", "cpu", "--threads"]
     alone, on = run_command("one", *flags, "1"), run_command("on", *flags, "1", *TWO)
     off = run_command("off", *flags, "3", *TWO, "--trainer.sync_batchnorm", "false")

@@ -46,7 +46,8 @@ BENCHMARKS = {
     ),
 }
 
-# The labels that say what is measured. Where there is no compiler and no jax, two variants are missing.
+# The labels that say what is measured. Where there is no compiler and no jax, two
+# variants are missing.
 LABELS = ("part", "variant", "command", "of", "runs", "data", "way", "quantity", "search")
 OPTIONAL = {"torch.compile", "jax"}
 

@@ -1,4 +1,6 @@
-"""The fastest settings of a machine follow from its numbers, and are printed as flags that the commands take."""
+"""The fastest settings of a machine follow from its numbers, and are printed as flags
+that the commands take.
+"""
 
 import re
 import shlex

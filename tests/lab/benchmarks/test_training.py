@@ -28,7 +28,9 @@ def test_fit_ends_with_the_weights_of_the_bare_loop(
 
 @pytest.mark.slow
 def test_parts_of_a_step_are_all_of_it() -> None:
-    """Each part is seen except the signals, which fit looks at only now and then; forward and backward are most."""
+    """Each part is seen except the signals, which fit looks at only now and then;
+    forward and backward are most.
+    """
     with in_turns(1, parts_of_steps, Case("fit", "mlp", steps=400, test_batches=1)) as take_turn:
         take_turn()
         rows = {str(row.labels["of"]): row.values["seconds"] for row in take_turn()}

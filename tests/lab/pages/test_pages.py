@@ -19,7 +19,8 @@ COMMITTED = [pytest.param(name, marks=MARKS.get(name, [])) for name in pages.PAG
 # Root mean square of the differences between two pictures' values, 0..255, that may be.
 TOLERANCE = 3.0
 
-# Another version of matplotlib sets letters a little differently, which does not show in a picture this much smaller.
+# Another version of matplotlib sets letters a little differently, which does not show
+# in a picture this much smaller.
 SHRUNK = 16
 
 

@@ -1,4 +1,6 @@
-"""The page docs/play, opened from a folder as a reader opens it: its networks, its runs, and the one that it trains."""
+"""The page docs/play, opened from a folder as a reader opens it: its networks, its
+runs, and the one that it trains.
+"""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,6 @@
-"""The documentation's records name the commits that their runs were trained at, and those are in the history."""
+"""The documentation's records name the commits that their runs were trained at, and
+those are in the history.
+"""
 
 import re
 import shlex

@@ -1,4 +1,6 @@
-"""The repository's pages as GitHub renders them: none shows its source, and every link leads somewhere."""
+"""The repository's pages as GitHub renders them: none shows its source, and every link
+leads somewhere.
+"""
 
 import json
 import re
@@ -13,7 +15,8 @@ from markdown_it import MarkdownIt
 
 from tests.conftest import REPOSITORY
 
-# GitHub's Markdown is CommonMark with these. They and HTML are rendered alike, but for its filter of tags.
+# GitHub's Markdown is CommonMark with these. They and HTML are rendered alike, but for
+# its filter of tags.
 GITHUB = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 ESCAPED = {
     "iframe",
@@ -114,7 +117,9 @@ def broken(target: str, page: Path) -> str | None:
 
 
 def pages() -> list[str]:
-    """All pages but the templates of pages, whose links are those of the folder that these are written to."""
+    """All pages but the templates of pages, whose links are those of the folder that
+    these are written to.
+    """
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md", "*.ipynb"]
     listed = subprocess.run(
         command, cwd=REPOSITORY, capture_output=True, text=True, check=True

@@ -1,4 +1,6 @@
-"""The study's verdict, and both of its reports as a whole (`REWRITE=1` updates the expected ones)."""
+"""The study's verdict, and both of its reports as a whole (`REWRITE=1` updates the
+expected ones).
+"""
 
 import re
 from dataclasses import replace
@@ -25,7 +27,9 @@ CHOICES = {"mlp": BEST, "maxpool": BEST, "batchnorm": NOTEBOOK}
 def at(
     arch: str, cell: Cell, accuracy: float, collapsed: int = 0, spread: float = 0.0005
 ) -> list[RunResult]:
-    """Eight runs around an accuracy, the first of which have collapsed, each with its own mistakes."""
+    """Eight runs around an accuracy, the first of which have collapsed, each with its
+    own mistakes.
+    """
     runs = []
     for place, seed in enumerate(SEEDS):
         wanted = CHANCE if place < collapsed else accuracy + spread * (place % 3 - 1)
@@ -37,7 +41,9 @@ def at(
 
 
 def confirming(maxpool: float, collapsed: int = 0, spread: float = 0.0005) -> list[RunResult]:
-    """At the best settings BatchNorm has 99 %, MaxPool this; at the notebook's the MLP has 95 %, MaxPool 96."""
+    """At the best settings BatchNorm has 99 %, MaxPool this; at the notebook's the MLP
+    has 95 %, MaxPool 96.
+    """
     return [
         *at("mlp", NOTEBOOK, 0.95),
         *at("maxpool", NOTEBOOK, 0.96, collapsed=2),
@@ -58,7 +64,9 @@ VERDICTS = {
 
 
 def test_verdicts_are_the_expected_ones() -> None:
-    """The interval of the test decides; after any collapse ranks do, since a new run might not train either."""
+    """The interval of the test decides; after any collapse ranks do, since a new run
+    might not train either.
+    """
     text = ""
     for title, (maxpool, *others) in VERDICTS.items():
         decision = decide(confirming(maxpool, *others), CHOICES)  # type: ignore[arg-type]

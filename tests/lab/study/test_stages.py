@@ -45,7 +45,8 @@ SHORT = [
 
 
 def scores(best: str, second: str = "1e-3", later: float = 0.0) -> Scores:
-    """A score for every run that may be asked for: best at one rate of one cycle, a little less at another.
+    """A score for every run that may be asked for: best at one rate of one cycle, a
+    little less at another.
 
     With the further seeds the best one loses ``later``.
     """

@@ -10,7 +10,9 @@ IMAGES = 10_000
 
 
 def runs_that_err(share: np.ndarray, count: int, common: float = 0.0) -> list:  # type: ignore[type-arg]
-    """Runs whose images are wrong with these probabilities, all moved by a number of each run's own."""
+    """Runs whose images are wrong with these probabilities, all moved by a number of
+    each run's own.
+    """
     generator = np.random.default_rng(0)
     runs = []
     for seed in range(count):

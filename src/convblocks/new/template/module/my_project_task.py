@@ -1,4 +1,6 @@
-"""The task: a table that this program draws, and a network that learns it. Replace both with your own."""
+"""The task: a table that this program draws, and a network that learns it. Replace both
+with your own.
+"""
 
 from typing import Any
 
@@ -11,7 +13,9 @@ COLUMNS = 8
 
 
 class MyProjectData(LightningDataModule):
-    """2,000 rows of numbers (N, COLUMNS) with answers of 0 or 1 (N, 1) to train on, 500 to validate, 500 to test."""
+    """2,000 rows of numbers (N, COLUMNS) with answers of 0 or 1 (N, 1) to train on, 500
+    to validate, 500 to test.
+    """
 
     def __init__(self, batch_size: int = 32) -> None:
         super().__init__()
@@ -19,7 +23,8 @@ class MyProjectData(LightningDataModule):
         random = torch.Generator().manual_seed(
             0
         )  # the same rows in each process, and when a run is resumed
-        # Your own table: rows = torch.from_numpy(numpy.loadtxt("table.csv", delimiter=",", dtype="float32"))
+        # Your own table: rows = torch.from_numpy(numpy.loadtxt("table.csv",
+        # delimiter=",", dtype="float32"))
         rows = torch.randn(3000, COLUMNS, generator=random)
         answers = (rows[:, :1] + rows[:, 1:2] * rows[:, 2:3] > 0).float()
         self.train, self.val, self.test = random_split(
@@ -39,7 +44,9 @@ class MyProjectData(LightningDataModule):
 class MyProjectModule(LightningModule):
     """A network with one hidden layer of ``width`` units, trained by Adam."""
 
-    judge = "val/acc:max:%"  # what chooses the best checkpoint, and compares runs: the highest accuracy, in per cent
+    # what chooses the best checkpoint, and compares runs: the highest accuracy, in per
+    # cent
+    judge = "val/acc:max:%"
 
     def __init__(self, width: int = 32, lr: float = 0.01) -> None:
         super().__init__()

@@ -1,4 +1,6 @@
-"""The task: flowers that this program draws, and a network that counts their petals. Replace both with your own."""
+"""The task: flowers that this program draws, and a network that counts their petals.
+Replace both with your own.
+"""
 
 from itertools import pairwise
 
@@ -11,7 +13,9 @@ SIZE = 32  # pixels
 
 
 class MyProjectData(ImageSource):
-    """2,000 flowers to train on and 500 to test; the same ones each time, or a run could not be resumed."""
+    """2,000 flowers to train on and 500 to test; the same ones each time, or a run
+    could not be resumed.
+    """
 
     def load(self) -> ImageSets:
         # For your own pictures, in pictures/train/CLASS/* and pictures/test/CLASS/*, this is all:
