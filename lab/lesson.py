@@ -21,9 +21,9 @@ from nbclient import NotebookClient
 
 from convblocks.command_line import Parser
 from convblocks.console import answer, end
-from convblocks.files import write
 from convblocks.run.provenance import describe_machine, git_commit
 from convblocks.text import as_json
+from exact_resume.files import write
 from lab.pages.teacher import LESSON, NUMBERS
 from lab.pages.writing import DATA, REPOSITORY
 

@@ -8,8 +8,8 @@ from convblocks.data.images import MNIST, ImageSpec
 from convblocks.data.mnist import ORIGINAL_MD5
 from convblocks.errors import UserError
 from convblocks.figures.grouping import grouped
-from convblocks.files import write
 from convblocks.run.result import Overrides, RunResult, decode, encode
+from exact_resume.files import write
 
 
 def write_results(path: Path, results: Sequence[RunResult]) -> None:

@@ -45,7 +45,8 @@ def test_portability_of_every_import_and_of_a_run(tmp_path: Path) -> None:
 from importlib import import_module
 for name in {modules}:
     import_module(name)
-from convblocks.run import fit, signals
+from convblocks.run import fit
+from exact_resume import signals
 signals.install()
 fit.main([*{DEBUG}, "--arch", "batchnorm", "--name", "run"])
 """

@@ -16,8 +16,8 @@ from convblocks.console import echo
 from convblocks.errors import UserError
 from convblocks.figures.style import DARK, save
 from convblocks.figures.tables import Table, terminal, to_console, to_markdown
-from convblocks.files import write
 from convblocks.text import as_json
+from exact_resume.files import write
 from lab.benchmarks.rows import Results as Rows
 
 Results = TypeVar("Results")

@@ -14,9 +14,9 @@ from scipy.stats import quantile_test
 
 from convblocks.console import echo
 from convblocks.figures.estimates import CONFIDENCE, RATIO, Estimate
-from convblocks.files import write
 from convblocks.run.provenance import describe_machine, git_commit
 from convblocks.text import as_json
+from exact_resume.files import write
 
 Label = str | int | None
 Labels = dict[str, Label]

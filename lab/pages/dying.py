@@ -18,8 +18,8 @@ from PIL import Image
 
 from convblocks.compare.report import name_of
 from convblocks.figures.style import DARK, LIGHT, muted, render, style, themed
-from convblocks.files import write
 from convblocks.model.networks import ARCHITECTURES
+from exact_resume.files import write
 from lab.pages.play import SEED, SHADES, read_numbers, unpacked
 
 # Network and learning rate of the runs, from left to right.

@@ -18,8 +18,8 @@ from convblocks.compare.analysis import Summary
 from convblocks.compare.statistics import SIGNIFICANCE, permutation_test
 from convblocks.figures.estimates import share
 from convblocks.figures.tables import Table
-from convblocks.files import write
 from convblocks.text import as_json
+from exact_resume.files import write
 from lab.benchmarks.pages import read_raw_numbers
 from lab.pages.writing import table
 from lab.results import read_results

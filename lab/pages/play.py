@@ -23,11 +23,11 @@ from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
 from convblocks.demo.server import PAGE
 from convblocks.diagnosis.dead_units import watch_relus
 from convblocks.errors import UserError
-from convblocks.files import write
 from convblocks.model.networks import build_network, evaluating
 from convblocks.run.directory import RunDirectory
 from convblocks.run.provenance import read_origin
 from convblocks.text import as_json
+from exact_resume.files import write
 from lab.benchmarks.pages import output_folder, read_raw_numbers
 from lab.pages.provenance import is_committed, manifest
 from lab.pages.writing import REPOSITORY

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from convblocks.figures.grouping import grouped
-from convblocks.files import write
 from convblocks.text import as_json
+from exact_resume.files import write
 from lab.pages.writing import REPOSITORY
 
 # The content of a run's provenance.json.

@@ -31,10 +31,10 @@ from convblocks.console import answer, end
 from convblocks.demo.server import Server
 from convblocks.errors import UsageError
 from convblocks.evaluate import command as evaluate
-from convblocks.files import write
 from convblocks.model.restore import load_network
 from convblocks.run import fit
 from convblocks.run.directory import RunDirectory
+from exact_resume.files import write
 from lab.benchmarks.handwriting.shapes import SHAPES, Shape
 from lab.pages import dying
 from lab.pages.writing import DATA, REPOSITORY

@@ -19,9 +19,9 @@ from textwrap import fill
 from PIL import Image
 
 from convblocks.errors import UserError
-from convblocks.files import write
 from convblocks.run.directory import LOGS
 from convblocks.run.provenance import describe_machine, git_commit
+from exact_resume.files import write
 from lab.benchmarks.handwriting.drawing import draw_all
 from lab.pages.writing import REPOSITORY, SECTION, write_sections
 

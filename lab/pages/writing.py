@@ -11,7 +11,7 @@ from torchinfo import summary
 
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.figures.tables import Table, to_markdown
-from convblocks.files import write
+from exact_resume.files import write
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DATA = REPOSITORY / "docs" / "data"

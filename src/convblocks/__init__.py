@@ -9,10 +9,11 @@ L.Trainer(max_epochs=1).fit(ImageClassifier("maxpool"), datamodule=MNISTDataModu
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import exact_resume
+
 if TYPE_CHECKING:
     __version__: str
 
-    from convblocks.check.resume import check_resume as check_resume
     from convblocks.data.images import ImageSets, ImageSource, ImageSpec, LabelledImages
     from convblocks.data.module import ImageDataModule, MNISTDataModule
     from convblocks.diagnosis.callback import DeadUnits as DeadUnits
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     )
     from convblocks.pictures.source import PictureFolder as PictureFolder
     from convblocks.run.callbacks import RunCallback
-    from convblocks.run.resume import ExactResume
+    from exact_resume import ExactResume, check_resume
 
 __all__ = [
     "ARCHITECTURES",
@@ -42,17 +43,11 @@ __all__ = [
     "MultiLayerPerceptron",
     "RunCallback",
     "__version__",
+    "check_resume",
 ]
 
 # Where they are.
-ROOMS = (
-    "model.networks",
-    "model.classifier",
-    "data.images",
-    "data.module",
-    "run.resume",
-    "run.callbacks",
-)
+ROOMS = ("model.networks", "model.classifier", "data.images", "data.module", "run.callbacks")
 
 
 def __getattr__(name: str) -> Any:
@@ -63,6 +58,8 @@ def __getattr__(name: str) -> Any:
         return import_module("importlib.metadata").version(__name__)
     wings = import_module(f"{__name__}.wings")
     wing = wings.PUBLIC.get(name, "")
+    if name in __all__ and name in exact_resume.__all__:
+        return getattr(exact_resume, name)
     for module in ROOMS if name in __all__ else filter(wings.is_there, [wing]):
         room = import_module(f"{__name__}.{module}")
         if hasattr(room, name):

@@ -34,7 +34,7 @@ def run(name: str, arguments: list[str] | None = None) -> NoReturn:
         "1"  # no further process may take a random.py of the user's for Python's own
     )
     if name == "fit":
-        from convblocks.run import signals
+        from exact_resume import signals
 
         signals.install()  # before the heavy imports: a job may be told to stop while they run
     if module := wings.commands().get(name):

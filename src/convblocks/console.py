@@ -18,7 +18,8 @@ from shlex import quote
 from types import FrameType
 from typing import NoReturn
 
-from convblocks.errors import UserError, printable
+from convblocks.errors import printable
+from exact_resume.errors import ResumeError
 
 # Errors that a user can fix, whether or not they name a file: a disk that cannot be written to.
 DISK_ERRORS = {errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC, errno.EROFS}
@@ -75,7 +76,7 @@ def status_of(command: Command, arguments: list[str]) -> int:
     try:
         command(arguments)
         sys.stdout.flush()
-    except UserError as error:
+    except ResumeError as error:
         if str(error):  # empty in all processes but one
             print_error(str(error))
         return error.exit_status

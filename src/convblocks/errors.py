@@ -1,5 +1,7 @@
 """Errors that are not bugs: shown to the user as one line, without a traceback."""
 
+from exact_resume.errors import ResumeError
+
 
 def printable(text: str, allowed: str = "") -> str:
     """The text on one line, with control characters as escapes unless allowed: they
@@ -11,10 +13,8 @@ def printable(text: str, allowed: str = "") -> str:
     )
 
 
-class UserError(Exception):
+class UserError(ResumeError):
     """Something the user can fix; the message says what is wrong and what to do."""
-
-    exit_status: int = 1
 
 
 class UsageError(UserError):
@@ -37,11 +37,3 @@ class DataError(UserError):
 
 class NotFiniteError(UserError):
     """Weights or outputs of a network that are infinite or nan."""
-
-
-class Stopped(UserError):  # noqa: N818  # not really an error
-    """A signal asked the run to stop, and it has saved its state."""
-
-    def __init__(self, number: int, message: str) -> None:
-        super().__init__(message)
-        self.exit_status = 128 + number  # as shells report a process that a signal ended

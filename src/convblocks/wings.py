@@ -20,7 +20,7 @@ from typing import Any
 from convblocks.console import print_error
 
 # Of these tables; another package's wing states the one that it is made for.
-VERSION = 1
+VERSION = 2
 
 # The module of each command, which has its ``main``, and its help as docstring.
 COMMANDS = {
@@ -46,9 +46,9 @@ CALLBACKS = (
     "boards.callback",
 )
 
-# What ``ExactResume`` keeps beyond the core's state: their ``make_keeper(trainer)``
-# returns a ``Keeper``.
-KEEPERS = ("compat.loaders", "compat.module_state")
+# What ``ExactResume`` keeps of a run beyond what it always keeps: their
+# ``make_keeper()`` returns a ``Keeper`` of ``exact_resume``. None of this package.
+KEEPERS: tuple[str, ...] = ()
 
 # Where data may come from: ``find(root, size)`` returns an ImageSource, or None if the
 # folder holds something else.
@@ -57,14 +57,10 @@ SOURCES = ("data.mnist", "pictures.source")
 # Options of ``fit`` that are not settings: neither saved, nor compared on a resume.
 # ``add_option(parser)`` adds one. If it is given and its module has
 # ``instead(config)``, that is called, and nothing is trained.
-OPTIONS = {"fast": "fast.callback", "check_resume": "check.resume"}
+OPTIONS = {"fast": "fast.callback", "check_resume": "check.option"}
 
 # Names of wings for ``from convblocks import ...``.
-PUBLIC = {
-    "DeadUnits": "diagnosis.callback",
-    "PictureFolder": "pictures.source",
-    "check_resume": "check.resume",
-}
+PUBLIC = {"DeadUnits": "diagnosis.callback", "PictureFolder": "pictures.source"}
 
 # The modules of other wings that a wing imports: without them it is left out too.
 NEEDS = {

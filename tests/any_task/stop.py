@@ -6,7 +6,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from convblocks.run import signals
+from exact_resume import signals
 
 
 def forget_signal() -> None:

@@ -15,9 +15,9 @@ from lightning.fabric.plugins.environments.lightning import (
 
 from convblocks.cluster import layout
 from convblocks.data.images import ImageSets
-from convblocks.model.distributed import end_process_group
-from convblocks.run import signals
 from convblocks.run.directory import RunDirectory
+from exact_resume import signals
+from exact_resume.agreement import end_process_group
 from tests.cluster.test_layout import srun
 from tests.conftest import write_digits
 from tests.core.run.test_fit import QUICK, assert_same_weights, train

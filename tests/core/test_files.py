@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from convblocks.files import machine_lock, write
+from convblocks.files import machine_lock
+from exact_resume.files import write
 
 
 def test_another_users_lock_is_not_in_the_way(

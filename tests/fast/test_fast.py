@@ -14,8 +14,8 @@ from convblocks.fast.step import FastOptimization
 from convblocks.run import fit
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
-from convblocks.run.resume import callbacks_of
 from convblocks.run.run import Run as TrainingRun
+from exact_resume.training import callbacks_of
 from lab.benchmarks.processes.measure import Case, recorded
 from tests.conftest import DEBUG
 from tests.core.run.several import COMMON, Run, fit_on, on

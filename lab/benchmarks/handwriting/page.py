@@ -11,9 +11,9 @@ from statistics import fmean
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from convblocks.figures.tables import Table, to_markdown
-from convblocks.files import write
 from convblocks.handwriting.ink import STROKE_WIDTHS
 from convblocks.text import counted, percent
+from exact_resume.files import write
 from lab.benchmarks.handwriting.drawing import BACKGROUNDS, FONT_FOLDER, Drawing, draw_all
 from lab.benchmarks.handwriting.results import Results
 from lab.benchmarks.pages import brief_machine

@@ -8,12 +8,13 @@ from typing import Any
 from jsonargparse import Namespace
 
 from convblocks.boards.tensorboard import RunTensorBoardLogger
-from convblocks.files import machine_lock, write
+from convblocks.files import machine_lock
 from convblocks.run.callbacks import RunCallback
 from convblocks.run.parser import full_name
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
 from convblocks.text import flatten
+from exact_resume.files import write
 
 # The argument of each logger's class that continues an earlier run; others begin a new one.
 RUN_ARGUMENTS = {"MLFlowLogger": "run_id", "TensorBoardLogger": "version", "WandbLogger": "id"}

@@ -1,3 +1,3 @@
-"""Proves that a training is exact: whether it ends with the same bits when it is
-stopped and resumed.
+"""Proves that a run is exact: whether it ends with the same bits when it is stopped and
+resumed.
 """

@@ -17,6 +17,8 @@ class LastWord(Callback):
     then kills the rest.
     """
 
+    keeps_own_state = True
+
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:

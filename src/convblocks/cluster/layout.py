@@ -11,8 +11,8 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 
 from convblocks.errors import UsageError
 from convblocks.model import class_specs
-from convblocks.run.slurm import SLURM, TORCHRUN, visible
 from convblocks.text import counted
+from exact_resume.slurm import SLURM, TORCHRUN, visible
 
 # Variables of other ways to start a run on several nodes: by hand, by LSF, by two kinds of MPI.
 OTHERS = {"NODE_RANK", "LSB_JOBID", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"}

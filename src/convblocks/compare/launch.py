@@ -11,12 +11,13 @@ from convblocks.compare import forked
 from convblocks.compare.dry_run import Plans, plans_of, refuse_conflicts
 from convblocks.compare.trials import NO_SETTINGS, Trial, settings_text
 from convblocks.console import echo
-from convblocks.errors import Stopped, UserError, printable
-from convblocks.run import signals
+from convblocks.errors import UserError, printable
 from convblocks.run.directory import RunDirectory
 from convblocks.run.result import RunResult
-from convblocks.run.slurm import SLURM, TORCHRUN
 from convblocks.text import as_json, as_shown, counted
+from exact_resume import signals
+from exact_resume.errors import Stopped
+from exact_resume.slurm import SLURM, TORCHRUN
 
 POLL_SECONDS = 0.5
 

@@ -1,3 +1,1 @@
-"""Makes Lightning's finders, pruning and averages work, and other people's loaders and
-metrics resume exactly.
-"""
+"""Makes Lightning's pruning and averages of weights work in a run."""

@@ -8,8 +8,10 @@ from lightning.pytorch.callbacks import ModelPruning, StochasticWeightAveraging,
 
 from convblocks.model.classifier import ImageClassifier
 from convblocks.run.callbacks import RunCallback
-from convblocks.run.resume import ExactResume, callbacks_of
 from convblocks.run.run import Run
+from exact_resume.callback import ExactResume
+from exact_resume.lightning_private import AVERAGE
+from exact_resume.training import callbacks_of
 
 
 def make(run: Run) -> "Compatibility":
@@ -75,7 +77,7 @@ class Compatibility(RunCallback):
 def _follow(trainer: Trainer, module: LightningModule) -> None:
     """Copy the weights to each average that has not started."""
     for averaging in callbacks_of(trainer, WeightAveraging):
-        average = averaging._average_model
+        average = AVERAGE.of(averaging)
         if average is not None and average.n_averaged == 0:
             average.update_parameters(module)  # a first update only copies
             average.n_averaged.zero_()

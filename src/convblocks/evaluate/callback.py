@@ -8,12 +8,12 @@ import torch
 
 from convblocks import wings
 from convblocks.console import command_words
-from convblocks.files import write
 from convblocks.model.restore import Evaluation
 from convblocks.run.callbacks import Classification, RunCallback, classification_of
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
 from convblocks.text import as_csv, as_shown, flatten
+from exact_resume.files import write
 
 # A test image that the final network gets wrong: its number, and the numbers of its
 # class and of the predicted one.

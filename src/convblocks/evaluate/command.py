@@ -36,11 +36,11 @@ from convblocks.figures.estimates import COUNT, Unit
 from convblocks.figures.panels import calibration_error, confusion, evaluation_charts
 from convblocks.figures.report import Chart, Report
 from convblocks.figures.tables import Column, Table, terminal, to_console
-from convblocks.files import write
 from convblocks.model.restore import Evaluation, TrainedNetwork
 from convblocks.run.directory import LOGS, RunDirectory
 from convblocks.run.result import EPOCHS, RunResult
 from convblocks.text import as_shown, as_yaml, counted, percent
+from exact_resume.files import write
 
 # Characters of class names that fit side by side in a terminal of 80 columns.
 NAMES_WIDTH = 76

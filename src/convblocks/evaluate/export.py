@@ -31,9 +31,9 @@ from convblocks.console import echo
 from convblocks.data.images import ImageSpec
 from convblocks.errors import UserError
 from convblocks.evaluate.subject import checkpoint_parser, load_network_and_data
-from convblocks.files import write
 from convblocks.model.restore import in_batches
 from convblocks.text import as_shown, percent
+from exact_resume.files import write
 
 # The largest difference between a logit of an exported network and of the checkpoint.
 TOLERANCE = 1e-4

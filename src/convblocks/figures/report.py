@@ -21,9 +21,9 @@ from convblocks.console import command_words, echo
 from convblocks.errors import printable
 from convblocks.figures.style import LIGHT, WIDTH, render, save, themed
 from convblocks.figures.tables import Table, terminal, to_console, to_markdown, without_html
-from convblocks.files import write
 from convblocks.run.directory import RunDirectory
 from convblocks.text import as_csv, as_json, as_shown
+from exact_resume.files import write
 
 # Text stays text, and the numbers of elements depend on the content only: the same
 # figure has the same bytes.

@@ -33,12 +33,12 @@ from convblocks.command_line import Parser
 from convblocks.console import echo
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UsageError, UserError, printable
-from convblocks.files import atomic_write
 from convblocks.handwriting.ink import to_mnist
 from convblocks.model.restore import TrainedNetwork, load_network
 from convblocks.pictures.decoding import LARGEST_PICTURE, read_picture, to_picture, to_pixels
 from convblocks.pictures.source import is_picture
 from convblocks.text import as_json, as_shown
+from exact_resume.files import atomic_write
 
 Pixels = NDArray[np.uint8]
 

@@ -8,21 +8,7 @@ from torch import Tensor, distributed, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
-
-def world_size() -> int:
-    """The number of processes that train together; 1 without a process group."""
-    return distributed.get_world_size() if distributed.is_initialized() else 1
-
-
-def end_process_group() -> None:
-    """Leave the process group, if any, when Python exits: its threads sometimes abort a
-    process that has not.
-
-    Not earlier, since the next run in this process needs it, and the same launcher
-    cannot create it again.
-    """
-    if distributed.is_initialized():
-        distributed.destroy_process_group()
+from exact_resume.agreement import world_size
 
 
 def sum_over_processes(tensor: Tensor) -> Tensor:

@@ -18,8 +18,8 @@ from convblocks.model.restore import Evaluation, TrainedNetwork, restore_network
 from convblocks.run.directory import RunDirectory
 from convblocks.run.judge import Judge
 from convblocks.run.metrics_log import ends_logged_step
-from convblocks.run.process_state import steps_done
 from convblocks.run.result import RunResult
+from exact_resume.training import steps_done
 
 if TYPE_CHECKING:
     from convblocks.run.run import Run
@@ -29,6 +29,8 @@ class RunCallback(Callback):
     """A callback that takes part in the start and the end of a run, in the order of
     ``CALLBACKS`` in ``wings.py``.
     """
+
+    keeps_own_state = True
 
     def on_start(self, run: "Run", checkpoint: dict[str, Any] | None) -> None:
         """Called in every process when the run directory is there, before the Trainer
@@ -114,6 +116,8 @@ class Divergence(Callback):
     Attributes:
         step: The step after which the run diverged; None if it has not.
     """
+
+    keeps_own_state = True
 
     def __init__(self, every_n_steps: int) -> None:
         self.every_n_steps = every_n_steps

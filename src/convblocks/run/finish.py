@@ -18,9 +18,9 @@ from convblocks.run.directory import is_epoch
 from convblocks.run.metrics_log import logged_metrics, without_split
 from convblocks.run.provenance import describe_machine, read_origin
 from convblocks.run.result import EPOCHS, Provenance, Row, RunResult
-from convblocks.run.resume import callbacks_of, is_out_of_time
 from convblocks.run.run import Run
 from convblocks.text import as_shown, counted
+from exact_resume.training import callbacks_of, is_out_of_time
 
 
 def finish(run: Run) -> None:

@@ -31,13 +31,13 @@ from lightning.pytorch import Callback
 
 from convblocks import wings
 from convblocks.console import echo
-from convblocks.model.distributed import end_process_group
 from convblocks.run.config import Config
 from convblocks.run.finish import finish
 from convblocks.run.friendly_errors import friendly_errors, rank_zero_errors
 from convblocks.run.quiet import quiet_lightning
 from convblocks.run.run import Run
 from convblocks.text import as_shown, counted
+from exact_resume.agreement import end_process_group
 
 
 def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:

@@ -9,9 +9,10 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from convblocks.console import DISK_ERRORS, print_error
-from convblocks.errors import DataError, Stopped, UsageError, UserError
-from convblocks.run import slurm
+from convblocks.errors import DataError, UsageError, UserError
 from convblocks.run.run import RESUME_HINT, Run
+from exact_resume import slurm
+from exact_resume.errors import ResumeError, Stopped
 
 # Parts of Lightning's and torch's messages about what a user can mend.
 EXPECTED = [
@@ -35,7 +36,7 @@ def rank_zero_errors() -> Iterator[None]:
     """
     try:
         yield
-    except UserError as error:
+    except ResumeError as error:
         if slurm.is_further_process(of_all_machines=isinstance(error, UsageError)):
             raise type(error) from error
         raise
@@ -57,7 +58,7 @@ def friendly_errors(run: Run) -> Iterator[None]:
         yield
     except (Stopped, DataError):
         raise
-    except UserError as error:
+    except ResumeError as error:
         if run.is_rank_zero:
             raise
         raise type(error) from error

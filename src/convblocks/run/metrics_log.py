@@ -10,12 +10,13 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from convblocks.console import echo
-from convblocks.files import write
 from convblocks.run.directory import is_epoch
 from convblocks.run.judge import Judge
-from convblocks.run.process_state import steps_done
 from convblocks.run.result import Row
 from convblocks.text import as_csv, percent
+from exact_resume.files import write
+from exact_resume.lightning_private import LOGGER_CONNECTOR
+from exact_resume.training import steps_done
 
 # The suffixes that Lightning gives to a metric which is logged at each step and for the epoch.
 STEP, EPOCH = "_step", "_epoch"
@@ -37,6 +38,8 @@ class MetricsLog(Callback):
         columns: What is printed of each row; see ``printed_columns``.
         every_n_steps: The Trainer's ``log_every_n_steps``.
     """
+
+    keeps_own_state = True
 
     def __init__(self, path: Path, columns: Mapping[str, bool], every_n_steps: int) -> None:
         self.path = path
@@ -73,9 +76,8 @@ class MetricsLog(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking:
-            names = trainer._logger_connector.metrics[
-                "callback"
-            ].keys()  # without those of training
+            # without those of training
+            names = LOGGER_CONNECTOR.of(trainer).metrics["callback"].keys()
             self._evaluated |= names
             logged = logged_metrics(trainer).items()
             self._row = self._place() | {name: value for name, value in logged if name in names}

@@ -13,8 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from convblocks.files import write
 from convblocks.text import as_json
+from exact_resume.files import write
 
 # Their versions can change a result.
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics")

@@ -5,7 +5,7 @@ errors stay.
 import logging
 import warnings
 
-from convblocks.run import slurm
+from exact_resume import slurm
 
 # Warnings that do not apply to this project.
 NOT_HERE = (

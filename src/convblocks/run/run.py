@@ -23,15 +23,18 @@ from convblocks.model.classifier import ImageClassifier
 from convblocks.model.distributed import synchronize_batch_norm
 from convblocks.model.networks import parameters_of
 from convblocks.run.callbacks import BestCheckpoint, Divergence, RunCallback
-from convblocks.run.checkpoints import AtomicCheckpointIO, read_resumable
+from convblocks.run.checkpoints import read_resumable
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory, first_change, next_version
 from convblocks.run.judge import Judge
 from convblocks.run.metrics_log import MetricsLog, printed_columns
 from convblocks.run.parser import NO_LIMIT, Settings
 from convblocks.run.provenance import note_start, read_origin
-from convblocks.run.resume import ExactResume, callbacks_of
 from convblocks.text import as_shown, listed
+from exact_resume.callback import ExactResume
+from exact_resume.checkpoints import AtomicCheckpointIO
+from exact_resume.lightning_private import START_METHOD
+from exact_resume.training import callbacks_of
 
 # Settings that a resume may change: the same data may lie elsewhere, which their fingerprint tells.
 MAY_CHANGE = ("data.root", "trainer.max_epochs")
@@ -233,7 +236,8 @@ class Run:
         callbacks = [self.log, *further, *wing_callbacks, self.divergence]
         if self.keeps_best:
             callbacks.append(BestCheckpoint(self.directory.best_checkpoint, self.monitor))
-        return [*callbacks, ExactResume(self.directory.last_checkpoint, RESUME_HINT)]
+        keepers = list(wings.call("KEEPERS", "make_keeper"))
+        return [*callbacks, ExactResume(self.directory.last_checkpoint, RESUME_HINT, keepers)]
 
     def _make_trainer(self, callbacks: Sequence[Callback]) -> Trainer:
         """The Trainer, with these callbacks before the user's, and a progress bar on a terminal.
@@ -272,7 +276,7 @@ class Run:
         ) as error:
             self.config.parser.error(str(error), error)
         if (
-            getattr(trainer.strategy, "_start_method", "popen") != "popen"
+            START_METHOD.of(trainer.strategy, "popen") != "popen"
         ):  # ddp_spawn, ddp_fork, ddp_notebook
             raise UsageError(
                 "processes that Lightning spawns or forks are not supported: give --trainer.strategy ddp"

@@ -60,10 +60,9 @@ from convblocks.compare.launch import (
 from convblocks.compare.options import launch, parse_shared, positive, refuse_run, shared_parser
 from convblocks.compare.trials import Trial
 from convblocks.console import echo
-from convblocks.errors import BusyError, Stopped, UsageError, UserError
+from convblocks.errors import BusyError, UsageError, UserError
 from convblocks.figures.report import repeat_of
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.run import signals, slurm
 from convblocks.run.directory import RunDirectory
 from convblocks.run.quiet import quiet_lightning
 from convblocks.run.result import Overrides
@@ -71,6 +70,8 @@ from convblocks.search.config import SearchConfig, corners, parse_space
 from convblocks.search.report import DEFAULT, report
 from convblocks.search.worker import SearchWorker
 from convblocks.text import counted
+from exact_resume import signals, slurm
+from exact_resume.errors import Stopped
 
 # The test set is read once: at the end of a run.
 TEST_ONCE = ("trainer.limit_val_batches", "0")

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from convblocks.errors import Stopped
 from convblocks.run import fit
+from exact_resume.errors import Stopped
 from tests.any_task.stop import Signal, forget_signal
 from tests.forked_python import python_path
 from tests.quick_python import run_quickly

@@ -1,43 +1,23 @@
-"""What is trained, stopped and resumed: digits, and other people's modules and loaders,
-by ``fit`` or a plain Trainer.
+"""What ``fit`` trains, stops and resumes: digits, and other people's modules.
 
 All are trained in a current folder with ``digits``, a small data set, and
 ``own_networks.py``.
 """
 
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple
 
-from lightning import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder
+from lightning import Callback
 
-from convblocks import ExactResume, ImageClassifier, MNISTDataModule
+from convblocks import ImageClassifier, MNISTDataModule
 from convblocks.run import fit
 from convblocks.run.directory import RunDirectory
-from tests.any_task import changing, kinds
-from tests.any_task.kinds import LOADERS, STEPS, Kind, Plain
 from tests.any_task.tasks import HERE, TASKS, options_of
 from tests.conftest import DEBUG
 from tests.core.run import own_parts
 from tests.core.run.test_callbacks import with_callback
 from tests.core.run.test_fit import QUICK, metric_rows, weights
-
-# How a training ends: its weights and metrics.
-End = dict[str, Any]
-
-
-class Subject(NamedTuple):
-    """What is trained: by a name and further callbacks, from its checkpoint if it has one.
-
-    ``steps`` are those of an epoch, and ``within`` the batch after which SIGTERM comes.
-    """
-
-    train: Callable[[str, list[Callback]], End]
-    steps: int
-    within: int
-    needs_compat: bool = False
+from tests.exact_resume.stopping import End
+from tests.exact_resume.subjects import Subject, by_trainer
 
 
 def by_fit(options: list[str], name: str, callbacks: list[Callback]) -> End:
@@ -51,32 +31,6 @@ def by_fit(options: list[str], name: str, callbacks: list[Callback]) -> End:
     }
 
 
-def by_trainer(
-    model: Callable[[], LightningModule],
-    data: Callable[[], LightningDataModule],
-    settings: dict[str, Any],
-    name: str,
-    callbacks: list[Callback],
-    finder: Callable[[], Callback] | None = None,
-) -> End:
-    """A plain Trainer, for three epochs, with ExactResume."""
-    seed_everything(0, verbose=False)
-    resume, finders = ExactResume(Path(name) / "state.pt"), [finder()] if finder else []
-    quiet: dict[str, Any] = {
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "logger": False,
-    }
-    trainer = Trainer(
-        max_epochs=3,
-        callbacks=[*callbacks, *finders, resume],
-        accelerator="cpu",
-        **(quiet | settings),
-    )
-    trainer.fit(model(), datamodule=data(), ckpt_path=resume.ckpt_path, weights_only=True)
-    return trainer.lightning_module.state_dict() | trainer.callback_metrics
-
-
 def images(*options: str, within: int = 27) -> Subject:
     """Two short epochs of 20 steps, on a few digits."""
     return Subject(
@@ -86,21 +40,9 @@ def images(*options: str, within: int = 27) -> Subject:
     )
 
 
-def module(options: list[str], steps: int, within: int = 0, **more: Any) -> Subject:
+def module(options: list[str], steps: int, within: int = 0) -> Subject:
     """A user's module in ``fit``."""
-    return Subject(partial(by_fit, options), steps, within or steps + 7, **more)
-
-
-def plain(
-    model: Callable[[], LightningModule], loader: str = "", within: int = STEPS + 3, **settings: Any
-) -> Subject:
-    """A user's module in a plain Trainer, with a loader of a kind."""
-    return Subject(
-        partial(by_trainer, model, partial(Kind, loader), settings),
-        STEPS,
-        within,
-        needs_compat=True,
-    )
+    return Subject(partial(by_fit, options), steps, within or steps + 7)
 
 
 def unlike(name: str) -> list[str]:
@@ -141,11 +83,6 @@ OWN_PARTS = [
 ]
 PERCEPTRON = partial(ImageClassifier, "mlp", lr_scheduler="onecycle")
 SHIFTED = partial(MNISTDataModule, "digits", shift=2.0)
-FINDER = partial(LearningRateFinder, num_training_steps=20, early_stop_threshold=None)
-MODULES = (
-    *(kinds.MovingMean, kinds.Scored, kinds.Caching, kinds.Histories, kinds.Sharing),
-    *(changing.Scheduled, changing.Replaying),
-)
 
 SUBJECTS = {
     "images": images(),
@@ -184,23 +121,6 @@ SUBJECTS = {
     ),
     **{f"task {task}": module(options_of(task), TASKS[task][3]) for task in TASKS},
     "unusual logging": module(ODD, 20, 28),
-    "unusual logging, with torch's loader": module(
-        [*ODD, "--data.stateful", "false"], 20, 40, needs_compat=True
-    ),
+    "unusual logging, with torch's loader": module([*ODD, "--data.stateful", "false"], 20, 40),
     **{f"unlike {name}": module(unlike(name), 16) for name in ("Adapter", "Lazy", "Untrained")},
-    **{f"module {model.__name__}": plain(model) for model in MODULES},
-    "module ChangedInHooks": plain(changing.ChangedInHooks, val_check_interval=3),
-    "module ChangedInHooks before its evaluation": plain(
-        changing.ChangedInHooks, within=STEPS + 1, val_check_interval=3
-    ),
-    **{f"loader {kind}": plain(Plain, kind) for kind in LOADERS},
-    "finder of rates": Subject(
-        partial(by_trainer, Plain, Kind, {}, finder=FINDER), STEPS, STEPS + 3, True
-    ),
-    "finder of sizes": Subject(
-        partial(by_trainer, Plain, Kind, {}, finder=partial(BatchSizeFinder, max_trials=2)),
-        STEPS,
-        3,
-        True,
-    ),
 }

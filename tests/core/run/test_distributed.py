@@ -16,9 +16,9 @@ from torch import distributed
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from convblocks.data.images import ImageSets
-from convblocks.run import preemption, signals
 from convblocks.run.directory import LOGS, RunDirectory
-from convblocks.run.preemption import AgreedSignal
+from exact_resume import agreement, signals
+from exact_resume.agreement import AgreedSignal
 from tests.conftest import DEBUG, REPOSITORY, write_digits
 from tests.core.run.several import COMMON, Run, fit_on, on
 from tests.core.run.test_fit import metric_rows, weights
@@ -247,7 +247,7 @@ def test_signal_takes_effect_within_twenty_steps_or_two_seconds(
     they take over a second.
     """
     clock = 0.0
-    monkeypatch.setattr(preemption, "world_size", lambda: 2)
+    monkeypatch.setattr(agreement, "world_size", lambda: 2)
     monkeypatch.setattr(distributed, "get_backend", lambda: "gloo")
     monkeypatch.setattr(distributed, "all_reduce", lambda *_, **__: Mock())
     monkeypatch.setattr(time, "perf_counter", lambda: clock)

@@ -7,46 +7,38 @@ of an epoch. Its weights and metrics are then those of a run that nothing stoppe
 """
 
 import itertools
-import multiprocessing
 import signal
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from lightning.pytorch.trainer.connectors.logger_connector.logger_connector import _LoggerConnector
 
-from convblocks import ImageClassifier, wings
+from convblocks import ImageClassifier
 from convblocks.data.images import ImageSets
-from convblocks.errors import Stopped
 from convblocks.run import fit
 from convblocks.run.directory import RunDirectory
-from tests.any_task import kinds
+from exact_resume.errors import Stopped
 from tests.any_task.stop import Signal, forget_signal
 from tests.any_task.tasks import HERE
 from tests.conftest import DEBUG, OWN_NETWORKS, write_digits
 from tests.core.run.several import COMMON, Run, fit_on, on
-from tests.core.run.subjects import SUBJECTS, End, plain
+from tests.core.run.subjects import SUBJECTS
 from tests.core.run.test_fit import assert_same_end
+from tests.exact_resume.stopping import KILL, TERM, End, assert_same, resumed_after
 
-TERM, KILL = signal.SIGTERM, signal.SIGKILL
 SLOW, NIGHTLY = pytest.mark.slow, pytest.mark.nightly
-STEPS = kinds.STEPS
 
 # Without a mark; all others are slow, and nightly those that only differ a little from
 # others of the images.
-FAST: tuple[str, ...] = ("task", "unusual", "unlike", "module")
-FAST += tuple(
-    f"loader {kind}" for kind in ("stream", "seen", "own generator", "weighted", "workers")
-)
+FAST = ("task", "unusual", "unlike")
 ALIKE = ("finder", "max_steps", "overfitted")
 
 
 def marks(name: str) -> list[pytest.MarkDecorator]:
-    if name.startswith(FAST) and name != "loader own generator in workers":
+    if name.startswith(FAST):
         return []
     return [NIGHTLY if name.startswith("images") and name.endswith(ALIKE) else SLOW]
 
@@ -54,7 +46,7 @@ def marks(name: str) -> list[pytest.MarkDecorator]:
 # The subject, the signal, and the batch after which it comes.
 CASES = {
     (name, number, batch): marks(name)
-    for name, (_, steps, within, _) in SUBJECTS.items()
+    for name, (_, steps, within) in SUBJECTS.items()
     for number, batch in ((TERM, within), (KILL, max(within, steps + 5)))
 }
 # Further moments: in the first step, in the last one of an epoch, at an evaluation.
@@ -62,9 +54,6 @@ CASES |= {
     ("images with a plateau of epochs", TERM, 20): [SLOW],
     ("images augmented", TERM, 1): [SLOW],
     ("images augmented", TERM, 20): [SLOW],
-    ("module ChangedInHooks", TERM, 2 * STEPS): [SLOW],
-    ("module Sharing", TERM, 2 * STEPS): [SLOW],
-    ("loader counted", TERM, 2 * STEPS): [SLOW],
 }
 CASES |= {
     ("images stopped early", TERM, 19): [NIGHTLY],
@@ -136,30 +125,11 @@ def fresh_signals() -> Iterator[None]:
 def test_resume_ends_with_the_same_bits(
     name: str, number: signal.Signals, batch: int, wholes: dict[str, End]
 ) -> None:
-    subject = SUBJECTS[name]
-    if subject.needs_compat and not wings.is_there("compat.loaders"):
-        pytest.skip("needs the wing compat")
+    train = SUBJECTS[name].train
     if name not in wholes:
-        wholes[name] = subject.train(f"{name}/whole", [])
-    stopped = f"{name}/{number.name}_{batch}"
-    if number == KILL:
-        train = partial(subject.train, stopped, [Signal(batch, number)])
-        process = multiprocessing.get_context("fork").Process(target=train)
-        process.start()
-        process.join()
-        assert process.exitcode == -KILL
-    else:
-        with pytest.raises(Stopped) as caught:
-            subject.train(stopped, [Signal(batch)])
-        assert caught.value.exit_status == 128 + TERM
-    forget_signal()
-    whole, resumed = wholes[name], subject.train(stopped, [])
-    assert whole.keys() == resumed.keys()
-    assert [part for part in whole if not is_same(whole[part], resumed[part])] == []
-
-
-def is_same(left: Any, right: Any) -> bool:
-    return torch.equal(left, right) if isinstance(left, torch.Tensor) else bool(left == right)
+        wholes[name] = train(f"{name}/whole", [])
+    resumed = resumed_after(number, batch, train, f"{name}/{number.name}_{batch}")
+    assert_same(wholes[name], resumed)
 
 
 @pytest.mark.slow
@@ -221,28 +191,6 @@ def test_resume_restores_the_number_of_threads(workspace: Path) -> None:
     torch.set_num_threads(2)
     fit.main(["--name", "run", "--resume", "--epochs", "2"])
     assert torch.get_num_threads() == 1
-
-
-@pytest.mark.skipif(not wings.is_there("compat.loaders"), reason="needs the wing compat")
-@pytest.mark.parametrize(
-    ("kind", "line"),
-    [
-        ("stream", ""),
-        ("torch", "end of an epoch. To resume within one, use torchdata's StatefulDataLoader."),
-        (
-            "named",
-            "an epoch. The training loader has no length, and its batches are more than tensors and plain values.",
-        ),
-    ],
-)
-def test_resume_says_what_a_loader_loses(
-    kind: str, line: str, workspace: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(Stopped) as caught:
-        plain(kinds.Plain, kind).train("run", [Signal(STEPS + 3)])
-    printed = capsys.readouterr().out
-    assert line in printed if line else "resume" not in printed
-    assert ("from the end of an epoch" in str(caught.value)) == (kind in ("torch", "named"))
 
 
 def fit_until(step: int, flags: list[str]) -> None:

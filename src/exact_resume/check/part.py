@@ -1,4 +1,4 @@
-"""One training of a check, in a process of its own: ``python -m convblocks.check.part
+"""One training of a check, in a process of its own: ``python -m exact_resume.check.part
 ROOT/NAME``.
 
 ``ROOT/make`` holds the function that makes the training. What it writes stays in its
@@ -20,54 +20,30 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers.logger import DummyLogger
 
-from convblocks.check.state import STEPS, Ended, Recorder
-from convblocks.console import end, status_of
-from convblocks.model.distributed import end_process_group
-from convblocks.run.config import Config
-from convblocks.run.quiet import quiet_lightning
-from convblocks.run.resume import ExactResume, callbacks_of
-from convblocks.run.run import Run
+from exact_resume.agreement import end_process_group
+from exact_resume.callback import ExactResume
+from exact_resume.check.record import STEPS, Ended, Recorder
+from exact_resume.errors import ResumeError
+from exact_resume.training import callbacks_of
 
 # A Trainer, and what starts its training, or resumes it.
 Training = tuple[Trainer, Callable[[], None]]
 
+# Before the line of an error that a user can mend.
+PREFIX = "part.py: "
 
-def main(arguments: list[str]) -> None:
+
+def main(folder: Path) -> None:
     """Train in a folder, or resume what has begun there."""
-    folder = Path(arguments[0])
-    quiet_lightning()
     with (folder.parent / "make").open("rb") as file:
         trainer, train = pickle.load(file)(folder)
-    for number, callback in enumerate(
-        callbacks_of(trainer, Checkpoint)
-    ):  # all write into the folder
-        path = getattr(callback, "dirpath", "")
-        if not Path(path or "").resolve().is_relative_to(folder.resolve()):
-            callback.dirpath = str(folder / f"own_{number}")
-    trainer.callbacks.insert(0, Recorder(folder))
+    (resume,) = callbacks_of(trainer, ExactResume)
+    keep_checkpoints_in(folder, trainer)
+    trainer.callbacks.insert(0, Recorder(folder, resume))
     shorten(trainer)
     atexit.register(end_process_group)
     with suppress(Ended):
         train()
-
-
-def training_of_run(options: Sequence[str], folder: Path) -> Training:
-    """The training of a command line of fit, whose run directory is in the folder."""
-    run = Run(
-        Config.parse(
-            [*options, "--name", "run", "--trainer.default_root_dir", str(folder), "--resume"]
-        )
-    )
-    run.prepare()
-    if run.is_rank_zero:
-        run.directory.create()
-
-    def train() -> None:
-        run.start()
-        run.trainer.loggers = [DummyLogger()]  # some callbacks want one
-        run.train()
-
-    return run.trainer, train
 
 
 def training_of_trainer(make: Callable[[], Sequence[Any]], folder: Path) -> Training:
@@ -77,10 +53,19 @@ def training_of_trainer(make: Callable[[], Sequence[Any]], folder: Path) -> Trai
     trainer, module, *data = make()
     if not callbacks_of(trainer, ExactResume):
         trainer.callbacks.append(ExactResume("last.ckpt"))
-    (resume, *_) = callbacks_of(trainer, ExactResume)
-    resume.path, resume.dirpath = folder / resume.path.name, str(folder)
+    (resume,) = callbacks_of(trainer, ExactResume)
+    resume.path = folder / resume.path.name
+    resume.dirpath = str(folder)
     trainer.loggers = [DummyLogger()] if trainer.loggers else []
     return trainer, partial(trainer.fit, module, *data, ckpt_path=resume.ckpt_path)
+
+
+def keep_checkpoints_in(folder: Path, trainer: Trainer) -> None:
+    """Let all checkpoints of a training be written to its folder."""
+    for number, callback in enumerate(callbacks_of(trainer, Checkpoint)):
+        path = Path(getattr(callback, "dirpath", "") or "")
+        if not path.resolve().is_relative_to(folder.resolve()):
+            callback.dirpath = str(folder / f"own_{number}")
 
 
 def shorten(trainer: Trainer) -> None:
@@ -88,9 +73,8 @@ def shorten(trainer: Trainer) -> None:
     most = 2 * STEPS * trainer.accumulate_grad_batches
     for limit in ("limit_train_batches", "limit_val_batches"):
         batches = getattr(trainer, limit)
-        setattr(
-            trainer, limit, min(batches, most) if isinstance(batches, int) or not batches else most
-        )
+        is_number = isinstance(batches, int) or not batches
+        setattr(trainer, limit, min(batches, most) if is_number else most)
     interval = getattr(trainer, "val_check_interval", 1.0)  # there is none where it is a time
     if isinstance(interval, int):
         trainer.val_check_interval = min(interval, most // 2)
@@ -99,4 +83,9 @@ def shorten(trainer: Trainer) -> None:
 
 
 if __name__ == "__main__":
-    end(status_of(main, sys.argv[1:]))
+    try:
+        main(Path(sys.argv[1]))
+    except ResumeError as error:
+        if str(error):  # empty in all processes but one
+            print(f"{PREFIX}{error}", file=sys.stderr)
+        sys.exit(error.exit_status)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from convblocks.check.resume import report
+from exact_resume.check.verdict import report
 
 BATCHES = range(3, 7)
 

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from convblocks.run.slurm import is_further_process, requeue
+from exact_resume.slurm import is_further_process, requeue
 
 JOB, ARRAY = {"SLURM_JOB_ID": "9"}, {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3"}
 OFF = {"CONVBLOCKS_SLURM": "0"}

@@ -1,5 +1,4 @@
-"""``fit ... --check_resume``, and the same for any Trainer: is a run that is stopped
-and resumed the run that was not?
+"""Is a training that is stopped and resumed the training that was not?
 
 Trainings in processes of their own: one goes on after it has saved checkpoints, within
 each of two short epochs and between them; others resume from these.
@@ -16,16 +15,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from jsonargparse import ArgumentParser
-
-from convblocks.check.part import Training, training_of_run, training_of_trainer
-from convblocks.console import echo
-from convblocks.errors import UsageError, UserError
-from convblocks.run import signals, slurm
-from convblocks.run.config import Config
-from convblocks.text import as_yaml, listed
-
-OPTION = "check_resume"
+from exact_resume import slurm
+from exact_resume.check.part import PREFIX, Training, training_of_trainer
+from exact_resume.errors import ResumeError
 
 # Where a check stops a training, by the names of the folders in which it resumes.
 PLACES = {
@@ -44,6 +36,9 @@ Record = Mapping[str, Any]
 
 # Digests of the parts of a state, by the kind of a part and its name.
 State = dict[str, str]
+
+# Those of a process by the number of batches before.
+States = Mapping[int, State]
 
 
 class Report(NamedTuple):
@@ -66,48 +61,21 @@ def check_resume(make: Callable[[], Sequence[Any]]) -> Report:
             it draws. Loggers are turned off, and checkpoints kept apart.
 
     Raises:
-        UsageError: a launcher has started this process.
-        UserError: the training fails.
+        ResumeError: a launcher has started this process, or the training fails.
     """
-    return _check(partial(training_of_trainer, make))
+    return check(partial(training_of_trainer, make))
 
 
-def add_option(parser: ArgumentParser) -> None:
-    """Add ``--check_resume`` to the options of fit."""
-    help_text = "Only check, in a few steps, that this run would resume with the same bits."
-    parser.add_argument(f"--{OPTION}", action="store_true", help=help_text)
-
-
-def instead(config: Config) -> None:
-    """Check the run of a command line, and print the result.
+def check(make: Callable[[Path], Training]) -> Report:
+    """The same of a training that has an ExactResume, by a function of its folder.
 
     Raises:
-        UsageError: a launcher has started this process.
-        UserError: the run fails or, without a message, is not exact.
+        ResumeError: as above.
     """
-    signals.uninstall()  # there is nothing to save
-    settings = as_yaml(
-        config.settings | {"trainer": config.settings["trainer"] | {"logger": False}}
-    )
-    options = [
-        f"--{name}={value}"
-        for name, value in config.options.items()
-        if name != OPTION and value is not None
-    ]
-    echo("checking on a few steps whether this run resumes exactly; nothing is written")
-    result = _check(partial(training_of_run, ["--config", settings, *options]))
-    for line in result.lines:
-        echo(line)
-    if not result.is_exact:
-        raise UserError(
-            ""
-        )  # all is said; sys.exit would let Python unload torch, whose extensions may complain
-
-
-def _check(make: Callable[[Path], Training]) -> Report:
     if {slurm.SLURM, slurm.TORCHRUN} & slurm.visible().keys():
-        raise UsageError(
-            f"{OPTION} starts its processes itself: call it outside of srun and torchrun"
+        raise ResumeError(
+            "a check of exact resume starts its processes itself: call it outside of srun and "
+            "torchrun"
         )
     with TemporaryDirectory() as folder:
         root = Path(folder)
@@ -126,8 +94,8 @@ def report(whole: Sequence[Record], resumed: Mapping[str, Sequence[Record]]) -> 
         resumed: By place, what each has recorded of the training that was resumed
             there; empty if it could not be.
     """
-    exact, lines, lost = list[str](), list[str](), dict[str, None]()
-    is_exact = True
+    exact, differing = list[str](), list[str]()
+    lines, lost = list[str](), dict[str, None]()
     for place, where in PLACES.items():
         if not resumed[place]:
             lines.append(f"not checked {where}: {whole[0]['reason']}.")
@@ -136,23 +104,25 @@ def report(whole: Sequence[Record], resumed: Mapping[str, Sequence[Record]]) -> 
             (dict(left["states"]), dict(right["states"]))
             for left, right in zip(whole, resumed[place], strict=True)
         ]
-        if text := next(filter(None, (difference(*pair) for pair in pairs)), ""):
-            is_exact = False
-            lines.append(f"not exact {where}: {text}")
+        differences = [text for pair in pairs if (text := difference(*pair))]
+        if differences:
+            differing.append(where)
+            lines.append(f"not exact {where}: {differences[0]}")
         else:
             exact.append(where)
         for pair in pairs:
             lost |= dict.fromkeys(lost_parts(*pair))
     if exact:
-        lines.insert(0, f"exact {listed(exact)}")
+        lines.insert(0, f"exact {_listed(exact)}")
     if lost:
         lines.append(
-            f"not restored: {listed([*lost])}. Keep it in on_save_checkpoint, and put it back in on_load_checkpoint"
+            f"not restored: {_listed([*lost])}. Keep it in on_save_checkpoint, and put it back "
+            "in on_load_checkpoint"
         )
-    return Report(bool(exact) and is_exact, lines)
+    return Report(bool(exact) and not differing, lines)
 
 
-def difference(whole: Mapping[int, State], resumed: Mapping[int, State]) -> str:
+def difference(whole: States, resumed: States) -> str:
     """What differs first between a training and a resume, by the number of batches
     before; empty if nothing does.
     """
@@ -163,27 +133,32 @@ def difference(whole: Mapping[int, State], resumed: Mapping[int, State]) -> str:
     for number in numbers:
         parts = _changed(whole.get(number, {}), resumed.get(number, {}))
         # Causes count if they last; attributes do not, since some measure time.
-        counts = ("attribute",) if number == numbers[-1] else CAUSES
-        if names := [part for part in parts if not part.startswith(counts)]:
+        ignored = ("attribute",) if number == numbers[-1] else CAUSES
+        names = [part for part in parts if not part.startswith(ignored)]
+        if names:
             further = [f"{len(names) - 3} more"] if len(names) > 3 else []
-            return (
-                f"a resume differs from batch {number + 1} on in {listed([*names[:3], *further])}"
-            )
+            said = _listed([*names[:3], *further])
+            return f"a resume differs from batch {number + 1} on in {said}"
     return ""
 
 
-def lost_parts(whole: Mapping[int, State], resumed: Mapping[int, State]) -> list[str]:
+def lost_parts(whole: States, resumed: States) -> list[str]:
     """The causes that differ both right after a resume and at the end: others were made
     again before their use.
     """
-    first, last = (
-        _changed(whole.get(number, {}), resumed[number]) for number in (min(resumed), max(resumed))
-    )
-    return [part for part in first if part in last and part.startswith(CAUSES)]
+    first, last = min(resumed), max(resumed)
+    changed = _changed(whole.get(first, {}), resumed[first])
+    lasting = _changed(whole.get(last, {}), resumed[last])
+    return [part for part in changed if part in lasting and part.startswith(CAUSES)]
 
 
 def _changed(left: State, right: State) -> list[str]:
     return [part for part in left | right if left.get(part) != right.get(part)]
+
+
+def _listed(words: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def _records(folder: Path) -> list[Record]:
@@ -195,15 +170,15 @@ def _train(folders: Sequence[Path]) -> None:
     """Let a training end in each folder, in processes of its own, side by side.
 
     Raises:
-        UserError: one of them fails.
+        ResumeError: one of them fails.
     """
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     processes = []
     try:
         for folder in folders:
             folder.mkdir(exist_ok=True)
-            command = [sys.executable, "-P", "-m", "convblocks.check.part", str(folder)]
-            with folder.with_suffix(".errors").open("w") as errors:
+            command = [sys.executable, "-P", "-m", "exact_resume.check.part", str(folder)]
+            with _errors_of(folder).open("w") as errors:
                 processes.append(
                     subprocess.Popen(
                         command, env=environment, stdout=subprocess.DEVNULL, stderr=errors
@@ -211,17 +186,21 @@ def _train(folders: Sequence[Path]) -> None:
                 )
         for folder, process in zip(folders, processes, strict=True):
             if process.wait():
-                raise _error(folder.with_suffix(".errors").read_text())
+                raise _error(_errors_of(folder).read_text())
     finally:
         for process in processes:
             process.kill()
             process.wait()
 
 
-def _error(text: str) -> UserError:
+def _errors_of(folder: Path) -> Path:
+    return folder.with_suffix(".errors")
+
+
+def _error(text: str) -> ResumeError:
     """What a training has reported: one line, or a traceback, which is printed as it is."""
     for line in text.splitlines():
-        if line.startswith("part.py: "):
-            return UserError(line.removeprefix("part.py: "))
+        if line.startswith(PREFIX):
+            return ResumeError(line.removeprefix(PREFIX))
     print(text, file=sys.stderr, end="")
-    return UserError("the training that was to be checked has failed")
+    return ResumeError("the training that was to be checked has failed")

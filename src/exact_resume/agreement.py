@@ -1,4 +1,6 @@
-"""A signal that any process received, known to all of them after the same step."""
+"""What the processes of a training agree on: how many they are, what they keep, and a
+signal that any of them received.
+"""
 
 import time
 from typing import Any
@@ -7,13 +9,38 @@ import torch
 from torch import Tensor, distributed
 from torch.distributed import ReduceOp
 
-from convblocks.model.distributed import world_size
-from convblocks.run import signals
+from exact_resume import signals
 
 # Steps, and about how many seconds, between two exchanges of received signals; a result
 # is read at the next exchange.
 MOST_STEPS = 10
 SECONDS = 1.0
+
+
+def world_size() -> int:
+    """The number of processes that train together; 1 without a process group."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def end_process_group() -> None:
+    """Leave the process group, if any, when Python exits: its threads sometimes abort a
+    process that has not.
+
+    Not earlier, since the next run in this process needs it, and the same launcher
+    cannot create it again.
+    """
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def of_all_processes(value: Any) -> list[Any]:
+    """The value of each process, in the order of their ranks; every process must call
+    this.
+    """
+    values = [value] * world_size()
+    if len(values) > 1:
+        distributed.all_gather_object(values, value)
+    return values
 
 
 class AgreedSignal:

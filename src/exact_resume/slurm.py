@@ -1,6 +1,5 @@
-"""Slurm and torchrun, as far as every run depends on them; everything is read from the environment.
-
-With ``CONVBLOCKS_SLURM=0`` Slurm is ignored.
+"""Slurm and torchrun, as far as a training depends on them; everything is read from the
+environment.
 """
 
 import os
@@ -10,15 +9,18 @@ from collections.abc import Mapping
 # The variables by which Lightning detects either of them.
 SLURM, TORCHRUN = "SLURM_NTASKS", "TORCHELASTIC_RUN_ID"
 
+# With one of them set to 0, Slurm is ignored.
+SWITCHES = ("EXACT_RESUME_SLURM", "CONVBLOCKS_SLURM")
+
 # Set if there is a job to requeue.
 JOB = "SLURM_JOB_ID"
 
 
 def visible(environment: Mapping[str, str] = os.environ) -> Mapping[str, str]:
     """The environment, without Slurm's variables if the user wants them to be ignored."""
-    if environment.get("CONVBLOCKS_SLURM") != "0":
-        return environment
-    return {name: value for name, value in environment.items() if not name.startswith("SLURM")}
+    if any(environment.get(switch) == "0" for switch in SWITCHES):
+        return {name: value for name, value in environment.items() if not name.startswith("SLURM")}
+    return environment
 
 
 def is_further_process(
@@ -30,11 +32,9 @@ def is_further_process(
     Lightning and torchrun pass the rank on the machine as LOCAL_RANK, torchrun that of
     the machine as GROUP_RANK.
     """
-    numbers = [
-        "LOCAL_RANK",
-        "SLURM_LOCALID",
-        *(["GROUP_RANK", "SLURM_NODEID"] if of_all_machines else []),
-    ]
+    numbers = ["LOCAL_RANK", "SLURM_LOCALID"]
+    if of_all_machines:
+        numbers += ["GROUP_RANK", "SLURM_NODEID"]
     return any(visible(environment).get(name, "0") != "0" for name in numbers)
 
 

@@ -1,0 +1,15 @@
+"""Errors that are not bugs: shown to the user as one line, without a traceback."""
+
+
+class ResumeError(Exception):
+    """Something the user can fix; the message says what is wrong and what to do."""
+
+    exit_status: int = 1
+
+
+class Stopped(ResumeError):  # noqa: N818  # not really an error
+    """A signal asked the training to stop, and it has saved its state."""
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.exit_status = 128 + number  # as shells report a process that a signal ended

@@ -1,0 +1,46 @@
+"""Atomic writes: a file is complete or does not exist.
+
+Lightning's own writer, fsspec, moves a temporary file to its place: across disks that
+is a copy, which a kill can interrupt, and without fsync a crash can leave it empty.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that gets its name only once it is complete and on disk.
+
+    Until then an earlier file of that name is unchanged, even after a kill or with a
+    full disk.
+
+    Raises:
+        OSError: it cannot be written; the error names the file.
+    """
+    # process ids may repeat on other nodes
+    unfinished = path.with_name(f".{path.name}.{uuid4().hex[:12]}.tmp")
+    try:
+        with unfinished.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError as error:
+        if error.errno is not None:
+            # a full disk names no file, and no user knows the .tmp
+            error.filename, error.filename2 = str(path), None
+        raise
+    finally:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+
+
+def write(path: Path, content: str | bytes | memoryview) -> None:
+    """Write a whole file at once."""
+    with atomic_write(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)

@@ -1,0 +1,146 @@
+"""Generators of random numbers: the global ones, and those that loaders hold."""
+
+import gc
+import random
+from collections import deque
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Trainer
+from torch import Tensor
+
+from exact_resume.keepers.keeper import Keeper, State
+from exact_resume.lightning_private import ITERATOR, VAL_LOADERS
+from exact_resume.moment import Moment
+from exact_resume.training import loaders_of
+
+KINDS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
+
+# How far to look into objects, and how many items of a container to look at.
+DEPTH, PARTS = 24, 1000
+
+# What is not looked into.
+LEAVES = (
+    *(str, bytes, int, float, type, ModuleType),
+    *(Tensor, np.ndarray, random.SystemRandom, Trainer),
+)
+
+
+class Generators(Keeper):
+    """Keeps the states of all generators, in tensors and plain values."""
+
+    def state(self, moment: Moment) -> State:
+        return states_of(generators_of(self.trainer))
+
+    def restore(self, state: State, moment: Moment) -> None:
+        set_states(generators_of(self.trainer), state)
+
+    def restore_end(self, state: State) -> None:
+        set_states(generators_of(self.trainer), state)
+
+    def parts(self) -> Mapping[str, Any]:
+        states = states_of(generators_of(self.trainer))
+        return {f"random {name}": state for name, state in states.items()}
+
+
+def generators_of(trainer: Trainer) -> dict[str, Any]:
+    """The global generators of this process, and those that its loaders hold."""
+    evaluated = VAL_LOADERS.of(trainer.fit_loop.epoch_loop.val_loop)
+    val_loaders = [] if evaluated is None else evaluated.flattened
+    return global_generators() | generators_in(*loaders_of(trainer), *val_loaders)
+
+
+def global_generators() -> dict[str, Any]:
+    """Those of torch, its current CUDA device, Python and NumPy, by names.
+
+    A module has the functions of its global generator.
+    """
+    generators = {"torch": torch.default_generator, "python": random, "numpy": np.random}
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        generators["cuda"] = torch.cuda.default_generators[torch.cuda.current_device()]
+    return generators
+
+
+def generators_in(*objects: Any) -> dict[str, Any]:
+    """Those that objects hold, in attributes, containers, methods and functions,
+    numbered as they are found.
+
+    The iterator of a loader is left out, which a resume replaces.
+    """
+    seen = {id(ITERATOR.of(thing, None)) for thing in objects}
+    generators: list[Any] = []
+    level: Iterable[Any] = objects
+    for _ in range(DEPTH):
+        unseen = {
+            id(thing): thing
+            for thing in level
+            if id(thing) not in seen and not isinstance(thing, LEAVES)
+        }
+        seen |= unseen.keys()
+        level = []
+        for thing in unseen.values():
+            if isinstance(thing, KINDS):
+                generators.append(thing)
+            else:
+                level.extend(_parts(thing))
+    return {
+        f"{type(generator).__name__} {number}": generator
+        for number, generator in enumerate(generators)
+    }
+
+
+def _parts(thing: Any) -> Iterable[Any]:
+    """The first parts of an object, one level deep."""
+    if isinstance(thing, dict):
+        return islice(thing.values(), PARTS)
+    if isinstance(thing, list | tuple | set | deque):
+        return islice(thing, PARTS)
+    if isinstance(thing, FunctionType):
+        return thing.__closure__ or ()  # without the globals of its module
+    return gc.get_referents(thing)
+
+
+def states_of(generators: Mapping[str, Any]) -> State:
+    """Their states, in tensors and plain values."""
+    return {name: _state(generator) for name, generator in generators.items()}
+
+
+def set_states(generators: Mapping[str, Any], states: Mapping[str, Any]) -> None:
+    """Give each its state, by its name."""
+    for name in generators.keys() & states.keys():
+        generator, state = generators[name], states[name]
+        if isinstance(generator, torch.Generator):
+            # A copy, since torch 2.13 crashes with a view.
+            as_text = isinstance(state, str)
+            generator.set_state(_bytes_of(state) if as_text else state.clone())
+        elif isinstance(generator, np.random.Generator):
+            generator.bit_generator.state = state
+        elif hasattr(generator, "setstate"):
+            version, internal, following = state
+            generator.setstate((version, tuple(internal), following))
+        else:
+            generator.set_state(state)
+
+
+def _state(generator: Any) -> Any:
+    if isinstance(generator, torch.Generator):
+        return generator.get_state()
+    if isinstance(generator, np.random.Generator):
+        return _without_arrays(generator.bit_generator.state)
+    if hasattr(generator, "getstate"):  # Python's
+        return generator.getstate()
+    return _without_arrays(generator.get_state(legacy=False))
+
+
+def _bytes_of(text: str) -> Tensor:
+    return torch.tensor([*bytes.fromhex(text)], dtype=torch.uint8)
+
+
+def _without_arrays(state: Any) -> Any:
+    if isinstance(state, dict):
+        return {name: _without_arrays(value) for name, value in state.items()}
+    return state.tolist() if isinstance(state, np.ndarray) else state

@@ -1,0 +1,65 @@
+"""What a keeper is."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lightning.pytorch import Trainer
+
+from exact_resume.moment import Moment
+
+# Part of the state of one process, in tensors and plain values, as a checkpoint has it.
+State = dict[str, Any]
+
+
+class Keeper:
+    """Keeps a part of a training, in each process, that Lightning's checkpoints lack.
+
+    ``state`` and ``restore`` are what most need. ``callback.py`` says when each method
+    is called.
+    """
+
+    trainer: Trainer
+
+    @property
+    def name(self) -> str:
+        """Its name in checkpoints, and in those of no other keeper."""
+        return type(self).__name__
+
+    def setup(self, trainer: Trainer) -> None:
+        """Called when a training is set up, before its loaders are."""
+        self.trainer = trainer
+
+    def load(self, state: State) -> None:
+        """Called before a resumed training starts, when its weights are there."""
+
+    def begin(self) -> None:
+        """Called when a training has started, new or resumed."""
+
+    def state(self, moment: Moment) -> State:
+        """This part of the process, as it is now."""
+        return {}
+
+    def restore(self, state: State, moment: Moment) -> None:
+        """Called when a resumed training has started, after ``begin``.
+
+        Args:
+            state: What this process has kept.
+            moment: ``EPOCH_END``, or otherwise ``WITHIN_EPOCH``.
+        """
+
+    def restore_elsewhere(self, state: State, moment: Moment) -> None:
+        """Called instead of ``restore`` if the number of processes has changed, with
+        the state of the first.
+        """
+        self.restore(state, moment)
+
+    def restore_end(self, state: State) -> None:
+        """Called instead of ``restore`` if the training had ended already."""
+
+    def parts(self) -> Mapping[str, Any]:
+        """What a check of exact resume compares, by a word for its kind and its name."""
+        return {}
+
+    def lost_position(self) -> str:
+        """Why the position of the training loaders is not kept; empty if it is."""
+        return ""

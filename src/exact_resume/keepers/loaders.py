@@ -1,0 +1,217 @@
+"""Where training loaders are, and what those of torch and torchdata need beyond their
+``state_dict`` to go on exactly.
+"""
+
+import io
+import json
+from itertools import chain, islice
+from typing import Any
+
+import torch
+from lightning.fabric.utilities.data import sized_len
+from lightning.pytorch import Trainer
+from torch.utils.data import IterableDataset
+
+from exact_resume.keepers.generators import (
+    generators_in,
+    generators_of,
+    global_generators,
+    set_states,
+    states_of,
+)
+from exact_resume.keepers.keeper import Keeper, State
+from exact_resume.lightning_private import (
+    BEFORE_ITERATING,
+    COMBINED_BY,
+    FETCHER,
+    INDICES,
+    IS_RESUMING,
+    ITERATOR,
+    SET_EPOCH,
+    TRAIN_LOADERS,
+)
+from exact_resume.moment import Moment
+from exact_resume.training import loaders_of
+
+# The module of a class that cannot go on exactly from its own ``state_dict``.
+HUGGING_FACE = "datasets.iterable_dataset"
+
+
+class Loaders(Keeper):
+    """Keeps the position of training loaders that have ``state_dict`` and
+    ``load_state_dict``, and the batches that Lightning has fetched ahead.
+
+    In the middle of an epoch a loader may draw the order of the epoch again: for this
+    it keeps all generators as they were when the loaders began to iterate. At the end
+    of one it keeps the ``state_dict`` of data sets that have one.
+    """
+
+    def setup(self, trainer: Trainer) -> None:
+        super().setup(trainer)
+        self._began: State = {}
+        fit_loop, epoch_loop = trainer.fit_loop, trainer.fit_loop.epoch_loop
+        load_states, start_epoch = BEFORE_ITERATING.of(fit_loop), epoch_loop.on_run_start
+
+        def note_first_time() -> None:
+            for loader in loaders_of(trainer):
+                keep_generators_of_workers(loader)
+            self._began = states_of(generators_of(trainer))
+            load_states()
+
+        def note_later(data_fetcher: Any) -> None:
+            is_resumed = fit_loop.is_resuming or epoch_loop.restarting
+            if trainer.current_epoch > 0 and not is_resumed:
+                self._began = states_of(generators_of(trainer))
+            start_epoch(data_fetcher)
+
+        # Lightning lets the loaders begin to iterate right after each of these.
+        BEFORE_ITERATING.replace(fit_loop, note_first_time)
+        epoch_loop.on_run_start = note_later  # type: ignore[method-assign]
+
+    def state(self, moment: Moment) -> State:
+        if moment is Moment.EPOCH_END:
+            return {"data": [_state_of_data(data) for data in self._stateful_data()]}
+        if self.lost_position():
+            return {}
+        return {
+            "began": self._began,
+            "positions": [loader.state_dict() for loader in loaders_of(self.trainer)],
+            "fetched": self._fetched_ahead(),
+        }
+
+    def restore(self, state: State, moment: Moment) -> None:
+        if moment is Moment.EPOCH_END:
+            self._restore_data(state["data"])
+        elif state:
+            self._restore_positions(state)
+
+    def lost_position(self) -> str:
+        if not all(map(is_stateful, loaders_of(self.trainer))):
+            return "To resume within one, use torchdata's StatefulDataLoader"
+        combined: Any = TRAIN_LOADERS.of(self.trainer.fit_loop)
+        are_several = combined is not None and len(combined.flattened) > 1
+        if are_several and (COMBINED_BY.of(combined) == "max_size" or sized_len(combined) is None):
+            return "The training loaders are combined by max_size, or one of them has no length"
+        # Lightning sets it at run time.
+        if getattr(self.trainer, "reload_dataloaders_every_n_epochs", False):
+            return "reload_dataloaders_every_n_epochs makes other training loaders"
+        if any(type(data).__module__ == HUGGING_FACE for data in self._stateful_data()):
+            return "An iterable data set of Hugging Face cannot continue exactly from a position"
+        if not _is_plain(self._fetched_ahead()):
+            return (
+                "The training loader has no length, and its batches are more than tensors "
+                "and plain values"
+            )
+        return ""
+
+    def _restore_data(self, states: list[tuple[Any, State]]) -> None:
+        for data, (known, attributes) in zip(self._stateful_data(), states, strict=False):
+            data.load_state_dict(known)
+            # such as a position, which the next epoch must not begin at
+            vars(data).update(attributes)
+        IS_RESUMING.replace(self.trainer.fit_loop, False)
+
+    def _restore_positions(self, state: State) -> None:
+        loaders, fetcher = loaders_of(self.trainer), FETCHER.of(self.trainer.fit_loop)
+        self._began = state["began"]
+        set_states(generators_of(self.trainer), self._began)
+        for loader, position in zip(loaders, state["positions"], strict=True):
+            SET_EPOCH.imported()(loader, self.trainer.current_epoch)
+            loader.load_state_dict(position)
+        # What Lightning has begun to iterate over may lack these states. The positions
+        # are behind the batches that were fetched ahead.
+        fetcher.prefetch_batches = 0
+        iter(fetcher)
+        fetcher.prefetch_batches, fetcher.batches = 1, state["fetched"]
+        for loader in loaders:
+            iterator = ITERATOR.of(loader, None)
+            indices = INDICES.of(iterator, None)
+            if isinstance(indices, islice):  # go there now, and not at the next batch
+                INDICES.replace(iterator, chain(list(islice(indices, 1)), indices))
+
+    def _fetched_ahead(self) -> list[Any]:
+        """The batches that Lightning has fetched to notice the last one: of loaders
+        without a length.
+        """
+        return list(getattr(FETCHER.of(self.trainer.fit_loop), "batches", ()))
+
+    def _stateful_data(self) -> list[Any]:
+        """The data sets of the training loaders that have a ``state_dict``; workers
+        have copies of theirs.
+        """
+        found = []
+        for loader in loaders_of(self.trainer):
+            data = getattr(loader, "dataset", None)
+            has_workers = getattr(loader, "num_workers", 0)
+            if not has_workers and is_stateful(data) and hasattr(data, "__dict__"):
+                found.append(data)
+        return found
+
+
+def is_stateful(part: Any) -> bool:
+    """Whether a loader or a data set can say where it is, and go there."""
+    return hasattr(part, "state_dict") and hasattr(part, "load_state_dict")
+
+
+def _is_plain(batches: list[Any]) -> bool:
+    """Whether a checkpoint may hold them."""
+    content = io.BytesIO()
+    try:
+        torch.save(batches, content)
+        content.seek(0)
+        torch.load(content, weights_only=True)
+    except Exception:  # pickles of any object raise many types
+        return False
+    return True
+
+
+def _state_of_data(data: Any) -> tuple[Any, State]:
+    """Its ``state_dict``, and its attributes that are numbers, words or None."""
+    attributes = {
+        name: value
+        for name, value in vars(data).items()
+        if isinstance(value, int | float | str | None)
+    }
+    return data.state_dict(), attributes
+
+
+class GeneratorsOfWorker:
+    """Lets torchdata's loader keep, as the state of its data set, the generators of
+    each worker process.
+    """
+
+    def __init__(self, loader: Any) -> None:
+        self.parts = loader.dataset, loader.collate_fn
+
+    def state_dict(self) -> dict[str, str]:
+        """As JSON, since torchdata compares states with the last ones at each batch,
+        number by number.
+        """
+        states = states_of(self._generators())
+        return {"generators": json.dumps(states, default=_as_text)}
+
+    def load_state_dict(self, state_dict: dict[str, str]) -> None:
+        set_states(self._generators(), json.loads(state_dict["generators"]))
+
+    def _generators(self) -> dict[str, Any]:
+        return global_generators() | generators_in(*self.parts)
+
+
+def _as_text(state: torch.Tensor) -> str:
+    return bytes(state.numpy()).hex()
+
+
+def keep_generators_of_workers(loader: Any) -> None:
+    """Let a loader with worker processes keep their generators with its position, if
+    its data set has no state.
+    """
+    data: Any = getattr(loader, "dataset", None)
+    has_workers = is_stateful(loader) and getattr(loader, "num_workers", 0) > 0
+    # Of an iterable data set torchdata fetches the batches again.
+    if not has_workers or isinstance(data, IterableDataset):
+        return
+    if not is_stateful(data) and hasattr(data, "__dict__"):
+        generators = GeneratorsOfWorker(loader)
+        vars(data).update(
+            state_dict=generators.state_dict, load_state_dict=generators.load_state_dict
+        )

@@ -1,0 +1,62 @@
+"""Values of attributes: whether they have changed, and how a checkpoint holds them."""
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from lightning_utilities.core.apply_func import apply_to_collection
+from torch import Tensor, nn
+
+from exact_resume.lightning_private import VERSION
+
+SCALARS = (int, float, str, type(None))
+
+
+def mark(value: Any) -> Any:
+    """What differs once a value has changed; None of what cannot be kept."""
+    if isinstance(value, SCALARS):
+        return type(value).__name__, value
+    if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
+        return id(value), VERSION.of(value)
+    if isinstance(value, Mapping):
+        parts = [*map(mark, value.keys()), *map(mark, value.values())]
+    elif isinstance(value, list | tuple | deque):
+        parts = [*map(mark, value)]
+    else:
+        return None
+    return None if None in parts else (type(value).__name__, parts)
+
+
+def plain(value: Any) -> Any:
+    """As a checkpoint holds it: tensors copied to the CPU, containers as Python's own."""
+    if isinstance(value, Tensor):
+        return value.detach().cpu().clone()
+    if isinstance(value, Mapping):
+        return {name: plain(part) for name, part in value.items()}
+    if isinstance(value, tuple):
+        return tuple(map(plain, value))
+    if isinstance(value, list | deque):
+        return [*map(plain, value)]
+    return value
+
+
+def put(attributes: dict[str, Any], name: str, value: Any) -> None:
+    """Set an attribute; into a container that is there, which others may share."""
+    there = attributes.get(name)
+    if isinstance(there, dict) and isinstance(value, dict):
+        there.clear()
+        there |= value
+    elif isinstance(there, list | deque) and isinstance(value, list):
+        there.clear()
+        there.extend(value)
+    else:
+        attributes[name] = value
+
+
+def memory_of(value: Any) -> set[int]:
+    """The addresses of the memory of all tensors in a value."""
+    pointers: set[int] = set()
+    apply_to_collection(
+        value, Tensor, lambda tensor: pointers.add(tensor.untyped_storage().data_ptr())
+    )
+    return pointers - {0}

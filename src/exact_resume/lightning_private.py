@@ -1,0 +1,159 @@
+"""Every private name of Lightning, torch, torchdata and torchmetrics that is read or
+replaced, once, with its purpose.
+
+tests/exact_resume/test_lightning_private.py looks each up in the installed versions.
+"""
+
+import inspect
+import re
+from importlib import import_module
+from typing import Any, NamedTuple
+
+FIT_LOOP = "lightning.pytorch.loops.fit_loop:_FitLoop"
+TRAINING_LOOP = "lightning.pytorch.loops.training_epoch_loop:_TrainingEpochLoop"
+EVALUATION_LOOP = "lightning.pytorch.loops.evaluation_loop:_EvaluationLoop"
+CONNECTOR = (
+    "lightning.pytorch.trainer.connectors.logger_connector.logger_connector:_LoggerConnector"
+)
+RESULT = "lightning.pytorch.trainer.connectors.logger_connector.result"
+
+
+class Private(NamedTuple):
+    """A private name: of a module, or of the objects of a class, ``module:Class``."""
+
+    place: str
+    name: str
+    purpose: str
+
+    def of(self, thing: Any, *default: Any) -> Any:
+        """Its value in an object."""
+        return getattr(thing, self.name, *default)
+
+    def replace(self, thing: Any, value: Any) -> None:
+        """Give it another value in an object."""
+        setattr(thing, self.name, value)
+
+    def imported(self) -> Any:
+        """What it names in its module."""
+        return getattr(import_module(self.place), self.name)
+
+    def is_there(self) -> bool:
+        """Whether the installed version has it: as an attribute, or set by a method."""
+        module, _, kind = self.place.partition(":")
+        owner = import_module(module)
+        if kind:
+            owner = getattr(owner, kind)
+        if hasattr(owner, self.name):
+            return True
+        sources = map(inspect.getsource, owner.__mro__[:-1]) if kind else ()
+        return any(re.search(rf"self\.{self.name}\b", source) for source in sources)
+
+
+# Where the loaders are, and how they begin.
+TRAIN_LOADERS = Private(FIT_LOOP, "_combined_loader", "the training loaders, to keep their place")
+VAL_LOADERS = Private(EVALUATION_LOOP, "_combined_loader", "the loaders of evaluations may draw")
+COMBINED_BY = Private(
+    "lightning.pytorch.utilities.combined_loader:CombinedLoader",
+    "_mode",
+    "several loaders of max_size cannot resume within an epoch",
+)
+FETCHER = Private(FIT_LOOP, "_data_fetcher", "the batches fetched ahead, to keep and put back")
+BEFORE_ITERATING = Private(
+    FIT_LOOP, "_load_combined_loader_states", "called before the loaders first iterate"
+)
+SET_EPOCH = Private(
+    "lightning.fabric.utilities.data",
+    "_set_sampler_epoch",
+    "Lightning calls it after a resumed loader has begun to iterate, which is too late",
+)
+ITERATOR = Private(
+    "torchdata.stateful_dataloader:StatefulDataLoader",
+    "_iterator",
+    "a loader's iterator, which a resume replaces",
+)
+INDICES = Private(
+    "torch.utils.data.dataloader:_BaseDataLoaderIter",
+    "_sampler_iter",
+    "goes to its place only when the next batch is asked for, when it would draw again",
+)
+
+# How Lightning takes up a training.
+BY_STEPS = Private(
+    FIT_LOOP,
+    "_iteration_based_training",
+    "with max_steps Lightning takes every resume to be within an epoch",
+)
+IS_RESUMING = Private(
+    FIT_LOOP,
+    "_resuming_from_checkpoint",
+    "must iterate again: on a resume Lightning did before anything was restored",
+)
+LAST_SAVED = Private(
+    "lightning.pytorch.callbacks:ModelCheckpoint",
+    "_last_global_step_saved",
+    "otherwise an epoch without a step of an optimizer would not be saved",
+)
+SIGTERM = Private(
+    TRAINING_LOOP,
+    "_broadcast_sigterm_tensor",
+    "in each step all processes would wait for whether rank 0 received SIGTERM",
+)
+
+# What has been logged.
+TRAIN_RESULTS = Private(TRAINING_LOOP, "_results", "what is logged in this epoch, as sums")
+VAL_RESULTS = Private(EVALUATION_LOOP, "_results", "the metrics that an evaluation resets")
+METADATA = Private(RESULT, "_Metadata", "how a value was logged, to make it again")
+RESULT_METRIC = Private(RESULT, "_ResultMetric", "a logged value, to make it again")
+SYNC = Private(RESULT, "_Sync", "how processes sum a logged value, to make it again")
+LOGGER_CONNECTOR = Private(
+    "lightning.pytorch:Trainer", "_logger_connector", "has what is logged, and the next"
+)
+IS_FIRST_BATCH = Private(
+    CONNECTOR, "_first_loop_iter", "the sums are reset at an epoch's first batch: not at this one"
+)
+COMPUTED = Private("torchmetrics:Metric", "_computed", "a result computed from other sums")
+UPDATES = Private("torchmetrics:Metric", "_update_count", "whether a metric has sums")
+METRIC_STATES = Private("torchmetrics:Metric", "_defaults", "names the states, kept as sums")
+
+# What callbacks and modules hold.
+MODES = Private(
+    EVALUATION_LOOP, "_module_mode", "which parts train, as it was before the evaluation"
+)
+SIZE_NAME = Private(
+    "lightning.pytorch.callbacks:BatchSizeFinder", "_batch_arg_name", "the attribute it changes"
+)
+RATE_NAME = Private(
+    "lightning.pytorch.callbacks:LearningRateFinder", "_attr_name", "the attribute it may change"
+)
+SETS_RATE = Private(
+    "lightning.pytorch.callbacks:LearningRateFinder", "_update_attr", "whether it changes it"
+)
+FIND_RATE_NAME = Private(
+    "lightning.pytorch.tuner.lr_finder",
+    "_determine_lr_attr_name",
+    "the attribute it changes where none is named",
+)
+HPARAMS = tuple(
+    Private(
+        "lightning.pytorch.core.mixins.hparams_mixin:HyperparametersMixin",
+        name,
+        "Lightning sets it itself: it does not change in training",
+    )
+    for name in ("_hparams", "_hparams_name", "_hparams_initial", "_log_hyperparams")
+)
+NOT_PERSISTENT = Private(
+    "torch.nn:Module", "_non_persistent_buffers_set", "the buffers that no checkpoint holds"
+)
+VERSION = Private("torch:Tensor", "_version", "counts the changes of a tensor in place")
+
+# What convblocks uses.
+AVERAGE = Private(
+    "lightning.pytorch.callbacks:WeightAveraging",
+    "_average_model",
+    "the average, which must follow the weights until it starts",
+)
+START_METHOD = Private(
+    "lightning.pytorch.strategies:DDPStrategy",
+    "_start_method",
+    "whether Lightning spawns or forks the processes, which is not supported",
+)

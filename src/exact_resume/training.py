@@ -1,0 +1,35 @@
+"""What others ask of a Trainer that trains: its callbacks, its loaders, its steps."""
+
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Timer
+
+from exact_resume.lightning_private import TRAIN_LOADERS
+
+
+def callbacks_of(trainer: Trainer, *classes: type) -> list[Any]:
+    """A Trainer's callbacks of these classes."""
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it at run time
+    return [callback for callback in callbacks if isinstance(callback, classes)]
+
+
+def loaders_of(trainer: Trainer) -> list[Any]:
+    """The training loaders."""
+    combined = TRAIN_LOADERS.of(trainer.fit_loop)
+    return [] if combined is None else combined.flattened
+
+
+def steps_done(trainer: Trainer) -> int:
+    """The steps so far as loggers count them: with manual optimization a batch, however
+    often optimizers step.
+    """
+    if trainer.lightning_module.automatic_optimization:
+        return trainer.global_step
+    return trainer.fit_loop.epoch_loop.batch_progress.total.ready
+
+
+def is_out_of_time(trainer: Trainer) -> bool:
+    """Whether the time of max_time or of a Timer is up."""
+    remaining = [timer.time_remaining() for timer in callbacks_of(trainer, Timer)]
+    return any(left is not None and left <= 0 for left in remaining)

@@ -1,0 +1,147 @@
+"""The guarantee: a training that is stopped or killed at any step, and resumed, ends
+with the same bits.
+
+Each subject is stopped by SIGTERM within an epoch, where it saves, and killed by SIGKILL
+in a later epoch than the first, after which it resumes from the end of an epoch.
+"""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from exact_resume import ResumeError, Stopped
+from tests.any_task.kinds import STEPS, Plain
+from tests.any_task.stop import Signal, forget_signal
+from tests.exact_resume.stopping import KILL, TERM, End, assert_same, resumed_after
+from tests.exact_resume.subjects import SUBJECTS, plain
+
+SLOW = pytest.mark.slow
+
+# Without a mark; all others are slow.
+FAST: tuple[str, ...] = ("module",)
+FAST += tuple(
+    f"loader {kind}" for kind in ("stream", "seen", "own generator", "weighted", "workers")
+)
+
+
+def marks(name: str) -> list[pytest.MarkDecorator]:
+    is_fast = name.startswith(FAST) and name != "loader own generator in workers"
+    return [] if is_fast else [SLOW]
+
+
+# The subject, the signal, and the batch after which it comes.
+CASES = {
+    (name, number, batch): marks(name)
+    for name, (_, steps, within) in SUBJECTS.items()
+    for number, batch in ((TERM, within), (KILL, max(within, steps + 5)))
+}
+# At an evaluation.
+CASES |= {
+    ("module ChangedInHooks", TERM, 2 * STEPS): [SLOW],
+    ("module Sharing", TERM, 2 * STEPS): [SLOW],
+    ("loader counted", TERM, 2 * STEPS): [SLOW],
+}
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:'set_vital' is deprecated"),  # by torchdata
+    pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty"),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A current folder for the checkpoints."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("resume"))
+        yield
+
+
+@pytest.fixture(scope="module")
+def wholes() -> dict[str, End]:
+    """How subjects end that are not stopped, each trained once."""
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def fresh_signals() -> Iterator[None]:
+    torch.set_num_threads(1)  # those of others are missing in a forked process
+    yield
+    forget_signal()
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "batch"),
+    [
+        pytest.param(*case, marks=marks, id=f"{case[0]}-{case[1].name}-{case[2]}")
+        for case, marks in CASES.items()
+    ],
+)
+def test_resume_ends_with_the_same_bits(
+    name: str, number: signal.Signals, batch: int, wholes: dict[str, End]
+) -> None:
+    train = SUBJECTS[name].train
+    if name not in wholes:
+        wholes[name] = train(f"{name}/whole", [])
+    resumed = resumed_after(number, batch, train, f"{name}/{number.name}_{batch}")
+    assert_same(wholes[name], resumed)
+
+
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [
+        ("stream", ""),
+        ("torch", "end of an epoch. To resume within one, use torchdata's StatefulDataLoader."),
+        (
+            "named",
+            "an epoch. The training loader has no length, and its batches are more than "
+            "tensors and plain values.",
+        ),
+    ],
+)
+def test_resume_says_what_a_loader_loses(
+    kind: str,
+    line: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Stopped) as caught:
+        plain(Plain, kind).train("run", [Signal(STEPS + 3)])
+    printed = capsys.readouterr().out
+    assert line in printed if line else "resume" not in printed
+    assert ("from the end of an epoch" in str(caught.value)) == (kind in ("torch", "named"))
+
+
+def test_resume_refuses_the_checkpoint_of_another_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    subject = plain(Plain)
+    subject.train("run", [])
+    path = tmp_path / "run" / "state.pt"
+    checkpoint = torch.load(path, weights_only=True)
+    for state in checkpoint["callbacks"].values():
+        state["version"] = 1
+    torch.save(checkpoint, path)
+    with pytest.raises(ResumeError, match="another version of exact_resume"):
+        subject.train("run", [])
+
+
+def test_checkpoint_has_each_generator_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The global ones, and the loader's own; within an epoch also as they were when it
+    began.
+    """
+    monkeypatch.chdir(tmp_path)
+    plain(Plain, "own generator").train("run", [])
+    checkpoint = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+    (state,) = [state for state in checkpoint["callbacks"].values() if "processes" in state]
+    (process,) = state["processes"]
+    assert process["Generators"].keys() >= {"torch", "python", "numpy"}
+    assert any(name.startswith("Generator") for name in process["Generators"])
+    assert "began" not in process["Loaders"]
