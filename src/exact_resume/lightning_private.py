@@ -4,8 +4,6 @@ replaced, once, with its purpose.
 tests/exact_resume/test_lightning_private.py looks each up in the installed versions.
 """
 
-import inspect
-import re
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -36,17 +34,6 @@ class Private(NamedTuple):
     def imported(self) -> Any:
         """What it names in its module."""
         return getattr(import_module(self.place), self.name)
-
-    def is_there(self) -> bool:
-        """Whether the installed version has it: as an attribute, or set by a method."""
-        module, _, kind = self.place.partition(":")
-        owner = import_module(module)
-        if kind:
-            owner = getattr(owner, kind)
-        if hasattr(owner, self.name):
-            return True
-        sources = map(inspect.getsource, owner.__mro__[:-1]) if kind else ()
-        return any(re.search(rf"self\.{self.name}\b", source) for source in sources)
 
 
 # Where the loaders are, and how they begin.
@@ -132,14 +119,6 @@ FIND_RATE_NAME = Private(
     "lightning.pytorch.tuner.lr_finder",
     "_determine_lr_attr_name",
     "the attribute it changes where none is named",
-)
-HPARAMS = tuple(
-    Private(
-        "lightning.pytorch.core.mixins.hparams_mixin:HyperparametersMixin",
-        name,
-        "Lightning sets it itself: it does not change in training",
-    )
-    for name in ("_hparams", "_hparams_name", "_hparams_initial", "_log_hyperparams")
 )
 NOT_PERSISTENT = Private(
     "torch.nn:Module", "_non_persistent_buffers_set", "the buffers that no checkpoint holds"

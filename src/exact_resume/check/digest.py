@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from exact_resume.keepers.attributes import buffers_not_kept
-from exact_resume.lightning_private import UPDATES
 
 # How deep values are looked into: an object may hold a deque of tuples of tensors.
 DEPTH = 4
@@ -60,8 +59,7 @@ def _parts(value: Any) -> Iterable[tuple[Any, Any]]:
     """The parts of a value, by name."""
     match value:  # one match
         case Metric():
-            own = [item for item in _attributes(value) if not item[0].startswith("_")]
-            return [*own, ("updates", UPDATES.of(value))]
+            return [*value.metric_state.items(), ("updates", value.update_count)]
         case _ if isinstance(value, WITHOUT_PARTS):
             return ()
         case nn.Module():

@@ -13,12 +13,13 @@ from torchmetrics import Metric, MetricTracker
 
 from exact_resume.keepers.keeper import Keeper, State
 from exact_resume.keepers.values import mark, memory_of, plain, put
-from exact_resume.lightning_private import HPARAMS, METRIC_STATES, MODES, NOT_PERSISTENT
+from exact_resume.lightning_private import METRIC_STATES, MODES, NOT_PERSISTENT
 from exact_resume.moment import Moment
 from exact_resume.training import callbacks_of
 
-# What Lightning and torch set themselves.
-SET_BY_LIGHTNING = {*vars(LightningModule()), *(private.name for private in HPARAMS)}
+# Whose attributes Lightning and torch set themselves.
+UNUSED = LightningModule()
+UNUSED.save_hyperparameters({"some": "name"})
 
 # Whether parts train, which finetuning sets, or a hook at the start of an epoch.
 FLAGS = ("training", "requires_grad", "track_running_stats")
@@ -103,9 +104,9 @@ class Attributes(Keeper):
     def _attributes(self) -> Iterator[tuple[tuple[str, str], Any]]:
         for owner, part in self._owners().items():
             is_metric = isinstance(part, Metric)
-            skipped = SET_BY_LIGHTNING
+            skipped = {*vars(UNUSED)}
             if is_metric:
-                skipped = SET_BY_LIGHTNING | METRIC_STATES.of(part).keys()
+                skipped |= METRIC_STATES.of(part).keys()
             for name, value in vars(part).items():
                 if name not in skipped and not (is_metric and name.startswith("_")):
                     yield (owner, name), value
@@ -154,8 +155,8 @@ def _set_buffer(module: LightningModule, name: str, value: Tensor) -> None:
     part = dict(module.named_modules()).get(owner)
     if part is None:
         return
-    buffers = dict(part.named_buffers(recurse=False, remove_duplicate=False))
-    if attribute in buffers:
-        buffers[attribute].data = value.to(buffers[attribute].device)  # others may share it
+    buffer = getattr(part, attribute, None)
+    if isinstance(buffer, Tensor):
+        buffer.data = value.to(buffer.device)  # others may share it
     else:  # made in a step
         part.register_buffer(attribute, value.to(module.device), persistent=False)

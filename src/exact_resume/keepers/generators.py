@@ -33,6 +33,8 @@ LEAVES = (
 class Generators(Keeper):
     """Keeps the states of all generators, in tensors and plain values."""
 
+    kind = "random"
+
     def state(self, moment: Moment) -> State:
         return states_of(generators_of(self.trainer))
 
@@ -41,10 +43,6 @@ class Generators(Keeper):
 
     def restore_end(self, state: State) -> None:
         set_states(generators_of(self.trainer), state)
-
-    def parts(self) -> Mapping[str, Any]:
-        states = states_of(generators_of(self.trainer))
-        return {f"random {name}": state for name, state in states.items()}
 
 
 def generators_of(trainer: Trainer) -> dict[str, Any]:

@@ -20,6 +20,9 @@ class Keeper:
 
     trainer: Trainer
 
+    # The word for each of its parts, if a check of exact resume compares them one by one.
+    kind = ""
+
     @property
     def name(self) -> str:
         """Its name in checkpoints, and in those of no other keeper."""
@@ -58,7 +61,8 @@ class Keeper:
 
     def parts(self) -> Mapping[str, Any]:
         """What a check of exact resume compares, by a word for its kind and its name."""
-        return {}
+        kept = self.state(Moment.WITHIN_EPOCH) if self.kind else {}
+        return {f"{self.kind} {name}": value for name, value in kept.items()}
 
     def lost_position(self) -> str:
         """Why the position of the training loaders is not kept; empty if it is."""

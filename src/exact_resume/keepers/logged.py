@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from lightning.fabric.utilities import move_data_to_device
 
 from exact_resume.keepers.keeper import Keeper, State
@@ -18,18 +17,6 @@ from exact_resume.lightning_private import (
     TRAIN_RESULTS,
 )
 from exact_resume.moment import Moment
-
-# The reductions of ``LightningModule.log``, by names for checkpoints, and as torchmetrics
-# has them.
-REDUCTIONS = {
-    "mean": torch.mean,
-    "sum": torch.sum,
-    "max": torch.max,
-    "min": torch.min,
-    "builtin sum": sum,
-    "builtin max": max,
-    "builtin min": min,
-}
 
 
 class Logged(Keeper):
@@ -73,8 +60,7 @@ class Logged(Keeper):
         module is not known.
         """
         module = self.trainer.lightning_module
-        reduction = REDUCTIONS[saved["reduction"]]
-        meta = METADATA.imported()(**saved["meta"], reduce_fx=reduction)
+        meta = METADATA.imported()(**saved["meta"])
         meta.sync = SYNC.imported()(self.trainer.strategy.reduce, *saved["sync"])
         is_tensor = saved["sums"]["is_tensor"]
         logged = RESULT_METRIC.imported()(meta, is_tensor).to(module.device)
@@ -87,12 +73,12 @@ class Logged(Keeper):
 
 def _description(logged: Any) -> State:
     """A logged value, in plain values."""
-    known = vars(logged.meta)
-    names = [name for name in known if not name.startswith("_") and name != "reduce_fx"]
-    reduction = known["reduce_fx"]
+    meta = logged.meta
+    plainly = {
+        name: value for name, value in vars(meta).items() if isinstance(value, str | int | None)
+    }
     return {
-        "meta": {name: known[name] for name in names},
-        "reduction": next(name for name, known in REDUCTIONS.items() if known is reduction),
-        "sync": (logged.meta.sync.should, logged.meta.sync.rank_zero_only),
+        "meta": plainly | {"reduce_fx": meta.reduce_fx.__name__},
+        "sync": (meta.sync.should, meta.sync.rank_zero_only),
         "sums": sums_of(logged),
     }

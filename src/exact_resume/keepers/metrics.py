@@ -1,8 +1,5 @@
 """The sums of torchmetrics over an unfinished epoch, or over more than one."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
@@ -16,6 +13,8 @@ from exact_resume.moment import Moment
 
 class Metrics(Keeper):
     """Keeps the states of the module's metrics, as sums of this process."""
+
+    kind = "metric"
 
     def state(self, moment: Moment) -> State:
         reset = _names_of_reset(self.trainer, moment)
@@ -37,10 +36,6 @@ class Metrics(Keeper):
                 "the number of processes has changed: metric sums restart; this epoch's "
                 "cover only its remaining batches"
             )
-
-    def parts(self) -> Mapping[str, Any]:
-        metrics = metrics_in(self.trainer.lightning_module)
-        return {f"metric {name}": metric for name, metric in metrics.items()}
 
 
 def metrics_in(module: nn.Module) -> dict[str, Metric]:

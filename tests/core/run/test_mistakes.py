@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from convblocks.errors import UsageError, UserError
+from exact_resume import ResumeError
 from convblocks.run import fit
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
@@ -188,7 +189,7 @@ def test_mistake_is_one_line_before_anything_is_written(
 def test_mistake_that_shows_in_training_is_one_line(
     flags: list[str], message: str, workspace: Path
 ) -> None:
-    with pytest.raises(UserError, match=message) as caught:
+    with pytest.raises(ResumeError, match=message) as caught:
         fit.main([*flags, "--name", "run"])
     assert "\n" not in str(caught.value)
     assert not RunDirectory("run").summary.exists()
