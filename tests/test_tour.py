@@ -12,7 +12,8 @@ import pytest
 from convblocks import wings
 from tests.conftest import REPOSITORY
 
-PACKAGE = REPOSITORY / "src" / "convblocks"
+SOURCE = REPOSITORY / "src"
+PACKAGE = SOURCE / "convblocks"
 TOUR = (REPOSITORY / "docs" / "manual" / "code.md").read_text()
 
 # Commands, and names of torch, Lightning and the notebook.
@@ -27,12 +28,8 @@ OTHERS = {
     "Linear",
 }
 
-# The most files that a reader opens on each walk, and lines in them.
-WALKS = {
-    "Follow one batch": (8, 1_450),
-    "Follow one setting": (6, 1_170),
-    "Follow one result": (6, 860),
-}
+# The most files that a reader opens on each walk.
+WALKS = {"Follow one batch": 8, "Follow one setting": 6, "Follow one result": 6}
 
 FILE = re.compile(r"`([\w/]+\.py)`")
 NAME = re.compile(r"`(?:\w+\.)*(?!(?:py|csv|json|yaml)`)([a-zA-Z_]\w+)(?:\([\w, ]*\))?`")
@@ -71,7 +68,7 @@ def test_tour_names_files_and_what_those_of_each_step_define(section: str) -> No
     """Or, on a walk, names that an earlier step has had; in other sections what any
     file of the package defines.
     """
-    everything, had, missing = sorted(PACKAGE.rglob("*.py")), set(OTHERS), []
+    everything, had, missing = sorted(SOURCE.rglob("*.py")), set(OTHERS), []
     for step in steps(section):
         files, names = FILE.findall(step), set(NAME.findall(step))
         paths = (
@@ -93,7 +90,4 @@ def test_tour_is_short(walk: str) -> None:
     files = {path_of(name) for step in numbered for name in FILE.findall(step)} - {
         PACKAGE / "wings.py"
     }
-    lines = sum(len(path.read_text().splitlines()) for path in files)
-    most_files, most_lines = WALKS[walk]
-    assert len(files) <= most_files, sorted(path.name for path in files)
-    assert lines <= most_lines
+    assert len(files) <= WALKS[walk], sorted(path.name for path in files)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
+import torch
 
 from convblocks.run.directory import RunDirectory
 from tests.conftest import REPOSITORY
@@ -103,7 +104,18 @@ def test_wings_that_are_gone_are_not_offered_and_the_tests_of_the_core_pass(core
     refused = run(core, "-m", "convblocks", "compare")
     message = "convblocks: there is no command compare: choose one of fit"
     assert (refused.returncode, refused.stderr.strip()) == (2, message)
-    done = run(core, "-m", "pytest", "-q", "-n", "1", "-p", "no:cacheprovider", "tests/core")
+    done = run(
+        core,
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        "1",
+        "-p",
+        "no:cacheprovider",
+        "tests/core",
+        "tests/exact_resume",
+    )
     assert done.returncode == 0, done.stdout[-5000:]
 
 
@@ -194,16 +206,17 @@ def test_wing_that_cannot_be_used_is_one_line_and_the_run_goes_on(
 
 
 @pytest.mark.slow
-def test_wing_may_add_an_option_and_a_source_and_refuse_a_run(tmp_path: Path) -> None:
+def test_wing_may_add_an_option_a_keeper_and_a_source_and_refuse_a_run(tmp_path: Path) -> None:
     tables = """
-VERSION = 1
+VERSION = 2
 OPTIONS = {"polite": "other_parts"}
-CALLBACKS = SOURCES = ("other_parts",)
+CALLBACKS = KEEPERS = SOURCES = ("other_parts",)
 """
     parts = """
 import torch
 from convblocks import ImageSets, ImageSource, LabelledImages
 from convblocks.errors import UsageError
+from exact_resume import Keeper
 
 def add_option(parser):
     parser.add_argument("--polite", type=bool, default=True)
@@ -211,6 +224,13 @@ def add_option(parser):
 def make(run):
     if not run.config.options["polite"]:
         raise UsageError("say please")
+
+class Manners(Keeper):
+    def state(self, moment):
+        return {"please": self.trainer.current_epoch}
+
+def make_keeper():
+    return Manners()
 
 class Noise(ImageSource):
     def load(self):
@@ -232,4 +252,8 @@ def find(root, size):
     assert (
         "64 training and 64 test images, 1 x 8 x 8 pixels, 2 classes (even, odd)" in done.stdout
     ), done.stderr
-    assert "polite" not in (tmp_path / "lightning_logs" / "noise" / "config.yaml").read_text()
+    run = RunDirectory("noise", tmp_path)
+    assert "polite" not in run.config.read_text()
+    callbacks = torch.load(run.last_checkpoint, weights_only=True)["callbacks"].values()
+    (kept,) = [state["processes"] for state in callbacks if "processes" in state]
+    assert [process["Manners"] for process in kept] == [{"please": 0}]
