@@ -1,17 +1,11 @@
 """Whether a check of exact resume says what is true."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-from lightning import seed_everything
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
 
-from convblocks import ExactResume, check_resume
-from tests.any_task.kinds import LOADERS, Kind, Plain
+from tests.any_task.kinds import LOADERS
 from tests.any_task.tasks import HERE, TASKS, options_of
-from tests.core.any_trainer.plain import trainer
 from tests.forked_python import python_path
 from tests.scripts import run_script
 
@@ -78,19 +72,6 @@ def test_check_says_what_is_not_exact(flags: list[str], text: str, tmp_path: Pat
     is_exact, said = checked(tmp_path, *flags)
     assert is_exact == (said.startswith("exact at the end") and "not exact" not in said)
     assert text in said
-
-
-def exact() -> tuple[Any, ...]:
-    """A training of a plain Trainer."""
-    seed_everything(0, verbose=False)
-    callbacks = [ExactResume("own/state.ckpt"), LearningRateMonitor(), ModelCheckpoint("kept")]
-    own, data = trainer(Path(), max_epochs=5, callbacks=callbacks, logger=CSVLogger("logs")), Kind()
-    return own, Plain(), data.train_dataloader(), data.val_dataloader()
-
-
-def test_check_of_a_trainer_is_by_a_function(workspace: Path) -> None:
-    assert check_resume(exact) == (True, [EXACT])
-    assert not list(workspace.iterdir())
 
 
 BROKEN = """

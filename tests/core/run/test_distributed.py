@@ -3,22 +3,16 @@ a step may cost them.
 """
 
 import json
-import signal
-import time
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import distributed
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from convblocks.data.images import ImageSets
 from convblocks.run.directory import LOGS, RunDirectory
-from exact_resume import agreement, signals
-from exact_resume.agreement import AgreedSignal
 from tests.conftest import DEBUG, REPOSITORY, write_digits
 from tests.core.run.several import COMMON, Run, fit_on, on
 from tests.core.run.test_fit import metric_rows, weights
@@ -237,31 +231,3 @@ def test_step_does_not_wait_for_the_device_unless_it_is_logged(
     )
     for process in range(processes):
         assert json.loads(Path(f"waits_of_{process}.json").read_text()) == []
-
-
-@pytest.mark.parametrize(("seconds_a_step", "most_steps"), [(0.001, 20), (0.25, 8), (5.0, 2)])
-def test_signal_takes_effect_within_twenty_steps_or_two_seconds(
-    monkeypatch: pytest.MonkeyPatch, seconds_a_step: float, most_steps: int
-) -> None:
-    """In an epoch after the first, for several durations of a step; within two steps if
-    they take over a second.
-    """
-    clock = 0.0
-    monkeypatch.setattr(agreement, "world_size", lambda: 2)
-    monkeypatch.setattr(distributed, "get_backend", lambda: "gloo")
-    monkeypatch.setattr(distributed, "all_reduce", lambda *_, **__: Mock())
-    monkeypatch.setattr(time, "perf_counter", lambda: clock)
-    agreed = AgreedSignal()
-    for _ in range(100):
-        clock += seconds_a_step
-        assert agreed.after_step() == 0
-    assert agreed.now() == 0
-    clock += seconds_a_step
-    assert agreed.after_step() == 0
-    monkeypatch.setattr(signals, "received", lambda: signal.SIGTERM)
-    steps, number = 0, 0
-    while not number:
-        clock += seconds_a_step
-        number = agreed.after_step()
-        steps += 1
-    assert steps <= most_steps

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from convblocks.errors import UsageError, UserError
-from exact_resume import ResumeError
 from convblocks.run import fit
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from convblocks.run.friendly_errors import find_disk_error
 from convblocks.run.run import Run
+from exact_resume import ResumeError
 from tests.any_task.tasks import HERE, options_of
 from tests.conftest import DEBUG
 from tests.core.run import own_parts
