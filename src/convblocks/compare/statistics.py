@@ -47,12 +47,14 @@ def mean_interval(values: Sequence[float], unit: Unit = RATIO) -> Estimate:
     is no possible mean.
     """
     sample = sample_of(values)
-    n, mean = len(sample), float(sample.mean())
+    n = len(sample)
+    mean = float(sample.mean())
     if n == 1:
         return Estimate(mean, n=1, unit=unit)
     deviation = float(sample.std(ddof=1))
-    margin = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * deviation / n**0.5
-    low, high = max(mean - margin, unit.least), min(mean + margin, unit.most)
+    margin = _quantile(n - 1) * deviation / n**0.5
+    low = max(mean - margin, unit.least)
+    high = min(mean + margin, unit.most)
     return Estimate(mean, low, high, n, unit=unit, deviation=deviation)
 
 
@@ -81,7 +83,7 @@ def permutation_test(
     difference = float(samples[0].mean() - samples[1].mean())
     error, freedom = _welch(*samples) if n > 1 else (inf, inf)
     can_decide = least_p_unpaired(n, m) < SIGNIFICANCE
-    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error if can_decide else inf
+    reach = _quantile(freedom) * error if can_decide else inf
     values = np.concatenate(samples)
     values -= values.mean()
     values /= np.abs(values).max() or 1.0
@@ -201,21 +203,29 @@ def _p(
     if min(n, m) > MANY:
         return 2 * float(stats.t.sf(abs(difference) / (error or TOLERANCE), freedom))
     chosen = divisions(n, m)
-    blocks = [statistic(chosen[start : start + BLOCK]) for start in range(0, len(chosen), BLOCK)]
+    starts = range(0, len(chosen), BLOCK)
+    blocks = [statistic(chosen[start : start + BLOCK]) for start in starts]
     effects, variances = np.concatenate(blocks, axis=1)
     # Squared, and multiplied by both variances, of which one may be 0.
     excess = effects**2 * variances[0] - effects[0] ** 2 * variances
     return float(np.mean(excess >= -TOLERANCE))
 
 
+def _quantile(freedom: float) -> float:
+    """Of Student's distribution: how many standard errors an interval reaches."""
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
+
+
 def _welch(first: Numbers, second: Numbers) -> tuple[float, float]:
     """The standard error of a difference of means, and its degrees of freedom after
     Satterthwaite.
     """
-    part, other = [float(sample.var(ddof=1)) / len(sample) for sample in (first, second)]
+    part = float(first.var(ddof=1)) / len(first)
+    other = float(second.var(ddof=1)) / len(second)
     variance = part + other
     weights = part**2 / (len(first) - 1) + other**2 / (len(second) - 1)
-    return variance**0.5, variance**2 / weights if weights else inf
+    freedom = variance**2 / weights if weights else inf
+    return variance**0.5, freedom
 
 
 def _differences_of_means(values: Numbers, chosen: Places) -> Numbers:
@@ -227,13 +237,17 @@ def _differences_of_means(values: Numbers, chosen: Places) -> Numbers:
     powers = np.stack([values, values**2])
     first = powers[:, chosen].sum(axis=2)
     second = powers.sum(axis=1, keepdims=True) - first
-    errors = _squared_error(*first, n) + _squared_error(*second, m)
+    errors = _squared_error(first, n) + _squared_error(second, m)
     return np.stack([first[0] / n - second[0] / m, errors])
 
 
-def _squared_error(total: Numbers, squares: Numbers, size: int) -> Numbers:
-    """Of the mean of a sample, from the sums of its values and of their squares."""
-    return (squares - total**2 / size) / (size * max(size - 1, 1))
+def _squared_error(sums: Numbers, size: int) -> Numbers:
+    """Of the means of samples, from the sums of their values and of the squares of
+    these: (2, samples).
+    """
+    total, squares = sums
+    errors: Numbers = (squares - total**2 / size) / (size * max(size - 1, 1))
+    return errors
 
 
 def _effects(values: Numbers, chosen: Places) -> Numbers:
