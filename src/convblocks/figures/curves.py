@@ -35,7 +35,10 @@ LONGEST_NAME = 22
 # The course's networks in figures; their options are written as they are given.
 TITLES = {"mlp": "MLP", "maxpool": "MaxPool", "batchnorm": "BatchNorm"}
 
-HALF = (WIDTH / 2, 4.6)  # inches of a figure of which two stand side by side
+
+def half_figure() -> Figure:
+    """A figure of which two stand side by side."""
+    return Figure(figsize=(WIDTH / 2, 4.6), layout="constrained")
 
 
 class Curve(NamedTuple):
@@ -48,7 +51,7 @@ class Curve(NamedTuple):
 
 def metric_figure(run: RunResult, metric: str) -> Figure:
     """One run by epoch: ``loss`` or ``acc`` (as error) in training and evaluation."""
-    figure = Figure(figsize=HALF, layout="constrained")
+    figure = half_figure()
     axes = figure.subplots()
     splits = ("train", evaluated([run]))
     scale = Scale(ACCURACY if metric == "acc" else LOSS)

@@ -12,7 +12,7 @@ from torchmetrics.functional.classification import (
     multiclass_confusion_matrix,
 )
 
-from convblocks.figures.curves import HALF
+from convblocks.figures.curves import half_figure
 from convblocks.figures.estimates import share
 from convblocks.figures.report import Chart
 from convblocks.figures.style import LETTERS, OTHERS, SMALL, foreground, muted, style
@@ -73,7 +73,7 @@ def confusion_figure(evaluation: Evaluation) -> Figure:
     """The confusion matrix; colours show the mistakes only, which the diagonal would
     outshine, on any paper.
     """
-    figure = Figure(figsize=HALF, layout="constrained")
+    figure = half_figure()
     axes = figure.subplots()
     counts = confusion(evaluation).numpy()
     mistakes = counts * (1 - np.eye(len(counts), dtype=int))
@@ -99,7 +99,7 @@ def hardest_figure(evaluation: Evaluation, images: Tensor) -> Figure:
     """The mistakes with the highest loss, each with its true and its predicted class
     and the latter's probability.
     """
-    figure = Figure(figsize=HALF, layout="constrained")
+    figure = half_figure()
     wrong = evaluation.predicted != evaluation.targets
     title = f"{int(wrong.sum()):,} of {len(wrong):,} wrong"
     figure.suptitle(title, x=0.02, ha="left", fontsize=LETTERS)
@@ -120,7 +120,7 @@ def hardest_figure(evaluation: Evaluation, images: Tensor) -> Figure:
 
 def reliability_figure(evaluation: Evaluation) -> Figure:
     """How often answers of each probability are right; on the diagonal a network is calibrated."""
-    figure = Figure(figsize=HALF, layout="constrained")
+    figure = half_figure()
     axes = figure.subplots()
     confidence, predicted = evaluation.logits.softmax(dim=1).double().max(dim=1)
     right = predicted == evaluation.targets
