@@ -4,7 +4,8 @@ comparison.csv.
 Any change of a table, a note, a sentence or a number fails here. After an intended
 change, update the expected files and read the difference:
 
-    REWRITE=1 python -m pytest -n 0 tests/compare tests/search -k expected && git diff tests/expected
+    REWRITE=1 python -m pytest -n 0 tests/compare tests/search -k expected
+    git diff tests/expected
 """
 
 import csv

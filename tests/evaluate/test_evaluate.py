@@ -119,7 +119,8 @@ def test_evaluate_prints_tables_of_pictures_of_any_size(
     [
         (
             [],
-            "was trained on 3 x 32 x 40 pixels, 12 classes .backslash, bar, .*holds 1 x 28 x 28 pixels, 10 classes",
+            "was trained on 3 x 32 x 40 pixels, 12 classes .backslash, bar, .*"
+            "holds 1 x 28 x 28 pixels, 10 classes",
         ),
         (["--data.root", "untested"], r"untested has no test images: add some, .*test/<class>/"),
         (["--data.source", "Stripes"], "'Stripes' is not the name of a class with its module"),
@@ -142,7 +143,10 @@ def test_evaluate_of_a_module_says_what_to_do_instead(
     torch.save(
         {"state_dict": {}, "pytorch-lightning_version": "2.6.6", **hyper_parameters}, "last.ckpt"
     )
-    message = "last.ckpt holds a LightningModule, not an image classifier: in Python its load_from_checkpoint restores it"
+    message = (
+        "last.ckpt holds a LightningModule, not an image classifier: in Python its "
+        "load_from_checkpoint restores it"
+    )
     with pytest.raises(UserError, match=f"^{message}"):
         evaluate.main(["last.ckpt"])
 

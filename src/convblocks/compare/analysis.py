@@ -16,7 +16,7 @@ from convblocks.compare.statistics import holm, mean_interval, permutation_test,
 from convblocks.figures.estimates import PERCENT, POINTS, Estimate, Unit, share
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.run.result import Overrides, RunResult
+from convblocks.run.result import Overrides, Row, RunResult
 
 
 @dataclass(frozen=True)
@@ -98,12 +98,10 @@ def compare(results: Sequence[RunResult]) -> Comparison:
     Registered networks come first, in their order; the later of two networks is the
     first of a difference.
     """
-    known, runs = list(ARCHITECTURES), by_arch(results)
-    archs = sorted(runs, key=lambda arch: known.index(arch) if arch in known else len(known))
-    arms = [summarise(runs[arch]) for arch in archs]
-    pairs = [
-        difference(runs[first], runs[second]) for first, second in combinations(reversed(archs), 2)
-    ]
+    runs = by_arch(results)
+    archs = [arch for arch in dict.fromkeys([*ARCHITECTURES, *runs]) if arch in runs]
+    latest_first = [runs[arch] for arch in reversed(archs)]
+    pairs = [difference(*pair) for pair in combinations(latest_first, 2)]
     adjusted_all = holm([pair.all_runs.p for pair in pairs])
     adjusted_trained = holm([pair.trained.p if pair.trained else 1.0 for pair in pairs])
     differences = [
@@ -111,7 +109,7 @@ def compare(results: Sequence[RunResult]) -> Comparison:
         for pair, p_all, p_trained in zip(pairs, adjusted_all, adjusted_trained, strict=True)
     ]
     against = {pair.first: pair for pair in differences if pair.second == archs[0]}
-    arms = [replace(arm, against=against.get(arm.arch)) for arm in arms]
+    arms = [replace(summarise(runs[arch]), against=against.get(arch)) for arch in archs]
     return Comparison(tuple(arms), tuple(differences), tuple(results))
 
 
@@ -119,31 +117,40 @@ def difference(first: Sequence[RunResult], second: Sequence[RunResult]) -> Diffe
     """The difference of two networks' runs, unpaired: the same seed does not make two
     networks alike.
     """
-    sign, unit = first[0].judge.sign, unit_of([*first, *second], of_difference=True)
-    ranks, other_ranks = (
-        [-math.inf if run.failed else sign * run.score for run in runs] for runs in (first, second)
-    )
-    trained, others_trained = (
-        [run.score for run in runs if not run.failed] for runs in (first, second)
-    )
+    sign = first[0].judge.sign
+
+    def ranked(runs: Sequence[RunResult]) -> list[float]:
+        return [-math.inf if run.failed else sign * run.score for run in runs]
+
+    trained = [run.score for run in first if not run.failed]
+    others = [run.score for run in second if not run.failed]
+    means = None
+    if trained and others:
+        unit = unit_of([*first, *second], of_difference=True)
+        means = permutation_test(trained, others, unit)
     return Difference(
         first=first[0].arch,
         second=second[0].arch,
-        all_runs=superiority(ranks, other_ranks),
-        trained=permutation_test(trained, others_trained, unit)
-        if trained and others_trained
-        else None,
+        all_runs=superiority(ranked(first), ranked(second)),
+        trained=means,
         runs=(len(first), len(second)),
-        trained_runs=(len(trained), len(others_trained)),
+        trained_runs=(len(trained), len(others)),
     )
 
 
 def summarise(results: Sequence[RunResult]) -> Summary:
     """The summary of one network's runs at one setting."""
     trained = [run for run in results if not run.failed]
-    has_losses = trained and all(
-        "train/loss" in row for run in trained for row in (run.epochs[0], run.epochs[-1])
-    )
+    first_epochs = [run.epochs[0] for run in trained]
+    last_epochs = [run.epochs[-1] for run in trained]
+    losses_known = all("train/loss" in row for row in first_epochs + last_epochs)
+
+    def mean_loss(epochs: list[Row]) -> float | None:
+        if not (epochs and losses_known):
+            return None
+        return fmean(row["train/loss"] for row in epochs)
+
+    scores = [run.score for run in trained]
     return Summary(
         arch=results[0].arch,
         overrides=results[0].overrides,
@@ -152,9 +159,9 @@ def summarise(results: Sequence[RunResult]) -> Summary:
         runs=len(results),
         trained_runs=len(trained),
         trained=share(len(trained), len(results)),
-        first_loss=fmean(run.epochs[0]["train/loss"] for run in trained) if has_losses else None,
-        last_loss=fmean(run.epochs[-1]["train/loss"] for run in trained) if has_losses else None,
-        score=mean_interval([run.score for run in trained], unit_of(trained)) if trained else None,
+        first_loss=mean_loss(first_epochs),
+        last_loss=mean_loss(last_epochs),
+        score=mean_interval(scores, unit_of(trained)) if trained else None,
         validation=mean_validation(results),
     )
 
@@ -165,8 +172,11 @@ def unit_of(results: Sequence[RunResult], of_difference: bool = False) -> Unit:
     """
     if results[0].judge.in_percent:
         return POINTS if of_difference else PERCENT
-    largest = max((abs(run.score) for run in results if math.isfinite(run.score)), default=0.0)
-    return Unit(digits=max(0, 3 - math.floor(math.log10(largest)))) if largest else Unit()
+    sizes = [abs(run.score) for run in results if math.isfinite(run.score)]
+    if not any(sizes):
+        return Unit()
+    magnitude = math.floor(math.log10(max(sizes)))
+    return Unit(digits=max(0, 3 - magnitude))
 
 
 def mean_validation(results: Sequence[RunResult]) -> float | None:
@@ -183,7 +193,8 @@ def best_settings(results: Sequence[RunResult]) -> list[RunResult]:
     """
     if any(run.validation is None for run in results):
         return []
-    sign, best = results[0].judge.sign, list[RunResult]()
+    sign = results[0].judge.sign
+    best = []
     for runs in by_arch(results).values():
         settings = grouped(runs, lambda run: run.overrides).values()
         chosen = max(settings, key=lambda at_setting: sign * (mean_validation(at_setting) or 0.0))
@@ -193,7 +204,8 @@ def best_settings(results: Sequence[RunResult]) -> list[RunResult]:
 
 def swept_options(results: Iterable[RunResult]) -> tuple[str, ...]:
     """The options of a grid: those that have several values."""
-    pairs = dict.fromkeys(pair for run in results for pair in run.overrides)
-    return tuple(
-        option for option, values in grouped(pairs, lambda pair: pair[0]).items() if len(values) > 1
-    )
+    values: dict[str, set[str]] = {}
+    for run in results:
+        for option, value in run.overrides:
+            values.setdefault(option, set()).add(value)
+    return tuple(option for option, found in values.items() if len(found) > 1)

@@ -32,11 +32,19 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import NoReturn
 
 from convblocks.compare.analysis import best_settings
 from convblocks.compare.dry_run import Plans, plans_of, refuse_conflicts
-from convblocks.compare.launch import Start, finished, hide_launcher, refuse_missing, train
+from convblocks.compare.launch import (
+    Start,
+    finished,
+    hide_launcher,
+    refuse_missing,
+    start_here,
+    train,
+)
 from convblocks.compare.options import launch, parse, refuse_run
 from convblocks.compare.report import report_of
 from convblocks.compare.scores_file import report_on_file
@@ -67,18 +75,17 @@ def main(arguments: list[str]) -> None:
         hide_launcher()
         directory = RunDirectory(options.name, options.root)
         refuse_run(directory)
-        start, plans = (None, None) if options.no_fit else (launch(options), checked_plans(options))
+        start = start_here if options.no_fit else launch(options)
+        plans = None if options.no_fit else checked_plans(options)
     results, confirmed = results_of(options, start, plans)
     if results:
-        report = report_of(
-            list(results.values()), list(confirmed.values()), repeat_of("compare", arguments)
-        )
-        publish(report, directory)
+        again = repeat_of("compare", arguments)
+        publish(report_of([*results.values()], [*confirmed.values()], again), directory)
     refuse_missing(options.trials, results)
 
 
 def results_of(
-    options: Namespace, start: Start | None = None, plans: Plans | None = None
+    options: Namespace, start: Start = start_here, plans: Plans | None = None
 ) -> tuple[dict[Trial, RunResult], dict[Trial, RunResult]]:
     """The results of the trials, and of those with fresh seeds that confirm the best
     settings; trains missing ones.
@@ -87,11 +94,12 @@ def results_of(
         UserError: a run with other settings is in the way, or one with fresh seeds
             failed.
     """
+    directory = RunDirectory(options.name, options.root)
 
     def results_for(trials: Sequence[Trial], plans: Plans | None) -> dict[Trial, RunResult]:
         if options.no_fit:
             return finished(trials)
-        return train(RunDirectory(options.name, options.root), trials, options.jobs, start, plans)
+        return train(directory, trials, options.jobs, start, plans)
 
     results = results_for(options.trials, plans)
     if not options.confirm or len(results) < len(options.trials):
@@ -111,9 +119,8 @@ def checked_plans(options: Namespace) -> Plans:
     """
     plans = plans_of(options.trials, options.jobs)
     if options.confirm and not all(plan.is_validated for plan in plans.values()):
-        raise UsageError(
-            "--confirm takes the best settings by held-out images: add --data.val_size 5000"
-        )
+        how = "--confirm takes the best settings by held-out images"
+        raise UsageError(f"{how}: add --data.val_size 5000")
     refuse_conflicts(options.trials, plans)
     return plans
 
@@ -121,13 +128,10 @@ def checked_plans(options: Namespace) -> Plans:
 def confirming_trials(options: Namespace, results: Mapping[Trial, RunResult]) -> list[Trial]:
     """The trials with fresh seeds of each network's best setting, on all training images."""
     first = max(options.seeds) + 1
+    seeds = range(first, first + options.confirm)
     best = {(run.arch, run.overrides) for run in best_settings(list(results.values()))}
-    return [
-        trial.confirming(seed)
-        for arm, trial in {trial.arm: trial for trial in results}.items()
-        if arm in best
-        for seed in range(first, first + options.confirm)
-    ]
+    arms = {trial.arm: trial for trial in results if trial.arm in best}
+    return [trial.confirming(seed) for trial, seed in product(arms.values(), seeds)]
 
 
 def become(trials: Sequence[Trial], number: int) -> NoReturn:
@@ -139,6 +143,5 @@ def become(trials: Sequence[Trial], number: int) -> NoReturn:
     """
     if not 0 <= number < len(trials):
         raise UsageError(f"--trial {number}: there are trials 0 to {len(trials) - 1}")
-    os.execv(
-        sys.executable, [sys.executable, "-m", "convblocks", "fit", *trials[number].arguments()]
-    )
+    words = ["-m", "convblocks", "fit", *trials[number].arguments()]
+    os.execv(sys.executable, [sys.executable, *words])

@@ -46,11 +46,9 @@ def plans_of(trials: Sequence[Trial], jobs: int = 1) -> Plans:
     Raises:
         UserError: options that ``fit`` refuses, or data that it cannot read.
     """
-    arms = {trial.arm: trial for trial in trials}
+    arms = {trial.arm: trial.arguments() for trial in trials}
     with ProcessPoolExecutor(min(jobs, len(arms)), forked.context(__name__), _begin) as pool:
-        return dict(
-            zip(arms, pool.map(_plan, [trial.arguments() for trial in arms.values()]), strict=True)
-        )
+        return dict(zip(arms, pool.map(_plan, arms.values()), strict=True))
 
 
 def refuse_conflicts(trials: Sequence[Trial], plans: Plans) -> None:
@@ -67,13 +65,12 @@ def refuse_conflicts(trials: Sequence[Trial], plans: Plans) -> None:
 def _plan(arguments: list[str]) -> Plan:
     quiet_lightning()
     run = Run(Config.parse([word for word in arguments if word != "--resume"]))
+    has_validation = run.evaluation_split == "val" and run.has("validation")
     return Plan(
         settings=run.settings,
         judge=run.judge,
         epochs=run.settings["trainer"]["max_epochs"],
-        is_validated=run.evaluation_split == "val"
-        and run.has("validation")
-        and not run.judge.is_of_test,
+        is_validated=has_validation and not run.judge.is_of_test,
     )
 
 

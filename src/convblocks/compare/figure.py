@@ -7,24 +7,17 @@ drawn, collapsed ones too.
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from convblocks.compare.analysis import summarise
 from convblocks.compare.trials import settings_text
-from convblocks.figures.curves import (
-    Curve,
-    Scale,
-    draw_by_epoch,
-    evaluated,
-    finite,
-    short,
-    values_of,
-)
+from convblocks.figures.curves import LOSS, Curve, Scale, draw_by_epoch, evaluated, finite, short
 from convblocks.figures.grouping import by_arch, grouped
-from convblocks.figures.style import LETTERS, WIDTH, Style, foreground, label_ends, log_axis, style
+from convblocks.figures.style import LETTERS, WIDTH, End, Style, foreground, label_ends, style
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.result import RunResult
 
@@ -40,7 +33,8 @@ def comparison_figure(
     Of a grid, whose ``swept`` options are given, only the final ones at each setting.
     Above stands the ``finding``.
     """
-    curves, scale = curves_of_networks(results, swept), Scale(results[0].judge)
+    curves = curves_of_networks(results, swept)
+    scale = Scale(results[0].judge)
     heights = (4.2, 1.1 + 0.45 * len(curves))
     if swept or max(len(run.epochs) for run in results) < 3:  # no curve
         figure = Figure(figsize=(WIDTH, heights[1]), layout="constrained")
@@ -49,29 +43,33 @@ def comparison_figure(
         return figure
     figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=heights, squeeze=False)[:, 0]
-    split = evaluated(results)
-    metrics = {scale.name(split): scale.judge.metric if split == "val" else scale.judge.tested}
-    if all("train/loss" in row for run in results for row in run.epochs):
-        metrics = {"training loss": "train/loss"} | metrics
-    ends = []
-    for panel, (name, metric) in zip(
-        np.ravel(top.subplots(1, len(metrics))), metrics.items(), strict=True
-    ):
-        drawn = float if metric == "train/loss" else scale.drawn
-        values = [[[*map(drawn, values_of(run, metric))] for run in curve.runs] for curve in curves]
-        shown = finite([line for own in values for line in own])
-        if metric == "train/loss":
-            log_axis(panel, "y", shown)
-        else:
-            scale.set_axis(panel, "y", shown)
-        panel.set_ylabel(name)
-        ends.append((panel, draw_by_epoch(panel, curves, values, of_trained=True)))
-    figure.axes[0].set_title(finding, wrap=True)
-    dotted = "; dotted: runs that collapsed" * any(run.failed for run in results)
-    top.supxlabel(f"thick lines: {MEANS}{dotted}", fontsize=LETTERS)
+    ends = _by_epoch(top, results, curves, scale)
     _final_scores(bottom.subplots(), curves, scale)
+    figure.axes[0].set_title(finding, wrap=True)
     label_ends(figure, ends)
     return figure
+
+
+def _by_epoch(
+    figure: SubFigure, results: Sequence[RunResult], curves: Sequence[Curve], scale: Scale
+) -> list[tuple[Axes, list[End]]]:
+    """The panels of what is known after each epoch, and the ends of their curves."""
+    shown = []
+    if all(LOSS.metric in row for run in results for row in run.epochs):
+        shown.append(("training loss", LOSS.metric, Scale(LOSS)))
+    split = evaluated(results)
+    metric = scale.judge.metric if split == "val" else scale.judge.tested
+    shown.append((scale.name(split), metric, scale))
+    ends = []
+    panels = np.ravel(figure.subplots(1, len(shown)))
+    for panel, (name, metric, own) in zip(panels, shown, strict=True):
+        values = [[own.values_of(run, metric) for run in curve.runs] for curve in curves]
+        own.set_axis(panel, "y", finite(chain.from_iterable(values)))
+        panel.set_ylabel(name)
+        ends.append((panel, draw_by_epoch(panel, curves, values, of_trained=True)))
+    dotted = "; dotted: runs that collapsed" * any(run.failed for run in results)
+    figure.supxlabel(f"thick lines: {MEANS}{dotted}", fontsize=LETTERS)
+    return ends
 
 
 def _final_scores(axes: Axes, curves: Sequence[Curve], scale: Scale) -> None:
@@ -79,22 +77,19 @@ def _final_scores(axes: Axes, curves: Sequence[Curve], scale: Scale) -> None:
     number of collapsed runs.
     """
     means = [summarise(curve.runs).score for curve in curves]
-    scores = [run.score for curve in curves for run in curve.runs] + [
-        mean.low for mean in means if mean
-    ]
-    scale.set_axis(axes, "x", [*map(scale.drawn, filter(math.isfinite, scores))])
+    shown = [mean.low for mean in means if mean]
+    for curve in curves:
+        shown += [run.score for run in curve.runs]
+    scale.set_axis(axes, "x", [*map(scale.drawn, filter(math.isfinite, shown))])
     for row, (curve, mean) in enumerate(zip(curves, means, strict=True)):
         runs = [run for run in curve.runs if math.isfinite(run.score)]
+        scores = [scale.drawn(run.score) for run in runs]
         beside = row + np.linspace(-0.25, 0.25, len(runs)) * (len(runs) > 1)
-        draw_runs(axes, runs, [scale.drawn(run.score) for run in runs], beside, curve.style)
+        draw_runs(axes, runs, scores, beside, curve.style)
         if mean:
-            ends = [scale.drawn(mean.low), scale.drawn(mean.high)]
-            axes.plot(
-                [scale.drawn(mean.value)] * 2,
-                [row - 0.38, row + 0.38],
-                color=foreground(),
-                gid="means",
-            )
+            value, *ends = map(scale.drawn, (mean.value, mean.low, mean.high))
+            stroke = [row - 0.38, row + 0.38]
+            axes.plot([value] * 2, stroke, color=foreground(), gid="means")
             axes.plot(ends, [row, row], color=foreground(), gid="intervals")
         if collapsed := sum(run.failed for run in curve.runs):
             note = f"  {collapsed} of {len(curve.runs)} collapsed"
@@ -112,20 +107,17 @@ def curves_of_networks(results: Sequence[RunResult], swept: Sequence[str] = ()) 
     A registered network has its own colour in every figure.
     """
     networks = by_arch(results)
-    places = {arch: place for place, arch in enumerate(dict.fromkeys([*ARCHITECTURES, *networks]))}
+    order = [*dict.fromkeys([*ARCHITECTURES, *networks])]
 
     def name(run: RunResult) -> str:
-        return (
-            f"{short(run.arch)}\n{settings_text(run.overrides, swept)}"
-            if swept
-            else short(run.arch)
-        )
+        settings = f"\n{settings_text(run.overrides, swept)}" if swept else ""
+        return short(run.arch) + settings
 
-    return [
-        Curve(title, style(places[arch]), curve)
-        for arch, runs in networks.items()
-        for title, curve in grouped(runs, name).items()
-    ]
+    curves = []
+    for arch, runs in networks.items():
+        look = style(order.index(arch))
+        curves += [Curve(title, look, own) for title, own in grouped(runs, name).items()]
+    return curves
 
 
 def draw_runs(
@@ -134,10 +126,9 @@ def draw_runs(
     """A dot for each run, a cross for one that collapsed."""
     points = list(zip(runs, x, y, strict=True))
     for failed, marker, width in ((False, look.marker, 0.0), (True, "x", 1.8)):
-        if shown := [point for run, *point in points if run.failed == failed]:
-            (marks,) = axes.plot(
-                *zip(*shown, strict=True), marker, color=look.colour, alpha=0.75, gid="runs"
-            )
-            marks.set(
-                markersize=5 + width, markeredgewidth=width, zorder=3
-            )  # above means and intervals
+        shown = [point for run, *point in points if run.failed == failed]
+        if shown:
+            places = zip(*shown, strict=True)
+            (marks,) = axes.plot(*places, marker, color=look.colour, alpha=0.75, gid="runs")
+            # Above means and intervals.
+            marks.set(markersize=5 + width, markeredgewidth=width, zorder=3)

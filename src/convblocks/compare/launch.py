@@ -45,11 +45,16 @@ class Process(Protocol):
 Start = Callable[[Trial], Process]
 
 
+def start_here(trial: Trial) -> Process:
+    """Start a trial on this machine: it is forked from a server that has done the imports."""
+    return forked.start(["fit", *trial.arguments()], trial.log)
+
+
 def train(
     directory: RunDirectory,
     trials: Sequence[Trial],
     jobs: int,
-    start: Start | None = None,
+    start: Start = start_here,
     plans: Plans | None = None,
 ) -> dict[Trial, RunResult]:
     """Train or resume the trials that are not done; returns the results of those that are.
@@ -70,22 +75,22 @@ def train(
         plans = plans_of(trials, jobs)
         refuse_conflicts(trials, plans)
     done = finished(trials)
-    if not (missing := [trial for trial in trials if trial not in done]):
+    missing = [trial for trial in trials if trial not in done]
+    if not missing:
         return done
-    queue = iter(missing)
     directory.create()
     common = missing[0].common
-    settings = settings_text(common, [option for option, _ in common if option not in NO_SETTINGS])
-    echo(f"{counted(len(missing), 'trial')} with {settings}")
+    names = [option for option, _ in common if option not in NO_SETTINGS]
+    echo(f"{counted(len(missing), 'trial')} with {settings_text(common, names)}")
+    queue = iter(missing)
     with directory.lock(), friendly_stops():
-        for ended, (trial, status) in enumerate(
-            fit_all(lambda: next(queue, None), jobs, start=start), start=1
-        ):
+        ends = fit_all(lambda: next(queue, None), jobs, start=start)
+        for ended, (trial, status) in enumerate(ends, start=1):
             how = f"FAILED, see {trial.log}"
-            if not status and (result := trial.result()):
-                how = (
-                    f"{result.score_name} {result.judge.text(result.score)}, {result.seconds:.1f} s"
-                )
+            result = None if status else trial.result()
+            if result:
+                score = f"{result.score_name} {result.judge.text(result.score)}"
+                how = f"{score}, {result.seconds:.1f} s"
             echo(end_text(trial, how, ended, len(missing)))
     return finished(trials)
 
@@ -94,7 +99,7 @@ def fit_all(
     next_trial: Callable[[], Trial | None],
     jobs: int,
     watch: Callable[[Mapping[Trial, Process]], None] | None = None,
-    start: Start | None = None,
+    start: Start = start_here,
 ) -> Generator[tuple[Trial, int], None, None]:
     """Run trials side by side, and yield each when it ends, with its exit status: below
     0 the signal that killed it.
@@ -107,13 +112,11 @@ def fit_all(
             is none for now.
         jobs: How many run at a time.
         watch: Called twice a second with the running trials and their processes.
-        start: Starts a process for a trial; by default it is forked from a server that
-            has done the imports.
+        start: Starts a process for a trial.
 
     Raises:
         Stopped: this process received one of the signals of ``signals``.
     """
-    start = start or _start
     running: dict[Trial, Process] = {}
     try:
         while True:
@@ -139,33 +142,20 @@ def fit_all(
 
 
 @contextmanager
-def recorded_signals() -> Iterator[None]:
-    """Record the signals that ask a run to stop for a while."""
-    before = {number: signal.getsignal(number) for number in signals.HANDLED}
-    signals.install()
-    try:
-        yield
-    finally:
-        signals.handle(before)
-
-
-@contextmanager
 def friendly_stops() -> Iterator[None]:
     """Ends ``fit_all`` at a signal; that and Ctrl-C print how to carry on.
 
     Raises:
         Stopped: Ctrl-C.
     """
-    with recorded_signals():
-        try:
-            yield
-        except KeyboardInterrupt as error:
-            raise Stopped(signal.SIGINT, STOPPED) from error
-
-
-def _start(trial: Trial) -> Process:
-    """Start a trial on this machine."""
-    return forked.start(["fit", *trial.arguments()], trial.log)
+    before = {number: signal.getsignal(number) for number in signals.HANDLED}
+    signals.install()
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Stopped(signal.SIGINT, STOPPED) from error
+    finally:
+        signals.handle(before)
 
 
 def finished(trials: Sequence[Trial]) -> dict[Trial, RunResult]:
@@ -175,23 +165,24 @@ def finished(trials: Sequence[Trial]) -> dict[Trial, RunResult]:
         UserError: they used different data, as far as is known.
     """
     results = {trial: result for trial in trials if (result := trial.result())}
-    data = [(trial, result.provenance.data) for trial, result in results.items()]
-    paths = {as_json(fingerprint): trial.run.path for trial, fingerprint in data if fingerprint}
+    paths = {
+        as_json(result.provenance.data): trial.run.path
+        for trial, result in results.items()
+        if result.provenance.data
+    }
     if len(paths) > 1:
         first, second, *_ = map(as_shown, paths.values())
-        raise UserError(
-            f"{first} and {second} were trained on different data: move one away, or choose another --name"
-        )
+        hint = "move one away, or choose another --name"
+        raise UserError(f"{first} and {second} were trained on different data: {hint}")
     return results
 
 
 def refuse_missing(trials: Sequence[Trial], results: Mapping[Trial, RunResult]) -> None:
     """Raise a UserError that names the trials without a result, and the logs of those that ran."""
-    if missing := [trial for trial in trials if trial not in results]:
+    missing = [trial for trial in trials if trial not in results]
+    if missing:
         names = ", ".join(trial.label for trial in missing)
-        logs = "".join(
-            f"; see {log}" for log in [trial.log for trial in missing if trial.log.is_file()]
-        )
+        logs = "".join(f"; see {trial.log}" for trial in missing if trial.log.is_file())
         raise UserError(f"{len(missing)} of {len(trials)} trials are not done: {names}{logs}")
 
 

@@ -38,32 +38,20 @@ def connect(options: Overrides) -> tuple[Start, int]:
         UserError: there is no cluster, it refuses us, or none of its nodes has so many
             CPUs.
     """
-    address = os.environ.get("RAY_ADDRESS") or "auto"
-    host, _, port = address.rpartition(":")
-    try:
-        if host.count(":") == 0 and port.isdigit():  # Ray itself tries for minutes
-            socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except (OSError, ValueError, RuntimeError, RayError) as error:
-        reason = (
-            f"cannot use the Ray cluster at RAY_ADDRESS={address} ({' '.join(str(error).split())})"
-        )
-        raise UserError(
-            f"{reason}: start one with ray start --head, and the same RAY_AUTH_TOKEN"
-        ) from error
+    _join_cluster(os.environ.get("RAY_ADDRESS") or "auto")
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    needs = {"CPU": int(dict(options)["threads"])}
-    if any("GPU" in node for node in nodes) and dict(options).get("trainer.accelerator") != "cpu":
+    settings = dict(options)
+    needs = {"CPU": int(settings["threads"])}
+    if any("GPU" in node for node in nodes) and settings.get("trainer.accelerator") != "cpu":
         needs["GPU"] = 1
-    places = sum(
-        min(int(node.get(kind, 0) // count) for kind, count in needs.items()) for node in nodes
-    )
+    places = 0
+    for node in nodes:
+        places += min(int(node.get(kind, 0) // count) for kind, count in needs.items())
     if not places:
         raise UserError(f"no node of the Ray cluster has {needs} for a trial: give other --threads")
+    own = [name for name in os.environ if name.startswith("CONVBLOCKS_")]
+    environment = {name: os.environ[name] for name in own}
     # The cluster may have been started within a Slurm job, which is none of the trials' business.
-    environment = {
-        name: value for name, value in os.environ.items() if name.startswith("CONVBLOCKS_")
-    }
     environment["CONVBLOCKS_SLURM"] = "0"
     task = ray.remote(num_cpus=needs["CPU"], num_gpus=needs.get("GPU", 0))(_run)
     folder = str(Path.cwd())
@@ -74,6 +62,20 @@ def connect(options: Overrides) -> tuple[Start, int]:
         return _Task(task.remote(trial, folder, environment, stop), stop)
 
     return start, places
+
+
+def _join_cluster(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    try:
+        if host.count(":") == 0 and port.isdigit():  # Ray itself tries for minutes
+            socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except (OSError, ValueError, RuntimeError, RayError) as error:
+        reason = " ".join(str(error).split())
+        hint = "start one with ray start --head, and the same RAY_AUTH_TOKEN"
+        raise UserError(
+            f"cannot use the Ray cluster at RAY_ADDRESS={address} ({reason}): {hint}"
+        ) from error
 
 
 class _Task(Process):

@@ -5,7 +5,7 @@ from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
 
 from convblocks.command_line import Parser
-from convblocks.compare.launch import Start
+from convblocks.compare.launch import Start, start_here
 from convblocks.compare.trials import VAL_SIZE, all_trials, root_of
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
@@ -36,9 +36,8 @@ def parse(arguments: Sequence[str]) -> Namespace:
     options.archs = options.archs or list(ARCHITECTURES)
     options.grid = dict(options.grid)
     if options.confirm and not options.grid:
-        raise UsageError(
-            "--confirm trains the best settings of a grid with fresh seeds: give --grid, or leave it out"
-        )
+        what = "trains the best settings of a grid with fresh seeds"
+        raise UsageError(f"--confirm {what}: give --grid, or leave it out")
     for option in options.grid:
         if option in OF_IMAGES:
             raise UsageError(f"--grid {option}: runs on different images cannot be compared")
@@ -75,9 +74,8 @@ def parse_shared(parser: Parser, arguments: Sequence[str]) -> Namespace:
     """
     options, fit_options = split(parser, arguments)
     if options.model and options.arch:
-        raise UsageError(
-            "--arch is for networks that classify images, --model for LightningModules: give one of them"
-        )
+        kinds = "--arch is for networks that classify images, --model for LightningModules"
+        raise UsageError(f"{kinds}: give one of them")
     options.option = "model" if options.model else "arch"
     options.archs = list(dict.fromkeys(options.model or options.arch))
     options.common = (("threads", str(options.threads)), *fit_options)
@@ -100,27 +98,25 @@ def split(parser: Parser, arguments: Sequence[str]) -> tuple[Namespace, Override
         if option in OWN_OPTIONS:
             raise UsageError(f"--{option} is set for every trial")
         if option == word or len(values) != 1 or not values[0]:
-            raise UsageError(
-                f"{' '.join([word, *values])}: options of fit are given as --OPTION VALUE here"
-            )
+            how = "options of fit are given as --OPTION VALUE here"
+            raise UsageError(f"{' '.join([word, *values])}: {how}")
         fit_options.append((option, values[0]))
     return options, tuple(fit_options)
 
 
-def launch(options: Namespace) -> Start | None:
-    """What starts the trials with ``--launcher``, None for this machine; chooses
-    ``jobs`` if that is not given.
+def launch(options: Namespace) -> Start:
+    """What starts the trials with ``--launcher``; chooses ``jobs`` if that is not given.
 
     Raises:
         UserError: there is no Ray, or no cluster with a node for a trial.
     """
-    start = None
+    start: Start = start_here
+    places = os.cpu_count()
     if options.launcher == "ray":
         from convblocks.compare import on_ray  # only it needs Ray
 
         start, places = on_ray.connect(options.common)
-        options.jobs = options.jobs or places
-    options.jobs = options.jobs or os.cpu_count()
+    options.jobs = options.jobs or places
     return start
 
 
@@ -135,8 +131,10 @@ def seeds(text: str) -> list[int]:
     first, dash, last = text.partition("-")
     if dash:
         numbers = list(range(int(first), int(last) + 1))
+    elif "," in text:
+        numbers = [int(part) for part in text.split(",")]
     else:
-        numbers = [int(part) for part in text.split(",")] if "," in text else list(range(int(text)))
+        numbers = list(range(int(text)))
     if not numbers or len(set(numbers)) < len(numbers):
         raise UsageError(f"--seeds {text}: give a number such as 5, or different seeds, as 0,4,7")
     return numbers
@@ -153,7 +151,6 @@ def _grid(text: str) -> tuple[str, list[str]]:
     option, _, values = text.partition("=")
     swept = [value for value in values.split(",") if value]
     if not option or len(set(swept)) < max(len(swept), 1):
-        raise UsageError(
-            f"--grid {text}: give an option of fit and different values, such as lr=1e-3,1e-2"
-        )
+        how = "give an option of fit and different values, such as lr=1e-3,1e-2"
+        raise UsageError(f"--grid {text}: {how}")
     return option.removeprefix("--"), swept

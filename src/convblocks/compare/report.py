@@ -39,22 +39,22 @@ def report_of(
         confirmed: Those with fresh seeds at the settings that a grid chose.
         repeat: The command that makes the report again.
     """
-    swept, judge, tables = swept_options(results), results[0].judge, []
-    main = (
-        compare(chosen)
-        if (chosen := confirmed or (best_settings(results) if swept else results))
-        else None
-    )
-    if main:
-        title = "Each network at its own best setting" if swept else "Results"
-        fresh = "; these are runs with fresh seeds" * bool(confirmed)
+    swept = swept_options(results)
+    judge = results[0].judge
+    chosen = confirmed or (best_settings(results) if swept else results)
+    main = compare(chosen) if chosen else None
+    tables = []
+    if main and swept:
+        title = "Each network at its own best setting"
+        fresh = "; these are runs with fresh seeds" if confirmed else ""
         note = f"Each setting was chosen by its mean {judge.name_of(judge.metric)}{fresh}."
-        tables.append(results_table(title, main.arms, main.results, swept, [note] if swept else []))
+        tables.append(results_table(title, main.arms, main.results, swept, [note]))
+    elif main:
+        tables.append(results_table("Results", main.arms, main.results))
     if swept:
         arms = grouped(results, lambda run: (run.overrides, run.arch)).values()
-        tables.append(
-            results_table("Every setting", [*map(summarise, arms)], results, swept, key="settings")
-        )
+        settings = [*map(summarise, arms)]
+        tables.append(results_table("Every setting", settings, results, swept, key="settings"))
     if main and main.differences:
         tables.append(differences_table(main))
     draw = partial(comparison_figure, results, swept, finding_of(main) if main else "")
@@ -74,51 +74,51 @@ def conclusions(results: Sequence[RunResult], comparison: Comparison | None) -> 
     chosen from a grid.
     """
     if comparison is None:
-        how = "add `--data.val_size 5000` for images, or a `--judge` that is measured on such data"
-        return [f"Nothing was chosen from the grid, since that takes validation data: {how}."]
+        return [
+            "Nothing was chosen from the grid, since that takes validation data: add "
+            "`--data.val_size 5000` for images, or a `--judge` that is measured on such data."
+        ]
+    sentences = ranking(comparison) + test_set_note(comparison)
     machines = sorted({run.provenance.machine for run in results})
-    return [
-        *ranking(comparison),
-        *test_set_note(comparison),
-        *(
-            [f"These runs are of {len(machines)} machines or versions: {'; '.join(machines)}."]
-            if machines[1:]
-            else []
-        ),
-    ]
+    if len(machines) > 1:
+        what = f"{len(machines)} machines or versions: {'; '.join(machines)}"
+        sentences.append(f"These runs are of {what}.")
+    return sentences
 
 
 def test_set_note(comparison: Comparison) -> list[str]:
     """The uncertainty that the choice of test images adds, of runs on images."""
-    if not (images := comparison.results[0].facts.get("images")):
+    images = comparison.results[0].facts.get("images")
+    if not images:
         return []
     worst = min((arm.score.value for arm in comparison.arms if arm.score), default=0.5)
     points = 196 * math.sqrt(worst * (1 - worst) / images["test"])
     return [
-        f"The test set is a sample too: with {images['test']:,} other images an accuracy could come out {points:.1f} "
-        "points higher or lower. The intervals are for other seeds, not for other images."
+        f"The test set is a sample too: with {images['test']:,} other images an accuracy could "
+        f"come out {points:.1f} points higher or lower. The intervals are for other seeds, not "
+        "for other images."
     ]
 
 
 def ranking(comparison: Comparison) -> list[str]:
     """The order of the three best networks, and which networks collapsed how often."""
     archs = [arm.arch for arm in comparison.arms]
-    collapses = [
-        f"{name_of(arm.arch)} collapsed in {arm.collapsed} of {arm.runs} runs {arm.trained.complement().interval()}"
-        for arm in comparison.arms
-        if arm.collapsed
-    ]
+    collapses = []
+    for arm in comparison.arms:
+        if arm.collapsed:
+            rate = f"{arm.collapsed} of {arm.runs} runs {arm.trained.complement().interval()}"
+            collapses.append(f"{name_of(arm.arch)} collapsed in {rate}")
     collapsed = [sentence("; ".join(collapses), archs)] if collapses else []
     if not comparison.differences:
-        return [
-            "There is only one network: nothing to compare. The details show a grid's other settings.",
-            *collapsed,
-        ]
-    if not (leads := _leads(comparison)):
+        hint = "The details show a grid's other settings."
+        return [f"There is only one network: nothing to compare. {hint}", *collapsed]
+    leads = _leads(comparison)
+    if not leads:
         return ["Too few networks trained to compare them.", *collapsed]
     over_all = over_all_runs(comparison)
-    order = f"{'among the runs that trained, ' if over_all else ''}{'; '.join(leads)}"
-    return [" ".join([sentence(order, archs), *over_all]), *collapsed]
+    among = "among the runs that trained, " if over_all else ""
+    order = sentence(f"{among}{'; '.join(leads)}", archs)
+    return [" ".join([order, *over_all]), *collapsed]
 
 
 def finding_of(comparison: Comparison) -> str:
@@ -132,14 +132,13 @@ def over_all_runs(comparison: Comparison) -> list[str]:
     """
     parts = []
     for step in neighbours(comparison):
-        if step.runs != step.trained_runs:
-            name, other = name_of(step.first), name_of(step.second)
-            if step.adjusted_all < SIGNIFICANCE:
-                parts.append(
-                    f"a run of {name} beats one of {other} with probability {step.all_runs}"
-                )
-            else:
-                parts.append(f"it is undecided whether {name} beats {other} ({step.all_runs})")
+        if step.runs == step.trained_runs:
+            continue
+        name, other = name_of(step.first), name_of(step.second)
+        if step.adjusted_all < SIGNIFICANCE:
+            parts.append(f"a run of {name} beats one of {other} with probability {step.all_runs}")
+        else:
+            parts.append(f"it is undecided whether {name} beats {other} ({step.all_runs})")
     return [f"Over all runs, {', and '.join(parts)}."] if parts else []
 
 
@@ -148,12 +147,11 @@ def neighbours(comparison: Comparison) -> list[Difference]:
     sign = comparison.results[0].judge.sign
     means = {arm.arch: sign * arm.score.value for arm in comparison.arms if arm.score}
     best = sorted(means, key=lambda arch: -means[arch])[:3]
-    both = {
-        (way.first, way.second): way
-        for pair in comparison.differences
-        for way in (pair, pair.turned())
-    }
-    return [both[pair] for pair in pairwise(best)]
+    found = {}
+    for pair in comparison.differences:
+        found[pair.first, pair.second] = pair
+        found[pair.second, pair.first] = pair.turned()
+    return [found[pair] for pair in pairwise(best)]
 
 
 def name_of(arch: str) -> str:
@@ -170,7 +168,8 @@ def sentence(text: str, archs: Iterable[str] = ()) -> str:
 
 
 def _leads(comparison: Comparison) -> list[str]:
-    return [_lead(step, comparison.results[0].judge.sign) for step in neighbours(comparison)]
+    sign = comparison.results[0].judge.sign
+    return [_lead(step, sign) for step in neighbours(comparison)]
 
 
 def _lead(step: Difference, sign: int) -> str:
@@ -182,12 +181,8 @@ def _lead(step: Difference, sign: int) -> str:
     if step.adjusted_trained < SIGNIFICANCE:
         return f"{name_of(step.first)} is better than {name_of(step.second)} by {lead:u}"
     n, m = step.trained_runs
-    few = (
-        "1 run each is"
-        if n == m == 1
-        else f"{n} runs each are"
-        if n == m
-        else f"{n} and {m} runs are"
-    )
+    few = f"{n} and {m} runs are"
+    if n == m:
+        few = "1 run each is" if n == 1 else f"{n} runs each are"
     doubt = "which may be chance" if lead.interval() else f"but {few} too few to be sure"
     return f"{name_of(step.first)} leads {name_of(step.second)} by {lead:u}, {doubt}"

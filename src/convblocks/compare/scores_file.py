@@ -34,10 +34,8 @@ def report_on_file(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     directory = RunDirectory(options.name or options.path.stem)
     refuse_run(directory)
-    publish(
-        report_of(read_scores(options.path, options.judge), repeat=repeat_of("compare", arguments)),
-        directory,
-    )
+    results = read_scores(options.path, options.judge)
+    publish(report_of(results, repeat=repeat_of("compare", arguments)), directory)
 
 
 def read_scores(path: Path, judge: Judge) -> list[RunResult]:
@@ -57,23 +55,23 @@ def read_scores(path: Path, judge: Judge) -> list[RunResult]:
     except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
         needed = f"it needs columns arm, seed and {judge.metric}, and lines such as `mine,0,0.93`"
         raise UserError(f"cannot read {path} ({error}): {needed}") from error
-    if not runs or len({run[:2] for run in runs}) < len(runs):
-        raise UserError(
-            f"{path} has {'a seed of one arm twice' if runs else 'no lines below its heading'}"
-        )
+    if not runs:
+        raise UserError(f"{path} has no lines below its heading")
+    if len({(arm, seed) for arm, seed, _ in runs}) < len(runs):
+        raise UserError(f"{path} has a seed of one arm twice")
     return [
         RunResult(
-            arm,
-            seed,
-            0,
-            {},
-            (EPOCH,),
-            {judge.metric: score},
-            judge,
-            judge,
-            EPOCHS,
-            not isfinite(score),
-            UNKNOWN,
+            arch=arm,
+            seed=seed,
+            parameters=0,
+            hparams={},
+            epochs=(EPOCH,),
+            final={judge.metric: score},
+            judge=judge,
+            monitor=judge,
+            ended_by=EPOCHS,
+            failed=not isfinite(score),
+            provenance=UNKNOWN,
         )
         for arm, seed, score in runs
     ]

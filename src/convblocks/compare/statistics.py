@@ -1,4 +1,10 @@
-"""Intervals and tests, which raise ValueError for samples that are empty or contain nan."""
+"""Intervals and tests, which raise ValueError for samples that are empty or contain nan.
+
+The permutation tests are not scipy's. Its ``ttest_ind`` misses ties, since float64
+rounds equal differences apart: of 40 pairs of samples of five accuracies, 12 had
+another p than the exact one. It also refuses a sample of one value, and takes 10 to 25
+times as long, as does its ``permutation_test`` of Brunner and Munzel's statistic.
+"""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
@@ -28,6 +34,7 @@ MANY = 50
 BLOCK = 4096
 
 Places = NDArray[np.int32]
+Counts = NDArray[np.int64]
 Numbers = NDArray[np.float64]
 
 
@@ -40,12 +47,14 @@ def mean_interval(values: Sequence[float], unit: Unit = RATIO) -> Estimate:
     is no possible mean.
     """
     sample = sample_of(values)
-    n, mean = len(sample), float(sample.mean())
+    n = len(sample)
+    mean = float(sample.mean())
     if n == 1:
         return Estimate(mean, n=1, unit=unit)
     deviation = float(sample.std(ddof=1))
-    margin = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * deviation / n**0.5
-    low, high = max(mean - margin, unit.least), min(mean + margin, unit.most)
+    margin = _quantile(n - 1) * deviation / n**0.5
+    low = max(mean - margin, unit.least)
+    high = min(mean + margin, unit.most)
     return Estimate(mean, low, high, n, unit=unit, deviation=deviation)
 
 
@@ -72,21 +81,14 @@ def permutation_test(
     samples = sample_of(first), sample_of(second)
     n, m = map(len, samples)
     difference = float(samples[0].mean() - samples[1].mean())
-    parts = [
-        float(sample.var(ddof=1)) / len(sample) if len(sample) > 1 else inf for sample in samples
-    ]
-    weights = [part**2 / (size - 1) for part, size in zip(parts, (n, m), strict=True) if size > 1]
-    freedom = (
-        sum(parts) ** 2 / sum(weights) if min(n, m) > 1 and any(weights) else inf
-    )  # Satterthwaite's
-    error = sum(parts) ** 0.5
+    error, freedom = _welch(*samples) if n > 1 else (inf, inf)
     can_decide = least_p_unpaired(n, m) < SIGNIFICANCE
-    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error if can_decide else inf
+    reach = _quantile(freedom) * error if can_decide else inf
     values = np.concatenate(samples)
     values -= values.mean()
     values /= np.abs(values).max() or 1.0
     p = _p(partial(_differences_of_means, values), n, m, difference, error, freedom)
-    return Estimate(difference, difference - reach, difference + reach, min(n, m), p, unit)
+    return Estimate(difference, difference - reach, difference + reach, n, p, unit)
 
 
 def superiority(first: Sequence[float], second: Sequence[float]) -> Estimate:
@@ -107,22 +109,22 @@ def superiority(first: Sequence[float], second: Sequence[float]) -> Estimate:
     1988); the interval is Wilson's for n / share trials. So it stays within 0 and 1,
     and equals that of the rate of collapses if these alone decide. From few values the
     share is underestimated, and with P at 0 or 1 undefined, so it is shrunk towards 1
-    as if by two more values: our choice, by simulation (test_superiority.py).
+    as if by two more values: our choice, by simulation.
     """
     if len(first) > len(second):
         return superiority(second, first).complement()
     values = np.concatenate([sample_of(sample, infinite=True) for sample in (first, second)])
     n, m = len(first), len(second)
-    effect, variance = _effects(values, np.arange(n, dtype=np.int32)[np.newaxis])[:, 0].tolist()
+    observed = np.arange(n, dtype=np.int32)[np.newaxis]
+    effect, variance = _effects(values, observed)[:, 0].tolist()
     probability = 0.5 + effect / (2 * n * m)
     variance /= (2 * n * m) ** 2 * max(n - 1, 1) * max(m - 1, 1)
     p = _p(partial(_effects, values), n, m, probability - 0.5, variance**0.5, inf)
-    size, share = min(n, m), 1.0
-    if size > 1 and 0 < probability < 1:
-        share = (size * min(size * variance / (probability * (1 - probability)), 1.0) + 2) / (
-            size + 2
-        )
-    return Estimate(probability, *wilson(probability, size / share), size, p, SHARE)
+    share = 1.0
+    if n > 1 and 0 < probability < 1:
+        observed_share = min(n * variance / (probability * (1 - probability)), 1.0)
+        share = (n * observed_share + 2) / (n + 2)
+    return Estimate(probability, *wilson(probability, n / share), n, p, SHARE)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -133,7 +135,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     Journal of Statistics 6, 1979.
     """
     values = np.asarray(p_values, dtype=float)
-    order, factors = np.argsort(values), len(values) - np.arange(len(values))
+    order = np.argsort(values)
+    factors = np.arange(len(values), 0, -1)
     adjusted = np.empty(len(values))
     adjusted[order] = np.minimum(np.maximum.accumulate(values[order] * factors), 1)
     return [float(p) for p in adjusted]
@@ -145,9 +148,8 @@ def least_p_unpaired(n: int, m: int) -> float:
         return 0.0
     if (total := comb(n + m, n)) > EXACT_DIVISIONS:
         return 1 / RANDOM_DIVISIONS
-    return (
-        2 if n == m else 1
-    ) / total  # samples of one size differ by as much when they are exchanged
+    # Samples of one size differ by as much when they are exchanged.
+    return (2 if n == m else 1) / total
 
 
 def sample_of(values: Sequence[float], *, infinite: bool = False) -> Numbers:
@@ -175,10 +177,10 @@ def divisions(n: int, m: int) -> Places:
         rows = np.tile(np.arange(n + m, dtype=np.int32), (RANDOM_DIVISIONS, 1))
         chosen = rng.permuted(rows, axis=1)[:, :n]
     else:
-        drawn = (
+        drawn = [
             rng.choice(n + m, n, replace=False, shuffle=False) for _ in range(RANDOM_DIVISIONS)
-        )
-        chosen = np.stack([*drawn]).astype(np.int32)
+        ]
+        chosen = np.stack(drawn).astype(np.int32)
     chosen[0] = np.arange(n)
     return chosen
 
@@ -201,10 +203,29 @@ def _p(
     if min(n, m) > MANY:
         return 2 * float(stats.t.sf(abs(difference) / (error or TOLERANCE), freedom))
     chosen = divisions(n, m)
-    blocks = [statistic(chosen[start : start + BLOCK]) for start in range(0, len(chosen), BLOCK)]
+    starts = range(0, len(chosen), BLOCK)
+    blocks = [statistic(chosen[start : start + BLOCK]) for start in starts]
     effects, variances = np.concatenate(blocks, axis=1)
     # Squared, and multiplied by both variances, of which one may be 0.
-    return float(np.mean(effects**2 * variances[0] - effects[0] ** 2 * variances >= -TOLERANCE))
+    excess = effects**2 * variances[0] - effects[0] ** 2 * variances
+    return float(np.mean(excess >= -TOLERANCE))
+
+
+def _quantile(freedom: float) -> float:
+    """Of Student's distribution: how many standard errors an interval reaches."""
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
+
+
+def _welch(first: Numbers, second: Numbers) -> tuple[float, float]:
+    """The standard error of a difference of means, and its degrees of freedom after
+    Satterthwaite.
+    """
+    part = float(first.var(ddof=1)) / len(first)
+    other = float(second.var(ddof=1)) / len(second)
+    variance = part + other
+    weights = part**2 / (len(first) - 1) + other**2 / (len(second) - 1)
+    freedom = variance**2 / weights if weights else inf
+    return variance**0.5, freedom
 
 
 def _differences_of_means(values: Numbers, chosen: Places) -> Numbers:
@@ -212,13 +233,21 @@ def _differences_of_means(values: Numbers, chosen: Places) -> Numbers:
     single value adds none.
     """
     n = chosen.shape[1]
-    terms = np.stack([values, values**2])
-    inside = terms[:, chosen].sum(axis=2)
-    samples = (inside, n), (terms.sum(axis=1, keepdims=True) - inside, len(values) - n)
-    errors = sum(
-        (sums[1] - sums[0] ** 2 / size) / (size * max(size - 1, 1)) for sums, size in samples
-    )
-    return np.stack([samples[0][0][0] / n - samples[1][0][0] / samples[1][1], errors])
+    m = len(values) - n
+    powers = np.stack([values, values**2])
+    first = powers[:, chosen].sum(axis=2)
+    second = powers.sum(axis=1, keepdims=True) - first
+    errors = _squared_error(first, n) + _squared_error(second, m)
+    return np.stack([first[0] / n - second[0] / m, errors])
+
+
+def _squared_error(sums: Numbers, size: int) -> Numbers:
+    """Of the means of samples, from the sums of their values and of the squares of
+    these: (2, samples).
+    """
+    total, squares = sums
+    errors: Numbers = (squares - total**2 / size) / (size * max(size - 1, 1))
+    return errors
 
 
 def _effects(values: Numbers, chosen: Places) -> Numbers:
@@ -227,26 +256,50 @@ def _effects(values: Numbers, chosen: Places) -> Numbers:
 
     So they are whole, and ties are found. The variance is that of the placements, each
     the share of the other sample that a value exceeds or, in the second one, is
-    exceeded by; a sample of one value has none.
+    exceeded by; a sample of one value has none. By definition, for one division::
+
+        first_placements = [sum(2 * (x > y) + (x == y) for y in second) for x in first]
+        second_placements = [sum(2 * (x > y) + (x == y) for x in first) for y in second]
+        total = sum(first_placements)  # and of the others
+        effect = total - n * m
+        variance = max(m - 1, 1) * (n * sum(p**2 for p in first_placements) - total**2)
+        variance += max(n - 1, 1) * (m * sum(p**2 for p in second_placements) - total**2)
+
+    Here only the first samples, which are the smaller ones, are looked at.
     """
     n = chosen.shape[1]
-    m, ordered = len(values) - n, np.sort(values)
+    m = len(values) - n
+    ordered = np.sort(values)
     # The first sample in ascending order: how many of all values are below each, and
-    # how many are not above it.
+    # how many are not above it; then how many of the first sample.
     below = np.sort(np.searchsorted(ordered, values)[chosen], axis=1)
     not_above = np.searchsorted(ordered, ordered, "right")[below]
-    # How many of the first sample are below each, and how many are not above it.
-    place, differs = np.arange(n), below[:, 1:] != below[:, :-1]
-    lower, upper = np.zeros_like(below), np.full_like(below, n)
-    np.maximum.accumulate(differs * place[1:], axis=1, out=lower[:, 1:])
-    upper[:, :-1] = np.minimum.accumulate(np.where(differs, place[1:], n)[:, ::-1], axis=1)[:, ::-1]
-    placements = below + not_above - lower - upper
-    # The squares of the second sample's, from those that the first sample's values
-    # would have there.
-    squares = 4 * (n - upper) * (below + not_above) + (upper - lower) * (3 * below + not_above)
-    squares -= (2 * n - lower - upper) ** 2
-    total, first, second = (
+    own_below, own_not_above = _places_within(below)
+    placements = below + not_above - own_below - own_not_above
+    # The placements that these values would have in the second sample. Just below a
+    # value that stands ``ties`` times they are larger by ``ties``, just above it
+    # smaller: that gives the sum of the squares of all values' placements, from which
+    # those of the first sample are taken.
+    turned = 2 * n - own_below - own_not_above
+    ties = own_not_above - own_below
+    squares = 2 * turned * (below + not_above) - ties * (not_above - below) - turned**2
+    total, first, second = [
         terms.sum(axis=1).astype(float) for terms in (placements, placements**2, squares)
-    )
-    variances = max(m - 1, 1) * (n * first - total**2) + max(n - 1, 1) * (m * second - total**2)
+    ]
+    variances = max(m - 1, 1) * (n * first - total**2)
+    variances += max(n - 1, 1) * (m * second - total**2)
     return np.stack([total - n * m, variances])
+
+
+def _places_within(ascending: Counts) -> tuple[Counts, Counts]:
+    """How many numbers of its row are below each number, and how many are not above it;
+    rows ascend.
+    """
+    n = ascending.shape[1]
+    place = np.arange(1, n)
+    differs = ascending[:, 1:] != ascending[:, :-1]
+    below, not_above = np.zeros_like(ascending), np.full_like(ascending, n)
+    np.maximum.accumulate(differs * place, axis=1, out=below[:, 1:])
+    from_the_end = np.where(differs, place, n)[:, ::-1]
+    not_above[:, :-1] = np.minimum.accumulate(from_the_end, axis=1)[:, ::-1]
+    return below, not_above

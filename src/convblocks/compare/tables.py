@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from convblocks.compare.analysis import Comparison, Summary, unit_of
 from convblocks.compare.trials import settings_text
-from convblocks.figures.estimates import COUNT, LOSS, P_VALUE
+from convblocks.figures.estimates import COUNT, LOSS, P_VALUE, Estimate
 from convblocks.figures.tables import Column, Table
 from convblocks.run.result import RunResult
 
@@ -25,15 +27,16 @@ def results_table(
     baseline = next((arm.against.second for arm in arms if arm.against), "")
     chance = results[0].facts.get("chance")
     collapsed = "diverges" if results[0].provenance.machine else "has no score"
-    collapsed += (
-        f", or ends at chance (at most {100 * chance:.1f} %) and cannot recover" if chance else ""
-    )
-    beats = f"P(beats {baseline}): the probability that a run beats one of {baseline}; collapsed runs come last."
+    if chance:
+        collapsed += f", or ends at chance (at most {100 * chance:.1f} %) and cannot recover"
     notes = [
         *notes,
-        f"[...]: 95 % intervals. A run has collapsed if it {collapsed}; means in this table leave such runs out.",
-        *([beats] if baseline else []),
+        f"[...]: 95 % intervals. A run has collapsed if it {collapsed}; means in this table leave "
+        "such runs out.",
     ]
+    if baseline:
+        meaning = f"the probability that a run beats one of {baseline}; collapsed runs come last"
+        notes.append(f"P(beats {baseline}): {meaning}.")
     return Table(title, columns_of(arms, results, swept, baseline), arms, notes, key)
 
 
@@ -45,68 +48,44 @@ def columns_of(
 
     The setting and validation are those of a grid; the losses are the notebook's.
     """
-    unit, score = unit_of(results), results[0].score_name.removeprefix("test ")
+    unit = unit_of(results)
+    name = results[0].score_name.removeprefix("test ")
 
     def setting(arm: Summary) -> str | None:
         return settings_text(arm.overrides, swept).replace(", ", ",\n") if swept else None
 
+    def validation(arm: Summary) -> float | None:
+        return arm.validation if swept else None
+
+    def score(arm: Summary) -> Estimate | None:
+        return arm.score and replace(arm.score, unit=unit)
+
     def trained(arm: Summary) -> str:
         return f"{arm.trained_runs}/{arm.runs}\n{arm.trained.interval()}"
 
-    validation = Column(
-        "validation", lambda arm: arm.validation, unit, priority=4, key="validation", optional=True
-    )
+    known = partial(Column, optional=True)
+    loss = partial(known, unit=LOSS, priority=0)
+    count = partial(known, unit=COUNT)
     return [
-        Column("network", lambda arm: arm.arch, key="arch"),
-        Column("setting", setting, key="setting", optional=True),
-        *([validation] if swept else []),
-        Column(
-            f"{score}\nif trained",
-            lambda arm: arm.score and replace(arm.score, unit=unit),
-            key="score",
+        Column("network", attrgetter("arch"), key="arch"),
+        known("setting", setting, key="setting"),
+        known("validation", validation, unit, priority=4, key="validation"),
+        Column(f"{name}\nif trained", score, key="score"),
+        known(
+            f"P(beats\n{baseline})", lambda arm: arm.against and arm.against.all_runs, key="better"
         ),
-        Column(
-            f"P(beats\n{baseline})",
-            lambda arm: arm.against and arm.against.all_runs,
-            key="better",
-            optional=True,
-        ),
-        Column(
+        known(
             f"minus {baseline}\nif trained",
             lambda arm: arm.against and arm.against.trained,
             signed=True,
             key="minus",
-            optional=True,
         ),
-        Column("trained", lambda arm: arm.trained, key="trained", text=trained),
-        Column(
-            "first train\nloss",
-            lambda arm: arm.first_loss,
-            LOSS,
-            priority=0,
-            key="first_loss",
-            optional=True,
-        ),
-        Column(
-            "last train\nloss",
-            lambda arm: arm.last_loss,
-            LOSS,
-            priority=0,
-            key="last_loss",
-            optional=True,
-        ),
+        Column("trained", attrgetter("trained"), key="trained", text=trained),
+        loss("first train\nloss", attrgetter("first_loss"), key="first_loss"),
+        loss("last train\nloss", attrgetter("last_loss"), key="last_loss"),
         Column("sd", lambda arm: arm.score and arm.score.deviation, unit, priority=1, key="sd"),
-        Column(
-            "parameters",
-            lambda arm: arm.parameters or None,
-            COUNT,
-            priority=3,
-            key="parameters",
-            optional=True,
-        ),
-        Column(
-            "seconds\nper run", lambda arm: arm.seconds or None, COUNT, priority=2, optional=True
-        ),
+        count("parameters", lambda arm: arm.parameters or None, priority=3, key="parameters"),
+        count("seconds\nper run", lambda arm: arm.seconds or None, priority=2),
     ]
 
 
@@ -115,18 +94,20 @@ def differences_table(comparison: Comparison) -> Table:
     columns = [
         Column("difference", lambda row: f"{row.first} minus {row.second}", key="difference"),
         Column("n", lambda row: "{}, {}".format(*row.trained_runs)),
-        Column("if trained: mean [95 %]", lambda row: row.trained, signed=True, key="trained"),
+        Column("if trained: mean [95 %]", attrgetter("trained"), signed=True, key="trained"),
         Column("p", lambda row: row.trained and row.trained.p, P_VALUE),
         Column("n", lambda row: "{}, {}".format(*row.runs)),
-        Column("first is better [95 %]", lambda row: row.all_runs, key="all_runs"),
-        Column("p", lambda row: row.all_runs.p, P_VALUE),
+        Column("first is better [95 %]", attrgetter("all_runs"), key="all_runs"),
+        Column("p", attrgetter("all_runs.p"), P_VALUE),
     ]
     note = (
-        "If trained: the difference of the means of the runs that trained, with Welch's interval and a permutation "
-        "test of Welch's t; where the two disagree at 5 %, p decides. First is better: the probability over all runs, "
-        "with a permutation test of Brunner and Munzel's statistic; with p near 0.05 its interval may still hold 50 %. "
-        "Runs are not paired, since a seed does not make two networks alike. p is not corrected for the number of "
-        "tests, and with few and unequal numbers of runs the tests may err somewhat more often than stated."
+        "If trained: the difference of the means of the runs that trained, with Welch's "
+        "interval and a permutation test of Welch's t; where the two disagree at 5 %, p "
+        "decides. First is better: the probability over all runs, with a permutation test of "
+        "Brunner and Munzel's statistic; with p near 0.05 its interval may still hold 50 %. "
+        "Runs are not paired, since a seed does not make two networks alike. p is not "
+        "corrected for the number of tests, and with few and unequal numbers of runs the "
+        "tests may err somewhat more often than stated."
     )
     return Table("All differences", columns, comparison.differences, [note], "differences")
 
@@ -139,8 +120,9 @@ def as_row(result: RunResult) -> dict[str, Any]:
     scores = {
         name: value for name, value in result.final.items() if name.startswith(("test", "val"))
     }
-    scores |= {score: result.score}
-    scores |= {} if result.validation is None else {result.judge.metric: result.validation}
+    scores[score] = result.score
+    if result.validation is not None:
+        scores[result.judge.metric] = result.validation
     return {
         "arch": result.arch,
         "seed": result.seed,

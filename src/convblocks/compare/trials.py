@@ -2,9 +2,9 @@
 
 import csv
 import hashlib
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 from convblocks import wings
@@ -67,20 +67,14 @@ class Trial:
         """
         if self.place:
             return f"{self.comparison}/{self.place}"
-        words = ",".join(
-            [self.arch, *(f"{option}={value}" for option, value in _short(self.chosen).items())]
-        )
+        words = ",".join([self.arch, *_equations(_short(self.chosen).items())])
         shared = hashlib.sha256(as_json(_short(self.common)).encode()).hexdigest()[:8]
         return f"{self.comparison}/{words}/{shared}/seed_{self.seed}"
 
     @property
     def label(self) -> str:
         """``maxpool lr=1e-3 seed 0``, or its place."""
-        words = [
-            self.arch,
-            *(f"{option}={value}" for option, value in self.chosen),
-            f"seed {self.seed}",
-        ]
+        words = [self.arch, *_equations(self.chosen), f"seed {self.seed}"]
         return self.place or " ".join(words)
 
     @property
@@ -124,14 +118,7 @@ class Trial:
         """
         try:
             with self.run.metrics.open() as file:
-                rows = [
-                    {name: value for name, value in row.items() if value}
-                    for row in csv.DictReader(file)
-                ]
-            return [
-                {name: int(x) if x.isdecimal() else float(x) for name, x in row.items()}
-                for row in rows
-            ]
+                return [_numbers(row) for row in csv.DictReader(file)]
         except (OSError, ValueError):
             return []
 
@@ -145,35 +132,36 @@ def all_trials(
     option: str = "arch",
 ) -> list[Trial]:
     """Every network with every seed at every point of the grid."""
-    points = [tuple(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    product = itertools.product(points, archs, seeds)
-    return [Trial(comparison, arch, common, point, seed, option) for point, arch, seed in product]
+    points = [tuple(zip(grid, values, strict=True)) for values in product(*grid.values())]
+    return [
+        Trial(comparison, arch, common, point, seed, option)
+        for point, arch, seed in product(points, archs, seeds)
+    ]
 
 
 def command_line(options: Sequence[tuple[str, str]]) -> list[str]:
     """Options as words of ``fit``; a config comes first, since later options win."""
     ordered = sorted(options, key=lambda pair: pair[0] != "config")
-    return [f"--{option}={value}" for option, value in ordered]
+    return [f"--{equation}" for equation in _equations(ordered)]
 
 
 def settings_text(overrides: Overrides, options: Sequence[str]) -> str:
     """Those of the options that are set, for people: ``lr 1e-2, onecycle``."""
-    values = [(option, value) for option, value in overrides if option in options]
-    names = [
-        (option, value.rstrip("/").rpartition("/")[2] if option in PATHS else value)
-        for option, value in values
-    ]
-    return (
-        ", ".join(
-            value if option == "lr_scheduler" else f"{option} {value}" for option, value in names
-        )
-        or "none"
-    )
+    words = []
+    for option, value in overrides:
+        if option in options:
+            shown = value.rstrip("/").rpartition("/")[2] if option in PATHS else value
+            words.append(shown if option == "lr_scheduler" else f"{option} {shown}")
+    return ", ".join(words) or "none"
 
 
 def root_of(options: Overrides) -> Path:
     """The folder in which ``lightning_logs`` lies."""
     return Path(dict(options).get(ROOT, ""))
+
+
+def _equations(options: Iterable[tuple[str, str]]) -> list[str]:
+    return [f"{option}={value}" for option, value in options]
 
 
 def _short(options: Overrides) -> dict[str, str]:
@@ -182,4 +170,11 @@ def _short(options: Overrides) -> dict[str, str]:
         option: value.replace("/", "_")
         for option, value in sorted(options)
         if option not in NO_SETTINGS
+    }
+
+
+def _numbers(row: Mapping[str, str]) -> dict[str, float]:
+    """The values of a row of a CSV file that are not empty."""
+    return {
+        name: int(text) if text.isdecimal() else float(text) for name, text in row.items() if text
     }

@@ -23,7 +23,9 @@ MISTAKE = ("image", "label", "predicted")
 def make(run: Run) -> "Mistakes | None":
     """For runs of image classifiers."""
     classification = classification_of(run)
-    return Mistakes(classification) if classification else None
+    if classification is None:
+        return None
+    return Mistakes(classification)
 
 
 class Mistakes(RunCallback):
@@ -41,35 +43,38 @@ class Mistakes(RunCallback):
             return result
         rows = mistakes_of(self.classification.evaluation)
         write(run.directory.mistakes, as_csv(rows, MISTAKE))
-        return replace(result, facts=result.facts | {"mistakes": [row["image"] for row in rows]})
+        images = [row["image"] for row in rows]
+        return replace(result, facts={**result.facts, "mistakes": images})
 
     def last_lines(self, run: Run, result: RunResult) -> Sequence[str]:
         """The number of mistakes and, unless the weights are useless, commands that
         show more of the checkpoint.
         """
-        lines: list[str] = []
+        lines = []
         if "mistakes" in result.facts:
+            mistakes = len(result.facts["mistakes"])
             images = len(self.classification.data.test.labels)
-            lines.append(f"wrong: {len(result.facts['mistakes']):,} of {images:,} test images")
+            lines.append(f"wrong: {mistakes:,} of {images:,} test images")
         if run.divergence.step is not None:
             return lines
-        directory, settings = run.directory, flatten(run.settings)
+        directory = run.directory
         is_best = run.keeps_best and directory.best_checkpoint.is_file()
-        checkpoint = as_shown(directory.best_checkpoint if is_best else directory.last_checkpoint)
-        arch = ["--arch", run.arch] if "." in run.arch else []
+        checkpoint = directory.best_checkpoint if is_best else directory.last_checkpoint
+        arguments = [as_shown(checkpoint)]
+        if "." in run.arch:
+            arguments += ["--arch", run.arch]
+        settings = flatten(run.settings)
         data = [
             f"--{name}={settings[name]}"
             for name in ("data.root", "data.source")
             if settings.get(name)
         ]
-        for name, label, options in (
-            ("evaluate", "look closer   ", arch + data),
-            ("demo", "try it        ", arch),
-        ):
+        labels = {"evaluate": "look closer   ", "demo": "try it        "}
+        for name, label in labels.items():
             if name in wings.commands():
-                lines.append(
-                    label + " ".join([*command_words(name), *map(quote, [checkpoint, *options])])
-                )
+                options = data if name == "evaluate" else []
+                words = map(quote, arguments + options)
+                lines.append(label + " ".join([*command_words(name), *words]))
         return lines
 
 

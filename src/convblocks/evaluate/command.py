@@ -55,10 +55,9 @@ def main(arguments: list[str]) -> None:
     options = checkpoint_parser().parse_args(arguments)
     trained, data = load_network_and_data(options)
     evaluation = trained.evaluate(data.test)
+    images = f"{len(data.test.labels):,} test images in {as_shown(options.root)}"
     echo(as_shown(trained.path))
-    echo(
-        f"{trained.arch} on the {len(data.test.labels):,} test images in {as_shown(options.root)}\n"
-    )
+    echo(f"{trained.arch} on the {images}\n")
     to_console(tables(evaluation), terminal())
     write_report(trained, data, evaluation)
     echo(summary(evaluation))
@@ -69,9 +68,14 @@ def run_of(checkpoint: Path) -> RunDirectory | None:
     moved or renamed.
     """
     path = checkpoint.absolute()
-    logs = next((folder for folder in path.parents[2:] if folder.name == LOGS.name), None)
-    run = logs and RunDirectory(path.parents[1].relative_to(logs).as_posix(), logs.parent)
-    return run if run and path in (run.last_checkpoint, run.best_checkpoint) else None
+    logs = [folder for folder in path.parents[2:] if folder.name == LOGS.name]
+    if not logs:
+        return None
+    name = path.parents[1].relative_to(logs[0])
+    run = RunDirectory(name.as_posix(), logs[0].parent)
+    if path not in (run.last_checkpoint, run.best_checkpoint):
+        return None
+    return run
 
 
 def write_report(trained: TrainedNetwork, data: ImageSets, evaluation: Evaluation) -> None:
@@ -80,7 +84,9 @@ def write_report(trained: TrainedNetwork, data: ImageSets, evaluation: Evaluatio
     """
     directory = run_of(trained.path)
     result = directory and directory.result_after(0)
-    if not (directory and result and result.provenance.data in (None, data.fingerprint)):
+    if not directory or not result:
+        return
+    if result.provenance.data not in (None, data.fingerprint):
         return
     name = as_shown(directory.report)
     try:
@@ -99,10 +105,9 @@ def run_report(
         UserError: its config is damaged.
     """
     config = as_shown(directory.config)
-    curves = {"loss": "Loss by epoch", "acc": "Error by epoch"}
     figures = {
-        metric: Chart(partial(metric_figure, result, metric), caption)
-        for metric, caption in curves.items()
+        "loss": Chart(partial(metric_figure, result, "loss"), "Loss by epoch"),
+        "acc": Chart(partial(metric_figure, result, "acc"), "Error by epoch"),
     }
     again = [*command_words("fit"), "--config", quote(config)]
     diagnosis = result.facts.get("diagnosis", {"sentence": "", "options": []})
@@ -110,21 +115,25 @@ def run_report(
     sentences = [
         f"Test {summary(evaluation)}.",
         f"{short(result.arch)}: {result.parameters:,} parameters, {trained}.",
-        diagnosis["sentence"],
-        "" if result.ended_by == EPOCHS else f"Ended by {result.ended_by}.",
-        "Try next:" if diagnosis["options"] else "",
     ]
-    origin = as_yaml(asdict(result.provenance))
+    if diagnosis["sentence"]:
+        sentences.append(diagnosis["sentence"])
+    if result.ended_by != EPOCHS:
+        sentences.append(f"Ended by {result.ended_by}.")
+    command = ""
+    if diagnosis["options"]:
+        sentences.append("Try next:")
+        command = " ".join([*again, *diagnosis["options"]])
     report = Report(
         name="report",
         tables=(),
-        sentences=[*filter(None, sentences)],
+        sentences=sentences,
         figures=figures | evaluation_charts(evaluation, images),
         details=tables(evaluation),
-        command=" ".join([*again, *diagnosis["options"]]) if diagnosis["options"] else "",
+        command=command,
         repeat=" ".join(again),
         texts={
-            "Where it comes from": origin,
+            "Where it comes from": as_yaml(asdict(result.provenance)),
             f"Settings, as in {config}": as_yaml(directory.read_config()),
         },
     )
@@ -133,27 +142,26 @@ def run_report(
 
 def tables(evaluation: Evaluation) -> Sequence[Table]:
     """The measures of each class, and the confusion matrix unless it is too wide."""
-    names = evaluation.classes
-    fits = max(map(len, names)) + sum(len(name) + 3 for name in names) <= NAMES_WIDTH
-    return [classes_table(evaluation), *([confusion_table(evaluation)] if fits else [])]
+    widths = [len(name) for name in evaluation.classes]
+    found = [classes_table(evaluation)]
+    if max(widths) + sum(widths) + 3 * len(widths) <= NAMES_WIDTH:
+        found.append(confusion_table(evaluation))
+    return found
 
 
 def classes_table(evaluation: Evaluation) -> Table:
     """The measures of each class; a class without images has none."""
-    counts, names = confusion(evaluation).sum(dim=1).tolist(), evaluation.classes
+    names = evaluation.classes
+    counts = confusion(evaluation).sum(dim=1).tolist()
 
     def column(name: str, measure: Callable[..., Tensor]) -> Column:
-        values = measure(
-            evaluation.predicted, evaluation.targets, len(names), average="none"
-        ).tolist()
-        unit = Unit(100, name=" %")
-        return Column(
-            name, lambda row: values[row] if counts[row] else None, unit, key=name.lower()
-        )
+        found = measure(evaluation.predicted, evaluation.targets, len(names), average="none")
+        values = [x if n else None for x, n in zip(found.tolist(), counts, strict=True)]
+        return Column(name, values.__getitem__, Unit(100, name=" %"), key=name.lower())
 
     columns = [
-        Column("class", lambda row: names[row], key="class"),
-        Column("n", lambda row: counts[row], COUNT, key="n"),
+        Column("class", names.__getitem__, key="class"),
+        Column("n", counts.__getitem__, COUNT, key="n"),
         column("precision", multiclass_precision),
         column("recall", multiclass_recall),
         column("F1", multiclass_f1_score),
@@ -163,18 +171,16 @@ def classes_table(evaluation: Evaluation) -> Table:
 
 def confusion_table(evaluation: Evaluation) -> Table:
     """How often each class is predicted as each class."""
-    rows = [
-        [name, *(str(count) if count else "" for count in counts)]
-        for name, counts in zip(evaluation.classes, confusion(evaluation).tolist(), strict=True)
-    ]
-    return Table(
-        "Confusion: true classes down, predicted ones across", ["", *evaluation.classes], rows
-    )
+    names = evaluation.classes
+    rows = []
+    for name, counts in zip(names, confusion(evaluation).tolist(), strict=True):
+        rows.append([name, *(str(count or "") for count in counts)])
+    return Table("Confusion: true classes down, predicted ones across", ["", *names], rows)
 
 
 def summary(evaluation: Evaluation) -> str:
-    images, wrong = len(evaluation.targets), int((evaluation.predicted != evaluation.targets).sum())
-    measures = (
-        f"loss {evaluation.loss:.4f}, calibration error {percent(calibration_error(evaluation))}"
-    )
-    return f"accuracy {percent(evaluation.accuracy)} ({wrong:,} of {images:,} wrong), {measures}"
+    images = len(evaluation.targets)
+    wrong = int((evaluation.predicted != evaluation.targets).sum())
+    accuracy = f"accuracy {percent(evaluation.accuracy)} ({wrong:,} of {images:,} wrong)"
+    calibration = f"calibration error {percent(calibration_error(evaluation))}"
+    return f"{accuracy}, loss {evaluation.loss:.4f}, {calibration}"

@@ -65,15 +65,16 @@ def main(arguments: list[str]) -> None:
     parser = checkpoint_parser()
     parser.add_argument("--output", type=Path)
     options = parser.parse_args(arguments)
-    if missing := [package for package in REQUIRED if find_spec(package) is None]:
-        raise UserError(f"{' '.join(missing)} not found: pip install {' '.join(missing)}")
+    missing = " ".join(package for package in REQUIRED if find_spec(package) is None)
+    if missing:
+        raise UserError(f"{missing} not found: pip install {missing}")
     trained, data = load_network_and_data(options)
     images, evaluation = data.test.images, trained.evaluate(data.test)
     network = ImageNetwork(trained.network, trained.image_spec).eval()
     path = Path(f"{options.output or options.checkpoint.with_suffix('')}.onnx")
-    write_onnx(
-        network, images[:1].repeat(2, 1, 1, 1), path
-    )  # the exporter would specialise on a batch of 1
+    # The exporter would specialise on a batch of 1.
+    two = images[:1].repeat(2, 1, 1, 1)
+    write_onnx(network, two, path)
     check(path, onnx_logits(path, images), evaluation.logits)
     echo(f"It makes the same predictions for all {len(images):,} test images as the checkpoint.")
     echo(f"{trained.arch}: accuracy {percent(evaluation.accuracy)}")
@@ -93,14 +94,17 @@ def write_onnx(network: ImageNetwork, images: Tensor, path: Path) -> None:
             input_names=["images"],
             output_names=["logits"],
         )
-        if torch.__version__ >= "2.7":  # a TorchVersion, which compares as one
-            to_onnx(dynamic_shapes=({0: "batch"},), dynamo=True, external_data=False, verbose=False)
-        # its dynamo exporter has no named dimensions, and fails at normalize's in-place
-        # operations
+        batch = {0: "batch"}
+        # A TorchVersion, which compares as one.
+        if torch.__version__ >= "2.7":
+            to_onnx(dynamic_shapes=(batch,), dynamo=True, external_data=False, verbose=False)
         else:
-            to_onnx(dynamic_axes={"images": {0: "batch"}, "logits": {0: "batch"}}, dynamo=False)
+            # Its dynamo exporter has no named dimensions, and fails at normalize's
+            # in-place operations.
+            to_onnx(dynamic_axes={"images": batch, "logits": batch}, dynamo=False)
         model = onnx.load(file)
-    onnx.helper.set_model_props(model, {"classes": json.dumps(network.image_spec.classes)})
+    classes = json.dumps(network.image_spec.classes)
+    onnx.helper.set_model_props(model, {"classes": classes})
     write(path, model.SerializeToString())
 
 
@@ -109,7 +113,9 @@ def onnx_logits(path: Path, images: Tensor) -> Tensor:
     from onnxruntime import InferenceSession
 
     session = InferenceSession(path, providers=["CPUExecutionProvider"])
-    logits = [session.run(["logits"], {"images": batch.numpy()})[0] for batch in in_batches(images)]
+    logits = []
+    for batch in in_batches(images):
+        logits += session.run(["logits"], {"images": batch.numpy()})
     return torch.from_numpy(np.concatenate(logits))
 
 

@@ -30,23 +30,22 @@ def load_network_and_data(options: Namespace) -> tuple[TrainedNetwork, ImageSets
         DataError: the data cannot be read, has no test images, or is not of the kind
             that the network was trained on.
     """
-    trained, root = load_network(options.checkpoint, options.arch), options.root
+    root = options.root
+    trained = load_network(options.checkpoint, options.arch)
     expected = trained.image_spec
     if options.source:
         class_specs.import_class(options.source)
         source = class_specs.instantiate(ImageSource, options.source, root)
     else:
         source = find_source(root)
-        source.size = (expected.height, expected.width)  # pictures are scaled to it
+        source.size = (expected.height, expected.width)
     source.prepare()
     data = source.load()
     if not expected.same_images(data.image_spec):
-        raise DataError(
-            f"{trained.path} was trained on {expected}, but {root} holds {data.image_spec}: give the data that it was "
-            "trained on as --data.root or --data.source"
-        )
+        both = f"{trained.path} was trained on {expected}, but {root} holds {data.image_spec}"
+        how = "give the data that it was trained on as --data.root or --data.source"
+        raise DataError(f"{both}: {how}")
     if not len(data.test.labels):
-        raise DataError(
-            f"{root} has no test images: add some, in a folder of pictures as test/<class>/*"
-        )
+        how = "add some, in a folder of pictures as test/<class>/*"
+        raise DataError(f"{root} has no test images: {how}")
     return trained, data

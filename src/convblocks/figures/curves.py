@@ -6,7 +6,7 @@ counts as the worst in a median.
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -28,12 +28,17 @@ from convblocks.figures.style import (
 from convblocks.run.judge import ACCURACY, Judge
 from convblocks.run.result import RunResult
 
+LOSS = Judge("train/loss", "min")
+
 LONGEST_NAME = 22
 
 # The course's networks in figures; their options are written as they are given.
 TITLES = {"mlp": "MLP", "maxpool": "MaxPool", "batchnorm": "BatchNorm"}
 
-HALF = (WIDTH / 2, 4.6)  # inches of a figure of which two stand side by side
+
+def half_figure() -> Figure:
+    """A figure of which two stand side by side."""
+    return Figure(figsize=(WIDTH / 2, 4.6), layout="constrained")
 
 
 class Curve(NamedTuple):
@@ -46,32 +51,34 @@ class Curve(NamedTuple):
 
 def metric_figure(run: RunResult, metric: str) -> Figure:
     """One run by epoch: ``loss`` or ``acc`` (as error) in training and evaluation."""
-    figure = Figure(figsize=HALF, layout="constrained")
+    figure = half_figure()
     axes = figure.subplots()
     splits = ("train", evaluated([run]))
-    values = [values_of(run, f"{split}/{metric}") for split in splits]
+    scale = Scale(ACCURACY if metric == "acc" else LOSS)
     name, unit = ("error", " %") if metric == "acc" else ("loss", "")
-    if metric == "acc":
-        values = [[*map(Scale(ACCURACY).drawn, own)] for own in values]
-        Scale(ACCURACY).set_axis(axes, "y", finite(values))
-    else:
-        log_axis(axes, "y", finite(values))
+    values = [scale.values_of(run, f"{split}/{metric}") for split in splits]
+    scale.set_axis(axes, "y", finite(values))
     looks = map(Style, (muted(), foreground()), LINES, MARKERS)
     curves = [Curve(split, look, [run]) for split, look in zip(splits, looks, strict=True)]
-    axes.set(
-        title=f"{splits[1]} {name} {values[1][-1]:.3g}{unit} after the last epoch", ylabel=name
-    )
+    title = f"{splits[1]} {name} {values[1][-1]:.3g}{unit} after the last epoch"
+    axes.set(title=title, ylabel=name)
     label_ends(figure, [(axes, draw_by_epoch(axes, curves, [[own] for own in values]))])
     return figure
 
 
 class Scale(NamedTuple):
-    """How scores are drawn: accuracies as errors in per cent, on a log axis, others as they are."""
+    """How scores are drawn: accuracies as errors in per cent, on a log axis, training
+    losses on a log axis, others as they are.
+    """
 
     judge: Judge
 
     def drawn(self, score: float) -> float:
         return 100 * (1 - score) if self.judge.in_percent else score
+
+    def values_of(self, run: RunResult, metric: str) -> list[float]:
+        """A metric by epoch as it is drawn."""
+        return [*map(self.drawn, values_of(run, metric))]
 
     def name(self, split: str) -> str:
         """Of a drawn score on validation (``val``) or test data."""
@@ -82,7 +89,10 @@ class Scale(NamedTuple):
     def set_axis(self, axes: Axes, which: Literal["x", "y"], found: Sequence[float]) -> None:
         """Make an axis of errors logarithmic, up to 100 % if a run has collapsed."""
         if self.judge.in_percent:
-            log_axis(axes, which, found, top=100 if max(found, default=0) > 50 else 0, unit=" %")
+            top = 100 if max(found, default=0) > 50 else 0
+            log_axis(axes, which, found, top, unit=" %")
+        elif self.judge == LOSS:
+            log_axis(axes, which, found)
 
 
 def draw_by_epoch(
@@ -97,28 +107,29 @@ def draw_by_epoch(
     With ``of_trained`` the thick line is through the means of the runs that trained; a
     curve has none without these.
     """
-    ends, last = [], max(len(run.epochs) for curve in curves for run in curve.runs)
-    for (name, look, own), lines in zip(curves, values, strict=True):
-        shown: list[tuple[int, float]] = []
-        for run, line in zip(own, lines, strict=True):
+    average, gid = (np.mean, "means") if of_trained else (np.median, "medians")
+    ends = []
+    last = 1
+    for (name, look, runs), lines in zip(curves, values, strict=True):
+        points: list[tuple[int, float]] = []
+        averaged = []
+        for run, line in zip(runs, lines, strict=True):
             dotted = ":" if run.failed else "-"
-            shown = (
-                _line(axes, line, dotted, color=look.colour, linewidth=0.8, alpha=0.6, gid="runs")
-                or shown
-            )
-        drawn = [
-            line for run, line in zip(own, lines, strict=True) if not (of_trained and run.failed)
-        ]
-        table = np.array([*zip_longest(*drawn, fillvalue=math.nan)]).reshape(-1, max(1, len(drawn)))
-        middle, gid = (
-            (np.mean(table, axis=1), "means")
-            if of_trained
-            else (np.median(table, axis=1), "medians")
-        )
-        if thick := _line(axes, middle, look.line, color=look.colour, linewidth=2.2, gid=gid):
+            own = _line(axes, line, dotted, color=look.colour, linewidth=0.8, alpha=0.6, gid="runs")
+            points = own or points
+            if not (of_trained and run.failed):
+                averaged.append(line)
+        by_epoch = zip_longest(*averaged, fillvalue=math.nan)
+        middle = [float(average(at_epoch)) for at_epoch in by_epoch]
+        thick = _line(axes, middle, look.line, color=look.colour, linewidth=2.2, gid=gid)
+        if thick:
             axes.plot(*zip(*thick, strict=True), look.marker, color=look.colour, markersize=5)
-        ends += [End(name, *points[-1], look.colour) for points in [thick or shown] if points]
-    axes.set_xlim(*((0.5, 1.5) if last == 1 else (1 - 0.02 * last, last + 0.02 * last)))
+            points = thick
+        if points:
+            ends.append(End(name, *points[-1], look.colour))
+        last = max(last, *map(len, lines))
+    margin = 0.5 if last == 1 else 0.02 * last
+    axes.set_xlim(1 - margin, last + margin)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
     axes.set_xlabel("epoch")
     return ends
@@ -128,31 +139,35 @@ def _line(axes: Axes, values: Iterable[float], line: str, **look: Any) -> list[t
     """Draw the finite values by epoch; returns their points."""
     points = [(epoch, value) for epoch, value in enumerate(values, start=1) if math.isfinite(value)]
     if points:
-        axes.plot(*zip(*points, strict=True), line, marker="." if len(points) == 1 else "", **look)
+        marker = "." if len(points) == 1 else ""
+        axes.plot(*zip(*points, strict=True), line, marker=marker, **look)
     return points
 
 
 def values_of(run: RunResult, metric: str) -> list[float]:
     """The metric by epoch: nan where it was not measured, infinite where it was not finite."""
-    measured = [row.get(metric) for row in run.epochs]
-    return [
-        math.nan if value is None else value if math.isfinite(value) else math.inf
-        for value in measured
-    ]
+    values = []
+    for row in run.epochs:
+        value = row.get(metric)
+        if value is None:
+            value = math.nan
+        elif not math.isfinite(value):
+            value = math.inf
+        values.append(value)
+    return values
 
 
 def evaluated(results: Sequence[RunResult]) -> str:
     """The images of the evaluation after each epoch: ``val`` or ``test``."""
     metric = results[0].judge.metric
-    return "val" if any(metric in row for result in results for row in result.epochs) else "test"
+    return "val" if any(metric in row for run in results for row in run.epochs) else "test"
 
 
 def short(name: str) -> str:
     """A network's name, or its end: the dotted name of a user's class begins with its module."""
-    return TITLES.get(
-        name, name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :].lstrip('.')}"
-    )
+    title = TITLES.get(name, name)
+    return title if len(title) <= LONGEST_NAME else f"…{title[1 - LONGEST_NAME :].lstrip('.')}"
 
 
-def finite(values: Sequence[Sequence[float]]) -> list[float]:
-    return [value for line in values for value in line if math.isfinite(value)]
+def finite(values: Iterable[Sequence[float]]) -> list[float]:
+    return [*filter(math.isfinite, chain.from_iterable(values))]

@@ -3,7 +3,7 @@ these are written.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, isfinite, nan
 from typing import NamedTuple
 
@@ -55,9 +55,9 @@ def number(value: float, unit: Unit = RATIO, signed: bool = False) -> str:
     if not isfinite(value):
         return NOTHING
     if unit == P_VALUE:
-        return (
-            f"< {LEAST_P}" if value < LEAST_P else f"{value:.2g}" if value < 0.1 else f"{value:.2f}"
-        )
+        if value < LEAST_P:
+            return f"< {LEAST_P}"
+        return f"{value:.2g}" if value < 0.1 else f"{value:.2f}"
     shown = round(unit.scale * value, unit.digits) + 0.0  # no -0.0
     return f"{shown:{'+' if signed else ''},.{unit.digits}f}".replace("-", MINUS)
 
@@ -91,13 +91,11 @@ class Estimate:
         return isinstance(other, Estimate) and repr(self) == repr(other)
 
     def __neg__(self) -> "Estimate":
-        return Estimate(
-            -self.value, -self.high, -self.low, self.n, self.p, self.unit, self.deviation
-        )
+        return replace(self, value=-self.value, low=-self.high, high=-self.low)
 
     def complement(self) -> "Estimate":
         """The probability of the contrary."""
-        return Estimate(1 - self.value, 1 - self.high, 1 - self.low, self.n, self.p, self.unit)
+        return replace(self, value=1 - self.value, low=1 - self.high, high=1 - self.low)
 
     def __str__(self) -> str:
         return format(self, "")
@@ -117,9 +115,8 @@ class Estimate:
             return ""
         if self.unit == SHARE:
             return f"[{number_range([self.low, self.high], SHARE)} %]"
-        return "[{}, {}]".format(
-            *(number(end, self.unit, "+" in spec) for end in (self.low, self.high))
-        )
+        low, high = [number(end, self.unit, "+" in spec) for end in (self.low, self.high)]
+        return f"[{low}, {high}]"
 
 
 # The value of a table's cell; several numbers are a range.
@@ -135,12 +132,15 @@ def cell(value: Value, unit: Unit = RATIO, signed: bool = False) -> str:
     """Any value as a table's cell; an estimate is written in its own unit, and a share
     with its %.
     """
-    if value is None or isinstance(value, str):
-        return NOTHING if value is None else value
+    if value is None:
+        return NOTHING
+    if isinstance(value, str):
+        return value
     if isinstance(value, Estimate):
         return format(value, "+" if signed else "")
     text = number_range(value, unit) if isinstance(value, tuple) else number(value, unit, signed)
-    return f"{text}{unit.name}" if unit.name == " %" and text != NOTHING else text
+    has_unit = unit.name == " %" and text != NOTHING
+    return text + unit.name if has_unit else text
 
 
 def p_text(p: float) -> str:
@@ -160,8 +160,7 @@ def wilson(proportion: float, trials: float) -> tuple[float, float]:
     JASA 22, 1927).
     """
     centre = proportion + QUANTILE**2 / (2 * trials)
-    margin = (
-        QUANTILE * (proportion * (1 - proportion) / trials + (QUANTILE / (2 * trials)) ** 2) ** 0.5
-    )
+    variance = proportion * (1 - proportion) / trials + (QUANTILE / (2 * trials)) ** 2
+    margin = QUANTILE * variance**0.5
     width = 1 + QUANTILE**2 / trials
     return max(0.0, (centre - margin) / width), min(1.0, (centre + margin) / width)

@@ -12,7 +12,7 @@ from torchmetrics.functional.classification import (
     multiclass_confusion_matrix,
 )
 
-from convblocks.figures.curves import HALF
+from convblocks.figures.curves import half_figure
 from convblocks.figures.estimates import share
 from convblocks.figures.report import Chart
 from convblocks.figures.style import LETTERS, OTHERS, SMALL, foreground, muted, style
@@ -41,56 +41,57 @@ def calibration_error(evaluation: Evaluation) -> float:
     """The expected calibration error: the mean distance between probability and
     accuracy over the bins, in 0..1.
     """
-    probabilities, classes = evaluation.logits.softmax(dim=1), len(evaluation.classes)
     error = multiclass_calibration_error(
-        probabilities, evaluation.targets, classes, n_bins=CALIBRATION_BINS, norm="l1"
+        evaluation.logits.softmax(dim=1),
+        evaluation.targets,
+        len(evaluation.classes),
+        n_bins=CALIBRATION_BINS,
+        norm="l1",
     )
     return float(error)
 
 
 def evaluation_charts(evaluation: Evaluation, images: Tensor) -> dict[str, Chart]:
     """The figures of the answers to images (N, C, H, W) uint8, by name."""
-    confused = (
-        partial(confusion_figure, evaluation),
-        "Confusion: true classes down, predicted ones across",
-    )
-    hardest = (
-        partial(hardest_figure, evaluation, images),
-        "The mistakes with the highest loss: true → predicted",
-    )
-    calibration = (
-        partial(reliability_figure, evaluation),
-        "How often answers of each probability are right",
-    )
-    figures = {"confusion": confused, "hardest_images": hardest, "calibration": calibration}
-    return {name: Chart(*chart) for name, chart in figures.items()}
+    return {
+        "confusion": Chart(
+            partial(confusion_figure, evaluation),
+            "Confusion: true classes down, predicted ones across",
+        ),
+        "hardest_images": Chart(
+            partial(hardest_figure, evaluation, images),
+            "The mistakes with the highest loss: true → predicted",
+        ),
+        "calibration": Chart(
+            partial(reliability_figure, evaluation),
+            "How often answers of each probability are right",
+        ),
+    }
 
 
 def confusion_figure(evaluation: Evaluation) -> Figure:
     """The confusion matrix; colours show the mistakes only, which the diagonal would
     outshine, on any paper.
     """
-    figure = Figure(figsize=HALF, layout="constrained")
-    axes, counts = figure.subplots(), confusion(evaluation).numpy()
+    figure = half_figure()
+    axes = figure.subplots()
+    counts = confusion(evaluation).numpy()
     mistakes = counts * (1 - np.eye(len(counts), dtype=int))
-    names, shrink = _cut(evaluation.classes, LONGEST_NAME), min(1, 12 / len(counts))
-    colours = LinearSegmentedColormap.from_list(
-        "mistakes", [to_rgba(style(OTHERS).colour, alpha) for alpha in (0, 1)]
-    )
+    names = _cut(evaluation.classes, LONGEST_NAME)
+    shrink = min(1, 12 / len(counts))
+    clear, full = [to_rgba(style(OTHERS).colour, alpha) for alpha in (0, 1)]
+    colours = LinearSegmentedColormap.from_list("mistakes", [clear, full])
     axes.imshow(mistakes, cmap=colours, vmax=max(1, 1.5 * mistakes.max()))
     axes.grid(visible=False)
     for row, column in zip(*np.nonzero(counts), strict=True):
-        axes.text(
-            column, row, f"{counts[row, column]}", ha="center", va="center", fontsize=shrink * SMALL
-        )
-    axes.set(
-        xlabel="predicted", ylabel="true", title=f"{np.trace(counts):,} of {counts.sum():,} right"
-    )
+        count = f"{counts[row, column]}"
+        axes.text(column, row, count, ha="center", va="center", fontsize=shrink * SMALL)
+    right = f"{np.trace(counts):,} of {counts.sum():,} right"
+    axes.set(xlabel="predicted", ylabel="true", title=right)
+    places = range(len(names))
     upright = sum(len(name) + 1 for name in names) > 33  # they would overlap
-    axes.set_xticks(
-        range(len(names)), names, rotation=90 if upright else 0, fontsize=shrink * LETTERS
-    )
-    axes.set_yticks(range(len(names)), names, fontsize=shrink * LETTERS)
+    axes.set_xticks(places, names, rotation=90 if upright else 0, fontsize=shrink * LETTERS)
+    axes.set_yticks(places, names, fontsize=shrink * LETTERS)
     return figure
 
 
@@ -98,12 +99,12 @@ def hardest_figure(evaluation: Evaluation, images: Tensor) -> Figure:
     """The mistakes with the highest loss, each with its true and its predicted class
     and the latter's probability.
     """
-    figure = Figure(figsize=HALF, layout="constrained")
+    figure = half_figure()
     wrong = evaluation.predicted != evaluation.targets
-    figure.suptitle(
-        f"{int(wrong.sum()):,} of {len(wrong):,} wrong", x=0.02, ha="left", fontsize=LETTERS
-    )
-    names, panels = _cut(evaluation.classes, LONGEST_CAPTION), list(figure.subplots(*GRID).flat)
+    title = f"{int(wrong.sum()):,} of {len(wrong):,} wrong"
+    figure.suptitle(title, x=0.02, ha="left", fontsize=LETTERS)
+    names = _cut(evaluation.classes, LONGEST_CAPTION)
+    panels = list(figure.subplots(*GRID).flat)
     confidence = 100 * evaluation.logits.softmax(dim=1).amax(dim=1)
     for panel in panels:
         panel.set_axis_off()
@@ -111,24 +112,24 @@ def hardest_figure(evaluation: Evaluation, images: Tensor) -> Figure:
     hardest = evaluation.losses.argsort(descending=True)
     for panel, index in zip(panels, hardest[wrong[hardest]], strict=False):
         panel.imshow(images[index].expand(3, -1, -1).permute(1, 2, 0).numpy())
-        answer = f"{names[evaluation.targets[index]]} →\n{names[evaluation.predicted[index]]}"
-        panel.set_title(f"{answer}  {confidence[index]:.0f} %", fontsize=SMALL, fontweight="normal")
+        true = names[evaluation.targets[index]]
+        answer = f"{names[evaluation.predicted[index]]}  {confidence[index]:.0f} %"
+        panel.set_title(f"{true} →\n{answer}", fontsize=SMALL, fontweight="normal")
     return figure
 
 
 def reliability_figure(evaluation: Evaluation) -> Figure:
     """How often answers of each probability are right; on the diagonal a network is calibrated."""
-    figure = Figure(figsize=HALF, layout="constrained")
+    figure = half_figure()
     axes = figure.subplots()
     confidence, predicted = evaluation.logits.softmax(dim=1).double().max(dim=1)
-    bins, right = (confidence * CALIBRATION_BINS).ceil(), predicted == evaluation.targets
+    right = predicted == evaluation.targets
+    bins = (confidence * CALIBRATION_BINS).ceil()
     axes.plot([0, 1], [0, 1], color=muted(), linewidth=0.8)
     for number in bins.unique():
         inside = bins == number
-        x, accuracy = (
-            float(confidence[inside].mean()),
-            share(int(right[inside].sum()), int(inside.sum())),
-        )
+        x = float(confidence[inside].mean())
+        accuracy = share(int(right[inside].sum()), int(inside.sum()))
         axes.vlines(x, accuracy.low, accuracy.high, color=foreground(), linewidth=1.2)
         axes.plot(
             x, accuracy.value, "o", color=foreground(), markersize=5, clip_on=False, gid="shares"

@@ -79,14 +79,19 @@ class Report:
 
     def to_html(self, title: str) -> str:
         """A page of its own: conclusions, tables and figures, then everything else folded."""
-        texts = {**self.texts, "Repeat it": self.repeat}
-        blocks = [f"## {name}\n\n{indent(text, ' ' * 4)}\n" for name, text in texts.items() if text]
         head = [self._sentences(), *self._command(), to_markdown(self.tables)]
-        return page(
-            title,
-            "\n".join(head),
-            [*self.figures.values()],
-            "\n".join([to_markdown(self.details), *blocks]),
+        details = [to_markdown(self.details)]
+        texts = {**self.texts, "Repeat it": self.repeat}
+        for name, text in texts.items():
+            if text:
+                details.append(f"## {name}\n\n{indent(text, ' ' * 4)}\n")
+        template = Path(__file__).with_name("page.html")
+        return Template(template.read_text()).substitute(
+            title=escape(printable(title)),
+            style=template.with_suffix(".css").read_text(),
+            summary=_as_html("\n".join(head)),
+            charts="\n".join(map(_figure, self.figures.values())),
+            details=_as_html("\n".join(details)),
         )
 
     def _sentences(self) -> str:
@@ -103,9 +108,8 @@ class Report:
 
 def repeat_of(command: str, arguments: Sequence[str]) -> str:
     """The command line that makes a report again, and trains what is missing."""
-    return " ".join(
-        [*command_words(command), shlex.join(word for word in arguments if word != "--no-fit")]
-    )
+    options = shlex.join(word for word in arguments if word != "--no-fit")
+    return " ".join([*command_words(command), options])
 
 
 def publish(report: Report, directory: RunDirectory) -> None:
@@ -113,24 +117,25 @@ def publish(report: Report, directory: RunDirectory) -> None:
     tables, sentences and command.
     """
     directory.create()
-    path, title = (
-        directory.path / report.name,
-        f"{report.name.capitalize()} in {as_shown(directory.path)}",
-    )
+    path = directory.path / report.name
+    folder = as_shown(directory.path)
     files = {
-        ".html": report.to_html(title),
+        ".html": report.to_html(f"{report.name.capitalize()} in {folder}"),
         ".md": report.to_markdown(),
         ".csv": as_csv(report.runs),
     }
-    if numbers := report.plain_numbers():
+    numbers = report.plain_numbers()
+    if numbers:
         files[".json"] = as_json(numbers)
     for suffix, text in files.items():
         write(path.with_suffix(suffix), text)
     for end, chart in report.figures.items():
-        save(chart.draw, directory.path / f"{'-'.join(filter(None, [report.name, end]))}.png")
+        ending = f"-{end}.png" if end else ".png"
+        save(chart.draw, directory.path / f"{report.name}{ending}")
     endings = [*files, ".png"] if report.figures else files
-    has_curves = any(directory.path.rglob("events.out.tfevents.*"))
-    curves = f"\nCurves: tensorboard --logdir {shlex.quote(as_shown(directory.path))}" * has_curves
+    curves = ""
+    if any(directory.path.rglob("events.out.tfevents.*")):
+        curves = f"\nCurves: tensorboard --logdir {shlex.quote(folder)}"
     echo(f"\nDetails: {as_shown(path)}{', '.join(endings)}{curves}\n")
     to_console(report.tables, terminal(), f"{report.name}.html")
     for line in report.sentences:
@@ -139,55 +144,28 @@ def publish(report: Report, directory: RunDirectory) -> None:
         echo(report.command)
 
 
-def page(title: str, summary: str, figures: Sequence[Chart], details: str) -> str:
-    """The whole page.
-
-    Args:
-        title: Plain text.
-        summary: Markdown above the figures.
-        figures: They stand side by side where there is room.
-        details: Markdown, folded below the figures.
-    """
-    template, css = (
-        Path(__file__).with_name(name).read_text() for name in ("page.html", "page.css")
-    )
-    charts, texts = (
-        "\n".join(map(_figure, figures)),
-        {"summary": _as_html(summary), "details": _as_html(details)},
-    )
-    return Template(template).substitute(
-        texts, title=escape(printable(title)), style=css, charts=charts
-    )
-
-
 def _as_html(markdown: str) -> str:
     """Names from elsewhere stay text: there are no tags, links or emphasis."""
-    parser = (
-        MarkdownIt("commonmark", {"html": False})
-        .enable("table")
-        .disable(["link", "image", "emphasis"])
-    )
-    return re.sub(
-        r" (\[[^<]*\])</td>",
-        r" <span>\1</span></td>",
-        parser.render(printable(markdown, allowed="\n")),
-    )
+    parser = MarkdownIt("commonmark", {"html": False})
+    parser.enable("table").disable(["link", "image", "emphasis"])
+    html = parser.render(printable(markdown, allowed="\n"))
+    return re.sub(r" (\[[^<]*\])</td>", r" <span>\1</span></td>", html)
 
 
 def _figure(chart: Chart) -> str:
+    file = StringIO()
     with themed(LIGHT | SVG):
-        figure, file = render(chart.draw), StringIO()
-        figure.savefig(
-            file, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
-        )
-    svg, caption = (
-        re.sub(r'<g id="[^"]*"', "<g", file.getvalue()),
-        escape(chart.caption),
-    )  # figures share these ids
-    size = f"min-width: {LEAST_SCALE * figure.get_figwidth():.0f}px"
-    svg = (
-        f'<svg role="img" aria-label="{caption}" style="{size}" '
-        + svg.partition("<svg ")[2].strip()
+        figure = render(chart.draw)
+        metadata = {"Date": None, "Creator": None}
+        figure.savefig(file, format="svg", transparent=True, metadata=metadata)
+    svg = re.sub(r'<g id="[^"]*"', "<g", file.getvalue())  # figures share these ids
+    svg = svg.partition("<svg ")[2].strip()
+    caption = escape(chart.caption)
+    width = figure.get_figwidth()
+    size = f"min-width: {LEAST_SCALE * width:.0f}px"
+    row = ' class="row"' if width > WIDTH / 2 else ""
+    return (
+        f'<figure{row}><div class="wide">'
+        f'<svg role="img" aria-label="{caption}" style="{size}" {svg}'
+        f"</div><figcaption>{caption}</figcaption></figure>"
     )
-    row = ' class="row"' if figure.get_figwidth() > WIDTH / 2 else ""
-    return f'<figure{row}><div class="wide">{svg}</div><figcaption>{caption}</figcaption></figure>'

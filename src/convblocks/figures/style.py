@@ -36,11 +36,8 @@ OTHERS = 3
 
 
 def _theme(name: str) -> dict[Any, Any]:
-    return {
-        **rc_params_from_file(
-            Path(__file__).with_name(f"{name}.mplstyle"), use_default_template=False
-        )
-    }
+    path = Path(__file__).with_name(f"{name}.mplstyle")
+    return dict(rc_params_from_file(path, use_default_template=False))
 
 
 LIGHT = _theme("light")
@@ -82,10 +79,8 @@ class Style(NamedTuple):
 
 def style(index: int) -> Style:
     """The style of the curve of that number; colours repeat, with another line style."""
-    colours = rcParams["axes.prop_cycle"].by_key()["color"]
-    return Style(
-        colours[index % len(colours)], LINES[index % len(LINES)], MARKERS[index % len(MARKERS)]
-    )
+    kinds = rcParams["axes.prop_cycle"].by_key()["color"], LINES, MARKERS
+    return Style(*[kind[index % len(kind)] for kind in kinds])
 
 
 def foreground() -> str:
@@ -110,31 +105,24 @@ def label_ends(figure: Figure, panels: Iterable[tuple[Axes, Sequence[End]]]) -> 
     ends, or as near above as fits.
     """
     figure.draw_without_rendering()  # now the heights of the axes are known
+    leader = {"arrowstyle": "-", "linewidth": 0.8, "relpos": (0, 0.5), "shrinkA": 1}
     for axes, ends in panels:
         line = 1.25 * rcParams["font.size"] * figure.dpi / 72 / axes.bbox.height
         points = axes.transData.transform([(end.x, end.y) for end in ends] or np.empty((0, 2)))
         heights = axes.transAxes.inverted().transform(points)[:, 1]
         order = np.argsort(heights, kind="stable")
-        places = np.maximum.accumulate(
-            heights[order] - line * np.arange(len(ends))
-        ) + line * np.arange(len(ends))
+        lines = line * np.arange(len(ends))
+        places = np.maximum.accumulate(heights[order] - lines) + lines
         places -= max(0.0, places.max(initial=0.0) - 1)
         for index, place in zip(order, places, strict=True):
             name, x, y, colour = ends[index]
-            leader = {
-                "arrowstyle": "-",
-                "color": colour,
-                "linewidth": 0.8,
-                "relpos": (0, 0.5),
-                "shrinkA": 1,
-            }
             axes.annotate(
                 name,
                 (x, y),
                 (1.06, place),
                 textcoords="axes fraction",
                 va="center",
-                arrowprops=leader,
+                arrowprops={**leader, "color": colour},
             )
 
 
@@ -150,12 +138,14 @@ def log_axis(
     low, high = min(positive), max(*positive, top)
     margin = max((high / low) ** 0.06, 1.03)
     bottom, top = low / margin, top or high * margin
-    scale: dict[str, Any] = {"value": "log"}
-    has_zero = min(values, default=1.0) == 0
-    ticks = [0.0] * has_zero + _round_numbers(bottom, top, least=0 if has_zero else 3)
-    if has_zero:
-        scale, bottom = {"value": "symlog", "linthresh": low, "linscale": 0.5}, -0.2 * low
-    getattr(axes, f"set_{which}scale")(**scale)
+    set_scale = getattr(axes, f"set_{which}scale")
+    if min(values, default=1.0) == 0:
+        ticks = [0.0, *_round_numbers(bottom, top, least=0)]
+        set_scale("symlog", linthresh=low, linscale=0.5)
+        bottom = -0.2 * low
+    else:
+        ticks = _round_numbers(bottom, top, least=3)
+        set_scale("log")
     axes.set(**{f"{which}lim": (bottom, top)})
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_ticks(ticks, [f"{tick:,g}{unit}" for tick in ticks])
@@ -167,18 +157,11 @@ def _round_numbers(low: float, high: float, least: int) -> list[float]:
     many, others if few.
     """
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks = [
-        tick
-        for decade in decades
-        for digit in (1, 2, 5)
-        if low <= (tick := digit * 10.0**decade) <= high
-    ]
+    numbers = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
+    ticks = [number for number in numbers if low <= number <= high]
     if len(ticks) > MOST_TICKS:
         return [tick for tick in ticks if f"{tick:e}".startswith("1")]
     if len(ticks) < least:
-        return [
-            tick
-            for tick in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high)
-            if low <= tick <= high
-        ]
+        others = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high)
+        return [other for other in others if low <= other <= high]
     return ticks

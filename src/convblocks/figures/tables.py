@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -78,15 +78,13 @@ class Table:
     @cached_property
     def fields(self) -> list[Column]:
         """The columns that are shown, made of those that are text too."""
-        columns = [
-            Column(column, itemgetter(place)) if isinstance(column, str) else column
-            for place, column in enumerate(self.columns)
-        ]
-        return [
-            column
-            for column in columns
-            if not column.optional or any(column.value(row) is not None for row in self.rows)
-        ]
+        shown = []
+        for place, column in enumerate(self.columns):
+            if isinstance(column, str):
+                column = Column(column, itemgetter(place))
+            if not column.optional or any(column.value(row) is not None for row in self.rows):
+                shown.append(column)
+        return shown
 
     @cached_property
     def cells(self) -> list[list[str]]:
@@ -95,20 +93,22 @@ class Table:
 
     def numbers(self) -> list[dict[str, Any]]:
         """The values of the columns that have a key, for JSON."""
-        return [
-            {column.key: _plain(column.value(row)) for column in self.fields if column.key}
-            for row in self.rows
-        ]
+        named = [column for column in self.fields if column.key]
+        return [{column.key: _plain(column.value(row)) for column in named} for row in self.rows]
 
 
 def _plain(value: Value) -> Any:
     """A value for JSON; of an estimate the numbers that it has."""
+    if isinstance(value, float):
+        return value if isfinite(value) else None
     if not isinstance(value, Estimate):
-        return None if isinstance(value, float) and not isfinite(value) else value
-    parts = {name: getattr(value, name) for name in ("low", "high", "p")}
-    return {"value": value.value, "n": value.n} | {
-        name: part for name, part in parts.items() if isfinite(part)
-    }
+        return value
+    plain = {"value": value.value, "n": value.n}
+    for name in ("low", "high", "p"):
+        part = getattr(value, name)
+        if isfinite(part):
+            plain[name] = part
+    return plain
 
 
 def to_markdown(tables: Sequence[Table], level: int = 2) -> str:
@@ -119,7 +119,8 @@ def to_markdown(tables: Sequence[Table], level: int = 2) -> str:
             blocks.append(f"{'#' * level} {without_html(table.title)}")
         names = [column.name for column in table.fields]
         lines = [names, ["---"] * len(names), *table.cells]
-        blocks.append("\n".join("| " + " | ".join(map(as_cell, line)) + " |" for line in lines))
+        rows = [" | ".join(map(as_cell, line)) for line in lines]
+        blocks.append("\n".join(f"| {row} |" for row in rows))
         blocks += map(without_html, table.notes)
     return "\n\n".join(blocks) + "\n"
 
@@ -148,25 +149,23 @@ def to_console(tables: Sequence[Table], console: Console, everything: str = "") 
     or as text into a pipe.
     """
     unlimited = console.options.update(width=WIDEST)
+    see = f" See {everything}." if everything else ""
     for table in tables:
-        columns, dropped = list(table.fields), list[str]()
-        expendable = sorted(
-            (column for column in columns if column.priority < ALWAYS),
-            key=lambda column: column.priority,
-        )
-        while (
-            console.measure(grid := _grid(table, columns), options=unlimited).maximum
-            > console.width
-            and expendable
-        ):
-            columns.remove(column := expendable.pop(0))
+        columns = list(table.fields)
+        dropped = []
+        grid = _grid(table, columns)
+        for column in sorted(columns, key=attrgetter("priority")):
+            fits = console.measure(grid, options=unlimited).maximum <= console.width
+            if fits or column.priority == ALWAYS:
+                break
+            columns.remove(column)
             dropped.append(column.name.replace("\n", " "))
+            grid = _grid(table, columns)
         console.print(grid)
-        hidden = (
-            f"Hidden at this width: {', '.join(dropped)}.{everything and f' See {everything}.'}"
-        )
-        for note in [*table.notes, *([hidden] if dropped else [])]:
+        for note in table.notes:
             console.print(note)
+        if dropped:
+            console.print(f"Hidden at this width: {', '.join(dropped)}.{see}")
         console.print()
 
 
@@ -178,5 +177,6 @@ def _grid(table: Table, columns: Sequence[Column]) -> RichTable:
     )
     grid.show_edge = grid.pad_edge = False
     for row in table.rows:
-        grid.add_row(*[printable(column.cell(row), allowed="\n") for column in columns])
+        cells = [printable(column.cell(row), allowed="\n") for column in columns]
+        grid.add_row(*cells)
     return grid

@@ -38,14 +38,17 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     name = options.name
     if not re.fullmatch("[a-z]([a-z0-9_]*[a-z0-9])?", name):
-        raise UsageError(
-            f"{name!r} cannot name a project: use lower-case letters, digits and inner _, as my_flowers"
-        )
+        how = "use lower-case letters, digits and inner _, as my_flowers"
+        raise UsageError(f"{name!r} cannot name a project: {how}")
     class_name = "".join(part.capitalize() for part in name.split("_"))
     Path(name).mkdir()
-    for path in filter(Path.is_file, [*TEMPLATE.iterdir(), *(TEMPLATE / options.task).iterdir()]):
-        text = path.read_text(encoding="utf-8").replace(NAME, name).replace(CLASS, class_name)
-        Path(name, path.name.replace(NAME, name)).write_text(text, encoding="utf-8")
+    paths = [*TEMPLATE.iterdir(), *(TEMPLATE / options.task).iterdir()]
+    for path in filter(Path.is_file, paths):
+        text = path.read_text(encoding="utf-8")
+        text = text.replace(NAME, name).replace(CLASS, class_name)
+        copy = Path(name, path.name.replace(NAME, name))
+        copy.write_text(text, encoding="utf-8")
     echo(
-        f"{name}/ is made; its README.md says what to do. To train:\ncd {name}\nconvblocks fit --config config.yaml"
+        f"{name}/ is made; its README.md says what to do. To train:\n"
+        f"cd {name}\nconvblocks fit --config config.yaml"
     )

@@ -36,6 +36,7 @@ Examples:
   convblocks search --arch mlp --data.val_size 5000 --space lr=1e-4..3e-2:log
 """
 
+import math
 import os
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
@@ -55,6 +56,7 @@ from convblocks.compare.launch import (
     friendly_stops,
     hide_launcher,
     refuse_missing,
+    start_here,
     train,
 )
 from convblocks.compare.options import launch, parse_shared, positive, refuse_run, shared_parser
@@ -89,7 +91,8 @@ def main(arguments: list[str]) -> None:
     launched = dict(os.environ)
     options = parse(arguments)
     hide_launcher()
-    os.environ.pop(slurm.JOB, None)  # a trial must not requeue the job
+    # A trial must not requeue the job.
+    os.environ.pop(slurm.JOB, None)
     start = launch(options)
     worker = open_search(options)
     try:
@@ -113,13 +116,14 @@ def parse(arguments: list[str]) -> Namespace:
     parser.add_argument("--confirm", type=int, default=3)
     options = parse_shared(parser, arguments)
     if len(options.archs) != 1:
-        raise UsageError(f"give one --arch: {', '.join(ARCHITECTURES)}, or a class; or one --model")
+        names = ", ".join(ARCHITECTURES)
+        raise UsageError(f"give one --arch: {names}, or a class; or one --model")
     if options.model and not options.space:
         raise UsageError("--model needs a --space, such as model.lr=1e-4..1e-1:log")
-    options.seeds = [options.seed + 1 + number for number in range(len(options.seeds))]
-    default = Trial(
-        options.name, options.archs[0], options.common, (), options.seed, options.option
-    )
+    first = options.seed + 1
+    options.seeds = list(range(first, first + len(options.seeds)))
+    arch = options.archs[0]
+    default = Trial(options.name, arch, options.common, (), options.seed, options.option)
     searched = parse_space(options.space, list(dict(options.common)))
     options.config = SearchConfig(default, searched, options.sampler, options.pruner)
     options.repeat = repeat_of("search", arguments)
@@ -140,13 +144,12 @@ def open_search(options: Namespace) -> SearchWorker:
     last = fresh_trials(config.default, options.seeds[-1:] if options.confirm else [])
     plans = plans_of([*trials, *last], options.jobs)
     if not all(plans[trial.arm].is_validated for trial in trials):
-        raise UsageError(
-            "a search chooses by validation data: give --judge a metric of these, or --data.val_size 5000"
-        )
+        how = "give --judge a metric of these, or --data.val_size 5000"
+        raise UsageError(f"a search chooses by validation data: {how}")
     return SearchWorker(config, plans[trials[0].arm])
 
 
-def train_trials(worker: SearchWorker, wanted: int, jobs: int, start: Start | None = None) -> None:
+def train_trials(worker: SearchWorker, wanted: int, jobs: int, start: Start = start_here) -> None:
     """Train trials until there are as many as wanted, including those of other
     processes; ``start`` as in fit_all.
     """
@@ -156,30 +159,30 @@ def train_trials(worker: SearchWorker, wanted: int, jobs: int, start: Start | No
             if worker.should_stop_early(trial):
                 process.terminate()
 
-    with closing(fit_all(lambda: worker.next_trial(wanted), jobs, watch, start)) as ends:
+    running = fit_all(lambda: worker.next_trial(wanted), jobs, watch, start)
+    with closing(running) as ends:
         for trial, exit_status in ends:
-            if (result := worker.tell(trial, exit_status)) is not None:
+            result = worker.tell(trial, exit_status)
+            if result is not None:
                 echo(end_text(trial, result, worker.ended(), wanted))
 
 
-def finish(worker: SearchWorker, options: Namespace, start: Start | None = None) -> None:
+def finish(worker: SearchWorker, options: Namespace, start: Start = start_here) -> None:
     """Confirm and report if all trials have ended; otherwise print which have not.
 
     Raises:
         UserError: no trial has a result, or they used different data.
     """
-    config, trials = worker.config, worker.trials()
-    if running := [
-        f"trial_{trial.number}" for trial in trials if trial.state == TrialState.RUNNING
-    ]:
-        echo(
-            f"{', '.join(running)}: still running elsewhere. The process that ends last confirms and reports."
-        )
+    config = worker.config
+    trials = worker.trials()
+    running = [trial.number for trial in trials if trial.state == TrialState.RUNNING]
+    if running:
+        names = ", ".join(f"trial_{number}" for number in running)
+        echo(f"{names}: still running elsewhere. The process that ends last confirms and reports.")
         return
     if not worker.best():
-        raise UserError(
-            f"no trial of {config.name} ran to its end: {worker.so_far() or 'there is none'}"
-        )
+        ends = worker.so_far() or "there is none"
+        raise UserError(f"no trial of {config.name} ran to its end: {ends}")
     finished([config.trial(trial.number, trial.params) for trial in trials])
     try:
         confirmed = confirm_best(worker, options, start)
@@ -193,14 +196,13 @@ def fresh_trials(trial: Trial, seeds: Sequence[int]) -> list[Trial]:
     """Runs of the settings of a trial, or of the default, with fresh seeds, on all
     training images.
     """
-    common = trial.common + ((TEST_ONCE,) if trial.option == "arch" else ())
-    setting = replace(trial, common=common)
-    return [setting.confirming(seed, f"{trial.place or DEFAULT}/seed_{seed}") for seed in seeds]
+    if trial.option == "arch":
+        trial = replace(trial, common=(*trial.common, TEST_ONCE))
+    label = trial.place or DEFAULT
+    return [trial.confirming(seed, f"{label}/seed_{seed}") for seed in seeds]
 
 
-def confirm_best(
-    worker: SearchWorker, options: Namespace, start: Start | None = None
-) -> Comparison | None:
+def confirm_best(worker: SearchWorker, options: Namespace, start: Start) -> Comparison | None:
     """Train the default and the best settings with fresh seeds, if that is not done,
     and compare them by their labels.
 
@@ -216,22 +218,27 @@ def confirm_best(
     """
     if not options.confirm:
         return None
-    best: dict[Overrides, Trial] = {}  # of those with equal settings the first
+    # Of those with equal settings the first.
+    best: dict[Overrides, Trial] = {}
     for chosen in worker.best():
         trial = worker.config.trial(chosen.number, chosen.params)
         best.setdefault(trial.chosen, trial)
     settings = [worker.config.default, *list(best.values())[: options.confirm]]
-    trials = [fresh for trial in settings for fresh in fresh_trials(trial, options.seeds)]
-    if missing := [fresh for fresh in trials if not fresh.result()]:
-        seconds = max(
-            [result.seconds for trial in settings if (result := trial.result())], default=0
-        )
-        seconds *= -(-len(missing) // options.jobs)
-        echo(
-            f"To confirm the best settings with fresh seeds: {counted(len(missing), 'run')}, about {seconds:.0f} s"
-        )
-    results = train(RunDirectory(trials[0].comparison, options.root), trials, options.jobs, start)
+    trials = []
+    for trial in settings:
+        trials += fresh_trials(trial, options.seeds)
+    missing = [trial for trial in trials if not trial.result()]
+    if missing:
+        known = filter(None, [trial.result() for trial in settings])
+        seconds = max([result.seconds for result in known], default=0)
+        seconds *= math.ceil(len(missing) / options.jobs)
+        runs = f"{counted(len(missing), 'run')}, about {seconds:.0f} s"
+        echo(f"To confirm the best settings with fresh seeds: {runs}")
+    directory = RunDirectory(trials[0].comparison, options.root)
+    results = train(directory, trials, options.jobs, start)
     refuse_missing(trials, results)
-    return compare(
-        [replace(results[trial], arch=trial.place.partition("/")[0]) for trial in trials]
-    )
+    labelled = []
+    for trial, run in results.items():
+        label, _, _ = trial.place.partition("/")
+        labelled.append(replace(run, arch=label))
+    return compare(labelled)

@@ -22,14 +22,18 @@ from convblocks.run.directory import RunDirectory
 from convblocks.run.result import Overrides
 
 DEFAULT_SPACE = (
-    "lr=1e-4..3e-2:log,lr_scheduler=constant|onecycle,optimizer=adam|adamw|sgd,optimizer.weight_decay=1e-6..1e-2:log,"
-    "batch_size=32|64|128|256,data.shift=0.0..3.0,data.rotation=0.0..15.0,data.scale=0.0..0.15"
+    "lr=1e-4..3e-2:log,lr_scheduler=constant|onecycle,optimizer=adam|adamw|sgd,"
+    "optimizer.weight_decay=1e-6..1e-2:log,batch_size=32|64|128|256,"
+    "data.shift=0.0..3.0,data.rotation=0.0..15.0,data.scale=0.0..0.15"
 )
 
 # Options that must be the same for all trials.
 FIXED = ("epochs", *OWN_OPTIONS, *OF_IMAGES, *NO_SETTINGS)
 
-EXAMPLE = "write OPTION=VALUES, where VALUES are a range such as 1e-4..1e-1:log, or different ones such as 32|64"
+EXAMPLE = (
+    "write OPTION=VALUES, where VALUES are a range such as 1e-4..1e-1:log, or different "
+    "ones such as 32|64"
+)
 
 
 @dataclass(frozen=True)
@@ -66,18 +70,22 @@ class SearchConfig:
         uninterrupted one.
         """
         seed = int(np.random.SeedSequence((self.default.seed, number)).generate_state(1)[0])
-        return RandomSampler(seed) if self.sampler == "random" else TPESampler(seed=seed)
+        if self.sampler == "random":
+            return RandomSampler(seed)
+        return TPESampler(seed=seed)
 
     def words(self) -> list[str]:
         """The configuration as words of the command line."""
-        identity = (self.default.option, self.default.arch), ("seed", str(self.default.seed))
-        common = [pair for pair in self.default.common if pair[0] not in NO_SETTINGS]
-        space = [
-            (f"space {option}", str(distribution)) for option, distribution in self.space.items()
+        default = self.default
+        options = [
+            (default.option, default.arch),
+            ("seed", str(default.seed)),
+            ("sampler", self.sampler),
+            ("pruner", self.pruner),
         ]
-        return command_line(
-            [*identity, ("sampler", self.sampler), ("pruner", self.pruner), *common, *space]
-        )
+        options += [pair for pair in default.common if pair[0] not in NO_SETTINGS]
+        options += [(f"space {option}", str(values)) for option, values in self.space.items()]
+        return command_line(options)
 
 
 def number_of(trial: Trial) -> int:
@@ -100,20 +108,19 @@ def parse_space(texts: Sequence[str], fixed: Sequence[str] = ()) -> dict[str, Ba
         UsageError: a text is no space, or an option may not be searched.
     """
     if not texts:
-        return {
-            option: values
-            for option, values in parse_space([DEFAULT_SPACE]).items()
-            if option not in fixed
-        }
+        default = parse_space([DEFAULT_SPACE])
+        return {option: default[option] for option in default if option not in fixed}
     space = {}
     for part in ",".join(texts).split(","):
-        option, _, values = map(str.strip, part.strip().removeprefix("--").partition("="))
+        equation = part.strip().removeprefix("--")
+        option, _, values = map(str.strip, equation.partition("="))
         if option in FIXED or option in fixed:
             raise UsageError(f"--space {part}: this option is the same for all trials")
         try:
             space[option] = _distribution(values)
         except ValueError as error:
-            raise UsageError(f"--space {part}: {str(error).rstrip('.')}; {EXAMPLE}") from error
+            reason = str(error).rstrip(".")
+            raise UsageError(f"--space {part}: {reason}; {EXAMPLE}") from error
     return space
 
 
@@ -127,14 +134,15 @@ def as_overrides(params: Mapping[str, Any]) -> Overrides:
 
 def corners(space: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Points that together have each end of a range and each value at least once."""
-    ends = {
-        option: values.choices
-        if isinstance(values, CategoricalDistribution)
-        else (values.low, values.high)
-        for option, values in space.items()
-    }
+    ends = {}
+    for option, values in space.items():
+        is_choice = isinstance(values, CategoricalDistribution)
+        ends[option] = values.choices if is_choice else (values.low, values.high)
     for number in range(max(map(len, ends.values()), default=1)):
-        yield {option: values[min(number, len(values) - 1)] for option, values in ends.items()}
+        point = {}
+        for option, values in ends.items():
+            point[option] = values[min(number, len(values) - 1)]
+        yield point
 
 
 def _distribution(text: str) -> BaseDistribution:

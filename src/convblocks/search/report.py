@@ -26,12 +26,15 @@ DEFAULT = "default"
 
 def report(worker: SearchWorker, confirmed: Comparison | None, repeat: str) -> None:
     """Write the report beside the trials, and print its tables and the command to go on with."""
-    config, trials = worker.config, worker.trials()
+    config = worker.config
     sentences, command = conclusion(worker, confirmed)
-    rows = [_row(trial) for trial in trials]
+    rows = [_row(trial) for trial in worker.trials()]
+    tables = [best_table(worker)]
+    if confirmed:
+        tables.append(confirmed_table(confirmed))
     content = Report(
         name="search",
-        tables=[best_table(worker), *([confirmed_table(confirmed)] if confirmed else [])],
+        tables=tables,
         sentences=sentences,
         figures={},
         runs=rows,
@@ -48,26 +51,39 @@ def conclusion(worker: SearchWorker, confirmed: Comparison | None) -> tuple[list
 
     Without fresh runs that is not known, and the command is the trial's.
     """
-    judge, best = worker.plan.judge, worker.best()[0]
+    judge = worker.plan.judge
+    best = worker.best()[0]
     trial = worker.config.trial(best.number, best.params)
-    seen = f"{trial.label} is best in the search: {judge.name_of(judge.metric)} {judge.text(best.values[0])}."
-    verdict, chosen = "Whether it beats the default with fresh seeds is not known.", trial
+    score = f"{judge.name_of(judge.metric)} {judge.text(best.values[0])}"
+    verdict = "Whether it beats the default with fresh seeds is not known."
+    chosen = trial
     if confirmed:
-        runs = by_arch(confirmed.results)
-        lead = difference(runs[trial.label], runs[DEFAULT])
-        (trained, default), means = lead.trained_runs, lead.trained
-        fresh, is_better = (
-            f"all runs of {'the default' if trained else trial.label} collapse",
-            trained > 0,
-        )
-        if means:
-            distance = f"{number(abs(means.value), means.unit)}{means.unit.name}"
-            fresh = f"it is {distance} {'below' if means.value < 0 else 'above'} the default ({p_text(means.p)})"
-            is_better = means.p < SIGNIFICANCE and judge.sign * means.value > 0
-        chosen = trial if is_better and trained >= default else worker.config.default
-        fresh += ", but more of its runs collapse" if is_better and chosen != trial else ""
-        verdict = f"With fresh seeds {fresh}: {f'take {trial.label}' if chosen == trial else 'keep the default'}."
+        fresh, is_better = _with_fresh_seeds(confirmed, trial.label)
+        chosen = trial if is_better else worker.config.default
+        advice = f"take {trial.label}" if is_better else "keep the default"
+        verdict = f"With fresh seeds {fresh}: {advice}."
+    seen = f"{trial.label} is best in the search: {score}."
     return [seen, f"{verdict} This writes its config:"], command_for(chosen)
+
+
+def _with_fresh_seeds(confirmed: Comparison, label: str) -> tuple[str, bool]:
+    """How a trial compares with the default, and whether it is better."""
+    runs = by_arch(confirmed.results)
+    lead = difference(runs[label], runs[DEFAULT])
+    trained, default = lead.trained_runs
+    means = lead.trained
+    if means:
+        distance = f"{number(abs(means.value), means.unit)}{means.unit.name}"
+        side = "below" if means.value < 0 else "above"
+        fresh = f"it is {distance} {side} the default ({p_text(means.p)})"
+        sign = confirmed.results[0].judge.sign
+        is_better = means.p < SIGNIFICANCE and sign * means.value > 0
+    else:
+        fresh = f"all runs of {'the default' if trained else label} collapse"
+        is_better = trained > 0
+    if is_better and trained < default:
+        return f"{fresh}, but more of its runs collapse", False
+    return fresh, is_better
 
 
 def command_for(trial: Trial) -> str:
@@ -80,13 +96,16 @@ def command_for(trial: Trial) -> str:
 
 def best_table(worker: SearchWorker) -> Table:
     """The best trials, and how all of them ended."""
-    config, judge = worker.config, worker.plan.judge
+    config = worker.config
+    judge = worker.plan.judge
+
+    def settings(trial: FrozenTrial) -> str:
+        return settings_text(as_overrides(trial.params), list(trial.params))
+
     columns = [
         Column("trial", lambda trial: f"trial_{trial.number}"),
         Column(judge.name_of(judge.metric), lambda trial: judge.text(trial.values[0])),
-        Column(
-            "settings", lambda trial: settings_text(as_overrides(trial.params), list(trial.params))
-        ),
+        Column("settings", settings),
     ]
     chosen = f"Sampler {config.sampler}, seed {config.default.seed}, pruner {config.pruner}."
     notes = [f"{len(worker.trials())} trials of {config.default.arch}: {worker.so_far()}. {chosen}"]
@@ -95,13 +114,18 @@ def best_table(worker: SearchWorker) -> Table:
 
 def confirmed_table(confirmed: Comparison) -> Table:
     """The default and the best settings of the search, with fresh seeds."""
-    fresh = "The default is fit without the options that were searched. In the search, the best of many looks better."
-    if confirmed.results[0].judge.in_percent:
-        fresh += " All are trained on all training images, and the test set was read once, at the end of each run."
-    table = results_table(
-        "The best settings with fresh seeds", confirmed.arms, confirmed.results, notes=[fresh]
+    fresh = (
+        "The default is fit without the options that were searched. In the search, the best "
+        "of many looks better."
     )
-    (first, *columns) = table.fields
+    if confirmed.results[0].judge.in_percent:
+        fresh += (
+            " All are trained on all training images, and the test set was read once, at the "
+            "end of each run."
+        )
+    title = "The best settings with fresh seeds"
+    table = results_table(title, confirmed.arms, confirmed.results, notes=[fresh])
+    first, *columns = table.fields
     return replace(table, columns=[replace(first, name="setting"), *columns], key="confirmed")
 
 

@@ -78,9 +78,8 @@ class SearchWorker:
         equals first.
         """
         complete = [trial for trial in self.trials() if trial.state == TrialState.COMPLETE]
-        return sorted(
-            complete, key=lambda trial: (-self.plan.judge.sign * trial.values[0], trial.number)
-        )
+        sign = self.plan.judge.sign
+        return sorted(complete, key=lambda trial: (-sign * trial.values[0], trial.number))
 
     def ended(self) -> int:
         """The number of trials that have ended, in whatever way."""
@@ -88,12 +87,12 @@ class SearchWorker:
 
     def so_far(self) -> str:
         """``best 97.20 % (trial_3), 5 complete, 2 pruned``."""
-        best = [
-            f"best {self.plan.judge.text(trial.values[0])} (trial_{trial.number})"
-            for trial in self.best()[:1]
-        ]
+        parts = []
+        for trial in self.best()[:1]:
+            parts.append(f"best {self.plan.judge.text(trial.values[0])} (trial_{trial.number})")
         ends = Counter(map(ending_of, self.trials()))
-        return ", ".join([*best, *(f"{count} {how}" for how, count in ends.items())])
+        parts += [f"{count} {how}" for how, count in ends.items()]
+        return ", ".join(parts)
 
     def next_trial(self, wanted: int) -> Trial | None:
         """The next trial for this process: one that lost its process, or a new one;
@@ -107,26 +106,26 @@ class SearchWorker:
             for trial in trials:
                 if trial.state == TrialState.RUNNING and self._own(trial.number):
                     return self.config.trial(trial.number, trial.params)
-            return self._choose(trials) if len(trials) < wanted else None
+            if len(trials) < wanted:
+                return self._choose(trials)
+        return None
 
     def should_stop_early(self, trial: Trial) -> bool:
         """Record the epochs of a running trial since the last call; whether it is pruned."""
-        recorded, metric = self._recorded(trial), self.plan.judge.metric
+        recorded = self._recorded(trial)
         if recorded.state.is_finished():
             return True
-        handle, last = self._handle(trial), recorded.last_step or 0
-        for row in trial.metrics():
-            if (
-                not is_epoch(row)
-                or not math.isfinite(row.get(metric, math.nan))
-                or row["epoch"] < last
-            ):
+        handle = self._handle(trial)
+        last = recorded.last_step or 0
+        for row in filter(is_epoch, trial.metrics()):
+            score = row.get(self.plan.judge.metric, math.nan)
+            if not math.isfinite(score) or row["epoch"] < last:
                 continue
             # It is judged by an epoch and earlier ones alone, however far the run has
             # got meanwhile.
             epoch = int(row["epoch"])
             if epoch > last:
-                handle.report(row[metric], epoch)
+                handle.report(score, epoch)
             if epoch != self.plan.epochs and handle.should_prune():
                 self.study.tell(recorded.number, state=TrialState.PRUNED)
                 return True
@@ -141,21 +140,26 @@ class SearchWorker:
         Raises:
             UserError: that has happened ``MOST_TRIES`` times.
         """
-        ended, number = self.should_stop_early(trial), number_of(trial)
+        ended = self.should_stop_early(trial)
+        number = number_of(trial)
         with self._lock:
             if not ended and status in (0, UsageError.exit_status):
                 self._end(trial, status)
                 ended = True
             self._owned.pop(number).release()
         if ended:
-            recorded, judge = self._recorded(trial), self.plan.judge
+            recorded = self._recorded(trial)
+            how = ending_of(recorded)
             if not recorded.values:
-                return f"{ending_of(recorded)}, see {trial.log}"
-            return f"{ending_of(recorded)}: {judge.name_of(judge.metric)} {judge.text(recorded.values[0])}"
+                return f"{how}, see {trial.log}"
+            judge = self.plan.judge
+            return f"{how}: {judge.name_of(judge.metric)} {judge.text(recorded.values[0])}"
         self._tries[number] += 1
         if self._tries[number] == MOST_TRIES:
-            often = f"{trial.label} of {self.config.name} was killed or failed {MOST_TRIES} times"
-            raise UserError(f"{often}: see {trial.log}; the same command carries on")
+            name = f"{trial.label} of {self.config.name}"
+            often = f"was killed or failed {MOST_TRIES} times"
+            hint = f"see {trial.log}; the same command carries on"
+            raise UserError(f"{name} {often}: {hint}")
         return None
 
     def _choose(self, trials: Sequence[FrozenTrial]) -> Trial:
@@ -164,17 +168,16 @@ class SearchWorker:
 
         ``study.ask`` would record a trial first, and then its settings one by one.
         """
-        number, space = len(trials), {**self.config.space}
-        memory = optuna.create_study(
-            direction=self.study.direction, sampler=self.config.sampler_for(number)
-        )
+        number = len(trials)
+        space = {**self.config.space}
+        sampler = self.config.sampler_for(number)
+        memory = optuna.create_study(direction=self.study.direction, sampler=sampler)
         memory.add_trials(trials)
         params = memory.ask(space).params
         is_free = self._own(number)
         assert is_free, f"trial {number} has a process, and is not recorded"
-        self.study.add_trial(
-            create_trial(state=TrialState.RUNNING, params=params, distributions=space)
-        )
+        trial = create_trial(state=TrialState.RUNNING, params=params, distributions=space)
+        self.study.add_trial(trial)
         return self.config.trial(number, params)
 
     def _own(self, number: int) -> bool:
@@ -190,12 +193,15 @@ class SearchWorker:
         return True
 
     def _end(self, trial: Trial, status: int) -> None:
-        result, number = None if status else trial.result(), number_of(trial)
+        number = number_of(trial)
+        result = None if status else trial.result()
         if result and result.failed:
             self._handle(trial).set_user_attr(COLLAPSED, True)
             self.study.tell(number, state=TrialState.PRUNED)
-        elif result and result.validation is not None and math.isfinite(result.validation):
-            self.study.tell(number, result.validation)
+            return
+        score = result.validation if result else None
+        if score is not None and math.isfinite(score):
+            self.study.tell(number, score)
         else:
             self.study.tell(number, state=TrialState.FAIL)
 
@@ -210,7 +216,9 @@ class SearchWorker:
 
 def ending_of(trial: FrozenTrial) -> str:
     """One of ``ENDS``, "collapsed" or "running"."""
-    return COLLAPSED if COLLAPSED in trial.user_attrs else ENDS.get(trial.state, "running")
+    if COLLAPSED in trial.user_attrs:
+        return COLLAPSED
+    return ENDS.get(trial.state, "running")
 
 
 class Journal(JournalFileBackend):
@@ -231,9 +239,8 @@ class Journal(JournalFileBackend):
             content = self.path.read_bytes()
             complete = content.rfind(b"\n") + 1
             if complete < len(content):
-                print_error(
-                    f"{self.path}: dropped a truncated last line; the lost entry will be recomputed"
-                )
+                what = "dropped a truncated last line; the lost entry will be recomputed"
+                print_error(f"{self.path}: {what}")
                 os.truncate(self.path, complete)
             super().append_logs(logs)
 
@@ -255,16 +262,14 @@ def open_study(config: SearchConfig, judge: Judge, lock: FileLock) -> Study:
         direction = StudyDirection.MAXIMIZE if judge.sign > 0 else StudyDirection.MINIMIZE
         optuna.create_study(storage=storage, study_name=STUDY, direction=direction)
     pruner = MedianPruner() if config.pruner == "median" else NopPruner()
-    study, now = optuna.load_study(storage=storage, study_name=STUDY, pruner=pruner), config.words()
-    began = study.user_attrs.get(CONFIG, now)
-    if set(now) != set(began):
-        was, new = (
-            " ".join(sorted({*words} - {*others})) for words, others in ((began, now), (now, began))
-        )
-        hint = "continue with that, or choose another --name"
-        raise UserError(
-            f"{config.directory.path} was begun with {was or 'less'}, not {new or 'less'}: {hint}"
-        )
+    study = optuna.load_study(storage=storage, study_name=STUDY, pruner=pruner)
     if CONFIG not in study.user_attrs:
-        study.set_user_attr(CONFIG, now)
+        study.set_user_attr(CONFIG, config.words())
+    now = set(config.words())
+    began = set(study.user_attrs[CONFIG])
+    if now != began:
+        was = " ".join(sorted(began - now)) or "less"
+        new = " ".join(sorted(now - began)) or "less"
+        hint = "continue with that, or choose another --name"
+        raise UserError(f"{config.directory.path} was begun with {was}, not {new}: {hint}")
     return study

@@ -20,16 +20,15 @@ class MyProjectData(LightningDataModule):
     def __init__(self, batch_size: int = 32) -> None:
         super().__init__()
         self.batch_size = batch_size
-        random = torch.Generator().manual_seed(
-            0
-        )  # the same rows in each process, and when a run is resumed
-        # Your own table: rows = torch.from_numpy(numpy.loadtxt("table.csv",
-        # delimiter=",", dtype="float32"))
+        # The same rows in each process, and when a run is resumed.
+        random = torch.Generator().manual_seed(0)
+        # Your own table:
+        #     table = numpy.loadtxt("table.csv", delimiter=",", dtype="float32")
+        #     rows = torch.from_numpy(table)
         rows = torch.randn(3000, COLUMNS, generator=random)
         answers = (rows[:, :1] + rows[:, 1:2] * rows[:, 2:3] > 0).float()
-        self.train, self.val, self.test = random_split(
-            TensorDataset(rows, answers), [2000, 500, 500], random
-        )
+        table = TensorDataset(rows, answers)
+        self.train, self.val, self.test = random_split(table, [2000, 500, 500], random)
 
     def train_dataloader(self) -> DataLoader[Any]:
         return DataLoader(self.train, self.batch_size, shuffle=True)
@@ -44,14 +43,16 @@ class MyProjectData(LightningDataModule):
 class MyProjectModule(LightningModule):
     """A network with one hidden layer of ``width`` units, trained by Adam."""
 
-    # what chooses the best checkpoint, and compares runs: the highest accuracy, in per
-    # cent
+    # What chooses the best checkpoint, and compares runs: the highest accuracy, in per
+    # cent.
     judge = "val/acc:max:%"
 
     def __init__(self, width: int = 32, lr: float = 0.01) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.layers = nn.Sequential(nn.Linear(COLUMNS, width), nn.ReLU(), nn.Linear(width, 1))
+        first = nn.Linear(COLUMNS, width)
+        last = nn.Linear(width, 1)
+        self.layers = nn.Sequential(first, nn.ReLU(), last)
 
     def forward(self, rows: Tensor) -> Tensor:
         logits: Tensor = self.layers(rows)  # (B, COLUMNS) -> (B, 1)
@@ -63,9 +64,8 @@ class MyProjectModule(LightningModule):
         logits = self(rows)
         loss = nn.functional.binary_cross_entropy_with_logits(logits, answers)
         accuracy = ((logits > 0) == (answers > 0)).float().mean()
-        self.log_dict(
-            {f"{split}/loss": loss, f"{split}/acc": accuracy}, on_step=False, on_epoch=True
-        )
+        measures = {f"{split}/loss": loss, f"{split}/acc": accuracy}
+        self.log_dict(measures, on_step=False, on_epoch=True)
         return loss
 
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:

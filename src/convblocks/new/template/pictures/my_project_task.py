@@ -18,11 +18,15 @@ class MyProjectData(ImageSource):
     """
 
     def load(self) -> ImageSets:
-        # For your own pictures, in pictures/train/CLASS/* and pictures/test/CLASS/*, this is all:
+        # For your own pictures, in pictures/train/CLASS/* and pictures/test/CLASS/*,
+        # this is all:
         #     from convblocks import PictureFolder
         #     return PictureFolder(self.root / "pictures", size=(SIZE, SIZE)).load()
-        # Anything else works too: uint8 images (N, C, H, W) with 1 or 3 channels, and int64 labels (N,) from 0.
-        return ImageSets.of(draw(2000, seed=0), draw(500, seed=1), classes=list(PETALS))
+        # Anything else works too: uint8 images (N, C, H, W) with 1 or 3 channels, and
+        # int64 labels (N,) from 0.
+        train = draw(2000, seed=0)
+        test = draw(500, seed=1)
+        return ImageSets.of(train, test, classes=list(PETALS))
 
 
 def draw(count: int, seed: int) -> LabelledImages:
@@ -35,15 +39,14 @@ def draw(count: int, seed: int) -> LabelledImages:
     labels = torch.randint(len(PETALS), (count,), generator=random)  # (N,)
     petals = torch.tensor(list(PETALS.values()))[labels].view(-1, 1, 1)
     axis = torch.linspace(-1, 1, SIZE)
-    x, y = (
-        axis.view(1, 1, -1) + between(-0.3, 0.3, 1, 1),
-        axis.view(1, -1, 1) + between(-0.3, 0.3, 1, 1),
-    )
-    distance, angle = torch.hypot(x, y), torch.atan2(y, x) + between(-3.14, 3.14, 1, 1)  # (N, H, W)
+    x = axis.view(1, 1, -1) + between(-0.3, 0.3, 1, 1)
+    y = axis.view(1, -1, 1) + between(-0.3, 0.3, 1, 1)
+    distance = torch.hypot(x, y)  # (N, H, W)
+    angle = torch.atan2(y, x) + between(-3.14, 3.14, 1, 1)
     edge = between(0.4, 0.8, 1, 1) * (0.75 + 0.25 * torch.cos(petals * angle))
-    images = torch.where(
-        (distance < edge)[:, None], between(0.3, 1, 3, 1, 1), between(0, 0.6, 3, SIZE, SIZE)
-    )
+    flower = between(0.3, 1, 3, 1, 1)
+    background = between(0, 0.6, 3, SIZE, SIZE)
+    images = torch.where((distance < edge)[:, None], flower, background)
     return LabelledImages((255 * images).to(torch.uint8), labels)  # (N, 3, H, W)
 
 
@@ -58,16 +61,17 @@ class MyProjectNetwork(nn.Module):
     def __init__(self, image_spec: ImageSpec, width: int = 16) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for before, after in pairwise([image_spec.channels, width, 2 * width, 4 * width]):
+        channels = [image_spec.channels, width, 2 * width, 4 * width]
+        for before, after in pairwise(channels):
             layers += [
                 nn.Conv2d(before, after, kernel_size=3, padding=1, bias=False),
                 nn.BatchNorm2d(after),
+                nn.ReLU(),
+                nn.MaxPool2d(2),  # halves height and width
             ]
-            layers += [nn.ReLU(), nn.MaxPool2d(2)]  # halves height and width
         head = nn.Linear(4 * width, len(image_spec.classes))
-        self.layers = nn.Sequential(
-            *layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), head
-        )  # images of any size
+        # Images of any size.
+        self.layers = nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), head)
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.layers(images)  # (B, classes)
