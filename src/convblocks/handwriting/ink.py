@@ -189,7 +189,8 @@ def _digit_alone(ink: Ink) -> Ink:
     sizes = ndimage.sum_labels(ink > 0.5, parts, numbers)
     border = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
     at_border = np.isin(numbers, border)
-    lengths = np.array([_length(box) for box in ndimage.find_objects(parts) if box])
+    boxes = filter(None, ndimage.find_objects(parts))  # one for each part
+    lengths = np.array([max(side.stop - side.start for side in sides) for sides in boxes])
     # The digit touches the border of a tightly cropped picture. It does not if another
     # part is long enough for a digit.
     if np.any(~at_border & (lengths >= min(ink.shape) / 6)):
@@ -199,8 +200,3 @@ def _digit_alone(ink: Ink) -> Ink:
         raise UserError(f"it has {len(digit)} separate parts, too many for a digit")
     near = ndimage.binary_dilation(np.isin(parts, digit), iterations=2)
     return np.where(near, ink, 0.0)
-
-
-def _length(box: tuple[slice, ...]) -> int:
-    """That of the longer side."""
-    return max(side.stop - side.start for side in box)
