@@ -23,11 +23,14 @@ from convblocks.wings import commands
 from tests.conftest import REPOSITORY
 
 SHORT = (
-    "--epochs 1 --trainer.limit_train_batches 20 --trainer.limit_val_batches 1 --trainer.limit_test_batches 1 "
-    "--threads 1 --trainer.log_every_n_steps 5"
+    "--epochs 1 --trainer.limit_train_batches 20 --trainer.limit_val_batches 1 "
+    "--trainer.limit_test_batches 1 --threads 1 --trainer.log_every_n_steps 5"
 )
 LAST = "lightning_logs/run/checkpoints/last.ckpt"
-FOLDER = "from convblocks import MNISTDataModule as M; m = M(); m.prepare_data(); m.setup(); print(m.root)"
+FOLDER = (
+    "from convblocks import MNISTDataModule as M; "
+    "m = M(); m.prepare_data(); m.setup(); print(m.root)"
+)
 
 
 @pytest.fixture(scope="module")

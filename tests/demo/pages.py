@@ -85,7 +85,10 @@ class Page:
 
     def wait(self) -> None:
         """Wait until the last stroke has been answered."""
-        idle = "const main = document.getElementById('main'); return !main.hidden && main.ariaBusy === 'false'"
+        idle = (
+            "const main = document.getElementById('main'); "
+            "return !main.hidden && main.ariaBusy === 'false'"
+        )
         WebDriverWait(self.window, 60, 0.02).until(lambda _: self.run(idle))
 
     def draw(self, shape: Shape) -> None:
@@ -123,7 +126,8 @@ class Page:
         """The image that the network sees: red, green, blue and opacity of each pixel."""
         return self.run("""
             const canvas = document.querySelector(".seen");
-            return [...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data];
+            const drawn = canvas.getContext("2d");
+            return [...drawn.getImageData(0, 0, canvas.width, canvas.height).data];
         """)
 
     @property

@@ -49,7 +49,7 @@ def test_folder_gives_its_files_in_the_order_of_their_names(
     [
         "mkdir -p train/disc/more.png/within && mv train/disc/4.png train/disc/more.png/within",
         "mv train/disc .. && ln -s ../../disc train/disc",
-        "mkdir train/.ipynb_checkpoints && touch train/disc/.DS_Store train/disc/._0.png train/disc/notes.txt",
+        "mkdir train/.ipynb_checkpoints && cd train/disc && touch .DS_Store ._0.png notes.txt",
         "mkdir train/disc/.thumbs && touch train/disc/.thumbs/0.png",
     ],
     ids=["folders within a class", "a class is a link", "other files", "hidden folders"],
