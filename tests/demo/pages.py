@@ -75,10 +75,8 @@ class Page:
     def texts(self, selector: str) -> list[str]:
         """The texts of elements, also of hidden ones."""
         elements = self.window.find_elements(By.CSS_SELECTOR, selector)
-        return [
-            (element.get_property("textContent") or "").replace("\u00a0", " ")
-            for element in elements
-        ]  # type: ignore[union-attr]
+        contents = [element.get_property("textContent") for element in elements]
+        return [str(content or "").replace("\u00a0", " ") for content in contents]
 
     def run(self, script: str, *arguments: Any) -> Any:
         return self.window.execute_script(script, *arguments)

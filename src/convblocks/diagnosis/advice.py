@@ -57,7 +57,7 @@ def diagnose(run: Classification, result: RunResult, diverged_at: int | None) ->
         return _collapse(result, right)
     is_above_chance = accuracy > result.facts["chance"]
     chance_in_training = chance_accuracy(run.data.train.labels)
-    if not is_above_chance and not trained_on > chance_in_training:
+    if not (is_above_chance or trained_on > chance_in_training):
         return _nothing_learned(result, int(epoch["step"]), right)
     if trained_on - accuracy > _least_gap(accuracy, result.facts["images"]["test"]):
         is_short = not has_enough_steps(result, epoch["step"])

@@ -69,7 +69,7 @@ def set_optimization(trainer: Trainer, optimization: AutomaticOptimization) -> N
     trainer.fit_loop.epoch_loop.automatic_optimization = optimization
 
 
-def progress_of(optimization: AutomaticOptimization) -> _OptimizerProgress:
+def optimizer_progress(optimization: AutomaticOptimization) -> _OptimizerProgress:
     """The counts of steps: part of every checkpoint, and the Trainer's global_step."""
     return optimization.optim_progress.optimizer
 

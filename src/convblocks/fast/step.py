@@ -13,7 +13,11 @@ from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from convblocks.fast.lightning import STEP_HOOKS, FastClassifier
-from convblocks.fast.lightning_private import AutomaticOptimization, progress_of, set_running_hook
+from convblocks.fast.lightning_private import (
+    AutomaticOptimization,
+    optimizer_progress,
+    set_running_hook,
+)
 
 # Those that Lightning calls within a step: None where they are idle.
 HOOKS_WITHIN = STEP_HOOKS[1:-1]
@@ -39,7 +43,7 @@ class FastOptimization(AutomaticOptimization):
         needs_no_closure = type(optimizer) in OPTIMIZERS
         if not (needs_no_closure and _is_usual(self.trainer, module)):
             return super().run(optimizer, batch_idx, kwargs)
-        progress = progress_of(self)
+        progress = optimizer_progress(self)
         progress.step.increment_ready()
         set_running_hook(module, "training_step")
         loss = module.training_step(*kwargs.values())

@@ -54,8 +54,9 @@ def to_mnist(picture: Image.Image) -> NDArray[np.uint8]:
     Raises:
         UserError: the picture is blank, or shows far more than one digit.
     """
-    enlarged = adjust_strokes(fit(find_ink(picture), ENLARGED * DIGIT_SIDE))
-    return np.rint(255 * centre(fit(enlarged, DIGIT_SIDE))).astype(np.uint8)
+    enlarged = fit(find_ink(picture), ENLARGED * DIGIT_SIDE)
+    digit = fit(adjust_strokes(enlarged), DIGIT_SIDE)
+    return np.rint(255 * centre(digit)).astype(np.uint8)
 
 
 def find_ink(picture: Image.Image) -> Ink:
@@ -66,14 +67,16 @@ def find_ink(picture: Image.Image) -> Ink:
     """
     difference = _difference_from_background(_colours(picture))
     strength = np.sqrt((difference**2).mean(axis=2))
-    noise = 1.4826 * float(np.median(strength))  # most pixels are background
+    # Most pixels are background.
+    noise = 1.4826 * float(np.median(strength))
     strongest = float(np.quantile(strength, 1 - 2e-4))
     if strongest < max(LEAST_CONTRAST, LEAST_CONTRAST_IN_NOISE * noise):
         raise UserError("it is blank")
     # Ink has one colour. A difference in another direction, such as a highlight beside
     # a shadow, is not ink.
     most_different = difference.reshape(-1, 3)[strength.argmax()]
-    inked = (strength > strongest / 2) & (difference @ most_different > 0)
+    has_its_direction = difference @ most_different > 0
+    inked = (strength > strongest / 2) & has_its_direction
     colour = difference[inked].mean(axis=0)
     ink = difference @ colour / (colour @ colour)
     share_of_noise = 3 * noise / np.sqrt((colour**2).mean())
@@ -127,7 +130,8 @@ def centre(digit: NDArray[Any]) -> Ink:
     """Put a digit of at most 20x20 pixels into a 28x28 image, its centre of mass at the centre."""
     image = np.zeros((SIDE, SIDE))
     corner = []
-    for length, middle in zip(digit.shape, ndimage.center_of_mass(digit), strict=True):
+    centre_of_mass = ndimage.center_of_mass(digit)
+    for length, middle in zip(digit.shape, centre_of_mass, strict=True):
         # MNIST's own centres of mass lie at pixel 14 on average.
         start = round(SIDE / 2 - middle)
         corner.append(int(np.clip(start, 0, SIDE - length)))
@@ -139,7 +143,8 @@ def centre(digit: NDArray[Any]) -> Ink:
 
 def _colours(picture: Image.Image) -> NDArray[np.float64]:
     """The colours of a picture, opaque and of a working size: (H, W, 3) in 0..255."""
-    picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    mode = "RGBA" if picture.has_transparency_data else "RGB"
+    picture = picture.convert(mode)
     picture.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
     if picture.mode == "RGBA":
         pixels = np.asarray(picture, dtype=np.float64)
@@ -147,7 +152,8 @@ def _colours(picture: Image.Image) -> NDArray[np.float64]:
         alpha = pixels[..., 3] / 255
         mean = float((alpha * grey).sum() / max(alpha.sum(), 1))
         # Strokes must stand out.
-        background = Image.new("RGBA", picture.size, "white" if mean < 128 else "black")
+        paper = "white" if mean < 128 else "black"
+        background = Image.new("RGBA", picture.size, paper)
         picture = Image.alpha_composite(background, picture).convert("RGB")
     return np.asarray(picture, dtype=np.float64)
 
@@ -162,7 +168,8 @@ def _difference_from_background(colours: NDArray[np.float64]) -> NDArray[np.floa
     height, width, _ = colours.shape
     rows, columns = np.linspace(-1, 1, height), np.linspace(-1, 1, width)
     y, x = np.meshgrid(rows, columns, indexing="ij")
-    terms = np.stack([np.ones_like(x), x, y, x * y, x**2, y**2], axis=-1).reshape(-1, 6)
+    terms = np.stack([np.ones_like(x), x, y, x * y, x**2, y**2], axis=-1)
+    terms = terms.reshape(-1, 6)
     pixels = colours.reshape(-1, 3)
     # A sample of the pixels is enough.
     every = max(1, len(pixels) // 10_000)
@@ -174,8 +181,8 @@ def _difference_from_background(colours: NDArray[np.float64]) -> NDArray[np.floa
         near = residual <= limit
         surface, *_ = np.linalg.lstsq(some_terms[near], some_pixels[near], rcond=None)
         residual = np.abs(some_pixels - some_terms @ surface).max(axis=1)
-    difference: NDArray[np.float64] = (pixels - terms @ surface).reshape(colours.shape)
-    return difference
+    difference: NDArray[np.float64] = pixels - terms @ surface
+    return difference.reshape(colours.shape)
 
 
 def _digit_alone(ink: Ink) -> Ink:
@@ -189,7 +196,8 @@ def _digit_alone(ink: Ink) -> Ink:
     sizes = ndimage.sum_labels(ink > 0.5, parts, numbers)
     border = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
     at_border = np.isin(numbers, border)
-    boxes = filter(None, ndimage.find_objects(parts))  # one for each part
+    # One for each part.
+    boxes = filter(None, ndimage.find_objects(parts))
     lengths = np.array([max(side.stop - side.start for side in sides) for sides in boxes])
     # The digit touches the border of a tightly cropped picture. It does not if another
     # part is long enough for a digit.

@@ -83,7 +83,8 @@ def main(arguments: list[str]) -> None:
         rankings = {str(made.path): dict(made.ranking) for made in predictions}
         print(as_json(rankings))
     elif predictions:
-        Console(markup=False, emoji=False, highlight=False).print(as_table(predictions))
+        console = Console(markup=False, emoji=False, highlight=False)
+        console.print(as_table(predictions))
     if options.show and predictions:
         write_sheet(predictions, options.show)
         if not options.json:
@@ -111,8 +112,8 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         files = [path]
         if path.is_dir():
-            members = sorted(path.iterdir())
-            files = [file for file in members if is_picture(file.name) and not file.is_dir()]
+            named = [file for file in sorted(path.iterdir()) if is_picture(file.name)]
+            files = [file for file in named if not file.is_dir()]
         if not files:
             raise UserError(f"there are no pictures in the folder {path}")
         pictures += files
@@ -133,7 +134,8 @@ def recognise(
             continue
         # Many large pictures would not fit into memory.
         picture.thumbnail(INSIDE)
-        (probabilities,) = trained.probabilities(torch.from_numpy(seen)[None]).tolist()
+        images = torch.from_numpy(seen)[None]
+        (probabilities,) = trained.probabilities(images).tolist()
         classes = zip(trained.image_spec.classes, probabilities, strict=True)
         ranking = sorted(classes, key=lambda pair: -pair[1])
         predictions.append(Prediction(path, picture, seen, ranking))
@@ -186,7 +188,8 @@ def write_sheet(predictions: Sequence[Prediction], path: Path) -> None:
     Raises:
         UserError: its suffix is not that of a picture format.
     """
-    picture_format = Image.registered_extensions().get(path.suffix.lower(), "")
+    formats = Image.registered_extensions()
+    picture_format = formats.get(path.suffix.lower(), "")
     if picture_format not in Image.SAVE:
         raise UserError(f"--show {path} must end in the suffix of a picture format, such as .png")
     rows = -(-len(predictions) // COLUMNS)

@@ -73,8 +73,9 @@ def read_picture(source: Path | bytes, most_pixels: int = LARGEST_PICTURE) -> Im
             raise UserError(
                 f"it is too large ({picture.width:,} x {picture.height:,} pixels): scale it down"
             )
-        has_orientation = picture.format not in UPRIGHT
-        upright = ImageOps.exif_transpose(picture) if has_orientation else picture
+        upright: Image.Image = picture
+        if picture.format not in UPRIGHT:
+            upright = ImageOps.exif_transpose(picture)
         upright.load()
         return upright
 
@@ -127,7 +128,8 @@ def to_picture(pixels: NDArray[np.uint8]) -> Image.Image:
     """Pixels (C, H, W) uint8 as a picture."""
     if len(pixels) == 1:
         return Image.fromarray(pixels[0])
-    return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    last_is_colour = pixels.transpose(1, 2, 0)
+    return Image.fromarray(np.ascontiguousarray(last_is_colour))
 
 
 @contextmanager
@@ -135,7 +137,8 @@ def _friendly_errors(path: Path | None = None) -> Iterator[None]:
     """Turn any error into one line: a UserError, or a DataError that names the picture."""
     try:
         yield
-    except Exception as error:  # Pillow raises many types for damaged files
+    # Pillow raises many types for damaged files.
+    except Exception as error:
         reason = getattr(error, "strerror", None) or error
         text = f"it cannot be read ({reason})"
         if isinstance(error, UnidentifiedImageError):

@@ -72,8 +72,8 @@ class Listing:
             name = str(path.relative_to(root))
             state.append((name, stat.st_size, stat.st_mtime_ns))
         content = repr((FORMAT, state)).encode()
-        key = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        return cls(classes, paths, labels, len(train), key)
+        digest = hashlib.md5(content, usedforsecurity=False)
+        return cls(classes, paths, labels, len(train), digest.hexdigest())
 
     def split(self, images: Tensor) -> tuple[LabelledImages, LabelledImages]:
         """The training images and the test images, of which there may be none."""
@@ -127,7 +127,8 @@ class PictureFolder(ImageSource):
             note = self._beyond_memory(len(listing.paths), image_spec.shape)
             if note:
                 images = LazyImages(listing.paths, image_spec.shape)
-                return ImageSets(*listing.split(images), image_spec, fingerprint, note=note)
+                train, test = listing.split(images)
+                return ImageSets(train, test, image_spec, fingerprint, note)
             sets = self._sets(listing, kept["images"].clone())
             return sets if sets.fingerprint == fingerprint else None
         # A missing or damaged file, for which torch raises many types, or one without
@@ -162,7 +163,8 @@ class PictureFolder(ImageSource):
 
     def _sets(self, listing: Listing, images: Tensor) -> ImageSets:
         train, test = listing.split(images)
-        return ImageSets.of(train, test if len(test.labels) else None, listing.classes)
+        has_test = len(test.labels) > 0
+        return ImageSets.of(train, test if has_test else None, listing.classes)
 
     def _shape(self, paths: list[Path]) -> tuple[int, int, int]:
         """(C, H, W) of the decoded pictures, from their headers; in colour if any is.
@@ -228,7 +230,7 @@ def list_pictures(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]
             raise DataError(f"{path} holds no pictures: put some there, or remove the folder")
         label = classes.index(path.name)
         pictures += [(picture, label) for picture in members]
-    return sorted(pictures, key=lambda picture: (picture[0].name, str(picture[0])))
+    return sorted(pictures, key=lambda pair: (pair[0].name, str(pair[0])))
 
 
 def _folders(folder: Path) -> list[Path]:
