@@ -58,14 +58,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True, timeout=60
     )
     site = next((folder / "venv" / "lib").glob("python*")) / "site-packages"
-    (site / "others.pth").write_text(
-        sysconfig.get_path("purelib") + "\n"
-    )  # whose own .pth files do not apply
+    # Whose own .pth files do not apply.
+    (site / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
     (built,) = folder.glob("*.whl")
     files = zipfile.ZipFile(built).namelist()
-    assert {name.partition("-")[0].partition("/")[0] for name in files} == {
-        "convblocks"
-    }  # neither lab nor tests
+    # Neither lab nor tests.
+    assert {name.partition("-")[0].partition("/")[0] for name in files} == {"convblocks"}
     python = str(folder / "venv" / "bin" / "python")
     subprocess.run(
         [*pip, "--python", python, "install", "--no-deps", str(built)], check=True, timeout=300

@@ -150,9 +150,8 @@ def test_kept_file_that_is_damaged_is_replaced(
     (spoil or flipped(path.read_bytes().index(before.train.images[3].numpy().tobytes())))(path)
     assert PictureFolder(root).load().fingerprint == before.fingerprint
     assert PictureFolder(root).load().fingerprint == before.fingerprint
-    assert (
-        decode.call_count == 2 or spoil
-    )  # a byte between the file's parts has no meaning, a pixel's has
+    # A byte between the file's parts has no meaning, a pixel's has.
+    assert decode.call_count == 2 or spoil
 
 
 def test_kept_file_is_not_needed_where_none_can_be_written(

@@ -236,9 +236,8 @@ def test_play_page_trains_a_run_until_its_units_die_of_a_high_rate(
     page: PlayPage, folder: Path
 ) -> None:
     visit(page, folder, "")
-    page.until(
-        "app.collapse.state.step > 2"
-    )  # the collapsed run plays by itself until it is paused
+    # The collapsed run plays by itself until it is paused.
+    page.until("app.collapse.state.step > 2")
     page.click("#play")
     page.find("#train").click()
     page.until("Number(document.getElementById('live-loss').value || 9) < 1")
