@@ -102,7 +102,7 @@ def run(installed: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Ru
 
 @pytest.mark.slow
 def test_wheel_has_every_command_and_mnist_for_an_empty_folder(
-    run: Run, workspace: Path, digits: ImageSets, monkeypatch: pytest.MonkeyPatch
+    run: Run, workspace: Path, digits: ImageSets
 ) -> None:
     where = run("python -c 'import convblocks; print(convblocks.__file__, convblocks.__version__)'")
     assert not where.startswith(str(REPOSITORY))
@@ -121,6 +121,12 @@ def test_wheel_has_every_command_and_mnist_for_an_empty_folder(
     assert {path.name for path in workspace.iterdir()} == {
         *("home", "lightning_logs", "seven.png", "digits.onnx", "flowers", "churn")
     }
+
+
+@pytest.mark.slow
+def test_wheel_reads_its_own_mnist_or_that_of_a_folder(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert run(f"python -c {shlex.quote(FOLDER)}").endswith("site-packages/convblocks/data\n")
     monkeypatch.setenv("CONVBLOCKS_DATA", str(REPOSITORY / "data"))
     assert run(f"python -c {shlex.quote(FOLDER)}") == f"{REPOSITORY}/data\n"
