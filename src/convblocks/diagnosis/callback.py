@@ -84,7 +84,8 @@ class DeadUnits(RunCallback):
         if diagnosis and diagnosis["options"]:
             config = quote(as_shown(run.directory.config))
             fit = [*command_words("fit"), "--config", config]
-            lines.append(" ".join(["try next     ", *fit, *diagnosis["options"]]))
+            again = " ".join([*fit, *diagnosis["options"]])
+            lines.append(f"try next      {again}")
         return lines
 
 

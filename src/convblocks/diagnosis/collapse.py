@@ -54,7 +54,8 @@ def has_collapsed(result: RunResult, labels: Tensor) -> bool:
     if 1 in dead:
         return True
     last = result.epochs[-1]
-    learns_training_images = last.get("train/acc", 1.0) > chance_accuracy(labels)
+    trained_on = last.get("train/acc", 1.0)
+    learns_training_images = trained_on > chance_accuracy(labels)
     if learns_training_images or not has_enough_steps(result, last["step"]):
         return False
     is_cross_entropy = result.hparams.get("loss") == "cross_entropy"
