@@ -19,19 +19,11 @@ def main(arguments: list[str]) -> None:
     """
     Parser().parse_args(arguments)  # there are no options
     for arch, network in ARCHITECTURES.items():
-        table = str(
-            summary(
-                network(),
-                input_data=torch.zeros(64, *MNIST.shape),
-                depth=4,
-                col_width=20,
-                verbose=0,
-            )
-        )
+        images = torch.zeros(64, *MNIST.shape)
+        table = str(summary(network(), input_data=images, depth=4, col_width=20, verbose=0))
         for unit in Units:
-            table = table.replace(
-                f"({unit})", f"({unit.value})"
-            )  # torchinfo 1.8 prints the name of its enum member
+            # torchinfo 1.8 prints the name of its enum member.
+            table = table.replace(f"({unit})", f"({unit.value})")
         print(f"\n{arch}\n{table}")
 
 

@@ -139,7 +139,10 @@ from torch import nn
 
 
 class Rows(nn.Module):
-    \"\"\"A recurrent network that reads an image row by row: its first weights are no pictures.\"\"\"
+    \"\"\"A recurrent network that reads an image row by row.
+
+    Its first weights are no pictures.
+    \"\"\"
 
     def __init__(self, hidden: int = 16, dropout: float = 0.2):
         super().__init__()
@@ -169,7 +172,10 @@ class Lion:
 class Normalised(nn.Sequential):
     def __init__(self, affine: bool = True, momentum: float | None = 0.1):
         super().__init__(
-            nn.BatchNorm2d(1, affine=affine, momentum=momentum), nn.Flatten(), nn.BatchNorm1d(784), nn.Linear(784, 10)
+            nn.BatchNorm2d(1, affine=affine, momentum=momentum),
+            nn.Flatten(),
+            nn.BatchNorm1d(784),
+            nn.Linear(784, 10),
         )
 
 """

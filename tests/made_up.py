@@ -94,9 +94,8 @@ def short(arch: str, seed: int, accuracy: float, loss: float = 0.1, **changed: o
     """A run of two epochs with the same accuracy; ``loss`` is that of its last, and
     half that of its first.
     """
-    return result(
-        arch, seed, accuracy, **({"epochs": course(accuracy, accuracy, loss=loss)} | changed)
-    )  # type: ignore[arg-type]
+    epochs = course(accuracy, accuracy, loss=loss)
+    return result(arch, seed, accuracy, **({"epochs": epochs} | changed))  # type: ignore[arg-type]
 
 
 # With a schedule the networks are compared by their time to 98 %.

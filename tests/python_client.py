@@ -15,9 +15,8 @@ HANDED_ON = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1}
 
 
 def main() -> None:
-    signal.pthread_sigmask(
-        signal.SIG_BLOCK, HANDED_ON
-    )  # until there is a process to hand them on to
+    # Until there is a process to hand them on to.
+    signal.pthread_sigmask(signal.SIG_BLOCK, HANDED_ON)
     with socket.socket(socket.AF_UNIX) as server:
         server.connect(f"{__file__}.socket")
         socket.send_fds(server, [b"."], [0, 1, 2])

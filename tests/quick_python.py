@@ -65,9 +65,8 @@ def run_quickly(*arguments: str, cwd: Path, **variables: str) -> subprocess.Comp
 
 def _serve(listener: socket.socket, python: str, path: list[str]) -> None:
     """Fork a process for each client, until the tests end."""
-    signal.signal(
-        signal.SIGCHLD, signal.SIG_IGN
-    )  # nobody waits for those that attend to the clients
+    # Nobody waits for those that attend to the clients.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
     while wait([listener, parent.sentinel]) == [listener]:

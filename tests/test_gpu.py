@@ -101,9 +101,8 @@ def test_resume_of_a_killed_run_ends_with_the_same_bits(
     """SIGTERM in the middle of the second of two epochs; with kernels that compute the
     same each time.
     """
-    monkeypatch.setenv(
-        "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
-    )  # torch asks for it before it computes the first product
+    # Torch asks for it before it computes the first product.
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     limits = [
         "--epochs",
         "2",

@@ -21,24 +21,26 @@ print(*(importlib.metadata.version(name).split("+")[0] for name in {list(TORCH)}
 """
 
 
+def system_versions() -> list[str]:
+    """Of torch and torchvision; none without that Python."""
+    if not SYSTEM_PYTHON.exists():
+        return []
+    return run(SYSTEM_PYTHON, "-c", SHOW_VERSIONS).stdout.split()
+
+
 @pytest.fixture
 def python() -> Iterator[Path]:
     """The Python of a new environment: the system's torch, and the packages that pip
     adds for the project.
     """
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        TemporaryDirectory() as environment,
-    ):  # large: pytest would keep three
+    # The environment is large: pytest would keep three.
+    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as environment:
         for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
             patch.delenv(name, raising=False)
         patch.setenv("PYTHONNOUSERSITE", "1")
-        if not SYSTEM_PYTHON.exists() or run(SYSTEM_PYTHON, "-c", SHOW_VERSIONS).stdout.split() != [
-            *TORCH.values()
-        ]:
-            lack(
-                "the torch of Debian 13: apt-get install python3-torch python3-torchvision python3-venv"
-            )
+        if system_versions() != [*TORCH.values()]:
+            missing = "python3-torch python3-torchvision python3-venv"
+            lack(f"the torch of Debian 13: apt-get install {missing}")
         run(SYSTEM_PYTHON, "-m", "venv", "--system-site-packages", environment)
         python = Path(environment, "bin", "python")
         packages = ["-e", f"{REPOSITORY}[export]", f"msgspec=={MSGSPEC}"]

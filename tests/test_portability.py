@@ -16,7 +16,9 @@ import ctypes, multiprocessing, os, signal
 
 for name in ("SIGUSR1", "SIGUSR2", "SIGALRM", "SIGHUP"):
     delattr(signal, name)
-signal.valid_signals = lambda: {signal.SIGABRT, signal.SIGFPE, signal.SIGINT, signal.SIGSEGV, signal.SIGTERM}
+signal.valid_signals = lambda: {
+    signal.SIGABRT, signal.SIGFPE, signal.SIGINT, signal.SIGSEGV, signal.SIGTERM
+}
 os.environ["USERNAME"] = "somebody"  # Windows sets it
 for name in ("fork", "getuid", "killpg"):
     delattr(os, name)

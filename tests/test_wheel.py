@@ -23,11 +23,14 @@ from convblocks.wings import commands
 from tests.conftest import REPOSITORY
 
 SHORT = (
-    "--epochs 1 --trainer.limit_train_batches 20 --trainer.limit_val_batches 1 --trainer.limit_test_batches 1 "
-    "--threads 1 --trainer.log_every_n_steps 5"
+    "--epochs 1 --trainer.limit_train_batches 20 --trainer.limit_val_batches 1 "
+    "--trainer.limit_test_batches 1 --threads 1 --trainer.log_every_n_steps 5"
 )
 LAST = "lightning_logs/run/checkpoints/last.ckpt"
-FOLDER = "from convblocks import MNISTDataModule as M; m = M(); m.prepare_data(); m.setup(); print(m.root)"
+FOLDER = (
+    "from convblocks import MNISTDataModule as M; "
+    "m = M(); m.prepare_data(); m.setup(); print(m.root)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +58,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True, timeout=60
     )
     site = next((folder / "venv" / "lib").glob("python*")) / "site-packages"
-    (site / "others.pth").write_text(
-        sysconfig.get_path("purelib") + "\n"
-    )  # whose own .pth files do not apply
+    # Whose own .pth files do not apply.
+    (site / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
     (built,) = folder.glob("*.whl")
     files = zipfile.ZipFile(built).namelist()
-    assert {name.partition("-")[0].partition("/")[0] for name in files} == {
-        "convblocks"
-    }  # neither lab nor tests
+    # Neither lab nor tests.
+    assert {name.partition("-")[0].partition("/")[0] for name in files} == {"convblocks"}
     python = str(folder / "venv" / "bin" / "python")
     subprocess.run(
         [*pip, "--python", python, "install", "--no-deps", str(built)], check=True, timeout=300
@@ -101,7 +102,7 @@ def run(installed: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Ru
 
 @pytest.mark.slow
 def test_wheel_has_every_command_and_mnist_for_an_empty_folder(
-    run: Run, workspace: Path, digits: ImageSets, monkeypatch: pytest.MonkeyPatch
+    run: Run, workspace: Path, digits: ImageSets
 ) -> None:
     where = run("python -c 'import convblocks; print(convblocks.__file__, convblocks.__version__)'")
     assert not where.startswith(str(REPOSITORY))
@@ -120,6 +121,12 @@ def test_wheel_has_every_command_and_mnist_for_an_empty_folder(
     assert {path.name for path in workspace.iterdir()} == {
         *("home", "lightning_logs", "seven.png", "digits.onnx", "flowers", "churn")
     }
+
+
+@pytest.mark.slow
+def test_wheel_reads_its_own_mnist_or_that_of_a_folder(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert run(f"python -c {shlex.quote(FOLDER)}").endswith("site-packages/convblocks/data\n")
     monkeypatch.setenv("CONVBLOCKS_DATA", str(REPOSITORY / "data"))
     assert run(f"python -c {shlex.quote(FOLDER)}") == f"{REPOSITORY}/data\n"

@@ -45,9 +45,8 @@ def take_off(wings: Iterable[str], copy: Path) -> None:
     (copy / "data").symlink_to(REPOSITORY / "data")
     for wing in wings:
         shutil.rmtree(copy / "src" / "convblocks" / wing)
-        (copy / "src" / "convblocks" / wing / "__pycache__").mkdir(
-            parents=True
-        )  # as Python leaves it
+        # As Python leaves it.
+        (copy / "src" / "convblocks" / wing / "__pycache__").mkdir(parents=True)
 
 
 @pytest.fixture(scope="module")

@@ -32,9 +32,8 @@ autodoc_preserve_defaults = True
 maximum_signature_line_length = 100
 
 html_theme = "furo"
-html_theme_options = {
-    "dark_css_variables": {"color-background-primary": "#0d1117"}
-}  # as dark figures
+# As dark figures.
+html_theme_options = {"dark_css_variables": {"color-background-primary": "#0d1117"}}
 templates_path = ["."]  # sidebar/navigation.html
 html_copy_source = html_show_copyright = False
 
@@ -50,9 +49,8 @@ def adapt(app: Sphinx, page: str, source: list[str]) -> None:
         r'<img class="only-light" \2>\n<img class="only-dark" \2 src="\1">\n', source[0]
     )
     play = "../" * page.count("/") + "play/index.html"
-    source[0] = PLAY.sub(
-        rf"<a href='{play}\2'>\1</a>", text
-    )  # no double quotes: a notebook is JSON
+    # No double quotes: a notebook is JSON.
+    source[0] = PLAY.sub(rf"<a href='{play}\2'>\1</a>", text)
     if page == root_doc:
         source[0] += (HERE / "contents.md").read_text()
 
@@ -63,10 +61,10 @@ def finish(app: Sphinx, error: Exception | None) -> None:
     """
     if error or app.builder.name != "html":
         return
-    play = Path(
-        shutil.copytree(HERE.parent / "play", app.outdir / "play", dirs_exist_ok=True), "index.html"
-    )
-    play.write_text(play.read_text().replace("../../README.md", "../index.html"))
+    play = app.outdir / "play"
+    shutil.copytree(HERE.parent / "play", play, dirs_exist_ok=True)
+    page = play / "index.html"
+    page.write_text(page.read_text().replace("../../README.md", "../index.html"))
     shutil.copy(app.outdir / "README.html", app.outdir / "index.html")
 
 

@@ -22,9 +22,8 @@ from tests.scripts import run_script
 def test_tensorboard_has_curves_final_values_and_settings(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        sys, "argv", ["convblocks", "fit", "--data.rotation=0"]
-    )  # in a grid over it
+    # In a grid over it.
+    monkeypatch.setattr(sys, "argv", ["convblocks", "fit", "--data.rotation=0"])
     run = quick_run(*TENSORBOARD)
     curve, rows = curves(run), metric_rows(run)
     for tag in ("train/loss", "test/acc", "vitals/dead/relu1"):  # Lightning's loggers count from 0
@@ -41,9 +40,8 @@ def test_tensorboard_has_curves_final_values_and_settings(
     assert {"lr", "lr_scheduler", "batch_size", "seed", "rotation", "limit_train_batches"} <= set(
         settings
     )
-    assert not {"model", "loss", "optimizer", "shift", "val_size"} & set(
-        settings
-    )  # nobody has changed these
+    # Nobody has changed these.
+    assert not {"model", "loss", "optimizer", "shift", "val_size"} & set(settings)
     content = events.SummaryMetadata("_hparams_/experiment").plugin_data.content
     metrics = HParamsPluginData.FromString(content).experiment.metric_infos
     assert metrics[0].name.tag == "when_done/test_acc"

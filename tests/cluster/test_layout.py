@@ -28,11 +28,8 @@ def torchrun(processes: int, nodes: int = 1) -> dict[str, str]:
         (4, 1, {}),
         (2, 2, srun(4, nodes=2)),
         ("auto", 1, srun(1)),
-        (
-            4,
-            1,
-            srun(1) | {"SLURM_JOB_NAME": "bash"},
-        ),  # srun --pty bash, and Lightning starts the others
+        # srun --pty bash, and Lightning starts the others.
+        (4, 1, srun(1) | {"SLURM_JOB_NAME": "bash"}),
         (2, 2, torchrun(4, nodes=2)),
         ([2, 3], 1, torchrun(2)),
         ("2,3", 1, srun(2)),

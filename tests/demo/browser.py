@@ -12,8 +12,8 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.chrome.service import Service
 
 OPTIONS = (
-    "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-component-update "
-    "disable-sync window-size=1200,900"
+    "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
+    "disable-component-update disable-sync window-size=1200,900"
 )
 
 

@@ -75,17 +75,18 @@ class Page:
     def texts(self, selector: str) -> list[str]:
         """The texts of elements, also of hidden ones."""
         elements = self.window.find_elements(By.CSS_SELECTOR, selector)
-        return [
-            (element.get_property("textContent") or "").replace("\u00a0", " ")
-            for element in elements
-        ]  # type: ignore[union-attr]
+        contents = [element.get_property("textContent") for element in elements]
+        return [str(content or "").replace("\u00a0", " ") for content in contents]
 
     def run(self, script: str, *arguments: Any) -> Any:
         return self.window.execute_script(script, *arguments)
 
     def wait(self) -> None:
         """Wait until the last stroke has been answered."""
-        idle = "const main = document.getElementById('main'); return !main.hidden && main.ariaBusy === 'false'"
+        idle = (
+            "const main = document.getElementById('main'); "
+            "return !main.hidden && main.ariaBusy === 'false'"
+        )
         WebDriverWait(self.window, 60, 0.02).until(lambda _: self.run(idle))
 
     def draw(self, shape: Shape) -> None:
@@ -123,7 +124,8 @@ class Page:
         """The image that the network sees: red, green, blue and opacity of each pixel."""
         return self.run("""
             const canvas = document.querySelector(".seen");
-            return [...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data];
+            const drawn = canvas.getContext("2d");
+            return [...drawn.getImageData(0, 0, canvas.width, canvas.height).data];
         """)
 
     @property

@@ -32,9 +32,8 @@ def shares_unit_by_unit(network: nn.Module, images: Tensor) -> dict[str, float]:
     """The shares, computed by checking each unit for each image."""
     shares: dict[str, float] = {}
     values = images
-    for layer in [
-        module for module in network.modules() if not list(module.children())
-    ]:  # in order
+    # In the order in which they compute.
+    for layer in [module for module in network.modules() if not list(module.children())]:
         values = layer(values)
         if isinstance(layer, nn.ReLU):
             dead = [not values[:, unit].any() for unit in range(values.shape[1])]
@@ -48,9 +47,8 @@ def test_dead_shares_are_those_of_looking_at_each_unit(images: Tensor, arch: str
     torch.manual_seed(0)
     network = build_network(arch).eval()
     for name, parameter in network.named_parameters():
-        parameter.data -= (
-            1.0 if name.endswith("bias") else 0.0
-        )  # many units are then active for few images, or none
+        # Many units are then active for few images, or none.
+        parameter.data -= 1.0 if name.endswith("bias") else 0.0
     expected = shares_unit_by_unit(network, images)
     assert any(0 < share < 1 for share in expected.values())
     assert dead_shares(network, [images]) == expected

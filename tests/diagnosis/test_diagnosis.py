@@ -45,10 +45,8 @@ def ended(*rows: Row, **facts: Any) -> RunResult:
         (False, {"dead/relu2": 0.99, "step": 10}),
         (False, {"train/acc": 0.9}),  # overfitted, or averages of batch normalisation lag behind
         (False, {"step": 199}),
-        (
-            False,
-            {"train/loss": 2.29},
-        ),  # always the most frequent class, but by no means always as sure
+        # Always the most frequent class, but by no means always as sure.
+        (False, {"train/loss": 2.29}),
     ],
 )
 def test_collapsed_run_learned_nothing_and_cannot_recover(

@@ -53,9 +53,8 @@ def test_pooling_before_relu_gives_the_same_bits(
     outputs = [network(images.clone()) for network in (plain, fast_copy(plain))]
     grad = torch.linspace(-1, 1, outputs[0].numel(), dtype=dtype).reshape(outputs[0].shape)
     gradients = [torch.autograd.grad(output, images, grad)[0] for output in outputs]
-    torch.testing.assert_close(
-        *outputs, rtol=0, atol=0, equal_nan=True
-    )  # 0 and -0 are equal: no sum tells them apart
+    # 0 and -0 are equal: no sum tells them apart.
+    torch.testing.assert_close(*outputs, rtol=0, atol=0, equal_nan=True)
     assert_same_bits(*gradients)
 
 

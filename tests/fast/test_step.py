@@ -9,11 +9,11 @@ import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.callbacks import GradientAccumulationScheduler, LambdaCallback
-from lightning.pytorch.loops.optimization.automatic import _AutomaticOptimization
 from torch import nn
 from torch.optim import Adam
 
 from convblocks.fast.lightning import STEP_HOOKS, FastClassifier, skip_idle_hooks
+from convblocks.fast.lightning_private import AutomaticOptimization
 from convblocks.fast.step import HOOKS_WITHIN, _is_usual
 from convblocks.run import fit
 from convblocks.run.config import Config
@@ -40,13 +40,13 @@ class OwnAdam(Adam):
 def long_ways(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The indices of the batches that go Lightning's way."""
     batches: list[int] = []
-    lightnings = _AutomaticOptimization.run
+    lightnings = AutomaticOptimization.run
 
-    def run(self: _AutomaticOptimization, optimizer: Any, batch_idx: int, kwargs: Any) -> Any:
+    def run(self: AutomaticOptimization, optimizer: Any, batch_idx: int, kwargs: Any) -> Any:
         batches.append(batch_idx)
         return lightnings(self, optimizer, batch_idx, kwargs)
 
-    monkeypatch.setattr(_AutomaticOptimization, "run", run)
+    monkeypatch.setattr(AutomaticOptimization, "run", run)
     return batches
 
 

@@ -69,7 +69,8 @@ def test_ctrl_c_in_the_first_tenth_of_a_second(module: str, tmp_path: Path) -> N
         "import os, signal, sys\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def hear(event, arguments):\n"
-        f"    if event == 'import' and arguments[0] == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        f"    if event == 'import' and arguments[0] == {module!r}:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.addaudithook(hear)\n"
     )
     ended = shell("exec fit --arch mlp", tmp_path, PYTHONPATH=f"{tmp_path}:{REPOSITORY / 'src'}")

@@ -66,7 +66,6 @@ def test_winner_is_certainly_ahead_in_both_readings() -> None:
     assert winner(compare(as_claimed(8))) == "batchnorm"
     assert winner(compare(as_claimed(8, collapsed=3))) == "batchnorm"
     assert winner(compare(as_claimed(2))) is None
-    often = [
-        run for run in as_claimed(8, collapsed=5) if run.arch != "batchnorm"
-    ]  # ahead only where it trains
+    # Ahead only where it trains.
+    often = [run for run in as_claimed(8, collapsed=5) if run.arch != "batchnorm"]
     assert winner(compare(often)) is None

@@ -7,7 +7,7 @@ import builtins
 import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from torchinfo import summary
@@ -82,49 +82,88 @@ def code_cells_of(notebook: Any, *headings: str) -> list[Any]:
     return [cell for heading in headings for cell in sections[heading] if cell.cell_type == "code"]
 
 
-NIGHTLY = pytest.mark.nightly
+class Executed(NamedTuple):
+    """The lesson with outputs, and whether somebody has guessed and done its exercises."""
+
+    notebook: Any
+    is_studied: bool
+
+    @property
+    def cells(self) -> list[Any]:
+        return code_cells(self.notebook)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[True, pytest.param(False, marks=pytest.mark.nightly)],
+    ids=["studied", "untouched"],
+)
+def executed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Executed:
+    """Run from top to bottom with one epoch, as the lesson offers to those with less
+    time; where it is studied, with few steps too.
+    """
+    notebook = read_lesson()
+    for cell in code_cells(notebook):
+        cell.source = cell.source.replace("EPOCHS = 5", "EPOCHS = 1")
+    if request.param:
+        shorten(code_cells(notebook))
+        fill_in(notebook)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IPYTHONDIR", str(tmp_path_factory.mktemp("ipython")))
+        execute(notebook)
+    return Executed(notebook, request.param)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("is_short", "is_studied"), [(True, True), pytest.param(False, False, marks=NIGHTLY)]
-)
-def test_lesson_runs_from_top_to_bottom(
-    is_short: bool, is_studied: bool, notebook: Any, filled: Any, cells: list[Any], tmp_path: Path
-) -> None:
-    """With one epoch, as it offers to those with less time, and at first with few steps."""
-    for cell in cells:
-        cell.source = cell.source.replace("EPOCHS = 5", "EPOCHS = 1")
-    if is_short:
-        shorten(cells)
-    if is_studied:
-        fill_in(notebook)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("IPYTHONDIR", str(tmp_path))
-        execute(notebook)
-    for cell in cells:
+def test_lesson_runs_from_top_to_bottom_without_warnings(executed: Executed) -> None:
+    for cell in executed.cells:
         assert not any(output.get("name") == "stderr" for output in cell.outputs), cell.outputs
+
+
+@pytest.mark.slow
+def test_lesson_draws_its_figures_once_results_are_guessed(executed: Executed) -> None:
+    for cell in executed.cells:
         images = sum("image/png" in output.get("data", {}) for output in cell.outputs)
-        assert images == (
-            cell.source.count("plt.show()") if is_studied or "guess" not in cell.source else 0
-        )
+        is_hidden = not executed.is_studied and "guess" in cell.source
+        assert images == (0 if is_hidden else cell.source.count("plt.show()"))
+
+
+@pytest.mark.slow
+def test_lesson_reveals_results_once_they_are_guessed(executed: Executed) -> None:
+    cells = executed.cells
     reveals = [cell for cell in cells if re.search(r"^reveal\(", cell.source, re.MULTILINE)]
     compared = [printed_by(cells, cell.source) for cell in reveals]
     assert len(compared) == len(GUESSES)
-    assert all(("Your guess first" in text) != is_studied for text in compared)
-    assert "a whole layer is dead" in printed_by(cells, "for seed in range")
-    blocks, runs_needed = (
-        printed_by(cells, "def check_block"),
-        printed_by(cells, "chance**runs_needed"),
-    )
-    if is_studied:
+    assert all(("Your guess first" in text) != executed.is_studied for text in compared)
+    if executed.is_studied:
         assert "320. Your guess was right!" in compared[2]
         assert "True. Your guess was right!" in compared[5]  # at a lower rate the network lives
-    assert blocks.count("right" if is_studied else "no layers yet") == 2
-    assert runs_needed.startswith("Right:" if is_studied else "Write a whole number of runs")
-    if is_studied:
-        for heading in OF_RECORDS:
-            assert outputs_of(notebook, heading) == outputs_of(filled, heading)
+
+
+@pytest.mark.slow
+def test_lesson_shows_a_dead_layer(executed: Executed) -> None:
+    assert "a whole layer is dead" in printed_by(executed.cells, "for seed in range")
+
+
+@pytest.mark.slow
+def test_lesson_checks_its_exercises(executed: Executed) -> None:
+    blocks = printed_by(executed.cells, "def check_block")
+    runs_needed = printed_by(executed.cells, "chance**runs_needed")
+    if executed.is_studied:
+        assert blocks.count("right") == 2
+        assert runs_needed.startswith("Right:")
+    else:
+        assert blocks.count("no layers yet") == 2
+        assert runs_needed.startswith("Write a whole number of runs")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("executed", [True], indirect=True, ids=["studied"])
+@pytest.mark.parametrize("heading", OF_RECORDS)
+def test_lesson_shows_of_records_what_its_filled_copy_shows(
+    heading: str, executed: Executed, filled: Any
+) -> None:
+    assert outputs_of(executed.notebook, heading) == outputs_of(filled, heading)
 
 
 def test_lesson_is_stored_without_outputs_and_needs_only_the_public_interface(

@@ -50,7 +50,10 @@ def pixels_of(path: Path, channels: int) -> NDArray[np.uint8]:
     return to_pixels(read_picture(path), channels, *SIZE)
 
 
-KINDS = "1.png L.png LA.png P.png RGB.png RGBA.png CMYK.jpg YCbCr.jpg L.jpg L.bmp RGB.bmp RGB.webp L.gif"
+KINDS = (
+    "1.png L.png LA.png P.png RGB.png RGBA.png "
+    "CMYK.jpg YCbCr.jpg L.jpg L.bmp RGB.bmp RGB.webp L.gif"
+)
 
 
 @pytest.mark.parametrize("kind", KINDS.split())

@@ -60,8 +60,8 @@ def test_lazy_pictures_have_the_spec_and_fingerprint_of_those_in_memory_and_a_li
         assert isinstance(sets.train.images, LazyImages)
         assert (sets.image_spec, sets.fingerprint) == (in_memory.image_spec, in_memory.fingerprint)
         assert sets.note == (
-            "60 pictures of 16 x 16 pixels need 0.0 GB decoded, 0.0 GB are free: they are decoded as they are needed, "
-            "which is slower."
+            "60 pictures of 16 x 16 pixels need 0.0 GB decoded, 0.0 GB are free: "
+            "they are decoded as they are needed, which is slower."
         )
     assert not isinstance(PictureFolder(root, size=(8, 8)).load().train.images, LazyImages)
 

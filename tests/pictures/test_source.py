@@ -49,7 +49,7 @@ def test_folder_gives_its_files_in_the_order_of_their_names(
     [
         "mkdir -p train/disc/more.png/within && mv train/disc/4.png train/disc/more.png/within",
         "mv train/disc .. && ln -s ../../disc train/disc",
-        "mkdir train/.ipynb_checkpoints && touch train/disc/.DS_Store train/disc/._0.png train/disc/notes.txt",
+        "mkdir train/.ipynb_checkpoints && cd train/disc && touch .DS_Store ._0.png notes.txt",
         "mkdir train/disc/.thumbs && touch train/disc/.thumbs/0.png",
     ],
     ids=["folders within a class", "a class is a link", "other files", "hidden folders"],
@@ -150,9 +150,8 @@ def test_kept_file_that_is_damaged_is_replaced(
     (spoil or flipped(path.read_bytes().index(before.train.images[3].numpy().tobytes())))(path)
     assert PictureFolder(root).load().fingerprint == before.fingerprint
     assert PictureFolder(root).load().fingerprint == before.fingerprint
-    assert (
-        decode.call_count == 2 or spoil
-    )  # a byte between the file's parts has no meaning, a pixel's has
+    # A byte between the file's parts has no meaning, a pixel's has.
+    assert decode.call_count == 2 or spoil
 
 
 def test_kept_file_is_not_needed_where_none_can_be_written(

@@ -62,10 +62,8 @@ def test_resume_is_refused_with_other_pictures(pictures: None) -> None:
     fit_until(
         12, [*DEBUG, *QUICK, *SHORT, "--arch", "mlp", "--data.val_size", "40", "--name", "run"]
     )
-    for split in (
-        "train",
-        "test",
-    ):  # not the checkpoint is to blame, whose network has fewer classes
+    # Not the checkpoint is to blame, whose network has fewer classes.
+    for split in ("train", "test"):
         shutil.copytree(Path("pictures", split, "disc"), Path("pictures", split, "circle"))
     with pytest.raises(
         DataError, match="was begun with another training set, test set and list of classes than"

@@ -19,6 +19,12 @@ from exact_resume.files import write
 # The argument of each logger's class that continues an earlier run; others begin a new one.
 RUN_ARGUMENTS = {"MLFlowLogger": "run_id", "TensorBoardLogger": "version", "WandbLogger": "id"}
 
+# Settings that are shown for every run.
+COMPARED = {"--data.batch_size", "--model.lr", "--model.lr_scheduler", "--seed"}
+
+# The module of the thread that writes for TensorBoard.
+WRITER = "tensorboard.summary.writer.event_file_writer"
+
 _show_error = threading.excepthook
 
 
@@ -30,17 +36,20 @@ def make(run: Run) -> "Boards":
     """
     if run.config.resume and run.directory.loggers.is_file():
         loggers = run.trainer_arguments["logger"]
-        loggers = loggers if isinstance(loggers, list) else [loggers]
-        for logger, identity in zip(
-            loggers, json.loads(run.directory.loggers.read_text()), strict=False
-        ):
-            if (
-                isinstance(logger, Namespace)
-                and (name := logger.class_path.rpartition(".")[2]) in RUN_ARGUMENTS
-            ):
-                logger.init_args[RUN_ARGUMENTS[name]] = identity
+        if not isinstance(loggers, list):
+            loggers = [loggers]
+        identities = json.loads(run.directory.loggers.read_text())
+        for logger, identity in zip(loggers, identities, strict=False):
+            if isinstance(logger, Namespace):
+                _continue_as(logger, identity)
     threading.excepthook = _show_unless_of_tensorboard
     return Boards()
+
+
+def _continue_as(logger: Namespace, identity: Any) -> None:
+    name = logger.class_path.rpartition(".")[2]
+    if name in RUN_ARGUMENTS:
+        logger.init_args[RUN_ARGUMENTS[name]] = identity
 
 
 class Boards(RunCallback):
@@ -54,37 +63,44 @@ class Boards(RunCallback):
         if run.board:
             run.board = RunTensorBoardLogger(run.directory, run.first_step)
             run.trainer.loggers = [run.board, *added]
-        if run.is_rank_zero and added and not run.directory.loggers.is_file():
-            with machine_lock("loggers"):  # two that start at once could create tables twice
+        saved = run.directory.loggers
+        if run.is_rank_zero and added and not saved.is_file():
+            # Two runs that start at once could create tables twice.
+            with machine_lock("loggers"):
                 for logger in added:
                     logger.log_hyperparams(flatten(run.settings))
-            write(run.directory.loggers, json.dumps([logger.version for logger in added]) + "\n")
+            identities = [logger.version for logger in added]
+            write(saved, json.dumps(identities) + "\n")
 
     def on_result(self, run: Run, result: RunResult) -> RunResult:
         """The same result; the board gets its values."""
         if isinstance(run.board, RunTensorBoardLogger):
-            usual = flatten(run.config.parser.get_defaults().as_dict())
-            given = {
-                "--data.batch_size",
-                "--model.lr",
-                "--model.lr_scheduler",
-                "--seed",
-            }  # what people compare
-            given |= {full_name(word.partition("=")[0]) for word in sys.argv}
-            hparams = {"arch": result.arch}
-            for name, value in flatten(run.settings).items():
-                if f"--{name}" in given or usual.get(name, value) != value:
-                    hparams[name.rpartition(".")[2]] = value
-            final = {result.judge.measured_in(result.final): result.score} | dict(
-                sorted(result.final.items())
-            )
-            run.board.log_results(hparams, final, int(result.epochs[-1]["step"]))
+            hparams = {"arch": result.arch} | _chosen_settings(run)
+            first = {result.judge.measured_in(result.final): result.score}
+            final = first | dict(sorted(result.final.items()))
+            last = result.epochs[-1]
+            run.board.log_results(hparams, final, int(last["step"]))
         return result
+
+
+def _chosen_settings(run: Run) -> dict[str, Any]:
+    """Those that people compare, that were given, or that are not as usual; by the last
+    part of their names.
+    """
+    defaults = run.config.parser.get_defaults()
+    usual = flatten(defaults.as_dict())
+    words = [word.partition("=")[0] for word in sys.argv]
+    given = COMPARED.union(map(full_name, words))
+    return {
+        name.rpartition(".")[2]: value
+        for name, value in flatten(run.settings).items()
+        if f"--{name}" in given or usual.get(name, value) != value
+    }
 
 
 def _show_unless_of_tensorboard(error: threading.ExceptHookArgs) -> None:
     """Show an error of a thread; that of TensorBoard's writer is the Trainer's at its
     next write.
     """
-    if type(error.thread).__name__ != "_AsyncWriterThread":
+    if type(error.thread).__module__ != WRITER:
         _show_error(error)

@@ -37,16 +37,18 @@ class RunTensorBoardLogger(TensorBoardLogger):
         )
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        super().log_metrics(
-            {tag_of(name): metrics[name] for name in metrics if name != "epoch"}, step
-        )
+        tags = {tag_of(name): metrics[name] for name in metrics if name != "epoch"}
+        super().log_metrics(tags, step)
 
     def log_results(self, hparams: dict[str, Any], results: Mapping[str, float], step: int) -> None:
         """Write final values, and with these hyper-parameters the run's row of the HParams tab.
 
         As points of the metrics' curves, final values would be false ones.
         """
-        final = {f"{WHEN_DONE}/{name.replace('/', '_')}": value for name, value in results.items()}
+        final = {}
+        for name, value in results.items():
+            flat = name.replace("/", "_")
+            final[f"{WHEN_DONE}/{flat}"] = value
         self.log_hyperparams(hparams, final, step)
 
 
@@ -54,4 +56,6 @@ def tag_of(metric: str) -> str:
     """The tag of a metric: its name, in a group of its own if it must not come first."""
     if metric == "seconds":
         return f"{VITALS}/speed/{metric}"
-    return f"{VITALS}/{metric}" if metric.startswith(DEAD) else metric
+    if metric.startswith(DEAD):
+        return f"{VITALS}/{metric}"
+    return metric

@@ -2,6 +2,8 @@
 why a run ends.
 """
 
+from typing import Any
+
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
@@ -22,9 +24,10 @@ class LastWord(Callback):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        launcher = trainer.strategy.launcher
-        if watched := getattr(launcher, "procs", []):
-            launcher.procs = [*watched]  # type: ignore[union-attr]  # it kills these on Ctrl-C
+        launcher: Any = trainer.strategy.launcher
+        watched = getattr(launcher, "procs", [])
+        if watched:
+            launcher.procs = [*watched]  # it kills these on Ctrl-C
             watched.clear()
 
 

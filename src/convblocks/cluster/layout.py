@@ -40,30 +40,33 @@ def check(settings: Mapping[str, Any], environment: Mapping[str, str] = os.envir
         UsageError: the launcher has not started one process for each of the Trainer's
             devices.
     """
-    trainer, environment = settings["trainer"], visible(environment)
+    trainer = settings["trainer"]
     if has_own_environment(trainer):
         return
-    launch, devices, nodes = (
-        _launch(environment),
-        trainer.get("devices", "auto"),
-        trainer.get("num_nodes", 1),
-    )
+    environment = visible(environment)
+    devices = trainer.get("devices", "auto")
+    nodes = trainer.get("num_nodes", 1)
+    launch = _launch(environment)
     if launch is None:
         if nodes > 1 and not OTHERS & environment.keys():
             raise UsageError(
-                f"--trainer.num_nodes {nodes}, but this was started on one: leave it out, or put srun, or on each node "
-                "torchrun, before `convblocks fit` or `compare --trial` (docs/manual/cluster.md)"
+                f"--trainer.num_nodes {nodes}, but this was started on one: leave it out, "
+                "or put srun, or on each node torchrun, before `convblocks fit` "
+                "or `compare --trial` (docs/manual/cluster.md)"
             )
         return
     count = _number_of(devices)
-    is_alone = count is None and nodes == launch.processes == 1
-    if not is_alone and (
-        count is None or (count * nodes, nodes) != (launch.processes, launch.nodes)
-    ):
+    if count is None:
+        fits = nodes == launch.processes == 1
+    else:
+        fits = (count * nodes, nodes) == (launch.processes, launch.nodes)
+    if not fits:
         raise UsageError(
-            f"{launch.description}, but --trainer.devices is {devices} and --trainer.num_nodes {nodes}: write "
-            f"--trainer.devices {launch.processes // launch.nodes} --trainer.num_nodes {launch.nodes}, or start as "
-            "many on each node as it has devices"
+            f"{launch.description}, but --trainer.devices is {devices} "
+            f"and --trainer.num_nodes {nodes}: write "
+            f"--trainer.devices {launch.processes // launch.nodes} "
+            f"--trainer.num_nodes {launch.nodes}, "
+            "or start as many on each node as it has devices"
         )
 
 
@@ -71,8 +74,9 @@ def has_own_environment(trainer: Mapping[str, Any]) -> bool:
     """Whether a Trainer's settings contain a cluster environment, as a plugin."""
     plugins = trainer.get("plugins")
     specs = plugins if isinstance(plugins, list) else [plugins]
-    classes = [class_specs.import_class(spec["class_path"]) for spec in specs if spec]
-    return any(isinstance(kind, type) and issubclass(kind, ClusterEnvironment) for kind in classes)
+    kinds = [class_specs.import_class(spec["class_path"]) for spec in specs if spec]
+    classes = [kind for kind in kinds if isinstance(kind, type)]
+    return any(issubclass(kind, ClusterEnvironment) for kind in classes)
 
 
 def cluster_environments(trainer: Mapping[str, Any]) -> list[ClusterEnvironment]:
@@ -86,16 +90,14 @@ def cluster_environments(trainer: Mapping[str, Any]) -> list[ClusterEnvironment]
         UsageError: Lightning cannot use this job's layout.
     """
     # torchrun may run under srun.
-    if (
-        has_own_environment(trainer)
-        or TorchElasticEnvironment.detect()
-        or not SLURMEnvironment.detect()
-    ):
+    is_slurm = SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
+    if not is_slurm or has_own_environment(trainer):
         return []
     if SLURM not in visible():
         return [LightningEnvironment()]
     try:
-        return [SLURMEnvironment(auto_requeue=False)]  # ExactResume requeues, without deadlocks
+        # ExactResume requeues, without deadlocks.
+        return [SLURMEnvironment(auto_requeue=False)]
     except RuntimeError as error:
         raise UsageError(" ".join(str(error).split())) from error
 
@@ -108,15 +110,22 @@ def _launch(environment: Mapping[str, str]) -> Launch | None:
         UsageError: there are several tasks, but Lightning would not see them as such.
     """
     if TORCHRUN in environment:
-        processes, nodes = int(environment["WORLD_SIZE"]), int(environment["GROUP_WORLD_SIZE"])
-        return Launch(f"torchrun started {counted(processes, 'worker')}", processes, nodes)
+        processes = int(environment["WORLD_SIZE"])
+        nodes = int(environment["GROUP_WORLD_SIZE"])
+        description = f"torchrun started {counted(processes, 'worker')}"
+        return Launch(description, processes, nodes)
     if SLURM not in environment:
         return None
-    tasks, is_step = int(environment[SLURM]), "SLURM_STEP_ID" in environment
-    started = int(environment.get("SLURM_STEP_NUM_TASKS", tasks)) if is_step else 1
-    if environment.get("SLURM_JOB_NAME") in INTERACTIVE:
+    tasks = int(environment[SLURM])
+    started = 1
+    description = "this job has 1 task"
+    is_step = "SLURM_STEP_ID" in environment
+    if is_step:
+        started = int(environment.get("SLURM_STEP_NUM_TASKS", tasks))
+        description = f"srun started {counted(started, 'task')}"
+    name = environment.get("SLURM_JOB_NAME")
+    if name in INTERACTIVE:
         if started > 1:
-            name = environment["SLURM_JOB_NAME"]
             raise UsageError(
                 f"in a job named {name} Lightning ignores srun: write srun --job-name=fit"
             )
@@ -125,7 +134,6 @@ def _launch(environment: Mapping[str, str]) -> Launch | None:
         raise UsageError(
             f"this job has {tasks} tasks, but python was started without srun: put srun before it"
         )
-    description = f"srun started {counted(started, 'task')}" if is_step else "this job has 1 task"
     return Launch(description, started, int(environment.get("SLURM_NNODES", 1)))
 
 
@@ -136,6 +144,6 @@ def _number_of(devices: str | int | list[int]) -> int | None:
     if isinstance(devices, list):
         return len(devices)
     text = str(devices)
-    return (
-        len(text.strip(",").split(",")) if "," in text else int(text) if text.isdecimal() else None
-    )
+    if "," in text:
+        return len(text.strip(",").split(","))
+    return int(text) if text.isdecimal() else None

@@ -32,22 +32,19 @@ def setup(networks: Sequence[TrainedNetwork]) -> Answer:
     and the networks.
     """
     spec = networks[0].image_spec
-    entries = [
-        {
-            "arch": trained.arch,
-            "run": re.sub(
-                r".*lightning_logs/|/checkpoints/last\.ckpt$", "", trained.path.as_posix()
-            ),
-            "weights": {
-                name: values.flatten().tolist()
-                for name, values in trained.network.state_dict().items()
-            }
-            if trained.arch in EXPLAINED and spec == MNIST
-            else None,
-        }
-        for trained in networks
-    ]
-    return spec.as_dict() | {"digits": spec == MNIST, "networks": entries}
+    are_digits = spec == MNIST
+    entries = [_entry(trained, are_digits) for trained in networks]
+    return spec.as_dict() | {"digits": are_digits, "networks": entries}
+
+
+def _entry(trained: TrainedNetwork, are_digits: bool) -> Answer:
+    path = trained.path.as_posix()
+    run = re.sub(r".*lightning_logs/|/checkpoints/last\.ckpt$", "", path)
+    weights = None
+    if trained.arch in EXPLAINED and are_digits:
+        tensors = trained.network.state_dict().items()
+        weights = {name: values.flatten().tolist() for name, values in tensors}
+    return {"arch": trained.arch, "run": run, "weights": weights}
 
 
 def answer(networks: Sequence[TrainedNetwork], content: bytes, with_layers: bool) -> Answer:
@@ -58,13 +55,17 @@ def answer(networks: Sequence[TrainedNetwork], content: bytes, with_layers: bool
     try:
         _, seen = look(content, networks[0].image_spec, most_pixels=LARGEST)
         images = torch.from_numpy(seen)[None]
-        return {
-            "pixels": seen.flatten().tolist(),
-            "networks": [trained.probabilities(images)[0].tolist() for trained in networks],
-            "layers": [layers_of(trained, images) for trained in networks] if with_layers else None,
-        }
+        probabilities = [trained.probabilities(images)[0] for trained in networks]
+        layers = None
+        if with_layers:
+            layers = [layers_of(trained, images) for trained in networks]
     except UserError as error:
         return {"problem": str(error)}
+    return {
+        "pixels": seen.flatten().tolist(),
+        "networks": [classes.tolist() for classes in probabilities],
+        "layers": layers,
+    }
 
 
 def layers_of(trained: TrainedNetwork, images: Tensor) -> list[Answer]:
@@ -77,15 +78,17 @@ def layers_of(trained: TrainedNetwork, images: Tensor) -> list[Answer]:
     layers: list[Answer] = []
 
     def note(name: str, units: Tensor) -> None:
-        maps = units.reshape(len(units), -1, units.shape[-1] if units.ndim > 2 else 1).float().cpu()
+        width = units.shape[-1] if units.ndim > 2 else 1
+        maps = units.reshape(len(units), -1, width).float().cpu()
+        shades = (255 * maps / maps.max().clamp(min=1e-12)).round().int()
         every = max(1, max(maps.shape[1:]) // SIDE)
-        shades = (
-            (255 * maps / maps.max().clamp(min=1e-12)).round().int()[:MOST_MAPS, ::every, ::every]
-        )
-        inactive = (~maps.flatten(1).any(dim=1)).tolist()
-        layers.append(
-            {"name": name, "shape": [*maps.shape], "inactive": inactive, "shades": shades.tolist()}
-        )
+        layer = {
+            "name": name,
+            "shape": [*maps.shape],
+            "inactive": (~maps.flatten(1).any(dim=1)).tolist(),
+            "shades": shades[:MOST_MAPS, ::every, ::every].tolist(),
+        }
+        layers.append(layer)
 
     with watch_relus(trained.network, note):
         trained.logits(images)

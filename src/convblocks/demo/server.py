@@ -50,16 +50,16 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--arch", action="append", default=[])
     parser.add_argument("--port", type=int, default=8028)
     options = parser.parse_args(arguments)
-    torch.set_num_threads(
-        1
-    )  # a single image is no faster on several, and far slower where other programs use them
+    # A single image is no faster on several, and far slower where other programs use them.
+    torch.set_num_threads(1)
     networks = [load_network(path, options.arch) for path in options.checkpoints]
-    if not all(trained.image_spec.same_images(networks[0].image_spec) for trained in networks):
+    spec = networks[0].image_spec
+    if not all(trained.image_spec.same_images(spec) for trained in networks):
         raise UsageError(
             "these networks were trained on different images: they cannot see the same drawing"
         )
     with Server(networks, options.port) as server:
-        verb = "Draw" if networks[0].image_spec == MNIST else "Draw, or choose a picture,"
+        verb = "Draw" if spec == MNIST else "Draw, or choose a picture,"
         echo(f"{verb} at http://{HOST}:{server.server_port}/ (Ctrl-C ends the demo)")
         server.serve_forever()
 
@@ -97,10 +97,8 @@ class Handler(SimpleHTTPRequestHandler):
         if not super().parse_request():
             return False
         host = self.headers.get("Host", "")
-        is_own = host.split(":")[0] in (HOST, "localhost") and self.headers.get("Origin") in (
-            None,
-            f"http://{host}",
-        )
+        is_here = host.split(":")[0] in (HOST, "localhost")
+        is_own = is_here and self.headers.get("Origin") in (None, f"http://{host}")
         if not is_own:
             self.send_error(HTTPStatus.FORBIDDEN)
         return is_own

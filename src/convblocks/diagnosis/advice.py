@@ -1,7 +1,6 @@
 """Names what is wrong with a finished run: the evidence, and the settings to try next."""
 
 import math
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from convblocks.diagnosis.collapse import chance_accuracy, has_enough_steps, is_falling
@@ -38,73 +37,113 @@ def diagnose(run: Classification, result: RunResult, diverged_at: int | None) ->
         diverged_at: The step after which its loss or a weight was no longer finite, if
             any.
     """
-    lr, more = result.hparams["lr"], ("--epochs", str(4 * len(result.epochs)))
     if diverged_at is not None or not math.isfinite(result.final["test/loss"]):
-        when = f"after step {diverged_at} " if diverged_at is not None else ""
-        sentence = f"This run diverged: {when}its loss or a weight was not finite, and its last weights are useless."
-        return Diagnosis(sentence, rate(lr / 10))
-    # The weights are those of the last epoch or, with validation images, of the best evaluation.
-    epoch = result.epochs[int((result.best_evaluation or result.epochs[-1])["epoch"]) - 1]
-    accuracy, trained_on = result.final["test/acc"], epoch.get("train/acc", math.nan)
-    known = (
-        {"training": trained_on, "test": accuracy} if "train/acc" in epoch else {"test": accuracy}
-    )
-    both = listed([f"{whole_percent(share)} of the {name} images" for name, share in known.items()])
-    dead = dead_units_in(result.final)
+        when = "" if diverged_at is None else f"after step {diverged_at} "
+        sentence = (
+            f"This run diverged: {when}its loss or a weight was not finite, "
+            "and its last weights are useless."
+        )
+        return Diagnosis(sentence, _rate(result.hparams["lr"] / 10))
+    # The weights are those of the last epoch or, with validation images, of the best
+    # evaluation.
+    tested = result.best_evaluation or result.epochs[-1]
+    epoch = result.epochs[int(tested["epoch"]) - 1]
+    accuracy = result.final["test/acc"]
+    right = f"{whole_percent(accuracy)} of the test images"
+    trained_on = epoch.get("train/acc", math.nan)
+    if "train/acc" in epoch:
+        right = f"{whole_percent(trained_on)} of the training images and {right}"
     if result.failed:
-        whole = [relu for relu, share in dead.items() if share == 1]
-        units = f"all units of {listed(whole)} are dead: they output 0 for every image, and no earlier layer learns."
-        nothing = f"it gets {both} right, no better than chance."
-        sentence = f"This run collapsed in epoch {result.facts['collapsed_in']}: {units if whole else nothing}"
-        return Diagnosis(sentence, rate(lr / 3))
-    is_short = not has_enough_steps(result, epoch["step"])
-    after = f"after {counted(int(epoch['step']), 'step')} it gets {both} right"
-    if not accuracy > result.facts["chance"] and not trained_on > chance_accuracy(
-        run.data.train.labels
-    ):
-        if is_short:
-            return Diagnosis(f"Too few steps: {after}.", more)
-        if is_falling(result):
-            return Diagnosis(f"It learns slowly: {after}, and its loss still falls.", rate(10 * lr))
-        too_little = Diagnosis(f"It has learned next to nothing: {after}.", rate(lr / 3))
-        return half_dead_layers(dead, lr) or too_little
-    standard_error = math.sqrt(
-        max(accuracy * (1 - accuracy), 1e-4) / max(result.facts["images"]["test"], 1)
-    )
-    if trained_on - accuracy > max(LEAST_GAP, STANDARD_ERRORS * standard_error):
-        pixels = max(1, round(max(run.data.image_spec.shape[1:]) / 14))
-        movements = (
-            () if run.data.augmentation else ("--data.shift", str(pixels), "--data.rotation", "10")
-        )
-        return Diagnosis(
-            f"It overfits: it gets {both} right.", (*(more if is_short else ()), *movements)
-        )
-    return half_dead_layers(dead, lr)
+        return _collapse(result, right)
+    is_above_chance = accuracy > result.facts["chance"]
+    chance_in_training = chance_accuracy(run.data.train.labels)
+    if not (is_above_chance or trained_on > chance_in_training):
+        return _nothing_learned(result, int(epoch["step"]), right)
+    if trained_on - accuracy > _least_gap(accuracy, result.facts["images"]["test"]):
+        is_short = not has_enough_steps(result, epoch["step"])
+        options = _more_epochs(result) if is_short else ()
+        sentence = f"It overfits: it gets {right} right."
+        return Diagnosis(sentence, options + _movements(run))
+    return _half_dead_layers(result)
 
 
-def half_dead_layers(dead: Mapping[str, float], lr: float) -> Diagnosis | None:
+def _least_gap(accuracy: float, images: int) -> float:
+    """That of training accuracy from the accuracy on so many images which means
+    overfitting.
+    """
+    variance = max(accuracy * (1 - accuracy), 1e-4)
+    standard_error = math.sqrt(variance / max(images, 1))
+    return max(LEAST_GAP, STANDARD_ERRORS * standard_error)
+
+
+def _movements(run: Classification) -> tuple[str, ...]:
+    """Options for augmentation, unless there is some already."""
+    if run.data.augmentation:
+        return ()
+    side = max(run.data.image_spec.shape[1:])
+    pixels = max(1, round(side / 14))
+    return "--data.shift", str(pixels), "--data.rotation", "10"
+
+
+def _collapse(result: RunResult, right: str) -> Diagnosis:
+    why = f"it gets {right} right, no better than chance."
+    dead = dead_units_in(result.final)
+    whole = [relu for relu, share in dead.items() if share == 1]
+    if whole:
+        why = (
+            f"all units of {listed(whole)} are dead: "
+            "they output 0 for every image, and no earlier layer learns."
+        )
+    epoch = result.facts["collapsed_in"]
+    sentence = f"This run collapsed in epoch {epoch}: {why}"
+    return Diagnosis(sentence, _rate(result.hparams["lr"] / 3))
+
+
+def _nothing_learned(result: RunResult, steps: int, right: str) -> Diagnosis:
+    lr = result.hparams["lr"]
+    after = f"after {counted(steps, 'step')} it gets {right} right"
+    if not has_enough_steps(result, steps):
+        return Diagnosis(f"Too few steps: {after}.", _more_epochs(result))
+    if is_falling(result):
+        sentence = f"It learns slowly: {after}, and its loss still falls."
+        return Diagnosis(sentence, _rate(10 * lr))
+    sentence = f"It has learned next to nothing: {after}."
+    return _half_dead_layers(result) or Diagnosis(sentence, _rate(lr / 3))
+
+
+def _half_dead_layers(result: RunResult) -> Diagnosis | None:
     """Names the layers in which half of the units or more are dead; None if there are none."""
     layers = [
-        f"{whole_percent(share)} of {relu}'s" for relu, share in dead.items() if share >= HALF_DEAD
+        f"{whole_percent(share)} of {relu}'s"
+        for relu, share in dead_units_in(result.final).items()
+        if share >= HALF_DEAD
     ]
     if not layers:
         return None
-    meaning = "they output 0 for every image, and get no gradient while they do. At a lower learning rate fewer die."
-    return Diagnosis(f"{listed(layers)} units are dead: {meaning}", rate(lr / 3))
+    sentence = (
+        f"{listed(layers)} units are dead: they output 0 for every image, and get no "
+        "gradient while they do. At a lower learning rate fewer die."
+    )
+    return Diagnosis(sentence, _rate(result.hparams["lr"] / 3))
 
 
-def rate(lr: float) -> tuple[str, str]:
+def _rate(lr: float) -> tuple[str, ...]:
     return "--lr", f"{lr:.1g}"
+
+
+def _more_epochs(result: RunResult) -> tuple[str, ...]:
+    return "--epochs", str(4 * len(result.epochs))
 
 
 def dead_units_in(metrics: dict[str, float]) -> dict[str, float]:
     """The shares of dead units among these metrics, by the name of the ReLU."""
-    return {
-        name.removeprefix(DEAD): share for name, share in metrics.items() if name.startswith(DEAD)
-    }
+    shares = [(name, share) for name, share in metrics.items() if name.startswith(DEAD)]
+    return {name.removeprefix(DEAD): share for name, share in shares}
 
 
 def whole_percent(share: float) -> str:
     """A share in whole per cent; 0 % and 100 % only where these are exact."""
     rounded = round(100 * share)
-    return f"{min(max(rounded, 1), 99) if 0 < share < 1 else rounded} %"
+    if 0 < share < 1:
+        rounded = min(max(rounded, 1), 99)
+    return f"{rounded} %"

@@ -39,13 +39,14 @@ class DeadUnits(RunCallback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking:
-            pl_module.log_dict(
-                measure_dead_units(trainer, pl_module), sync_dist=True
-            )  # equal; Lightning would warn
+            shares = measure_dead_units(trainer, pl_module)
+            # They are equal in all processes, but Lightning would warn.
+            pl_module.log_dict(shares, sync_dist=True)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Not logged: the shares of the final weights are no point of the curves.
-        for name, share in measure_dead_units(trainer, pl_module).items():
+        shares = measure_dead_units(trainer, pl_module)
+        for name, share in shares.items():
             trainer.callback_metrics[name] = torch.tensor(share, dtype=torch.float64)
 
     def on_result(self, run: Run, result: RunResult) -> RunResult:
@@ -55,32 +56,36 @@ class DeadUnits(RunCallback):
         classification = classification_of(run)
         assert classification is not None
         data = classification.data
-        train, test = data.train.labels, data.test.labels
-        images = {"spec": data.files.image_spec.as_dict(), "train": len(train), "test": len(test)}
+        train = data.train.labels
+        test = data.test.labels
+        spec = data.files.image_spec.as_dict()
+        images = {"spec": spec, "train": len(train), "test": len(test)}
         result = with_facts(result, images=images, chance=chance_accuracy(test))
         if result.failed or has_collapsed(result, train):
-            result = with_facts(replace(result, failed=True), collapsed_in=collapsed_in(result))
+            failed = replace(result, failed=True)
+            result = with_facts(failed, collapsed_in=collapsed_in(result))
         diagnosis = diagnose(classification, result, run.divergence.step)
-        return with_facts(result, diagnosis=diagnosis._asdict()) if diagnosis else result
+        if not diagnosis:
+            return result
+        return with_facts(result, diagnosis=diagnosis._asdict())
 
     def last_lines(self, run: Run, result: RunResult) -> Sequence[str]:
         """The shares of dead units, what is wrong, and the command to try next."""
         lines: list[str] = []
-        if run.divergence.step is None and (shares := dead_units_in(result.final)):
-            lines.append(
-                f"dead units: {', '.join(f'{relu} {whole_percent(share)}' for relu, share in shares.items())}"
-            )
-        if diagnosis := result.facts.get("diagnosis"):
-            lines += (
-                [diagnosis["sentence"]] if run.divergence.step is None else []
-            )  # which fit says first
-            again = [
-                *command_words("fit"),
-                "--config",
-                quote(as_shown(run.directory.config)),
-                *diagnosis["options"],
-            ]
-            lines += [f"try next      {' '.join(again)}"] if diagnosis["options"] else []
+        diagnosis = result.facts.get("diagnosis", {})
+        # Of a divergence fit has told already.
+        if run.divergence.step is None:
+            shares = dead_units_in(result.final).items()
+            texts = [f"{relu} {whole_percent(share)}" for relu, share in shares]
+            if texts:
+                lines.append(f"dead units: {', '.join(texts)}")
+            if diagnosis:
+                lines.append(diagnosis["sentence"])
+        if diagnosis and diagnosis["options"]:
+            config = quote(as_shown(run.directory.config))
+            fit = [*command_words("fit"), "--config", config]
+            again = " ".join([*fit, *diagnosis["options"]])
+            lines.append(f"try next      {again}")
         return lines
 
 
@@ -94,13 +99,16 @@ def measure_dead_units(trainer: Trainer, classifier: LightningModule) -> dict[st
 
     The images are always the same, however many the Trainer evaluates.
     """
-    data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it at run time
+    # Lightning sets it at run time
+    data = trainer.datamodule  # type: ignore[attr-defined]
     if data is None:
         return {}
     assert isinstance(classifier, ImageClassifier)
-    images = data.val.images[:IMAGES].to(classifier.device).split(data.eval_batch_size)
+    images = data.val.images[:IMAGES].to(classifier.device)
+    normalize = data.files.image_spec.normalize
     precision = trainer.precision_plugin
-    batches = (precision.convert_input(data.files.image_spec.normalize(batch)) for batch in images)
+    batches = images.split(data.eval_batch_size)
+    inputs = (precision.convert_input(normalize(batch)) for batch in batches)
     with precision.forward_context():
-        shares = dead_shares(classifier.network, batches)
+        shares = dead_shares(classifier.network, inputs)
     return {f"{DEAD}{relu}": share for relu, share in shares.items()}

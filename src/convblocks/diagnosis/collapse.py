@@ -1,6 +1,6 @@
 """When a run has collapsed: on evidence that it cannot recover, not for one poor accuracy."""
 
-from itertools import pairwise, takewhile
+from itertools import pairwise
 
 from torch import Tensor
 from torch.distributions import Categorical
@@ -50,16 +50,16 @@ def has_collapsed(result: RunResult, labels: Tensor) -> bool:
     """
     if result.final["test/acc"] > result.facts["chance"]:
         return False
-    if any(share == 1 for name, share in result.final.items() if name.startswith(DEAD)):
+    dead = [share for name, share in result.final.items() if name.startswith(DEAD)]
+    if 1 in dead:
         return True
     last = result.epochs[-1]
-    if not has_enough_steps(result, last["step"]) or last.get("train/acc", 1.0) > chance_accuracy(
-        labels
-    ):
+    trained_on = last.get("train/acc", 1.0)
+    learns_training_images = trained_on > chance_accuracy(labels)
+    if learns_training_images or not has_enough_steps(result, last["step"]):
         return False
-    is_below = result.hparams.get("loss") == "cross_entropy" and last["train/loss"] < constant_loss(
-        labels
-    )
+    is_cross_entropy = result.hparams.get("loss") == "cross_entropy"
+    is_below = is_cross_entropy and last["train/loss"] < constant_loss(labels)
     return not is_below and not is_falling(result)
 
 
@@ -67,12 +67,15 @@ def collapsed_in(result: RunResult) -> int:
     """From which epoch on no evaluation of a failed run was above chance; its last one
     if none shows it.
     """
-    evaluated = [
-        (int(row["epoch"]), row.get("val/acc", row.get("test/acc"))) for row in result.epochs
-    ]
-    measured = [(epoch, accuracy) for epoch, accuracy in evaluated if accuracy is not None]
-    since = list(takewhile(lambda row: not row[1] > result.facts["chance"], reversed(measured)))
-    return since[-1][0] if since else len(result.epochs)
+    since = len(result.epochs)
+    for row in reversed(result.epochs):
+        accuracy = row.get("val/acc", row.get("test/acc"))
+        if accuracy is None:
+            continue
+        if accuracy > result.facts["chance"]:
+            break
+        since = int(row["epoch"])
+    return since
 
 
 def has_enough_steps(result: RunResult, step: float) -> bool:
@@ -83,6 +86,9 @@ def has_enough_steps(result: RunResult, step: float) -> bool:
 
 def is_falling(result: RunResult) -> bool:
     """Whether the training loss fell in each of the last epochs, and by more than chance."""
-    last = [row["train/loss"] for row in result.epochs[-EPOCHS_OF_FALL - 1 :]]
-    falls = all(before > after for before, after in pairwise(last))
-    return len(last) > EPOCHS_OF_FALL and falls and last[-1] < (1 - LEAST_FALL) * last[0]
+    rows = result.epochs[-EPOCHS_OF_FALL - 1 :]
+    if len(rows) <= EPOCHS_OF_FALL:
+        return False
+    losses = [row["train/loss"] for row in rows]
+    falls = all(before > after for before, after in pairwise(losses))
+    return falls and losses[-1] < (1 - LEAST_FALL) * losses[0]

@@ -31,21 +31,25 @@ def dead_shares(network: nn.Module, batches: Iterable[Tensor]) -> dict[str, floa
         network: Any network.
         batches: Its inputs, on its device: (B, C, H, W) float, normalised.
     """
-    active: dict[tuple[str, int], Tensor] = {}  # by ReLU and number of units: (units,) bool
+    # by ReLU and number of units: (units,) bool
+    active: dict[tuple[str, int], Tensor] = {}
 
     def note_units(name: str, units: Tensor) -> None:
-        above = units.amax(dim=tuple(range(1, units.ndim))) != 0  # ten times faster than any()
-        active[name, len(above)] = above | active.get((name, len(above)), above)
+        # ten times faster than any()
+        above = units.amax(dim=tuple(range(1, units.ndim))) != 0
+        use = name, len(above)
+        active[use] = above | active.get(use, above)
 
-    undisturbed = torch.random.fork_rng(
-        {weights.device for weights in network.parameters() if weights.is_cuda}
-    )
-    with evaluating(network), torch.no_grad(), undisturbed, watch_relus(network, note_units):
+    devices = {weights.device for weights in network.parameters() if weights.is_cuda}
+    undisturbed = torch.random.fork_rng(devices)
+    watched = watch_relus(network, note_units)
+    with evaluating(network), torch.no_grad(), undisturbed, watched:
         for images in batches:
             network(images)
     shares = {}
     for name in _relus(network):
-        if units := [above for (relu, _), above in active.items() if relu == name]:
+        units = [above for (relu, _), above in active.items() if relu == name]
+        if units:
             dead = ~torch.cat(units)
             shares[name] = int(dead.sum()) / len(dead)
     return shares
@@ -61,11 +65,13 @@ def watch_relus(network: nn.Module, note: Callable[[str, Tensor], None]) -> Iter
     """
 
     def note_output(name: str, relu: nn.Module, inputs: Any, output: Tensor) -> None:
-        note(name, output.movedim(1 if output.ndim == 4 else -1, 0))
+        units = 1 if output.ndim == 4 else -1
+        note(name, output.movedim(units, 0))
 
     with ExitStack() as stack:
         for name, relu in _relus(network).items():
-            stack.enter_context(relu.register_forward_hook(partial(note_output, name)))
+            hook = partial(note_output, name)
+            stack.enter_context(relu.register_forward_hook(hook))
         yield
 
 

@@ -22,6 +22,7 @@ from convblocks.fast.lightning import (
     skip_idle_hooks,
     speed_up_gradients,
 )
+from convblocks.fast.lightning_private import set_optimization
 from convblocks.fast.network import speed_up_network
 from convblocks.fast.step import FastOptimization
 from convblocks.model.classifier import ImageClassifier
@@ -52,13 +53,15 @@ class Fast(RunCallback):
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it at run time
-        if stage != "fit" or type(pl_module) is not ImageClassifier or type(data) not in DATA:
+        # Lightning sets it at run time
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        is_usual = stage == "fit" and type(data) in DATA
+        if not is_usual or type(pl_module) is not ImageClassifier:
             return
         keep_freed_memory()
         speed_up_gradients(trainer, pl_module)
         speed_up_network(pl_module.network)
-        trainer.fit_loop.epoch_loop.automatic_optimization = FastOptimization(trainer)
+        set_optimization(trainer, FastOptimization(trainer))
         pl_module.__class__ = FastClassifier
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -1,16 +1,17 @@
-"""Training without needless work at every step, in Lightning's loop and in the memory allocator."""
+"""Training without needless work at every step, in Lightning's loop and in the memory
+allocator.
+"""
 
 import ctypes
 from inspect import signature
-from typing import Any
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from convblocks.data.loader import Batch
+from convblocks.fast.lightning_private import LeanModule, ddp_arguments
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.distributed import SYNCHRONIZED
 
@@ -30,33 +31,14 @@ M_MMAP_THRESHOLD, LARGEST_BLOCK = -3, 2**31 - 1
 M_TRIM_THRESHOLD, NEVER = -1, -1
 
 
-class FastClassifier(ImageClassifier):
+class FastClassifier(LeanModule, ImageClassifier):
     """A classifier with less overhead in Lightning's loop."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Skip nn.Module's checks for the name of the running hook, which Lightning
-        sets many times a step.
-        """
-        if name == "_current_fx_name":
-            object.__setattr__(self, name, value)
-        else:
-            super().__setattr__(name, value)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         return super().training_step(batch, batch_idx)
 
     # Lightning reads it at every step, and Python would compute it each time.
     training_step.__signature__ = signature(training_step)  # type: ignore[attr-defined]
-
-    def _apply_batch_transfer_handler(
-        self, batch: Any, device: torch.device | None = None, dataloader_idx: int = 0
-    ) -> Any:
-        """Skip the transfer of batches that are on the device already, such as an ImageLoader's."""
-        if isinstance(batch, tuple) and all(
-            isinstance(part, Tensor) and part.device == device for part in batch
-        ):
-            return batch
-        return super()._apply_batch_transfer_handler(batch, device, dataloader_idx)
 
 
 # Messages name the class that it replaces.
@@ -69,15 +51,18 @@ def skip_idle_hooks(trainer: Trainer, module: LightningModule) -> None:
 
     Lightning calls every hook that is callable, with some bookkeeping around it.
     """
-    # Lightning sets it at run time
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    for owner, base in [
-        (module, LightningModule),
-        *((callback, Callback) for callback in callbacks),
-    ]:
-        for hook in STEP_HOOKS:
-            if getattr(type(owner), hook) is getattr(base, hook) and hook not in vars(owner):
-                object.__setattr__(owner, hook, None)  # works for frozen dataclasses too
+    _skip_idle_hooks(module, LightningModule)
+    # Lightning sets them at run time
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        _skip_idle_hooks(callback, Callback)
+
+
+def _skip_idle_hooks(owner: object, base: type) -> None:
+    for hook in STEP_HOOKS:
+        is_overridden = getattr(type(owner), hook) is not getattr(base, hook)
+        if not is_overridden and hook not in vars(owner):
+            # Frozen dataclasses allow this too.
+            object.__setattr__(owner, hook, None)
 
 
 def speed_up_gradients(trainer: Trainer, classifier: ImageClassifier) -> None:
@@ -90,20 +75,27 @@ def speed_up_gradients(trainer: Trainer, classifier: ImageClassifier) -> None:
     """
     if not isinstance(trainer.strategy, DDPStrategy):
         return
-    flags = trainer.strategy._ddp_kwargs
+    flags = ddp_arguments(trainer.strategy)
     flags.setdefault("gradient_as_bucket_view", True)
-    # Buffers stay equal by themselves if all are of synchronised batch norm.
-    with_buffers = [
-        module for module in classifier.network.modules() if [*module.buffers(recurse=False)]
-    ]
-    are_equal = classifier.hparams["sync_batchnorm"] and all(
-        type(module) in SYNCHRONIZED for module in with_buffers
+    # torch 2.13 warns about the second.
+    names = ("forward_sync_buffers", "broadcast_buffers")
+    is_synchronized = classifier.hparams["sync_batchnorm"]
+    have_equal_buffers = is_synchronized and _are_of_batch_norm(classifier.network)
+    if have_equal_buffers and not flags.keys() & names:
+        known = signature(DistributedDataParallel).parameters
+        name = next(name for name in names if name in known)
+        flags[name] = False
+
+
+def _are_of_batch_norm(network: nn.Module) -> bool:
+    """Whether all of a network's buffers are of batch norm, which keeps them equal in
+    all processes if it is synchronised.
+    """
+    return all(
+        type(module) in SYNCHRONIZED
+        for module in network.modules()
+        if [*module.buffers(recurse=False)]
     )
-    names = ("forward_sync_buffers", "broadcast_buffers")  # torch 2.13 warns about the second
-    if are_equal and not flags.keys() & names:
-        flags[
-            next(name for name in names if name in signature(DistributedDataParallel).parameters)
-        ] = False
 
 
 def keep_freed_memory() -> None:
@@ -116,11 +108,7 @@ def keep_freed_memory() -> None:
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (
-        AttributeError,
-        OSError,
-        TypeError,
-    ):  # musl and macOS have no mallopt, Windows no CDLL(None)
-        return
+    except (AttributeError, OSError, TypeError):
+        return  # musl and macOS have no mallopt, Windows no CDLL(None)
     mallopt(M_MMAP_THRESHOLD, LARGEST_BLOCK)
     mallopt(M_TRIM_THRESHOLD, NEVER)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from convblocks.fast.lightning_private import has_hooks
+
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -28,18 +30,18 @@ class Sequential(nn.Sequential):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The output of nn.Sequential."""
-        is_usual = (
-            len(args) == 1
-            and not kwargs
-            and isinstance(args[0], Tensor)
-            and _is_plain(self, Sequential)
-        )
-        if not is_usual or torch.compiler.is_compiling():
+        is_alone = len(args) == 1 and not kwargs
+        is_usual = is_alone and isinstance(args[0], Tensor)
+        may_reorder = is_usual and _is_plain(self, Sequential)
+        if not may_reorder or torch.compiler.is_compiling():
             return super().__call__(*args, **kwargs)
-        images, relu_is_due, modules = args[0], False, list(self)
+        images = args[0]
+        modules = list(self)
+        relu_is_due = False
         for module, after in zip(modules, [*modules[1:], None], strict=True):
             if relu_is_due:
-                images, relu_is_due = functional.relu_(module(images)), False
+                images = functional.relu_(module(images))
+                relu_is_due = False
             elif _commute(module, after):
                 relu_is_due = True
             else:
@@ -50,7 +52,9 @@ class Sequential(nn.Sequential):
 def speed_up_network(network: nn.Module) -> None:
     """Take the short cut in each nn.Sequential of a network that has such a pair of layers."""
     for module in network.modules():
-        if type(module) is nn.Sequential and any(_commute(*pair) for pair in pairwise(module)):
+        if type(module) is not nn.Sequential:
+            continue
+        if any(_commute(*pair) for pair in pairwise(module)):
             module.__class__ = Sequential
 
 
@@ -58,18 +62,13 @@ def _commute(relu: nn.Module | None, pool: nn.Module | None) -> bool:
     """Whether these are a ReLU that is not in place, and a pooling without empty windows."""
     if not (_is_plain(relu, nn.ReLU) and _is_plain(pool, nn.MaxPool2d)):
         return False
-    return (
-        not relu.inplace and pool.dilation == 1 and not pool.return_indices
-    )  # a dilated window may be empty
+    has_no_empty_window = pool.dilation == 1
+    return has_no_empty_window and not relu.inplace and not pool.return_indices
 
 
 def _is_plain(module: nn.Module | None, kind: type[M]) -> TypeGuard[M]:
     """Whether a module is of exactly this class, unpatched and without hooks."""
-    if type(module) is not kind or "forward" in vars(module):
+    if type(module) is not kind:
         return False
-    return not (
-        module._forward_hooks
-        or module._forward_pre_hooks
-        or module._backward_hooks
-        or module._backward_pre_hooks
-    )
+    is_patched = "forward" in vars(module)
+    return not is_patched and not has_hooks(module)

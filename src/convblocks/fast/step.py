@@ -6,29 +6,27 @@ from collections import OrderedDict
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.loops.optimization.automatic import _AutomaticOptimization
 from lightning.pytorch.plugins.precision import Precision
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from convblocks.fast.lightning import FastClassifier
-
-# The hooks that Lightning calls within a step, on each callback and on the module: None
-# where they are idle.
-HOOKS_WITHIN = (
-    "on_before_zero_grad",
-    "on_before_backward",
-    "on_after_backward",
-    "on_before_optimizer_step",
+from convblocks.fast.lightning import STEP_HOOKS, FastClassifier
+from convblocks.fast.lightning_private import (
+    AutomaticOptimization,
+    optimizer_progress,
+    set_running_hook,
 )
+
+# Those that Lightning calls within a step: None where they are idle.
+HOOKS_WITHIN = STEP_HOOKS[1:-1]
 
 # Optimizers that need no closure; a subclass may do anything.
 OPTIMIZERS = (Adam, AdamW, SGD)
 
 
-class FastOptimization(_AutomaticOptimization):
+class FastOptimization(AutomaticOptimization):
     """Lightning's step without closures, and without the checks for hooks that nobody
     has.
 
@@ -42,28 +40,30 @@ class FastOptimization(_AutomaticOptimization):
     ) -> dict[str, Any]:
         """Train on a batch; returns the loss for ``on_train_batch_end``."""
         module = self.trainer.lightning_module
-        if not (type(optimizer) in OPTIMIZERS and _is_usual(self.trainer, module)):
+        needs_no_closure = type(optimizer) in OPTIMIZERS
+        if not (needs_no_closure and _is_usual(self.trainer, module)):
             return super().run(optimizer, batch_idx, kwargs)
-        progress = (
-            self.optim_progress.optimizer
-        )  # part of every checkpoint, and the Trainer's global_step
+        progress = optimizer_progress(self)
         progress.step.increment_ready()
-        module._current_fx_name = "training_step"  # for self.log
+        set_running_hook(module, "training_step")
         loss = module.training_step(*kwargs.values())
         assert isinstance(loss, Tensor)
-        module._current_fx_name = None
+        set_running_hook(module, None)
         progress.zero_grad.increment_ready()
         progress.zero_grad.increment_started()
-        for (
-            group
-        ) in optimizer.param_groups:  # optimizer.zero_grad looks for other ways to zero them
-            for parameter in group["params"]:
-                parameter.grad = None
+        _drop_gradients(optimizer)
         progress.zero_grad.increment_completed()
         loss.backward()
         optimizer.step()
         progress.step.increment_completed()
         return {"loss": loss.detach()}
+
+
+def _drop_gradients(optimizer: Optimizer) -> None:
+    """As ``optimizer.zero_grad``, which looks for other ways to zero them."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = None
 
 
 def _is_usual(trainer: Trainer, module: LightningModule) -> bool:

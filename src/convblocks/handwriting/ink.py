@@ -1,10 +1,12 @@
 """Turns a picture of a digit into an image like MNIST's: 28x28 grey values, the digit
 light on black.
 
-The steps are those of MNIST's authors (Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: "Gradient-based learning applied
-to document recognition", 1998, section III): the longer side of the digit becomes 20 pixels, its aspect ratio is kept,
-and its centre of mass goes to the centre of the 28x28 image. Before that, the ink must be found: it is everything that
-differs from a smooth background, so dark on light, light on dark and coloured pictures are one case.
+The steps are those of MNIST's authors (Y. LeCun, L. Bottou, Y. Bengio, P. Haffner:
+"Gradient-based learning applied to document recognition", 1998, section III): the
+longer side of the digit becomes 20 pixels, its aspect ratio is kept, and its centre of
+mass goes to the centre of the 28x28 image. Before that, the ink must be found: it is
+everything that differs from a smooth background, so dark on light, light on dark and
+coloured pictures are one case.
 """
 
 from typing import Any
@@ -52,8 +54,9 @@ def to_mnist(picture: Image.Image) -> NDArray[np.uint8]:
     Raises:
         UserError: the picture is blank, or shows far more than one digit.
     """
-    enlarged = adjust_strokes(fit(find_ink(picture), ENLARGED * DIGIT_SIDE))
-    return np.rint(255 * centre(fit(enlarged, DIGIT_SIDE))).astype(np.uint8)
+    enlarged = fit(find_ink(picture), ENLARGED * DIGIT_SIDE)
+    digit = fit(adjust_strokes(enlarged), DIGIT_SIDE)
+    return np.rint(255 * centre(digit)).astype(np.uint8)
 
 
 def find_ink(picture: Image.Image) -> Ink:
@@ -64,31 +67,35 @@ def find_ink(picture: Image.Image) -> Ink:
     """
     difference = _difference_from_background(_colours(picture))
     strength = np.sqrt((difference**2).mean(axis=2))
-    noise = 1.4826 * float(np.median(strength))  # most pixels are background
+    # Most pixels are background.
+    noise = 1.4826 * float(np.median(strength))
     strongest = float(np.quantile(strength, 1 - 2e-4))
     if strongest < max(LEAST_CONTRAST, LEAST_CONTRAST_IN_NOISE * noise):
         raise UserError("it is blank")
     # Ink has one colour. A difference in another direction, such as a highlight beside
     # a shadow, is not ink.
     most_different = difference.reshape(-1, 3)[strength.argmax()]
-    inked = (strength > strongest / 2) & (difference @ most_different > 0)
+    has_its_direction = difference @ most_different > 0
+    inked = (strength > strongest / 2) & has_its_direction
     colour = difference[inked].mean(axis=0)
     ink = difference @ colour / (colour @ colour)
-    floor = float(np.clip(3 * noise / np.sqrt((colour**2).mean()), 0.05, 0.5))
+    share_of_noise = 3 * noise / np.sqrt((colour**2).mean())
+    floor = float(np.clip(share_of_noise, 0.05, 0.5))
     return _digit_alone(np.clip((ink - floor) / (1 - floor), 0, 1))
 
 
 def fit(ink: Ink, side: int) -> Ink:
     """Crop to the ink, and scale its longer side to that many pixels, keeping the aspect ratio."""
     rows, columns = np.nonzero(ink > 0.5)
-    box = Image.fromarray(ink.astype(np.float32)).crop(
-        (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
-    )
+    top, bottom = int(rows.min()), int(rows.max()) + 1
+    left, right = int(columns.min()), int(columns.max()) + 1
+    picture = Image.fromarray(ink.astype(np.float32))
+    box = picture.crop((left, top, right, bottom))
     scale = side / max(box.size)
-    size = (max(1, round(box.width * scale)), max(1, round(box.height * scale)))
-    scaled: Ink = np.clip(
-        np.asarray(box.resize(size, Image.Resampling.BILINEAR), dtype=np.float64), 0, 1
-    )
+    width = max(1, round(box.width * scale))
+    height = max(1, round(box.height * scale))
+    resized = box.resize((width, height), Image.Resampling.BILINEAR)
+    scaled: Ink = np.clip(np.asarray(resized, dtype=np.float64), 0, 1)
     scaled /= scaled.max()  # scaling down makes thin strokes fade
     return scaled
 
@@ -101,8 +108,10 @@ def adjust_strokes(ink: Ink) -> Ink:
     if change == 0:
         return ink
     solid = np.pad(ink, 1 + max(0, round(change))) > 0.5
-    # The signed distance from the edge of the strokes, positive outside.
-    distance = ndimage.distance_transform_edt(~solid) - ndimage.distance_transform_edt(solid)
+    # The distances from the edge of the strokes.
+    outside = ndimage.distance_transform_edt(~solid)
+    inside = ndimage.distance_transform_edt(solid)
+    distance = outside - inside
     adjusted: Ink = np.clip(0.5 + change - distance, 0, 1)
     return adjusted
 
@@ -121,25 +130,30 @@ def centre(digit: NDArray[Any]) -> Ink:
     """Put a digit of at most 20x20 pixels into a 28x28 image, its centre of mass at the centre."""
     image = np.zeros((SIDE, SIDE))
     corner = []
-    for length, middle in zip(digit.shape, ndimage.center_of_mass(digit), strict=True):
-        start = round(SIDE / 2 - middle)  # MNIST's own centres of mass lie at pixel 14 on average
+    centre_of_mass = ndimage.center_of_mass(digit)
+    for length, middle in zip(digit.shape, centre_of_mass, strict=True):
+        # MNIST's own centres of mass lie at pixel 14 on average.
+        start = round(SIDE / 2 - middle)
         corner.append(int(np.clip(start, 0, SIDE - length)))
     top, left = corner
-    image[top : top + digit.shape[0], left : left + digit.shape[1]] = digit
+    height, width = digit.shape
+    image[top : top + height, left : left + width] = digit
     return image
 
 
 def _colours(picture: Image.Image) -> NDArray[np.float64]:
     """The colours of a picture, opaque and of a working size: (H, W, 3) in 0..255."""
-    picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    mode = "RGBA" if picture.has_transparency_data else "RGB"
+    picture = picture.convert(mode)
     picture.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
     if picture.mode == "RGBA":
         pixels = np.asarray(picture, dtype=np.float64)
+        grey = pixels[..., :3].mean(axis=2)
         alpha = pixels[..., 3] / 255
-        grey = float((alpha * pixels[..., :3].mean(axis=2)).sum() / max(alpha.sum(), 1))
-        background = Image.new(
-            "RGBA", picture.size, "white" if grey < 128 else "black"
-        )  # strokes must stand out
+        mean = float((alpha * grey).sum() / max(alpha.sum(), 1))
+        # Strokes must stand out.
+        paper = "white" if mean < 128 else "black"
+        background = Image.new("RGBA", picture.size, paper)
         picture = Image.alpha_composite(background, picture).convert("RGB")
     return np.asarray(picture, dtype=np.float64)
 
@@ -152,19 +166,23 @@ def _difference_from_background(colours: NDArray[np.float64]) -> NDArray[np.floa
     each time without the pixels that are far from it, which are ink.
     """
     height, width, _ = colours.shape
-    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
-    terms = np.stack([np.ones_like(x), x, y, x * y, x**2, y**2], axis=-1).reshape(-1, 6)
+    rows, columns = np.linspace(-1, 1, height), np.linspace(-1, 1, width)
+    y, x = np.meshgrid(rows, columns, indexing="ij")
+    terms = np.stack([np.ones_like(x), x, y, x * y, x**2, y**2], axis=-1)
+    terms = terms.reshape(-1, 6)
     pixels = colours.reshape(-1, 3)
-    every = max(1, len(pixels) // 10_000)  # a sample of the pixels is enough
+    # A sample of the pixels is enough.
+    every = max(1, len(pixels) // 10_000)
     some_terms, some_pixels = terms[::every], pixels[::every]
     background = np.median(some_pixels, axis=0)
     residual = np.abs(some_pixels - background).max(axis=1)
     for _ in range(8):
-        near = residual <= max(2.5 * float(np.median(residual)), 4.0)
+        limit = max(2.5 * float(np.median(residual)), 4.0)
+        near = residual <= limit
         surface, *_ = np.linalg.lstsq(some_terms[near], some_pixels[near], rcond=None)
         residual = np.abs(some_pixels - some_terms @ surface).max(axis=1)
-    difference: NDArray[np.float64] = (pixels - terms @ surface).reshape(colours.shape)
-    return difference
+    difference: NDArray[np.float64] = pixels - terms @ surface
+    return difference.reshape(colours.shape)
 
 
 def _digit_alone(ink: Ink) -> Ink:
@@ -176,8 +194,10 @@ def _digit_alone(ink: Ink) -> Ink:
     parts, count = ndimage.label(ink > 0.5, EVERY_NEIGHBOUR)
     numbers = np.arange(1, count + 1)
     sizes = ndimage.sum_labels(ink > 0.5, parts, numbers)
-    at_border = np.isin(numbers, np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))
-    boxes = filter(None, ndimage.find_objects(parts))  # one for each part
+    border = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
+    at_border = np.isin(numbers, border)
+    # One for each part.
+    boxes = filter(None, ndimage.find_objects(parts))
     lengths = np.array([max(side.stop - side.start for side in sides) for sides in boxes])
     # The digit touches the border of a tightly cropped picture. It does not if another
     # part is long enough for a digit.

@@ -42,9 +42,9 @@ from exact_resume.files import atomic_write
 
 Pixels = NDArray[np.uint8]
 
-# The sheet that --show writes: pixels of a side of its cells and between them, and
-# pairs of cells in a row.
-CELL, GAP = 176, 8
+# The sheet that --show writes: pixels of a side of its cells, of the pictures in them,
+# and pairs of cells in a row.
+CELL, INSIDE = 176, (168, 168)
 COLUMNS = 3
 
 
@@ -80,11 +80,11 @@ def main(arguments: list[str]) -> None:
         refuse_to_overwrite(options.show, [options.checkpoint, *paths])
     predictions, problems = recognise(trained, paths)
     if options.json:
-        print(
-            as_json({str(prediction.path): dict(prediction.ranking) for prediction in predictions})
-        )
+        rankings = {str(made.path): dict(made.ranking) for made in predictions}
+        print(as_json(rankings))
     elif predictions:
-        Console(markup=False, emoji=False, highlight=False).print(as_table(predictions))
+        console = Console(markup=False, emoji=False, highlight=False)
+        console.print(as_table(predictions))
     if options.show and predictions:
         write_sheet(predictions, options.show)
         if not options.json:
@@ -99,9 +99,8 @@ def refuse_to_overwrite(path: Path, read: Collection[Path]) -> None:
     """Raise a UsageError if a command would write over a file that it reads, or over a device."""
     if path.exists() and not path.is_file():
         raise UsageError(f"cannot write {path}: it is not a regular file")
-    if os.path.realpath(path) in map(
-        os.path.realpath, read
-    ):  # Path.resolve raises at a link to itself
+    # Path.resolve raises at a link to itself.
+    if os.path.realpath(path) in map(os.path.realpath, read):
         raise UsageError(f"{path} is read by this command: give another name")
 
 
@@ -113,9 +112,8 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         files = [path]
         if path.is_dir():
-            files = sorted(
-                file for file in path.iterdir() if is_picture(file.name) and not file.is_dir()
-            )
+            named = [file for file in sorted(path.iterdir()) if is_picture(file.name)]
+            files = [file for file in named if not file.is_dir()]
         if not files:
             raise UserError(f"there are no pictures in the folder {path}")
         pictures += files
@@ -134,11 +132,12 @@ def recognise(
         except UserError as error:
             problems[path] = str(error)
             continue
-        picture.thumbnail((CELL - GAP, CELL - GAP))  # many large pictures would not fit into memory
-        probabilities = trained.probabilities(torch.from_numpy(seen)[None])[0].tolist()
-        ranking = sorted(
-            zip(trained.image_spec.classes, probabilities, strict=True), key=lambda pair: -pair[1]
-        )
+        # Many large pictures would not fit into memory.
+        picture.thumbnail(INSIDE)
+        images = torch.from_numpy(seen)[None]
+        (probabilities,) = trained.probabilities(images).tolist()
+        classes = zip(trained.image_spec.classes, probabilities, strict=True)
+        ranking = sorted(classes, key=lambda pair: -pair[1])
         predictions.append(Prediction(path, picture, seen, ranking))
     return predictions, problems
 
@@ -159,16 +158,18 @@ def look(
             was trained on MNIST.
     """
     picture = read_picture(source, most_pixels)
-    return picture, to_mnist(picture)[None] if image_spec == MNIST else to_pixels(
-        picture, *image_spec.shape
-    )
+    if image_spec == MNIST:
+        return picture, to_mnist(picture)[None]
+    return picture, to_pixels(picture, *image_spec.shape)
 
 
 def in_percent(probability: float) -> str:
     """With one decimal; no probability is shown as 0 or 100 %."""
     if probability < 0.001:
         return "<0.1 %"
-    return ">99.9 %" if probability > 0.999 else f"{100 * probability:.1f} %"
+    if probability > 0.999:
+        return ">99.9 %"
+    return f"{100 * probability:.1f} %"
 
 
 def as_table(predictions: Sequence[Prediction]) -> Table:
@@ -176,13 +177,8 @@ def as_table(predictions: Sequence[Prediction]) -> Table:
     table = Table(*columns, box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for prediction in predictions:
         (best, certainty), (second, rest), *_ = prediction.ranking
-        table.add_row(
-            printable(as_shown(prediction.path)),
-            best,
-            in_percent(certainty),
-            second,
-            in_percent(rest),
-        )
+        name = printable(as_shown(prediction.path))
+        table.add_row(name, best, in_percent(certainty), second, in_percent(rest))
     return table
 
 
@@ -192,20 +188,19 @@ def write_sheet(predictions: Sequence[Prediction], path: Path) -> None:
     Raises:
         UserError: its suffix is not that of a picture format.
     """
-    picture_format = Image.registered_extensions().get(path.suffix.lower(), "")
+    formats = Image.registered_extensions()
+    picture_format = formats.get(path.suffix.lower(), "")
     if picture_format not in Image.SAVE:
         raise UserError(f"--show {path} must end in the suffix of a picture format, such as .png")
-    sheet = Image.new("RGB", (2 * COLUMNS * CELL, -(-len(predictions) // COLUMNS) * CELL), "white")
-    pictures = [
-        picture
-        for prediction in predictions
-        for picture in (prediction.picture, to_picture(prediction.seen))
-    ]
-    for place, picture in enumerate(pictures):
-        row, column = divmod(place, 2 * COLUMNS)
-        cell = ImageOps.contain(
-            picture.convert("RGBA"), (CELL - GAP, CELL - GAP), Image.Resampling.NEAREST
-        )
-        sheet.paste(cell, (column * CELL, row * CELL), cell)
+    rows = -(-len(predictions) // COLUMNS)
+    sheet = Image.new("RGB", (2 * COLUMNS * CELL, rows * CELL), "white")
+    for place, prediction in enumerate(predictions):
+        row, column = divmod(place, COLUMNS)
+        left, top = 2 * column * CELL, row * CELL
+        for picture in (prediction.picture, to_picture(prediction.seen)):
+            picture = picture.convert("RGBA")
+            cell = ImageOps.contain(picture, INSIDE, Image.Resampling.NEAREST)
+            sheet.paste(cell, (left, top), cell)
+            left += CELL
     with atomic_write(path) as file:
         sheet.save(file, picture_format)

@@ -62,9 +62,8 @@ def read_picture(source: Path | bytes, most_pixels: int = LARGEST_PICTURE) -> Im
     """
     with _friendly_errors():
         content = source.read_bytes() if isinstance(source, Path) else source
-        Image.open(
-            io.BytesIO(content), formats=FORMATS
-        ).verify()  # checksums, such as PNG's, which decoding ignores
+        # Verify checksums, such as PNG's, which decoding ignores.
+        Image.open(io.BytesIO(content), formats=FORMATS).verify()
         picture = Image.open(io.BytesIO(content), formats=FORMATS)
         if picture.mode.startswith(UNSUPPORTED_MODES):
             raise UserError(
@@ -74,7 +73,9 @@ def read_picture(source: Path | bytes, most_pixels: int = LARGEST_PICTURE) -> Im
             raise UserError(
                 f"it is too large ({picture.width:,} x {picture.height:,} pixels): scale it down"
             )
-        upright = picture if picture.format in UPRIGHT else ImageOps.exif_transpose(picture)
+        upright: Image.Image = picture
+        if picture.format not in UPRIGHT:
+            upright = ImageOps.exif_transpose(picture)
         upright.load()
         return upright
 
@@ -88,12 +89,12 @@ def read_shape(path: Path) -> tuple[int, int, int]:
     """
     with _friendly_errors(path), Image.open(path, formats=FORMATS) as picture:
         width, height = picture.size
-        if (
-            picture.format not in UPRIGHT
-            and picture.getexif().get(ExifTags.Base.Orientation) in ON_ITS_SIDE
-        ):
-            width, height = height, width
-        return 1 if Image.getmodebase(picture.mode) == "L" else 3, height, width
+        if picture.format not in UPRIGHT:
+            orientation = picture.getexif().get(ExifTags.Base.Orientation)
+            if orientation in ON_ITS_SIDE:
+                width, height = height, width
+        channels = 1 if Image.getmodebase(picture.mode) == "L" else 3
+        return channels, height, width
 
 
 def to_pixels(picture: Image.Image, channels: int, height: int, width: int) -> NDArray[np.uint8]:
@@ -101,13 +102,16 @@ def to_pixels(picture: Image.Image, channels: int, height: int, width: int) -> N
     areas on white.
     """
     if picture.has_transparency_data:
-        seen = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture.convert("RGBA"))
     picture = picture.convert("L" if channels == 1 else "RGB")
     if picture.size != (width, height):
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-    pixels = np.array(picture)  # a copy: Pillow's memory is read-only, which torch warns about
-    return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    # A copy: Pillow's memory is read-only, which torch warns about.
+    pixels = np.array(picture)
+    if channels == 1:
+        return pixels[None]
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
 def read_pixels(path: Path, shape: Sequence[int]) -> NDArray[np.uint8]:
@@ -122,9 +126,10 @@ def read_pixels(path: Path, shape: Sequence[int]) -> NDArray[np.uint8]:
 
 def to_picture(pixels: NDArray[np.uint8]) -> Image.Image:
     """Pixels (C, H, W) uint8 as a picture."""
-    return Image.fromarray(
-        pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0))
-    )
+    if len(pixels) == 1:
+        return Image.fromarray(pixels[0])
+    last_is_colour = pixels.transpose(1, 2, 0)
+    return Image.fromarray(np.ascontiguousarray(last_is_colour))
 
 
 @contextmanager
@@ -132,15 +137,17 @@ def _friendly_errors(path: Path | None = None) -> Iterator[None]:
     """Turn any error into one line: a UserError, or a DataError that names the picture."""
     try:
         yield
-    except Exception as error:  # Pillow raises many types for damaged files
-        text = f"it cannot be read ({getattr(error, 'strerror', None) or error})"
+    # Pillow raises many types for damaged files.
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or error
+        text = f"it cannot be read ({reason})"
         if isinstance(error, UnidentifiedImageError):
             text = "it is not a picture of a known format"
         elif isinstance(error, UserError):
             text = str(error)
-        raise (
-            DataError(f"cannot use the picture {path}: {text}") if path else UserError(text)
-        ) from error
+        if path:
+            raise DataError(f"cannot use the picture {path}: {text}") from error
+        raise UserError(text) from error
 
 
 def read_shapes(paths: Sequence[Path]) -> list[tuple[int, int, int]]:
@@ -159,9 +166,8 @@ def decode(paths: Sequence[Path], shape: tuple[int, int, int]) -> Tensor:
         DataError: a picture cannot be read.
     """
     images = torch.empty(len(paths), *shape, dtype=torch.uint8)
-    for image, pixels in zip(
-        images.numpy(), _for_all(paths, partial(read_pixels, shape=shape)), strict=True
-    ):
+    decoded = _for_all(paths, partial(read_pixels, shape=shape))
+    for image, pixels in zip(images.numpy(), decoded, strict=True):
         image[:] = pixels
     return images
 
@@ -172,7 +178,9 @@ def _for_all(paths: Sequence[Path], read: Callable[[Path], Result]) -> Iterator[
     Processes, as threads would be slower at small pictures, most of whose time is spent in Python.
     """
     # Only with fork: a spawned process would repeat all imports, and run the user's script again.
-    workers = len(os.sched_getaffinity(0)) if len(paths) > FEW and sys.platform == "linux" else 0
+    workers = 0
+    if len(paths) > FEW and sys.platform == "linux":
+        workers = len(os.sched_getaffinity(0))
     files: Any = paths  # a list is enough of a Dataset
     loader = DataLoader(
         files,

@@ -43,9 +43,8 @@ class LazyImages(Tensor):
         cls, paths: Sequence[Path], shape: tuple[int, ...], device: torch.device | None = None
     ) -> "LazyImages":
         size = (len(paths), *shape)
-        images: LazyImages = Tensor._make_wrapper_subclass(
-            cls, size, dtype=torch.uint8, device=device
-        )
+        make: Callable[..., LazyImages] = Tensor._make_wrapper_subclass
+        images = make(cls, size, dtype=torch.uint8, device=device)
         images.paths = paths
         return images
 
@@ -57,10 +56,11 @@ class LazyImages(Tensor):
         args: Any = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        args, kwargs = tree_map_only(
-            cls, lambda images: next(images.split(len(images))), (args, kwargs or {})
-        )
+        args, kwargs = tree_map_only(cls, cls._decoded, (args, kwargs or {}))
         return operation(*args, **kwargs)
+
+    def _decoded(self) -> Tensor:
+        return next(self.split(len(self)))
 
     def to(self, device: torch.device) -> Tensor:  # type: ignore[override]
         """The same pictures, whose images will be put on that device."""
@@ -68,12 +68,15 @@ class LazyImages(Tensor):
 
     def __getitem__(self, chosen: Any) -> Tensor:
         """A slice or a tensor of indices chooses pictures; an index decodes one, (C, H, W)."""
-        indices = torch.arange(len(self))[chosen.cpu() if isinstance(chosen, Tensor) else chosen]
+        if isinstance(chosen, Tensor):
+            chosen = chosen.cpu()
+        indices = torch.arange(len(self))[chosen]
         if not indices.ndim:
             return self.index_select(0, indices[None])[0]
-        return LazyImages(
-            [self.paths[index] for index in indices.tolist()], self.shape[1:], self.device
-        )
+        return LazyImages(self._paths_of(indices), self.shape[1:], self.device)
+
+    def _paths_of(self, indices: Tensor) -> list[Path]:
+        return [self.paths[index] for index in indices.tolist()]
 
     def index_select(self, dim: int, index: Tensor) -> Tensor:
         """The images of these indices, decoded."""
@@ -85,18 +88,17 @@ class LazyImages(Tensor):
         return self.batches(torch.arange(len(self)).split(size))
 
     def batches(self, parts: Iterable[Tensor]) -> Iterator[Tensor]:
-        """The images of each part, which holds indices; the next part is decoded while one is used.
+        """The images of each part, which holds indices; the next part is decoded while
+        one is used.
 
         Raises:
             DataError: a picture can no longer be read.
         """
+        shape = self.shape[1:]
+        decode = partial(read_pixels, shape=shape)
         # Threads rather than processes: Pillow releases the GIL, and pixels need not be sent.
-        decode = partial(read_pixels, shape=self.shape[1:])
         with ThreadPoolExecutor() as threads:
-            started = (
-                threads.map(decode, [self.paths[index] for index in part.tolist()])
-                for part in parts
-            )
+            started = (threads.map(decode, self._paths_of(part)) for part in parts)
             for images, _ in pairwise(chain(started, [iter(())])):
-                pixels = np.array(list(images), dtype=np.uint8).reshape(-1, *self.shape[1:])
-                yield torch.from_numpy(pixels).to(self.device)
+                pixels = np.array(list(images), dtype=np.uint8)
+                yield torch.from_numpy(pixels.reshape(-1, *shape)).to(self.device)

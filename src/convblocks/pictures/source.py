@@ -65,14 +65,16 @@ class Listing:
         pictures = train = list_pictures(root / "train", classes)
         if (root / "test").is_dir():
             pictures = train + list_pictures(root / "test", classes)
-        stats = [(path.relative_to(root), path.stat()) for path, _ in pictures]
-        state = [(str(name), stat.st_size, stat.st_mtime_ns) for name, stat in stats]
-        key = hashlib.md5(repr((FORMAT, state)).encode(), usedforsecurity=False).hexdigest()
-        paths, labels = (
-            [path for path, _ in pictures],
-            torch.tensor([label for _, label in pictures]),
-        )
-        return cls(classes, paths, labels, len(train), key)
+        paths = [path for path, _ in pictures]
+        labels = torch.tensor([label for _, label in pictures])
+        state = []
+        for path in paths:
+            stat = path.stat()
+            name = str(path.relative_to(root))
+            state.append((name, stat.st_size, stat.st_mtime_ns))
+        content = repr((FORMAT, state)).encode()
+        digest = hashlib.md5(content, usedforsecurity=False)
+        return cls(classes, paths, labels, len(train), digest.hexdigest())
 
     def split(self, images: Tensor) -> tuple[LabelledImages, LabelledImages]:
         """The training images and the test images, of which there may be none."""
@@ -105,7 +107,8 @@ class PictureFolder(ImageSource):
                 differ in size.
         """
         listing = Listing.of(self.root)
-        if (sets := self._kept(listing)) is None:
+        sets = self._kept(listing)
+        if sets is None:
             with machine_lock(kept_file(self.root.resolve())):
                 sets = self._kept(listing) or self._decoded(listing)
         return sets
@@ -115,39 +118,45 @@ class PictureFolder(ImageSource):
         up to date.
         """
         try:
-            kept = torch.load(
-                kept_file(self.root), weights_only=True, mmap=True
-            )  # pixels are read when they are used
+            # Pixels are read when they are used.
+            kept = torch.load(kept_file(self.root), weights_only=True, mmap=True)
             image_spec = ImageSpec.from_dict(kept["image_spec"])
-            if kept["key"] != listing.key or self.size not in (kept["size"], image_spec.shape[1:]):
+            has_size = self.size in (kept["size"], image_spec.shape[1:])
+            if kept["key"] != listing.key or not has_size:
                 return None
-            if note := self._beyond_memory(len(listing.paths), image_spec.shape):
-                train, test = listing.split(LazyImages(listing.paths, image_spec.shape))
-                return ImageSets(train, test, image_spec, kept["fingerprint"], note=note)
+            fingerprint = kept["fingerprint"]
+            note = self._beyond_memory(len(listing.paths), image_spec.shape)
+            if note:
+                images = LazyImages(listing.paths, image_spec.shape)
+                train, test = listing.split(images)
+                return ImageSets(train, test, image_spec, fingerprint, note)
             sets = self._sets(listing, kept["images"].clone())
-            return sets if sets.fingerprint == kept["fingerprint"] else None
-        except (
-            Exception
-        ):  # a missing or damaged file, for which torch raises many types, or one without pixels
+            return sets if sets.fingerprint == fingerprint else None
+        # A missing or damaged file, for which torch raises many types, or one without
+        # pixels.
+        except Exception:
             return None
 
     def _decoded(self, listing: Listing) -> ImageSets:
         """The images, decoded, and kept if the folder is writable; those that stay lazy
         are decoded for their mean.
         """
-        paths, images = listing.paths, None
+        paths = listing.paths
         if len(paths) > FEW:
             print(f"Decoding {len(paths):,} pictures", file=sys.stderr)
         shape = self._shape(paths)
-        if note := self._beyond_memory(len(paths), shape):
-            sets = replace(self._sets(listing, LazyImages(paths, shape)), note=note)
-        else:
-            sets = self._sets(listing, images := decode(paths, shape))
-        facts = {"image_spec": sets.image_spec.as_dict(), "fingerprint": sets.fingerprint}
-        kept = {"key": listing.key, "size": self.size, "images": images, **facts}
-        with suppress(
-            OSError, RuntimeError
-        ):  # if the folder is read-only or the disk full, the next run decodes again
+        note = self._beyond_memory(len(paths), shape)
+        images = LazyImages(paths, shape) if note else decode(paths, shape)
+        sets = replace(self._sets(listing, images), note=note)
+        kept = {
+            "key": listing.key,
+            "size": self.size,
+            "images": None if note else images,
+            "image_spec": sets.image_spec.as_dict(),
+            "fingerprint": sets.fingerprint,
+        }
+        # If the folder is read-only or the disk full, the next run decodes again.
+        with suppress(OSError, RuntimeError):
             remove_unfinished(self.root)
             with atomic_write(kept_file(self.root)) as file:
                 torch.save(kept, file)
@@ -155,7 +164,8 @@ class PictureFolder(ImageSource):
 
     def _sets(self, listing: Listing, images: Tensor) -> ImageSets:
         train, test = listing.split(images)
-        return ImageSets.of(train, test if len(test.labels) else None, listing.classes)
+        has_test = len(test.labels) > 0
+        return ImageSets.of(train, test if has_test else None, listing.classes)
 
     def _shape(self, paths: list[Path]) -> tuple[int, int, int]:
         """(C, H, W) of the decoded pictures, from their headers; in colour if any is.
@@ -168,19 +178,24 @@ class PictureFolder(ImageSource):
         for path, (_, *size) in zip(paths, shapes, strict=True):
             if not self.size and size != [height, width]:
                 raise DataError(
-                    f"the pictures in {self.root} differ in size: {path} is {size[0]} x {size[1]} (height x width), "
-                    f"{paths[0]} is {height} x {width}: scale them with --data.size HEIGHT WIDTH"
+                    f"the pictures in {self.root} differ in size: "
+                    f"{path} is {size[0]} x {size[1]} (height x width), "
+                    f"{paths[0]} is {height} x {width}: "
+                    "scale them with --data.size HEIGHT WIDTH"
                 )
-        return max(channels for channels, _, _ in shapes), *(self.size or (height, width))
+        channels = max(shape[0] for shape in shapes)
+        return channels, *(self.size or (height, width))
 
     def _beyond_memory(self, count: int, shape: tuple[int, int, int]) -> str:
         """Why the pictures stay lazy; empty if they fit into memory."""
-        needed, free = count * math.prod(shape), SHARE_OF_MEMORY * psutil.virtual_memory().available
+        needed = count * math.prod(shape)
+        free = SHARE_OF_MEMORY * psutil.virtual_memory().available
         if needed <= free:
             return ""
         return (
-            f"{count:,} pictures of {shape[1]} x {shape[2]} pixels need {needed / 1e9:,.1f} GB decoded, "
-            f"{free / 1e9:,.1f} GB are free: they are decoded as they are needed, which is slower."
+            f"{count:,} pictures of {shape[1]} x {shape[2]} pixels "
+            f"need {needed / 1e9:,.1f} GB decoded, {free / 1e9:,.1f} GB are free: "
+            "they are decoded as they are needed, which is slower."
         )
 
 
@@ -211,24 +226,26 @@ def list_pictures(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]
     for path in _folders(folder):
         if path.name not in classes:
             raise DataError(f"{path}: {folder.parent / 'train'} has no such class")
-        if not (members := _pictures(path)):
+        members = _pictures(path)
+        if not members:
             raise DataError(f"{path} holds no pictures: put some there, or remove the folder")
-        pictures += [(picture, classes.index(path.name)) for picture in members]
-    return sorted(pictures, key=lambda picture: (picture[0].name, str(picture[0])))
+        label = classes.index(path.name)
+        pictures += [(picture, label) for picture in members]
+    return sorted(pictures, key=lambda pair: (pair[0].name, str(pair[0])))
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(
-        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
-    )
+    members = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    return sorted(path for path in members if path.is_dir())
 
 
 def _pictures(folder: Path) -> list[Path]:
     """The pictures in a folder and its subfolders."""
-    pictures = [path for path in folder.iterdir() if is_picture(path.name) and not path.is_dir()]
-    return pictures + [
-        picture for subfolder in _folders(folder) for picture in _pictures(subfolder)
-    ]
+    members = [path for path in folder.iterdir() if is_picture(path.name)]
+    pictures = [path for path in members if not path.is_dir()]
+    for subfolder in _folders(folder):
+        pictures += _pictures(subfolder)
+    return pictures
 
 
 def is_picture(name: str) -> bool:

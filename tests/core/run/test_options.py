@@ -218,7 +218,8 @@ def test_config_may_mix_short_names_sections_and_the_classes_of_lightning_cli(
     workspace: Path,
 ) -> None:
     Path("mixed.yaml").write_text(
-        "arch: mlp\nepochs: 2\nlr: 0.3\nmodel: {loss: NLLLoss}\ndata:\ntrainer: {limit_train_batches: 3}\n"
+        "arch: mlp\nepochs: 2\nlr: 0.3\nmodel: {loss: NLLLoss}\n"
+        "data:\ntrainer: {limit_train_batches: 3}\n"
     )
     parts = {
         "seed": 3,
@@ -263,7 +264,9 @@ class Tuned(LightningModule):
         super().__init__()
 
 class Model(LightningModule):
-    def __init__(self, depth: int | None = 5, act: Callable = torch.tanh, kind: str = "a", given=3) -> None:
+    def __init__(
+        self, depth: int | None = 5, act: Callable = torch.tanh, kind: str = "a", given=3
+    ) -> None:
         super().__init__()
         self.arguments = (depth, act, kind, given)
 
