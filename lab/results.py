@@ -41,6 +41,11 @@ def by_overrides(results: Sequence[RunResult]) -> dict[Overrides, list[RunResult
     return grouped(results, lambda result: result.overrides)
 
 
+def collapses(runs: Iterable[RunResult]) -> int:
+    """How many runs collapsed."""
+    return sum(run.failed for run in runs)
+
+
 def is_of_mnist(result: RunResult) -> bool:
     """Whether its images were MNIST's own, as far as is known."""
     data = result.provenance.data

@@ -23,6 +23,7 @@ from convblocks.compare.statistics import (
 )
 from convblocks.figures.estimates import CONFIDENCE, POINTS, Estimate, Unit
 from convblocks.run.result import RunResult
+from lab.results import collapses
 
 BOOTSTRAP_RESAMPLES = 2000
 
@@ -77,7 +78,7 @@ def fisher_against(runs: Mapping[str, Sequence[RunResult]], baseline: str) -> di
     """Fisher's exact test of each arm's failed runs against the baseline's, two-sided,
     after Holm's correction.
     """
-    counts = {arm: (sum(run.failed for run in own), len(own)) for arm, own in runs.items()}
+    counts = {arm: (collapses(own), len(own)) for arm, own in runs.items()}
     failed, total = counts.pop(baseline)
     tables = [
         np.array([[failed, total - failed], [other, of - other]]) for other, of in counts.values()
