@@ -98,8 +98,9 @@ def claims_tables(comparisons: Mapping[str, Comparison]) -> list[Table]:
             cells.append(f"{_verdict(claim)}{by}. {why(comparison, claim)}")
         lines.append([claims[0].text, *cells])
     notes = [
-        f"{thresholds()} Intervals are not corrected. A verdict is over all runs, collapsed ones as the worst; in "
-        "brackets, if it differs, over the runs that trained. *Not supported*: the contrary is significant."
+        f"{thresholds()} Intervals are not corrected. A verdict is over all runs, collapsed ones "
+        "as the worst; in brackets, if it differs, over the runs that trained. *Not supported*: "
+        "the contrary is significant."
     ]
     return [Table("The notebook's claims", ["claim", *comparisons], lines, notes)]
 
@@ -107,8 +108,9 @@ def claims_tables(comparisons: Mapping[str, Comparison]) -> list[Table]:
 def thresholds() -> str:
     """The significance level and thresholds by which the claims are judged."""
     return (
-        f"At 5 %, after Holm's correction over 4 claims. Our thresholds: *roughly equal* is at most "
-        f"{100 * (ROUGHLY_EQUAL - 1):.0f} % apart, *much better* is better by more than {100 * MUCH:.0f} point."
+        "At 5 %, after Holm's correction over 4 claims. Our thresholds: *roughly "
+        f"equal* is at most {100 * (ROUGHLY_EQUAL - 1):.0f} % apart, *much better* is "
+        f"better by more than {100 * MUCH:.0f} point."
     )
 
 
@@ -124,7 +126,10 @@ def why(comparison: Comparison, claim: Claim) -> str:
     """The numbers on which a verdict rests."""
     if not claim.evidence:
         counts = [arm.parameters for arm in comparison.arms if arm.arch in NOTEBOOKS]
-        return f"{min(counts):,} to {max(counts):,}: {100 * (max(counts) / min(counts) - 1):.1f} % apart."
+        return (
+            f"{min(counts):,} to {max(counts):,}: "
+            f"{100 * (max(counts) / min(counts) - 1):.1f} % apart."
+        )
     collapses = any(one.runs != one.trained_runs for one in claim.evidence)
     parts = [
         _evidence(

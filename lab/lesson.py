@@ -160,7 +160,10 @@ def show_answers(lesson: Any, origin: str) -> None:
             )
             cell.source = cell.source.replace("](../docs/", "](../")
     title, _, text = lesson.cells[0].source.partition("\n")
-    made = f"*With guesses, answers and results: [the lesson](../../notebooks/activity.ipynb) as run on {origin}.*"
+    made = (
+        "*With guesses, answers and results: [the "
+        f"lesson](../../notebooks/activity.ipynb) as run on {origin}.*"
+    )
     lesson.cells[0].source = f"{title}\n\n{made}\n{text}"
 
 

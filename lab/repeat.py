@@ -62,11 +62,13 @@ def main(arguments: list[str]) -> None:
         found = list(differences(record, repeat(record)))
         unequal += bool(found)
         echo(
-            f"{title}: {found[0] if found else f'all {len(numbers(record))} recorded values are the same'}"
+            f"{title}: "
+            f"{found[0] if found else f'all {len(numbers(record))} recorded values are the same'}"
         )
     if unequal:
         raise UserError(
-            f"{unequal} of {counted(len(drawn), 'run')} differ from their records, on {describe_machine()}"
+            f"{unequal} of {counted(len(drawn), 'run')} differ "
+            f"from their records, on {describe_machine()}"
         )
 
 

@@ -65,10 +65,12 @@ PATIENCE_SECONDS = 120
 QUIET = 0.25
 
 NOTES = (
-    "Median [lowest, highest] of all jobs together; ~ where measured once. Of those that are not clearly slower than "
-    f"the fastest, or by less than {LEAST_GAIN - 1:.0%}, the nearest to the command's defaults is best.\n"
-    "bf16-mixed multiplies with 8 significant bits instead of 24: its results are not those of 32-true. Another number "
-    "of threads changes only how sums round. Compare runs that were trained alike."
+    "Median [lowest, highest] of all jobs together; ~ where measured once. Of those that are not "
+    f"clearly slower than the fastest, or by less than {LEAST_GAIN - 1:.0%}, the nearest to the "
+    "command's defaults is best.\n"
+    "bf16-mixed multiplies with 8 significant bits instead of 24: its results are not those of "
+    "32-true. Another number of threads changes only how sums round. Compare runs that were "
+    "trained alike."
 )
 
 
@@ -109,7 +111,8 @@ def main(arguments: list[str]) -> None:
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if hasattr(os, "getloadavg") and (load := os.getloadavg()[0]) > QUIET * cpus:
         echo(
-            f"It is not quiet: its load in the last minute is {load:.1f}. Wait until it is, or expect wrong answers."
+            f"It is not quiet: its load in the last minute is {load:.1f}. "
+            "Wait until it is, or expect wrong answers."
         )
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     accelerators, threads = (
@@ -192,9 +195,8 @@ def survey(
             pace = measure(arch, setting, min(max(steps, FEWEST_STEPS), MOST_STEPS))
             of_a_job = max(of_a_job, pace / setting.jobs)
             paces[setting] = [*known, pace]
-            echo(
-                f"{arch}  {f'round {number}' if number else 'trial'}  {setting}: {pace:,.0f} images a second"
-            )
+            kind = f"round {number}" if number else "trial"
+            echo(f"{arch}  {kind}  {setting}: {pace:,.0f} images a second")
         in_turn = sorted(
             paces, key=lambda setting: (setting not in defaults, -median(paces[setting]))
         )

@@ -96,8 +96,9 @@ def write_board(data: Path, out: Path) -> None:
     write_page(
         out / "docs" / "lab" / "board.md",
         "# The board: accuracy against cost",
-        "The settings of this repository, and figures of others. The runs are those of [results.md](results.md), which "
-        "has the notebook's own setting too, and of [experiments.md](experiments.md).",
+        "The settings of this repository, and figures of others. The runs are those of "
+        "[results.md](results.md), which has the notebook's own setting too, and of "
+        "[experiments.md](experiments.md).",
         [goals_table(entries), entries_table(entries), public_table(data)],
     )
 
@@ -143,8 +144,8 @@ def best_of(entries: Sequence[Entry], commands: Results) -> str:
     best, accuracy = max(found, key=lambda item: item[1].value)
     run = best.runs[0]
     return (
-        f"{_record(reached, sprint)} in **{number(seconds.value, SECONDS)} s** {seconds.interval()}: "
-        f"`python scripts/fit.py --config configs/{SPRINT}.yaml`\n"
+        f"{_record(reached, sprint)} in **{number(seconds.value, SECONDS)} s** "
+        f"{seconds.interval()}: `python scripts/fit.py --config configs/{SPRINT}.yaml`\n"
         f"{_record(accuracy, best)} in {len(run.epochs)} epochs: "
         f"`python scripts/fit.py --config configs/{best.setting}.yaml --arch {run.arch}`"
     )
@@ -152,7 +153,10 @@ def best_of(entries: Sequence[Entry], commands: Results) -> str:
 
 def _record(accuracy: Estimate, entry: Entry) -> str:
     parameters = f"{entry.runs[0].parameters:,} parameters"
-    return f"- **{percent(accuracy.value)}** {accuracy.interval()}, n = {accuracy.n}, with {parameters}"
+    return (
+        f"- **{percent(accuracy.value)}** {accuracy.interval()}, "
+        f"n = {accuracy.n}, with {parameters}"
+    )
 
 
 def entries_table(entries: Sequence[Entry]) -> Table:
@@ -178,9 +182,10 @@ def entries_table(entries: Sequence[Entry]) -> Table:
 
     machines = listed(list(dict.fromkeys(hardware(entry.runs[0]) for entry in entries)))
     note = (
-        f"Machines: {machines}. Seconds are those of training and evaluation up to the end of the first epoch with "
-        "that accuracy on the test set; a dash where not every run got there, or where runs "
-        "shared their machine with other work. The study's are epochs times the seconds of one on a quiet machine. "
+        f"Machines: {machines}. Seconds are those of training and evaluation up to the end of the "
+        "first epoch with that accuracy on the test set; a dash where not every run got there, or "
+        "where runs shared their machine with other work. The study's are epochs times the "
+        "seconds of one on a quiet machine. "
         "[performance.md](performance.md#from-the-command-to-99-) has those from the command."
     )
     return table("Settings", [row(entry) for entry in entries if entry.setting != "notebook"], note)
@@ -222,7 +227,10 @@ def goals_table(entries: Sequence[Entry]) -> Table:
             "missed" if "missed" in verdicts else "undecided" if "undecided" in verdicts else "met"
         )
         rows.append({"goal": text, "measured": "; ".join(measured) or NOTHING, "verdict": verdict})
-    note = "Verdicts are by the whole interval, on every machine that ran the setting, at the best precision."
+    note = (
+        "Verdicts are by the whole interval, on every machine "
+        "that ran the setting, at the best precision."
+    )
     return table("Goals", rows, note)
 
 
@@ -240,11 +248,12 @@ def public_table(data: Path) -> Table:
             for row in csv.DictReader(file)
         ]
     note = (
-        "Not run here ([public.csv](../data/public.csv), [mnist_simple_cnn.csv](../data/mnist_simple_cnn.csv)); we "
-        "counted the parameters in their code. A source is listed if it gives the accuracy after the last epoch and "
-        "the number of runs, and keeps their logs. MnistSimpleCNN's often-quoted 99.77 % is M3's mean at the epochs "
-        "that were best on the test set. Of its other networks, our copy lacks Comp2 and CompA1, and those with fewer "
-        f"than {LEAST_RUNS} logs are left out."
+        "Not run here ([public.csv](../data/public.csv), "
+        "[mnist_simple_cnn.csv](../data/mnist_simple_cnn.csv)); we counted the parameters in their "
+        "code. A source is listed if it gives the accuracy after the last epoch and the number of "
+        "runs, and keeps their logs. MnistSimpleCNN's often-quoted 99.77 % is M3's mean at the "
+        "epochs that were best on the test set. Of its other networks, our copy lacks Comp2 and "
+        f"CompA1, and those with fewer than {LEAST_RUNS} logs are left out."
     )
     return table("Published by others", [*rows, *simple_cnn_rows(data)], note)
 

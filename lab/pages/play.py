@@ -53,7 +53,10 @@ STYLE, SCRIPT = (
     re.compile(r' *<script src="(.*?)"></script>'),
 )
 
-MADE = "<!-- Made by lab/pages/play.py of src/convblocks/demo/page, lab/pages/lesson and docs/data/play.json. -->\n"
+MADE = (
+    "<!-- Made by lab/pages/play.py of src/convblocks/demo/page, lab/pages/lesson and "
+    "docs/data/play.json. -->\n"
+)
 
 # In images: what dead units and accuracy are measured on, and what the page trains and
 # tests its own network on.

@@ -25,7 +25,10 @@ MEASURED = (
     *("src/convblocks/run", "src/convblocks/fast"),
 )
 
-CHANGES = f"`git log --oneline COMMIT.. -- {' '.join(MEASURED)}` lists what has changed in the measured code since a commit."
+CHANGES = (
+    f"`git log --oneline COMMIT.. -- {' '.join(MEASURED)}` lists what has "
+    "changed in the measured code since a commit."
+)
 
 
 # What differs from run to run: the command is kept as an example, the others are in the records.

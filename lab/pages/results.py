@@ -42,8 +42,8 @@ from lab.sweeps import sweep_figure
 FIRST = "maxpool"
 
 RATES = (
-    "Error on held-out images against the learning rate, at a constant rate and in one cycle: every run a dot, lines "
-    "through the means of the runs that trained, collapsed runs crosses"
+    "Error on held-out images against the learning rate, at a constant rate and in one cycle: "
+    "every run a dot, lines through the means of the runs that trained, collapsed runs crosses"
 )
 DIFFERENCES = (
     "The differences of the networks in test accuracy, with 95 % intervals, without collapsed runs"
@@ -52,7 +52,10 @@ CURVES = (
     "Loss and test error by epoch, and every run's final test error, with means and 95 % intervals"
 )
 DEAD_UNITS = "The share of dead units behind each ReLU, by epoch"
-SECONDS = "Seconds: those of an epoch on one thread of a quiet machine ([performance.md](performance.md)), times epochs."
+SECONDS = (
+    "Seconds: those of an epoch on one thread of a quiet machine "
+    "([performance.md](performance.md)), times epochs."
+)
 
 
 def write_results(data: Path, out: Path) -> None:
@@ -73,7 +76,9 @@ def write_results(data: Path, out: Path) -> None:
     sections = {
         "question": f"**{question(decision)}**",
         "mended": mended(decision),
-        "answer": f"{answer(decision)}\n\n{to_markdown([networks_table(decision, choice)]).strip()}",
+        "answer": (
+            f"{answer(decision)}\n\n{to_markdown([networks_table(decision, choice)]).strip()}"
+        ),
     }
     write_sections(out, "README.md", sections)
     write_page(
@@ -105,9 +110,10 @@ def write_results(data: Path, out: Path) -> None:
         *curves(lab, "best", decision.at_best),
         "## The choice",
         picture("results", RATES),
-        f"Errors are those on {HELD_OUT:,} held-out training images. A setting has {len(SEEDS)} runs, and "
-        f"{len(SEEDS + MORE_SEEDS)} if it was among a network's best {FINALISTS}; marks stand side by side. Lines pass "
-        "through the means of the runs that trained, even where only one did.",
+        f"Errors are those on {HELD_OUT:,} held-out training images. A setting has "
+        f"{len(SEEDS)} runs, and {len(SEEDS + MORE_SEEDS)} if it was among a network's "
+        f"best {FINALISTS}; marks stand side by side. Lines pass through the means of the "
+        "runs that trained, even where only one did.",
         sources("study-choose", choice),
     )
 
@@ -117,12 +123,14 @@ def opening(decision: Decision) -> str:
     found = report.conclusions(decision)
     return " ".join(
         [
-            "Which of the course's networks reads the most of MNIST's test digits after five epochs?",
+            "Which of the course's networks reads the most of MNIST's test digits after five "
+            "epochs?",
             *found[:1],
             _lead_at_notebooks(decision),
             *found[1:2],
-            "[The protocol](protocol.md) says how this was decided, [operations.md](operations.md) which operation "
-            "makes the difference, and [README.md](README.md) what intervals mean and how to repeat the runs.",
+            "[The protocol](protocol.md) says how this was decided, [operations.md](operations.md) "
+            "which operation makes the difference, and [README.md](README.md) what intervals mean "
+            "and how to repeat the runs.",
         ]
     )
 
@@ -136,7 +144,8 @@ def _lead_at_notebooks(decision: Decision) -> str:
         f"{name_of(best.arch)} {'leads' if ahead else 'has the highest mean'} with {_percent(best)}"
     )
     collapses = [
-        f"{arm.collapsed} of {arm.runs} {name_of(arm.arch)} runs {arm.trained.complement().interval()}"
+        f"{arm.collapsed} of {arm.runs} {name_of(arm.arch)} runs "
+        f"{arm.trained.complement().interval()}"
         for arm in comparison.arms
         if arm.collapsed
     ]
@@ -157,15 +166,17 @@ def reached_table(decision: Decision) -> Table:
                 "network": best.arch,
                 "tuned %": f"{cell(best.score)}, {best.trained_runs} of {best.runs}",
                 "setting": settings_text(best.overrides, report.SWEPT),
-                "notebook's setting %": f"{cell(notebook.score)}, {notebook.trained_runs} of {notebook.runs}",
+                "notebook's setting %": (
+                    f"{cell(notebook.score)}, {notebook.trained_runs} of {notebook.runs}"
+                ),
                 "parameters": f"{best.parameters:,}",
                 "multiply-adds": millions(_cost(best)),
                 "seconds per run": f"{best.seconds:.1f}",
             }
         )
     note = (
-        "Test accuracy: means of the runs that trained, and how many did. Tuned: at the setting that was best on "
-        f"held-out images. Multiply-adds are those of one image. {SECONDS}"
+        "Test accuracy: means of the runs that trained, and how many did. Tuned: at the setting "
+        f"that was best on held-out images. Multiply-adds are those of one image. {SECONDS}"
     )
     return table("", rows, note)
 
@@ -198,7 +209,10 @@ def losses_table(decision: Decision) -> Table:
         "test accuracy %",
         f"{share_text(GOAL)} after any epoch",
     ]
-    note = f"Accuracies with standard deviations; times are medians of the runs that got there. {SECONDS}"
+    note = (
+        "Accuracies with standard deviations; times are medians of the runs that got there. "
+        f"{SECONDS}"
+    )
     return Table("Losses, accuracies and speed", columns, rows, [note])
 
 
@@ -223,9 +237,9 @@ def spread_table(decision: Decision) -> Table:
                     }
                 )
     note = (
-        "Of the runs that trained, in points. If each image were wrong with a probability of its own, accuracies would "
-        "still differ by the last column (Jordan 2024). What exceeds it is how much whole runs differ. Of six "
-        "intervals, one may miss by chance."
+        "Of the runs that trained, in points. If each image were wrong with a probability of its "
+        "own, accuracies would still differ by the last column (Jordan 2024). What exceeds it is "
+        "how much whole runs differ. Of six intervals, one may miss by chance."
     )
     return table("Spread between seeds", rows, note)
 
@@ -237,8 +251,8 @@ def question(decision: Decision) -> str:
     if not best.score or not collapsed[best.arch]:
         return "Which small network reads MNIST's digits best?"
     return (
-        f"The same small network reads {100 * best.score.value:.1f} % of MNIST's digits, or gives all of them the same "
-        "answer. Why? The learning rate."
+        f"The same small network reads {100 * best.score.value:.1f} % of MNIST's digits, or gives "
+        "all of them the same answer. Why? The learning rate."
     )
 
 
@@ -252,7 +266,8 @@ def mended(decision: Decision) -> str:
     alive = f", and {living.of_block} live" if living else ""
     return (
         f"```bash\npython scripts/fit.py --arch {FIRST} {options}\n```\n\n"
-        f"Averaged over {arm.trained_runs} seeds, it reads {_percent(arm)} of the test images right{alive}."
+        f"Averaged over {arm.trained_runs} seeds, it reads {_percent(arm)} of the test images "
+        f"right{alive}."
     )
 
 
@@ -272,11 +287,13 @@ def answer(decision: Decision) -> str:
         return " ".join(report.conclusions(decision))
     rival = next(arm for arm in best[1:] if arm.arch in PRIMARY)
     ahead = winner(decision.at_notebooks)
+    depends = ahead not in (None, best[0].arch)
     return (
-        f"{'**It depends on the learning rate.** ' if ahead not in (None, best[0].arch) else ''}"
-        f"Tuned, {name_of(best[0].arch)} wins with {_percent(best[0])} of MNIST's test images right, but needs "
-        f"{_cost(best[0]) / _cost(rival):.1f} times as many multiply-adds as {name_of(rival.arch)}. "
-        f"At the notebook's constant rate of 0.01 {_answer_at_notebooks(decision, ahead)}"
+        f"{'**It depends on the learning rate.** ' if depends else ''}Tuned, "
+        f"{name_of(best[0].arch)} wins with {_percent(best[0])} of MNIST's test images right, but "
+        f"needs {_cost(best[0]) / _cost(rival):.1f} times as many multiply-adds as "
+        f"{name_of(rival.arch)}. At the notebook's constant rate of 0.01 "
+        f"{_answer_at_notebooks(decision, ahead)}"
     )
 
 
@@ -337,8 +354,9 @@ def networks_table(decision: Decision, choice: Sequence[RunResult]) -> Table:
 
     tried = min(len({cell_of(run) for run in own}) for own in by_arch(choice).values())
     note = (
-        f"Means of the runs that do not collapse, {min(arm.runs for arm in decision.at_best.arms)} seeds each. Tuned: "
-        f"the best of {tried} settings on held-out images, run with new seeds. [Intervals](docs/lab/results.md)."
+        f"Means of the runs that do not collapse, {min(arm.runs for arm in decision.at_best.arms)} "
+        f"seeds each. Tuned: the best of {tried} settings on held-out images, run with new seeds. "
+        "[Intervals](docs/lab/results.md)."
     )
     return table("", [row(arm) for arm in _ranked(decision.at_best)], note)
 
@@ -360,8 +378,9 @@ def lead_sentence(data: Path) -> str:
     setting = compare_networks(read_results(data / "onecycle.jsonl")).differences[0]
     lead = (setting if setting.first == PRIMARY[0] else setting.turned()).trained
     return (
-        "With augmentation, label smoothing and weight decay ([configs/onecycle.yaml](experiments.md#five-epochs)), "
-        f"MaxPool minus BatchNorm is {f'{lead:+u}' if lead else NOTHING}."
+        "With augmentation, label smoothing and weight decay "
+        "([configs/onecycle.yaml](experiments.md#five-epochs)), MaxPool minus BatchNorm is "
+        f"{f'{lead:+u}' if lead else NOTHING}."
     )
 
 

@@ -6,7 +6,8 @@ are missing in lightning_logs/ are trained; that takes ten minutes on two CPUs.
 
   board                docs/manual/tensorboard.png
   report               docs/manual/report.png, a run's report.html
-  stills               docs/manual/demo.png, in the dark theme docs/manual/demo-dark.png, and docs/manual/demo-maps.png
+  stills               docs/manual/demo.png, in the dark theme docs/manual/demo-dark.png,
+                       and docs/manual/demo-maps.png
   pictures             docs/manual/pictures-demo.png
   gif                  docs/manual/dying.gif and docs/manual/dying-dark.gif, without Chromium
 

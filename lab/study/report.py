@@ -53,9 +53,10 @@ def choice_table(results: Sequence[RunResult], choices: Mapping[str, Cell]) -> T
                 [arch, cell_text(cell), f"{100 * scores[cell]:.2f}", collapsed, shown, mark]
             )
     notes = [
-        f"Accuracy in % on {HELD_OUT:,} training images that were held out. Settings are ranked by the score, the mean "
-        "over all runs; a collapsed run counts with the accuracy that it has. If trained: mean and standard deviation "
-        f"of the other runs. The best {FINALISTS} settings of each network have further seeds."
+        f"Accuracy in % on {HELD_OUT:,} training images that were held out. Settings are ranked by "
+        "the score, the mean over all runs; a collapsed run counts with the accuracy that it has. "
+        f"If trained: mean and standard deviation of the other runs. The best {FINALISTS} settings "
+        "of each network have further seeds."
     ]
     return Table(
         "The choice", ["network", "setting", "score", "collapsed", "if trained", ""], lines, notes
@@ -106,9 +107,9 @@ def images_table(found: Sequence[ByImage]) -> Table:
         "new images",
     ]
     notes = [
-        "At the best settings: test images that only one network gets right, means over pairs of runs with one seed. "
-        "Significant: p < 0.05 in McNemar's exact test. New images: the difference in points with other seeds and "
-        "images, by a bootstrap over both."
+        "At the best settings: test images that only one network gets right, means over pairs of "
+        "runs with one seed. Significant: p < 0.05 in McNemar's exact test. New images: the "
+        "difference in points with other seeds and images, by a bootstrap over both."
     ]
     return Table("Image by image", columns, lines, notes)
 
@@ -160,14 +161,14 @@ def winner_sentences(results: Sequence[RunResult]) -> list[str]:
         " ".join(cell) + " (the notebook's)" * (cell == NOTEBOOK) for cell in cells[behind[0]]
     ]
     sentences = [
-        f"On held-out images {name_of(ahead)} leads at {len(cells[ahead])} of {len(found)} settings, "
-        f"{name_of(behind[0])} at {listed(others)}."
+        f"On held-out images {name_of(ahead)} leads at {len(cells[ahead])} of {len(found)} "
+        f"settings, {name_of(behind[0])} at {listed(others)}."
     ]
     _, second = sorted(scores[ahead].values(), reverse=True)[:2]
     if second > (best := max(scores[behind[0]].values())):
         sentences.append(
-            f"On the same images {name_of(ahead)}'s second-best setting ({100 * second:.2f} %) still beats "
-            f"{name_of(behind[0])}'s best ({100 * best:.2f} %)."
+            f"On the same images {name_of(ahead)}'s second-best setting ({100 * second:.2f} %) "
+            f"still beats {name_of(behind[0])}'s best ({100 * best:.2f} %)."
         )
     return sentences
 
@@ -206,7 +207,8 @@ def conclusions(decision: Decision) -> list[str]:
         for one in decision.by_image:
             if (one.first, one.second) == PRIMARY:
                 lines.append(
-                    f"For new seeds and new images, the difference is estimated as {one.new_images:+u}."
+                    "For new seeds and new images, the difference "
+                    f"is estimated as {one.new_images:+u}."
                 )
     return lines + [f"{AT_NOTEBOOKS} {_continued(line)}" for line in ranking(decision.at_notebooks)]
 
@@ -228,7 +230,10 @@ def _primary(decision: Decision, primary: Measured) -> str:
     one, other = (f"{name_of(arch)} ({cells[arch]})" for arch in (primary.first, primary.second))
     numbers = _numbers(decision, primary)
     if decision.ruling == "equivalent":
-        return f"{AT_BEST} {one} and {other} are equivalent, within {100 * EQUIVALENT:.1f} points: {numbers}."
+        return (
+            f"{AT_BEST} {one} and {other} are equivalent, within "
+            f"{100 * EQUIVALENT:.1f} points: {numbers}."
+        )
     if decision.ruling == "undecided":
         found = f"runs of each would find such a difference in {100 * POWER:.0f} % of studies"
         needed = f"; about {decision.needed} {found}" if decision.needed else ""

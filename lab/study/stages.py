@@ -5,7 +5,8 @@ usage: python scripts/study.py choose|confirm [options] [options of fit]
 It has two stages; its protocol is docs/lab/protocol.md in the repository.
 
   choose               try learning rates and schedules, and choose on held-out training images
-  confirm              train with new seeds on all training images, and test: which is better, and how certain is that?
+  confirm              train with new seeds on all training images, and test: which is
+                       better, and how certain is that?
 
 Rerun the same command any time: finished runs are reused, interrupted ones resume.
 A stage takes about an hour on two CPUs.
@@ -17,8 +18,8 @@ A stage takes about an hour on two CPUs.
   --name NAME          runs and reports go to lightning_logs/NAME (default: study)
   --no-fit             only report on existing runs
 
-Any other option is passed to fit for all runs, except those fixed by the protocol: seeds, learning rate, schedule
-and the number of held-out images.
+Any other option is passed to fit for all runs, except those fixed by the protocol:
+seeds, learning rate, schedule and the number of held-out images.
 
 Examples:
   python scripts/study.py choose && python scripts/study.py confirm

@@ -8,7 +8,8 @@ which nothing else should run.
   --arch NAME ...      the networks whose batches grow (default: all)
   --rounds N           how often everything is measured (default: 10)
   --sizes N            only the smallest N sizes of each, for a quick look (default: all)
-  --out FOLDER         where the page goes, and in its folder data raw numbers (default: lightning_logs/benchmark)
+  --out FOLDER         where the page goes, and in its folder data raw numbers (default:
+                       lightning_logs/benchmark)
 
 Example:
   python -m lab.benchmarks.growth --out docs

@@ -5,7 +5,8 @@ checkpoints recognise them, and print how many each gets right, and their most f
 mistakes.
 
   --seed N             other sizes, widths, slants, places, colours and noise (default: 0)
-  --out FOLDER         where the page goes, and in its folder data raw numbers (default: lightning_logs/benchmark)
+  --out FOLDER         where the page goes, and in its folder data raw numbers (default:
+                       lightning_logs/benchmark)
 
 Example:
   python -m lab.benchmarks.handwriting lightning_logs/maxpool/checkpoints/last.ckpt

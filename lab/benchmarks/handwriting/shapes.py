@@ -1,7 +1,8 @@
 """How people write the ten digits: at least four ways each, as the strokes of a pen.
 
-A stroke is a list of points, x to the right and y down, in a field of 100 by 100 that the digit fills roughly. The
-pen goes through them in a smooth curve; a point that is given twice makes a corner.
+A stroke is a list of points, x to the right and y down, in a field of 100 by 100 that
+the digit fills roughly. The pen goes through them in a smooth curve; a point that is
+given twice makes a corner.
 """
 
 Point = tuple[float, float]

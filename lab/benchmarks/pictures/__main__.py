@@ -7,7 +7,8 @@ should run.
 
   --arch NAME ...      the networks (default: all)
   --rounds N           how often everything is measured (default: 12; fewer than 6 decide nothing)
-  --pictures N         at most so many training pictures in the folder, to see that it works (default: 60000)
+  --pictures N         at most so many training pictures in the folder, to see that it
+                       works (default: 60000)
   --out FOLDER         where the page goes, and in its folder data raw numbers (default: docs)
 
 Example:

@@ -8,7 +8,8 @@ GB of memory.
   --arch NAME ...      the networks (default: all)
   --rounds N           how often each case has its turn (default: 12; fewer than 6 decide nothing)
   --steps N            at most so many training steps a turn, for a quick look (default: 200)
-  --out FOLDER         where the page goes, and in its folder data raw numbers (default: lightning_logs/benchmark)
+  --out FOLDER         where the page goes, and in its folder data raw numbers (default:
+                       lightning_logs/benchmark)
 
 Example:
   python -m lab.benchmarks.processes --out docs

@@ -52,7 +52,10 @@ def verdict(results: Results, arch: str, batch_size: int) -> str:
     """Whether 2 processes meet the target."""
     smallest = min(results.numbers("batch_size", part="compared"))
     if batch_size == smallest:
-        return f"at least {TARGETS[arch]:g}: {at_least(pace(results, arch, batch_size, 2), TARGETS[arch])}"
+        return (
+            f"at least {TARGETS[arch]:g}: "
+            f"{at_least(pace(results, arch, batch_size, 2), TARGETS[arch])}"
+        )
     common: Labels = {"part": "compared", "arch": arch, "processes": 2}
     paces = []
     for size in (batch_size, smallest):

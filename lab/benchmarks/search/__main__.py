@@ -12,7 +12,8 @@ its trials lie in lightning_logs/benchmark-search.
   --rounds N           rounds in which it is measured what a search adds to a run (default: 6)
   --runs N             runs of each in a round (default: 10)
   --jobs N             trials side by side (default: 1)
-  --out FOLDER         where the page goes, and in its folder data raw numbers (default: lightning_logs/benchmark)
+  --out FOLDER         where the page goes, and in its folder data raw numbers (default:
+                       lightning_logs/benchmark)
 
 Any other option is handed to fit.py for all trials. With the defaults and --jobs 2 it
 takes some four hours on two CPUs, with --arch mlp half an hour.

@@ -28,8 +28,8 @@ SHARES = (0.5, 1.0)
 
 # What the scores do not show.
 CAUTION = (
-    "Each score is the best of many on one set of held-out images, not confirmed on others, and only one of the two "
-    "searches has a pruner."
+    "Each score is the best of many on one set of held-out images, not confirmed on others, and "
+    "only one of the two searches has a pruner."
 )
 
 # Seconds that a search may add to a run, and how they are written.
@@ -106,9 +106,15 @@ def answer_text(results: Results) -> str:
     gain = mean_interval(found, POINTS)
     known = f"{gain:+u} of validation accuracy (Student's t, n = {gain.n} repeats)"
     if not excludes_zero(gain):
-        return f"Whether TPE with the median pruner beats random search of the same cost is not decided: {known}."
+        return (
+            "Whether TPE with the median pruner beats random search "
+            f"of the same cost is not decided: {known}."
+        )
     first, second = ("TPE with the median pruner", "random search")[:: 1 if gain.value > 0 else -1]
-    return f"At equal cost {first} reached higher validation scores than {second}. TPE minus random: {known}. {CAUTION}"
+    return (
+        f"At equal cost {first} reached higher validation scores than "
+        f"{second}. TPE minus random: {known}. {CAUTION}"
+    )
 
 
 def texts(results: Results) -> dict[str, object]:
@@ -148,8 +154,9 @@ def added_text(results: Results) -> str:
         [one - other for one, other in zip(search, compare, strict=True)], SECONDS_ADDED
     )
     return (
-        f"Beside runs of compare.py, a search adds {added:u} to a run, from its start to the next one's (an MLP, one "
-        f"batch, n = {added.n} rounds). The target of at most {MOST_ADDED} s is {at_most(added, MOST_ADDED)}."
+        f"Beside runs of compare.py, a search adds {added:u} to a run, from its start to the next "
+        f"one's (an MLP, one batch, n = {added.n} rounds). The target of at most {MOST_ADDED} s is "
+        f"{at_most(added, MOST_ADDED)}."
     )
 
 

@@ -8,8 +8,10 @@ JAX is left out where it is not installed, torch.compile where there is no C++ c
   --arch NAME ...      the networks (default: all)
   --rounds N           how often everything is measured, in another order each time (default: 12)
   --steps N            training steps of a turn and batches per evaluation at most, for a quick look
-  --threads N          CPU threads of each measurement but those of one thread (default: torch's choice)
-  --out FOLDER         folder for the page, its figure and the raw numbers in data/ (default: lightning_logs/benchmark)
+  --threads N          CPU threads of each measurement but those of one thread (default:
+                       torch's choice)
+  --out FOLDER         folder for the page, its figure and the raw numbers in data/
+                       (default: lightning_logs/benchmark)
 
 Examples:
   python -m lab.benchmarks.training --arch mlp --rounds 1

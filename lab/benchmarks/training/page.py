@@ -135,7 +135,8 @@ def gain(results: Results) -> str:
     for variant, name in SLOWER.items():
         ratios = {arch: slower(results, variant, arch) for arch in archs}
         others.append(
-            f"{name} takes {listed([f'{ratio.value:.1f}' for ratio in ratios.values()])} times as long"
+            f"{name} takes {listed([f'{ratio.value:.1f}' for ratio in ratios.values()])} "
+            "times as long"
         )
         uncertain += [
             f"{arch} against {name}"
@@ -265,7 +266,8 @@ def targets_table(results: Results) -> Table:
         [
             target.name,
             *(
-                f"{target.ratio(results, arch)}, {target.bar} {target.limits[arch]:g}: {target.verdict(results, arch)}"
+                f"{target.ratio(results, arch)}, {target.bar} {target.limits[arch]:g}: "
+                f"{target.verdict(results, arch)}"
                 if arch in target.limits
                 else ""
                 for arch in archs

@@ -75,7 +75,10 @@ def test_play_page_answers_as_torch_does(
     network.load_state_dict(play.unpack_weights(shown["weights"]), strict=False)
     with evaluating(network), torch.no_grad():
         expected = network(MNIST.normalize(images))
-    looks = "return arguments[0].map((image) => app.source.setup.networks[arguments[1]].inside.look(image).shares)"
+    looks = (
+        "return arguments[0].map((image) => "
+        "app.source.setup.networks[arguments[1]].inside.look(image).shares)"
+    )
     shares = page.run(looks, images.flatten(1).tolist(), NETWORKS.index(arch))
     assert (torch.tensor(shares) - expected.softmax(dim=1)).abs().max() < 1e-5
 
@@ -138,7 +141,8 @@ def test_buttons_after_a_death_lead_to_networks_that_live(page: PlayPage, folder
 def test_play_page_fits_a_phone(state: str, page: PlayPage, folder: Path) -> None:
     visit(page, folder, state, PHONE)
     height, width = page.run(
-        "const { scrollHeight, scrollWidth } = document.documentElement; return [scrollHeight, scrollWidth]"
+        "const { scrollHeight, scrollWidth } = document.documentElement; "
+        "return [scrollHeight, scrollWidth]"
     )
     assert (height <= 2500, width) == (True, PHONE.width)
     live, maps = (page.find(selector).location["y"] for selector in ("#live", "#maps"))
