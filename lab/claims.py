@@ -7,7 +7,7 @@ from typing import Literal
 from convblocks.compare.analysis import Comparison
 from convblocks.compare.statistics import SIGNIFICANCE, holm, least_p_unpaired
 from convblocks.figures.estimates import SHARE, p_text
-from convblocks.figures.grouping import by_arch
+from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.tables import Table
 from lab.differences import FIRST_LOSS, Measured, Reading, measured, score_of
 from lab.notebook import TIME, in_every_measure
@@ -55,12 +55,13 @@ def claims_of(comparison: Comparison) -> tuple[Claim, ...]:
         return ()
     counts = [runs[arch][0].parameters for arch in NOTEBOOKS]
     equal: Ruling = "supported" if max(counts) <= ROUGHLY_EQUAL * min(counts) else "not supported"
-    differences = in_every_measure(comparison)
-    against_mlp = [one for one in differences if one.second == "mlp" and one.first in NOTEBOOKS]
-    faster, lower, better = (
-        tuple(one for one in against_mlp if one.measure == measure)
-        for measure in dict.fromkeys(one.measure for one in differences)
-    )
+    against_mlp = [
+        one
+        for one in in_every_measure(comparison)
+        if one.second == "mlp" and one.first in NOTEBOOKS
+    ]
+    by_measure = grouped(against_mlp, lambda one: one.measure)
+    faster, lower, better = map(tuple, by_measure.values())
     evidence = {
         "Both convolutional networks train faster than the MLP": faster,
         "Both convolutional networks converge to a lower loss": lower,
@@ -71,15 +72,11 @@ def claims_of(comparison: Comparison) -> tuple[Claim, ...]:
     }
     text = "The three networks have roughly equal numbers of parameters"
     claims = [Claim(text, {"all": equal, "trained": equal}, {}, ())]
-    all_runs, trained = (
-        _judged(list(evidence.values()), "all"),
-        _judged(list(evidence.values()), "trained"),
-    )
-    for (text, differences_of_claim), (ruling, p), (trained_ruling, trained_p) in zip(
-        evidence.items(), all_runs, trained, strict=True
-    ):
-        rulings: dict[Reading, Ruling] = {"all": ruling, "trained": trained_ruling}
-        claims.append(Claim(text, rulings, {"all": p, "trained": trained_p}, differences_of_claim))
+    all_runs = _judged(list(evidence.values()), "all")
+    trained = _judged(list(evidence.values()), "trained")
+    for (text, own), of_all, of_trained in zip(evidence.items(), all_runs, trained, strict=True):
+        rulings: dict[Reading, Ruling] = {"all": of_all[0], "trained": of_trained[0]}
+        claims.append(Claim(text, rulings, {"all": of_all[1], "trained": of_trained[1]}, own))
     return tuple(claims)
 
 
@@ -94,7 +91,8 @@ def claims_tables(comparisons: Mapping[str, Comparison]) -> list[Table]:
     for claims in zip(*found.values(), strict=True):
         cells = []
         for comparison, claim in zip(comparisons.values(), claims, strict=True):
-            by = f", by {judged_by(claim)}" if judged_by(claim) else ""
+            measure = judged_by(claim)
+            by = f", by {measure}" if measure else ""
             cells.append(f"{_verdict(claim)}{by}. {why(comparison, claim)}")
         lines.append([claims[0].text, *cells])
     notes = [
@@ -126,16 +124,11 @@ def why(comparison: Comparison, claim: Claim) -> str:
     """The numbers on which a verdict rests."""
     if not claim.evidence:
         counts = [arm.parameters for arm in comparison.arms if arm.arch in NOTEBOOKS]
-        return (
-            f"{min(counts):,} to {max(counts):,}: "
-            f"{100 * (max(counts) / min(counts) - 1):.1f} % apart."
-        )
+        least, most = min(counts), max(counts)
+        return f"{least:,} to {most:,}: {100 * (most / least - 1):.1f} % apart."
     collapses = any(one.runs != one.trained_runs for one in claim.evidence)
-    parts = [
-        _evidence(
-            claim.evidence, "trained", claim.p["trained"], "If trained: " if collapses else ""
-        )
-    ]
+    opening = "If trained: " if collapses else ""
+    parts = [_evidence(claim.evidence, "trained", claim.p["trained"], opening)]
     if claim.readings_differ:
         weakest = max(claim.evidence, key=lambda one: one.p("all"))
         parts.append(_evidence([weakest], "all", claim.p["all"], "All runs: "))
@@ -156,9 +149,8 @@ def _judged(claims: Sequence[Sequence[Measured]], reading: Reading) -> list[tupl
     for evidence, p, least in zip(claims, adjusted, possible, strict=True):
         ruling: Ruling = "too few runs" if least >= SIGNIFICANCE else "undecided"
         if p < SIGNIFICANCE:
-            ruling = (
-                "supported" if all(one.is_better(reading) for one in evidence) else "not supported"
-            )
+            holds = all(one.is_better(reading) for one in evidence)
+            ruling = "supported" if holds else "not supported"
         judged.append((ruling, p))
     return judged
 
@@ -171,11 +163,9 @@ def _p_of_all(evidence: Sequence[Measured], reading: Reading) -> float:
     corrected for their number.
     """
     against = [one.p(reading) for one in evidence if not one.is_better(reading)]
-    return (
-        min(1.0, len(evidence) * min(against))
-        if against
-        else max(one.p(reading) for one in evidence)
-    )
+    if against:
+        return min(1.0, len(evidence) * min(against))
+    return max(one.p(reading) for one in evidence)
 
 
 def _least_p(one: Measured, reading: Reading) -> float:
@@ -188,9 +178,9 @@ def _least_p(one: Measured, reading: Reading) -> float:
 
 
 def _verdict(claim: Claim) -> str:
-    return claim.rulings["all"] + (
-        f" ({claim.rulings['trained']})" if claim.readings_differ else ""
-    )
+    if claim.readings_differ:
+        return f"{claim.rulings['all']} ({claim.rulings['trained']})"
+    return claim.rulings["all"]
 
 
 def _evidence(evidence: Sequence[Measured], reading: Reading, p: float, opening: str) -> str:

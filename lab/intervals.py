@@ -71,9 +71,8 @@ def _intervals(axes: Axes, estimates: Mapping[str, Estimate], limits: tuple[floa
             axes.plot(left, row, "<", color=foreground(), clip_on=False)
         if high == math.inf:
             axes.plot(right, row, ">", color=foreground(), clip_on=False)
-        inside = (
-            foreground() if one.unit == SHARE or excludes_zero(one) else rcParams["axes.facecolor"]
-        )
+        is_full = one.unit == SHARE or excludes_zero(one)
+        inside = foreground() if is_full else rcParams["axes.facecolor"]
         axes.plot(
             100 * one.value,
             row,

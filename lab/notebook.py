@@ -39,7 +39,8 @@ TIME = Measure(f"seconds to {100 * GOAL:.0f} % accuracy", seconds_to_goal, -1, S
 
 def compare_networks(results: Sequence[RunResult]) -> Comparison:
     """Compare networks as reports do, with the intervals of means that belong to their p-values."""
-    comparison, runs = compare(results), by_arch(run for run in results if not run.failed)
+    comparison = compare(results)
+    runs = by_arch(run for run in results if not run.failed)
 
     def exact(found: Difference) -> Difference:
         if not found.trained:
@@ -60,12 +61,11 @@ def in_every_measure(comparison: Comparison) -> list[Measured]:
     """
     results = comparison.results
     schedules = {run.hparams.get("lr_scheduler") for run in results}
-    losses = (
-        [FIRST_LOSS if schedules == {CONSTANT} else TIME, LAST_LOSS]
-        if all("train/loss" in run.epochs[0] for run in results)
-        else []
-    )
-    return every_pair(comparison, [*losses, score_of(results)])
+    measures = [score_of(results)]
+    if all("train/loss" in run.epochs[0] for run in results):
+        speed = FIRST_LOSS if schedules == {CONSTANT} else TIME
+        measures = [speed, LAST_LOSS, *measures]
+    return every_pair(comparison, measures)
 
 
 def results_table(
@@ -78,10 +78,10 @@ def results_table(
     have in a table of their own.
     """
     results = [run for one in comparisons for run in one.results]
-    table = tables.results_table(
-        title, [arm for one in comparisons for arm in one.arms], results, swept, notes
-    )
-    runs, unit = grouped(results, lambda run: (run.arch, run.overrides)), unit_of(results)
+    arms = [arm for one in comparisons for arm in one.arms]
+    table = tables.results_table(title, arms, results, swept, notes)
+    runs = grouped(results, lambda run: (run.arch, run.overrides))
+    unit = unit_of(results)
 
     def ends(arm: Summary) -> str:
         """With the scores of the runs that collapsed."""
@@ -89,12 +89,11 @@ def results_table(
         trained, collapsed = (
             sorted(run.score for run in own if run.failed == failed) for failed in (False, True)
         )
-        lost = (
-            f"({len(collapsed)} at {number_range(collapsed[:1] + collapsed[-1:], unit)})"
-            if collapsed
-            else ""
-        )
-        return "\n".join(filter(None, [number_range(trained[:1] + trained[-1:], unit), lost]))
+        lines = [number_range(trained[:1] + trained[-1:], unit)]
+        if collapsed:
+            lost = number_range(collapsed[:1] + collapsed[-1:], unit)
+            lines.append(f"({len(collapsed)} at {lost})")
+        return "\n".join(filter(None, lines))
 
     columns = [column for column in table.fields if not column.key.endswith("_loss")]
     place = next(number for number, column in enumerate(columns, start=1) if column.key == "sd")

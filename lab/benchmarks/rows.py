@@ -120,9 +120,8 @@ class Results:
     def write(self, path: Path) -> None:
         """As JSON with a line for each row."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        head = as_json(asdict(replace(self, rows=[])), indent=None).removesuffix(
-            "]}"
-        )  # rows are its last part
+        empty = as_json(asdict(replace(self, rows=[])), indent=None)
+        head = empty.removesuffix("]}")  # rows are its last part
         rows = ",\n".join(as_json(asdict(row), indent=None) for row in self.rows)
         write(path, f"{head}\n{rows}\n]}}\n")
 
@@ -135,17 +134,17 @@ def ratio(above: Sequence[float], below: Sequence[float] | None = None) -> Estim
     Practical Nonparametric Statistics, 3.2). Fewer than 6 rounds have none.
     """
     ratios = [one / other for one, other in zip(above, below or [1.0] * len(above), strict=True)]
-    interval: Any = quantile_test(ratios, q=1, p=0.5).confidence_interval(
-        CONFIDENCE
-    )  # a float in scipy-stubs
-    return Estimate(
-        median(ratios), float(interval.low), float(interval.high), len(ratios), unit=RATIO
-    )
+    test: Any = quantile_test(ratios, q=1, p=0.5)  # whose interval is a float in scipy-stubs
+    interval = test.confidence_interval(CONFIDENCE)
+    low, high = float(interval.low), float(interval.high)
+    return Estimate(median(ratios), low, high, len(ratios), unit=RATIO)
 
 
 def side(measured: Estimate) -> str:
     """The verdict on a ratio without a target: whether it is more or less than 1."""
-    return "more" if measured.low > 1 else "less" if measured.high < 1 else "undecided"
+    if measured.low > 1:
+        return "more"
+    return "less" if measured.high < 1 else "undecided"
 
 
 def judged(measured: Estimate) -> str:

@@ -41,6 +41,14 @@ class Entry:
     runs: Sequence[RunResult]
 
     @property
+    def arch(self) -> str:
+        return self.runs[0].arch
+
+    @property
+    def machine(self) -> str:
+        return hardware(self.runs[0])
+
+    @property
     def accuracy(self) -> Estimate | None:
         return summarise(self.runs).score
 
@@ -54,8 +62,9 @@ class Entry:
         """
         if self.records not in (*TIMED, STUDY):
             return None
-        found = [reached[1] for run in self.runs if (reached := time_to(run, goal))]
-        return mean_interval(found, SECONDS) if len(found) == len(self.runs) else None
+        times = [time_to(run, goal) for run in self.runs]
+        seconds = [time[1] for time in times if time]
+        return mean_interval(seconds, SECONDS) if len(seconds) == len(times) else None
 
 
 # The logs of S. An et al., "An ensemble of simple convolutional neural network models
@@ -163,24 +172,23 @@ def entries_table(entries: Sequence[Entry]) -> Table:
     """A line for each entry."""
 
     def row(entry: Entry) -> dict[str, str]:
-        run, accuracy = entry.runs[0], entry.accuracy
-        setting, precision = (
-            f"[{entry.setting}](../data/{entry.records}.jsonl)",
-            precision_of(run.overrides),
-        )
+        run = entry.runs[0]
+        accuracy = entry.accuracy
+        precision = precision_of(run.overrides)
+        further = f", {precision}" * (precision != "32-true")
         return {
-            "setting": setting + f", {precision}" * (precision != "32-true"),
-            "network": run.arch.rpartition(".")[-1],
+            "setting": f"[{entry.setting}](../data/{entry.records}.jsonl){further}",
+            "network": entry.arch.rpartition(".")[-1],
             "parameters": f"{run.parameters:,}",
             "epochs": str(len(run.epochs)),
             "test accuracy %": cell(accuracy),
             "trained": f"{accuracy.n if accuracy else 0} of {len(entry.runs)}",
             f"seconds to {share_text(FAST)}": cell(entry.seconds),
             f"to {share_text(ACCURATE)}": cell(entry.seconds_to(ACCURATE)),
-            "machine": f"{processor(run)}, {counted(run.provenance.threads, 'thread')}",
+            "machine": f"{processor(entry)}, {counted(run.provenance.threads, 'thread')}",
         }
 
-    machines = listed(list(dict.fromkeys(hardware(entry.runs[0]) for entry in entries)))
+    machines = listed(list(dict.fromkeys(entry.machine for entry in entries)))
     note = (
         f"Machines: {machines}. Seconds are those of training and evaluation up to the end of the "
         "first epoch with that accuracy on the test set; a dash where not every run got there, or "
@@ -191,10 +199,10 @@ def entries_table(entries: Sequence[Entry]) -> Table:
     return table("Settings", [row(entry) for entry in entries if entry.setting != "notebook"], note)
 
 
-def processor(run: RunResult) -> str:
+def processor(entry: Entry) -> str:
     """``EPYC`` or ``Intel``, or the whole name of another one."""
-    found = re.search("EPYC|Intel", hardware(run))
-    return found[0] if found else hardware(run)
+    found = re.search("EPYC|Intel", entry.machine)
+    return found[0] if found else entry.machine
 
 
 def precision_of(overrides: Overrides) -> str:
@@ -210,22 +218,21 @@ def goals_table(entries: Sequence[Entry]) -> Table:
     """Every goal against what was measured, which must meet it on every machine."""
     rows = []
     for text, setting, arch, measure, limit in GOALS:
-        measured, verdicts = [], set()
-        own = [entry for entry in entries if (entry.setting, entry.runs[0].arch) == (setting, arch)]
-        for machine, here in grouped(own, lambda entry: hardware(entry.runs[0])).items():
-            found: list[Estimate] = [*filter(None, (getattr(entry, measure) for entry in here))]
-            best = max(
-                found,
-                key=lambda mean: mean.low if measure == "accuracy" else -mean.high,
-                default=None,
-            )
-            where = "" if measure == "accuracy" else f", {brief_machine(machine)}"
+        measured, verdicts = [], {"met"}
+        own = [entry for entry in entries if (entry.setting, entry.arch) == (setting, arch)]
+        for machine, here in grouped(own, lambda entry: entry.machine).items():
+            if measure == "accuracy":
+                accuracies = [entry.accuracy for entry in here if entry.accuracy]
+                best = max(accuracies, key=lambda mean: mean.low, default=None)
+                verdicts.add(at_least(best, limit) if best else "missed")
+                where = ""
+            else:
+                seconds = [entry.seconds for entry in here if entry.seconds]
+                best = min(seconds, key=lambda mean: mean.high, default=None)
+                verdicts.add(at_most(best, limit) if best else "missed")
+                where = f", {brief_machine(machine)}"
             measured.append(f"{cell(best)}, n = {best.n if best else 0}{where}")
-            judge = at_least if measure == "accuracy" else at_most
-            verdicts.add(judge(best, limit) if best else "missed")
-        verdict = (
-            "missed" if "missed" in verdicts else "undecided" if "undecided" in verdicts else "met"
-        )
+        verdict = next(one for one in ("missed", "undecided", "met") if one in verdicts)
         rows.append({"goal": text, "measured": "; ".join(measured) or NOTHING, "verdict": verdict})
     note = (
         "Verdicts are by the whole interval, on every machine "
@@ -265,12 +272,15 @@ def simple_cnn_rows(data: Path) -> list[dict[str, str]]:
     rows = []
     for network, runs in networks.items():
         accuracy = mean_interval([float(run["accuracy_epoch_150"]) / 100 for run in runs], PERCENT)
-        row = {
-            "what": f"[MnistSimpleCNN {network}]({SIMPLE_CNN})",
-            "parameters": f"{int(runs[0]['parameters']):,}",
-            "epochs": "150",
-            "test accuracy %": f"{accuracy}, mean of {accuracy.n} runs",
-            "seconds of training": NOTHING,
-        }
-        rows += [row] if accuracy.n >= LEAST_RUNS else []
+        if accuracy.n < LEAST_RUNS:
+            continue
+        rows.append(
+            {
+                "what": f"[MnistSimpleCNN {network}]({SIMPLE_CNN})",
+                "parameters": f"{int(runs[0]['parameters']):,}",
+                "epochs": "150",
+                "test accuracy %": f"{accuracy}, mean of {accuracy.n} runs",
+                "seconds of training": NOTHING,
+            }
+        )
     return rows

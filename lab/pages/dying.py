@@ -84,20 +84,12 @@ def panel_of(runs: Sequence[Mapping[str, Any]], arch: str, rate: str) -> Panel:
 
 def frame(panels: Sequence[Panel], steps: Sequence[int], moment: int) -> Figure:
     """All runs after the same step."""
-    figure = Figure(
-        figsize=(WIDTH / PIXELS_PER_INCH, HEIGHT / PIXELS_PER_INCH), dpi=PIXELS_PER_INCH
-    )
+    inches = WIDTH / PIXELS_PER_INCH, HEIGHT / PIXELS_PER_INCH
+    figure = Figure(figsize=inches, dpi=PIXELS_PER_INCH)
     for place, panel in enumerate(panels):
         _draw(figure, panel, moment, MARGIN + place * (PANEL + GAP))
-    _write(
-        figure,
-        WIDTH // 2,
-        STEP,
-        f"after {steps[moment]:,} of {steps[-1]:,} steps",
-        15,
-        color=muted(),
-        ha="center",
-    )
+    step = f"after {steps[moment]:,} of {steps[-1]:,} steps"
+    _write(figure, WIDTH // 2, STEP, step, 15, color=muted(), ha="center")
     return figure
 
 
@@ -110,9 +102,8 @@ def _draw(figure: Figure, panel: Panel, moment: int, left: int) -> None:
     _write(figure, left, NAME, name_of(panel.arch), 21, color=colour, fontweight="bold")
     _write(figure, left, LABEL, "learning rate", 15, color=muted())
     _write(figure, left, RATE, f"{float(panel.rate):g}", 44, fontweight="bold")
-    _write(
-        figure, left, RIGHT, f"{100 * panel.accuracies[moment]:.0f} % right", 21, fontweight="bold"
-    )
+    right = f"{100 * panel.accuracies[moment]:.0f} % right"
+    _write(figure, left, RIGHT, right, 21, fontweight="bold")
     _write(figure, left, DEAD, f"{panel.dead[moment].sum()} of {UNITS} units dead", 15)
 
 

@@ -42,16 +42,12 @@ SEED, SECOND_SEED = 4003, 4004
 LESSON = REPOSITORY / "lab" / "pages" / "lesson"
 
 # What the demo's page and this one have in common, and where it goes.
-SHARED, PLACE = (
-    re.compile(r"<!-- shared: begin -->\n(.*?) *<!-- shared: end -->", re.DOTALL),
-    "    <!-- shared -->\n",
-)
+SHARED = re.compile(r"<!-- shared: begin -->\n(.*?) *<!-- shared: end -->", re.DOTALL)
+PLACE = "    <!-- shared -->\n"
 
 # A file that a page loads.
-STYLE, SCRIPT = (
-    re.compile(r' *<link rel="stylesheet" href="(.*?)">'),
-    re.compile(r' *<script src="(.*?)"></script>'),
-)
+STYLE = re.compile(r' *<link rel="stylesheet" href="(.*?)">')
+SCRIPT = re.compile(r' *<script src="(.*?)"></script>')
 
 MADE = (
     "<!-- Made by lab/pages/play.py of src/convblocks/demo/page, lab/pages/lesson and "
@@ -86,22 +82,11 @@ class Watched(NamedTuple):
     @property
     def arguments(self) -> list[str]:
         """Those of scripts/fit.py."""
-        given = {
-            "arch": self.arch,
-            "lr": self.lr,
-            "seed": str(self.seed),
-            "epochs": "1",
-            "threads": "1",
-        }
-        words = [word for name, value in given.items() for word in (f"--{name}", value)]
-        return [
-            *words,
-            "--trainer.callbacks",
-            "lab.snapshots.Snapshots",
-            "--name",
-            self.directory.name,
-            "--resume",
-        ]
+        words = (
+            f"--arch {self.arch} --lr {self.lr} --seed {self.seed} --epochs 1 --threads 1 "
+            f"--trainer.callbacks lab.snapshots.Snapshots --name {self.directory.name} --resume"
+        )
+        return words.split()
 
 
 WATCHED = [
@@ -139,18 +124,15 @@ def write_page(data: Path, out: Path) -> None:
     """
     numbers = read_numbers(data)
     del numbers["origins"]
-    texts = {
-        path.name: path.read_text() for folder in (PAGE, LESSON) for path in folder.iterdir()
-    }  # the lesson's win
+    files = [*PAGE.iterdir(), *LESSON.iterdir()]  # the lesson's win
+    texts = {path.name: path.read_text() for path in files}
     texts["data.js"] = f"const DATA = {as_json(numbers, indent=None)};\n"
     (shared,) = SHARED.findall((PAGE / "index.html").read_text())
     page = texts["index.html"].replace(PLACE, shared)
     page = STYLE.sub(lambda found: f"<style>\n{texts[found[1]]}</style>", page)
     page = SCRIPT.sub(lambda found: f"<script>\n{texts[found[1]]}</script>", page)
-    write(
-        output_folder(out / "docs" / "play") / "index.html",
-        page.replace("<head>\n", "<head>\n" + MADE),
-    )
+    page = page.replace("<head>\n", f"<head>\n{MADE}")
+    write(output_folder(out / "docs" / "play") / "index.html", page)
 
 
 def read_numbers(data: Path) -> dict[str, Any]:
@@ -168,9 +150,10 @@ def pack_weights(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         if values.ndim == 1:
             vectors.append(values)
         else:
-            factors = values.flatten(1).abs().amax(dim=1).clamp(min=1e-12) / HIGHEST
+            rows = values.flatten(1)
+            factors = rows.abs().amax(dim=1).clamp(min=1e-12) / HIGHEST
             vectors.append(factors)
-            matrices.append((values.flatten(1) / factors[:, None]).round().to(torch.int8).flatten())
+            matrices.append((rows / factors[:, None]).round().to(torch.int8).flatten())
     return {
         "tensors": [[name, list(values.shape)] for name, values in floats.items()],
         "vectors": packed(torch.cat(vectors).numpy().tobytes()),
@@ -186,11 +169,10 @@ def unpack_weights(kept: Mapping[str, Any]) -> dict[str, Tensor]:
     for name, (rows, *sides) in kept["tensors"]:
         taken, vectors = vectors[:rows], vectors[rows:]
         if sides:
-            length = math.prod(sides)
-            taken = (matrices[: rows * length].reshape(rows, length) * taken[:, None]).reshape(
-                rows, *sides
-            )
-            matrices = matrices[rows * length :]
+            size = rows * math.prod(sides)
+            matrix = matrices[:size].reshape(rows, -1)
+            taken = (matrix * taken[:, None]).reshape(rows, *sides)
+            matrices = matrices[size:]
         found[name] = taken
     return found
 
@@ -206,14 +188,16 @@ def unpacked(text: str) -> bytes:
 
 def _run(run: Watched, images: ImageSets) -> dict[str, Any]:
     kept = torch.load(run.directory.path / FILE, weights_only=True)
-    network, test = build_network(run.arch), images.test[torch.arange(MEASURED)]
+    network = build_network(run.arch)
+    test = images.test[torch.arange(MEASURED)]
     dead, accuracies, answers, maps = [], [], [], []
     for weights in kept["weights"]:
         network.load_state_dict(weights)
         units, logits = measured(network, test.images)
         dead.append(units)
         answers.append(int(logits[0].argmax()))
-        accuracies.append(round(float((logits.argmax(dim=1) == test.labels).float().mean()), 3))
+        right = logits.argmax(dim=1) == test.labels
+        accuracies.append(round(float(right.float().mean()), 3))
         maps.append(_maps(network, test.images[:1]))
     return {
         "arch": run.arch,

@@ -21,8 +21,11 @@ MANIFESTS = "provenance"
 
 # The code that determines what is measured.
 MEASURED = (
-    *("src/convblocks/data", "src/convblocks/model", "lab/blocks.py"),
-    *("src/convblocks/run", "src/convblocks/fast"),
+    "src/convblocks/data",
+    "src/convblocks/model",
+    "lab/blocks.py",
+    "src/convblocks/run",
+    "src/convblocks/fast",
 )
 
 CHANGES = (

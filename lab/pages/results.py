@@ -66,9 +66,8 @@ def write_results(data: Path, out: Path) -> None:
     confirmed = at_quiet_speed(recorded, data)
     decision = decide(confirmed, choices_of(choice))
     lab = out / "docs" / "lab"
-    save_in_both_themes(
-        partial(sweep_figure, choice, report.winner_titles(choice)), lab / "results.png"
-    )
+    sweep = partial(sweep_figure, choice, report.winner_titles(choice))
+    save_in_both_themes(sweep, lab / "results.png")
     differences = partial(
         intervals_figure, report.differences_of(decision), report.POINTS_OF_ACCURACY
     )
@@ -81,6 +80,14 @@ def write_results(data: Path, out: Path) -> None:
         ),
     }
     write_sections(out, "README.md", sections)
+    over_all = over_all_runs(decision.at_notebooks)
+    further = [
+        *report.winner_sentences(choice),
+        lead_sentence(data),
+        *(f"{report.AT_NOTEBOOKS} {line[0].lower()}{line[1:]}" for line in over_all),
+        *living_sentences(decision),
+        *dead_unit_sentences(confirmed, [*choice, *confirmed])[1:],
+    ]
     write_page(
         lab / "results.md",
         "# Results",
@@ -89,19 +96,7 @@ def write_results(data: Path, out: Path) -> None:
         picture("differences", DIFFERENCES),
         sources("study-confirm", recorded),
         "## What else was found",
-        "\n".join(
-            f"- {line}"
-            for line in (
-                *report.winner_sentences(choice),
-                lead_sentence(data),
-                *(
-                    f"{report.AT_NOTEBOOKS} {line[0].lower()}{line[1:]}"
-                    for line in over_all_runs(decision.at_notebooks)
-                ),
-                *living_sentences(decision),
-                *dead_unit_sentences(confirmed, [*choice, *confirmed])[1:],
-            )
-        ),
+        "\n".join(f"- {line}" for line in further),
         [*claims_tables(report.settings_of(decision)), losses_table(decision)],
         [report.images_table(decision.by_image), spread_table(decision), errors_table(data)],
         "## At the notebook's setting",
@@ -139,10 +134,8 @@ def _lead_at_notebooks(decision: Decision) -> str:
     """Who leads at the notebook's setting, and how many runs of which networks collapsed."""
     comparison = decision.at_notebooks
     best = _ranked(comparison)[0]
-    ahead = winner(comparison) == best.arch
-    lead = (
-        f"{name_of(best.arch)} {'leads' if ahead else 'has the highest mean'} with {_percent(best)}"
-    )
+    leads = "leads" if winner(comparison) == best.arch else "has the highest mean"
+    lead = f"{name_of(best.arch)} {leads} with {_percent(best)}"
     collapses = [
         f"{arm.collapsed} of {arm.runs} {name_of(arm.arch)} runs "
         f"{arm.trained.complement().interval()}"
@@ -190,17 +183,18 @@ def losses_table(decision: Decision) -> Table:
         for arm in comparison.arms:
             runs = runs_of(arm.arch, comparison)
             first, last = mean_losses(comparison, arm.arch)
-            reached = [time for run in runs if (time := time_to(run, GOAL))]
-            seconds = f", {median(seconds for _, seconds in reached):.1f} s" if reached else ""
+            times = [time_to(run, GOAL) for run in runs]
+            reached = [time[1] for time in times if time]
+            seconds = f", {median(reached):.1f} s" if reached else ""
             rows.append(
                 [
                     f"{arm.arch}, {title}",
                     cell(first),
                     cell(last),
                     spread(arm.score) if arm.score else NOTHING,
+                    f"{len(reached)} of {len(runs)}{seconds}",
                 ]
             )
-            rows[-1].append(f"{len(reached)} of {len(runs)}{seconds}")
     rows.insert(1, [NOTEBOOK, *NOTEBOOK_MLP, NOTHING])
     columns = [
         "network",
@@ -223,19 +217,18 @@ def spread_table(decision: Decision) -> Table:
     rows = []
     for title, comparison in report.settings_of(decision).items():
         for arm in comparison.arms:
-            if found := spread_of(runs_of(arm.arch, comparison)):
-                seen, low, high, independent = (
-                    number(value, POINTS)
-                    for value in (found.seen, found.low, found.high, found.independent)
-                )
-                rows.append(
-                    {
-                        "network": f"{arm.arch}, {title}",
-                        "n": str(found.n),
-                        "sd between seeds": f"{seen} [{low}, {high}]",
-                        "if errors were independent": independent,
-                    }
-                )
+            found = spread_of(runs_of(arm.arch, comparison))
+            if not found:
+                continue
+            low, high = number(found.low, POINTS), number(found.high, POINTS)
+            rows.append(
+                {
+                    "network": f"{arm.arch}, {title}",
+                    "n": str(found.n),
+                    "sd between seeds": f"{number(found.seen, POINTS)} [{low}, {high}]",
+                    "if errors were independent": number(found.independent, POINTS),
+                }
+            )
     note = (
         "Of the runs that trained, in points. If each image were wrong with a probability of its "
         "own, accuracies would still differ by the last column (Jordan 2024). What exceeds it is "
@@ -279,11 +272,8 @@ def answer(decision: Decision) -> str:
     """The README's answer: at the best settings and, with all runs, at the notebook's."""
     best = _ranked(decision.at_best)
     is_plain = decision.is_by_means and not any(arm.collapsed for arm in best)
-    if (
-        not is_plain
-        or decision.ruling not in ("first is better", "second is better")
-        or best[0].arch not in PRIMARY
-    ):
+    is_decided = decision.ruling in ("first is better", "second is better")
+    if not (is_plain and is_decided and best[0].arch in PRIMARY):
         return " ".join(report.conclusions(decision))
     rival = next(arm for arm in best[1:] if arm.arch in PRIMARY)
     ahead = winner(decision.at_notebooks)
@@ -315,23 +305,18 @@ def _answer_at_notebooks(decision: Decision, ahead: str | None) -> str:
     networks collapse.
     """
     arms = {arm.arch: arm for arm in decision.at_notebooks.arms}
-    found = (
-        f"{name_of(ahead)} wins with {_percent(arms[ahead])}"
-        if ahead
-        else "no network is certainly the best"
-    )
+    found = "no network is certainly the best"
+    if ahead:
+        found = f"{name_of(ahead)} wins with {_percent(arms[ahead])}"
     collapses = []
     for arch, arm in arms.items():
-        if arm.collapsed:
-            living = living_units(runs_of(arch, decision.at_notebooks))
-            others = (
-                f", and the other {arm.trained_runs} get by with {living.of_block}"
-                if living
-                else ""
-            )
-            collapses.append(
-                f"{arm.collapsed} of {arm.runs} {name_of(arch)} runs collapse to chance{others}"
-            )
+        if not arm.collapsed:
+            continue
+        collapse = f"{arm.collapsed} of {arm.runs} {name_of(arch)} runs collapse to chance"
+        living = living_units(runs_of(arch, decision.at_notebooks))
+        if living:
+            collapse += f", and the other {arm.trained_runs} get by with {living.of_block}"
+        collapses.append(collapse)
     return ": ".join(filter(None, [found, "; ".join(collapses)])) + "."
 
 

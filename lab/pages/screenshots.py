@@ -77,7 +77,8 @@ def main(arguments: list[str]) -> None:
         "pictures": draw_pictures,
         "gif": draw_gif,
     }
-    if unknown := [name for name in arguments if name not in drawers]:
+    unknown = [name for name in arguments if name not in drawers]
+    if unknown:
         raise UsageError(
             f"there are no pictures {unknown[0]!r}: choose some of {', '.join(drawers)}"
         )

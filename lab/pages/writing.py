@@ -53,15 +53,17 @@ def write_sections(out: Path, page: str, sections: Mapping[str, str]) -> None:
     """
     text = (REPOSITORY / page).read_text()
     contents = dict(SECTION.findall(text))
-    if unknown := sections.keys() - contents.keys():
+    unknown = sections.keys() - contents.keys()
+    if unknown:
         raise ValueError(f"{page} has no marks for {', '.join(sorted(unknown))}")
-    contents |= dict(SECTION.findall((out / page).read_text())) if (out / page).is_file() else {}
+    path = out / page
+    if path.is_file():
+        contents |= SECTION.findall(path.read_text())
     contents |= sections
 
     def marked(section: re.Match[str]) -> str:
         name = section[1]
-        return "\n".join(
-            filter(None, [f"<!-- {name}: begin -->", contents[name], f"<!-- {name}: end -->"])
-        )
+        lines = [f"<!-- {name}: begin -->", contents[name], f"<!-- {name}: end -->"]
+        return "\n".join(filter(None, lines))
 
-    write(out / page, SECTION.sub(marked, text))
+    write(path, SECTION.sub(marked, text))

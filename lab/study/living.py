@@ -50,12 +50,10 @@ def living_units(runs: Sequence[RunResult], relu: str = "") -> Living | None:
 
 def widths(arch: str) -> list[int]:
     """The units of each hidden layer of a registered network."""
-    layers = [
-        layer
-        for layer in ARCHITECTURES[arch]().modules()
-        if isinstance(layer, nn.Conv2d | nn.Linear)
-    ]
-    return [
-        layer.out_channels if isinstance(layer, nn.Conv2d) else layer.out_features
-        for layer in layers[:-1]
-    ]
+    found = []
+    for layer in ARCHITECTURES[arch]().modules():
+        if isinstance(layer, nn.Conv2d):
+            found.append(layer.out_channels)
+        elif isinstance(layer, nn.Linear):
+            found.append(layer.out_features)
+    return found[:-1]

@@ -41,26 +41,23 @@ def choice_table(results: Sequence[RunResult], choices: Mapping[str, Cell]) -> T
     for arch, own in by_arch(results).items():
         cells = by_cell(own)
         scores = {cell: mean_validation(runs) or 0.0 for cell, runs in cells.items()}
-        for cell in sorted(
-            cells, key=lambda cell: (cell != choices.get(arch), -len(cells[cell]), -scores[cell])
-        ):
+        best = choices.get(arch)
+        for cell in sorted(cells, key=lambda own: (own != best, -len(cells[own]), -scores[own])):
             runs = cells[cell]
             trained = [one.validation or 0.0 for one in runs if not one.failed]
             shown = spread(mean_interval(trained, PERCENT)) if trained else NOTHING
             collapsed = count_text(len(runs) - len(trained), len(runs))
-            mark = "chosen" if cell == choices.get(arch) else ""
-            lines.append(
-                [arch, cell_text(cell), f"{100 * scores[cell]:.2f}", collapsed, shown, mark]
-            )
+            mark = "chosen" if cell == best else ""
+            score = f"{100 * scores[cell]:.2f}"
+            lines.append([arch, cell_text(cell), score, collapsed, shown, mark])
     notes = [
         f"Accuracy in % on {HELD_OUT:,} training images that were held out. Settings are ranked by "
         "the score, the mean over all runs; a collapsed run counts with the accuracy that it has. "
         f"If trained: mean and standard deviation of the other runs. The best {FINALISTS} settings "
         "of each network have further seeds."
     ]
-    return Table(
-        "The choice", ["network", "setting", "score", "collapsed", "if trained", ""], lines, notes
-    )
+    columns = ["network", "setting", "score", "collapsed", "if trained", ""]
+    return Table("The choice", columns, lines, notes)
 
 
 def settings_of(decision: Decision) -> dict[str, Comparison]:
@@ -73,18 +70,11 @@ def decision_tables(decision: Decision) -> list[Table]:
     image by image.
     """
     settings = settings_of(decision)
-    tables = [
-        results_table(
-            "The notebook's setting, and each network's own best one",
-            list(settings.values()),
-            SWEPT,
-        )
-    ]
-    return [
-        *tables,
-        *claims_tables(settings),
-        *([images_table(decision.by_image)] if decision.by_image else []),
-    ]
+    title = "The notebook's setting, and each network's own best one"
+    tables = [results_table(title, list(settings.values()), SWEPT), *claims_tables(settings)]
+    if decision.by_image:
+        tables.append(images_table(decision.by_image))
+    return tables
 
 
 def images_table(found: Sequence[ByImage]) -> Table:
@@ -122,13 +112,13 @@ def differences_of(decision: Decision) -> Groups:
         "At the notebook's setting": decision.at_notebooks,
         "Each at its own best setting": decision.at_best,
     }
-    return {
-        title
-        + _leads(one)
-        + " (collapsed runs left out)" * any(arm.collapsed for arm in one.arms): differences
-        for title, one in groups.items()
-        if (differences := _differences(one))
-    }
+    found = {}
+    for title, one in groups.items():
+        differences = _differences(one)
+        left_out = " (collapsed runs left out)" * any(arm.collapsed for arm in one.arms)
+        if differences:
+            found[f"{title}{_leads(one)}{left_out}"] = differences
+    return found
 
 
 def _leads(comparison: Comparison) -> str:
@@ -150,7 +140,7 @@ def winners(results: Sequence[RunResult]) -> dict[Cell, str]:
 
 def winner_sentences(results: Sequence[RunResult]) -> list[str]:
     """Who is ahead at which settings, and whether that takes the best one."""
-    found, scores = winners(results), _scores(results)
+    found = winners(results)
     if not found:
         return []
     cells = grouped(found, lambda cell: found[cell])
@@ -164,8 +154,10 @@ def winner_sentences(results: Sequence[RunResult]) -> list[str]:
         f"On held-out images {name_of(ahead)} leads at {len(cells[ahead])} of {len(found)} "
         f"settings, {name_of(behind[0])} at {listed(others)}."
     ]
-    _, second = sorted(scores[ahead].values(), reverse=True)[:2]
-    if second > (best := max(scores[behind[0]].values())):
+    scores = _scores(results)
+    second = sorted(scores[ahead].values())[-2]
+    best = max(scores[behind[0]].values())
+    if second > best:
         sentences.append(
             f"On the same images {name_of(ahead)}'s second-best setting ({100 * second:.2f} %) "
             f"still beats {name_of(behind[0])}'s best ({100 * best:.2f} %)."
@@ -249,7 +241,8 @@ def _primary(decision: Decision, primary: Measured) -> str:
 
 def _numbers(decision: Decision, primary: Measured) -> str:
     """The difference by which it was judged, first minus second."""
-    ranks, means = primary.all_runs, primary.means
+    ranks = primary.all_runs
+    means = primary.means
     if decision.is_by_means and means:
         return f"{primary.first} - {primary.second} {means:+u} ({_test(primary, means)})"
     trained = f"; if trained {means:+}" if means else ""
@@ -279,11 +272,11 @@ def origin_tables(results: Sequence[RunResult]) -> list[Table]:
             place.commit or NOTHING,
         )
 
+    known = [run for run in results if run.provenance.machine]
     rows = []
-    for place, runs in grouped([run for run in results if run.provenance.machine], origin).items():
-        options = ", ".join(
-            f"{option}={','.join(values)}" for option, values in option_values(runs).items()
-        )
+    for place, runs in grouped(known, origin).items():
+        values = option_values(runs)
+        options = ", ".join(f"{option}={','.join(own)}" for option, own in values.items())
         seeds = ", ".join(map(str, sorted({run.seed for run in runs})))
         rows.append([*place, options, seeds, str(len(runs))])
     columns = [

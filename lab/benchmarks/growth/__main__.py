@@ -68,8 +68,9 @@ def measured(take_turn: TakeTurn, steps: int | None) -> list[Row]:
     """A turn, with the seconds that count: of the function, of a training step, or of the epoch."""
     values = take_turn()[0].values
     if "seconds" not in values:
-        trained, evaluated = values["training"], values["evaluation"]
-        values = values | {"seconds": trained / steps if steps else trained + evaluated}
+        trained = values["training"]
+        counted = trained / steps if steps else trained + values["evaluation"]
+        values = values | {"seconds": counted}
     return [Row({}, values)]
 
 

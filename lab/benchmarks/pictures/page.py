@@ -69,16 +69,10 @@ def colour_table(results: Results) -> Table:
             for data in ("MNIST", "colour")
         )
         bare, epochs = (growth(results, part, arch, "colour") for part in ("bare", "epoch"))
-        growths, proportion = [judged(ratio(own)) for own in (bare, epochs)], ratio(epochs, bare)
-        rows.append(
-            [
-                arch,
-                f"{larger / own:.2f}",
-                *growths,
-                str(proportion),
-                _held(proportion, COLOUR_TARGET),
-            ]
-        )
+        growths = [judged(ratio(times)) for times in (bare, epochs)]
+        proportion = ratio(epochs, bare)
+        held = _held(proportion, COLOUR_TARGET)
+        rows.append([arch, f"{larger / own:.2f}", *growths, str(proportion), held])
     columns = ["network", "multiply-adds", "bare", "epochs", "epochs / bare"]
     return Table("An epoch on colour pictures", [*columns, "target"], rows)
 

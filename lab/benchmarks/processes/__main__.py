@@ -49,17 +49,15 @@ def main(arguments: list[str]) -> None:
         UserError: the folder cannot be written to, or a process was killed.
     """
     made = parser()
-    made.add_argument(
-        "--steps", type=at_least(3), default=200
-    )  # of fewer steps none is an inner one
+    made.add_argument("--steps", type=at_least(3), default=200)  # of fewer none is an inner one
     options = made.parse_args(arguments)
     out = output_folder(options.out)
     results = Results.begin(arguments, options.rounds)
     for arch in options.arch:
         with ExitStack() as stack:
-            cases = compared(arch, options.steps)
             tasks = [
-                (labels("compared", case), stack.enter_context(turns_of(case))) for case in cases
+                (labels("compared", case), stack.enter_context(turns_of(case)))
+                for case in compared(arch, options.steps)
             ]
             results.measure(tasks, options.rounds, warm_up=True)
         for case in recorded(arch, min(RECORDED_STEPS, options.steps)):

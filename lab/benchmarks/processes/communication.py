@@ -62,7 +62,8 @@ class Recorder(Stopwatch):
 
     def __init__(self, turns: Turns, steps: int) -> None:
         super().__init__(turns)
-        self.first, self.last = min(self.FIRST_STEPS, max(1, steps // 3)), steps - 1
+        self.first = min(self.FIRST_STEPS, max(1, steps // 3))
+        self.last = steps - 1
         self.is_over = False
         self.collectives: list[Row] = []
         self._profiler = profile(activities=[ProfilerActivity.CPU], record_shapes=True)
@@ -72,10 +73,8 @@ class Recorder(Stopwatch):
             self._profiler.start()
         elif not self.is_over and batch_idx == self.last:
             self._profiler.stop()
-            self.collectives = [
-                collective.row()
-                for collective in _per_step(_events(self._profiler), self.last - self.first)
-            ]
+            sent = _per_step(_events(self._profiler), self.last - self.first)
+            self.collectives = [collective.row() for collective in sent]
             self.is_over = True
 
     def rows(self) -> list[Row]:
@@ -141,13 +140,11 @@ class Cluster:
     def transfer(self, collectives: Sequence[Collective]) -> float:
         """The seconds a step for the bytes."""
         bandwidth = NETWORK_BANDWIDTH if self.nodes > 1 else NVLINK_BANDWIDTH
-        return (
-            sum(
-                collective.per_step * ring_bytes(collective, self.processes)
-                for collective in collectives
-            )
-            / bandwidth
-        )
+        sent = [
+            collective.per_step * ring_bytes(collective, self.processes)
+            for collective in collectives
+        ]
+        return sum(sent) / bandwidth
 
     def _latency(self, collective: Collective) -> float:
         between = ring_rounds(collective) * (self.nodes - 1)

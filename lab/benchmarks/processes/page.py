@@ -52,10 +52,8 @@ def verdict(results: Results, arch: str, batch_size: int) -> str:
     """Whether 2 processes meet the target."""
     smallest = min(results.numbers("batch_size", part="compared"))
     if batch_size == smallest:
-        return (
-            f"at least {TARGETS[arch]:g}: "
-            f"{at_least(pace(results, arch, batch_size, 2), TARGETS[arch])}"
-        )
+        target = TARGETS[arch]
+        return f"at least {target:g}: {at_least(pace(results, arch, batch_size, 2), target)}"
     common: Labels = {"part": "compared", "arch": arch, "processes": 2}
     paces = []
     for size in (batch_size, smallest):
@@ -89,17 +87,10 @@ def rates_table(results: Results) -> Table:
             f"{steps / results.median('training', **own, processes=processes):.1f}"
             for processes in (1, 2)
         ]
-        rows.append(
-            [
-                arch,
-                str(size),
-                *rates,
-                judged(results.ratio("training", {"processes": 1}, {"processes": 2}, **own)),
-            ]
-        )
-    return Table(
-        "Steps per second of fit", ["network", "batch", "1 process", "2 processes", "2 / 1"], rows
-    )
+        gain = judged(results.ratio("training", {"processes": 1}, {"processes": 2}, **own))
+        rows.append([arch, str(size), *rates, gain])
+    header = ["network", "batch", "1 process", "2 processes", "2 / 1"]
+    return Table("Steps per second of fit", header, rows)
 
 
 def calculation_table(results: Results) -> Table:
@@ -113,10 +104,9 @@ def calculation_table(results: Results) -> Table:
             row = [arch, variant, str(most.labels["processes"])]
             row.append(f"{sum(each.per_step for each in sent):.1f}")
             for cluster in CLUSTERS.values():
-                latency, transfer = cluster.latency(sent), cluster.transfer(sent)
-                row.append(
-                    f"{1e6 * (latency + transfer):.0f} ({latency / (latency + transfer):.0%})"
-                )
+                latency = cluster.latency(sent)
+                whole = latency + cluster.transfer(sent)
+                row.append(f"{1e6 * whole:.0f} ({latency / whole:.0%})")
             rows.append(row)
     columns = [
         "network",

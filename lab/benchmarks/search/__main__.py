@@ -35,7 +35,7 @@ from convblocks.console import answer, echo, end
 from convblocks.run.directory import LOGS
 from lab.benchmarks.harness import at_least
 from lab.benchmarks.pages import output_folder
-from lab.benchmarks.rows import Labels, Results, Row
+from lab.benchmarks.rows import Labels, Results, Row, Task
 from lab.benchmarks.search.measure import started, trials
 from lab.benchmarks.search.page import PAGE, VARIANTS, answer_text
 from lab.study.plan import HELD_OUT
@@ -65,16 +65,13 @@ def main(arguments: list[str]) -> None:
                 Row(labels, row.values, repeat) for row in trials(options, variant, repeat)
             ]
     with TemporaryDirectory() as folder:
-        started(
-            "compare", Path(folder), "first", 1
-        )  # the imports of the server from which all runs are forked
-        results.measure(
-            [
-                ({"part": "start", "way": way}, partial(start, way, folder))
-                for way in ("compare", "search")
-            ],
-            options.rounds,
-        )
+        # The imports of the server from which all runs are forked.
+        started("compare", Path(folder), "first", 1)
+        starts: list[Task] = [
+            ({"part": "start", "way": way}, partial(start, way, folder))
+            for way in ("compare", "search")
+        ]
+        results.measure(starts, options.rounds)
     PAGE.publish(out, results)
     echo(answer_text(results))
 

@@ -91,17 +91,18 @@ def gains(results: Results) -> list[float]:
     """By how much TPE's best is above random search's at equal cost, for each repeat in
     which both have one.
     """
-    found, costs = courses(results), equal_costs(results)
+    found = courses(results)
+    both = zip(found["tpe"], found["random"], equal_costs(results), strict=True)
     pairs = [
-        (best_after(tpe, seconds), best_after(random, seconds))
-        for tpe, random, seconds in zip(found["tpe"], found["random"], costs, strict=True)
+        (best_after(tpe, seconds), best_after(random, seconds)) for tpe, random, seconds in both
     ]
     return [tpe - random for tpe, random in pairs if tpe is not None and random is not None]
 
 
 def answer_text(results: Results) -> str:
     """Which search reached the higher validation scores, as far as the repeats tell."""
-    if not (found := gains(results)):
+    found = gains(results)
+    if not found:
         return "No repeat has a trial of both searches that had ended at equal cost."
     gain = mean_interval(found, POINTS)
     known = f"{gain:+u} of validation accuracy (Student's t, n = {gain.n} repeats)"
@@ -150,9 +151,8 @@ def added_text(results: Results) -> str:
     search, compare = (
         results.by_round("seconds", part="start", way=way) for way in ("search", "compare")
     )
-    added = mean_interval(
-        [one - other for one, other in zip(search, compare, strict=True)], SECONDS_ADDED
-    )
+    differences = [one - other for one, other in zip(search, compare, strict=True)]
+    added = mean_interval(differences, SECONDS_ADDED)
     return (
         f"Beside runs of compare.py, a search adds {added:u} to a run, from its start to the next "
         f"one's (an MLP, one batch, n = {added.n} rounds). The target of at most {MOST_ADDED} s is "
@@ -168,13 +168,13 @@ def figure(results: Results) -> Figure:
     axes = made.subplots()
     errors = []
     for number, (variant, own) in enumerate(courses(results).items()):
-        colour, line = style(OTHERS + number).colour, LINES[number]
+        colour = style(OTHERS + number).colour
         seconds, middle, low, high = np.transpose(_best_so_far(own)).tolist()
         axes.fill_between(seconds, low, high, step="post", color=colour, alpha=0.15, linewidth=0)
         axes.step(
             seconds,
             middle,
-            line,
+            LINES[number],
             where="post",
             color=colour,
             linewidth=2.2,
@@ -182,10 +182,9 @@ def figure(results: Results) -> Figure:
         )
         errors += [*low, *high]
     log_axis(axes, "y", errors, unit=" %")
-    title = re.split("[:.] ", answer_text(results), maxsplit=1)[0]
-    axes.set_title(
-        title.replace("higher validation scores", "lower validation errors"), wrap=True
-    )  # as the axis
+    answer = re.split("[:.] ", answer_text(results), maxsplit=1)[0]
+    title = answer.replace("higher validation scores", "lower validation errors")  # as the axis
+    axes.set_title(title, wrap=True)
     axes.set(xlabel="seconds of training and evaluation", ylabel="best validation error")
     made.supxlabel("lines: medians of the repeats; bands: all of them", fontsize=LETTERS)
     axes.legend()
@@ -196,16 +195,14 @@ def _best_so_far(searches: Sequence[Course]) -> list[tuple[float, ...]]:
     """Seconds, and the median, least and largest error in per cent by then, once every
     repeat has a result.
     """
-    times = sorted(
-        {max(map(cost, searches)), *(at for course in searches for at, _ in steps(course))}
-    )
-    rows = [(at, [best_after(course, at) for course in searches]) for at in times]
-    known = [
-        (at, [100 * (1 - best) for best in own if best is not None])
-        for at, own in rows
-        if None not in own
-    ]
-    return [(at, median(errors), min(errors), max(errors)) for at, errors in known]
+    risen = {at for course in searches for at, _ in steps(course)}
+    rows: list[tuple[float, ...]] = []
+    for at in sorted(risen | {max(map(cost, searches))}):
+        best = [best_after(course, at) for course in searches]
+        errors = [100 * (1 - accuracy) for accuracy in best if accuracy is not None]
+        if len(errors) == len(searches):
+            rows.append((at, median(errors), min(errors), max(errors)))
+    return rows
 
 
 def _in_brackets(accuracies: list[float] | None) -> str:

@@ -61,8 +61,15 @@ class Target:
         return results.ratio(self.value, own | self.above, own | self.below)
 
     def verdict(self, results: Results, arch: str) -> str:
-        ratio, limit = self.ratio(results, arch), self.limits[arch]
-        return at_least(ratio, limit) if self.bar == "at least" else at_most(ratio, limit)
+        judge = at_least if self.bar == "at least" else at_most
+        return judge(self.ratio(results, arch), self.limits[arch])
+
+    def cell(self, results: Results, arch: str) -> str:
+        """The ratio, the target and the verdict; empty for a network without a target."""
+        if arch not in self.limits:
+            return ""
+        target = f"{self.bar} {self.limits[arch]:g}"
+        return f"{self.ratio(results, arch)}, {target}: {self.verdict(results, arch)}"
 
 
 PLAIN, NOTEBOOK, FIT, BARE = (
@@ -148,7 +155,8 @@ def gain(results: Results) -> str:
 
 
 def texts(results: Results) -> dict[str, object]:
-    archs, most = archs_of(results), results.settings["steps"]
+    archs = archs_of(results)
+    most = results.settings["steps"]
     verdicts = Counter(
         target.verdict(results, arch)
         for target in TARGETS
@@ -200,13 +208,9 @@ def steps_table(results: Results) -> Table:
             for variant in ("bare", "barebones", "fit")
         ]
         bare, loop, project = (1000 * results.median("step", **way) for way in ways)
-        costs = [
-            number(cost, signed=sign)
-            for cost, sign in ((bare, False), (loop - bare, True), (project - loop, True))
-        ]
-        rows.append(
-            [arch, *costs, number(project), judged(results.ratio("step", ways[2], ways[0]))]
-        )
+        added = [number(cost, signed=True) for cost in (loop - bare, project - loop)]
+        measured = judged(results.ratio("step", ways[2], ways[0]))
+        rows.append([arch, number(bare), *added, number(project), measured])
     header = ["network", "bare", "Trainer's loop", "this project", "fit", "fit / bare"]
     return Table("Where the milliseconds of a training step go", header, rows)
 
@@ -215,9 +219,8 @@ def parts_table(results: Results) -> Table:
     """What each microsecond of a step that is not arithmetic buys."""
     rows = []
     for part in (*PARTS, OTHER):
-        own = {variant: microseconds(results, variant, part.name) for variant in ("bare", "fit")}
-        numbers = [own["bare"], own["fit"]]
-        rows.append([part.name, *(f"{number:.0f}" for number in numbers), part.buys])
+        times = [f"{microseconds(results, variant, part.name):.0f}" for variant in ("bare", "fit")]
+        rows.append([part.name, *times, part.buys])
     return Table("A step of the MLP, in microseconds", ["part", "bare", "fit", "what it is"], rows)
 
 
@@ -235,12 +238,10 @@ def alternatives_table(results: Results) -> Table:
             if variant not in ("bare", "barebones", "fit"):
                 own = training(variant, threads="one")
                 took = f"{1000 * results.median('step', **own, arch=arch):.2f}"
-                rows.append(
-                    [arch, variant, took, judged(results.ratio("step", own, BARE_ALONE, arch=arch))]
-                )
-    return Table(
-        "What one might take instead", ["network", "instead", "ms per step", "/ bare"], rows
-    )
+                measured = judged(results.ratio("step", own, BARE_ALONE, arch=arch))
+                rows.append([arch, variant, took, measured])
+    header = ["network", "instead", "ms per step", "/ bare"]
+    return Table("What one might take instead", header, rows)
 
 
 def sprints_table(results: Results) -> Table:
@@ -251,10 +252,9 @@ def sprints_table(results: Results) -> Table:
         seconds = mean_interval(results.values("seconds", **labels), SECONDS)
         accuracies = results.values("accuracy", **labels)
         reached = f"{sum(accuracy >= FAST for accuracy in accuracies)} of {len(accuracies)}"
+        mean = mean_interval(accuracies, PERCENT)
         verdict = f"at most {limit}: {at_most(seconds, limit)}"
-        rows.append(
-            [precision, str(seconds), reached, str(mean_interval(accuracies, PERCENT)), verdict]
-        )
+        rows.append([precision, str(seconds), reached, str(mean), verdict])
     header = ["precision", "seconds", f"reach {whole_percent(FAST)}", "test accuracy %", "target"]
     return Table(f"From the command to {whole_percent(FAST)}", header, rows)
 
@@ -262,19 +262,7 @@ def sprints_table(results: Results) -> Table:
 def targets_table(results: Results) -> Table:
     """A ratio, how it varied, and whether the target is met; empty where there is none."""
     archs = archs_of(results)
-    rows = [
-        [
-            target.name,
-            *(
-                f"{target.ratio(results, arch)}, {target.bar} {target.limits[arch]:g}: "
-                f"{target.verdict(results, arch)}"
-                if arch in target.limits
-                else ""
-                for arch in archs
-            ),
-        ]
-        for target in TARGETS
-    ]
+    rows = [[target.name, *(target.cell(results, arch) for arch in archs)] for target in TARGETS]
     return Table("Ratios and targets", ["ratio", *archs], rows)
 
 
