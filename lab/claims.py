@@ -124,7 +124,8 @@ def why(comparison: Comparison, claim: Claim) -> str:
     """The numbers on which a verdict rests."""
     if not claim.evidence:
         counts = [arm.parameters for arm in comparison.arms if arm.arch in NOTEBOOKS]
-        least, most = min(counts), max(counts)
+        least = min(counts)
+        most = max(counts)
         return f"{least:,} to {most:,}: {100 * (most / least - 1):.1f} % apart."
     collapses = any(one.runs != one.trained_runs for one in claim.evidence)
     opening = "If trained: " if collapses else ""

@@ -59,7 +59,9 @@ class Measured(Difference):
     @property
     def means(self) -> Estimate | None:
         """``trained`` if it is a difference of means."""
-        return self.trained if self.trained and self.trained.unit != SHARE else None
+        if self.trained and self.trained.unit != SHARE:
+            return self.trained
+        return None
 
     def estimate(self, reading: Reading) -> Estimate | None:
         return self.all_runs if reading == "all" else self.trained

@@ -183,7 +183,8 @@ class _Divided:
         """The divisions of samples that have both been moved to a mean of 0, lest sums
         of squares lose digits.
         """
-        n, m = len(one), len(other)
+        n = len(one)
+        m = len(other)
         values = np.concatenate([one, other])
         moved = np.repeat([1.0, 0.0], [n, m])
         terms = np.stack([values, moved, values**2, values * moved])

@@ -46,12 +46,17 @@ BUDGET = 90
 
 # Each setting is tried once, for about so many seconds, and again in up to so many
 # rounds, with so many steps.
-TRIAL_SECONDS, ROUND_SECONDS, ROUNDS = 0.3, 0.6, 5
-FIRST_STEPS, FEWEST_STEPS, MOST_STEPS = 10, 5, 400
+TRIAL_SECONDS = 0.3
+ROUND_SECONDS = 0.6
+ROUNDS = 5
+FIRST_STEPS = 10
+FEWEST_STEPS = 5
+MOST_STEPS = 400
 
 # A setting below this share of the fastest is not measured again; one is not faster
 # than another by less than a factor.
-HOPELESS, LEAST_GAIN = 0.75, 1.05
+HOPELESS = 0.75
+LEAST_GAIN = 1.05
 
 # Precisions on accelerators, and numbers of runs that share one, which depends on its memory.
 ACCELERATED: dict[str, tuple[Precision, ...]] = {"cuda": PRECISIONS, "mps": ("32-true",)}

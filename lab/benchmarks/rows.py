@@ -136,7 +136,8 @@ def ratio(above: Sequence[float], below: Sequence[float] | None = None) -> Estim
     ratios = [one / other for one, other in zip(above, below or [1.0] * len(above), strict=True)]
     test: Any = quantile_test(ratios, q=1, p=0.5)  # whose interval is a float in scipy-stubs
     interval = test.confidence_interval(CONFIDENCE)
-    low, high = float(interval.low), float(interval.high)
+    low = float(interval.low)
+    high = float(interval.high)
     return Estimate(median(ratios), low, high, len(ratios), unit=RATIO)
 
 

@@ -64,7 +64,9 @@ class Entry:
             return None
         times = [time_to(run, goal) for run in self.runs]
         seconds = [time[1] for time in times if time]
-        return mean_interval(seconds, SECONDS) if len(seconds) == len(times) else None
+        if len(seconds) < len(times):
+            return None
+        return mean_interval(seconds, SECONDS)
 
 
 # The logs of S. An et al., "An ensemble of simple convolutional neural network models
@@ -118,13 +120,10 @@ def read_entries(data: Path) -> list[Entry]:
     choices = choices_of(read_results(data / "study-choose.jsonl"))
     best = [run for run in confirmed if cell_of(run) == choices[run.arch]]
     settings = [("notebook", STUDY, at_notebooks(confirmed))]
-    settings += [
-        (f"tuned: {cell_text(choices[arch])}", STUDY, runs) for arch, runs in by_arch(best).items()
-    ]
-    settings += [
-        (name, name, read_results(data / f"{name}.jsonl"))
-        for name in ("sprint", "onecycle", "quick", "long")
-    ]
+    for arch, runs in by_arch(best).items():
+        settings.append((f"tuned: {cell_text(choices[arch])}", STUDY, runs))
+    for name in ("sprint", "onecycle", "quick", "long"):
+        settings.append((name, name, read_results(data / f"{name}.jsonl")))
     return [
         Entry(setting, records, here)
         for setting, records, runs in settings
@@ -208,17 +207,19 @@ def processor(entry: Entry) -> str:
 def precision_of(overrides: Overrides) -> str:
     """The precision of runs at these settings, from the command line or their config."""
     given = dict(overrides)
-    config = yaml.safe_load((REPOSITORY / given["config"]).read_text()) if "config" in given else {}
-    return str(
-        given.get("trainer.precision") or config.get("trainer", {}).get("precision", "32-true")
-    )
+    config = {}
+    if "config" in given:
+        config = yaml.safe_load((REPOSITORY / given["config"]).read_text())
+    configured = config.get("trainer", {}).get("precision", "32-true")
+    return str(given.get("trainer.precision") or configured)
 
 
 def goals_table(entries: Sequence[Entry]) -> Table:
     """Every goal against what was measured, which must meet it on every machine."""
     rows = []
     for text, setting, arch, measure, limit in GOALS:
-        measured, verdicts = [], {"met"}
+        measured = []
+        verdicts = {"met"}
         own = [entry for entry in entries if (entry.setting, entry.arch) == (setting, arch)]
         for machine, here in grouped(own, lambda entry: entry.machine).items():
             if measure == "accuracy":

@@ -25,19 +25,35 @@ from lab.pages.play import SEED, SHADES, read_numbers, unpacked
 # Network and learning rate of the runs, from left to right.
 RUNS = (("maxpool", "1e-3"), ("maxpool", "1e-2"), ("batchnorm", "1e-2"))
 
-# How long each moment is shown, and the last one, with which the picture begins: in a
-# still only that is seen.
-PACE, REST = 600, 6000  # milliseconds
+# How long each moment is shown, and the last one, with which the picture begins, in
+# milliseconds: in a still only that is seen.
+PACE = 600
+REST = 6000
 COLOURS = 64
 
-# In pixels: the picture, a panel and the gap to the next, and what stands above and
-# below its maps, from the top.
-WIDTH, HEIGHT, PIXELS_PER_INCH = 960, 556, 100
-MARGIN, PANEL, GAP, MAPS = 16, 296, 20, 142
-NAME, LABEL, RATE, RIGHT, DEAD, STEP = 6, 44, 68, 446, 484, 522
+# The picture, in pixels.
+WIDTH = 960
+HEIGHT = 556
+PIXELS_PER_INCH = 100
+
+# A panel, and the gap to the next.
+MARGIN = 16
+PANEL = 296
+GAP = 20
+
+# Its maps, and what stands above and below them, from the top.
+MAPS = 142
+NAME = 6
+LABEL = 44
+RATE = 68
+RIGHT = 446
+DEAD = 484
+STEP = 522
 
 # Of a panel: 8 x 8 maps of 7 x 7 values.
-UNITS, COLUMNS, SIDE = 64, 8, 7
+UNITS = 64
+COLUMNS = 8
+SIDE = 7
 
 # Those of the play page, from no output to the highest; dead units are grey.
 SHADE = LinearSegmentedColormap.from_list("shades", ["#000000", "#d55e00", "#f0e442", "#ffffff"])

@@ -26,7 +26,8 @@ from lab.results import read_results
 from lab.study.decision import PRIMARY, decide
 from lab.study.stages import choices_of
 
-STUDIES, PERMUTATIONS = 1000, 999
+STUDIES = 1000
+PERMUTATIONS = 999
 
 # Samples of many studies, of shape (studies, runs), to the p-value of each study.
 Samples = NDArray[np.float64]

@@ -37,7 +37,8 @@ RATES = ("1e-4", "3e-4", "1e-3", "3e-3", "1e-2", "3e-2")
 
 # At the notebook's rate the first collapses; the second has 63 dead units of 64 and
 # learns all the same.
-SEED, SECOND_SEED = 4003, 4004
+SEED = 4003
+SECOND_SEED = 4004
 
 LESSON = REPOSITORY / "lab" / "pages" / "lesson"
 
@@ -56,7 +57,9 @@ MADE = (
 
 # In images: what dead units and accuracy are measured on, and what the page trains and
 # tests its own network on.
-MEASURED, TRAINED, TESTED = 1000, 2000, 500
+MEASURED = 1000
+TRAINED = 2000
+TESTED = 500
 
 # Pixels and maps have so many shades.
 SHADES = 16
@@ -65,7 +68,8 @@ SHADES = 16
 HIGHEST = 127
 
 # Batches whose losses are averaged to a point of the curve, and those before, each of which is one.
-SMOOTHED, SINGLE = 8, 10
+SMOOTHED = 8
+SINGLE = 10
 
 
 class Watched(NamedTuple):
@@ -145,7 +149,8 @@ def pack_weights(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     page four times as large.
     """
     floats = {name: values for name, values in weights.items() if values.is_floating_point()}
-    vectors, matrices = [], []
+    vectors = []
+    matrices = []
     for values in floats.values():
         if values.ndim == 1:
             vectors.append(values)
@@ -167,7 +172,8 @@ def unpack_weights(kept: Mapping[str, Any]) -> dict[str, Tensor]:
     matrices = torch.frombuffer(bytearray(unpacked(kept["matrices"])), dtype=torch.int8)
     found: dict[str, Tensor] = {}
     for name, (rows, *sides) in kept["tensors"]:
-        taken, vectors = vectors[:rows], vectors[rows:]
+        taken = vectors[:rows]
+        vectors = vectors[rows:]
         if sides:
             size = rows * math.prod(sides)
             matrix = matrices[:size].reshape(rows, -1)
@@ -190,7 +196,10 @@ def _run(run: Watched, images: ImageSets) -> dict[str, Any]:
     kept = torch.load(run.directory.path / FILE, weights_only=True)
     network = build_network(run.arch)
     test = images.test[torch.arange(MEASURED)]
-    dead, accuracies, answers, maps = [], [], [], []
+    dead = []
+    accuracies = []
+    answers = []
+    maps = []
     for weights in kept["weights"]:
         network.load_state_dict(weights)
         units, logits = measured(network, test.images)

@@ -150,7 +150,7 @@ def reached_table(decision: Decision) -> Table:
     """A line for each network: what it reaches at both settings, with intervals, and
     what it costs.
     """
-    at_notebooks = {arm.arch: arm for arm in decision.at_notebooks.arms}
+    at_notebooks = _arms(decision.at_notebooks)
     rows = []
     for best in _ranked(decision.at_best):
         notebook = at_notebooks[best.arch]
@@ -220,7 +220,8 @@ def spread_table(decision: Decision) -> Table:
             found = spread_of(runs_of(arm.arch, comparison))
             if not found:
                 continue
-            low, high = number(found.low, POINTS), number(found.high, POINTS)
+            low = number(found.low, POINTS)
+            high = number(found.high, POINTS)
             rows.append(
                 {
                     "network": f"{arm.arch}, {title}",
@@ -240,8 +241,7 @@ def spread_table(decision: Decision) -> Table:
 def question(decision: Decision) -> str:
     """README's first sentence."""
     best = _ranked(decision.at_best)[0]
-    collapsed = {arm.arch: arm.collapsed for arm in decision.at_notebooks.arms}
-    if not best.score or not collapsed[best.arch]:
+    if not best.score or not _arms(decision.at_notebooks)[best.arch].collapsed:
         return "Which small network reads MNIST's digits best?"
     return (
         f"The same small network reads {100 * best.score.value:.1f} % of MNIST's digits, or gives "
@@ -251,7 +251,7 @@ def question(decision: Decision) -> str:
 
 def mended(decision: Decision) -> str:
     """The command that trains README's first network at its best setting, and what comes of it."""
-    arm = next(arm for arm in decision.at_best.arms if arm.arch == FIRST)
+    arm = _arms(decision.at_best)[FIRST]
     given = dict(arm.overrides)
     options = " ".join(f"--{name} {given[name]}" for name in report.SWEPT)
     dying = living_units(runs_of(FIRST, decision.at_notebooks))
@@ -287,6 +287,10 @@ def answer(decision: Decision) -> str:
     )
 
 
+def _arms(comparison: Comparison) -> dict[str, Summary]:
+    return {arm.arch: arm for arm in comparison.arms}
+
+
 def _ranked(comparison: Comparison) -> list[Summary]:
     """The networks in the order of the means of their runs that trained."""
     return sorted(comparison.arms, key=lambda arm: -(arm.score.value if arm.score else 0.0))
@@ -304,7 +308,7 @@ def _answer_at_notebooks(decision: Decision, ahead: str | None) -> str:
     """The winner at the notebook's setting, if there is one, and how many runs of which
     networks collapse.
     """
-    arms = {arm.arch: arm for arm in decision.at_notebooks.arms}
+    arms = _arms(decision.at_notebooks)
     found = "no network is certainly the best"
     if ahead:
         found = f"{name_of(ahead)} wins with {_percent(arms[ahead])}"
@@ -322,7 +326,7 @@ def _answer_at_notebooks(decision: Decision, ahead: str | None) -> str:
 
 def networks_table(decision: Decision, choice: Sequence[RunResult]) -> Table:
     """A line for each network: what it reaches at both settings, and what it costs."""
-    at_notebooks = {arm.arch: arm for arm in decision.at_notebooks.arms}
+    at_notebooks = _arms(decision.at_notebooks)
 
     def row(best: Summary) -> dict[str, str]:
         notebook = at_notebooks[best.arch]
@@ -348,14 +352,14 @@ def networks_table(decision: Decision, choice: Sequence[RunResult]) -> Table:
 
 def living_sentences(decision: Decision) -> list[str]:
     """How many units live in the worst layer of each network."""
-    at_notebooks = decision.at_notebooks
-    found = {arm.arch: living_units(runs_of(arm.arch, at_notebooks)) for arm in at_notebooks.arms}
-    parts = [f"{units.of_layer} of {name_of(arch)}" for arch, units in found.items() if units]
-    return (
-        [f"Alive at the notebook's setting, in the runs that trained: {', '.join(parts)}."]
-        if parts
-        else []
-    )
+    parts = []
+    for arch in _arms(decision.at_notebooks):
+        units = living_units(runs_of(arch, decision.at_notebooks))
+        if units:
+            parts.append(f"{units.of_layer} of {name_of(arch)}")
+    if not parts:
+        return []
+    return [f"Alive at the notebook's setting, in the runs that trained: {', '.join(parts)}."]
 
 
 def lead_sentence(data: Path) -> str:

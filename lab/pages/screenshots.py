@@ -56,7 +56,8 @@ OF_PICTURES = {
     "shapes-maxpool": ["--arch", "maxpool", "--lr", "1e-3", "--epochs", "4"],
 }
 
-STILL, TALL = Form(1160, 870, 1.25), Form(1160, 1500, 1.25)
+STILL = Form(1160, 870, 1.25)
+TALL = Form(1160, 1500, 1.25)
 BOARD = {"width": 1280, "height": 900, "deviceScaleFactor": 1.25, "mobile": False}
 REPORT = BOARD | {"width": 1120, "height": 1900}
 CROSS: Shape = [[(50, -5), (50, 105)], [(-7, 50), (107, 50)]]

@@ -25,7 +25,8 @@ from convblocks.run.provenance import describe_machine, git_commit
 from lab.benchmarks.handwriting.drawing import draw_all
 from lab.pages.writing import REPOSITORY, SECTION, write_sections
 
-README, USE = "README.md", "docs/manual/use.md"
+README = "README.md"
+USE = "docs/manual/use.md"
 
 LAST = "checkpoints/last.ckpt"
 
@@ -72,7 +73,8 @@ def write_transcripts(page: str, data: Path, out: Path) -> None:
     Raises:
         UserError: what is kept is of another command.
     """
-    sections, origins = {}, []
+    sections = {}
+    origins = []
     for name in shown_on(page):
         origin, printed = read(data, name, SESSIONS[name])
         sections[f"session {name}"] = f"```\n{wrapped(_shown(name, printed))}\n```"

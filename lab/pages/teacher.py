@@ -20,7 +20,8 @@ PAGE = "docs/lesson/README.md"
 LESSON = REPOSITORY / "notebooks" / "activity.ipynb"
 
 # In docs/data/: what `python -m lab.lesson` measured, and the scores of eight seeds.
-NUMBERS, SCORES = "lesson.json", "class.csv"
+NUMBERS = "lesson.json"
+SCORES = "class.csv"
 
 # As the page's command has it.
 JUDGE = "accuracy:max"

@@ -12,7 +12,7 @@ from matplotlib.ticker import PercentFormatter
 from convblocks.compare.report import name_of
 from convblocks.figures.curves import Curve, draw_by_epoch, short, values_of
 from convblocks.figures.estimates import NOTHING
-from convblocks.figures.grouping import by_arch
+from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.style import LETTERS, OTHERS, WIDTH, End, label_ends, style
 from convblocks.figures.tables import Table
 from convblocks.run.directory import DEAD
@@ -28,21 +28,20 @@ def dead_column(runs: Sequence[RunResult], names: Sequence[str]) -> dict[str, st
     """A table's cell, by its heading: the median share of dead units behind each ReLU;
     a dash where there is none.
     """
-    shares = [
-        median(run.final[name] for run in runs) if name in runs[0].final else None for name in names
-    ]
+    cells = []
+    for name in names:
+        if name in runs[0].final:
+            cells.append(f"{100 * median(run.final[name] for run in runs):.0f}")
+        else:
+            cells.append(NOTHING)
     relus = ", ".join(name.removeprefix(DEAD) for name in names)
-    cell = ", ".join(NOTHING if share is None else f"{100 * share:.0f}" for share in shares)
-    return {f"dead units in {relus}, %": cell}
+    return {f"dead units in {relus}, %": ", ".join(cells)}
 
 
 def layers(runs: Sequence[RunResult]) -> list[str]:
     """The names of the metrics of dead units."""
-    return list(
-        dict.fromkeys(
-            name for run in runs for row in run.epochs for name in row if name.startswith(DEAD)
-        )
-    )
+    names = dict.fromkeys(name for run in runs for row in run.epochs for name in row)
+    return [name for name in names if name.startswith(DEAD)]
 
 
 def dead_units_table(results: Sequence[RunResult]) -> Table:
@@ -149,15 +148,17 @@ def _by_rate(results: Sequence[RunResult]) -> list[str]:
     """The smallest rate at which any run of a network collapsed, for each schedule."""
     parts = []
     for arch, own in by_arch(results).items():
-        for schedule in dict.fromkeys(cell_of(one).lr_scheduler for one in own):
-            runs = [one for one in own if cell_of(one).lr_scheduler == schedule]
+        by_schedule = grouped(own, lambda one: cell_of(one).lr_scheduler)
+        for schedule, runs in by_schedule.items():
             rates = [cell_of(one).lr for one in runs if one.failed]
             if rates:
                 least = min(rates, key=float)
                 above = [one for one in runs if float(cell_of(one).lr) >= float(least)]
                 count = count_text(collapses(above), len(above))
                 parts.append(f"{name_of(arch)} at {least} or more ({schedule}), {count}")
-    return [f"Runs collapsed at high learning rates only: {', '.join(parts)}."] if parts else []
+    if not parts:
+        return []
+    return [f"Runs collapsed at high learning rates only: {', '.join(parts)}."]
 
 
 def _by_schedule(cell: Cell) -> tuple[str, float]:

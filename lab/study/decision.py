@@ -128,13 +128,17 @@ def judge(primary: Measured) -> Ruling:
     reading: Reading = "trained" if primary.runs == primary.trained_runs else "all"
     if primary.p(reading) < SIGNIFICANCE:
         return "first is better" if primary.is_better(reading) else "second is better"
-    is_small = primary.means and primary.means.low > -EQUIVALENT and primary.means.high < EQUIVALENT
-    return "equivalent" if reading == "trained" and is_small else "undecided"
+    means = primary.means
+    is_small = means and means.low > -EQUIVALENT and means.high < EQUIVALENT
+    if reading == "trained" and is_small:
+        return "equivalent"
+    return "undecided"
 
 
 def by_image(first: Sequence[RunResult], second: Sequence[RunResult]) -> ByImage:
     """Compare two networks' answers image by image; the mistakes of every run must be known."""
-    one, other = _right(first), _right(second)
+    one = _right(first)
+    other = _right(second)
     rows = {run.seed: row for run, row in zip(first, one, strict=True)}
     of_second = zip(second, other, strict=True)
     pairs = [(rows[run.seed], row) for run, row in of_second if run.seed in rows]

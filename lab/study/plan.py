@@ -111,4 +111,6 @@ def _beyond(best: Cell, cells: Iterable[Cell]) -> Cell | None:
         beyond = position + 1
     else:
         return None
-    return Cell(RATES[beyond], best.lr_scheduler) if 0 <= beyond < len(RATES) else None
+    if not 0 <= beyond < len(RATES):
+        return None
+    return Cell(RATES[beyond], best.lr_scheduler)

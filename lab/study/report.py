@@ -30,7 +30,8 @@ POINTS_OF_ACCURACY = (
 )
 
 # The beginnings of the sentences on either setting.
-AT_BEST, AT_NOTEBOOKS = "Each at its own best setting,", "At the notebook's setting,"
+AT_BEST = "Each at its own best setting,"
+AT_NOTEBOOKS = "At the notebook's setting,"
 
 
 def choice_table(results: Sequence[RunResult], choices: Mapping[str, Cell]) -> Table:
@@ -40,7 +41,7 @@ def choice_table(results: Sequence[RunResult], choices: Mapping[str, Cell]) -> T
     lines = []
     for arch, own in by_arch(results).items():
         cells = by_cell(own)
-        scores = {cell: mean_validation(runs) or 0.0 for cell, runs in cells.items()}
+        scores = _means(own)
         best = choices.get(arch)
         for cell in sorted(cells, key=lambda own: (own != best, -len(cells[own]), -scores[own])):
             runs = cells[cell]
@@ -167,11 +168,11 @@ def winner_sentences(results: Sequence[RunResult]) -> list[str]:
 
 def _scores(results: Sequence[RunResult]) -> dict[str, dict[Cell, float]]:
     """The mean accuracy on held-out images of both networks at each setting."""
-    own = {arch: by_cell(runs) for arch, runs in by_arch(results).items() if arch in PRIMARY}
-    return {
-        arch: {cell: mean_validation(runs) or 0.0 for cell, runs in cells.items()}
-        for arch, cells in own.items()
-    }
+    return {arch: _means(runs) for arch, runs in by_arch(results).items() if arch in PRIMARY}
+
+
+def _means(results: Sequence[RunResult]) -> dict[Cell, float]:
+    return {cell: mean_validation(runs) or 0.0 for cell, runs in by_cell(results).items()}
 
 
 def winner_titles(results: Sequence[RunResult]) -> dict[str, str]:
@@ -202,7 +203,8 @@ def conclusions(decision: Decision) -> list[str]:
                     "For new seeds and new images, the difference "
                     f"is estimated as {one.new_images:+u}."
                 )
-    return lines + [f"{AT_NOTEBOOKS} {_continued(line)}" for line in ranking(decision.at_notebooks)]
+    ranks = ranking(decision.at_notebooks)
+    return lines + [f"{AT_NOTEBOOKS} {_continued(line)}" for line in ranks]
 
 
 def cell_text(cell: Cell) -> str:
@@ -257,7 +259,9 @@ def _test(primary: Measured, estimate: Estimate) -> str:
 
 def _continued(line: str) -> str:
     """A sentence as the end of another one; networks keep their capitals."""
-    return line if line.startswith(tuple(NAMES.values())) else f"{line[0].lower()}{line[1:]}"
+    if line.startswith(tuple(NAMES.values())):
+        return line
+    return f"{line[0].lower()}{line[1:]}"
 
 
 def origin_tables(results: Sequence[RunResult]) -> list[Table]:
@@ -288,4 +292,6 @@ def origin_tables(results: Sequence[RunResult]) -> list[Table]:
         "seeds",
         "runs",
     ]
-    return [Table("Where the runs come from", columns, rows)] if rows else []
+    if not rows:
+        return []
+    return [Table("Where the runs come from", columns, rows)]

@@ -22,7 +22,8 @@ from lab.benchmarks.pages import brief_machine
 TEMPLATE = Path(__file__).with_name("handwriting.md")
 
 # Pixels of a drawing's place on the sheet, and of the drawing.
-CELL, LARGEST = 48, 46
+CELL = 48
+LARGEST = 46
 PALE = "#ebebeb"
 
 # Letters can be read on white and on black; the headings are those of the first drawing
@@ -82,7 +83,8 @@ def sheet(drawings: Sequence[Drawing]) -> Image.Image:
 def networks_table(results: Results) -> Table:
     """A line for each network."""
     digits = sorted({drawn.digit for drawn in results.drawn})
-    rows, origins = [], []
+    rows = []
+    origins = []
     for network in results.networks:
         kinds = [results.right(network, kind=kind) for kind in ("strokes", "font")]
         by_digit = {digit: results.right(network, digit=digit) for digit in digits}

@@ -17,11 +17,13 @@ from convblocks.pictures.source import PictureFolder, kept_file
 Data = Literal["MNIST", "folder", "colour"]
 
 # As many as MNIST has.
-TRAINING_PICTURES, TEST_PICTURES = 60_000, 10_000
+TRAINING_PICTURES = 60_000
+TEST_PICTURES = 10_000
 
 # So many are decoded in each round, in a second or two. They lie in a folder beside
 # ``train`` and ``test``.
-DECODED_PICTURES, DECODED = 6000, "decoded"
+DECODED_PICTURES = 6000
+DECODED = "decoded"
 
 CLASSES = MNIST_SPEC.classes
 

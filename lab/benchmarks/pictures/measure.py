@@ -135,12 +135,10 @@ def _loaded(source: ImageSource) -> int:
     return len(files.train.labels) + len(files.test.labels)
 
 
-ALL_CORES, ONE_CORE, KEPT, ORIGINAL = (
-    "decoding, all cores",
-    "decoding, one core",
-    "the kept file",
-    "MNIST's own files",
-)
+ALL_CORES = "decoding, all cores"
+ONE_CORE = "decoding, one core"
+KEPT = "the kept file"
+ORIGINAL = "MNIST's own files"
 WAYS: dict[str, Callable[[Path], int]] = {
     ALL_CORES: decode_on_all_cores,
     ONE_CORE: decode_on_one_core,

@@ -35,7 +35,8 @@ STEPS = {
 }
 
 # What is recorded: processes of this project, and the images of a step that they share.
-PROCESSES, BATCH_SIZE = 8, 64
+PROCESSES = 8
+BATCH_SIZE = 64
 
 # 20 of them are recorded.
 RECORDED_STEPS = 31

@@ -79,7 +79,8 @@ class Recorder(Stopwatch):
 
     def rows(self) -> list[Row]:
         """The seconds, and in the first turn the collectives."""
-        collectives, self.collectives = self.collectives, []
+        collectives = self.collectives
+        self.collectives = []
         return [*super().rows(), *collectives]
 
 
@@ -116,8 +117,10 @@ def _size(given: Any) -> int:
 # GPUs with NVLink: seconds and bytes a second, of src/graph/tuning.cc's baseLatencies,
 # hwLatencies and llMaxBws.
 START = 6.6e-6
-NVLINK_LATENCY, NETWORK_LATENCY = 0.6e-6, 2.7e-6
-NVLINK_BANDWIDTH, NETWORK_BANDWIDTH = 141e9, 45e9
+NVLINK_LATENCY = 0.6e-6
+NETWORK_LATENCY = 2.7e-6
+NVLINK_BANDWIDTH = 141e9
+NETWORK_BANDWIDTH = 45e9
 
 
 @dataclass(frozen=True)

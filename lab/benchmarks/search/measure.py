@@ -33,7 +33,9 @@ def trials(options: Namespace, variant: str, repeat: int) -> list[Row]:
     """Seconds of training and evaluation, and the validation accuracy of those that ran
     to their end.
     """
-    return gridded(options, repeat) if variant == "grid" else searched(options, variant, repeat)
+    if variant == "grid":
+        return gridded(options, repeat)
+    return searched(options, variant, repeat)
 
 
 def searched(options: Namespace, variant: str, repeat: int) -> list[Row]:

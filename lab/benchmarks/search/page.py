@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 
 from convblocks.compare.statistics import mean_interval
 from convblocks.figures.estimates import DASH, NOTHING, POINTS, Unit
+from convblocks.figures.grouping import grouped
 from convblocks.figures.style import LETTERS, LINES, OTHERS, WIDTH, log_axis, style
 from convblocks.figures.tables import Table
 from lab.benchmarks.pages import Page
-from lab.benchmarks.rows import Results
+from lab.benchmarks.rows import Results, Row
 from lab.estimates import at_most, excludes_zero
 
 # The variants, in the order of the tables.
@@ -64,11 +65,17 @@ def best_after(course: Course, seconds: float) -> float | None:
 
 def courses(results: Results) -> dict[str, list[Course]]:
     """By variant, one for each repeat, which are the rounds."""
-    found: dict[str, dict[int, list[tuple[float, float | None]]]] = {}
-    for row in results.of(part="trial"):
-        own = found.setdefault(str(row.labels["search"]), {}).setdefault(row.round, [])
-        own.append((row.values["seconds"], row.values.get("accuracy")))
-    return {variant: list(found[variant].values()) for variant in VARIANTS if variant in found}
+    found: dict[str, list[Course]] = {}
+    for variant in VARIANTS:
+        trials = results.of(part="trial", search=variant)
+        repeats = grouped(trials, lambda row: row.round).values()
+        if repeats:
+            found[variant] = [[*map(_ended, rows)] for rows in repeats]
+    return found
+
+
+def _ended(row: Row) -> tuple[float, float | None]:
+    return row.values["seconds"], row.values.get("accuracy")
 
 
 def equal_costs(results: Results) -> list[float]:
@@ -84,7 +91,9 @@ def reached(results: Results, variant: str, share: float) -> list[float] | None:
     own = zip(courses(results)[variant], equal_costs(results), strict=True)
     found = [best_after(course, share * seconds) for course, seconds in own]
     known = [accuracy for accuracy in found if accuracy is not None]
-    return known if len(known) == len(found) else None
+    if len(known) < len(found):
+        return None
+    return known
 
 
 def gains(results: Results) -> list[float]:
@@ -111,7 +120,10 @@ def answer_text(results: Results) -> str:
             "Whether TPE with the median pruner beats random search "
             f"of the same cost is not decided: {known}."
         )
-    first, second = ("TPE with the median pruner", "random search")[:: 1 if gain.value > 0 else -1]
+    first = "TPE with the median pruner"
+    second = "random search"
+    if gain.value <= 0:
+        first, second = second, first
     return (
         f"At equal cost {first} reached higher validation scores than "
         f"{second}. TPE minus random: {known}. {CAUTION}"

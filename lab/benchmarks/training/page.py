@@ -138,7 +138,8 @@ def gain(results: Results) -> str:
     seconds = listed(
         [f"{results.median('epoch', **FIT, arch=arch):.1f} s for {arch}" for arch in archs]
     )
-    others, uncertain = [], []
+    others = []
+    uncertain = []
     for variant, name in SLOWER.items():
         ratios = {arch: slower(results, variant, arch) for arch in archs}
         others.append(
@@ -150,8 +151,10 @@ def gain(results: Results) -> str:
             for arch, ratio in ratios.items()
             if at_least(ratio, 1) != "met"
         ]
-    doubt = f" Not certain, since the interval holds 1: {listed(uncertain)}." if uncertain else ""
-    return f"An epoch takes {seconds}; {listed(others)}.{doubt}"
+    gained = f"An epoch takes {seconds}; {listed(others)}."
+    if uncertain:
+        gained += f" Not certain, since the interval holds 1: {listed(uncertain)}."
+    return gained
 
 
 def texts(results: Results) -> dict[str, object]:
@@ -262,7 +265,10 @@ def sprints_table(results: Results) -> Table:
 def targets_table(results: Results) -> Table:
     """A ratio, how it varied, and whether the target is met; empty where there is none."""
     archs = archs_of(results)
-    rows = [[target.name, *(target.cell(results, arch) for arch in archs)] for target in TARGETS]
+    rows = []
+    for target in TARGETS:
+        cells = [target.cell(results, arch) for arch in archs]
+        rows.append([target.name, *cells])
     return Table("Ratios and targets", ["ratio", *archs], rows)
 
 

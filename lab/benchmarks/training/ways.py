@@ -146,7 +146,9 @@ def notebook(case: Case, stopwatch: Stopwatch) -> None:
 
     def passed(batches: Iterable[Batch], is_training: bool) -> None:
         network.train(is_training)
-        losses, predictions, truth = [], [], []
+        losses = []
+        predictions = []
+        truth = []
         for images, targets in batches:
             if is_training:
                 optimizer.zero_grad()
