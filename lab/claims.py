@@ -51,10 +51,12 @@ def claims_of(comparison: Comparison) -> tuple[Claim, ...]:
     are compared on MNIST.
     """
     runs = by_arch(comparison.results)
-    if not (set(NOTEBOOKS) <= runs.keys() and all(is_of_mnist(one) for one in comparison.results)):
+    if not (set(NOTEBOOKS) <= runs.keys() and all(map(is_of_mnist, comparison.results))):
         return ()
     counts = [runs[arch][0].parameters for arch in NOTEBOOKS]
-    equal: Ruling = "supported" if max(counts) <= ROUGHLY_EQUAL * min(counts) else "not supported"
+    equal: Ruling = "not supported"
+    if max(counts) <= ROUGHLY_EQUAL * min(counts):
+        equal = "supported"
     against_mlp = [
         one
         for one in in_every_measure(comparison)
@@ -148,10 +150,12 @@ def _judged(claims: Sequence[Sequence[Measured]], reading: Reading) -> list[tupl
     possible = holm([max(_least_p(one, reading) for one in evidence) for evidence in claims])
     judged = []
     for evidence, p, least in zip(claims, adjusted, possible, strict=True):
-        ruling: Ruling = "too few runs" if least >= SIGNIFICANCE else "undecided"
+        ruling: Ruling = "undecided"
         if p < SIGNIFICANCE:
             holds = all(one.is_better(reading) for one in evidence)
             ruling = "supported" if holds else "not supported"
+        elif least >= SIGNIFICANCE:
+            ruling = "too few runs"
         judged.append((ruling, p))
     return judged
 
@@ -191,7 +195,8 @@ def _evidence(evidence: Sequence[Measured], reading: Reading, p: float, opening:
         estimate = one.estimate(reading)
         first = "" if one.margin else f"{one.first} "
         if estimate is None:
-            parts.append(f"no run of {one.second if one.trained_runs[0] else one.first} trained")
+            failing = one.second if one.trained_runs[0] else one.first
+            parts.append(f"no run of {failing} trained")
         elif estimate.unit == SHARE:
             margin = f" by more than {100 * one.margin:.0f} point" if one.margin else ""
             parts.append(f"{first}better{margin} in {estimate}")

@@ -112,7 +112,8 @@ def fill_in(lesson: Any) -> None:
         elif "def patient(" in cell.source:
             cell.source = cell.source.replace("lr = 1e-2", TREATMENT)
         else:
-            cell.source = exercises.get(cell.source.partition(" = ")[0], cell.source).rstrip("\n")
+            name = cell.source.partition(" = ")[0]
+            cell.source = exercises.get(name, cell.source).rstrip("\n")
     if next(guesses, None) or "guess = None" in {cell.source for cell in code_cells(lesson)}:
         raise ValueError(f"the lesson does not ask for {len(GUESSES)} guesses")
 

@@ -45,8 +45,10 @@ def compare_networks(results: Sequence[RunResult]) -> Comparison:
     def exact(found: Difference) -> Difference:
         if not found.trained:
             return found
-        first, second = ([run.score for run in runs[arch]] for arch in (found.first, found.second))
-        return replace(found, trained=exact_permutation_test(first, second, found.trained.unit))
+        first = [run.score for run in runs[found.first]]
+        second = [run.score for run in runs[found.second]]
+        estimate = exact_permutation_test(first, second, found.trained.unit)
+        return replace(found, trained=estimate)
 
     differences = {found: exact(found) for found in comparison.differences}
     arms = [
@@ -86,9 +88,8 @@ def results_table(
     def ends(arm: Summary) -> str:
         """With the scores of the runs that collapsed."""
         own = runs[arm.arch, arm.overrides]
-        trained, collapsed = (
-            sorted(run.score for run in own if run.failed == failed) for failed in (False, True)
-        )
+        trained = sorted(run.score for run in own if not run.failed)
+        collapsed = sorted(run.score for run in own if run.failed)
         lines = [number_range(trained[:1] + trained[-1:], unit)]
         if collapsed:
             lost = number_range(collapsed[:1] + collapsed[-1:], unit)
@@ -97,7 +98,8 @@ def results_table(
 
     columns = [column for column in table.fields if not column.key.endswith("_loss")]
     place = next(number for number, column in enumerate(columns, start=1) if column.key == "sd")
-    return replace(table, columns=[*columns[:place], Column("worst–best", ends), *columns[place:]])
+    columns.insert(place, Column("worst–best", ends))
+    return replace(table, columns=columns)
 
 
 def mean_losses(comparison: Comparison, arch: str) -> list[Estimate | None]:

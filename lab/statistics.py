@@ -85,11 +85,11 @@ def fisher_against(runs: Mapping[str, Sequence[RunResult]], baseline: str) -> di
     """
     counts = {arm: (collapses(own), len(own)) for arm, own in runs.items()}
     failed, total = counts.pop(baseline)
-    tables = [
-        np.array([[failed, total - failed], [other, of - other]]) for other, of in counts.values()
-    ]
-    corrected = holm([float(stats.fisher_exact(table).pvalue) for table in tables])
-    return dict(zip(counts, corrected, strict=True))
+    p_values = []
+    for other, of in counts.values():
+        table = np.array([[failed, total - failed], [other, of - other]])
+        p_values.append(float(stats.fisher_exact(table).pvalue))
+    return dict(zip(counts, holm(p_values), strict=True))
 
 
 def mcnemar_p(only_first: int, only_second: int) -> float:
@@ -113,13 +113,15 @@ def two_way_interval(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Est
     interval is slightly too wide. Of n seeds n - 1 are drawn, or their variance would
     be too small by (n - 1) / n. Infinite if a network has one seed only.
     """
-    if first.dtype != np.bool_ or second.dtype != np.bool_ or first.ndim != 2 or second.ndim != 2:
-        raise ValueError("answers come as boolean arrays of shape (seeds, images)")
+    for answers in (first, second):
+        if answers.dtype != np.bool_ or answers.ndim != 2:
+            raise ValueError("answers come as boolean arrays of shape (seeds, images)")
     if not first.size or not second.size or first.shape[1] != second.shape[1]:
         raise ValueError(f"cannot compare answers of shapes {first.shape} and {second.shape}")
     by_image = first.mean(axis=0) - second.mean(axis=0)
     difference = float(by_image.mean())
-    if min(len(first), len(second)) == 1:
+    n = min(len(first), len(second))
+    if n == 1:
         return Estimate(difference, -inf, inf, unit=POINTS)
     rng = np.random.default_rng(0)
     values, counts = np.unique(by_image, return_counts=True)
@@ -128,7 +130,7 @@ def two_way_interval(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Est
     drawn = resampled @ values / images
     drawn += _deviations_by_seed(first, rng) - _deviations_by_seed(second, rng)
     low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Estimate(difference, float(low), float(high), min(len(first), len(second)), unit=POINTS)
+    return Estimate(difference, float(low), float(high), n, unit=POINTS)
 
 
 def sums(values: Numbers, chosen: Mask) -> Numbers:

@@ -205,7 +205,10 @@ def survey(
 
 
 def is_hopeless(setting: Setting, paces: Paces) -> bool:
-    rivals = [median(pace) for other, pace in paces.items() if other.jobs == 1 or setting.jobs > 1]
+    rivals = []
+    for other, pace in paces.items():
+        if other.jobs == 1 or setting.jobs > 1:
+            rivals.append(median(pace))
     return median(paces[setting]) < HOPELESS * max(rivals)
 
 
@@ -242,11 +245,9 @@ def table(arch: str, paces: Paces, defaults: Sequence[Setting]) -> Table:
     """All settings that were measured."""
     rows = []
     for setting, pace in paces.items():
-        spread = (
-            f"{median(pace):,.0f} [{min(pace):,.0f}, {max(pace):,.0f}]"
-            if len(pace) > 1
-            else f"~{pace[0]:,.0f}"
-        )
+        spread = f"~{pace[0]:,.0f}"
+        if len(pace) > 1:
+            spread = f"{median(pace):,.0f} [{min(pace):,.0f}, {max(pace):,.0f}]"
         purposes = zip(("one run", "many runs"), chosen(paces, defaults), strict=True)
         best_for = [purpose for purpose, best_setting in purposes if best_setting == setting]
         rows.append([*map(str, setting), spread, ", ".join(best_for)])

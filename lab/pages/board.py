@@ -195,7 +195,8 @@ def entries_table(entries: Sequence[Entry]) -> Table:
         "seconds of one on a quiet machine. "
         "[performance.md](performance.md#from-the-command-to-99-) has those from the command."
     )
-    return table("Settings", [row(entry) for entry in entries if entry.setting != "notebook"], note)
+    shown = [entry for entry in entries if entry.setting != "notebook"]
+    return table("Settings", [*map(row, shown)], note)
 
 
 def processor(entry: Entry) -> str:
@@ -272,7 +273,8 @@ def simple_cnn_rows(data: Path) -> list[dict[str, str]]:
         networks = grouped(csv.DictReader(file), lambda row: row["network"])
     rows = []
     for network, runs in networks.items():
-        accuracy = mean_interval([float(run["accuracy_epoch_150"]) / 100 for run in runs], PERCENT)
+        accuracies = [float(run["accuracy_epoch_150"]) / 100 for run in runs]
+        accuracy = mean_interval(accuracies, PERCENT)
         if accuracy.n < LEAST_RUNS:
             continue
         rows.append(

@@ -114,11 +114,11 @@ def section(name: str, experiment: Experiment, data: Path, lab: Path) -> list[st
         records["study-confirm"] = [
             *filter(experiment.control, read_results(data / "study-confirm.jsonl"))
         ]
-    compared = records.get("study-confirm", [])
-    of_study = (
-        f" The study's: [{len(compared)} runs](../data/study-confirm.jsonl)." if compared else ""
-    )
-    return [*blocks, experiment.tables(*records.values()), sources(name, records[name]) + of_study]
+    origin = sources(name, records[name])
+    compared = records.get("study-confirm")
+    if compared:
+        origin += f" The study's: [{len(compared)} runs](../data/study-confirm.jsonl)."
+    return [*blocks, experiment.tables(*records.values()), origin]
 
 
 def sources(name: str, results: Sequence[RunResult]) -> str:

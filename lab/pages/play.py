@@ -237,7 +237,8 @@ def measured(network: nn.Module, images: Tensor) -> tuple[list[str], Tensor]:
     found: dict[str, str] = {}
 
     def note(name: str, units: Tensor) -> None:
-        found[name] = "".join("01"[not active] for active in units.flatten(1).amax(dim=1).tolist())
+        highest = units.flatten(1).amax(dim=1).tolist()
+        found[name] = "".join("0" if active else "1" for active in highest)
 
     with evaluating(network), torch.no_grad(), watch_relus(network, note):
         logits = network(MNIST.normalize(images))

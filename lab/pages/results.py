@@ -60,9 +60,8 @@ SECONDS = (
 
 def write_results(data: Path, out: Path) -> None:
     """Make both from the records of the study's two stages."""
-    choice, recorded = (
-        read_results(data / f"study-{stage}.jsonl") for stage in ("choose", "confirm")
-    )
+    choice = read_results(data / "study-choose.jsonl")
+    recorded = read_results(data / "study-confirm.jsonl")
     confirmed = at_quiet_speed(recorded, data)
     decision = decide(confirmed, choices_of(choice))
     lab = out / "docs" / "lab"
@@ -254,9 +253,11 @@ def mended(decision: Decision) -> str:
     arm = _arms(decision.at_best)[FIRST]
     given = dict(arm.overrides)
     options = " ".join(f"--{name} {given[name]}" for name in report.SWEPT)
+    alive = ""
     dying = living_units(runs_of(FIRST, decision.at_notebooks))
-    living = living_units(runs_of(FIRST, decision.at_best), dying.relu) if dying else None
-    alive = f", and {living.of_block} live" if living else ""
+    if dying:
+        living = living_units(runs_of(FIRST, decision.at_best), dying.relu)
+        alive = f", and {living.of_block} live" if living else ""
     return (
         f"```bash\npython scripts/fit.py --arch {FIRST} {options}\n```\n\n"
         f"Averaged over {arm.trained_runs} seeds, it reads {_percent(arm)} of the test images "
@@ -330,9 +331,9 @@ def networks_table(decision: Decision, choice: Sequence[RunResult]) -> Table:
 
     def row(best: Summary) -> dict[str, str]:
         notebook = at_notebooks[best.arch]
-        counts = (
-            f" ({notebook.collapsed} of {notebook.runs} collapse)" if notebook.collapsed else ""
-        )
+        counts = ""
+        if notebook.collapsed:
+            counts = f" ({notebook.collapsed} of {notebook.runs} collapse)"
         return {
             "network": f"`{best.arch}`",
             "tuned": f"{_percent(best)} ({settings_text(best.overrides, report.SWEPT)})",

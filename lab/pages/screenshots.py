@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,13 +47,10 @@ from tests.demo.pages import Form, Page, serving
 MANUAL = REPOSITORY / "docs" / "manual"
 
 # The notebook's networks with its settings, and two for pictures; what each is trained with.
-OF_DIGITS = {
-    "notebook-maxpool": ["--arch", "maxpool"],
-    "notebook-batchnorm": ["--arch", "batchnorm"],
-}
+OF_DIGITS = {"notebook-maxpool": "--arch maxpool", "notebook-batchnorm": "--arch batchnorm"}
 OF_PICTURES = {
-    "shapes": ["--arch", "batchnorm", "--epochs", "2"],
-    "shapes-maxpool": ["--arch", "maxpool", "--lr", "1e-3", "--epochs", "4"],
+    "shapes": "--arch batchnorm --epochs 2",
+    "shapes-maxpool": "--arch maxpool --lr 1e-3 --epochs 4",
 }
 
 STILL = Form(1160, 870, 1.25)
@@ -157,14 +154,14 @@ def draw_gif() -> None:
     dying.draw_gif(DATA, MANUAL)
 
 
-def train_missing(runs: Mapping[str, Sequence[str]], *more: str) -> None:
+def train_missing(runs: Mapping[str, str], *more: str) -> None:
     for name, flags in runs.items():
         if not RunDirectory(name).summary.is_file():
-            fit.main([*flags, *more, "--name", name, "--threads", "1"])
+            fit.main([*flags.split(), *more, "--name", name, "--threads", "1"])
 
 
 @contextmanager
-def demo(runs: Mapping[str, Sequence[str]], *more: str) -> Iterator[tuple[Page, Server]]:
+def demo(runs: Mapping[str, str], *more: str) -> Iterator[tuple[Page, Server]]:
     """A browser, and a server of the networks of runs, which are trained if they are missing."""
     train_missing(runs, *more)
     networks = [load_network(RunDirectory(name).last_checkpoint) for name in runs]

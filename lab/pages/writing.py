@@ -22,9 +22,12 @@ SECTION = re.compile(r"<!-- ([\w -]+): begin -->\n(?:(.*?)\n)?<!-- \1: end -->",
 
 def write_page(path: Path, *blocks: str | Sequence[Table], level: int = 2) -> None:
     """Write texts and tables, these under headings of that level."""
-    written = [
-        block if isinstance(block, str) else to_markdown(block, level).strip() for block in blocks
-    ]
+    written = []
+    for block in blocks:
+        if isinstance(block, str):
+            written.append(block)
+        else:
+            written.append(to_markdown(block, level).strip())
     write(path, "\n\n".join(written) + "\n")
 
 

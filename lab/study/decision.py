@@ -80,11 +80,14 @@ def decide(results: Sequence[RunResult], choices: Mapping[str, Cell]) -> Decisio
     best = [one for one in results if cell_of(one) == choices[one.arch]]
     runs = by_arch(best)
     first, second = (runs.get(arch, []) for arch in PRIMARY)
-    primary = measured(score_of([*first, *second]), first, second) if first and second else None
-    ruling = judge(primary) if primary else "undecided"
+    primary = None
+    ruling: Ruling = "undecided"
     needed = None
-    if primary and primary.runs == primary.trained_runs and ruling == "undecided":
-        needed = runs_needed(_trained(first), _trained(second))
+    if first and second:
+        primary = measured(score_of([*first, *second]), first, second)
+        ruling = judge(primary)
+        if primary.runs == primary.trained_runs and ruling == "undecided":
+            needed = runs_needed(_trained(first), _trained(second))
     pairs = combinations(sorted(runs, key=_place), 2)
     return Decision(
         at_notebooks=compare_networks(at_notebooks(results)),

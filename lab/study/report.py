@@ -46,7 +46,9 @@ def choice_table(results: Sequence[RunResult], choices: Mapping[str, Cell]) -> T
         for cell in sorted(cells, key=lambda own: (own != best, -len(cells[own]), -scores[own])):
             runs = cells[cell]
             trained = [one.validation or 0.0 for one in runs if not one.failed]
-            shown = spread(mean_interval(trained, PERCENT)) if trained else NOTHING
+            shown = NOTHING
+            if trained:
+                shown = spread(mean_interval(trained, PERCENT))
             collapsed = count_text(len(runs) - len(trained), len(runs))
             mark = "chosen" if cell == best else ""
             score = f"{100 * scores[cell]:.2f}"
@@ -253,7 +255,9 @@ def _numbers(decision: Decision, primary: Measured) -> str:
 
 def _test(primary: Measured, estimate: Estimate) -> str:
     first, second = primary.runs
-    runs = f"{first} runs of each" if first == second else f"{first} and {second} runs"
+    runs = f"{first} and {second} runs"
+    if first == second:
+        runs = f"{first} runs of each"
     return f"{p_text(estimate.p)}, {runs}"
 
 

@@ -207,9 +207,11 @@ def _trials_to_choose(options: Namespace, results: Sequence[RunResult]) -> list[
 
 
 def _scores(results: Sequence[RunResult]) -> Scores:
-    return {
-        (cell_of(one), one.seed): one.validation for one in results if one.validation is not None
-    }
+    scores = {}
+    for one in results:
+        if one.validation is not None:
+            scores[cell_of(one), one.seed] = one.validation
+    return scores
 
 
 def _refuse_missing(stage: str, count: int) -> None:

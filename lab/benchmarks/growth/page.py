@@ -112,13 +112,12 @@ def number(value: float) -> str:
 
 
 def texts(results: Results) -> dict[str, object]:
-    found = [
-        f"{series} by {QUANTITIES[quantity].name} ({last})"
-        for quantity in results.different("quantity")
-        for series in sorted(results.different("series", quantity=quantity))
-        for last in [exponent_at_end(results, quantity, series)]
-        if verdict(last) == FASTER
-    ]
+    found = []
+    for quantity in results.different("quantity"):
+        for series in sorted(results.different("series", quantity=quantity)):
+            last = exponent_at_end(results, quantity, series)
+            if verdict(last) == FASTER:
+                found.append(f"{series} by {QUANTITIES[quantity].name} ({last})")
     return {"batch_size": BATCH_SIZE, "faster": listed(found) or "none"}
 
 

@@ -57,10 +57,8 @@ def verdict(results: Results, arch: str, batch_size: int) -> str:
     common: Labels = {"part": "compared", "arch": arch, "processes": 2}
     paces = []
     for size in (batch_size, smallest):
-        plain, fit = (
-            results.by_round("training", **common, batch_size=size, variant=variant)
-            for variant in ("plain", "fit")
-        )
+        plain = results.by_round("training", **common, batch_size=size, variant="plain")
+        fit = results.by_round("training", **common, batch_size=size, variant="fit")
         paces.append([one / other for one, other in zip(plain, fit, strict=True)])
     return f"more than at {smallest}: {at_least(ratio(*paces), 1)}"
 
@@ -69,7 +67,8 @@ def pace_table(results: Results) -> Table:
     """The targets."""
     rows = []
     for arch, size in places(results):
-        single, two = (pace(results, arch, size, processes) for processes in (1, 2))
+        single = pace(results, arch, size, processes=1)
+        two = pace(results, arch, size, processes=2)
         rows.append([arch, str(size), judged(single), str(two), verdict(results, arch, size)])
     header = ["network", "batch", "1 process", "2 processes", "target for 2 processes"]
     return Table("Steps per second: fit / plain", header, rows)

@@ -83,7 +83,9 @@ def parse(arguments: list[str]) -> Namespace:
         parser.add_argument(f"--{name}", type=at_least(1), default=default)
     parser.add_argument("--out", type=Path, default=LOGS / "benchmark")
     options, given = split(parser, arguments)
-    options.given = given if VAL_SIZE in dict(given) else (*given, (VAL_SIZE, str(HELD_OUT)))
+    if VAL_SIZE not in dict(given):
+        given = (*given, (VAL_SIZE, str(HELD_OUT)))
+    options.given = given
     return options
 
 

@@ -160,9 +160,8 @@ def reached_table(results: Results) -> Table:
 
 def added_text(results: Results) -> str:
     """The seconds that a search adds to a run, and whether the target is met."""
-    search, compare = (
-        results.by_round("seconds", part="start", way=way) for way in ("search", "compare")
-    )
+    search = results.by_round("seconds", part="start", way="search")
+    compare = results.by_round("seconds", part="start", way="compare")
     differences = [one - other for one, other in zip(search, compare, strict=True)]
     added = mean_interval(differences, SECONDS_ADDED)
     return (

@@ -72,11 +72,15 @@ class Target:
         return f"{self.ratio(results, arch)}, {target}: {self.verdict(results, arch)}"
 
 
-PLAIN, NOTEBOOK, FIT, BARE = (
-    training(variant) for variant in ("lightning-plain", "notebook", "fit", "bare")
-)
-FIT_MIXED, BARE_MIXED = (training(variant, "bf16-mixed") for variant in ("fit", "bare"))
-FIT_ALONE, BARE_ALONE = (training(variant, threads="one") for variant in ("fit", "bare"))
+PLAIN = training("lightning-plain")
+NOTEBOOK = training("notebook")
+FIT = training("fit")
+BARE = training("bare")
+FIT_MIXED = training("fit", "bf16-mixed")
+BARE_MIXED = training("bare", "bf16-mixed")
+FIT_ALONE = training("fit", threads="one")
+BARE_ALONE = training("bare", threads="one")
+
 TARGETS = (
     Target("epoch: lightning-plain / fit", "at least", [10, 2.2, 2.6], "epoch", PLAIN, FIT),
     Target("epoch: notebook / fit", "at least", [3.5, 1.6, 1.8], "epoch", NOTEBOOK, FIT),
@@ -185,17 +189,12 @@ def wait_table(results: Results) -> Table:
     rows = []
     for arch in archs_of(results):
         start = results.median("seconds", **command("first step"), arch=arch)
-        step, evaluation = (
-            results.median(value, **FIT, arch=arch) for value in ("step", "evaluation")
-        )
+        step = results.median("step", **FIT, arch=arch)
+        evaluation = results.median("evaluation", **FIT, arch=arch)
         parts = [start, EPOCHS * EPOCH_STEPS * step, EPOCHS * evaluation]
-        rows.append(
-            [
-                arch,
-                *(f"{part:.1f} ({part / sum(parts):.0%})" for part in parts),
-                f"{sum(parts):.1f}",
-            ]
-        )
+        whole = sum(parts)
+        cells = [f"{part:.1f} ({part / whole:.0%})" for part in parts]
+        rows.append([arch, *cells, f"{whole:.1f}"])
     header = ["network", "start", "training", "evaluation, logs, checkpoints", "seconds in all"]
     return Table(f"What {EPOCHS} epochs of fit.py are made of", header, rows)
 
@@ -206,13 +205,12 @@ def steps_table(results: Results) -> Table:
     """
     rows = []
     for arch in archs_of(results):
-        ways = [
-            training(variant, threads="one") | {"arch": arch}
+        bare, loop, project = (
+            1000 * results.median("step", **training(variant, threads="one"), arch=arch)
             for variant in ("bare", "barebones", "fit")
-        ]
-        bare, loop, project = (1000 * results.median("step", **way) for way in ways)
+        )
         added = [number(cost, signed=True) for cost in (loop - bare, project - loop)]
-        measured = judged(results.ratio("step", ways[2], ways[0]))
+        measured = judged(results.ratio("step", FIT_ALONE, BARE_ALONE, arch=arch))
         rows.append([arch, number(bare), *added, number(project), measured])
     header = ["network", "bare", "Trainer's loop", "this project", "fit", "fit / bare"]
     return Table("Where the milliseconds of a training step go", header, rows)

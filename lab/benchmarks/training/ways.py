@@ -121,14 +121,17 @@ class Stopwatch:
 def peak_memory() -> int:
     """The largest size that this process has had, in bytes."""
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return size if sys.platform == "darwin" else size * 1024  # bytes on macOS, kilobytes on Linux
+    if sys.platform == "darwin":
+        return size
+    return size * 1024  # kilobytes on Linux
 
 
 def image_loaders(case: Case) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
     """The course's loaders for training and test images: each image is transformed on its own."""
     transform = Compose([ToTensor(), Normalize(MNIST_SPEC.mean, MNIST_SPEC.std)])
     # Torchvision reads only unpacked files: this unpacks them where nothing has.
-    train, test = (MNIST(DEFAULT_ROOT, train, transform, download=True) for train in (True, False))
+    train = MNIST(DEFAULT_ROOT, True, transform, download=True)
+    test = MNIST(DEFAULT_ROOT, False, transform, download=True)
     # Of a short epoch the start of the workers would be a larger part than of a whole one.
     workers: dict[str, Any] = {"num_workers": case.workers, "persistent_workers": case.workers > 0}
     return (
