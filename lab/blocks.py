@@ -66,9 +66,8 @@ class Centring2d(nn.Module):
         mean = self.running_mean
         if self.training:
             mean = images.mean(dim=(0, 2, 3))
-            self.running_mean.lerp_(
-                mean.detach().to(self.running_mean.dtype), self.momentum
-            )  # of bfloat16, perhaps
+            found = mean.detach().to(self.running_mean.dtype)  # of bfloat16, perhaps
+            self.running_mean.lerp_(found, self.momentum)
         return images + (self.bias - mean)[:, None, None]
 
 
@@ -119,13 +118,11 @@ class BlockNetwork(nn.Module):
         learns_biases: bool = True,
     ) -> None:
         super().__init__()
-        choices: tuple[tuple[str, Any], ...] = (
-            *((downsampling, Downsampling), (normalisation, Normalisation), (head, Head)),
-            *((activation, Activation), (initialisation, Initialisation)),
-        )
-        for choice, known in choices:
-            if choice not in get_args(known):
-                raise UsageError(f"{choice!r} is none of {', '.join(get_args(known))}")
+        _check_known(downsampling, Downsampling)
+        _check_known(normalisation, Normalisation)
+        _check_known(head, Head)
+        _check_known(activation, Activation)
+        _check_known(initialisation, Initialisation)
         self.crop = crop
         height, width = image_spec.height - 2 * crop, image_spec.width - 2 * crop
         shrunk = 2 ** len(channels)  # by so much the blocks shrink images
@@ -136,21 +133,18 @@ class BlockNetwork(nn.Module):
         is_pooling = downsampling != "stride"
         self.blocks = nn.Sequential()
         for inputs, outputs in pairwise([image_spec.channels, *channels]):
-            block = (
-                conv_maxpool_block(inputs, outputs)
-                if is_pooling
-                else conv_batchnorm_block(inputs, outputs)
-            )
             if is_pooling:
+                block = conv_maxpool_block(inputs, outputs)
                 block[2] = HALVINGS[downsampling]()
             else:
+                block = conv_batchnorm_block(inputs, outputs)
                 del block[2]  # the course's batch norm
             if activation == "leaky_relu":
                 block[1] = nn.LeakyReLU(0.01)
-            if normalisation != "none":
-                block.append(
-                    nn.BatchNorm2d(outputs) if normalisation == "batch" else Centring2d(outputs)
-                )
+            if normalisation == "batch":
+                block.append(nn.BatchNorm2d(outputs))
+            elif normalisation == "centre":
+                block.append(Centring2d(outputs))
             convolution: Any = block[0]
             if initialisation == "asymmetric":
                 start_asymmetric(convolution)
@@ -159,15 +153,22 @@ class BlockNetwork(nn.Module):
             convolution.bias.requires_grad_(learns_biases)
             self.blocks.append(block)
         as_whole = math.floor if is_pooling else math.ceil
-        positions = as_whole(height / shrunk) * as_whole(width / shrunk) if head == "flatten" else 1
-        average = [nn.AdaptiveAvgPool2d(1)] if head == "average" else []
-        linear = nn.Linear(channels[-1] * positions, len(image_spec.classes))
-        self.head = nn.Sequential(*average, nn.Flatten(), linear)
+        positions = as_whole(height / shrunk) * as_whole(width / shrunk)
+        self.head = nn.Sequential(nn.Flatten())
+        if head == "average":
+            positions = 1
+            self.head.insert(0, nn.AdaptiveAvgPool2d(1))
+        self.head.append(nn.Linear(channels[-1] * positions, len(image_spec.classes)))
 
     def forward(self, images: Tensor) -> Tensor:
         inside = slice(self.crop, -self.crop or None)
         logits: Tensor = self.head(self.blocks(images[..., inside, inside]))
         return logits
+
+
+def _check_known(choice: str, known: Any) -> None:
+    if choice not in get_args(known):
+        raise UsageError(f"{choice!r} is none of {', '.join(get_args(known))}")
 
 
 def start_asymmetric(convolution: nn.Conv2d) -> None:
@@ -183,8 +184,8 @@ def start_asymmetric(convolution: nn.Conv2d) -> None:
     assert convolution.bias is not None
     channels, fan_in = convolution.weight.shape[0], convolution.weight[0].numel()
     values = torch.randn(channels, fan_in + 1) * 0.6007 / math.sqrt(fan_in)
-    values[torch.arange(channels), torch.randint(fan_in + 1, (channels,))] = torch.rand(
-        channels
-    ).sqrt()
+    positive = torch.rand(channels).sqrt()
+    places = torch.randint(fan_in + 1, (channels,))
+    values[torch.arange(channels), places] = positive
     convolution.weight.data.copy_(values[:, :-1].view_as(convolution.weight))
     convolution.bias.data.copy_(values[:, -1])

@@ -7,7 +7,7 @@ from typing import Literal
 from convblocks.compare.analysis import Comparison
 from convblocks.compare.statistics import SIGNIFICANCE, holm, least_p_unpaired
 from convblocks.figures.estimates import SHARE, p_text
-from convblocks.figures.grouping import by_arch
+from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.tables import Table
 from lab.differences import FIRST_LOSS, Measured, Reading, measured, score_of
 from lab.notebook import TIME, in_every_measure
@@ -51,16 +51,19 @@ def claims_of(comparison: Comparison) -> tuple[Claim, ...]:
     are compared on MNIST.
     """
     runs = by_arch(comparison.results)
-    if not (set(NOTEBOOKS) <= runs.keys() and all(is_of_mnist(one) for one in comparison.results)):
+    if not (set(NOTEBOOKS) <= runs.keys() and all(map(is_of_mnist, comparison.results))):
         return ()
     counts = [runs[arch][0].parameters for arch in NOTEBOOKS]
-    equal: Ruling = "supported" if max(counts) <= ROUGHLY_EQUAL * min(counts) else "not supported"
-    differences = in_every_measure(comparison)
-    against_mlp = [one for one in differences if one.second == "mlp" and one.first in NOTEBOOKS]
-    faster, lower, better = (
-        tuple(one for one in against_mlp if one.measure == measure)
-        for measure in dict.fromkeys(one.measure for one in differences)
-    )
+    equal: Ruling = "not supported"
+    if max(counts) <= ROUGHLY_EQUAL * min(counts):
+        equal = "supported"
+    against_mlp = [
+        one
+        for one in in_every_measure(comparison)
+        if one.second == "mlp" and one.first in NOTEBOOKS
+    ]
+    by_measure = grouped(against_mlp, lambda one: one.measure)
+    faster, lower, better = map(tuple, by_measure.values())
     evidence = {
         "Both convolutional networks train faster than the MLP": faster,
         "Both convolutional networks converge to a lower loss": lower,
@@ -71,15 +74,11 @@ def claims_of(comparison: Comparison) -> tuple[Claim, ...]:
     }
     text = "The three networks have roughly equal numbers of parameters"
     claims = [Claim(text, {"all": equal, "trained": equal}, {}, ())]
-    all_runs, trained = (
-        _judged(list(evidence.values()), "all"),
-        _judged(list(evidence.values()), "trained"),
-    )
-    for (text, differences_of_claim), (ruling, p), (trained_ruling, trained_p) in zip(
-        evidence.items(), all_runs, trained, strict=True
-    ):
-        rulings: dict[Reading, Ruling] = {"all": ruling, "trained": trained_ruling}
-        claims.append(Claim(text, rulings, {"all": p, "trained": trained_p}, differences_of_claim))
+    all_runs = _judged(list(evidence.values()), "all")
+    trained = _judged(list(evidence.values()), "trained")
+    for (text, own), of_all, of_trained in zip(evidence.items(), all_runs, trained, strict=True):
+        rulings: dict[Reading, Ruling] = {"all": of_all[0], "trained": of_trained[0]}
+        claims.append(Claim(text, rulings, {"all": of_all[1], "trained": of_trained[1]}, own))
     return tuple(claims)
 
 
@@ -94,12 +93,14 @@ def claims_tables(comparisons: Mapping[str, Comparison]) -> list[Table]:
     for claims in zip(*found.values(), strict=True):
         cells = []
         for comparison, claim in zip(comparisons.values(), claims, strict=True):
-            by = f", by {judged_by(claim)}" if judged_by(claim) else ""
+            measure = judged_by(claim)
+            by = f", by {measure}" if measure else ""
             cells.append(f"{_verdict(claim)}{by}. {why(comparison, claim)}")
         lines.append([claims[0].text, *cells])
     notes = [
-        f"{thresholds()} Intervals are not corrected. A verdict is over all runs, collapsed ones as the worst; in "
-        "brackets, if it differs, over the runs that trained. *Not supported*: the contrary is significant."
+        f"{thresholds()} Intervals are not corrected. A verdict is over all runs, collapsed ones "
+        "as the worst; in brackets, if it differs, over the runs that trained. *Not supported*: "
+        "the contrary is significant."
     ]
     return [Table("The notebook's claims", ["claim", *comparisons], lines, notes)]
 
@@ -107,8 +108,9 @@ def claims_tables(comparisons: Mapping[str, Comparison]) -> list[Table]:
 def thresholds() -> str:
     """The significance level and thresholds by which the claims are judged."""
     return (
-        f"At 5 %, after Holm's correction over 4 claims. Our thresholds: *roughly equal* is at most "
-        f"{100 * (ROUGHLY_EQUAL - 1):.0f} % apart, *much better* is better by more than {100 * MUCH:.0f} point."
+        "At 5 %, after Holm's correction over 4 claims. Our thresholds: *roughly "
+        f"equal* is at most {100 * (ROUGHLY_EQUAL - 1):.0f} % apart, *much better* is "
+        f"better by more than {100 * MUCH:.0f} point."
     )
 
 
@@ -124,13 +126,12 @@ def why(comparison: Comparison, claim: Claim) -> str:
     """The numbers on which a verdict rests."""
     if not claim.evidence:
         counts = [arm.parameters for arm in comparison.arms if arm.arch in NOTEBOOKS]
-        return f"{min(counts):,} to {max(counts):,}: {100 * (max(counts) / min(counts) - 1):.1f} % apart."
+        least = min(counts)
+        most = max(counts)
+        return f"{least:,} to {most:,}: {100 * (most / least - 1):.1f} % apart."
     collapses = any(one.runs != one.trained_runs for one in claim.evidence)
-    parts = [
-        _evidence(
-            claim.evidence, "trained", claim.p["trained"], "If trained: " if collapses else ""
-        )
-    ]
+    opening = "If trained: " if collapses else ""
+    parts = [_evidence(claim.evidence, "trained", claim.p["trained"], opening)]
     if claim.readings_differ:
         weakest = max(claim.evidence, key=lambda one: one.p("all"))
         parts.append(_evidence([weakest], "all", claim.p["all"], "All runs: "))
@@ -149,11 +150,12 @@ def _judged(claims: Sequence[Sequence[Measured]], reading: Reading) -> list[tupl
     possible = holm([max(_least_p(one, reading) for one in evidence) for evidence in claims])
     judged = []
     for evidence, p, least in zip(claims, adjusted, possible, strict=True):
-        ruling: Ruling = "too few runs" if least >= SIGNIFICANCE else "undecided"
+        ruling: Ruling = "undecided"
         if p < SIGNIFICANCE:
-            ruling = (
-                "supported" if all(one.is_better(reading) for one in evidence) else "not supported"
-            )
+            holds = all(one.is_better(reading) for one in evidence)
+            ruling = "supported" if holds else "not supported"
+        elif least >= SIGNIFICANCE:
+            ruling = "too few runs"
         judged.append((ruling, p))
     return judged
 
@@ -166,11 +168,9 @@ def _p_of_all(evidence: Sequence[Measured], reading: Reading) -> float:
     corrected for their number.
     """
     against = [one.p(reading) for one in evidence if not one.is_better(reading)]
-    return (
-        min(1.0, len(evidence) * min(against))
-        if against
-        else max(one.p(reading) for one in evidence)
-    )
+    if against:
+        return min(1.0, len(evidence) * min(against))
+    return max(one.p(reading) for one in evidence)
 
 
 def _least_p(one: Measured, reading: Reading) -> float:
@@ -183,9 +183,9 @@ def _least_p(one: Measured, reading: Reading) -> float:
 
 
 def _verdict(claim: Claim) -> str:
-    return claim.rulings["all"] + (
-        f" ({claim.rulings['trained']})" if claim.readings_differ else ""
-    )
+    if claim.readings_differ:
+        return f"{claim.rulings['all']} ({claim.rulings['trained']})"
+    return claim.rulings["all"]
 
 
 def _evidence(evidence: Sequence[Measured], reading: Reading, p: float, opening: str) -> str:
@@ -195,7 +195,8 @@ def _evidence(evidence: Sequence[Measured], reading: Reading, p: float, opening:
         estimate = one.estimate(reading)
         first = "" if one.margin else f"{one.first} "
         if estimate is None:
-            parts.append(f"no run of {one.second if one.trained_runs[0] else one.first} trained")
+            failing = one.second if one.trained_runs[0] else one.first
+            parts.append(f"no run of {failing} trained")
         elif estimate.unit == SHARE:
             margin = f" by more than {100 * one.margin:.0f} point" if one.margin else ""
             parts.append(f"{first}better{margin} in {estimate}")

@@ -59,7 +59,9 @@ class Measured(Difference):
     @property
     def means(self) -> Estimate | None:
         """``trained`` if it is a difference of means."""
-        return self.trained if self.trained and self.trained.unit != SHARE else None
+        if self.trained and self.trained.unit != SHARE:
+            return self.trained
+        return None
 
     def estimate(self, reading: Reading) -> Estimate | None:
         return self.all_runs if reading == "all" else self.trained
@@ -82,12 +84,8 @@ class Measured(Difference):
 def score_of(results: Sequence[RunResult]) -> Measure:
     """The score of these runs as a measure."""
     judge = results[0].judge
-    return Measure(
-        results[0].score_name,
-        lambda run: run.score,
-        judge.sign,
-        unit_of(results, of_difference=True),
-    )
+    unit = unit_of(results, of_difference=True)
+    return Measure(results[0].score_name, lambda run: run.score, judge.sign, unit)
 
 
 def measured(
@@ -96,12 +94,14 @@ def measured(
     """The difference of two networks' runs, unpaired: the same seed does not make two
     networks alike.
     """
-    values, others = (
-        [math.nan if run.failed else measure.value(run) for run in runs] for runs in (first, second)
-    )
-    trained, others_trained = (
-        [value for value in own if not math.isnan(value)] for own in (values, others)
-    )
+
+    def value_of(run: RunResult) -> float:
+        return math.nan if run.failed else measure.value(run)
+
+    values = [*map(value_of, first)]
+    others = [*map(value_of, second)]
+    trained = [value for value in values if not math.isnan(value)]
+    others_trained = [value for value in others if not math.isnan(value)]
     means = None
     if trained and others_trained:
         if all(map(math.isfinite, trained + others_trained)):
@@ -122,8 +122,8 @@ def measured(
 
 def every_pair(comparison: Comparison, measures: Sequence[Measure]) -> list[Measured]:
     """The differences of every two networks in each measure; the later of two is the first."""
-    runs, archs = by_arch(comparison.results), [arm.arch for arm in reversed(comparison.arms)]
-    pairs = [*combinations(archs, 2)]
+    runs = by_arch(comparison.results)
+    pairs = [*combinations([arm.arch for arm in reversed(comparison.arms)], 2)]
     return [
         measured(measure, runs[first], runs[second])
         for measure in measures
@@ -138,10 +138,9 @@ def winner(comparison: Comparison) -> str | None:
     sign = comparison.results[0].judge.sign
     leads: dict[str, list[bool]] = {}
     for pair in comparison.differences:
-        readings = [(pair.all_runs.value > 0.5, pair.adjusted_all)]
-        readings.append(
-            (pair.trained is not None and pair.trained.value * sign > 0, pair.adjusted_trained)
-        )
+        all_lead = pair.all_runs.value > 0.5
+        trained_lead = pair.trained is not None and pair.trained.value * sign > 0
+        readings = (all_lead, pair.adjusted_all), (trained_lead, pair.adjusted_trained)
         for first_leads, p in readings:
             leads.setdefault(pair.first, []).append(first_leads and p < SIGNIFICANCE)
             leads.setdefault(pair.second, []).append(not first_leads and p < SIGNIFICANCE)

@@ -28,9 +28,10 @@ def excludes_zero(estimate: Estimate) -> bool:
 
 def spread(mean: Estimate) -> str:
     """``97.01 ± 0.66``, the mean and the standard deviation; the value alone where n = 1."""
-    return " ± ".join(
-        number(value, mean.unit) for value in (mean.value, mean.deviation)[: min(mean.n, 2)]
-    )
+    shown = number(mean.value, mean.unit)
+    if mean.n > 1:
+        shown += f" ± {number(mean.deviation, mean.unit)}"
+    return shown
 
 
 def count_text(count: int, total: int) -> str:

@@ -17,6 +17,7 @@ from convblocks.figures.estimates import POINTS, Estimate
 from convblocks.figures.grouping import grouped
 from convblocks.run.result import RunResult
 from lab.differences import measured, score_of
+from lab.results import collapses
 from lab.study.decision import EQUIVALENT
 
 # The operations, and the level of each that counts as +1.
@@ -58,7 +59,7 @@ class Tuned:
 
     @property
     def collapsed(self) -> int:
-        return sum(run.failed for run in self.confirming)
+        return collapses(self.confirming)
 
     def held_out(self, rate: str) -> NDArray[np.float64]:
         """The held-out accuracy of each choosing run at a rate, collapsed ones

@@ -44,7 +44,8 @@ def _limits(groups: Groups) -> tuple[float, float]:
         for end in (one.value, one.low, one.high)
     ]
     finite = [value for value in found if math.isfinite(value)]
-    low, high = min(0.0, *finite), max(0.0, *finite)
+    low = min(0.0, *finite)
+    high = max(0.0, *finite)
     margin = 0.04 * (high - low) or 1.0
     return low - margin, high + margin
 
@@ -58,7 +59,8 @@ def _intervals(axes: Axes, estimates: Mapping[str, Estimate], limits: tuple[floa
     axes.axvline(0, color=foreground(), linewidth=1)
     digits = max((len(_numbers(one).partition(" ")[0]) for one in estimates.values()), default=0)
     for row, one in enumerate(estimates.values()):
-        low, high = 100 * one.low, 100 * one.high
+        low = 100 * one.low
+        high = 100 * one.high
         if not math.isnan(low):
             axes.plot(
                 [max(low, left), min(high, right)],
@@ -71,9 +73,8 @@ def _intervals(axes: Axes, estimates: Mapping[str, Estimate], limits: tuple[floa
             axes.plot(left, row, "<", color=foreground(), clip_on=False)
         if high == math.inf:
             axes.plot(right, row, ">", color=foreground(), clip_on=False)
-        inside = (
-            foreground() if one.unit == SHARE or excludes_zero(one) else rcParams["axes.facecolor"]
-        )
+        is_full = one.unit == SHARE or excludes_zero(one)
+        inside = foreground() if is_full else rcParams["axes.facecolor"]
         axes.plot(
             100 * one.value,
             row,

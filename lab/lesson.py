@@ -52,10 +52,8 @@ def main(arguments: list[str]) -> None:
     parser = Parser()
     parser.add_argument("--epochs", type=int, default=5)
     epochs = parser.parse_args(arguments).epochs
-    lesson, origin = (
-        read_lesson(),
-        f"{describe_machine()}; commit {git_commit() or 'unknown'}; {date.today():%Y-%m-%d}",
-    )
+    lesson = read_lesson()
+    origin = f"{describe_machine()}; commit {git_commit() or 'unknown'}; {date.today():%Y-%m-%d}"
     fill_in(lesson)
     for cell in lesson.cells:
         cell.source = re.sub(r"^EPOCHS = 5", f"EPOCHS = {epochs}", cell.source, flags=re.MULTILINE)
@@ -90,7 +88,8 @@ def sections_of(lesson: Any) -> dict[str, list[Any]]:
     """The cells of each section, by its heading; those above the first have an empty one."""
     sections: dict[str, list[Any]] = {"": []}
     for cell in lesson.cells:
-        if heading := re.match(r"## (.*)", cell.source):
+        heading = re.match(r"## (.*)", cell.source)
+        if heading:
             sections[heading[1]] = []
         sections[list(sections)[-1]].append(cell)
     return sections
@@ -103,10 +102,8 @@ def fill_in(lesson: Any) -> None:
         ValueError: the lesson asks for more or fewer guesses.
     """
     guesses = iter(GUESSES)
-    exercises = {
-        code.partition(" = ")[0]: code
-        for code in re.findall(r"```python\n(.*?)```", prose_of(lesson), re.DOTALL)
-    }
+    solutions = re.findall(r"```python\n(.*?)```", prose_of(lesson), re.DOTALL)
+    exercises = {code.partition(" = ")[0]: code for code in solutions}
     for cell in code_cells(lesson):
         if cell.source == "guess = ...":
             cell.source = f"guess = {next(guesses, None)}"
@@ -115,7 +112,8 @@ def fill_in(lesson: Any) -> None:
         elif "def patient(" in cell.source:
             cell.source = cell.source.replace("lr = 1e-2", TREATMENT)
         else:
-            cell.source = exercises.get(cell.source.partition(" = ")[0], cell.source).rstrip("\n")
+            name = cell.source.partition(" = ")[0]
+            cell.source = exercises.get(name, cell.source).rstrip("\n")
     if next(guesses, None) or "guess = None" in {cell.source for cell in code_cells(lesson)}:
         raise ValueError(f"the lesson does not ask for {len(GUESSES)} guesses")
 
@@ -155,25 +153,30 @@ def show_answers(lesson: Any, origin: str) -> None:
     """
     for cell in lesson.cells:
         if cell.cell_type == "markdown":
-            cell.source = FOLDED.sub(r"**Answer.**\n\1", cell.source).replace(
-                "](../docs/lesson/", "]("
-            )
-            cell.source = cell.source.replace("](../docs/", "](../")
+            unfolded = FOLDED.sub(r"**Answer.**\n\1", cell.source)
+            unfolded = unfolded.replace("](../docs/lesson/", "](")
+            cell.source = unfolded.replace("](../docs/", "](../")
     title, _, text = lesson.cells[0].source.partition("\n")
-    made = f"*With guesses, answers and results: [the lesson](../../notebooks/activity.ipynb) as run on {origin}.*"
+    made = (
+        "*With guesses, answers and results: [the "
+        f"lesson](../../notebooks/activity.ipynb) as run on {origin}.*"
+    )
     lesson.cells[0].source = f"{title}\n\n{made}\n{text}"
 
 
 def answers_of(lesson: Any) -> dict[str, str]:
     """What the lesson printed as the answer to each guess, without what it said of the guess."""
-    answers, guess = {}, ""
+    answers = {}
+    guess = ""
     for cell in lesson.cells:
-        if asked := re.search(r"\*\*Guess (\d+)\.\*\*", cell.source):
+        asked = re.search(r"\*\*Guess (\d+)\.\*\*", cell.source)
+        if asked:
             guess = asked[1]
         printed = "".join(output.get("text", "") for output in cell.get("outputs", []))
+        accuracies = LAST_ACCURACY.findall(printed)
         if re.search(r"^reveal\(", cell.source, re.MULTILINE):
             answers[guess] = re.split(r"\. (?:You guessed|Your guess)", printed)[0]
-        elif accuracies := LAST_ACCURACY.findall(printed):
+        elif accuracies:
             answers[guess] = ", ".join(f"{network} {accuracy}" for network, accuracy in accuracies)
     return answers
 

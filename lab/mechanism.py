@@ -18,6 +18,7 @@ from convblocks.figures.style import OTHERS, WIDTH, style
 from convblocks.run.result import RunResult
 from lab.blocks import CHANNELS
 from lab.preactivations import FACT
+from lab.results import collapses
 from lab.statistics import fisher_against
 
 # The notebook's rate, with which the other variants are compared.
@@ -37,9 +38,9 @@ def by_variant(results: Sequence[RunResult]) -> dict[str, list[RunResult]]:
 
 def variant_of(run: RunResult) -> str:
     overrides = dict(run.overrides)
-    return (
-        Path(overrides["config"]).stem if "config" in overrides else f"{float(overrides['lr']):g}"
-    )
+    if "config" in overrides:
+        return Path(overrides["config"]).stem
+    return f"{float(overrides['lr']):g}"
 
 
 def rates_of(runs: Mapping[str, Sequence[RunResult]]) -> list[str]:
@@ -81,47 +82,31 @@ def tells_apart(runs: Sequence[RunResult]) -> Estimate | None:
 
 def predictions(runs: Mapping[str, Sequence[RunResult]]) -> dict[str, bool]:
     """The protocol's predictions in words, and whether each holds."""
-    rates, p_values = rates_of(runs), fisher_against(runs, NOTEBOOK_RATE)
-    counts = {variant: sum(run.failed for run in own) for variant, own in runs.items()}
+    rates = rates_of(runs)
+    p_values = fisher_against(runs, NOTEBOOK_RATE)
+    counts = {variant: collapses(own) for variant, own in runs.items()}
     depths = [float(medians(runs[rate])[DECISIVE_STEP]) for rate in rates]
-    as_fast = [
-        name
-        for name in runs
-        if name.startswith("sgd") and _learns_as_fast(runs[name], runs[NOTEBOOK_RATE])
-    ]
-    tests = [
-        (
-            "block 2 falls further at higher rates",
-            stats.spearmanr(range(len(rates)), depths, alternative="less"),
-        )
-    ]
-    tests += [
-        (
-            "more runs collapse at higher rates",
-            stats.spearmanr(
-                [float(rate) for rate in rates for _ in runs[rate]],
-                [run.failed for rate in rates for run in runs[rate]],
-                alternative="greater",
-            ),
-        )
-    ]
-    found = {name: float(test.pvalue) < SIGNIFICANCE for name, test in tests}
-    for name, words in (
-        ("frozen-biases", "frozen biases"),
-        ("asymmetric", "asymmetric initial weights"),
-    ):
-        found[f"{words} do not prevent the collapse"] = (
-            counts[name] > 0 and p_values[name] >= SIGNIFICANCE
-        )
+    falling = stats.spearmanr(range(len(rates)), depths, alternative="less")
+    outcomes = [(float(rate), run.failed) for rate in rates for run in runs[rate]]
+    tried, collapsed = zip(*outcomes, strict=True)
+    collapsing = stats.spearmanr(tried, collapsed, alternative="greater")
+    found = {
+        "block 2 falls further at higher rates": float(falling.pvalue) < SIGNIFICANCE,
+        "more runs collapse at higher rates": float(collapsing.pvalue) < SIGNIFICANCE,
+    }
+    changes = {"frozen-biases": "frozen biases", "asymmetric": "asymmetric initial weights"}
+    for name, words in changes.items():
+        collapses_too = counts[name] > 0 and p_values[name] >= SIGNIFICANCE
+        found[f"{words} do not prevent the collapse"] = collapses_too
+    sgd = [name for name in runs if name.startswith("sgd")]
+    as_fast = [name for name in sgd if _learns_as_fast(runs[name], runs[NOTEBOOK_RATE])]
     found["SGD collapses less often where it learns as fast"] = bool(as_fast) and all(
         counts[name] < counts[NOTEBOOK_RATE] and p_values[name] < SIGNIFICANCE for name in as_fast
     )
-    near = (
-        abs(float(medians(runs["batch-norm"])[DECISIVE_STEP]))
-        < abs(depths[rates.index(NOTEBOOK_RATE)]) / 2
-    )
+    normalised = abs(float(medians(runs["batch-norm"])[DECISIVE_STEP]))
+    is_near = normalised < abs(depths[rates.index(NOTEBOOK_RATE)]) / 2
     found["with batch normalisation the mean stays near 0, and none collapses"] = (
-        near and counts["batch-norm"] == 0
+        is_near and counts["batch-norm"] == 0
     )
     return found
 

@@ -39,13 +39,16 @@ TIME = Measure(f"seconds to {100 * GOAL:.0f} % accuracy", seconds_to_goal, -1, S
 
 def compare_networks(results: Sequence[RunResult]) -> Comparison:
     """Compare networks as reports do, with the intervals of means that belong to their p-values."""
-    comparison, runs = compare(results), by_arch(run for run in results if not run.failed)
+    comparison = compare(results)
+    runs = by_arch(run for run in results if not run.failed)
 
     def exact(found: Difference) -> Difference:
         if not found.trained:
             return found
-        first, second = ([run.score for run in runs[arch]] for arch in (found.first, found.second))
-        return replace(found, trained=exact_permutation_test(first, second, found.trained.unit))
+        first = [run.score for run in runs[found.first]]
+        second = [run.score for run in runs[found.second]]
+        estimate = exact_permutation_test(first, second, found.trained.unit)
+        return replace(found, trained=estimate)
 
     differences = {found: exact(found) for found in comparison.differences}
     arms = [
@@ -60,12 +63,11 @@ def in_every_measure(comparison: Comparison) -> list[Measured]:
     """
     results = comparison.results
     schedules = {run.hparams.get("lr_scheduler") for run in results}
-    losses = (
-        [FIRST_LOSS if schedules == {CONSTANT} else TIME, LAST_LOSS]
-        if all("train/loss" in run.epochs[0] for run in results)
-        else []
-    )
-    return every_pair(comparison, [*losses, score_of(results)])
+    measures = [score_of(results)]
+    if all("train/loss" in run.epochs[0] for run in results):
+        speed = FIRST_LOSS if schedules == {CONSTANT} else TIME
+        measures = [speed, LAST_LOSS, *measures]
+    return every_pair(comparison, measures)
 
 
 def results_table(
@@ -78,27 +80,26 @@ def results_table(
     have in a table of their own.
     """
     results = [run for one in comparisons for run in one.results]
-    table = tables.results_table(
-        title, [arm for one in comparisons for arm in one.arms], results, swept, notes
-    )
-    runs, unit = grouped(results, lambda run: (run.arch, run.overrides)), unit_of(results)
+    arms = [arm for one in comparisons for arm in one.arms]
+    table = tables.results_table(title, arms, results, swept, notes)
+    runs = grouped(results, lambda run: (run.arch, run.overrides))
+    unit = unit_of(results)
 
     def ends(arm: Summary) -> str:
         """With the scores of the runs that collapsed."""
         own = runs[arm.arch, arm.overrides]
-        trained, collapsed = (
-            sorted(run.score for run in own if run.failed == failed) for failed in (False, True)
-        )
-        lost = (
-            f"({len(collapsed)} at {number_range(collapsed[:1] + collapsed[-1:], unit)})"
-            if collapsed
-            else ""
-        )
-        return "\n".join(filter(None, [number_range(trained[:1] + trained[-1:], unit), lost]))
+        trained = sorted(run.score for run in own if not run.failed)
+        collapsed = sorted(run.score for run in own if run.failed)
+        lines = [number_range(trained[:1] + trained[-1:], unit)]
+        if collapsed:
+            lost = number_range(collapsed[:1] + collapsed[-1:], unit)
+            lines.append(f"({len(collapsed)} at {lost})")
+        return "\n".join(filter(None, lines))
 
     columns = [column for column in table.fields if not column.key.endswith("_loss")]
     place = next(number for number, column in enumerate(columns, start=1) if column.key == "sd")
-    return replace(table, columns=[*columns[:place], Column("worst–best", ends), *columns[place:]])
+    columns.insert(place, Column("worst–best", ends))
+    return replace(table, columns=columns)
 
 
 def mean_losses(comparison: Comparison, arch: str) -> list[Estimate | None]:

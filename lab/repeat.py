@@ -47,26 +47,22 @@ def main(arguments: list[str]) -> None:
     parser = Parser()
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=1)
-    parser.add_argument(
-        "--of", nargs="+", default=sorted(path.stem for path in DATA.glob("*.jsonl"))
-    )
+    names = sorted(path.stem for path in DATA.glob("*.jsonl"))
+    parser.add_argument("--of", nargs="+", default=names)
     options = parser.parse_args(arguments)
-    drawn = draw(
-        {name: read_results(DATA / f"{name}.jsonl") for name in options.of},
-        options.seed,
-        options.count,
-    )
+    records = {name: read_results(DATA / f"{name}.jsonl") for name in options.of}
+    drawn = draw(records, options.seed, options.count)
     unequal = 0
     for name, record in drawn:
         title = f"{name}: {' '.join(words_of(record))}"
-        found = list(differences(record, repeat(record)))
+        found = next(differences(record, repeat(record)), "")
         unequal += bool(found)
-        echo(
-            f"{title}: {found[0] if found else f'all {len(numbers(record))} recorded values are the same'}"
-        )
+        same = f"all {len(numbers(record))} recorded values are the same"
+        echo(f"{title}: {found or same}")
     if unequal:
         raise UserError(
-            f"{unequal} of {counted(len(drawn), 'run')} differ from their records, on {describe_machine()}"
+            f"{unequal} of {counted(len(drawn), 'run')} differ "
+            f"from their records, on {describe_machine()}"
         )
 
 
@@ -77,9 +73,9 @@ def draw(
     runs is drawn no more often.
     """
     random = Random(seed)
-    shuffled = [
-        [(name, run) for run in random.sample(runs, len(runs))] for name, runs in records.items()
-    ]
+    shuffled = []
+    for name, runs in records.items():
+        shuffled.append([(name, run) for run in random.sample(runs, len(runs))])
     random.shuffle(shuffled)
     in_turn = (drawn for place in zip_longest(*shuffled) for drawn in place if drawn)
     return list(islice(in_turn, count))
@@ -97,23 +93,16 @@ def repeat(record: RunResult) -> RunResult:
         UserError: it failed.
     """
     with tempfile.TemporaryDirectory() as folder:
-        place = [
-            "--name",
-            "repeated",
-            "--trainer.default_root_dir",
-            folder,
-            "--trainer.logger",
-            "false",
-        ]
         command = [
             sys.executable,
             str(REPOSITORY / "scripts" / "fit.py"),
             *words_of(record),
-            *place,
+            "--name=repeated",
+            f"--trainer.default_root_dir={folder}",
+            "--trainer.logger=false",
         ]
-        if subprocess.run(
-            command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, check=False
-        ).returncode:
+        ended = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, check=False)
+        if ended.returncode:
             raise UserError(f"the run failed: {' '.join(command)}")
         return RunDirectory("repeated", Path(folder)).read_result()
 
@@ -136,9 +125,8 @@ def numbers(run: RunResult) -> dict[str, Any]:
     found: dict[str, Any] = {"parameters": run.parameters, "failed": run.failed}
     for kind, rows in (("epoch", run.epochs), ("evaluation", run.evaluations)):
         for number, row in enumerate(rows, start=1):
-            found |= {
-                f"{name} of {kind} {number}": value for name, value in _without_times(row).items()
-            }
+            for name, value in _without_times(row).items():
+                found[f"{name} of {kind} {number}"] = value
     found |= {f"final {name}": value for name, value in _without_times(run.final).items()}
     return found | {f"{FACT}{name}": value for name, value in run.facts.items()}
 

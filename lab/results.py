@@ -30,15 +30,21 @@ def read_results(path: Path) -> list[RunResult]:
         raise UserError(f"cannot read {path} ({error.strerror})") from error
     if not lines:
         raise UserError(f"cannot read {path} (it is empty)")
-    hint = "write it again with lab/train.py"
-    return [
-        decode(line, path, f"line {number}: {hint}") for number, line in enumerate(lines, start=1)
-    ]
+    found = []
+    for number, line in enumerate(lines, start=1):
+        hint = f"line {number}: write it again with lab/train.py"
+        found.append(decode(line, path, hint))
+    return found
 
 
 def by_overrides(results: Sequence[RunResult]) -> dict[Overrides, list[RunResult]]:
     """The runs at each setting, in their order."""
     return grouped(results, lambda result: result.overrides)
+
+
+def collapses(runs: Iterable[RunResult]) -> int:
+    """How many runs collapsed."""
+    return sum(run.failed for run in runs)
 
 
 def is_of_mnist(result: RunResult) -> bool:
@@ -58,10 +64,9 @@ def learned_in(result: RunResult) -> list[int]:
 def time_to(result: RunResult, accuracy: float) -> tuple[int, float] | None:
     """After how many epochs and seconds it first reached an accuracy; None if it never did."""
     seconds = 0.0
+    rows = (*result.epochs, *result.evaluations)
     for epoch, reached in enumerate(result.scores, start=1):
-        seconds += sum(
-            row["seconds"] for row in (*result.epochs, *result.evaluations) if row["epoch"] == epoch
-        )
+        seconds += sum(row["seconds"] for row in rows if row["epoch"] == epoch)
         if reached >= accuracy:
             return epoch, seconds
     return None

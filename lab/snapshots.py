@@ -36,11 +36,9 @@ class Snapshots(Callback):
             self._keep(pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        torch.save(
-            {"weights": self.weights, "losses": self.losses}, Path(str(trainer.log_dir), FILE)
-        )
+        kept = {"weights": self.weights, "losses": self.losses}
+        torch.save(kept, Path(str(trainer.log_dir), FILE))
 
     def _keep(self, module: Any) -> None:
-        self.weights.append(
-            {name: values.clone() for name, values in module.network.state_dict().items()}
-        )
+        weights = module.network.state_dict()
+        self.weights.append({name: values.clone() for name, values in weights.items()})

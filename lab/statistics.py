@@ -23,6 +23,7 @@ from convblocks.compare.statistics import (
 )
 from convblocks.figures.estimates import CONFIDENCE, POINTS, Estimate, Unit
 from convblocks.run.result import RunResult
+from lab.results import collapses
 
 BOOTSTRAP_RESAMPLES = 2000
 
@@ -43,9 +44,11 @@ def exact_permutation_test(
     extreme as the difference itself, so the test is Pitman's (Supplement to the Journal
     of the Royal Statistical Society 4, 1937).
     """
-    one, other = sample_of(first), sample_of(second)
+    one = sample_of(first)
+    other = sample_of(second)
     scale = _scale(np.concatenate([one, other]))
-    one, other = one / scale, other / scale
+    one = one / scale
+    other = other / scale
     difference = float(one.mean() - other.mean())
     divided = _Divided.of(one - one.mean(), other - other.mean())
     p = divided.as_extreme(margin / scale - difference, TOLERANCE) / divided.count
@@ -66,7 +69,10 @@ def runs_needed(first: Sequence[float], second: Sequence[float], tests: int = 1)
     By the normal approximation, as one of ``tests``; None without a difference, or
     without two runs of each.
     """
-    if min(len(first), len(second)) < 2 or (distance := abs(np.mean(first) - np.mean(second))) == 0:
+    if min(len(first), len(second)) < 2:
+        return None
+    distance = abs(np.mean(first) - np.mean(second))
+    if distance == 0:
         return None
     variances = np.var(first, ddof=1) + np.var(second, ddof=1)
     deviates = stats.norm.ppf(1 - SIGNIFICANCE / 2 / tests) + stats.norm.ppf(POWER)
@@ -77,16 +83,13 @@ def fisher_against(runs: Mapping[str, Sequence[RunResult]], baseline: str) -> di
     """Fisher's exact test of each arm's failed runs against the baseline's, two-sided,
     after Holm's correction.
     """
-    counts = {arm: (sum(run.failed for run in own), len(own)) for arm, own in runs.items()}
+    counts = {arm: (collapses(own), len(own)) for arm, own in runs.items()}
     failed, total = counts.pop(baseline)
-    tables = [
-        np.array([[failed, total - failed], [other, of - other]]) for other, of in counts.values()
-    ]
-    return dict(
-        zip(
-            counts, holm([float(stats.fisher_exact(table).pvalue) for table in tables]), strict=True
-        )
-    )
+    p_values = []
+    for other, of in counts.values():
+        table = np.array([[failed, total - failed], [other, of - other]])
+        p_values.append(float(stats.fisher_exact(table).pvalue))
+    return dict(zip(counts, holm(p_values), strict=True))
 
 
 def mcnemar_p(only_first: int, only_second: int) -> float:
@@ -110,32 +113,33 @@ def two_way_interval(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Est
     interval is slightly too wide. Of n seeds n - 1 are drawn, or their variance would
     be too small by (n - 1) / n. Infinite if a network has one seed only.
     """
-    if first.dtype != np.bool_ or second.dtype != np.bool_ or first.ndim != 2 or second.ndim != 2:
-        raise ValueError("answers come as boolean arrays of shape (seeds, images)")
+    for answers in (first, second):
+        if answers.dtype != np.bool_ or answers.ndim != 2:
+            raise ValueError("answers come as boolean arrays of shape (seeds, images)")
     if not first.size or not second.size or first.shape[1] != second.shape[1]:
         raise ValueError(f"cannot compare answers of shapes {first.shape} and {second.shape}")
     by_image = first.mean(axis=0) - second.mean(axis=0)
     difference = float(by_image.mean())
-    if min(len(first), len(second)) == 1:
+    n = min(len(first), len(second))
+    if n == 1:
         return Estimate(difference, -inf, inf, unit=POINTS)
     rng = np.random.default_rng(0)
     values, counts = np.unique(by_image, return_counts=True)
-    drawn = (
-        rng.multinomial(counts.sum(), counts / counts.sum(), size=BOOTSTRAP_RESAMPLES)
-        @ values
-        / counts.sum()
-    )
+    images = counts.sum()
+    resampled = rng.multinomial(images, counts / images, size=BOOTSTRAP_RESAMPLES)
+    drawn = resampled @ values / images
     drawn += _deviations_by_seed(first, rng) - _deviations_by_seed(second, rng)
     low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Estimate(difference, float(low), float(high), min(len(first), len(second)), unit=POINTS)
+    return Estimate(difference, float(low), float(high), n, unit=POINTS)
 
 
 def sums(values: Numbers, chosen: Mask) -> Numbers:
     """The sums of the chosen values (k, n), for each row of a mask: (k, divisions)."""
-    blocks = range(0, len(chosen), BLOCK)
-    return np.concatenate(
-        [values @ chosen[start : start + BLOCK].T.astype(float) for start in blocks], axis=1
-    )
+    found = []
+    for start in range(0, len(chosen), BLOCK):
+        block = chosen[start : start + BLOCK]
+        found.append(values @ block.T.astype(float))
+    return np.concatenate(found, axis=1)
 
 
 def divided(n: int, m: int) -> Mask:
@@ -181,24 +185,23 @@ class _Divided:
         """The divisions of samples that have both been moved to a mean of 0, lest sums
         of squares lose digits.
         """
-        n, m = len(one), len(other)
-        values, moved = np.concatenate([one, other]), np.repeat([1.0, 0.0], [n, m])
+        n = len(one)
+        m = len(other)
+        values = np.concatenate([one, other])
+        moved = np.repeat([1.0, 0.0], [n, m])
         terms = np.stack([values, moved, values**2, values * moved])
         inside = sums(terms, divided(n, m))
-        samples = (inside, n), (terms.sum(axis=1, keepdims=True) - inside, m)
-        differences = inside[:2] / n - samples[1][0][:2] / m
-        variances = sum(_squared_errors(own, size) for own, size in samples)
+        outside = terms.sum(axis=1, keepdims=True) - inside
+        differences = inside[:2] / n - outside[:2] / m
+        variances = _squared_errors(inside, n) + _squared_errors(outside, m)
         mixed = np.abs(differences[1]) < 1 - TOLERANCE
-        error = (
-            sum(sample.var(ddof=1) / len(sample) for sample in (one, other) if len(sample) > 1)
-            ** 0.5
-        )
+        spread = sum(sample.var(ddof=1) / len(sample) for sample in (one, other) if len(sample) > 1)
         return cls(
-            len(mixed),
-            int(np.sum(~mixed)),
-            float(error),
-            differences[:, mixed],
-            np.asarray(variances)[:, mixed],
+            count=len(mixed),
+            alike=int(np.sum(~mixed)),
+            error=float(spread**0.5),
+            differences=differences[:, mixed],
+            variances=variances[:, mixed],
         )
 
     def as_extreme(self, t: float, tolerance: float = 0.0) -> int:
@@ -228,9 +231,10 @@ class _Divided:
             inner, outer = 0.8 * inner, inner
         while outer - inner > TOLERANCE / 1000 * max(1.0, outer):
             middle = (inner + outer) / 2
-            inner, outer = (
-                (middle, outer) if self.as_extreme(side * middle) >= least else (inner, middle)
-            )
+            if self.as_extreme(side * middle) >= least:
+                inner = middle
+            else:
+                outer = middle
         return inner
 
     def _bound(self) -> float:
@@ -241,8 +245,10 @@ class _Divided:
         r t - w. So with the observed error s they are less extreme if s (a + t) < t (r
         t - w).
         """
-        a, s = np.abs(self.differences[0]).max(), self.error
-        w, r = np.sqrt(np.maximum(self.variances[0], 0).max()), np.sqrt(self.variances[2].min())
+        a = np.abs(self.differences[0]).max()
+        s = self.error
+        w = np.sqrt(np.maximum(self.variances[0], 0).max())
+        r = np.sqrt(self.variances[2].min())
         return float((w + s + np.sqrt((w + s) ** 2 + 4 * r * s * a)) / (2 * r))
 
 

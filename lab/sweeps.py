@@ -28,10 +28,10 @@ def sweep_figure(swept: Sequence[RunResult], titles: Mapping[str, str] | None = 
     is a curve, and each combination of the other swept options a panel, such as
     ``lr_scheduler=constant``. ``titles`` has other words for panels.
     """
-    values, scale = option_values(swept, least=2), Scale(swept[0].judge)
-    numeric = [option for option, found in values.items() if all(map(is_number, found))]
-    option = "lr" if "lr" in values else [*numeric, *values][0]
+    values = option_values(swept, least=2)
+    option = _horizontal(values)
     positions = _positions(values.pop(option))
+    scale = Scale(swept[0].judge)
     split = "val" if all(run.validation is not None for run in swept) else "test"
 
     def setting(run: RunResult) -> str:
@@ -42,27 +42,17 @@ def sweep_figure(swept: Sequence[RunResult], titles: Mapping[str, str] | None = 
             run.validation if split == "val" and run.validation is not None else run.score
         )
 
-    panels, curves, ends = list(dict.fromkeys(map(setting, swept))), curves_of_networks(swept), []
+    panels = [*grouped(swept, setting)]
     columns = min(2, len(panels))
-    figure = Figure(figsize=(WIDTH, 5.0 * math.ceil(len(panels) / 2)), layout="constrained")
-    axes = figure.subplots(
-        math.ceil(len(panels) / columns), columns, sharex=True, sharey=True, squeeze=False
-    )
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(WIDTH, 5.0 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     every = math.ceil(len(positions) * columns / 8)  # as many names as fit side by side
     names = ["" if number % every else value for number, value in enumerate(positions)]
+    ends = []
     for panel, title in zip(axes.flat, panels, strict=False):
-        own = [
-            curve._replace(runs=[run for run in curve.runs if setting(run) == title])
-            for curve in curves
-        ]
-        ends.append(
-            (
-                panel,
-                _draw_sweep(
-                    panel, [curve for curve in own if curve.runs], option, positions, error
-                ),
-            )
-        )
+        curves = _curves_at(title, setting, swept)
+        ends.append((panel, _draw_sweep(panel, curves, option, positions, error)))
         panel.set_xticks([*positions.values()], names)
         panel.set(title=(titles or {}).get(title, title), xlabel=OPTIONS.get(option, option))
     for panel in axes[:, 0]:
@@ -74,6 +64,25 @@ def sweep_figure(swept: Sequence[RunResult], titles: Mapping[str, str] | None = 
     figure.supxlabel(f"marks: runs, side by side{crosses}; lines: {MEANS}", fontsize=LETTERS)
     label_ends(figure, ends)
     return figure
+
+
+def _horizontal(values: Mapping[str, Sequence[str]]) -> str:
+    """The option on the x axis: the learning rate, else the first of numbers, or the first."""
+    if "lr" in values:
+        return "lr"
+    numeric = [option for option, found in values.items() if all(map(is_number, found))]
+    return [*numeric, *values][0]
+
+
+def _curves_at(
+    title: str, setting: Callable[[RunResult], str], swept: Sequence[RunResult]
+) -> list[Curve]:
+    """The curves of the networks that were trained at a setting, with these runs."""
+    curves = [
+        curve._replace(runs=[run for run in curve.runs if setting(run) == title])
+        for curve in curves_of_networks(swept)
+    ]
+    return [curve for curve in curves if curve.runs]
 
 
 def _positions(values: Sequence[str]) -> dict[str, float]:
@@ -94,16 +103,15 @@ def _draw_sweep(
 ) -> list[End]:
     """A mark for each run, and a line that has gaps where no run trained."""
     gaps = np.diff([*positions.values()])
-    room, ends = 0.45 * gaps.min() / len(curves), []
+    room = 0.45 * gaps.min() / len(curves)
+    ends = []
     for index, (name, look, runs) in enumerate(curves):
-        middle, points = room * (index - (len(curves) - 1) / 2), []
+        middle = room * (index - (len(curves) - 1) / 2)
+        points = []
         for value, here in grouped(runs, lambda run: dict(run.overrides)[option]).items():
-            beside = (
-                positions[value]
-                + middle
-                + room * np.linspace(-0.35, 0.35, len(here)) * (len(here) > 1)
-            )
-            draw_runs(axes, here, beside, [*map(error, here)], look)
+            side_by_side = np.linspace(-0.35, 0.35, len(here)) * (len(here) > 1)
+            beside = positions[value] + middle + room * side_by_side
+            draw_runs(axes, here, beside, map(error, here), look)
             trained = [error(run) for run in here if not run.failed]
             points.append((positions[value], float(np.mean(trained)) if trained else math.nan))
         points.sort()
@@ -116,5 +124,6 @@ def _draw_sweep(
             gid="means",
         )
         reached = [point for point in points if not math.isnan(point[1])]
-        ends.append(End(name, *(reached or [(points[-1][0], error(runs[-1]))])[-1], look.colour))
+        last = reached[-1] if reached else (points[-1][0], error(runs[-1]))
+        ends.append(End(name, *last, look.colour))
     return ends

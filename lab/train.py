@@ -16,7 +16,8 @@ of code that differs from its commit make no record.
   fashion              the three networks on Fashion-MNIST: an hour
   onecycle             the best accuracy in 5 epochs: 8 minutes
   long                 the best accuracy in 30 epochs: an hour and a quarter
-  sprint               the shortest way to 99 %, on this machine; other machines' runs stay: 4 minutes
+  sprint               the shortest way to 99 %, on this machine; other machines' runs
+                       stay: 4 minutes
   quick                the shortest way to 99.5 %, on this machine: 8 minutes
   candidates           the candidates for the sprint: 2 minutes
   handwriting          three networks, and what they take 400 drawings for: 5 minutes
@@ -94,11 +95,13 @@ def main(arguments: list[str]) -> None:
     """Train what is named, or all, and write the records."""
     if unknown := [name for name in arguments if name not in TRAINED]:
         raise UsageError(
-            f"there is nothing called {unknown[0]}: choose from {', '.join(TRAINED)}, or none for all"
+            f"there is nothing called {unknown[0]}: choose "
+            f"from {', '.join(TRAINED)}, or none for all"
         )
     if not is_committed(git_commit()):
         print(
-            "The code differs from its commit, or is in no repository: runs that begin now make no record."
+            "The code differs from its commit, or is in no "
+            "repository: runs that begin now make no record."
         )
     # All are trained first: a record that is written makes the code of later runs
     # differ from its commit.
@@ -172,8 +175,9 @@ def origins_of(records: Records) -> list[Origin]:
     origins = [(run.path, read_origin(run.provenance)) for _, run in records.runs]
     if unknown := [path for path, origin in origins if not is_committed(origin.get("git_commit"))]:
         raise UserError(
-            f"{len(unknown)} of {len(origins)} runs of {records.name} make no record, since their code is that of no "
-            f"commit: commit it, move these runs away (the first is {unknown[0]}), and train them again"
+            f"{len(unknown)} of {len(origins)} runs of {records.name} make no record, since their "
+            "code is that of no commit: commit it, move these runs away (the first is "
+            f"{unknown[0]}), and train them again"
         )
     return [origin for _, origin in origins]
 

@@ -46,12 +46,17 @@ BUDGET = 90
 
 # Each setting is tried once, for about so many seconds, and again in up to so many
 # rounds, with so many steps.
-TRIAL_SECONDS, ROUND_SECONDS, ROUNDS = 0.3, 0.6, 5
-FIRST_STEPS, FEWEST_STEPS, MOST_STEPS = 10, 5, 400
+TRIAL_SECONDS = 0.3
+ROUND_SECONDS = 0.6
+ROUNDS = 5
+FIRST_STEPS = 10
+FEWEST_STEPS = 5
+MOST_STEPS = 400
 
 # A setting below this share of the fastest is not measured again; one is not faster
 # than another by less than a factor.
-HOPELESS, LEAST_GAIN = 0.75, 1.05
+HOPELESS = 0.75
+LEAST_GAIN = 1.05
 
 # Precisions on accelerators, and numbers of runs that share one, which depends on its memory.
 ACCELERATED: dict[str, tuple[Precision, ...]] = {"cuda": PRECISIONS, "mps": ("32-true",)}
@@ -65,10 +70,12 @@ PATIENCE_SECONDS = 120
 QUIET = 0.25
 
 NOTES = (
-    "Median [lowest, highest] of all jobs together; ~ where measured once. Of those that are not clearly slower than "
-    f"the fastest, or by less than {LEAST_GAIN - 1:.0%}, the nearest to the command's defaults is best.\n"
-    "bf16-mixed multiplies with 8 significant bits instead of 24: its results are not those of 32-true. Another number "
-    "of threads changes only how sums round. Compare runs that were trained alike."
+    "Median [lowest, highest] of all jobs together; ~ where measured once. Of those that are not "
+    f"clearly slower than the fastest, or by less than {LEAST_GAIN - 1:.0%}, the nearest to the "
+    "command's defaults is best.\n"
+    "bf16-mixed multiplies with 8 significant bits instead of 24: its results are not those of "
+    "32-true. Another number of threads changes only how sums round. Compare runs that were "
+    "trained alike."
 )
 
 
@@ -86,10 +93,11 @@ class Setting(NamedTuple):
         return f"{self.accelerator} {self.precision}, jobs {self.jobs}, threads {self.threads}"
 
 
-Paces = dict[
-    Setting, list[float]
-]  # images a second of all jobs together, as measured one after the other
-Measure = Callable[[str, Setting, int], float]  # of a network, a setting and steps: images a second
+# Images a second of all jobs together, as measured one after the other.
+Paces = dict[Setting, list[float]]
+
+# Of a network, a setting and steps: images a second.
+Measure = Callable[[str, Setting, int], float]
 
 
 def main(arguments: list[str]) -> None:
@@ -104,34 +112,31 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--seconds", type=int, default=BUDGET)
     options = parser.parse_args(arguments)
-    archs, budget = list(dict.fromkeys(options.arch)), options.seconds
-    echo(f"Measuring for up to {budget} seconds; nothing else should run on this machine.")
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if hasattr(os, "getloadavg") and (load := os.getloadavg()[0]) > QUIET * cpus:
+    archs = list(dict.fromkeys(options.arch))
+    echo(f"Measuring for up to {options.seconds} seconds; nothing else should run on this machine.")
+    all_cpus = os.cpu_count() or 1
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else all_cpus
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load > QUIET * cpus:
         echo(
-            f"It is not quiet: its load in the last minute is {load:.1f}. Wait until it is, or expect wrong answers."
+            f"It is not quiet: its load in the last minute is {load:.1f}. "
+            "Wait until it is, or expect wrong answers."
         )
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    accelerators, threads = (
-        [name for name, is_there in available.items() if is_there],
-        torch.get_num_threads(),
-    )
+    accelerators = [name for name, is_there in available.items() if is_there]
+    threads = torch.get_num_threads()
     device = accelerators[0] if accelerators else "cpu"
-    defaults = (
-        Setting(device, "32-true", 1, threads),
-        Setting(device, "32-true", os.cpu_count() or 1, 1),
-    )
+    defaults = Setting(device, "32-true", 1, threads), Setting(device, "32-true", all_cpus, 1)
     settings = list(dict.fromkeys([*defaults, *candidates(cpus, threads, accelerators)]))
-    end = time.perf_counter() + budget
+    end = time.perf_counter() + options.seconds
     for left, arch in zip(range(len(archs), 0, -1), archs, strict=True):
         now = time.perf_counter()
         paces = survey(arch, settings, defaults, now + (end - now) / left, images_per_second)
         echo()
         to_console([table(arch, paces, defaults)], terminal())
-        for label, words in zip(
-            ("One run:   ", "Many runs: "), commands(arch, paces, defaults), strict=True
-        ):
-            echo(label + " ".join(words))
+        one, many = commands(arch, paces, defaults)
+        echo(f"One run:   {' '.join(one)}")
+        echo(f"Many runs: {' '.join(many)}")
     echo(NOTES)
 
 
@@ -179,22 +184,20 @@ def survey(
     for number in range(1 + ROUNDS):
         for setting in in_turn:
             known = paces.get(setting, [])
-            if clock() >= end and (known or setting not in defaults):
+            is_default = setting in defaults
+            if clock() >= end and (known or not is_default):
                 continue
-            if (
-                known
-                and is_hopeless(setting, paces)
-                and (len(known) > 1 or setting not in defaults)
-            ):
+            if len(known) > is_default and is_hopeless(setting, paces):  # defaults get a second try
                 continue
-            steps = (median(known) / setting.jobs if known else of_a_job) / BATCH_SIZE
-            steps = round(steps * (ROUND_SECONDS if known else TRIAL_SECONDS))
+            images = of_a_job * TRIAL_SECONDS
+            if known:
+                images = median(known) / setting.jobs * ROUND_SECONDS
+            steps = round(images / BATCH_SIZE)
             pace = measure(arch, setting, min(max(steps, FEWEST_STEPS), MOST_STEPS))
             of_a_job = max(of_a_job, pace / setting.jobs)
             paces[setting] = [*known, pace]
-            echo(
-                f"{arch}  {f'round {number}' if number else 'trial'}  {setting}: {pace:,.0f} images a second"
-            )
+            kind = f"round {number}" if number else "trial"
+            echo(f"{arch}  {kind}  {setting}: {pace:,.0f} images a second")
         in_turn = sorted(
             paces, key=lambda setting: (setting not in defaults, -median(paces[setting]))
         )
@@ -202,7 +205,10 @@ def survey(
 
 
 def is_hopeless(setting: Setting, paces: Paces) -> bool:
-    rivals = [median(pace) for other, pace in paces.items() if other.jobs == 1 or setting.jobs > 1]
+    rivals = []
+    for other, pace in paces.items():
+        if other.jobs == 1 or setting.jobs > 1:
+            rivals.append(median(pace))
     return median(paces[setting]) < HOPELESS * max(rivals)
 
 
@@ -221,19 +227,12 @@ def best(paces: Paces, default: Setting) -> Setting:
         for setting, pace in known.items()
         if min(fastest) <= max(pace) or median(fastest) < LEAST_GAIN * median(pace)
     ]
-    differences = {
-        setting: sum(part != usual for part, usual in zip(setting, default, strict=True))
-        for setting in tied
-    }
-    by_preference = {
-        setting: (
-            setting.precision != default.precision,
-            differences[setting],
-            -median(paces[setting]),
-        )
-        for setting in tied
-    }
-    return min(tied, key=by_preference.__getitem__)
+
+    def preference(setting: Setting) -> tuple[bool, int, float]:
+        differences = sum(part != usual for part, usual in zip(setting, default, strict=True))
+        return setting.precision != default.precision, differences, -median(paces[setting])
+
+    return min(tied, key=preference)
 
 
 def chosen(paces: Paces, defaults: Sequence[Setting]) -> tuple[Setting, Setting]:
@@ -246,11 +245,9 @@ def table(arch: str, paces: Paces, defaults: Sequence[Setting]) -> Table:
     """All settings that were measured."""
     rows = []
     for setting, pace in paces.items():
-        spread = (
-            f"{median(pace):,.0f} [{min(pace):,.0f}, {max(pace):,.0f}]"
-            if len(pace) > 1
-            else f"~{pace[0]:,.0f}"
-        )
+        spread = f"~{pace[0]:,.0f}"
+        if len(pace) > 1:
+            spread = f"{median(pace):,.0f} [{min(pace):,.0f}, {max(pace):,.0f}]"
         purposes = zip(("one run", "many runs"), chosen(paces, defaults), strict=True)
         best_for = [purpose for purpose, best_setting in purposes if best_setting == setting]
         rows.append([*map(str, setting), spread, ", ".join(best_for)])
@@ -262,17 +259,12 @@ def commands(arch: str, paces: Paces, defaults: Sequence[Setting]) -> list[list[
     """The words to copy for one run and for many, with all flags."""
     words = []
     for name, setting in zip(("fit", "compare"), chosen(paces, defaults), strict=True):
-        device = ["--trainer.accelerator", setting.accelerator, "--trainer.devices", "1"]
-        jobs = ["--jobs", str(setting.jobs)] if name == "compare" else []
-        flags = [
-            *device,
-            "--trainer.precision",
-            setting.precision,
-            *jobs,
-            "--threads",
-            str(setting.threads),
-        ]
-        words.append([*command_words(name), "--arch", arch, *flags])
+        jobs = f"--jobs {setting.jobs}" if name == "compare" else ""
+        flags = (
+            f"--arch {arch} --trainer.accelerator {setting.accelerator} --trainer.devices 1 "
+            f"--trainer.precision {setting.precision} {jobs} --threads {setting.threads}"
+        )
+        words.append([*command_words(name), *flags.split()])
     return words
 
 
@@ -286,15 +278,11 @@ def images_per_second(arch: str, setting: Setting, steps: int) -> float:
     with manager, ProcessPoolExecutor(setting.jobs, forks, die_with_parent) as pool:
         start = manager.Barrier(setting.jobs)
         jobs = [pool.submit(_train, arch, setting, steps, start) for _ in range(setting.jobs)]
-        errors = [
-            error
-            for job in jobs
-            if (error := job.exception()) and not isinstance(error, BrokenBarrierError)
-        ]
-        if errors and isinstance(errors[0], BrokenProcessPool | torch.OutOfMemoryError):
-            raise UserError(f"{arch}, {setting}: killed, perhaps for want of memory") from errors[0]
-        if errors:
-            raise errors[0]
+        for error in [job.exception() for job in jobs]:
+            if isinstance(error, BrokenProcessPool | torch.OutOfMemoryError):
+                raise UserError(f"{arch}, {setting}: killed, perhaps for want of memory") from error
+            if error and not isinstance(error, BrokenBarrierError):
+                raise error
         return setting.jobs * steps * BATCH_SIZE / max(job.result() for job in jobs)
 
 
@@ -307,7 +295,8 @@ class SharedStart(Callback):
     """
 
     def __init__(self, warm_up_steps: int, start: Barrier, accelerator: str) -> None:
-        self.warm_up_steps, self.start = warm_up_steps, start
+        self.warm_up_steps = warm_up_steps
+        self.start = start
         self.synchronize: Callable[[], None] = getattr(torch, accelerator).synchronize
 
     def on_train_batch_start(
@@ -329,28 +318,23 @@ def _train(arch: str, setting: Setting, steps: int, start: Barrier) -> float:
     """
     warm_up_steps = 3 + steps // 4
     stopwatch = SharedStart(warm_up_steps, start, setting.accelerator)
-    trainer = {
-        "accelerator": setting.accelerator,
-        "devices": 1,
-        "precision": setting.precision,
-        "limit_train_batches": warm_up_steps + steps,
-        "limit_val_batches": 1,
-        "logger": False,
+    options = {
+        "arch": arch,
+        "name": "measured",
+        "epochs": 1,
+        "batch_size": BATCH_SIZE,
+        "threads": setting.threads,
+        "trainer.accelerator": setting.accelerator,
+        "trainer.devices": 1,
+        "trainer.precision": setting.precision,
+        "trainer.limit_train_batches": warm_up_steps + steps,
+        "trainer.limit_val_batches": 1,
+        "trainer.logger": False,
     }
-    flags = [f"--trainer.{option}={value}" for option, value in trainer.items()]
-    flags += [
-        "--arch",
-        arch,
-        "--name",
-        "measured",
-        "--epochs",
-        "1",
-        "--threads",
-        str(setting.threads),
-    ]
+    flags = [f"--{option}={value}" for option, value in options.items()]
     try:
         with apart():
-            run = Run(Config.parse([*flags, "--batch_size", str(BATCH_SIZE)]), [stopwatch])
+            run = Run(Config.parse(flags), [stopwatch])
             run.prepare()
             run.directory.create(exist_ok=True)
             fit.complete(run)

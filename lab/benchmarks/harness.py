@@ -72,17 +72,17 @@ def in_turns(
         connections = []
         for rank in range(ranks):
             connection, theirs = forks.Pipe()
-            group = {
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": port,
-                "NODE_RANK": 0,
-                "LOCAL_RANK": rank,
-            }
-            environment = {"WORLD_SIZE": ranks, **group} if ranks > 1 else {}
-            process = forks.Process(
-                target=_take_turns,
-                args=(threads, environment, Path(folder), function, arguments, theirs),
-            )
+            environment: dict[str, object] = {}
+            if ranks > 1:
+                environment = {
+                    "WORLD_SIZE": ranks,
+                    "MASTER_ADDR": "127.0.0.1",
+                    "MASTER_PORT": port,
+                    "NODE_RANK": 0,
+                    "LOCAL_RANK": rank,
+                }
+            given = (threads, environment, Path(folder), function, arguments, theirs)
+            process = forks.Process(target=_take_turns, args=given)
             process.start()
             theirs.close()
             stack.callback(process.join)
@@ -93,13 +93,11 @@ def in_turns(
             for connection in connections:
                 with suppress(ConnectionError):  # the process has ended; its answer tells why
                     connection.send(None)
+            # Whoever answers first: where one has failed, others wait for it or fail too.
             answers: dict[object, list[Row]] = {}
-            while (
-                len(answers) < ranks
-            ):  # whoever answers first: where one has failed, others wait for it or fail too
-                for ready in wait(
-                    [connection for connection in connections if connection not in answers]
-                ):
+            while len(answers) < ranks:
+                silent = [connection for connection in connections if connection not in answers]
+                for ready in wait(silent):
                     answers[ready] = _received(ready)
             return answers[connections[0]]
 

@@ -23,7 +23,8 @@ from lab.benchmarks.rows import Results as Rows
 Results = TypeVar("Results")
 
 # Below --out: the raw numbers, and the pages.
-DATA, PAGES = "data", "lab"
+DATA = "data"
+PAGES = "lab"
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,11 @@ class Page:
         write(folder / self.template.name, self.markdown(results))
 
     def made(self, results: Rows) -> dict[str, list[Table]]:
-        made = {name: table(results) for name, table in self.tables.items()}
-        return {name: [part] if isinstance(part, Table) else part for name, part in made.items()}
+        made = {}
+        for name, table in self.tables.items():
+            tables = table(results)
+            made[name] = [tables] if isinstance(tables, Table) else tables
+        return made
 
     def markdown(self, results: Rows) -> str:
         """The whole page."""
@@ -112,9 +116,8 @@ def read_raw_numbers(folder: Path, name: str, kind: type[Results]) -> Results:
     """
     path = folder / f"{name}.json"
     try:
-        return msgspec.json.decode(
-            path.read_bytes(), type=kind, strict=False
-        )  # reads "nan" as a number
+        # It reads "nan" as a number.
+        return msgspec.json.decode(path.read_bytes(), type=kind, strict=False)
     except (OSError, ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"cannot read {path} ({reason})") from error

@@ -83,9 +83,11 @@ class Results:
                 rows = [Row(labels | row.labels, row.values, number) for row in measure()]
                 self.rows += rows
                 case = " ".join(str(label) for label in labels.values() if label is not None)
-                own = [row.values.items() for row in rows if row.labels == labels]
-                values = ", ".join(f"{name} {value:.4g}" for items in own for name, value in items)
-                echo(f"round {number + 1}/{rounds}  {case}: {values or 'done'}")
+                values = []
+                for row in rows:
+                    if row.labels == labels:
+                        values += [f"{name} {value:.4g}" for name, value in row.values.items()]
+                echo(f"round {number + 1}/{rounds}  {case}: {', '.join(values) or 'done'}")
         self.minutes += (time.perf_counter() - began) / 60
 
     def of(self, **labels: Label) -> list[Row]:
@@ -120,9 +122,8 @@ class Results:
     def write(self, path: Path) -> None:
         """As JSON with a line for each row."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        head = as_json(asdict(replace(self, rows=[])), indent=None).removesuffix(
-            "]}"
-        )  # rows are its last part
+        empty = as_json(asdict(replace(self, rows=[])), indent=None)
+        head = empty.removesuffix("]}")  # rows are its last part
         rows = ",\n".join(as_json(asdict(row), indent=None) for row in self.rows)
         write(path, f"{head}\n{rows}\n]}}\n")
 
@@ -134,18 +135,21 @@ def ratio(above: Sequence[float], below: Sequence[float] | None = None) -> Estim
     the true median at 95 % or more whatever their distribution (W. J. Conover,
     Practical Nonparametric Statistics, 3.2). Fewer than 6 rounds have none.
     """
-    ratios = [one / other for one, other in zip(above, below or [1.0] * len(above), strict=True)]
-    interval: Any = quantile_test(ratios, q=1, p=0.5).confidence_interval(
-        CONFIDENCE
-    )  # a float in scipy-stubs
-    return Estimate(
-        median(ratios), float(interval.low), float(interval.high), len(ratios), unit=RATIO
-    )
+    if not below:
+        below = [1.0] * len(above)
+    ratios = [one / other for one, other in zip(above, below, strict=True)]
+    test: Any = quantile_test(ratios, q=1, p=0.5)  # whose interval is a float in scipy-stubs
+    interval = test.confidence_interval(CONFIDENCE)
+    low = float(interval.low)
+    high = float(interval.high)
+    return Estimate(median(ratios), low, high, len(ratios), unit=RATIO)
 
 
 def side(measured: Estimate) -> str:
     """The verdict on a ratio without a target: whether it is more or less than 1."""
-    return "more" if measured.low > 1 else "less" if measured.high < 1 else "undecided"
+    if measured.low > 1:
+        return "more"
+    return "less" if measured.high < 1 else "undecided"
 
 
 def judged(measured: Estimate) -> str:

@@ -41,6 +41,14 @@ class Entry:
     runs: Sequence[RunResult]
 
     @property
+    def arch(self) -> str:
+        return self.runs[0].arch
+
+    @property
+    def machine(self) -> str:
+        return hardware(self.runs[0])
+
+    @property
     def accuracy(self) -> Estimate | None:
         return summarise(self.runs).score
 
@@ -54,8 +62,11 @@ class Entry:
         """
         if self.records not in (*TIMED, STUDY):
             return None
-        found = [reached[1] for run in self.runs if (reached := time_to(run, goal))]
-        return mean_interval(found, SECONDS) if len(found) == len(self.runs) else None
+        times = [time_to(run, goal) for run in self.runs]
+        seconds = [time[1] for time in times if time]
+        if len(seconds) < len(times):
+            return None
+        return mean_interval(seconds, SECONDS)
 
 
 # The logs of S. An et al., "An ensemble of simple convolutional neural network models
@@ -96,8 +107,9 @@ def write_board(data: Path, out: Path) -> None:
     write_page(
         out / "docs" / "lab" / "board.md",
         "# The board: accuracy against cost",
-        "The settings of this repository, and figures of others. The runs are those of [results.md](results.md), which "
-        "has the notebook's own setting too, and of [experiments.md](experiments.md).",
+        "The settings of this repository, and figures of others. The runs are those of "
+        "[results.md](results.md), which has the notebook's own setting too, and of "
+        "[experiments.md](experiments.md).",
         [goals_table(entries), entries_table(entries), public_table(data)],
     )
 
@@ -108,13 +120,10 @@ def read_entries(data: Path) -> list[Entry]:
     choices = choices_of(read_results(data / "study-choose.jsonl"))
     best = [run for run in confirmed if cell_of(run) == choices[run.arch]]
     settings = [("notebook", STUDY, at_notebooks(confirmed))]
-    settings += [
-        (f"tuned: {cell_text(choices[arch])}", STUDY, runs) for arch, runs in by_arch(best).items()
-    ]
-    settings += [
-        (name, name, read_results(data / f"{name}.jsonl"))
-        for name in ("sprint", "onecycle", "quick", "long")
-    ]
+    for arch, runs in by_arch(best).items():
+        settings.append((f"tuned: {cell_text(choices[arch])}", STUDY, runs))
+    for name in ("sprint", "onecycle", "quick", "long"):
+        settings.append((name, name, read_results(data / f"{name}.jsonl")))
     return [
         Entry(setting, records, here)
         for setting, records, runs in settings
@@ -143,8 +152,8 @@ def best_of(entries: Sequence[Entry], commands: Results) -> str:
     best, accuracy = max(found, key=lambda item: item[1].value)
     run = best.runs[0]
     return (
-        f"{_record(reached, sprint)} in **{number(seconds.value, SECONDS)} s** {seconds.interval()}: "
-        f"`python scripts/fit.py --config configs/{SPRINT}.yaml`\n"
+        f"{_record(reached, sprint)} in **{number(seconds.value, SECONDS)} s** "
+        f"{seconds.interval()}: `python scripts/fit.py --config configs/{SPRINT}.yaml`\n"
         f"{_record(accuracy, best)} in {len(run.epochs)} epochs: "
         f"`python scripts/fit.py --config configs/{best.setting}.yaml --arch {run.arch}`"
     )
@@ -152,77 +161,85 @@ def best_of(entries: Sequence[Entry], commands: Results) -> str:
 
 def _record(accuracy: Estimate, entry: Entry) -> str:
     parameters = f"{entry.runs[0].parameters:,} parameters"
-    return f"- **{percent(accuracy.value)}** {accuracy.interval()}, n = {accuracy.n}, with {parameters}"
+    return (
+        f"- **{percent(accuracy.value)}** {accuracy.interval()}, "
+        f"n = {accuracy.n}, with {parameters}"
+    )
 
 
 def entries_table(entries: Sequence[Entry]) -> Table:
     """A line for each entry."""
 
     def row(entry: Entry) -> dict[str, str]:
-        run, accuracy = entry.runs[0], entry.accuracy
-        setting, precision = (
-            f"[{entry.setting}](../data/{entry.records}.jsonl)",
-            precision_of(run.overrides),
-        )
+        run = entry.runs[0]
+        accuracy = entry.accuracy
+        precision = precision_of(run.overrides)
+        further = f", {precision}" * (precision != "32-true")
         return {
-            "setting": setting + f", {precision}" * (precision != "32-true"),
-            "network": run.arch.rpartition(".")[-1],
+            "setting": f"[{entry.setting}](../data/{entry.records}.jsonl){further}",
+            "network": entry.arch.rpartition(".")[-1],
             "parameters": f"{run.parameters:,}",
             "epochs": str(len(run.epochs)),
             "test accuracy %": cell(accuracy),
             "trained": f"{accuracy.n if accuracy else 0} of {len(entry.runs)}",
             f"seconds to {share_text(FAST)}": cell(entry.seconds),
             f"to {share_text(ACCURATE)}": cell(entry.seconds_to(ACCURATE)),
-            "machine": f"{processor(run)}, {counted(run.provenance.threads, 'thread')}",
+            "machine": f"{processor(entry)}, {counted(run.provenance.threads, 'thread')}",
         }
 
-    machines = listed(list(dict.fromkeys(hardware(entry.runs[0]) for entry in entries)))
+    machines = listed(list(dict.fromkeys(entry.machine for entry in entries)))
     note = (
-        f"Machines: {machines}. Seconds are those of training and evaluation up to the end of the first epoch with "
-        "that accuracy on the test set; a dash where not every run got there, or where runs "
-        "shared their machine with other work. The study's are epochs times the seconds of one on a quiet machine. "
+        f"Machines: {machines}. Seconds are those of training and evaluation up to the end of the "
+        "first epoch with that accuracy on the test set; a dash where not every run got there, or "
+        "where runs shared their machine with other work. The study's are epochs times the "
+        "seconds of one on a quiet machine. "
         "[performance.md](performance.md#from-the-command-to-99-) has those from the command."
     )
-    return table("Settings", [row(entry) for entry in entries if entry.setting != "notebook"], note)
+    shown = [entry for entry in entries if entry.setting != "notebook"]
+    return table("Settings", [*map(row, shown)], note)
 
 
-def processor(run: RunResult) -> str:
+def processor(entry: Entry) -> str:
     """``EPYC`` or ``Intel``, or the whole name of another one."""
-    found = re.search("EPYC|Intel", hardware(run))
-    return found[0] if found else hardware(run)
+    found = re.search("EPYC|Intel", entry.machine)
+    return found[0] if found else entry.machine
 
 
 def precision_of(overrides: Overrides) -> str:
     """The precision of runs at these settings, from the command line or their config."""
     given = dict(overrides)
-    config = yaml.safe_load((REPOSITORY / given["config"]).read_text()) if "config" in given else {}
-    return str(
-        given.get("trainer.precision") or config.get("trainer", {}).get("precision", "32-true")
-    )
+    config = {}
+    if "config" in given:
+        config = yaml.safe_load((REPOSITORY / given["config"]).read_text())
+    configured = config.get("trainer", {}).get("precision", "32-true")
+    return str(given.get("trainer.precision") or configured)
 
 
 def goals_table(entries: Sequence[Entry]) -> Table:
     """Every goal against what was measured, which must meet it on every machine."""
     rows = []
     for text, setting, arch, measure, limit in GOALS:
-        measured, verdicts = [], set()
-        own = [entry for entry in entries if (entry.setting, entry.runs[0].arch) == (setting, arch)]
-        for machine, here in grouped(own, lambda entry: hardware(entry.runs[0])).items():
-            found: list[Estimate] = [*filter(None, (getattr(entry, measure) for entry in here))]
-            best = max(
-                found,
-                key=lambda mean: mean.low if measure == "accuracy" else -mean.high,
-                default=None,
-            )
-            where = "" if measure == "accuracy" else f", {brief_machine(machine)}"
+        measured = []
+        verdicts = {"met"}
+        own = [entry for entry in entries if (entry.setting, entry.arch) == (setting, arch)]
+        for machine, here in grouped(own, lambda entry: entry.machine).items():
+            if measure == "accuracy":
+                accuracies = [entry.accuracy for entry in here if entry.accuracy]
+                best = max(accuracies, key=lambda mean: mean.low, default=None)
+                verdicts.add(at_least(best, limit) if best else "missed")
+                where = ""
+            else:
+                seconds = [entry.seconds for entry in here if entry.seconds]
+                best = min(seconds, key=lambda mean: mean.high, default=None)
+                verdicts.add(at_most(best, limit) if best else "missed")
+                where = f", {brief_machine(machine)}"
             measured.append(f"{cell(best)}, n = {best.n if best else 0}{where}")
-            judge = at_least if measure == "accuracy" else at_most
-            verdicts.add(judge(best, limit) if best else "missed")
-        verdict = (
-            "missed" if "missed" in verdicts else "undecided" if "undecided" in verdicts else "met"
-        )
+        verdict = next(one for one in ("missed", "undecided", "met") if one in verdicts)
         rows.append({"goal": text, "measured": "; ".join(measured) or NOTHING, "verdict": verdict})
-    note = "Verdicts are by the whole interval, on every machine that ran the setting, at the best precision."
+    note = (
+        "Verdicts are by the whole interval, on every machine "
+        "that ran the setting, at the best precision."
+    )
     return table("Goals", rows, note)
 
 
@@ -240,11 +257,12 @@ def public_table(data: Path) -> Table:
             for row in csv.DictReader(file)
         ]
     note = (
-        "Not run here ([public.csv](../data/public.csv), [mnist_simple_cnn.csv](../data/mnist_simple_cnn.csv)); we "
-        "counted the parameters in their code. A source is listed if it gives the accuracy after the last epoch and "
-        "the number of runs, and keeps their logs. MnistSimpleCNN's often-quoted 99.77 % is M3's mean at the epochs "
-        "that were best on the test set. Of its other networks, our copy lacks Comp2 and CompA1, and those with fewer "
-        f"than {LEAST_RUNS} logs are left out."
+        "Not run here ([public.csv](../data/public.csv), "
+        "[mnist_simple_cnn.csv](../data/mnist_simple_cnn.csv)); we counted the parameters in their "
+        "code. A source is listed if it gives the accuracy after the last epoch and the number of "
+        "runs, and keeps their logs. MnistSimpleCNN's often-quoted 99.77 % is M3's mean at the "
+        "epochs that were best on the test set. Of its other networks, our copy lacks Comp2 and "
+        f"CompA1, and those with fewer than {LEAST_RUNS} logs are left out."
     )
     return table("Published by others", [*rows, *simple_cnn_rows(data)], note)
 
@@ -255,13 +273,17 @@ def simple_cnn_rows(data: Path) -> list[dict[str, str]]:
         networks = grouped(csv.DictReader(file), lambda row: row["network"])
     rows = []
     for network, runs in networks.items():
-        accuracy = mean_interval([float(run["accuracy_epoch_150"]) / 100 for run in runs], PERCENT)
-        row = {
-            "what": f"[MnistSimpleCNN {network}]({SIMPLE_CNN})",
-            "parameters": f"{int(runs[0]['parameters']):,}",
-            "epochs": "150",
-            "test accuracy %": f"{accuracy}, mean of {accuracy.n} runs",
-            "seconds of training": NOTHING,
-        }
-        rows += [row] if accuracy.n >= LEAST_RUNS else []
+        accuracies = [float(run["accuracy_epoch_150"]) / 100 for run in runs]
+        accuracy = mean_interval(accuracies, PERCENT)
+        if accuracy.n < LEAST_RUNS:
+            continue
+        rows.append(
+            {
+                "what": f"[MnistSimpleCNN {network}]({SIMPLE_CNN})",
+                "parameters": f"{int(runs[0]['parameters']):,}",
+                "epochs": "150",
+                "test accuracy %": f"{accuracy}, mean of {accuracy.n} runs",
+                "seconds of training": NOTHING,
+            }
+        )
     return rows

@@ -33,6 +33,7 @@ from lab.mechanism import (
 )
 from lab.pages.writing import table
 from lab.preactivations import FACT, STEPS
+from lab.results import collapses
 from lab.statistics import fisher_against
 from lab.study.dead_units import dead_column, layers
 
@@ -47,14 +48,16 @@ CHANGES = {
 }
 
 EXPLANATION = (
-    "Our explanation: the inputs of block 2 come from a ReLU and are never negative, so the gradients of a unit's "
-    "weights tend to share their sign. Adam's first steps change every weight by the learning rate, however small its "
-    "gradient. So most of a unit's 288 weights move the same way at once, and at a high rate a few steps push it "
-    "below 0 for every image. [The protocol](protocol-operations.md#why-does-it-collapse-new) says what that predicts. "
-    "Lu et al. (2020) describe networks that are born dead; these die. Batch normalisation stands behind the pooling "
-    "here, so it gives block 2 inputs of both signs; that it keeps activations from growing (Bjorck et al. 2018) or "
-    "smooths the loss (Santurkar et al. 2018) are two accounts of why it permits higher rates. Subtracting only the "
-    "mean goes back to Salimans and Kingma (2016)."
+    "Our explanation: the inputs of block 2 come from a ReLU and are never negative, so the "
+    "gradients of a unit's weights tend to share their sign. Adam's first steps change every "
+    "weight by the learning rate, however small its gradient. So most of a unit's 288 weights "
+    "move the same way at once, and at a high rate a few steps push it below 0 for every "
+    "image. [The protocol](protocol-operations.md#why-does-it-collapse-new) says what that "
+    "predicts. Lu et al. (2020) describe networks that are born dead; these die. Batch "
+    "normalisation stands behind the pooling here, so it gives block 2 inputs of both signs; "
+    "that it keeps activations from growing (Bjorck et al. 2018) or smooths the loss "
+    "(Santurkar et al. 2018) are two accounts of why it permits higher rates. Subtracting only "
+    "the mean goes back to Salimans and Kingma (2016)."
 )
 
 
@@ -80,11 +83,12 @@ def why_tables(results: Sequence[RunResult]) -> list[Table]:
             }
         )
     note = (
-        f"300 steps. p: Fisher's exact test, after Holm's correction for {len(p_values)} variants. Mean / spread: of "
-        f"block 2's pre-activations over a training batch, averaged over channels, after {DECISIVE_STEP} updates; "
-        "medians of the runs. Accuracy: median, least and greatest of the runs that did not collapse, some of which "
-        "have learned little yet. The runs at 0.003 and 0.01 and those with batch normalisation are the ones above, "
-        "trained again."
+        f"300 steps. p: Fisher's exact test, after Holm's correction for {len(p_values)} "
+        "variants. Mean / spread: of block 2's pre-activations over a training batch, "
+        f"averaged over channels, after {DECISIVE_STEP} updates; medians of the runs. "
+        "Accuracy: median, least and greatest of the runs that did not collapse, some of "
+        "which have learned little yet. The runs at 0.003 and 0.01 and those with batch "
+        "normalisation are the ones above, trained again."
     )
     return [table("", rows, note, *_details(runs))]
 
@@ -102,13 +106,15 @@ def _details(runs: Mapping[str, Sequence[RunResult]]) -> list[str]:
     expected = len(own) * (1 - fmean(counts.values()) / units) ** units
     of_first_block = max(run.facts[FACT]["dead"][-1][0] for every in runs.values() for run in every)
     return [
-        f"These predictions hold: {'; '.join(holding)}. Of the {len(same)} seeds that collapse with biases that do not "
-        f"learn, {len(dying & same)} are among the {len(dying)} that collapse with biases that do.",
-        f"Looked at after the runs: at {NOTEBOOK_RATE} almost all of block 2 dies in every run. After {STEPS - 1} "
-        f"updates at most {max(counts.values())} of its {units} units live. In {len(empty)} runs none does, and "
-        f"{'all' if empty <= dying else len(empty & dying)} of these collapse. If each unit survived alone, with the "
-        f"same probability, there would be {expected:.0f} such runs of {len(own)}. In block 1, whose inputs have both "
-        f"signs, at most {100 * of_first_block:.0f} % die at any rate.",
+        f"These predictions hold: {'; '.join(holding)}. Of the {len(same)} seeds that collapse "
+        f"with biases that do not learn, {len(dying & same)} are among the {len(dying)} that "
+        "collapse with biases that do.",
+        f"Looked at after the runs: at {NOTEBOOK_RATE} almost all of block 2 dies in every run. "
+        f"After {STEPS - 1} updates at most {max(counts.values())} of its {units} units live. In "
+        f"{len(empty)} runs none does, and {'all' if empty <= dying else len(empty & dying)} of "
+        "these collapse. If each unit survived alone, with the same probability, there would be "
+        f"{expected:.0f} such runs of {len(own)}. In block 1, whose inputs have both signs, at "
+        f"most {100 * of_first_block:.0f} % die at any rate.",
     ]
 
 
@@ -124,8 +130,9 @@ def why_sentence(results: Sequence[RunResult]) -> str:
     if telling := tells_apart(runs[NOTEBOOK_RATE]):
         finding = "predicts" if telling.p < SIGNIFICANCE else "was not shown to predict"
         parts.append(
-            f"How far block 2 falls {finding} which runs at {NOTEBOOK_RATE} collapse: at step {DECISIVE_STEP}, a run "
-            f"that collapses is lower than one that learns with probability {telling} ({p_text(telling.p)})."
+            f"How far block 2 falls {finding} which runs at {NOTEBOOK_RATE} collapse: at step "
+            f"{DECISIVE_STEP}, a run that collapses is lower than one that learns with probability "
+            f"{telling} ({p_text(telling.p)})."
         )
     return " ".join(parts)
 
@@ -151,10 +158,11 @@ def signs_tables(results: Sequence[RunResult]) -> list[Table]:
         for block in range(len(CHANNELS))
     ]
     note = (
-        f"Steps 0 to {gradients.STEPS - 1}, means of {len(results) // 2} runs each. Agreeing: the share of a unit's "
-        "gradients that have their more frequent sign. Falling: the share of units most of whose gradients are "
-        "positive, so that their weights fall. Units without a gradient do not count. In block 1, whose inputs have "
-        "both signs, gradients agree too, though it does not die: a shared sign is not enough."
+        f"Steps 0 to {gradients.STEPS - 1}, means of {len(results) // 2} runs each. Agreeing: the "
+        "share of a unit's gradients that have their more frequent sign. Falling: the share of "
+        "units most of whose gradients are positive, so that their weights fall. Units without a "
+        "gradient do not count. In block 1, whose inputs have both signs, gradients agree too, "
+        "though it does not die: a shared sign is not enough."
     )
     return [table("", rows, note)]
 
@@ -169,9 +177,9 @@ def signs_sentence(results: Sequence[RunResult]) -> str:
     least, most = (f"{100 * choose(agreeing[PLAIN]):.0f}" for choose in (min, max))
     others = max(agreeing[NORMALISED])
     return (
-        f"In block 2, {least} to {most} % of a unit's gradients agree in sign in the first {gradients.STEPS} steps, at "
-        f"most {100 * others:.0f} % with batch normalisation. In the second step, {100 * falling[1]:.0f} % of the "
-        "units fall."
+        f"In block 2, {least} to {most} % of a unit's gradients agree in sign in the first "
+        f"{gradients.STEPS} steps, at most {100 * others:.0f} % with batch normalisation. In the "
+        f"second step, {100 * falling[1]:.0f} % of the units fall."
     )
 
 
@@ -225,19 +233,19 @@ def collapse_tables(results: Sequence[RunResult]) -> list[Table]:
 def collapse_sentence(results: Sequence[RunResult]) -> str:
     """Whether MaxPool collapses there too."""
     parts = [
-        f"{sum(run.failed for run in runs) or 'none'} of {len(runs)} {name_of(arch)} runs"
+        f"{collapses(runs) or 'none'} of {len(runs)} {name_of(arch)} runs"
         for arch, runs in by_arch(results).items()
     ]
     return (
-        f"On Fashion-MNIST, {listed(parts)} collapse within 300 steps at the notebook's setting, though "
-        f"{_dying(results)} die in MaxPool."
+        f"On Fashion-MNIST, {listed(parts)} collapse within 300 steps at the notebook's setting, "
+        f"though {_dying(results)} die in MaxPool."
     )
 
 
 def readme_sentence(results: Sequence[RunResult]) -> str:
     """README's: whether MaxPool collapses on Fashion-MNIST."""
     runs = by_arch(results)["maxpool"]
-    collapsed = sum(run.failed for run in runs) or "none"
+    collapsed = collapses(runs) or "none"
     return f"On Fashion-MNIST {collapsed} of {len(runs)} collapse, though {_dying(results)} die."
 
 

@@ -25,19 +25,35 @@ from lab.pages.play import SEED, SHADES, read_numbers, unpacked
 # Network and learning rate of the runs, from left to right.
 RUNS = (("maxpool", "1e-3"), ("maxpool", "1e-2"), ("batchnorm", "1e-2"))
 
-# How long each moment is shown, and the last one, with which the picture begins: in a
-# still only that is seen.
-PACE, REST = 600, 6000  # milliseconds
+# How long each moment is shown, and the last one, with which the picture begins, in
+# milliseconds: in a still only that is seen.
+PACE = 600
+REST = 6000
 COLOURS = 64
 
-# In pixels: the picture, a panel and the gap to the next, and what stands above and
-# below its maps, from the top.
-WIDTH, HEIGHT, PIXELS_PER_INCH = 960, 556, 100
-MARGIN, PANEL, GAP, MAPS = 16, 296, 20, 142
-NAME, LABEL, RATE, RIGHT, DEAD, STEP = 6, 44, 68, 446, 484, 522
+# The picture, in pixels.
+WIDTH = 960
+HEIGHT = 556
+PIXELS_PER_INCH = 100
+
+# A panel, and the gap to the next.
+MARGIN = 16
+PANEL = 296
+GAP = 20
+
+# Its maps, and what stands above and below them, from the top.
+MAPS = 142
+NAME = 6
+LABEL = 44
+RATE = 68
+RIGHT = 446
+DEAD = 484
+STEP = 522
 
 # Of a panel: 8 x 8 maps of 7 x 7 values.
-UNITS, COLUMNS, SIDE = 64, 8, 7
+UNITS = 64
+COLUMNS = 8
+SIDE = 7
 
 # Those of the play page, from no output to the highest; dead units are grey.
 SHADE = LinearSegmentedColormap.from_list("shades", ["#000000", "#d55e00", "#f0e442", "#ffffff"])
@@ -84,20 +100,12 @@ def panel_of(runs: Sequence[Mapping[str, Any]], arch: str, rate: str) -> Panel:
 
 def frame(panels: Sequence[Panel], steps: Sequence[int], moment: int) -> Figure:
     """All runs after the same step."""
-    figure = Figure(
-        figsize=(WIDTH / PIXELS_PER_INCH, HEIGHT / PIXELS_PER_INCH), dpi=PIXELS_PER_INCH
-    )
+    inches = WIDTH / PIXELS_PER_INCH, HEIGHT / PIXELS_PER_INCH
+    figure = Figure(figsize=inches, dpi=PIXELS_PER_INCH)
     for place, panel in enumerate(panels):
         _draw(figure, panel, moment, MARGIN + place * (PANEL + GAP))
-    _write(
-        figure,
-        WIDTH // 2,
-        STEP,
-        f"after {steps[moment]:,} of {steps[-1]:,} steps",
-        15,
-        color=muted(),
-        ha="center",
-    )
+    step = f"after {steps[moment]:,} of {steps[-1]:,} steps"
+    _write(figure, WIDTH // 2, STEP, step, 15, color=muted(), ha="center")
     return figure
 
 
@@ -110,9 +118,8 @@ def _draw(figure: Figure, panel: Panel, moment: int, left: int) -> None:
     _write(figure, left, NAME, name_of(panel.arch), 21, color=colour, fontweight="bold")
     _write(figure, left, LABEL, "learning rate", 15, color=muted())
     _write(figure, left, RATE, f"{float(panel.rate):g}", 44, fontweight="bold")
-    _write(
-        figure, left, RIGHT, f"{100 * panel.accuracies[moment]:.0f} % right", 21, fontweight="bold"
-    )
+    right = f"{100 * panel.accuracies[moment]:.0f} % right"
+    _write(figure, left, RIGHT, right, 21, fontweight="bold")
     _write(figure, left, DEAD, f"{panel.dead[moment].sum()} of {UNITS} units dead", 15)
 
 

@@ -26,7 +26,8 @@ from lab.results import read_results
 from lab.study.decision import PRIMARY, decide
 from lab.study.stages import choices_of
 
-STUDIES, PERMUTATIONS = 1000, 999
+STUDIES = 1000
+PERMUTATIONS = 999
 
 # Samples of many studies, of shape (studies, runs), to the p-value of each study.
 Samples = NDArray[np.float64]
@@ -144,8 +145,9 @@ def errors_table(data: Path) -> Table:
     ]
     worst = max(rate.rejected["studentized"] / rate.studies for rate in rates)
     note = (
-        f"The share of {STUDIES:,} simulated studies in which a test at 5 % finds a difference of means where there is "
-        "none: normal samples with the n and sd, in points, of the runs that trained. Reports use the studentized "
-        f"test, which errs in at most {100 * worst:.0f} % of them. `python -m lab.train errors` simulates them again."
+        f"The share of {STUDIES:,} simulated studies in which a test at 5 % finds a difference of "
+        "means where there is none: normal samples with the n and sd, in points, of the runs that "
+        f"trained. Reports use the studentized test, which errs in at most {100 * worst:.0f} % of "
+        "them. `python -m lab.train errors` simulates them again."
     )
     return table("How often the tests err", rows, note)

@@ -5,7 +5,7 @@ and where it comes from.
 lab.pages` makes their pages.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -59,9 +59,10 @@ class Experiment:
 def write_experiments(data: Path, out: Path) -> None:
     """Make docs/lab/experiments.md."""
     opening = (
-        "# Experiments\n\nWhat the settings in `configs/` reach, and how they were chosen. [README.md](README.md) says "
-        "how to repeat a run, and what intervals mean. Candidates were judged by their accuracy in % on 10,000 "
-        "held-out training images: mean and standard deviation of two runs each, without the test set."
+        "# Experiments\n\nWhat the settings in `configs/` reach, and how they were chosen. "
+        "[README.md](README.md) says how to repeat a run, and what intervals mean. Candidates were "
+        "judged by their accuracy in % on 10,000 held-out training images: mean and standard "
+        "deviation of two runs each, without the test set."
     )
     write_experiments_of("experiments", opening, data, out)
 
@@ -69,10 +70,11 @@ def write_experiments(data: Path, out: Path) -> None:
 def write_operations(data: Path, out: Path) -> None:
     """Make docs/lab/operations.md, and README's parts on it."""
     opening = (
-        "# Operations and the collapse\n\nThe course's networks differ in three operations. Which of them makes the "
-        "difference? What prevents MaxPool's collapse at the notebook's setting, and why does it happen? Is it the "
-        "same on other images? [The protocol](protocol-operations.md) was written before the runs; "
-        "[README.md](README.md) says how to repeat them, and what intervals mean."
+        "# Operations and the collapse\n\nThe course's networks differ in three operations. Which "
+        "of them makes the difference? What prevents MaxPool's collapse at the notebook's setting, "
+        "and why does it happen? Is it the same on other images? [The "
+        "protocol](protocol-operations.md) was written before the runs; [README.md](README.md) "
+        "says how to repeat them, and what intervals mean."
     )
     write_experiments_of("operations", opening, data, out)
     interventions = read_results(data / "interventions.jsonl")
@@ -80,7 +82,10 @@ def write_operations(data: Path, out: Path) -> None:
     fashion = read_results(data / "fashion-collapse.jsonl")
     sections = {
         "picture": operations.caption(interventions),
-        "operations": f"{operations.readme_sentence(interventions)} {collapse.readme_sentence(fashion)} {link}",
+        "operations": (
+            f"{operations.readme_sentence(interventions)} "
+            f"{collapse.readme_sentence(fashion)} {link}"
+        ),
     }
     write_sections(out, "README.md", sections)
 
@@ -109,11 +114,11 @@ def section(name: str, experiment: Experiment, data: Path, lab: Path) -> list[st
         records["study-confirm"] = [
             *filter(experiment.control, read_results(data / "study-confirm.jsonl"))
         ]
-    compared = records.get("study-confirm", [])
-    of_study = (
-        f" The study's: [{len(compared)} runs](../data/study-confirm.jsonl)." if compared else ""
-    )
-    return [*blocks, experiment.tables(*records.values()), sources(name, records[name]) + of_study]
+    origin = sources(name, records[name])
+    compared = records.get("study-confirm")
+    if compared:
+        origin += f" The study's: [{len(compared)} runs](../data/study-confirm.jsonl)."
+    return [*blocks, experiment.tables(*records.values()), origin]
 
 
 def sources(name: str, results: Sequence[RunResult]) -> str:
@@ -125,11 +130,15 @@ def sources(name: str, results: Sequence[RunResult]) -> str:
         [run.provenance for run in results], lambda origin: (origin.machine, origin.threads)
     )
     where = "; ".join(
-        f"{brief_machine(machine)}, {counted(threads, 'thread')}, {_commits([place.commit for place in own])}"
+        f"{brief_machine(machine)}, {counted(threads, 'thread')}, "
+        f"{_commits([place.commit for place in own])}"
         for (machine, threads), own in places.items()
     )
     command = f"python -m lab.train {name.partition('-')[0]}"
-    return f"`{command}`: [{counted(len(results), 'run')}](../data/{name}.jsonl), {minutes:.0f} minutes; {where}."
+    return (
+        f"`{command}`: [{counted(len(results), 'run')}](../data/{name}.jsonl), "
+        f"{minutes:.0f} minutes; {where}."
+    )
 
 
 def _commits(commits: Sequence[str | None]) -> str:
@@ -149,8 +158,15 @@ def without_versions(machine: str) -> str:
 
 def _candidates(name_and_options: str, configs: str) -> str:
     """The arguments of runs with candidates for a setting, which are judged by held-out images."""
-    paths = ",".join(f"docs/data/candidates/{config}.yaml" for config in configs.split())
-    return f"--name candidates/{name_and_options} --seeds 200,201 --data.val_size 10000 --grid config={paths}"
+    return (
+        f"--name candidates/{name_and_options} --seeds 200,201 --data.val_size 10000 "
+        f"--grid config={_configs('candidates', configs.split())}"
+    )
+
+
+def _configs(folder: str, names: Iterable[str]) -> str:
+    """The paths of configs in a folder of docs/data/, as the values of a grid."""
+    return ",".join(f"docs/data/{folder}/{name}.yaml" for name in names)
 
 
 def _factorial() -> str:
@@ -169,7 +185,10 @@ def _tuned(name: str, options: str, first_rates: Sequence[str], seeds: str) -> s
     and confirmed by twelve more.
     """
     rates = ",".join([*first_rates, *FURTHER_RATES.get(name, ())])
-    choice = f"--lr_scheduler onecycle --data.val_size 5000 --seeds {seeds} --grid lr={rates} --confirm 12"
+    choice = (
+        f"--lr_scheduler onecycle --data.val_size 5000 --seeds {seeds} --grid lr={rates} "
+        "--confirm 12"
+    )
     return f"--name {name} --arch {BLOCKS} {options} {choice}"
 
 
@@ -188,8 +207,11 @@ def _controls() -> str:
 def _why() -> str:
     """The commands of the learning rates and of the other changes."""
     shared = f"--arch {BLOCKS} {COLLAPSING} --trainer.callbacks lab.preactivations.PreActivations"
-    changes = ",".join(f"docs/data/why/{change}.yaml" for change in WHY_CHANGES)
-    return f"--name why/rates {shared} --grid lr={WHY_RATES}\n--name why/changes {shared} --grid config={changes}"
+    changes = _configs("why", WHY_CHANGES)
+    return (
+        f"--name why/rates {shared} --grid lr={WHY_RATES}\n"
+        f"--name why/changes {shared} --grid config={changes}"
+    )
 
 
 BLOCKS = "lab.blocks.BlockNetwork"
@@ -205,15 +227,19 @@ FURTHER_RATES = {"controls/average": ("3e-2",)}
 WHY_RATES = "1e-3,2e-3,3e-3,5e-3,1e-2,2e-2,3e-2,5e-2"
 WHY_CHANGES = ("frozen-biases", "asymmetric", "sgd-0.03", "sgd-0.1", "sgd-0.3", "batch-norm")
 
-CHOOSE_AND_CONFIRM = "--lr_scheduler onecycle --data.val_size 5000 --seeds 3000,3001 --grid lr=1e-3,3e-3,1e-2 --confirm 6"
+CHOOSE_AND_CONFIRM = (
+    "--lr_scheduler onecycle --data.val_size 5000 --seeds 3000,3001 --grid lr=1e-3,3e-3,1e-2 "
+    "--confirm 6"
+)
 
 EXPERIMENTS = {
     "interventions": Experiment(
         "What prevents MaxPool's collapse?",
-        "Each variant changes one thing in the MaxPool network or its training, for 300 steps. Only "
-        "batchnorm-without is another network, the course's BatchNorm network without its normalisation.",
+        "Each variant changes one thing in the MaxPool network or its training, for 300 steps. "
+        "Only batchnorm-without is another network, the course's BatchNorm network without its "
+        "normalisation.",
         f"--name interventions --arch {BLOCKS} {COLLAPSING} "
-        f"--grid config={','.join(f'docs/data/interventions/{variant}.yaml' for variant in operations.CONFIGS)}",
+        f"--grid config={_configs('interventions', operations.CONFIGS)}",
         operations.interventions_tables,
         sentence=operations.interventions_sentence,
         figure=(operations.interventions_figure, "The share of collapsed runs of each variant"),
@@ -263,9 +289,10 @@ EXPERIMENTS = {
     ),
     "controls": Experiment(
         "Is it the pooling, or the resolution?",
-        "MaxPool instead of stride 2 also computes the convolution at every position. Three controls tell these apart. "
-        "Two compute at every position too, and keep one value of four (subsample), or the mean of four (average). One "
-        "is a stride network with MaxPool's arithmetic (wide-stride).",
+        "MaxPool instead of stride 2 also computes the convolution at every position. Three "
+        "controls tell these apart. Two compute at every position too, and keep one value of four "
+        "(subsample), or the mean of four (average). One is a stride network with MaxPool's "
+        "arithmetic (wide-stride).",
         _controls(),
         factorial.controls_tables,
         sentence=factorial.controls_sentence,
@@ -273,8 +300,8 @@ EXPERIMENTS = {
     ),
     "fashion-best": Experiment(
         "Fashion-MNIST at tuned rates",
-        "Other images of the same size, from Debian's package `dataset-fashion-mnist`; each network at the best of "
-        "three learning rates, by two runs of each.",
+        "Other images of the same size, from Debian's package `dataset-fashion-mnist`; each "
+        "network at the best of three learning rates, by two runs of each.",
         f"--name fashion-best {FASHION} {CHOOSE_AND_CONFIRM}",
         operations.fashion_tables,
         sentence=operations.fashion_sentence,
@@ -290,25 +317,26 @@ EXPERIMENTS = {
     ),
     "onecycle": Experiment(
         "Five epochs",
-        "What `configs/onecycle.yaml` reaches on the test set. It was chosen by hand among eleven settings, by two "
-        "runs each on held-out images, of an older code: `git show 36300c8:docs/data/candidates-batchnorm.jsonl`.",
+        "What `configs/onecycle.yaml` reaches on the test set. It was chosen by hand among eleven "
+        "settings, by two runs each on held-out images, of an older code: `git show "
+        "36300c8:docs/data/candidates-batchnorm.jsonl`.",
         "--name onecycle --config configs/onecycle.yaml --arch maxpool batchnorm --seeds 5",
         settings.setting_tables,
     ),
     "long": Experiment(
         "Thirty epochs",
-        "What `configs/long.yaml` reaches on the test set. Two runs of MaxPool on held-out images chose it between two "
-        "settings; two of BatchNorm, later, would have chosen the other. They are of an older code: `git show "
-        "36300c8:docs/data/candidates-long.jsonl`.",
+        "What `configs/long.yaml` reaches on the test set. Two runs of MaxPool on held-out images "
+        "chose it between two settings; two of BatchNorm, later, would have chosen the other. They "
+        "are of an older code: `git show 36300c8:docs/data/candidates-long.jsonl`.",
         "--name long --config configs/long.yaml --arch maxpool --seeds 20",
         settings.setting_tables,
     ),
     "sprint": Experiment(
         "Sprint",
-        f"Does `configs/sprint.yaml` get to {settings.share_text(FAST)} in one epoch, and how soon? "
-        "[performance.md](performance.md) has the seconds from the command.",
-        f"--name sprint --config configs/sprint.yaml --arch {BLOCKS} --seeds 10 --jobs 1 --threads 2 "
-        "--grid trainer.precision=bf16-mixed,32-true",
+        f"Does `configs/sprint.yaml` get to {settings.share_text(FAST)} in one epoch, and how "
+        "soon? [performance.md](performance.md) has the seconds from the command.",
+        f"--name sprint --config configs/sprint.yaml --arch {BLOCKS} --seeds 10 --jobs 1 "
+        "--threads 2 --grid trainer.precision=bf16-mixed,32-true",
         partial(settings.time_tables, goal=FAST),
     ),
     "candidates-cropped": Experiment(
@@ -317,15 +345,16 @@ EXPERIMENTS = {
         "sprint-cropped-narrow-batch-smoothed, which was chosen, and tested, before these runs.",
         _candidates(
             f"cropped --arch {BLOCKS} --epochs 1",
-            "sprint-cropped sprint-cropped-narrow sprint-cropped-narrow-batch sprint-cropped-stride-batch "
-            "sprint-cropped-narrow-batch-smoothed sprint-cropped-narrow-batch-smoothed-0.75",
+            "sprint-cropped sprint-cropped-narrow sprint-cropped-narrow-batch "
+            "sprint-cropped-stride-batch sprint-cropped-narrow-batch-smoothed "
+            "sprint-cropped-narrow-batch-smoothed-0.75",
         ),
         settings.candidates_tables,
     ),
     "quick": Experiment(
         "Quick",
-        f"Does `configs/quick.yaml` get to {settings.share_text(settings.ACCURATE)} in eight epochs, and how soon? Its "
-        "candidates were not recorded.",
+        f"Does `configs/quick.yaml` get to {settings.share_text(settings.ACCURATE)} in eight "
+        "epochs, and how soon? Its candidates were not recorded.",
         f"--name quick --config configs/quick.yaml --arch {BLOCKS} --seeds 10 --jobs 1 --threads 2 "
         "--grid trainer.precision=bf16-mixed",
         partial(settings.time_tables, goal=settings.ACCURATE),

@@ -45,9 +45,13 @@ CONTROLS: dict[str, Levels] = {
 
 VERDICTS = {
     "pooling": "It is keeping the largest value: MaxPool beats all three controls.",
-    "resolution": "Keeping the largest value is not what helps: average pooling is equivalent to MaxPool, within "
-    f"{100 * EQUIVALENT:.2f} points. The protocol's rule calls this the resolution.",
-    "arithmetic": "It is the arithmetic, or the parameters: a wide stride network is equivalent to MaxPool.",
+    "resolution": (
+        "Keeping the largest value is not what helps: average pooling is equivalent to MaxPool, "
+        f"within {100 * EQUIVALENT:.2f} points. The protocol's rule calls this the resolution."
+    ),
+    "arithmetic": (
+        "It is the arithmetic, or the parameters: a wide stride network is equivalent to MaxPool."
+    ),
     "undecided": "By the protocol's rule the controls do not decide what makes the difference.",
 }
 
@@ -61,14 +65,15 @@ def factorial_tables(results: Sequence[RunResult], study: Sequence[RunResult]) -
     """
     networks, found = tuned(results), summarise(study)
     of_study = (
-        "maxpool, none, flatten is the course's MaxPool network; stride, batch, average its BatchNorm network. [The "
-        f"study](results.md) chose among more settings: its MaxPool network got {cell(found.score)} at "
-        f"{dict(study[0].overrides)['lr']}, n = {found.trained_runs}."
+        "maxpool, none, flatten is the course's MaxPool network; stride, batch, average its "
+        "BatchNorm network. [The study](results.md) chose among more settings: its MaxPool network "
+        f"got {cell(found.score)} at {dict(study[0].overrides)['lr']}, n = {found.trained_runs}."
     )
     meaning = (
-        "Differences in points of test accuracy, with the operation minus without it. p: after Holm's correction over "
-        "the twelve; intervals are not corrected. The first takes the chosen rates as given. The second adds the error "
-        "of their choice: what other choosing seeds would change."
+        "Differences in points of test accuracy, with the operation minus without it. "
+        "p: after Holm's correction over the twelve; intervals are not corrected. The "
+        "first takes the chosen rates as given. The second adds the error of their "
+        "choice: what other choosing seeds would change."
     )
     tables = [
         networks_table("Eight networks", networks, of_study),
@@ -80,9 +85,10 @@ def factorial_tables(results: Sequence[RunResult], study: Sequence[RunResult]) -
         for name, effect in (main | interactions(networks)).items()
     ]
     note = (
-        "An interaction is half of how much an effect, or the interaction of two, changes with a further operation. "
-        "Intervals hold together at 95 % (Bonferroni), by Welch and Satterthwaite. A main effect is given only where "
-        f"no interaction with that operation has p < 0.05{'' if main else ': here nowhere'}."
+        "An interaction is half of how much an effect, or the interaction of two, changes with a "
+        "further operation. Intervals hold together at 95 % (Bonferroni), by Welch and "
+        "Satterthwaite. A main effect is given only where no interaction with that operation has p "
+        f"< 0.05{'' if main else ': here nowhere'}."
     )
     return [*tables, table("Interactions", lines, note)]
 
@@ -125,8 +131,8 @@ def controls_tables(results: Sequence[RunResult]) -> list[Table]:
     networks = _with_factorial(results)
     effects = _control_effects(networks)
     meaning = (
-        "Differences in points of test accuracy by the study's test, p after Holm's correction over the six. Intervals "
-        "as above."
+        "Differences in points of test accuracy by the study's test, p after Holm's correction "
+        "over the six. Intervals as above."
     )
     lost = next(
         effect.given
@@ -135,9 +141,9 @@ def controls_tables(results: Sequence[RunResult]) -> list[Table]:
     )
     if lost.value > 0 and lost.p < SIGNIFICANCE:
         meaning += (
-            " Resolution alone is not enough: subsample computes at every position, throws three quarters of the "
-            "values away, and is significantly worse than MaxPool. But for its last maps, of 3x3 instead of 4x4, it is "
-            "the stride network."
+            " Resolution alone is not enough: subsample computes at every position, throws three "
+            "quarters of the values away, and is significantly worse than MaxPool. But for its "
+            "last maps, of 3x3 instead of 4x4, it is the stride network."
         )
     return [
         networks_table("Five networks", networks, _effort(networks)),
@@ -163,8 +169,8 @@ def _effort(networks: Mapping[Levels, Tuned]) -> str:
         if len(choosing) > len(rates)
     ]
     return (
-        f"Controls chose among {len(rates)} rates by {seeds} seeds, which favours MaxPool. With those alone the choice "
-        f"would have been {listed(by_fewer)}.{''.join(further)}"
+        f"Controls chose among {len(rates)} rates by {seeds} seeds, which favours MaxPool. With "
+        f"those alone the choice would have been {listed(by_fewer)}.{''.join(further)}"
     )
 
 

@@ -21,6 +21,7 @@ from lab.estimates import count_text
 from lab.intervals import intervals_figure
 from lab.notebook import compare_networks
 from lab.pages.writing import table
+from lab.results import collapses
 from lab.statistics import fisher_against
 from lab.study.dead_units import dead_column, layers
 
@@ -61,9 +62,9 @@ def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
             }
         )
     note = (
-        f"p: Fisher's exact test, after Holm's correction for {len(p_values)} variants. A variant that does not differ "
-        "significantly has not been shown to do nothing. Dead units: medians over all runs, a dash where the "
-        "activation is not a ReLU."
+        f"p: Fisher's exact test, after Holm's correction for {len(p_values)} variants. A variant "
+        "that does not differ significantly has not been shown to do nothing. Dead units: medians "
+        "over all runs, a dash where the activation is not a ReLU."
     )
     return [table("", rows, note)]
 
@@ -88,7 +89,8 @@ def interventions_sentence(results: Sequence[RunResult]) -> str:
     neither is shown.
     """
     runs = _by_variant(results)
-    p_values, prevent = prevention(runs), _preventing(runs)
+    p_values = prevention(runs)
+    prevent = _preventing(runs)
     worse = [
         variant
         for variant in VARIANTS
@@ -99,17 +101,12 @@ def interventions_sentence(results: Sequence[RunResult]) -> str:
     ]
 
     def named(variants: Sequence[str]) -> str:
-        return listed(
-            [
-                f"{VARIANTS[variant]} ({sum(run.failed for run in runs[variant])})"
-                for variant in variants
-            ]
-        )
+        return listed([f"{VARIANTS[variant]} ({collapses(runs[variant])})" for variant in variants])
 
-    collapsed = sum(run.failed for run in runs[AS_IS])
+    collapsed = collapses(runs[AS_IS])
     parts = [
-        f"Of {len(runs[AS_IS])} MaxPool runs at the notebook's setting, {collapsed} collapse within 300 steps. Each "
-        "variant has as many runs.",
+        f"Of {len(runs[AS_IS])} MaxPool runs at the notebook's setting, {collapsed} collapse "
+        "within 300 steps. Each variant has as many runs.",
         *([f"Significantly fewer collapse with {named(prevent)}."] if prevent else []),
         *([f"Significantly more collapse with {named(worse)}."] if worse else []),
         *([f"Undecided: {named(unclear)}."] if unclear else []),
@@ -120,8 +117,11 @@ def interventions_sentence(results: Sequence[RunResult]) -> str:
 def readme_sentence(results: Sequence[RunResult]) -> str:
     """README's: which of the changes that were tried keep MaxPool from collapsing."""
     runs = _by_variant(results)
-    counts = {variant: sum(run.failed for run in own) for variant, own in runs.items()}
-    found = f"Of {len(runs[AS_IS])} more MaxPool runs at the notebook's setting, {counts[AS_IS]} collapse within 300 steps."
+    counts = {variant: collapses(own) for variant, own in runs.items()}
+    found = (
+        f"Of {len(runs[AS_IS])} more MaxPool runs at the notebook's setting, {counts[AS_IS]} "
+        "collapse within 300 steps."
+    )
     if not (prevent := _preventing(runs)):
         return f"{found} No change was shown to lower that."
     is_clean = not any(counts[variant] for variant in prevent)
@@ -139,10 +139,12 @@ def caption(results: Sequence[RunResult]) -> str:
     """
     runs = _by_variant(results)[AS_IS]
     return (
-        "Each square is a unit of block 2 looking at a 7, as training goes on. Grey units are dead: they output 0 for "
-        "every image. With all 64 dead, every digit gets the same answer: the network has collapsed. The seed was "
-        f"chosen for that; with {sum(not run.failed for run in runs)} of {len(runs)} seeds MaxPool does not collapse. "
-        "Scores are on 1,000 test images. To play, download [the page](docs/play/index.html) and open it."
+        "Each square is a unit of block 2 looking at a 7, as training goes on. Grey units are "
+        "dead: they output 0 for every image. With all 64 dead, every digit gets the same "
+        "answer: the network has collapsed. The seed was chosen for that; with "
+        f"{len(runs) - collapses(runs)} of {len(runs)} seeds MaxPool does not "
+        "collapse. Scores are on 1,000 test images. To play, download [the "
+        "page](docs/play/index.html) and open it."
     )
 
 
@@ -181,7 +183,10 @@ def fashion_sentence(results: Sequence[RunResult]) -> str:
     comparison = compare_networks(_confirming(results))
     maxpool = next(arm for arm in comparison.arms if arm.arch == "maxpool")
     collapsed = share(maxpool.collapsed, maxpool.runs).interval()
-    return f"{ranking(comparison)[0]} {maxpool.collapsed} of {maxpool.runs} MaxPool runs collapsed {collapsed}."
+    return (
+        f"{ranking(comparison)[0]} {maxpool.collapsed} of "
+        f"{maxpool.runs} MaxPool runs collapsed {collapsed}."
+    )
 
 
 def _confirming(results: Sequence[RunResult]) -> list[RunResult]:
@@ -194,4 +199,4 @@ def _by_variant(results: Sequence[RunResult]) -> dict[str, list[RunResult]]:
 
 
 def _collapses(runs: Sequence[RunResult]) -> Estimate:
-    return share(sum(run.failed for run in runs), len(runs))
+    return share(collapses(runs), len(runs))

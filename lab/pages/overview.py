@@ -7,10 +7,10 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from convblocks.compare.trials import command_line
 from convblocks.run.result import RunResult
 from lab.pages.provenance import CHANGES
 from lab.pages.writing import write_sections
+from lab.repeat import words_of
 from lab.results import read_results
 
 PAGE = "docs/lab/README.md"
@@ -20,12 +20,12 @@ def write_overview(data: Path, out: Path) -> None:
     """Make them."""
     first = read_results(data / "study-confirm.jsonl")[0]
     machines = sorted(set(machines_of(data)))
-    whole = [
-        machine
-        for machine in machines
-        if not any(other.startswith(f"{machine},") for other in machines)
-    ]
-    listed = "\n".join(f"- {machine}" for machine in whole)
+    lines = []
+    for machine in machines:
+        is_brief = any(other.startswith(f"{machine},") for other in machines)
+        if not is_brief:
+            lines.append(f"- {machine}")
+    listed = "\n".join(lines)
     sections = {"run": f"```bash\n{command_of(first)}\n```", "changes": CHANGES, "machines": listed}
     write_sections(out, PAGE, sections)
 
@@ -42,7 +42,4 @@ def machines_of(data: Path) -> Iterator[str]:
 
 def command_of(result: RunResult) -> str:
     """The command that repeats a single run, under a new name."""
-    options = command_line(result.overrides)
-    return shlex.join(
-        ["python", "scripts/fit.py", *options, "--arch", result.arch, "--seed", str(result.seed)]
-    )
+    return shlex.join(["python", "scripts/fit.py", *words_of(result)])

@@ -37,27 +37,29 @@ RATES = ("1e-4", "3e-4", "1e-3", "3e-3", "1e-2", "3e-2")
 
 # At the notebook's rate the first collapses; the second has 63 dead units of 64 and
 # learns all the same.
-SEED, SECOND_SEED = 4003, 4004
+SEED = 4003
+SECOND_SEED = 4004
 
 LESSON = REPOSITORY / "lab" / "pages" / "lesson"
 
 # What the demo's page and this one have in common, and where it goes.
-SHARED, PLACE = (
-    re.compile(r"<!-- shared: begin -->\n(.*?) *<!-- shared: end -->", re.DOTALL),
-    "    <!-- shared -->\n",
-)
+SHARED = re.compile(r"<!-- shared: begin -->\n(.*?) *<!-- shared: end -->", re.DOTALL)
+PLACE = "    <!-- shared -->\n"
 
 # A file that a page loads.
-STYLE, SCRIPT = (
-    re.compile(r' *<link rel="stylesheet" href="(.*?)">'),
-    re.compile(r' *<script src="(.*?)"></script>'),
-)
+STYLE = re.compile(r' *<link rel="stylesheet" href="(.*?)">')
+SCRIPT = re.compile(r' *<script src="(.*?)"></script>')
 
-MADE = "<!-- Made by lab/pages/play.py of src/convblocks/demo/page, lab/pages/lesson and docs/data/play.json. -->\n"
+MADE = (
+    "<!-- Made by lab/pages/play.py of src/convblocks/demo/page, lab/pages/lesson and "
+    "docs/data/play.json. -->\n"
+)
 
 # In images: what dead units and accuracy are measured on, and what the page trains and
 # tests its own network on.
-MEASURED, TRAINED, TESTED = 1000, 2000, 500
+MEASURED = 1000
+TRAINED = 2000
+TESTED = 500
 
 # Pixels and maps have so many shades.
 SHADES = 16
@@ -66,7 +68,8 @@ SHADES = 16
 HIGHEST = 127
 
 # Batches whose losses are averaged to a point of the curve, and those before, each of which is one.
-SMOOTHED, SINGLE = 8, 10
+SMOOTHED = 8
+SINGLE = 10
 
 
 class Watched(NamedTuple):
@@ -83,22 +86,11 @@ class Watched(NamedTuple):
     @property
     def arguments(self) -> list[str]:
         """Those of scripts/fit.py."""
-        given = {
-            "arch": self.arch,
-            "lr": self.lr,
-            "seed": str(self.seed),
-            "epochs": "1",
-            "threads": "1",
-        }
-        words = [word for name, value in given.items() for word in (f"--{name}", value)]
-        return [
-            *words,
-            "--trainer.callbacks",
-            "lab.snapshots.Snapshots",
-            "--name",
-            self.directory.name,
-            "--resume",
-        ]
+        words = (
+            f"--arch {self.arch} --lr {self.lr} --seed {self.seed} --epochs 1 --threads 1 "
+            f"--trainer.callbacks lab.snapshots.Snapshots --name {self.directory.name} --resume"
+        )
+        return words.split()
 
 
 WATCHED = [
@@ -136,18 +128,15 @@ def write_page(data: Path, out: Path) -> None:
     """
     numbers = read_numbers(data)
     del numbers["origins"]
-    texts = {
-        path.name: path.read_text() for folder in (PAGE, LESSON) for path in folder.iterdir()
-    }  # the lesson's win
+    files = [*PAGE.iterdir(), *LESSON.iterdir()]  # the lesson's win
+    texts = {path.name: path.read_text() for path in files}
     texts["data.js"] = f"const DATA = {as_json(numbers, indent=None)};\n"
     (shared,) = SHARED.findall((PAGE / "index.html").read_text())
     page = texts["index.html"].replace(PLACE, shared)
     page = STYLE.sub(lambda found: f"<style>\n{texts[found[1]]}</style>", page)
     page = SCRIPT.sub(lambda found: f"<script>\n{texts[found[1]]}</script>", page)
-    write(
-        output_folder(out / "docs" / "play") / "index.html",
-        page.replace("<head>\n", "<head>\n" + MADE),
-    )
+    page = page.replace("<head>\n", f"<head>\n{MADE}")
+    write(output_folder(out / "docs" / "play") / "index.html", page)
 
 
 def read_numbers(data: Path) -> dict[str, Any]:
@@ -160,14 +149,16 @@ def pack_weights(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     page four times as large.
     """
     floats = {name: values for name, values in weights.items() if values.is_floating_point()}
-    vectors, matrices = [], []
+    vectors = []
+    matrices = []
     for values in floats.values():
         if values.ndim == 1:
             vectors.append(values)
         else:
-            factors = values.flatten(1).abs().amax(dim=1).clamp(min=1e-12) / HIGHEST
+            rows = values.flatten(1)
+            factors = rows.abs().amax(dim=1).clamp(min=1e-12) / HIGHEST
             vectors.append(factors)
-            matrices.append((values.flatten(1) / factors[:, None]).round().to(torch.int8).flatten())
+            matrices.append((rows / factors[:, None]).round().to(torch.int8).flatten())
     return {
         "tensors": [[name, list(values.shape)] for name, values in floats.items()],
         "vectors": packed(torch.cat(vectors).numpy().tobytes()),
@@ -181,13 +172,13 @@ def unpack_weights(kept: Mapping[str, Any]) -> dict[str, Tensor]:
     matrices = torch.frombuffer(bytearray(unpacked(kept["matrices"])), dtype=torch.int8)
     found: dict[str, Tensor] = {}
     for name, (rows, *sides) in kept["tensors"]:
-        taken, vectors = vectors[:rows], vectors[rows:]
+        taken = vectors[:rows]
+        vectors = vectors[rows:]
         if sides:
-            length = math.prod(sides)
-            taken = (matrices[: rows * length].reshape(rows, length) * taken[:, None]).reshape(
-                rows, *sides
-            )
-            matrices = matrices[rows * length :]
+            size = rows * math.prod(sides)
+            matrix = matrices[:size].reshape(rows, -1)
+            taken = (matrix * taken[:, None]).reshape(rows, *sides)
+            matrices = matrices[size:]
         found[name] = taken
     return found
 
@@ -203,14 +194,19 @@ def unpacked(text: str) -> bytes:
 
 def _run(run: Watched, images: ImageSets) -> dict[str, Any]:
     kept = torch.load(run.directory.path / FILE, weights_only=True)
-    network, test = build_network(run.arch), images.test[torch.arange(MEASURED)]
-    dead, accuracies, answers, maps = [], [], [], []
+    network = build_network(run.arch)
+    test = images.test[torch.arange(MEASURED)]
+    dead = []
+    accuracies = []
+    answers = []
+    maps = []
     for weights in kept["weights"]:
         network.load_state_dict(weights)
         units, logits = measured(network, test.images)
         dead.append(units)
         answers.append(int(logits[0].argmax()))
-        accuracies.append(round(float((logits.argmax(dim=1) == test.labels).float().mean()), 3))
+        right = logits.argmax(dim=1) == test.labels
+        accuracies.append(round(float(right.float().mean()), 3))
         maps.append(_maps(network, test.images[:1]))
     return {
         "arch": run.arch,
@@ -241,7 +237,8 @@ def measured(network: nn.Module, images: Tensor) -> tuple[list[str], Tensor]:
     found: dict[str, str] = {}
 
     def note(name: str, units: Tensor) -> None:
-        found[name] = "".join("01"[not active] for active in units.flatten(1).amax(dim=1).tolist())
+        highest = units.flatten(1).amax(dim=1).tolist()
+        found[name] = "".join("0" if active else "1" for active in highest)
 
     with evaluating(network), torch.no_grad(), watch_relus(network, note):
         logits = network(MNIST.normalize(images))

@@ -21,11 +21,17 @@ MANIFESTS = "provenance"
 
 # The code that determines what is measured.
 MEASURED = (
-    *("src/convblocks/data", "src/convblocks/model", "lab/blocks.py"),
-    *("src/convblocks/run", "src/convblocks/fast"),
+    "src/convblocks/data",
+    "src/convblocks/model",
+    "lab/blocks.py",
+    "src/convblocks/run",
+    "src/convblocks/fast",
 )
 
-CHANGES = f"`git log --oneline COMMIT.. -- {' '.join(MEASURED)}` lists what has changed in the measured code since a commit."
+CHANGES = (
+    f"`git log --oneline COMMIT.. -- {' '.join(MEASURED)}` lists what has "
+    "changed in the measured code since a commit."
+)
 
 
 # What differs from run to run: the command is kept as an example, the others are in the records.

@@ -42,8 +42,8 @@ from lab.sweeps import sweep_figure
 FIRST = "maxpool"
 
 RATES = (
-    "Error on held-out images against the learning rate, at a constant rate and in one cycle: every run a dot, lines "
-    "through the means of the runs that trained, collapsed runs crosses"
+    "Error on held-out images against the learning rate, at a constant rate and in one cycle: "
+    "every run a dot, lines through the means of the runs that trained, collapsed runs crosses"
 )
 DIFFERENCES = (
     "The differences of the networks in test accuracy, with 95 % intervals, without collapsed runs"
@@ -52,20 +52,21 @@ CURVES = (
     "Loss and test error by epoch, and every run's final test error, with means and 95 % intervals"
 )
 DEAD_UNITS = "The share of dead units behind each ReLU, by epoch"
-SECONDS = "Seconds: those of an epoch on one thread of a quiet machine ([performance.md](performance.md)), times epochs."
+SECONDS = (
+    "Seconds: those of an epoch on one thread of a quiet machine "
+    "([performance.md](performance.md)), times epochs."
+)
 
 
 def write_results(data: Path, out: Path) -> None:
     """Make both from the records of the study's two stages."""
-    choice, recorded = (
-        read_results(data / f"study-{stage}.jsonl") for stage in ("choose", "confirm")
-    )
+    choice = read_results(data / "study-choose.jsonl")
+    recorded = read_results(data / "study-confirm.jsonl")
     confirmed = at_quiet_speed(recorded, data)
     decision = decide(confirmed, choices_of(choice))
     lab = out / "docs" / "lab"
-    save_in_both_themes(
-        partial(sweep_figure, choice, report.winner_titles(choice)), lab / "results.png"
-    )
+    sweep = partial(sweep_figure, choice, report.winner_titles(choice))
+    save_in_both_themes(sweep, lab / "results.png")
     differences = partial(
         intervals_figure, report.differences_of(decision), report.POINTS_OF_ACCURACY
     )
@@ -73,9 +74,19 @@ def write_results(data: Path, out: Path) -> None:
     sections = {
         "question": f"**{question(decision)}**",
         "mended": mended(decision),
-        "answer": f"{answer(decision)}\n\n{to_markdown([networks_table(decision, choice)]).strip()}",
+        "answer": (
+            f"{answer(decision)}\n\n{to_markdown([networks_table(decision, choice)]).strip()}"
+        ),
     }
     write_sections(out, "README.md", sections)
+    over_all = over_all_runs(decision.at_notebooks)
+    further = [
+        *report.winner_sentences(choice),
+        lead_sentence(data),
+        *(f"{report.AT_NOTEBOOKS} {line[0].lower()}{line[1:]}" for line in over_all),
+        *living_sentences(decision),
+        *dead_unit_sentences(confirmed, [*choice, *confirmed])[1:],
+    ]
     write_page(
         lab / "results.md",
         "# Results",
@@ -84,19 +95,7 @@ def write_results(data: Path, out: Path) -> None:
         picture("differences", DIFFERENCES),
         sources("study-confirm", recorded),
         "## What else was found",
-        "\n".join(
-            f"- {line}"
-            for line in (
-                *report.winner_sentences(choice),
-                lead_sentence(data),
-                *(
-                    f"{report.AT_NOTEBOOKS} {line[0].lower()}{line[1:]}"
-                    for line in over_all_runs(decision.at_notebooks)
-                ),
-                *living_sentences(decision),
-                *dead_unit_sentences(confirmed, [*choice, *confirmed])[1:],
-            )
-        ),
+        "\n".join(f"- {line}" for line in further),
         [*claims_tables(report.settings_of(decision)), losses_table(decision)],
         [report.images_table(decision.by_image), spread_table(decision), errors_table(data)],
         "## At the notebook's setting",
@@ -105,9 +104,10 @@ def write_results(data: Path, out: Path) -> None:
         *curves(lab, "best", decision.at_best),
         "## The choice",
         picture("results", RATES),
-        f"Errors are those on {HELD_OUT:,} held-out training images. A setting has {len(SEEDS)} runs, and "
-        f"{len(SEEDS + MORE_SEEDS)} if it was among a network's best {FINALISTS}; marks stand side by side. Lines pass "
-        "through the means of the runs that trained, even where only one did.",
+        f"Errors are those on {HELD_OUT:,} held-out training images. A setting has "
+        f"{len(SEEDS)} runs, and {len(SEEDS + MORE_SEEDS)} if it was among a network's "
+        f"best {FINALISTS}; marks stand side by side. Lines pass through the means of the "
+        "runs that trained, even where only one did.",
         sources("study-choose", choice),
     )
 
@@ -117,12 +117,14 @@ def opening(decision: Decision) -> str:
     found = report.conclusions(decision)
     return " ".join(
         [
-            "Which of the course's networks reads the most of MNIST's test digits after five epochs?",
+            "Which of the course's networks reads the most of MNIST's test digits after five "
+            "epochs?",
             *found[:1],
             _lead_at_notebooks(decision),
             *found[1:2],
-            "[The protocol](protocol.md) says how this was decided, [operations.md](operations.md) which operation "
-            "makes the difference, and [README.md](README.md) what intervals mean and how to repeat the runs.",
+            "[The protocol](protocol.md) says how this was decided, [operations.md](operations.md) "
+            "which operation makes the difference, and [README.md](README.md) what intervals mean "
+            "and how to repeat the runs.",
         ]
     )
 
@@ -131,12 +133,11 @@ def _lead_at_notebooks(decision: Decision) -> str:
     """Who leads at the notebook's setting, and how many runs of which networks collapsed."""
     comparison = decision.at_notebooks
     best = _ranked(comparison)[0]
-    ahead = winner(comparison) == best.arch
-    lead = (
-        f"{name_of(best.arch)} {'leads' if ahead else 'has the highest mean'} with {_percent(best)}"
-    )
+    leads = "leads" if winner(comparison) == best.arch else "has the highest mean"
+    lead = f"{name_of(best.arch)} {leads} with {_percent(best)}"
     collapses = [
-        f"{arm.collapsed} of {arm.runs} {name_of(arm.arch)} runs {arm.trained.complement().interval()}"
+        f"{arm.collapsed} of {arm.runs} {name_of(arm.arch)} runs "
+        f"{arm.trained.complement().interval()}"
         for arm in comparison.arms
         if arm.collapsed
     ]
@@ -148,7 +149,7 @@ def reached_table(decision: Decision) -> Table:
     """A line for each network: what it reaches at both settings, with intervals, and
     what it costs.
     """
-    at_notebooks = {arm.arch: arm for arm in decision.at_notebooks.arms}
+    at_notebooks = _arms(decision.at_notebooks)
     rows = []
     for best in _ranked(decision.at_best):
         notebook = at_notebooks[best.arch]
@@ -157,15 +158,17 @@ def reached_table(decision: Decision) -> Table:
                 "network": best.arch,
                 "tuned %": f"{cell(best.score)}, {best.trained_runs} of {best.runs}",
                 "setting": settings_text(best.overrides, report.SWEPT),
-                "notebook's setting %": f"{cell(notebook.score)}, {notebook.trained_runs} of {notebook.runs}",
+                "notebook's setting %": (
+                    f"{cell(notebook.score)}, {notebook.trained_runs} of {notebook.runs}"
+                ),
                 "parameters": f"{best.parameters:,}",
                 "multiply-adds": millions(_cost(best)),
                 "seconds per run": f"{best.seconds:.1f}",
             }
         )
     note = (
-        "Test accuracy: means of the runs that trained, and how many did. Tuned: at the setting that was best on "
-        f"held-out images. Multiply-adds are those of one image. {SECONDS}"
+        "Test accuracy: means of the runs that trained, and how many did. Tuned: at the setting "
+        f"that was best on held-out images. Multiply-adds are those of one image. {SECONDS}"
     )
     return table("", rows, note)
 
@@ -179,17 +182,18 @@ def losses_table(decision: Decision) -> Table:
         for arm in comparison.arms:
             runs = runs_of(arm.arch, comparison)
             first, last = mean_losses(comparison, arm.arch)
-            reached = [time for run in runs if (time := time_to(run, GOAL))]
-            seconds = f", {median(seconds for _, seconds in reached):.1f} s" if reached else ""
+            times = [time_to(run, GOAL) for run in runs]
+            reached = [time[1] for time in times if time]
+            seconds = f", {median(reached):.1f} s" if reached else ""
             rows.append(
                 [
                     f"{arm.arch}, {title}",
                     cell(first),
                     cell(last),
                     spread(arm.score) if arm.score else NOTHING,
+                    f"{len(reached)} of {len(runs)}{seconds}",
                 ]
             )
-            rows[-1].append(f"{len(reached)} of {len(runs)}{seconds}")
     rows.insert(1, [NOTEBOOK, *NOTEBOOK_MLP, NOTHING])
     columns = [
         "network",
@@ -198,7 +202,10 @@ def losses_table(decision: Decision) -> Table:
         "test accuracy %",
         f"{share_text(GOAL)} after any epoch",
     ]
-    note = f"Accuracies with standard deviations; times are medians of the runs that got there. {SECONDS}"
+    note = (
+        "Accuracies with standard deviations; times are medians of the runs that got there. "
+        f"{SECONDS}"
+    )
     return Table("Losses, accuracies and speed", columns, rows, [note])
 
 
@@ -209,23 +216,23 @@ def spread_table(decision: Decision) -> Table:
     rows = []
     for title, comparison in report.settings_of(decision).items():
         for arm in comparison.arms:
-            if found := spread_of(runs_of(arm.arch, comparison)):
-                seen, low, high, independent = (
-                    number(value, POINTS)
-                    for value in (found.seen, found.low, found.high, found.independent)
-                )
-                rows.append(
-                    {
-                        "network": f"{arm.arch}, {title}",
-                        "n": str(found.n),
-                        "sd between seeds": f"{seen} [{low}, {high}]",
-                        "if errors were independent": independent,
-                    }
-                )
+            found = spread_of(runs_of(arm.arch, comparison))
+            if not found:
+                continue
+            low = number(found.low, POINTS)
+            high = number(found.high, POINTS)
+            rows.append(
+                {
+                    "network": f"{arm.arch}, {title}",
+                    "n": str(found.n),
+                    "sd between seeds": f"{number(found.seen, POINTS)} [{low}, {high}]",
+                    "if errors were independent": number(found.independent, POINTS),
+                }
+            )
     note = (
-        "Of the runs that trained, in points. If each image were wrong with a probability of its own, accuracies would "
-        "still differ by the last column (Jordan 2024). What exceeds it is how much whole runs differ. Of six "
-        "intervals, one may miss by chance."
+        "Of the runs that trained, in points. If each image were wrong with a probability of its "
+        "own, accuracies would still differ by the last column (Jordan 2024). What exceeds it is "
+        "how much whole runs differ. Of six intervals, one may miss by chance."
     )
     return table("Spread between seeds", rows, note)
 
@@ -233,26 +240,28 @@ def spread_table(decision: Decision) -> Table:
 def question(decision: Decision) -> str:
     """README's first sentence."""
     best = _ranked(decision.at_best)[0]
-    collapsed = {arm.arch: arm.collapsed for arm in decision.at_notebooks.arms}
-    if not best.score or not collapsed[best.arch]:
+    if not best.score or not _arms(decision.at_notebooks)[best.arch].collapsed:
         return "Which small network reads MNIST's digits best?"
     return (
-        f"The same small network reads {100 * best.score.value:.1f} % of MNIST's digits, or gives all of them the same "
-        "answer. Why? The learning rate."
+        f"The same small network reads {100 * best.score.value:.1f} % of MNIST's digits, or gives "
+        "all of them the same answer. Why? The learning rate."
     )
 
 
 def mended(decision: Decision) -> str:
     """The command that trains README's first network at its best setting, and what comes of it."""
-    arm = next(arm for arm in decision.at_best.arms if arm.arch == FIRST)
+    arm = _arms(decision.at_best)[FIRST]
     given = dict(arm.overrides)
     options = " ".join(f"--{name} {given[name]}" for name in report.SWEPT)
+    alive = ""
     dying = living_units(runs_of(FIRST, decision.at_notebooks))
-    living = living_units(runs_of(FIRST, decision.at_best), dying.relu) if dying else None
-    alive = f", and {living.of_block} live" if living else ""
+    if dying:
+        living = living_units(runs_of(FIRST, decision.at_best), dying.relu)
+        alive = f", and {living.of_block} live" if living else ""
     return (
         f"```bash\npython scripts/fit.py --arch {FIRST} {options}\n```\n\n"
-        f"Averaged over {arm.trained_runs} seeds, it reads {_percent(arm)} of the test images right{alive}."
+        f"Averaged over {arm.trained_runs} seeds, it reads {_percent(arm)} of the test images "
+        f"right{alive}."
     )
 
 
@@ -264,20 +273,23 @@ def answer(decision: Decision) -> str:
     """The README's answer: at the best settings and, with all runs, at the notebook's."""
     best = _ranked(decision.at_best)
     is_plain = decision.is_by_means and not any(arm.collapsed for arm in best)
-    if (
-        not is_plain
-        or decision.ruling not in ("first is better", "second is better")
-        or best[0].arch not in PRIMARY
-    ):
+    is_decided = decision.ruling in ("first is better", "second is better")
+    if not (is_plain and is_decided and best[0].arch in PRIMARY):
         return " ".join(report.conclusions(decision))
     rival = next(arm for arm in best[1:] if arm.arch in PRIMARY)
     ahead = winner(decision.at_notebooks)
+    depends = ahead not in (None, best[0].arch)
     return (
-        f"{'**It depends on the learning rate.** ' if ahead not in (None, best[0].arch) else ''}"
-        f"Tuned, {name_of(best[0].arch)} wins with {_percent(best[0])} of MNIST's test images right, but needs "
-        f"{_cost(best[0]) / _cost(rival):.1f} times as many multiply-adds as {name_of(rival.arch)}. "
-        f"At the notebook's constant rate of 0.01 {_answer_at_notebooks(decision, ahead)}"
+        f"{'**It depends on the learning rate.** ' if depends else ''}Tuned, "
+        f"{name_of(best[0].arch)} wins with {_percent(best[0])} of MNIST's test images right, but "
+        f"needs {_cost(best[0]) / _cost(rival):.1f} times as many multiply-adds as "
+        f"{name_of(rival.arch)}. At the notebook's constant rate of 0.01 "
+        f"{_answer_at_notebooks(decision, ahead)}"
     )
+
+
+def _arms(comparison: Comparison) -> dict[str, Summary]:
+    return {arm.arch: arm for arm in comparison.arms}
 
 
 def _ranked(comparison: Comparison) -> list[Summary]:
@@ -297,36 +309,31 @@ def _answer_at_notebooks(decision: Decision, ahead: str | None) -> str:
     """The winner at the notebook's setting, if there is one, and how many runs of which
     networks collapse.
     """
-    arms = {arm.arch: arm for arm in decision.at_notebooks.arms}
-    found = (
-        f"{name_of(ahead)} wins with {_percent(arms[ahead])}"
-        if ahead
-        else "no network is certainly the best"
-    )
+    arms = _arms(decision.at_notebooks)
+    found = "no network is certainly the best"
+    if ahead:
+        found = f"{name_of(ahead)} wins with {_percent(arms[ahead])}"
     collapses = []
     for arch, arm in arms.items():
-        if arm.collapsed:
-            living = living_units(runs_of(arch, decision.at_notebooks))
-            others = (
-                f", and the other {arm.trained_runs} get by with {living.of_block}"
-                if living
-                else ""
-            )
-            collapses.append(
-                f"{arm.collapsed} of {arm.runs} {name_of(arch)} runs collapse to chance{others}"
-            )
+        if not arm.collapsed:
+            continue
+        collapse = f"{arm.collapsed} of {arm.runs} {name_of(arch)} runs collapse to chance"
+        living = living_units(runs_of(arch, decision.at_notebooks))
+        if living:
+            collapse += f", and the other {arm.trained_runs} get by with {living.of_block}"
+        collapses.append(collapse)
     return ": ".join(filter(None, [found, "; ".join(collapses)])) + "."
 
 
 def networks_table(decision: Decision, choice: Sequence[RunResult]) -> Table:
     """A line for each network: what it reaches at both settings, and what it costs."""
-    at_notebooks = {arm.arch: arm for arm in decision.at_notebooks.arms}
+    at_notebooks = _arms(decision.at_notebooks)
 
     def row(best: Summary) -> dict[str, str]:
         notebook = at_notebooks[best.arch]
-        counts = (
-            f" ({notebook.collapsed} of {notebook.runs} collapse)" if notebook.collapsed else ""
-        )
+        counts = ""
+        if notebook.collapsed:
+            counts = f" ({notebook.collapsed} of {notebook.runs} collapse)"
         return {
             "network": f"`{best.arch}`",
             "tuned": f"{_percent(best)} ({settings_text(best.overrides, report.SWEPT)})",
@@ -337,22 +344,23 @@ def networks_table(decision: Decision, choice: Sequence[RunResult]) -> Table:
 
     tried = min(len({cell_of(run) for run in own}) for own in by_arch(choice).values())
     note = (
-        f"Means of the runs that do not collapse, {min(arm.runs for arm in decision.at_best.arms)} seeds each. Tuned: "
-        f"the best of {tried} settings on held-out images, run with new seeds. [Intervals](docs/lab/results.md)."
+        f"Means of the runs that do not collapse, {min(arm.runs for arm in decision.at_best.arms)} "
+        f"seeds each. Tuned: the best of {tried} settings on held-out images, run with new seeds. "
+        "[Intervals](docs/lab/results.md)."
     )
     return table("", [row(arm) for arm in _ranked(decision.at_best)], note)
 
 
 def living_sentences(decision: Decision) -> list[str]:
     """How many units live in the worst layer of each network."""
-    at_notebooks = decision.at_notebooks
-    found = {arm.arch: living_units(runs_of(arm.arch, at_notebooks)) for arm in at_notebooks.arms}
-    parts = [f"{units.of_layer} of {name_of(arch)}" for arch, units in found.items() if units]
-    return (
-        [f"Alive at the notebook's setting, in the runs that trained: {', '.join(parts)}."]
-        if parts
-        else []
-    )
+    parts = []
+    for arch in _arms(decision.at_notebooks):
+        units = living_units(runs_of(arch, decision.at_notebooks))
+        if units:
+            parts.append(f"{units.of_layer} of {name_of(arch)}")
+    if not parts:
+        return []
+    return [f"Alive at the notebook's setting, in the runs that trained: {', '.join(parts)}."]
 
 
 def lead_sentence(data: Path) -> str:
@@ -360,8 +368,9 @@ def lead_sentence(data: Path) -> str:
     setting = compare_networks(read_results(data / "onecycle.jsonl")).differences[0]
     lead = (setting if setting.first == PRIMARY[0] else setting.turned()).trained
     return (
-        "With augmentation, label smoothing and weight decay ([configs/onecycle.yaml](experiments.md#five-epochs)), "
-        f"MaxPool minus BatchNorm is {f'{lead:+u}' if lead else NOTHING}."
+        "With augmentation, label smoothing and weight decay "
+        "([configs/onecycle.yaml](experiments.md#five-epochs)), MaxPool minus BatchNorm is "
+        f"{f'{lead:+u}' if lead else NOTHING}."
     )
 
 

@@ -6,7 +6,8 @@ are missing in lightning_logs/ are trained; that takes ten minutes on two CPUs.
 
   board                docs/manual/tensorboard.png
   report               docs/manual/report.png, a run's report.html
-  stills               docs/manual/demo.png, in the dark theme docs/manual/demo-dark.png, and docs/manual/demo-maps.png
+  stills               docs/manual/demo.png, in the dark theme docs/manual/demo-dark.png,
+                       and docs/manual/demo-maps.png
   pictures             docs/manual/pictures-demo.png
   gif                  docs/manual/dying.gif and docs/manual/dying-dark.gif, without Chromium
 
@@ -19,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,16 +47,14 @@ from tests.demo.pages import Form, Page, serving
 MANUAL = REPOSITORY / "docs" / "manual"
 
 # The notebook's networks with its settings, and two for pictures; what each is trained with.
-OF_DIGITS = {
-    "notebook-maxpool": ["--arch", "maxpool"],
-    "notebook-batchnorm": ["--arch", "batchnorm"],
-}
+OF_DIGITS = {"notebook-maxpool": "--arch maxpool", "notebook-batchnorm": "--arch batchnorm"}
 OF_PICTURES = {
-    "shapes": ["--arch", "batchnorm", "--epochs", "2"],
-    "shapes-maxpool": ["--arch", "maxpool", "--lr", "1e-3", "--epochs", "4"],
+    "shapes": "--arch batchnorm --epochs 2",
+    "shapes-maxpool": "--arch maxpool --lr 1e-3 --epochs 4",
 }
 
-STILL, TALL = Form(1160, 870, 1.25), Form(1160, 1500, 1.25)
+STILL = Form(1160, 870, 1.25)
+TALL = Form(1160, 1500, 1.25)
 BOARD = {"width": 1280, "height": 900, "deviceScaleFactor": 1.25, "mobile": False}
 REPORT = BOARD | {"width": 1120, "height": 1900}
 CROSS: Shape = [[(50, -5), (50, 105)], [(-7, 50), (107, 50)]]
@@ -76,7 +75,8 @@ def main(arguments: list[str]) -> None:
         "pictures": draw_pictures,
         "gif": draw_gif,
     }
-    if unknown := [name for name in arguments if name not in drawers]:
+    unknown = [name for name in arguments if name not in drawers]
+    if unknown:
         raise UsageError(
             f"there are no pictures {unknown[0]!r}: choose some of {', '.join(drawers)}"
         )
@@ -154,14 +154,14 @@ def draw_gif() -> None:
     dying.draw_gif(DATA, MANUAL)
 
 
-def train_missing(runs: Mapping[str, Sequence[str]], *more: str) -> None:
+def train_missing(runs: Mapping[str, str], *more: str) -> None:
     for name, flags in runs.items():
         if not RunDirectory(name).summary.is_file():
-            fit.main([*flags, *more, "--name", name, "--threads", "1"])
+            fit.main([*flags.split(), *more, "--name", name, "--threads", "1"])
 
 
 @contextmanager
-def demo(runs: Mapping[str, Sequence[str]], *more: str) -> Iterator[tuple[Page, Server]]:
+def demo(runs: Mapping[str, str], *more: str) -> Iterator[tuple[Page, Server]]:
     """A browser, and a server of the networks of runs, which are trained if they are missing."""
     train_missing(runs, *more)
     networks = [load_network(RunDirectory(name).last_checkpoint) for name in runs]

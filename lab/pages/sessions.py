@@ -25,7 +25,8 @@ from exact_resume.files import write
 from lab.benchmarks.handwriting.drawing import draw_all
 from lab.pages.writing import REPOSITORY, SECTION, write_sections
 
-README, USE = "README.md", "docs/manual/use.md"
+README = "README.md"
+USE = "docs/manual/use.md"
 
 LAST = "checkpoints/last.ckpt"
 
@@ -56,10 +57,8 @@ WIDTH = 80
 
 # Where a page does not show all that a command prints: the beginnings of its first
 # line, and of the one after its last.
-SINCE, UNTIL = (
-    {"fit": "test accuracy", "evaluate": "lightning_logs/maxpool/report"},
-    {"fit": "try next"},
-)
+SINCE = {"fit": "test accuracy", "evaluate": "lightning_logs/maxpool/report"}
+UNTIL = {"fit": "try next"}
 
 
 def shown_on(page: str) -> list[str]:
@@ -74,25 +73,29 @@ def write_transcripts(page: str, data: Path, out: Path) -> None:
     Raises:
         UserError: what is kept is of another command.
     """
-    sections, origins = {}, []
+    sections = {}
+    origins = []
     for name in shown_on(page):
         origin, printed = read(data, name, SESSIONS[name])
-        start = re.search(f"^{SINCE.get(name, '')}", printed, re.MULTILINE)
-        end = re.search(f"^{UNTIL[name]}", printed, re.MULTILINE) if name in UNTIL else None
-        shown = wrapped(
-            printed[start.start() if start else 0 : end.start() if end else None].rstrip("\n")
-        )
-        sections[f"session {name}"] = f"```\n{shown}\n```"
+        sections[f"session {name}"] = f"```\n{wrapped(_shown(name, printed))}\n```"
         origins.append(f"Printed on {origin}.")
     where = "\n".join(dict.fromkeys(origins))
     if len(sections) > 1:
         sections["sessions"] = where
     else:  # below the only one, without versions
-        sections = {
-            name: f"{shown}\n\n{where.partition(', python ')[0]}."
-            for name, shown in sections.items()
-        }
+        brief = where.partition(", python ")[0]
+        sections = {name: f"{shown}\n\n{brief}." for name, shown in sections.items()}
     write_sections(out, page, sections)
+
+
+def _shown(name: str, printed: str) -> str:
+    """The part of what a command prints that pages show."""
+    start = re.search(f"^{SINCE.get(name, '')}", printed, re.MULTILINE)
+    if start:
+        printed = printed[start.start() :]
+    if name in UNTIL:
+        printed = re.split(f"^{UNTIL[name]}", printed, maxsplit=1, flags=re.MULTILINE)[0]
+    return printed.rstrip("\n")
 
 
 def wrapped(text: str) -> str:
@@ -136,7 +139,8 @@ def run(sessions: Mapping[str, str], held: Mapping[str, Path], data: Path) -> No
             print(f"$ {command}", flush=True)
             printed = printed_by(command, folder, STATUS.get(name, 0))
             write(data / "sessions" / f"{name}.txt", f"{origin}\n$ {command}\n{printed}")
-            if picture := re.search(r"--show (\S+)", command):
+            picture = re.search(r"--show (\S+)", command)
+            if picture:
                 shutil.copy(folder / picture[1], data.parent / "manual")
 
 

@@ -31,12 +31,10 @@ def setting_tables(results: Sequence[RunResult]) -> list[Table]:
 
 def candidates_tables(results: Sequence[RunResult]) -> list[Table]:
     """The best candidates by held-out images, of one network."""
-    scores = {
-        Path(dict(overrides)["config"]).name: mean_interval(
-            [run.validation or 0.0 for run in runs], PERCENT
-        )
-        for overrides, runs in by_overrides(results).items()
-    }
+    scores = {}
+    for overrides, runs in by_overrides(results).items():
+        held_out = [run.validation or 0.0 for run in runs]
+        scores[Path(dict(overrides)["config"]).name] = mean_interval(held_out, PERCENT)
     ranked = sorted(scores.items(), key=lambda item: item[1].value, reverse=True)
     rows = [
         {results[0].arch: f"[{name}](../data/candidates/{name})", "held-out %": spread(score)}
@@ -54,19 +52,20 @@ def time_tables(results: Sequence[RunResult], goal: float) -> list[Table]:
     """How many runs end at the goal or above, and in which time, a line for each
     precision; every run counts.
     """
+    by_precision = grouped(results, lambda run: dict(run.overrides)["trainer.precision"])
     rows = []
-    for precision, runs in grouped(
-        results, lambda run: dict(run.overrides)["trainer.precision"]
-    ).items():
+    for precision, runs in by_precision.items():
+        reached = sum(run.score >= goal for run in runs)
         rows.append(
             {
                 "precision": precision,
-                f"{share_text(goal)} after the last epoch": count_text(
-                    sum(run.score >= goal for run in runs), len(runs)
-                ),
+                f"{share_text(goal)} after the last epoch": count_text(reached, len(runs)),
                 "seconds": f"{mean_interval([run.seconds for run in runs], SECONDS)}",
                 "test accuracy %": f"{mean_interval([run.score for run in runs], PERCENT)}",
             }
         )
-    note = "Seconds of training and evaluation from the first step to the last, of another day than performance.md's."
+    note = (
+        "Seconds of training and evaluation from the first step to the "
+        "last, of another day than performance.md's."
+    )
     return [table("", rows, note)]

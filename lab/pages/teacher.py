@@ -20,7 +20,8 @@ PAGE = "docs/lesson/README.md"
 LESSON = REPOSITORY / "notebooks" / "activity.ipynb"
 
 # In docs/data/: what `python -m lab.lesson` measured, and the scores of eight seeds.
-NUMBERS, SCORES = "lesson.json", "class.csv"
+NUMBERS = "lesson.json"
+SCORES = "class.csv"
 
 # As the page's command has it.
 JUDGE = "accuracy:max"
@@ -38,10 +39,10 @@ def write_lesson(data: Path, out: Path) -> None:
     (out / PAGE).parent.mkdir(parents=True, exist_ok=True)
     numbers = json.loads((data / NUMBERS).read_text())
     prose = "".join(json.loads(LESSON.read_text())["cells"][0]["source"])
+    answers = [f"**{guess}.** {text}" for guess, text in numbers["answers"].items()]
     sections = {
         "minutes": to_markdown([minutes_table(minutes_of(prose), numbers)]).strip(),
-        "answers": "; ".join(f"**{guess}.** {text}" for guess, text in numbers["answers"].items())
-        + ".",
+        "answers": f"{'; '.join(answers)}.",
         "lines": lines_of(data / SCORES, SEED),
         "class": class_result(data / SCORES),
     }
@@ -60,36 +61,32 @@ def minutes_of(prose: str) -> list[list[str]]:
 
 def minutes(cell: str) -> int:
     """A section that is skipped takes none."""
-    return int(number[0]) if (number := re.match(r"\d+", cell)) else 0
+    number = re.match(r"\d+", cell)
+    return int(number[0]) if number else 0
 
 
 def minutes_table(table: Sequence[Sequence[str]], numbers: Mapping[str, Any]) -> Table:
     """The lesson's table of minutes, with the processor time that each section has taken."""
     head, *rows = table
     seconds = numbers["seconds"]
-    if [row[0] for row in rows] != [
-        heading for heading in seconds if heading in {row[0] for row in rows}
-    ]:
+    headings = [row[0] for row in rows]
+    if headings != [heading for heading in seconds if heading in headings]:
         raise UserError(f"{NUMBERS} is of other sections: run python -m lab.lesson")
-    totals = [str(sum(map(minutes, column))) for column in list(zip(*rows, strict=True))[1:]]
+    _, *columns = zip(*rows, strict=True)
+    totals = [str(sum(map(minutes, column))) for column in columns]
     lines = [
         *([*row, f"{seconds[row[0]]:.0f} s"] for row in rows),
         ["all", *totals, f"{sum(seconds.values()):.0f} s"],
     ]
-    return Table(
-        "",
-        [*head, "computing"],
-        lines,
-        [f"Computing: processor time on one core; {numbers['origin']}."],
-    )
+    note = f"Computing: processor time on one core; {numbers['origin']}."
+    return Table("", [*head, "computing"], lines, [note])
 
 
 def lines_of(path: Path, seed: str) -> str:
     """The heading of a CSV file of scores, and what one student hands in."""
     heading, *lines = path.read_text().splitlines()
-    return "\n".join(
-        ["```", heading, *(line for line in lines if line.split(",")[1] == seed), "```"]
-    )
+    own = [line for line in lines if line.split(",")[1] == seed]
+    return "\n".join(["```", heading, *own, "```"])
 
 
 def class_result(path: Path) -> str:

@@ -16,12 +16,12 @@ def write_wings(data: Path, out: Path) -> None:
 
 def wings_table() -> str:
     """A row for each wing: its folder, and its sentence with code in single backticks."""
-    package, core = REPOSITORY / "src" / "convblocks", ("data", "model", "run")
-    folders = sorted(
-        path.parent for path in package.glob("*/__init__.py") if path.parent.name not in core
-    )
+    package = REPOSITORY / "src" / "convblocks"
+    folders = sorted(path.parent for path in package.glob("*/__init__.py"))
     rows = []
     for folder in folders:
+        if folder.name in ("data", "model", "run"):
+            continue
         sentence = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
         rows.append([f"`{folder.name}/`", sentence.replace("``", "`")])
     return to_markdown([Table("", ["wing", "what it adds"], rows)]).strip()

@@ -22,9 +22,12 @@ SECTION = re.compile(r"<!-- ([\w -]+): begin -->\n(?:(.*?)\n)?<!-- \1: end -->",
 
 def write_page(path: Path, *blocks: str | Sequence[Table], level: int = 2) -> None:
     """Write texts and tables, these under headings of that level."""
-    written = [
-        block if isinstance(block, str) else to_markdown(block, level).strip() for block in blocks
-    ]
+    written = []
+    for block in blocks:
+        if isinstance(block, str):
+            written.append(block)
+        else:
+            written.append(to_markdown(block, level).strip())
     write(path, "\n\n".join(written) + "\n")
 
 
@@ -53,15 +56,17 @@ def write_sections(out: Path, page: str, sections: Mapping[str, str]) -> None:
     """
     text = (REPOSITORY / page).read_text()
     contents = dict(SECTION.findall(text))
-    if unknown := sections.keys() - contents.keys():
+    unknown = sections.keys() - contents.keys()
+    if unknown:
         raise ValueError(f"{page} has no marks for {', '.join(sorted(unknown))}")
-    contents |= dict(SECTION.findall((out / page).read_text())) if (out / page).is_file() else {}
+    path = out / page
+    if path.is_file():
+        contents |= SECTION.findall(path.read_text())
     contents |= sections
 
     def marked(section: re.Match[str]) -> str:
         name = section[1]
-        return "\n".join(
-            filter(None, [f"<!-- {name}: begin -->", contents[name], f"<!-- {name}: end -->"])
-        )
+        lines = [f"<!-- {name}: begin -->", contents[name], f"<!-- {name}: end -->"]
+        return "\n".join(filter(None, lines))
 
-    write(out / page, SECTION.sub(marked, text))
+    write(path, SECTION.sub(marked, text))

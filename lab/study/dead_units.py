@@ -12,13 +12,13 @@ from matplotlib.ticker import PercentFormatter
 from convblocks.compare.report import name_of
 from convblocks.figures.curves import Curve, draw_by_epoch, short, values_of
 from convblocks.figures.estimates import NOTHING
-from convblocks.figures.grouping import by_arch
+from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.style import LETTERS, OTHERS, WIDTH, End, label_ends, style
 from convblocks.figures.tables import Table
 from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
 from lab.estimates import count_text
-from lab.results import learned_in
+from lab.results import collapses, learned_in
 from lab.study.decision import at_notebooks, by_cell, cell_of
 from lab.study.plan import Cell
 from lab.study.report import cell_text
@@ -28,21 +28,20 @@ def dead_column(runs: Sequence[RunResult], names: Sequence[str]) -> dict[str, st
     """A table's cell, by its heading: the median share of dead units behind each ReLU;
     a dash where there is none.
     """
-    shares = [
-        median(run.final[name] for run in runs) if name in runs[0].final else None for name in names
-    ]
+    cells = []
+    for name in names:
+        if name in runs[0].final:
+            cells.append(f"{100 * median(run.final[name] for run in runs):.0f}")
+        else:
+            cells.append(NOTHING)
     relus = ", ".join(name.removeprefix(DEAD) for name in names)
-    cell = ", ".join(NOTHING if share is None else f"{100 * share:.0f}" for share in shares)
-    return {f"dead units in {relus}, %": cell}
+    return {f"dead units in {relus}, %": ", ".join(cells)}
 
 
 def layers(runs: Sequence[RunResult]) -> list[str]:
     """The names of the metrics of dead units."""
-    return list(
-        dict.fromkeys(
-            name for run in runs for row in run.epochs for name in row if name.startswith(DEAD)
-        )
-    )
+    names = dict.fromkeys(name for run in runs for row in run.epochs for name in row)
+    return [name for name in names if name.startswith(DEAD)]
 
 
 def dead_units_table(results: Sequence[RunResult]) -> Table:
@@ -55,13 +54,12 @@ def dead_units_table(results: Sequence[RunResult]) -> Table:
         cells = by_cell(own)
         for cell in sorted(cells, key=_by_schedule):
             runs = cells[cell]
-            collapsed = count_text(sum(one.failed for one in runs), len(runs))
-            lines.append(
-                [arch, cell_text(cell), collapsed, *(_range(_last(runs, name)) for name in names)]
-            )
+            collapsed = count_text(collapses(runs), len(runs))
+            shares = [_range(_last(runs, name)) for name in names]
+            lines.append([arch, cell_text(cell), collapsed, *shares])
     notes = [
-        "A dead unit outputs 0 for each of 1,000 images. In per cent of the layer: median [least, largest] over the "
-        "runs of a setting, after their last epoch."
+        "A dead unit outputs 0 for each of 1,000 images. In per cent of the layer: median [least, "
+        "largest] over the runs of a setting, after their last epoch."
     ]
     columns = ["network", "setting", "collapsed", *(name.removeprefix(DEAD) for name in names)]
     return Table("Dead units", columns, lines, notes)
@@ -81,10 +79,8 @@ def dead_units_figure(results: Sequence[RunResult]) -> Figure:
     axes[0].set_ylabel("dead units")
     dotted = "; dotted: runs that collapsed" * any(run.failed for own in networks for run in own)
     figure.supxlabel(f"thick lines: medians of all runs{dotted}", fontsize=LETTERS)
-    label_ends(
-        figure,
-        [(panel, draw_dead_units(panel, own)) for panel, own in zip(axes, networks, strict=False)],
-    )
+    drawn = zip(axes, networks, strict=False)
+    label_ends(figure, [(panel, draw_dead_units(panel, own)) for panel, own in drawn])
     return figure
 
 
@@ -97,9 +93,8 @@ def draw_dead_units(axes: Axes, runs: Sequence[RunResult]) -> list[End]:
         Curve(name.removeprefix(DEAD), style(OTHERS + n), [*runs]) for n, name in enumerate(names)
     ]
     share, worst = max((median(_last(runs, name)), name.removeprefix(DEAD)) for name in names)
-    axes.set(
-        title=f"{short(runs[0].arch)}: {100 * share:.0f} % of {worst} dead", ylim=(-0.04, 1.04)
-    )
+    title = f"{short(runs[0].arch)}: {100 * share:.0f} % of {worst} dead"
+    axes.set(title=title, ylim=(-0.04, 1.04))
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     return draw_by_epoch(axes, curves, [[values_of(run, name) for run in runs] for name in names])
 
@@ -117,15 +112,12 @@ def _at_notebooks(results: Sequence[RunResult]) -> list[str]:
         shares = {name: median(_last(own, name)) for name in layers(own)}
         if shares:
             worst = max(shares, key=lambda name: shares[name])
-            parts.append(
-                f"{100 * shares[worst]:.0f} % of {name_of(arch)}'s {worst.removeprefix(DEAD)}"
-            )
+            layer = f"{name_of(arch)}'s {worst.removeprefix(DEAD)}"
+            parts.append(f"{100 * shares[worst]:.0f} % of {layer}")
+    if not parts:
+        return []
     found = ", ".join(parts)
-    return (
-        [f"Dead units at the notebook's setting: {found} (each network's worst layer, medians)."]
-        if parts
-        else []
-    )
+    return [f"Dead units at the notebook's setting: {found} (each network's worst layer, medians)."]
 
 
 def _of_collapsed(results: Sequence[RunResult]) -> list[str]:
@@ -135,22 +127,20 @@ def _of_collapsed(results: Sequence[RunResult]) -> list[str]:
     collapsed = [one for one in results if one.failed]
     if not collapsed:
         return []
-    dead = Counter(
-        f"{name_of(one.arch)}'s {gone[0].removeprefix(DEAD)}"
-        for one in collapsed
-        if (gone := [name for name in layers([one]) if one.epochs[-1].get(name) == 1])
-    )
+    dead = Counter[str]()
+    for one in collapsed:
+        gone = [name for name in layers([one]) if one.epochs[-1].get(name) == 1]
+        if gone:
+            dead[f"{name_of(one.arch)}'s {gone[0].removeprefix(DEAD)}"] += 1
+    found = "none has a dead layer"
+    if dead:
+        where = ", ".join(f"{layer} in {count}" for layer, count in dead.most_common())
+        share = "all" if dead.total() == len(collapsed) else dead.total()
+        found = f"a whole layer is dead in {share} of them ({where})"
     late = sum(bool(learned_in(one)) for one in collapsed)
-    where = ", ".join(f"{layer} in {count}" for layer, count in dead.most_common())
-    share = "all" if dead.total() == len(collapsed) else str(dead.total())
-    found = (
-        f"a whole layer is dead in {share} of them ({where})" if dead else "none has a dead layer"
-    )
-    before = (
-        f"{late or 'none'} was above chance after any epoch"
-        if late < 2
-        else f"{late} were above chance before"
-    )
+    before = f"{late} were above chance before"
+    if late < 2:
+        before = f"{late or 'none'} was above chance after any epoch"
     return [f"{len(collapsed)} of all {len(results)} runs collapsed: {found}, and {before}."]
 
 
@@ -158,15 +148,17 @@ def _by_rate(results: Sequence[RunResult]) -> list[str]:
     """The smallest rate at which any run of a network collapsed, for each schedule."""
     parts = []
     for arch, own in by_arch(results).items():
-        for schedule in dict.fromkeys(cell_of(one).lr_scheduler for one in own):
-            runs = [one for one in own if cell_of(one).lr_scheduler == schedule]
+        by_schedule = grouped(own, lambda one: cell_of(one).lr_scheduler)
+        for schedule, runs in by_schedule.items():
             rates = [cell_of(one).lr for one in runs if one.failed]
             if rates:
                 least = min(rates, key=float)
                 above = [one for one in runs if float(cell_of(one).lr) >= float(least)]
-                count = count_text(sum(one.failed for one in above), len(above))
+                count = count_text(collapses(above), len(above))
                 parts.append(f"{name_of(arch)} at {least} or more ({schedule}), {count}")
-    return [f"Runs collapsed at high learning rates only: {', '.join(parts)}."] if parts else []
+    if not parts:
+        return []
+    return [f"Runs collapsed at high learning rates only: {', '.join(parts)}."]
 
 
 def _by_schedule(cell: Cell) -> tuple[str, float]:

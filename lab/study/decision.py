@@ -20,6 +20,7 @@ from lab.differences import Measured, Reading, measured, score_of
 from lab.notebook import compare_networks
 from lab.statistics import mcnemar_p, runs_needed, two_way_interval
 from lab.study.plan import NOTEBOOK, Cell
+from lab.study.variance import mistakes
 
 PRIMARY = ("maxpool", "batchnorm")
 
@@ -79,23 +80,31 @@ def decide(results: Sequence[RunResult], choices: Mapping[str, Cell]) -> Decisio
     best = [one for one in results if cell_of(one) == choices[one.arch]]
     runs = by_arch(best)
     first, second = (runs.get(arch, []) for arch in PRIMARY)
-    primary = measured(score_of([*first, *second]), first, second) if first and second else None
-    ruling = judge(primary) if primary else "undecided"
-    by_means = primary is not None and primary.runs == primary.trained_runs
+    primary = None
+    ruling: Ruling = "undecided"
+    needed = None
+    if first and second:
+        primary = measured(score_of([*first, *second]), first, second)
+        ruling = judge(primary)
+        if primary.runs == primary.trained_runs and ruling == "undecided":
+            needed = runs_needed(_trained(first), _trained(second))
+    pairs = combinations(sorted(runs, key=_place), 2)
     return Decision(
         at_notebooks=compare_networks(at_notebooks(results)),
         at_best=compare_networks(best),
         primary=primary,
         ruling=ruling,
-        needed=runs_needed(_trained(first), _trained(second))
-        if by_means and ruling == "undecided"
-        else None,
+        needed=needed,
         by_image=tuple(
-            by_image(runs[first], runs[second])
-            for first, second in combinations(sorted(runs, key=_place), 2)
-            if all({"mistakes", "images"} <= one.facts.keys() for one in runs[first] + runs[second])
+            by_image(runs[one], runs[other])
+            for one, other in pairs
+            if _know_images(runs[one] + runs[other])
         ),
     )
+
+
+def _know_images(results: Sequence[RunResult]) -> bool:
+    return all({"mistakes", "images"} <= one.facts.keys() for one in results)
 
 
 def at_notebooks(results: Sequence[RunResult]) -> list[RunResult]:
@@ -122,18 +131,20 @@ def judge(primary: Measured) -> Ruling:
     reading: Reading = "trained" if primary.runs == primary.trained_runs else "all"
     if primary.p(reading) < SIGNIFICANCE:
         return "first is better" if primary.is_better(reading) else "second is better"
-    is_small = primary.means and primary.means.low > -EQUIVALENT and primary.means.high < EQUIVALENT
-    return "equivalent" if reading == "trained" and is_small else "undecided"
+    means = primary.means
+    is_small = means and means.low > -EQUIVALENT and means.high < EQUIVALENT
+    if reading == "trained" and is_small:
+        return "equivalent"
+    return "undecided"
 
 
 def by_image(first: Sequence[RunResult], second: Sequence[RunResult]) -> ByImage:
     """Compare two networks' answers image by image; the mistakes of every run must be known."""
-    one, other = _right(first), _right(second)
-    seeds = [
-        {run.seed: row for run, row in zip(runs, rows, strict=True)}
-        for runs, rows in ((first, one), (second, other))
-    ]
-    pairs = [(seeds[0][seed], seeds[1][seed]) for seed in seeds[0] if seed in seeds[1]]
+    one = _right(first)
+    other = _right(second)
+    rows = {run.seed: row for run, row in zip(first, one, strict=True)}
+    of_second = zip(second, other, strict=True)
+    pairs = [(rows[run.seed], row) for run, row in of_second if run.seed in rows]
     counts = [(int(np.sum(a & ~b)), int(np.sum(b & ~a))) for a, b in pairs]
     return ByImage(
         first=first[0].arch,
@@ -156,7 +167,4 @@ def _place(arch: str) -> int:
 
 def _right(results: Sequence[RunResult]) -> NDArray[np.bool_]:
     """Which test images each run got right, of shape (runs, images)."""
-    right = np.ones((len(results), results[0].facts["images"]["test"]), dtype=np.bool_)
-    for row, result in zip(right, results, strict=True):
-        row[result.facts["mistakes"]] = False
-    return right
+    return ~np.stack([mistakes(run) for run in results])

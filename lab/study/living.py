@@ -40,22 +40,24 @@ def living_units(runs: Sequence[RunResult], relu: str = "") -> Living | None:
     }
     if not shares:
         return None
-    layer = f"{DEAD}{relu}" if relu else max(shares, key=lambda name: median(shares[name]))
+    layer = f"{DEAD}{relu}"
+    if not relu:
+        layer = max(shares, key=lambda name: median(shares[name]))
     units = dict(zip(shares, widths(trained[0].arch), strict=True))[layer]
-    living = sorted(round(units * (1 - share)) for share in shares[layer])
-    between = "or" if living[-1] == living[0] + 1 else "to"
-    counts = f"{living[0]} {between} {living[-1]}" if living[0] < living[-1] else str(living[0])
+    living = [round(units * (1 - share)) for share in shares[layer]]
+    least = min(living)
+    most = max(living)
+    between = "or" if most == least + 1 else "to"
+    counts = f"{least} {between} {most}" if least < most else str(least)
     return Living(counts, units, layer.removeprefix(DEAD))
 
 
 def widths(arch: str) -> list[int]:
     """The units of each hidden layer of a registered network."""
-    layers = [
-        layer
-        for layer in ARCHITECTURES[arch]().modules()
-        if isinstance(layer, nn.Conv2d | nn.Linear)
-    ]
-    return [
-        layer.out_channels if isinstance(layer, nn.Conv2d) else layer.out_features
-        for layer in layers[:-1]
-    ]
+    found = []
+    for layer in ARCHITECTURES[arch]().modules():
+        if isinstance(layer, nn.Conv2d):
+            found.append(layer.out_channels)
+        elif isinstance(layer, nn.Linear):
+            found.append(layer.out_features)
+    return found[:-1]

@@ -69,9 +69,8 @@ def to_choose(scores: Scores) -> list[tuple[Cell, int]]:
         if beyond is None:
             break
         cells.append(beyond)
-    return [(cell, seed) for cell in cells for seed in SEEDS] + [
-        (cell, seed) for cell in finalists(cells, scores) for seed in MORE_SEEDS
-    ]
+    further = [(cell, seed) for cell in finalists(cells, scores) for seed in MORE_SEEDS]
+    return [(cell, seed) for cell in cells for seed in SEEDS] + further
 
 
 def finalists(cells: Iterable[Cell], scores: Scores) -> list[Cell]:
@@ -86,9 +85,10 @@ def chosen(scores: Scores) -> Cell | None:
     """The finalist with the highest mean over all its seeds; None before all runs of
     the choice are done.
     """
-    if any(run not in scores for run in to_choose(scores)):
+    runs = to_choose(scores)
+    if any(run not in scores for run in runs):
         return None
-    cells = list(dict.fromkeys(cell for cell, _ in to_choose(scores)))
+    cells = dict.fromkeys(cell for cell, _ in runs)
     return max(finalists(cells, scores), key=lambda cell: _mean(cell, SEEDS + MORE_SEEDS, scores))
 
 
@@ -105,7 +105,12 @@ def _beyond(best: Cell, cells: Iterable[Cell]) -> Cell | None:
     """The cell beyond the best one, if that has the smallest or largest rate of its schedule."""
     positions = [RATES.index(cell.lr) for cell in cells if cell.lr_scheduler == best.lr_scheduler]
     position = RATES.index(best.lr)
-    step = -1 if position == min(positions) else 1 if position == max(positions) else 0
-    if step == 0 or not 0 <= position + step < len(RATES):
+    if position == min(positions):
+        beyond = position - 1
+    elif position == max(positions):
+        beyond = position + 1
+    else:
         return None
-    return Cell(RATES[position + step], best.lr_scheduler)
+    if not 0 <= beyond < len(RATES):
+        return None
+    return Cell(RATES[beyond], best.lr_scheduler)

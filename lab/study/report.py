@@ -30,7 +30,8 @@ POINTS_OF_ACCURACY = (
 )
 
 # The beginnings of the sentences on either setting.
-AT_BEST, AT_NOTEBOOKS = "Each at its own best setting,", "At the notebook's setting,"
+AT_BEST = "Each at its own best setting,"
+AT_NOTEBOOKS = "At the notebook's setting,"
 
 
 def choice_table(results: Sequence[RunResult], choices: Mapping[str, Cell]) -> Table:
@@ -40,26 +41,26 @@ def choice_table(results: Sequence[RunResult], choices: Mapping[str, Cell]) -> T
     lines = []
     for arch, own in by_arch(results).items():
         cells = by_cell(own)
-        scores = {cell: mean_validation(runs) or 0.0 for cell, runs in cells.items()}
-        for cell in sorted(
-            cells, key=lambda cell: (cell != choices.get(arch), -len(cells[cell]), -scores[cell])
-        ):
+        scores = _means(own)
+        best = choices.get(arch)
+        for cell in sorted(cells, key=lambda own: (own != best, -len(cells[own]), -scores[own])):
             runs = cells[cell]
             trained = [one.validation or 0.0 for one in runs if not one.failed]
-            shown = spread(mean_interval(trained, PERCENT)) if trained else NOTHING
+            shown = NOTHING
+            if trained:
+                shown = spread(mean_interval(trained, PERCENT))
             collapsed = count_text(len(runs) - len(trained), len(runs))
-            mark = "chosen" if cell == choices.get(arch) else ""
-            lines.append(
-                [arch, cell_text(cell), f"{100 * scores[cell]:.2f}", collapsed, shown, mark]
-            )
+            mark = "chosen" if cell == best else ""
+            score = f"{100 * scores[cell]:.2f}"
+            lines.append([arch, cell_text(cell), score, collapsed, shown, mark])
     notes = [
-        f"Accuracy in % on {HELD_OUT:,} training images that were held out. Settings are ranked by the score, the mean "
-        "over all runs; a collapsed run counts with the accuracy that it has. If trained: mean and standard deviation "
-        f"of the other runs. The best {FINALISTS} settings of each network have further seeds."
+        f"Accuracy in % on {HELD_OUT:,} training images that were held out. Settings are ranked by "
+        "the score, the mean over all runs; a collapsed run counts with the accuracy that it has. "
+        f"If trained: mean and standard deviation of the other runs. The best {FINALISTS} settings "
+        "of each network have further seeds."
     ]
-    return Table(
-        "The choice", ["network", "setting", "score", "collapsed", "if trained", ""], lines, notes
-    )
+    columns = ["network", "setting", "score", "collapsed", "if trained", ""]
+    return Table("The choice", columns, lines, notes)
 
 
 def settings_of(decision: Decision) -> dict[str, Comparison]:
@@ -72,18 +73,11 @@ def decision_tables(decision: Decision) -> list[Table]:
     image by image.
     """
     settings = settings_of(decision)
-    tables = [
-        results_table(
-            "The notebook's setting, and each network's own best one",
-            list(settings.values()),
-            SWEPT,
-        )
-    ]
-    return [
-        *tables,
-        *claims_tables(settings),
-        *([images_table(decision.by_image)] if decision.by_image else []),
-    ]
+    title = "The notebook's setting, and each network's own best one"
+    tables = [results_table(title, list(settings.values()), SWEPT), *claims_tables(settings)]
+    if decision.by_image:
+        tables.append(images_table(decision.by_image))
+    return tables
 
 
 def images_table(found: Sequence[ByImage]) -> Table:
@@ -106,9 +100,9 @@ def images_table(found: Sequence[ByImage]) -> Table:
         "new images",
     ]
     notes = [
-        "At the best settings: test images that only one network gets right, means over pairs of runs with one seed. "
-        "Significant: p < 0.05 in McNemar's exact test. New images: the difference in points with other seeds and "
-        "images, by a bootstrap over both."
+        "At the best settings: test images that only one network gets right, means over pairs of "
+        "runs with one seed. Significant: p < 0.05 in McNemar's exact test. New images: the "
+        "difference in points with other seeds and images, by a bootstrap over both."
     ]
     return Table("Image by image", columns, lines, notes)
 
@@ -121,13 +115,13 @@ def differences_of(decision: Decision) -> Groups:
         "At the notebook's setting": decision.at_notebooks,
         "Each at its own best setting": decision.at_best,
     }
-    return {
-        title
-        + _leads(one)
-        + " (collapsed runs left out)" * any(arm.collapsed for arm in one.arms): differences
-        for title, one in groups.items()
-        if (differences := _differences(one))
-    }
+    found = {}
+    for title, one in groups.items():
+        differences = _differences(one)
+        left_out = " (collapsed runs left out)" * any(arm.collapsed for arm in one.arms)
+        if differences:
+            found[f"{title}{_leads(one)}{left_out}"] = differences
+    return found
 
 
 def _leads(comparison: Comparison) -> str:
@@ -149,7 +143,7 @@ def winners(results: Sequence[RunResult]) -> dict[Cell, str]:
 
 def winner_sentences(results: Sequence[RunResult]) -> list[str]:
     """Who is ahead at which settings, and whether that takes the best one."""
-    found, scores = winners(results), _scores(results)
+    found = winners(results)
     if not found:
         return []
     cells = grouped(found, lambda cell: found[cell])
@@ -160,25 +154,27 @@ def winner_sentences(results: Sequence[RunResult]) -> list[str]:
         " ".join(cell) + " (the notebook's)" * (cell == NOTEBOOK) for cell in cells[behind[0]]
     ]
     sentences = [
-        f"On held-out images {name_of(ahead)} leads at {len(cells[ahead])} of {len(found)} settings, "
-        f"{name_of(behind[0])} at {listed(others)}."
+        f"On held-out images {name_of(ahead)} leads at {len(cells[ahead])} of {len(found)} "
+        f"settings, {name_of(behind[0])} at {listed(others)}."
     ]
-    _, second = sorted(scores[ahead].values(), reverse=True)[:2]
-    if second > (best := max(scores[behind[0]].values())):
+    scores = _scores(results)
+    second = sorted(scores[ahead].values())[-2]
+    best = max(scores[behind[0]].values())
+    if second > best:
         sentences.append(
-            f"On the same images {name_of(ahead)}'s second-best setting ({100 * second:.2f} %) still beats "
-            f"{name_of(behind[0])}'s best ({100 * best:.2f} %)."
+            f"On the same images {name_of(ahead)}'s second-best setting ({100 * second:.2f} %) "
+            f"still beats {name_of(behind[0])}'s best ({100 * best:.2f} %)."
         )
     return sentences
 
 
 def _scores(results: Sequence[RunResult]) -> dict[str, dict[Cell, float]]:
     """The mean accuracy on held-out images of both networks at each setting."""
-    own = {arch: by_cell(runs) for arch, runs in by_arch(results).items() if arch in PRIMARY}
-    return {
-        arch: {cell: mean_validation(runs) or 0.0 for cell, runs in cells.items()}
-        for arch, cells in own.items()
-    }
+    return {arch: _means(runs) for arch, runs in by_arch(results).items() if arch in PRIMARY}
+
+
+def _means(results: Sequence[RunResult]) -> dict[Cell, float]:
+    return {cell: mean_validation(runs) or 0.0 for cell, runs in by_cell(results).items()}
 
 
 def winner_titles(results: Sequence[RunResult]) -> dict[str, str]:
@@ -206,9 +202,11 @@ def conclusions(decision: Decision) -> list[str]:
         for one in decision.by_image:
             if (one.first, one.second) == PRIMARY:
                 lines.append(
-                    f"For new seeds and new images, the difference is estimated as {one.new_images:+u}."
+                    "For new seeds and new images, the difference "
+                    f"is estimated as {one.new_images:+u}."
                 )
-    return lines + [f"{AT_NOTEBOOKS} {_continued(line)}" for line in ranking(decision.at_notebooks)]
+    ranks = ranking(decision.at_notebooks)
+    return lines + [f"{AT_NOTEBOOKS} {_continued(line)}" for line in ranks]
 
 
 def cell_text(cell: Cell) -> str:
@@ -228,7 +226,10 @@ def _primary(decision: Decision, primary: Measured) -> str:
     one, other = (f"{name_of(arch)} ({cells[arch]})" for arch in (primary.first, primary.second))
     numbers = _numbers(decision, primary)
     if decision.ruling == "equivalent":
-        return f"{AT_BEST} {one} and {other} are equivalent, within {100 * EQUIVALENT:.1f} points: {numbers}."
+        return (
+            f"{AT_BEST} {one} and {other} are equivalent, within "
+            f"{100 * EQUIVALENT:.1f} points: {numbers}."
+        )
     if decision.ruling == "undecided":
         found = f"runs of each would find such a difference in {100 * POWER:.0f} % of studies"
         needed = f"; about {decision.needed} {found}" if decision.needed else ""
@@ -244,7 +245,8 @@ def _primary(decision: Decision, primary: Measured) -> str:
 
 def _numbers(decision: Decision, primary: Measured) -> str:
     """The difference by which it was judged, first minus second."""
-    ranks, means = primary.all_runs, primary.means
+    ranks = primary.all_runs
+    means = primary.means
     if decision.is_by_means and means:
         return f"{primary.first} - {primary.second} {means:+u} ({_test(primary, means)})"
     trained = f"; if trained {means:+}" if means else ""
@@ -253,13 +255,17 @@ def _numbers(decision: Decision, primary: Measured) -> str:
 
 def _test(primary: Measured, estimate: Estimate) -> str:
     first, second = primary.runs
-    runs = f"{first} runs of each" if first == second else f"{first} and {second} runs"
+    runs = f"{first} and {second} runs"
+    if first == second:
+        runs = f"{first} runs of each"
     return f"{p_text(estimate.p)}, {runs}"
 
 
 def _continued(line: str) -> str:
     """A sentence as the end of another one; networks keep their capitals."""
-    return line if line.startswith(tuple(NAMES.values())) else f"{line[0].lower()}{line[1:]}"
+    if line.startswith(tuple(NAMES.values())):
+        return line
+    return f"{line[0].lower()}{line[1:]}"
 
 
 def origin_tables(results: Sequence[RunResult]) -> list[Table]:
@@ -274,11 +280,11 @@ def origin_tables(results: Sequence[RunResult]) -> list[Table]:
             place.commit or NOTHING,
         )
 
+    known = [run for run in results if run.provenance.machine]
     rows = []
-    for place, runs in grouped([run for run in results if run.provenance.machine], origin).items():
-        options = ", ".join(
-            f"{option}={','.join(values)}" for option, values in option_values(runs).items()
-        )
+    for place, runs in grouped(known, origin).items():
+        values = option_values(runs)
+        options = ", ".join(f"{option}={','.join(own)}" for option, own in values.items())
         seeds = ", ".join(map(str, sorted({run.seed for run in runs})))
         rows.append([*place, options, seeds, str(len(runs))])
     columns = [
@@ -290,4 +296,6 @@ def origin_tables(results: Sequence[RunResult]) -> list[Table]:
         "seeds",
         "runs",
     ]
-    return [Table("Where the runs come from", columns, rows)] if rows else []
+    if not rows:
+        return []
+    return [Table("Where the runs come from", columns, rows)]

@@ -5,7 +5,6 @@ have none worth reading.
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 
 from convblocks.run.result import RunResult
 from lab.benchmarks.pages import read_raw_numbers
@@ -21,15 +20,10 @@ def at_quiet_speed(results: Sequence[RunResult], data: Path) -> list[RunResult]:
     """
     measured = read_raw_numbers(data, "performance", Results)
     case: Labels = {"part": "training", "variant": "fit", "threads": "one", "precision": "32-true"}
-    epoch = {
-        arch: median(measured.values("epoch", **case, arch=arch))
-        for arch in {run.arch for run in results}
-    }
-    return [
-        replace(
-            run,
-            epochs=tuple(row | {"seconds": epoch[run.arch]} for row in run.epochs),
-            evaluations=(),
-        )
-        for run in results
-    ]
+    archs = {run.arch for run in results}
+    seconds = {arch: measured.median("epoch", **case, arch=arch) for arch in archs}
+    found = []
+    for run in results:
+        epochs = tuple(row | {"seconds": seconds[run.arch]} for row in run.epochs)
+        found.append(replace(run, epochs=epochs, evaluations=()))
+    return found

@@ -5,7 +5,8 @@ usage: python scripts/study.py choose|confirm [options] [options of fit]
 It has two stages; its protocol is docs/lab/protocol.md in the repository.
 
   choose               try learning rates and schedules, and choose on held-out training images
-  confirm              train with new seeds on all training images, and test: which is better, and how certain is that?
+  confirm              train with new seeds on all training images, and test: which is
+                       better, and how certain is that?
 
 Rerun the same command any time: finished runs are reused, interrupted ones resume.
 A stage takes about an hour on two CPUs.
@@ -17,8 +18,8 @@ A stage takes about an hour on two CPUs.
   --name NAME          runs and reports go to lightning_logs/NAME (default: study)
   --no-fit             only report on existing runs
 
-Any other option is passed to fit for all runs, except those fixed by the protocol: seeds, learning rate, schedule
-and the number of held-out images.
+Any other option is passed to fit for all runs, except those fixed by the protocol:
+seeds, learning rate, schedule and the number of held-out images.
 
 Examples:
   python scripts/study.py choose && python scripts/study.py confirm
@@ -82,14 +83,13 @@ def main(arguments: list[str]) -> None:
 
 def parse(arguments: list[str]) -> Namespace:
     """The options of a comparison, without those that the protocol sets."""
-    for argument in arguments:
-        if (option := argument.partition("=")[0]) in SETTLED:
+    given = [argument.partition("=")[0] for argument in arguments]
+    for option in given:
+        if option in SETTLED:
             raise UsageError(f"{option} is set by the study's protocol: see docs/lab/protocol.md")
-    networks = (
-        []
-        if {"--arch", "--model"} & {word.partition("=")[0] for word in arguments}
-        else ["--arch", *NETWORKS]
-    )
+    networks = ["--arch", *NETWORKS]
+    if "--arch" in given or "--model" in given:
+        networks = []
     options = parse_comparison(["--name", "study", *networks, *arguments])
     options.arguments = arguments
     return options
@@ -119,14 +119,14 @@ def confirm_choices(options: Namespace) -> None:
     results = list(results_of_confirmation(options, choices).values())
     decision = decide(results, choices)
     figures = {"": _sweep(choice)}
-    if differences := differences_of(decision):  # none of a single network
+    differences = differences_of(decision)
+    if differences:  # none of a single network
         draw = partial(intervals_figure, differences, POINTS_OF_ACCURACY)
         figures["differences"] = Chart(draw, "Differences between two networks in test accuracy")
     if layers(at_notebooks(results)):  # a user's networks may have no ReLU
         draw = partial(dead_units_figure, at_notebooks(results))
-        figures["dead-units"] = Chart(
-            draw, "Dead units of each layer by epoch, at the notebook's setting"
-        )
+        description = "Dead units of each layer by epoch, at the notebook's setting"
+        figures["dead-units"] = Chart(draw, description)
     report = Report(
         name="report",
         tables=decision_tables(decision),
@@ -149,16 +149,14 @@ def results_of_choice(options: Namespace, fit: bool = True) -> dict[Trial, RunRe
         UserError: a run is missing or failed.
     """
     results: dict[Trial, RunResult] = {}
-    while new := [
-        trial
-        for trial in _trials_to_choose(options, list(results.values()))
-        if trial not in results
-    ]:
-        fits = fit and not options.no_fit
-        found = _results(options, new, fits)
+    while True:
+        known = _trials_to_choose(options, list(results.values()))
+        new = [trial for trial in known if trial not in results]
+        if not new:
+            return results
+        found = _results(options, new, fit and not options.no_fit)
         _refuse_missing("choose", len(new) - len(found))
         results |= found
-    return results
 
 
 def results_of_confirmation(options: Namespace, choices: dict[str, Cell]) -> dict[Trial, RunResult]:
@@ -181,9 +179,8 @@ def results_of_confirmation(options: Namespace, choices: dict[str, Cell]) -> dic
 def _results(options: Namespace, trials: Sequence[Trial], fit: bool) -> dict[Trial, RunResult]:
     if not fit:
         return finished(trials)
-    found = train(
-        RunDirectory(trials[0].comparison, options.root), trials, options.jobs, options.start
-    )
+    directory = RunDirectory(trials[0].comparison, options.root)
+    found = train(directory, trials, options.jobs, options.start)
     refuse_missing(trials, found)
     return found
 
@@ -200,7 +197,8 @@ def _sweep(results: Sequence[RunResult]) -> Chart:
 
 
 def _trials_to_choose(options: Namespace, results: Sequence[RunResult]) -> list[Trial]:
-    common, done = (*options.common, (VAL_SIZE, str(HELD_OUT))), by_arch(results)
+    common = (*options.common, (VAL_SIZE, str(HELD_OUT)))
+    done = by_arch(results)
     return [
         Trial(f"{options.name}/choose", arch, common, cell.overrides, seed)
         for arch in options.archs
@@ -209,9 +207,11 @@ def _trials_to_choose(options: Namespace, results: Sequence[RunResult]) -> list[
 
 
 def _scores(results: Sequence[RunResult]) -> Scores:
-    return {
-        (cell_of(one), one.seed): one.validation for one in results if one.validation is not None
-    }
+    scores = {}
+    for one in results:
+        if one.validation is not None:
+            scores[cell_of(one), one.seed] = one.validation
+    return scores
 
 
 def _refuse_missing(stage: str, count: int) -> None:

@@ -8,7 +8,8 @@ which nothing else should run.
   --arch NAME ...      the networks whose batches grow (default: all)
   --rounds N           how often everything is measured (default: 10)
   --sizes N            only the smallest N sizes of each, for a quick look (default: all)
-  --out FOLDER         where the page goes, and in its folder data raw numbers (default: lightning_logs/benchmark)
+  --out FOLDER         where the page goes, and in its folder data raw numbers (default:
+                       lightning_logs/benchmark)
 
 Example:
   python -m lab.benchmarks.growth --out docs
@@ -67,8 +68,9 @@ def measured(take_turn: TakeTurn, steps: int | None) -> list[Row]:
     """A turn, with the seconds that count: of the function, of a training step, or of the epoch."""
     values = take_turn()[0].values
     if "seconds" not in values:
-        trained, evaluated = values["training"], values["evaluation"]
-        values = values | {"seconds": trained / steps if steps else trained + evaluated}
+        trained = values["training"]
+        counted = trained / steps if steps else trained + values["evaluation"]
+        values = values | {"seconds": counted}
     return [Row({}, values)]
 
 

@@ -63,7 +63,8 @@ class Wide(nn.Module):
 
     def __init__(self, width: int = 100) -> None:
         super().__init__()
-        pixels, classes = MNIST.height * MNIST.width, len(MNIST.classes)
+        pixels = MNIST.height * MNIST.width
+        classes = len(MNIST.classes)
         self.layers = nn.Sequential(
             nn.Flatten(), nn.Linear(pixels, width), nn.ReLU(), nn.Linear(width, classes)
         )

@@ -77,7 +77,8 @@ def checking(images: int) -> Timed:
 
 def reporting(runs: int) -> Timed:
     """Analyse runs in memory, and publish the report of a comparison."""
-    results, directory = data.runs(runs), RunDirectory("compared")
+    results = data.runs(runs)
+    directory = RunDirectory("compared")
 
     def timed() -> float:
         divisions.cache_clear()  # a command makes one report

@@ -13,7 +13,7 @@ from convblocks.figures.tables import Table
 from convblocks.text import listed
 from lab.benchmarks.growth.sizes import BATCH_SIZE
 from lab.benchmarks.pages import Page
-from lab.benchmarks.rows import Results, ratio
+from lab.benchmarks.rows import Labels, Results, ratio
 
 FASTER = "faster"
 
@@ -74,14 +74,9 @@ def verdict(measured: Estimate) -> str:
 
 def exponent_at_end(results: Results, quantity: str, series: str) -> Estimate:
     """Of the last two sizes alone: a fixed cost hides how smaller ones grow."""
-    sizes = results.numbers("size", quantity=quantity, series=series)[-2:]
-    return exponent(
-        sizes,
-        [
-            results.by_round("seconds", quantity=quantity, series=series, size=size)
-            for size in sizes
-        ],
-    )
+    own: Labels = {"quantity": quantity, "series": series}
+    sizes = results.numbers("size", **own)[-2:]
+    return exponent(sizes, [results.by_round("seconds", **own, size=size) for size in sizes])
 
 
 def costs_table(results: Results) -> Table:
@@ -92,13 +87,11 @@ def costs_table(results: Results) -> Table:
         sizes = results.numbers("size", quantity=quantity)
         simulated = " (SIMULATED)" * (quantity == "processes" and sizes[-1] > cpus)
         for series in sorted(results.different("series", quantity=quantity)):
-            costs = [
-                number(
-                    shown.scale
-                    * results.median("seconds", quantity=quantity, series=series, size=size)
-                )
+            seconds = [
+                results.median("seconds", quantity=quantity, series=series, size=size)
                 for size in (sizes[0], sizes[-1])
             ]
+            costs = [number(shown.scale * cost) for cost in seconds]
             last = exponent_at_end(results, quantity, series)
             rows.append(
                 [
@@ -119,13 +112,12 @@ def number(value: float) -> str:
 
 
 def texts(results: Results) -> dict[str, object]:
-    found = [
-        f"{series} by {QUANTITIES[quantity].name} ({last})"
-        for quantity in results.different("quantity")
-        for series in sorted(results.different("series", quantity=quantity))
-        for last in [exponent_at_end(results, quantity, series)]
-        if verdict(last) == FASTER
-    ]
+    found = []
+    for quantity in results.different("quantity"):
+        for series in sorted(results.different("series", quantity=quantity)):
+            last = exponent_at_end(results, quantity, series)
+            if verdict(last) == FASTER:
+                found.append(f"{series} by {QUANTITIES[quantity].name} ({last})")
     return {"batch_size": BATCH_SIZE, "faster": listed(found) or "none"}
 
 

@@ -74,31 +74,22 @@ def groups(archs: Sequence[str], most: int) -> Iterator[list[Point]]:
 
 def of_images(sizes: Sequence[int]) -> Iterator[Point]:
     for size in sizes:
-        yield Point(
-            "images", "epoch", size, measure.trained, (Case("fit", "mlp"), noise_flags(size, 10))
-        )
+        arguments = Case("fit", "mlp"), noise_flags(size, 10)
+        yield Point("images", "epoch", size, measure.trained, arguments)
         yield Point("images", "start", size, measure.called, (measure.checking, size))
 
 
 def of_classes(sizes: dict[int, int]) -> Iterator[Point]:
     for size, steps in sizes.items():
         case = Case("fit", "mlp", steps=steps, test_batches=1)
-        yield Point(
-            "classes",
-            "fit",
-            size,
-            measure.trained,
-            (case, noise_flags(STEPS * BATCH_SIZE, size)),
-            steps,
-        )
+        flags = noise_flags(STEPS * BATCH_SIZE, size)
+        yield Point("classes", "fit", size, measure.trained, (case, flags), steps)
 
 
 def of_parameters(sizes: dict[int, int]) -> Iterator[Point]:
     for width, steps in sizes.items():
-        size, case = (
-            data.parameters_of(width),
-            Case("fit", name_of(data.Wide), steps=steps, test_batches=1),
-        )
+        size = data.parameters_of(width)
+        case = Case("fit", name_of(data.Wide), steps=steps, test_batches=1)
         flags = ["--network.width", str(width)]
         yield Point("parameters", "fit", size, measure.trained, (case, flags), steps)
         case = Case("bare", "mlp", steps=steps, test_batches=1)
@@ -116,13 +107,8 @@ def of_batches(arch: str, sizes: Sequence[int]) -> Iterator[Point]:
 def of_processes(sizes: Sequence[int]) -> Iterator[Point]:
     for size in sizes:
         case = Case("fit", "mlp", steps=STEPS, test_batches=1)
-        flags = [
-            "--threads",
-            "1",
-            "--trainer.devices",
-            str(size),
-            *(["--trainer.strategy", "ddp"] if size > 1 else []),
-        ]
+        strategy = "--trainer.strategy ddp" if size > 1 else ""
+        flags = f"--threads 1 --trainer.devices {size} {strategy}".split()
         yield Point("processes", "fit", size, measure.trained, (case, flags), STEPS, ranks=size)
 
 

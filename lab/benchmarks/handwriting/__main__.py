@@ -5,7 +5,8 @@ checkpoints recognise them, and print how many each gets right, and their most f
 mistakes.
 
   --seed N             other sizes, widths, slants, places, colours and noise (default: 0)
-  --out FOLDER         where the page goes, and in its folder data raw numbers (default: lightning_logs/benchmark)
+  --out FOLDER         where the page goes, and in its folder data raw numbers (default:
+                       lightning_logs/benchmark)
 
 Example:
   python -m lab.benchmarks.handwriting lightning_logs/maxpool/checkpoints/last.ckpt
@@ -50,12 +51,9 @@ def main(arguments: list[str]) -> None:
     runs = [result_of(path) for path in options.checkpoints]
     drawings = list(draw_all(options.seed))
     seen = torch.from_numpy(np.stack([look(drawing.content, MNIST)[1] for drawing in drawings]))
-    machine = ", ".join(
-        [describe_machine(), *(f"{package} {version(package)}" for package in DRAWS)]
-    )
-    drawn = [
-        Drawn(drawing.digit, drawing.kind, drawing.form, drawing.background) for drawing in drawings
-    ]
+    versions = [f"{package} {version(package)}" for package in DRAWS]
+    machine = ", ".join([describe_machine(), *versions])
+    drawn = [Drawn(one.digit, one.kind, one.form, one.background) for one in drawings]
     networks = [
         Network(
             arch=run.arch,

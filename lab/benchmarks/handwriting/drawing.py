@@ -17,19 +17,22 @@ from lab.benchmarks.handwriting.shapes import SHAPES, Shape, Stroke
 # Comes with matplotlib, so it is installed wherever the project is.
 FONT_FOLDER = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 FONTS = (
-    *(
-        f"DejaVuSans{style}"
-        for style in ("", "-Bold", "-Oblique", "-BoldOblique", "Mono", "Mono-Bold")
-    ),
-    *(
-        "DejaVuSerif",
-        "DejaVuSerif-Bold",
-        "DejaVuSerif-Italic",
-        "STIXGeneral",
-        "STIXGeneralBol",
-        "STIXGeneralItalic",
-    ),
-    *("cmr10", "cmb10", "cmss10", "cmtt10"),
+    "DejaVuSans",
+    "DejaVuSans-Bold",
+    "DejaVuSans-Oblique",
+    "DejaVuSans-BoldOblique",
+    "DejaVuSansMono",
+    "DejaVuSansMono-Bold",
+    "DejaVuSerif",
+    "DejaVuSerif-Bold",
+    "DejaVuSerif-Italic",
+    "STIXGeneral",
+    "STIXGeneralBol",
+    "STIXGeneralItalic",
+    "cmr10",
+    "cmb10",
+    "cmss10",
+    "cmtt10",
 )
 
 BACKGROUNDS = ("paper", "dark", "colours", "photo", "transparent", "noisy")
@@ -65,14 +68,14 @@ def strokes(shape: Shape, random: np.random.Generator) -> Image.Image:
     height = random.uniform(25, 420)
     width = height * random.uniform(0.55, 0.9)
     pen = max(1.5, height * random.uniform(0.04, 0.15))
-    slant, tilt = random.uniform(-0.15, 0.35), np.deg2rad(random.uniform(-8, 8))
+    slant = random.uniform(-0.15, 0.35)
+    tilt = np.deg2rad(random.uniform(-8, 8))
     turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
     lines = []
     for stroke in shape:
         x, y = smooth(unsteady(stroke, random)).T / 100
-        lines.append(
-            np.stack([x * width + (0.5 - y) * slant * height, y * height], axis=1) @ turn.T
-        )
+        across = x * width + (0.5 - y) * slant * height
+        lines.append(np.stack([across, y * height], axis=1) @ turn.T)
     return _pen(lines, pen)
 
 
@@ -88,12 +91,12 @@ def printed(digit: int, font: str, random: np.random.Generator) -> Image.Image:
 
 def on_background(mask: Image.Image, background: str, random: np.random.Generator) -> bytes:
     """Put what a mask shows somewhere on a background, in some colour; returns a file's content."""
-    left, top, right, bottom = (
-        int(margin) for margin in random.uniform(0.05, 0.9, size=4) * max(mask.size)
-    )
+    margins = random.uniform(0.05, 0.9, size=4) * max(mask.size)
+    left, top, right, bottom = map(int, margins)
     ink = Image.new("L", (left + mask.width + right, top + mask.height + bottom))
     ink.paste(mask, (left, top))
-    dark, light = random.integers(0, 90, size=3), random.integers(190, 256, size=3)
+    dark = random.integers(0, 90, size=3)
+    light = random.integers(190, 256, size=3)
     match background:
         case "paper":
             return _png(_blend(ink, np.full(3, light[0]), np.full(3, dark[0])).convert("L"))
@@ -102,7 +105,7 @@ def on_background(mask: Image.Image, background: str, random: np.random.Generato
         case "colours":
             hues = random.permutation(3)
             paper, pen = np.full((2, 3), 60)
-            paper[hues[0]], pen[hues[1]] = 230, 230
+            paper[hues[0]] = pen[hues[1]] = 230
             return _png(_blend(ink, paper, pen))
         case "transparent":
             colour = (dark, light)[random.integers(2)].tolist()
@@ -169,9 +172,8 @@ def _blend(ink: Image.Image, paper: np.ndarray, pen: np.ndarray) -> Image.Image:
 
 def _noisy(picture: Image.Image, deviation: float, random: np.random.Generator) -> Image.Image:
     pixels = np.asarray(picture, dtype=float)
-    return Image.fromarray(
-        np.clip(pixels + random.normal(0, deviation, pixels.shape), 0, 255).astype(np.uint8)
-    )
+    noisy = pixels + random.normal(0, deviation, pixels.shape)
+    return Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
 
 
 def _photo(

@@ -10,6 +10,7 @@ from statistics import fmean
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from convblocks.figures.grouping import grouped
 from convblocks.figures.tables import Table, to_markdown
 from convblocks.handwriting.ink import STROKE_WIDTHS
 from convblocks.text import counted, percent
@@ -21,7 +22,8 @@ from lab.benchmarks.pages import brief_machine
 TEMPLATE = Path(__file__).with_name("handwriting.md")
 
 # Pixels of a drawing's place on the sheet, and of the drawing.
-CELL, LARGEST = 48, 46
+CELL = 48
+LARGEST = 46
 PALE = "#ebebeb"
 
 # Letters can be read on white and on black; the headings are those of the first drawing
@@ -58,23 +60,20 @@ def sheet(drawings: Sequence[Drawing]) -> Image.Image:
     """Every second drawing, a row for each digit, strokes left and fonts right, on
     paper of the page's colour.
     """
-    rows = [
-        [drawing for drawing in drawings if drawing.digit == digit][::2]
-        for digit in sorted({drawing.digit for drawing in drawings})
-    ]
+    by_digit = grouped(drawings, lambda drawing: drawing.digit)
+    rows = [by_digit[digit][::2] for digit in sorted(by_digit)]
     paper = Image.new("RGBA", (CELL * (1 + max(map(len, rows))), CELL * (1 + len(rows))))
-    pen, font = ImageDraw.Draw(paper), ImageFont.truetype(FONT_FOLDER / "DejaVuSans.ttf", CELL // 2)
+    pen = ImageDraw.Draw(paper)
+    font = ImageFont.truetype(FONT_FOLDER / "DejaVuSans.ttf", CELL // 2)
+    kinds = [drawing.kind for drawing in rows[0]]
     for title, kind in HEADINGS.items():
-        first = next(
-            column for column, drawing in enumerate(rows[0], start=1) if drawing.kind == kind
-        )
+        first = 1 + kinds.index(kind)
         pen.text((CELL * first, CELL // 2), title, INK, font, anchor="lm")
     for row, own in enumerate(rows, start=1):
         pen.text((CELL // 2, CELL * row + LARGEST // 2), str(own[0].digit), INK, font, anchor="mm")
         for column, drawing in enumerate(own, start=1):
-            picture = ImageOps.exif_transpose(Image.open(io.BytesIO(drawing.content))).convert(
-                "RGBA"
-            )
+            stored = Image.open(io.BytesIO(drawing.content))
+            picture = ImageOps.exif_transpose(stored).convert("RGBA")
             picture.thumbnail((LARGEST, LARGEST))
             behind = Image.new("RGBA", picture.size, PALE)  # where a drawing is transparent
             paper.paste(Image.alpha_composite(behind, picture), (CELL * column, CELL * row))
@@ -83,18 +82,14 @@ def sheet(drawings: Sequence[Drawing]) -> Image.Image:
 
 def networks_table(results: Results) -> Table:
     """A line for each network."""
-    rows, origins = [], []
+    digits = sorted({drawn.digit for drawn in results.drawn})
+    rows = []
+    origins = []
     for network in results.networks:
-        right, *kinds = [
-            results.right(network),
-            *(results.right(network, kind=kind) for kind in ("strokes", "font")),
-        ]
-        by_digit = {
-            digit: results.right(network, digit=digit)
-            for digit in sorted({drawn.digit for drawn in results.drawn})
-        }
-        worst = min(by_digit, key=lambda digit: fmean(by_digit[digit]))
-        counts = [f"{sum(own)} of {len(own)}" for own in (right, *kinds)]
+        kinds = [results.right(network, kind=kind) for kind in ("strokes", "font")]
+        by_digit = {digit: results.right(network, digit=digit) for digit in digits}
+        worst = min(digits, key=lambda digit: fmean(by_digit[digit]))
+        counts = [f"{sum(own)} of {len(own)}" for own in (results.right(network), *kinds)]
         measured = [percent(network.accuracy), *counts, f"{worst}: {share(by_digit[worst])}"]
         rows.append([network.arch, network.schedule, *measured])
         origins.append(

@@ -1,7 +1,8 @@
 """How people write the ten digits: at least four ways each, as the strokes of a pen.
 
-A stroke is a list of points, x to the right and y down, in a field of 100 by 100 that the digit fills roughly. The
-pen goes through them in a smooth curve; a point that is given twice makes a corner.
+A stroke is a list of points, x to the right and y down, in a field of 100 by 100 that
+the digit fills roughly. The pen goes through them in a smooth curve; a point that is
+given twice makes a corner.
 """
 
 Point = tuple[float, float]
@@ -53,12 +54,12 @@ LINES = """
 """
 
 
-def _shape(strokes: str) -> Shape:
-    points = [[point.split(",") for point in stroke.split()] for stroke in strokes.split("/")]
-    return [[(int(x), int(y)) for x, y in stroke] for stroke in points]
+def _stroke(points: str) -> Stroke:
+    pairs = [point.split(",") for point in points.split()]
+    return [(int(x), int(y)) for x, y in pairs]
 
 
 SHAPES: dict[int, dict[str, Shape]] = {digit: {} for digit in range(10)}
 for line in LINES.strip().splitlines():
     name, _, strokes = line.partition(": ")
-    SHAPES[int(name[0])][name[2:]] = _shape(strokes)
+    SHAPES[int(name[0])][name[2:]] = [*map(_stroke, strokes.split("/"))]

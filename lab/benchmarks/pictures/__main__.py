@@ -7,7 +7,8 @@ should run.
 
   --arch NAME ...      the networks (default: all)
   --rounds N           how often everything is measured (default: 12; fewer than 6 decide nothing)
-  --pictures N         at most so many training pictures in the folder, to see that it works (default: 60000)
+  --pictures N         at most so many training pictures in the folder, to see that it
+                       works (default: 60000)
   --out FOLDER         where the page goes, and in its folder data raw numbers (default: docs)
 
 Example:
@@ -39,7 +40,7 @@ from lab.benchmarks.pictures.data import (
 )
 from lab.benchmarks.pictures.measure import BATCH_SIZE, WAYS, Case
 from lab.benchmarks.pictures.page import PAGE
-from lab.benchmarks.rows import Results, Row, Values
+from lab.benchmarks.rows import Results, Row, Task, Values
 
 # Training steps of a turn, which takes about a second.
 STEPS = {"mlp": 600, "maxpool": 60, "batchnorm": 120}
@@ -77,20 +78,16 @@ def main(arguments: list[str]) -> None:
         write_pictures(folder / DECODED, min(DECODED_PICTURES, options.pictures))
         for arch in options.arch:
             with ExitStack() as stack:
-                turns = [
-                    (
-                        asdict(case),
-                        stack.enter_context(in_turns(threads, measure.train, case, folder)),
-                    )
-                    for case in cases(arch, options.pictures)
-                ]
-                results.measure(turns, options.rounds, warm_up=True)
-        readings = [
-            (way, partial(in_fresh_process, threads, measure.reading, way, folder)) for way in WAYS
-        ]
-        results.measure(
-            [({"part": "reading", "way": way}, read) for way, read in readings], options.rounds
-        )
+                tasks: list[Task] = []
+                for case in cases(arch, options.pictures):
+                    turns = in_turns(threads, measure.train, case, folder)
+                    tasks.append((asdict(case), stack.enter_context(turns)))
+                results.measure(tasks, options.rounds, warm_up=True)
+        readings: list[Task] = []
+        for way in WAYS:
+            read = partial(in_fresh_process, threads, measure.reading, way, folder)
+            readings.append(({"part": "reading", "way": way}, read))
+        results.measure(readings, options.rounds)
     PAGE.publish(out, results)
 
 

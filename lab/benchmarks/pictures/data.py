@@ -17,11 +17,13 @@ from convblocks.pictures.source import PictureFolder, kept_file
 Data = Literal["MNIST", "folder", "colour"]
 
 # As many as MNIST has.
-TRAINING_PICTURES, TEST_PICTURES = 60_000, 10_000
+TRAINING_PICTURES = 60_000
+TEST_PICTURES = 10_000
 
 # So many are decoded in each round, in a second or two. They lie in a folder beside
 # ``train`` and ``test``.
-DECODED_PICTURES, DECODED = 6000, "decoded"
+DECODED_PICTURES = 6000
+DECODED = "decoded"
 
 CLASSES = MNIST_SPEC.classes
 
@@ -37,12 +39,10 @@ class ColourNoise(ImageSource):
         generator = torch.Generator().manual_seed(0)
 
         def draw(count: int) -> LabelledImages:
-            images = torch.randint(
-                256, (count, *COLOUR.shape), dtype=torch.uint8, generator=generator
-            )
-            return LabelledImages(
-                images, torch.randint(len(CLASSES), (count,), generator=generator)
-            )
+            shape = (count, *COLOUR.shape)
+            images = torch.randint(256, shape, dtype=torch.uint8, generator=generator)
+            labels = torch.randint(len(CLASSES), (count,), generator=generator)
+            return LabelledImages(images, labels)
 
         return ImageSets.of(draw(TRAINING_PICTURES), draw(TEST_PICTURES), CLASSES)
 
@@ -65,7 +65,8 @@ def write_pictures(folder: Path, pictures: int) -> None:
     files = MNISTFiles(DEFAULT_ROOT).load()
     counts = {"train": pictures, "test": as_many_for_testing(pictures)}
     for split, part in (("train", files.train), ("test", files.test)):
-        images, labels = part.images[: counts[split]].numpy(), part.labels[: counts[split]].tolist()
+        images = part.images[: counts[split]].numpy()
+        labels = part.labels[: counts[split]].tolist()
         for label in set(labels):  # a folder without pictures would be refused
             (folder / split / CLASSES[label]).mkdir(parents=True)
         for index, (pixels, label) in enumerate(zip(images, labels, strict=True)):

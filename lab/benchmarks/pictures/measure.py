@@ -14,6 +14,7 @@ from torch.optim import Adam
 from torchinfo import summary
 
 from convblocks.data.images import MNIST as MNIST_SPEC
+from convblocks.data.images import ImageSource
 from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
 from convblocks.fast.lightning import keep_freed_memory
 from convblocks.model.classifier import ImageClassifier
@@ -72,13 +73,11 @@ def epochs(case: Case, folder: Path, stopwatch: Stopwatch) -> None:
     """``scripts/fit.py``, with everything on."""
     add_hooks(ImageClassifier, stopwatch)
     evaluated = max(1, round(case.steps / STEPS_PER_EVALUATION))
-    fit_command(
-        ways.Case(
-            "fit", case.arch, batch_size=BATCH_SIZE, steps=case.steps, test_batches=evaluated
-        ),
-        "measured",
-        *["--epochs", str(MANY_EPOCHS), *data_flags(case.data, folder)],
+    training = ways.Case(
+        "fit", case.arch, batch_size=BATCH_SIZE, steps=case.steps, test_batches=evaluated
     )
+    flags = data_flags(case.data, folder)
+    fit_command(training, "measured", "--epochs", str(MANY_EPOCHS), *flags)
 
 
 def bare_steps(case: Case, stopwatch: Stopwatch) -> None:
@@ -102,9 +101,8 @@ def bare_steps(case: Case, stopwatch: Stopwatch) -> None:
 def multiply_adds(arch: str, data: Data) -> int:
     """Of the network for a data set, on one image; by torchinfo."""
     images_are = DESCRIPTIONS[data]
-    return summary(
-        ARCHITECTURES[arch](images_are), input_size=(1, *images_are.shape), verbose=0
-    ).total_mult_adds
+    network = ARCHITECTURES[arch](images_are)
+    return summary(network, input_size=(1, *images_are.shape), verbose=0).total_mult_adds
 
 
 def decode_on_all_cores(folder: Path) -> int:
@@ -124,22 +122,23 @@ def decode_on_one_core(folder: Path) -> int:
 
 def read_kept_file(folder: Path) -> int:
     """All pictures, with the look at whether they have changed."""
-    files = PictureFolder(folder).load()
-    return len(files.train.labels) + len(files.test.labels)
+    return _loaded(PictureFolder(folder))
 
 
 def read_mnist(folder: Path) -> int:
     """MNIST's own files, with the look at whether they are intact."""
-    files = MNISTFiles(DEFAULT_ROOT).load()
+    return _loaded(MNISTFiles(DEFAULT_ROOT))
+
+
+def _loaded(source: ImageSource) -> int:
+    files = source.load()
     return len(files.train.labels) + len(files.test.labels)
 
 
-ALL_CORES, ONE_CORE, KEPT, ORIGINAL = (
-    "decoding, all cores",
-    "decoding, one core",
-    "the kept file",
-    "MNIST's own files",
-)
+ALL_CORES = "decoding, all cores"
+ONE_CORE = "decoding, one core"
+KEPT = "the kept file"
+ORIGINAL = "MNIST's own files"
 WAYS: dict[str, Callable[[Path], int]] = {
     ALL_CORES: decode_on_all_cores,
     ONE_CORE: decode_on_one_core,

@@ -43,7 +43,8 @@ def seconds(results: Results, part: str, arch: str, data: str) -> list[float]:
 
 def growth(results: Results, part: str, arch: str, data: str) -> list[float]:
     """Seconds on a data set, as a multiple of those on MNIST's own files, one a round."""
-    own, mnist = (seconds(results, part, arch, one) for one in (data, "MNIST"))
+    own = seconds(results, part, arch, data)
+    mnist = seconds(results, part, arch, "MNIST")
     return [one / other for one, other in zip(own, mnist, strict=True)]
 
 
@@ -51,9 +52,9 @@ def folder_table(results: Results) -> Table:
     """A folder of pictures against MNIST's own files."""
     rows = []
     for arch in results.different("arch", part="epoch"):
-        times = [
-            f"{median(seconds(results, 'epoch', arch, data)):.2f}" for data in ("MNIST", "folder")
-        ]
+        times = []
+        for data in ("MNIST", "folder"):
+            times.append(f"{median(seconds(results, 'epoch', arch, data)):.2f}")
         measured = ratio(growth(results, "epoch", arch, "folder"))
         rows.append([arch, *times, str(measured), _held(measured, FOLDER_TARGET)])
     header = ["network", "MNIST, s", "folder, s", "folder / MNIST", "target"]
@@ -64,21 +65,14 @@ def colour_table(results: Results) -> Table:
     """The cost of colour pictures, beside their arithmetic."""
     rows = []
     for arch in results.different("arch", part="epoch"):
-        own, larger = (
-            results.median("multiply_adds", part="arithmetic", arch=arch, data=data)
-            for data in ("MNIST", "colour")
-        )
-        bare, epochs = (growth(results, part, arch, "colour") for part in ("bare", "epoch"))
-        growths, proportion = [judged(ratio(own)) for own in (bare, epochs)], ratio(epochs, bare)
-        rows.append(
-            [
-                arch,
-                f"{larger / own:.2f}",
-                *growths,
-                str(proportion),
-                _held(proportion, COLOUR_TARGET),
-            ]
-        )
+        own = results.median("multiply_adds", arch=arch, data="MNIST", part="arithmetic")
+        larger = results.median("multiply_adds", arch=arch, data="colour", part="arithmetic")
+        bare = growth(results, "bare", arch, "colour")
+        epochs = growth(results, "epoch", arch, "colour")
+        growths = [judged(ratio(times)) for times in (bare, epochs)]
+        proportion = ratio(epochs, bare)
+        held = _held(proportion, COLOUR_TARGET)
+        rows.append([arch, f"{larger / own:.2f}", *growths, str(proportion), held])
     columns = ["network", "multiply-adds", "bare", "epochs", "epochs / bare"]
     return Table("An epoch on colour pictures", [*columns, "target"], rows)
 

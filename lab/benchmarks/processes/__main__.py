@@ -8,7 +8,8 @@ GB of memory.
   --arch NAME ...      the networks (default: all)
   --rounds N           how often each case has its turn (default: 12; fewer than 6 decide nothing)
   --steps N            at most so many training steps a turn, for a quick look (default: 200)
-  --out FOLDER         where the page goes, and in its folder data raw numbers (default: lightning_logs/benchmark)
+  --out FOLDER         where the page goes, and in its folder data raw numbers (default:
+                       lightning_logs/benchmark)
 
 Example:
   python -m lab.benchmarks.processes --out docs
@@ -34,7 +35,8 @@ STEPS = {
 }
 
 # What is recorded: processes of this project, and the images of a step that they share.
-PROCESSES, BATCH_SIZE = 8, 64
+PROCESSES = 8
+BATCH_SIZE = 64
 
 # 20 of them are recorded.
 RECORDED_STEPS = 31
@@ -48,17 +50,15 @@ def main(arguments: list[str]) -> None:
         UserError: the folder cannot be written to, or a process was killed.
     """
     made = parser()
-    made.add_argument(
-        "--steps", type=at_least(3), default=200
-    )  # of fewer steps none is an inner one
+    made.add_argument("--steps", type=at_least(3), default=200)  # of fewer none is an inner one
     options = made.parse_args(arguments)
     out = output_folder(options.out)
     results = Results.begin(arguments, options.rounds)
     for arch in options.arch:
         with ExitStack() as stack:
-            cases = compared(arch, options.steps)
             tasks = [
-                (labels("compared", case), stack.enter_context(turns_of(case))) for case in cases
+                (labels("compared", case), stack.enter_context(turns_of(case)))
+                for case in compared(arch, options.steps)
             ]
             results.measure(tasks, options.rounds, warm_up=True)
         for case in recorded(arch, min(RECORDED_STEPS, options.steps)):

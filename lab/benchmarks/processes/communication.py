@@ -62,7 +62,8 @@ class Recorder(Stopwatch):
 
     def __init__(self, turns: Turns, steps: int) -> None:
         super().__init__(turns)
-        self.first, self.last = min(self.FIRST_STEPS, max(1, steps // 3)), steps - 1
+        self.first = min(self.FIRST_STEPS, max(1, steps // 3))
+        self.last = steps - 1
         self.is_over = False
         self.collectives: list[Row] = []
         self._profiler = profile(activities=[ProfilerActivity.CPU], record_shapes=True)
@@ -72,15 +73,14 @@ class Recorder(Stopwatch):
             self._profiler.start()
         elif not self.is_over and batch_idx == self.last:
             self._profiler.stop()
-            self.collectives = [
-                collective.row()
-                for collective in _per_step(_events(self._profiler), self.last - self.first)
-            ]
+            sent = _per_step(_events(self._profiler), self.last - self.first)
+            self.collectives = [collective.row() for collective in sent]
             self.is_over = True
 
     def rows(self) -> list[Row]:
         """The seconds, and in the first turn the collectives."""
-        collectives, self.collectives = self.collectives, []
+        collectives = self.collectives
+        self.collectives = []
         return [*super().rows(), *collectives]
 
 
@@ -117,8 +117,10 @@ def _size(given: Any) -> int:
 # GPUs with NVLink: seconds and bytes a second, of src/graph/tuning.cc's baseLatencies,
 # hwLatencies and llMaxBws.
 START = 6.6e-6
-NVLINK_LATENCY, NETWORK_LATENCY = 0.6e-6, 2.7e-6
-NVLINK_BANDWIDTH, NETWORK_BANDWIDTH = 141e9, 45e9
+NVLINK_LATENCY = 0.6e-6
+NETWORK_LATENCY = 2.7e-6
+NVLINK_BANDWIDTH = 141e9
+NETWORK_BANDWIDTH = 45e9
 
 
 @dataclass(frozen=True)
@@ -141,13 +143,11 @@ class Cluster:
     def transfer(self, collectives: Sequence[Collective]) -> float:
         """The seconds a step for the bytes."""
         bandwidth = NETWORK_BANDWIDTH if self.nodes > 1 else NVLINK_BANDWIDTH
-        return (
-            sum(
-                collective.per_step * ring_bytes(collective, self.processes)
-                for collective in collectives
-            )
-            / bandwidth
-        )
+        sent = [
+            collective.per_step * ring_bytes(collective, self.processes)
+            for collective in collectives
+        ]
+        return sum(sent) / bandwidth
 
     def _latency(self, collective: Collective) -> float:
         between = ring_rounds(collective) * (self.nodes - 1)

@@ -56,14 +56,13 @@ class Case:
 
 def fit(case: Case, stopwatch: Stopwatch) -> None:
     """``scripts/fit.py``."""
-    several = ["--trainer.strategy", "ddp"] if case.processes > 1 else []
-    add_hooks(ImageClassifier, stopwatch)
-    fit_command(
-        case.of_training(),
-        "measured",
-        *["--epochs", str(MANY_EPOCHS), "--threads", "1", "--trainer.enable_progress_bar", "false"],
-        *["--trainer.devices", str(case.processes), *several],
+    strategy = "--trainer.strategy ddp" if case.processes > 1 else ""
+    flags = (
+        f"--epochs {MANY_EPOCHS} --threads 1 --trainer.enable_progress_bar false "
+        f"--trainer.devices {case.processes} {strategy}"
     )
+    add_hooks(ImageClassifier, stopwatch)
+    fit_command(case.of_training(), "measured", *flags.split())
 
 
 class PlainClassifier(BarebonesClassifier):
@@ -86,9 +85,14 @@ def plain(case: Case, stopwatch: Stopwatch) -> None:
     sampler: DistributedSampler[tuple[Tensor, ...]] = DistributedSampler(
         images, case.processes, rank, seed=SEED
     )
-    loader.order, loader.batch_size = torch.tensor(list(sampler)), case.batch_size // case.processes
+    loader.order = torch.tensor(list(sampler))
+    loader.batch_size = case.batch_size // case.processes
     train_in_turns(
-        *(loop.case, stopwatch, PlainClassifier(loop), loader, loop.test_loader),
+        loop.case,
+        stopwatch,
+        PlainClassifier(loop),
+        loader,
+        loop.test_loader,
         devices=case.processes,
         strategy="ddp" if case.processes > 1 else "auto",
         use_distributed_sampler=False,  # it is there already

@@ -52,14 +52,13 @@ def verdict(results: Results, arch: str, batch_size: int) -> str:
     """Whether 2 processes meet the target."""
     smallest = min(results.numbers("batch_size", part="compared"))
     if batch_size == smallest:
-        return f"at least {TARGETS[arch]:g}: {at_least(pace(results, arch, batch_size, 2), TARGETS[arch])}"
+        target = TARGETS[arch]
+        return f"at least {target:g}: {at_least(pace(results, arch, batch_size, 2), target)}"
     common: Labels = {"part": "compared", "arch": arch, "processes": 2}
     paces = []
     for size in (batch_size, smallest):
-        plain, fit = (
-            results.by_round("training", **common, batch_size=size, variant=variant)
-            for variant in ("plain", "fit")
-        )
+        plain = results.by_round("training", **common, batch_size=size, variant="plain")
+        fit = results.by_round("training", **common, batch_size=size, variant="fit")
         paces.append([one / other for one, other in zip(plain, fit, strict=True)])
     return f"more than at {smallest}: {at_least(ratio(*paces), 1)}"
 
@@ -68,7 +67,8 @@ def pace_table(results: Results) -> Table:
     """The targets."""
     rows = []
     for arch, size in places(results):
-        single, two = (pace(results, arch, size, processes) for processes in (1, 2))
+        single = pace(results, arch, size, processes=1)
+        two = pace(results, arch, size, processes=2)
         rows.append([arch, str(size), judged(single), str(two), verdict(results, arch, size)])
     header = ["network", "batch", "1 process", "2 processes", "target for 2 processes"]
     return Table("Steps per second: fit / plain", header, rows)
@@ -86,17 +86,10 @@ def rates_table(results: Results) -> Table:
             f"{steps / results.median('training', **own, processes=processes):.1f}"
             for processes in (1, 2)
         ]
-        rows.append(
-            [
-                arch,
-                str(size),
-                *rates,
-                judged(results.ratio("training", {"processes": 1}, {"processes": 2}, **own)),
-            ]
-        )
-    return Table(
-        "Steps per second of fit", ["network", "batch", "1 process", "2 processes", "2 / 1"], rows
-    )
+        gain = judged(results.ratio("training", {"processes": 1}, {"processes": 2}, **own))
+        rows.append([arch, str(size), *rates, gain])
+    header = ["network", "batch", "1 process", "2 processes", "2 / 1"]
+    return Table("Steps per second of fit", header, rows)
 
 
 def calculation_table(results: Results) -> Table:
@@ -110,10 +103,9 @@ def calculation_table(results: Results) -> Table:
             row = [arch, variant, str(most.labels["processes"])]
             row.append(f"{sum(each.per_step for each in sent):.1f}")
             for cluster in CLUSTERS.values():
-                latency, transfer = cluster.latency(sent), cluster.transfer(sent)
-                row.append(
-                    f"{1e6 * (latency + transfer):.0f} ({latency / (latency + transfer):.0%})"
-                )
+                latency = cluster.latency(sent)
+                whole = latency + cluster.transfer(sent)
+                row.append(f"{1e6 * whole:.0f} ({latency / whole:.0%})")
             rows.append(row)
     columns = [
         "network",

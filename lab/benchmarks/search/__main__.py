@@ -12,7 +12,8 @@ its trials lie in lightning_logs/benchmark-search.
   --rounds N           rounds in which it is measured what a search adds to a run (default: 6)
   --runs N             runs of each in a round (default: 10)
   --jobs N             trials side by side (default: 1)
-  --out FOLDER         where the page goes, and in its folder data raw numbers (default: lightning_logs/benchmark)
+  --out FOLDER         where the page goes, and in its folder data raw numbers (default:
+                       lightning_logs/benchmark)
 
 Any other option is handed to fit.py for all trials. With the defaults and --jobs 2 it
 takes some four hours on two CPUs, with --arch mlp half an hour.
@@ -34,7 +35,7 @@ from convblocks.console import answer, echo, end
 from convblocks.run.directory import LOGS
 from lab.benchmarks.harness import at_least
 from lab.benchmarks.pages import output_folder
-from lab.benchmarks.rows import Labels, Results, Row
+from lab.benchmarks.rows import Labels, Results, Row, Task
 from lab.benchmarks.search.measure import started, trials
 from lab.benchmarks.search.page import PAGE, VARIANTS, answer_text
 from lab.study.plan import HELD_OUT
@@ -64,16 +65,13 @@ def main(arguments: list[str]) -> None:
                 Row(labels, row.values, repeat) for row in trials(options, variant, repeat)
             ]
     with TemporaryDirectory() as folder:
-        started(
-            "compare", Path(folder), "first", 1
-        )  # the imports of the server from which all runs are forked
-        results.measure(
-            [
-                ({"part": "start", "way": way}, partial(start, way, folder))
-                for way in ("compare", "search")
-            ],
-            options.rounds,
-        )
+        # The imports of the server from which all runs are forked.
+        started("compare", Path(folder), "first", 1)
+        starts: list[Task] = [
+            ({"part": "start", "way": way}, partial(start, way, folder))
+            for way in ("compare", "search")
+        ]
+        results.measure(starts, options.rounds)
     PAGE.publish(out, results)
     echo(answer_text(results))
 
@@ -85,7 +83,9 @@ def parse(arguments: list[str]) -> Namespace:
         parser.add_argument(f"--{name}", type=at_least(1), default=default)
     parser.add_argument("--out", type=Path, default=LOGS / "benchmark")
     options, given = split(parser, arguments)
-    options.given = given if VAL_SIZE in dict(given) else (*given, (VAL_SIZE, str(HELD_OUT)))
+    if VAL_SIZE not in dict(given):
+        given = (*given, (VAL_SIZE, str(HELD_OUT)))
+    options.given = given
     return options
 
 

@@ -18,17 +18,18 @@ from lab.study.plan import FIRST_RATES, SCHEDULES
 NAME = "benchmark-search"
 
 # The options of each search.
-SEARCHES = {
-    "tpe": ["--sampler", "tpe", "--pruner", "median"],
-    "random": ["--sampler", "random", "--pruner", "none"],
-}
+SEARCHES = {"tpe": "--sampler tpe --pruner median", "random": "--sampler random --pruner none"}
 
 GRID = {"lr": list(FIRST_RATES), "lr_scheduler": list(SCHEDULES)}
 
 # Runs that last no longer than they must, one after the other.
 SHORT: Overrides = (
-    *(("epochs", "1"), ("threads", "1"), ("data.val_size", "500")),
-    *((f"trainer.limit_{split}_batches", "1") for split in ("train", "val", "test")),
+    ("epochs", "1"),
+    ("threads", "1"),
+    ("data.val_size", "500"),
+    ("trainer.limit_train_batches", "1"),
+    ("trainer.limit_val_batches", "1"),
+    ("trainer.limit_test_batches", "1"),
 )
 
 
@@ -36,31 +37,30 @@ def trials(options: Namespace, variant: str, repeat: int) -> list[Row]:
     """Seconds of training and evaluation, and the validation accuracy of those that ran
     to their end.
     """
-    return gridded(options, repeat) if variant == "grid" else searched(options, variant, repeat)
+    if variant == "grid":
+        return gridded(options, repeat)
+    return searched(options, variant, repeat)
 
 
 def searched(options: Namespace, variant: str, repeat: int) -> list[Row]:
     """One search; a trial costs the epochs that its run has ended, also those after the
     one in which it was pruned.
     """
-    own = ["--arch", options.arch, "--trials", str(options.trials), "--epochs", str(options.epochs)]
-    own += [
-        "--name",
-        f"{NAME}/{variant}-{repeat}",
-        "--seed",
-        str(1000 * repeat),
-        "--jobs",
-        str(options.jobs),
-    ]
-    command = [*own, *SEARCHES[variant], "--confirm", "0", *command_line(options.given)]
+    own = (
+        f"--arch {options.arch} --trials {options.trials} --epochs {options.epochs} "
+        f"--name {NAME}/{variant}-{repeat} --seed {1000 * repeat} --jobs {options.jobs} "
+        f"{SEARCHES[variant]} --confirm 0"
+    )
+    command = [*own.split(), *command_line(options.given)]
     search.main(command)
     done = search.open_search(search.parse(command))
     accuracies = {trial.number: {"accuracy": float(trial.values[0])} for trial in done.best()}
-    return [
-        Row({}, {"seconds": sum(row["seconds"] for row in rows)} | accuracies.get(trial.number, {}))
-        for trial in done.trials()
-        for rows in [done.config.trial(trial.number, trial.params).metrics()]
-    ]
+    found = []
+    for trial in done.trials():
+        epochs = done.config.trial(trial.number, trial.params).metrics()
+        seconds = sum(row["seconds"] for row in epochs)
+        found.append(Row({}, {"seconds": seconds} | accuracies.get(trial.number, {})))
+    return found
 
 
 def gridded(options: Namespace, repeat: int) -> list[Row]:
@@ -70,14 +70,13 @@ def gridded(options: Namespace, repeat: int) -> list[Row]:
     planned = all_trials(directory.name, [options.arch], [1000 * repeat], common, GRID)
     results = train(directory, planned, options.jobs)
     refuse_missing(planned, results)
-    return [
-        Row(
-            {},
-            {"seconds": result.seconds}
-            | ({} if result.validation is None else {"accuracy": result.validation}),
-        )
-        for result in results.values()
-    ]
+    found = []
+    for result in results.values():
+        values = {"seconds": result.seconds}
+        if result.validation is not None:
+            values["accuracy"] = result.validation
+        found.append(Row({}, values))
+    return found
 
 
 def started(way: str, folder: Path, name: str, runs: int) -> list[Row]:
@@ -85,19 +84,9 @@ def started(way: str, folder: Path, name: str, runs: int) -> list[Row]:
     overrides = (*SHORT, (ROOT, str(folder)))
     began = time.perf_counter()
     if way == "search":
-        command = [
-            "--arch",
-            "mlp",
-            "--space",
-            "lr=1e-3..1e-2:log",
-            "--name",
-            name,
-            "--confirm",
-            "0",
-            "--jobs",
-            "1",
-        ]
-        worker = search.open_search(search.parse([*command, *command_line(overrides)]))
+        own = f"--arch mlp --space lr=1e-3..1e-2:log --name {name} --confirm 0 --jobs 1"
+        command = [*own.split(), *command_line(overrides)]
+        worker = search.open_search(search.parse(command))
         train_trials(worker, runs, jobs=1)
     else:
         planned = all_trials(name, ["mlp"], range(runs), overrides, {})

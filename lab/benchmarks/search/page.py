@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 
 from convblocks.compare.statistics import mean_interval
 from convblocks.figures.estimates import DASH, NOTHING, POINTS, Unit
+from convblocks.figures.grouping import grouped
 from convblocks.figures.style import LETTERS, LINES, OTHERS, WIDTH, log_axis, style
 from convblocks.figures.tables import Table
 from lab.benchmarks.pages import Page
-from lab.benchmarks.rows import Results
+from lab.benchmarks.rows import Results, Row
 from lab.estimates import at_most, excludes_zero
 
 # The variants, in the order of the tables.
@@ -28,8 +29,8 @@ SHARES = (0.5, 1.0)
 
 # What the scores do not show.
 CAUTION = (
-    "Each score is the best of many on one set of held-out images, not confirmed on others, and only one of the two "
-    "searches has a pruner."
+    "Each score is the best of many on one set of held-out images, not confirmed on others, and "
+    "only one of the two searches has a pruner."
 )
 
 # Seconds that a search may add to a run, and how they are written.
@@ -64,11 +65,17 @@ def best_after(course: Course, seconds: float) -> float | None:
 
 def courses(results: Results) -> dict[str, list[Course]]:
     """By variant, one for each repeat, which are the rounds."""
-    found: dict[str, dict[int, list[tuple[float, float | None]]]] = {}
-    for row in results.of(part="trial"):
-        own = found.setdefault(str(row.labels["search"]), {}).setdefault(row.round, [])
-        own.append((row.values["seconds"], row.values.get("accuracy")))
-    return {variant: list(found[variant].values()) for variant in VARIANTS if variant in found}
+    found: dict[str, list[Course]] = {}
+    for variant in VARIANTS:
+        trials = results.of(part="trial", search=variant)
+        repeats = grouped(trials, lambda row: row.round).values()
+        if repeats:
+            found[variant] = [[*map(_ended, rows)] for rows in repeats]
+    return found
+
+
+def _ended(row: Row) -> tuple[float, float | None]:
+    return row.values["seconds"], row.values.get("accuracy")
 
 
 def equal_costs(results: Results) -> list[float]:
@@ -84,31 +91,43 @@ def reached(results: Results, variant: str, share: float) -> list[float] | None:
     own = zip(courses(results)[variant], equal_costs(results), strict=True)
     found = [best_after(course, share * seconds) for course, seconds in own]
     known = [accuracy for accuracy in found if accuracy is not None]
-    return known if len(known) == len(found) else None
+    if len(known) < len(found):
+        return None
+    return known
 
 
 def gains(results: Results) -> list[float]:
     """By how much TPE's best is above random search's at equal cost, for each repeat in
     which both have one.
     """
-    found, costs = courses(results), equal_costs(results)
+    found = courses(results)
+    both = zip(found["tpe"], found["random"], equal_costs(results), strict=True)
     pairs = [
-        (best_after(tpe, seconds), best_after(random, seconds))
-        for tpe, random, seconds in zip(found["tpe"], found["random"], costs, strict=True)
+        (best_after(tpe, seconds), best_after(random, seconds)) for tpe, random, seconds in both
     ]
     return [tpe - random for tpe, random in pairs if tpe is not None and random is not None]
 
 
 def answer_text(results: Results) -> str:
     """Which search reached the higher validation scores, as far as the repeats tell."""
-    if not (found := gains(results)):
+    found = gains(results)
+    if not found:
         return "No repeat has a trial of both searches that had ended at equal cost."
     gain = mean_interval(found, POINTS)
     known = f"{gain:+u} of validation accuracy (Student's t, n = {gain.n} repeats)"
     if not excludes_zero(gain):
-        return f"Whether TPE with the median pruner beats random search of the same cost is not decided: {known}."
-    first, second = ("TPE with the median pruner", "random search")[:: 1 if gain.value > 0 else -1]
-    return f"At equal cost {first} reached higher validation scores than {second}. TPE minus random: {known}. {CAUTION}"
+        return (
+            "Whether TPE with the median pruner beats random search "
+            f"of the same cost is not decided: {known}."
+        )
+    first = "TPE with the median pruner"
+    second = "random search"
+    if gain.value <= 0:
+        first, second = second, first
+    return (
+        f"At equal cost {first} reached higher validation scores than "
+        f"{second}. TPE minus random: {known}. {CAUTION}"
+    )
 
 
 def texts(results: Results) -> dict[str, object]:
@@ -141,15 +160,14 @@ def reached_table(results: Results) -> Table:
 
 def added_text(results: Results) -> str:
     """The seconds that a search adds to a run, and whether the target is met."""
-    search, compare = (
-        results.by_round("seconds", part="start", way=way) for way in ("search", "compare")
-    )
-    added = mean_interval(
-        [one - other for one, other in zip(search, compare, strict=True)], SECONDS_ADDED
-    )
+    search = results.by_round("seconds", part="start", way="search")
+    compare = results.by_round("seconds", part="start", way="compare")
+    differences = [one - other for one, other in zip(search, compare, strict=True)]
+    added = mean_interval(differences, SECONDS_ADDED)
     return (
-        f"Beside runs of compare.py, a search adds {added:u} to a run, from its start to the next one's (an MLP, one "
-        f"batch, n = {added.n} rounds). The target of at most {MOST_ADDED} s is {at_most(added, MOST_ADDED)}."
+        f"Beside runs of compare.py, a search adds {added:u} to a run, from its start to the next "
+        f"one's (an MLP, one batch, n = {added.n} rounds). The target of at most {MOST_ADDED} s is "
+        f"{at_most(added, MOST_ADDED)}."
     )
 
 
@@ -161,13 +179,13 @@ def figure(results: Results) -> Figure:
     axes = made.subplots()
     errors = []
     for number, (variant, own) in enumerate(courses(results).items()):
-        colour, line = style(OTHERS + number).colour, LINES[number]
+        colour = style(OTHERS + number).colour
         seconds, middle, low, high = np.transpose(_best_so_far(own)).tolist()
         axes.fill_between(seconds, low, high, step="post", color=colour, alpha=0.15, linewidth=0)
         axes.step(
             seconds,
             middle,
-            line,
+            LINES[number],
             where="post",
             color=colour,
             linewidth=2.2,
@@ -175,10 +193,9 @@ def figure(results: Results) -> Figure:
         )
         errors += [*low, *high]
     log_axis(axes, "y", errors, unit=" %")
-    title = re.split("[:.] ", answer_text(results), maxsplit=1)[0]
-    axes.set_title(
-        title.replace("higher validation scores", "lower validation errors"), wrap=True
-    )  # as the axis
+    answer = re.split("[:.] ", answer_text(results), maxsplit=1)[0]
+    title = answer.replace("higher validation scores", "lower validation errors")  # as the axis
+    axes.set_title(title, wrap=True)
     axes.set(xlabel="seconds of training and evaluation", ylabel="best validation error")
     made.supxlabel("lines: medians of the repeats; bands: all of them", fontsize=LETTERS)
     axes.legend()
@@ -189,16 +206,14 @@ def _best_so_far(searches: Sequence[Course]) -> list[tuple[float, ...]]:
     """Seconds, and the median, least and largest error in per cent by then, once every
     repeat has a result.
     """
-    times = sorted(
-        {max(map(cost, searches)), *(at for course in searches for at, _ in steps(course))}
-    )
-    rows = [(at, [best_after(course, at) for course in searches]) for at in times]
-    known = [
-        (at, [100 * (1 - best) for best in own if best is not None])
-        for at, own in rows
-        if None not in own
-    ]
-    return [(at, median(errors), min(errors), max(errors)) for at, errors in known]
+    risen = {at for course in searches for at, _ in steps(course)}
+    rows: list[tuple[float, ...]] = []
+    for at in sorted(risen | {max(map(cost, searches))}):
+        best = [best_after(course, at) for course in searches]
+        errors = [100 * (1 - accuracy) for accuracy in best if accuracy is not None]
+        if len(errors) == len(searches):
+            rows.append((at, median(errors), min(errors), max(errors)))
+    return rows
 
 
 def _in_brackets(accuracies: list[float] | None) -> str:

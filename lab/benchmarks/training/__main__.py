@@ -8,8 +8,10 @@ JAX is left out where it is not installed, torch.compile where there is no C++ c
   --arch NAME ...      the networks (default: all)
   --rounds N           how often everything is measured, in another order each time (default: 12)
   --steps N            training steps of a turn and batches per evaluation at most, for a quick look
-  --threads N          CPU threads of each measurement but those of one thread (default: torch's choice)
-  --out FOLDER         folder for the page, its figure and the raw numbers in data/ (default: lightning_logs/benchmark)
+  --threads N          CPU threads of each measurement but those of one thread (default:
+                       torch's choice)
+  --out FOLDER         folder for the page, its figure and the raw numbers in data/
+                       (default: lightning_logs/benchmark)
 
 Examples:
   python -m lab.benchmarks.training --arch mlp --rounds 1
@@ -30,19 +32,13 @@ from torchvision.datasets import MNIST
 
 from convblocks.console import answer, end
 from convblocks.data.mnist import DEFAULT_ROOT
+from lab.benchmarks.flags import PRECISIONS
 from lab.benchmarks.harness import TakeTurn, at_least, in_turns, parser
 from lab.benchmarks.pages import output_folder
 from lab.benchmarks.rows import Labels, Results, Row, Task
 from lab.benchmarks.training import measure
 from lab.benchmarks.training.page import PAGE
-from lab.benchmarks.training.ways import (
-    EPOCH_STEPS,
-    LOADING_IMAGES,
-    PRECISIONS,
-    Case,
-    Variant,
-    train,
-)
+from lab.benchmarks.training.ways import EPOCH_STEPS, LOADING_IMAGES, Case, Variant, train
 
 # Training steps of a turn: of the two ways that load images one by one, and of the
 # others a second or less.
@@ -114,9 +110,8 @@ def timed(take_turn: TakeTurn, case: Case) -> list[Row]:
     """Seconds of a step, of an evaluation, and of an epoch with one."""
     (row,) = take_turn()
     step = row.values["training"] / (case.steps or 1)
-    return [
-        Row({}, row.values | {"step": step, "epoch": step * EPOCH_STEPS + row.values["evaluation"]})
-    ]
+    epoch = step * EPOCH_STEPS + row.values["evaluation"]
+    return [Row({}, row.values | {"step": step, "epoch": epoch})]
 
 
 def cases(arch: str, options: Namespace) -> Iterator[tuple[str, Case]]:
@@ -148,9 +143,8 @@ def limited(case: Case, options: Namespace) -> Case:
     """A case with no more than the steps of a quick look."""
     if options.steps is None:
         return case
-    return replace(
-        case, steps=min(case.steps or options.steps, options.steps), test_batches=options.steps
-    )
+    steps = min(case.steps or options.steps, options.steps)
+    return replace(case, steps=steps, test_batches=options.steps)
 
 
 def best_workers(variant: Variant, arch: str, options: Namespace) -> int:
@@ -159,10 +153,9 @@ def best_workers(variant: Variant, arch: str, options: Namespace) -> int:
     with ExitStack() as processes:
         tasks: list[Task] = []
         for workers in WORKERS:
-            case = limited(
-                Case(variant, arch, workers=workers, steps=WORKER_STEPS, test_batches=1), options
-            )
-            take_turn = processes.enter_context(in_turns(options.threads, train, case))
+            case = Case(variant, arch, workers=workers, steps=WORKER_STEPS, test_batches=1)
+            turns = in_turns(options.threads, train, limited(case, options))
+            take_turn = processes.enter_context(turns)
             tasks.append(({"trial": variant, "workers": workers}, take_turn))
         tried.measure(tasks, warm_up=True)
     return min(WORKERS, key=lambda workers: tried.median("training", workers=workers))
@@ -190,7 +183,8 @@ def jobs(options: Namespace) -> Iterator[Task]:
         for runs, together in {"one": 1, "one a thread": options.threads}.items():
             if arch in options.arch:
                 labels: Labels = {"part": "jobs", "arch": arch, "runs": runs}
-                threads, most = options.threads // together, min(steps, options.steps or steps)
+                threads = options.threads // together
+                most = min(steps, options.steps or steps)
                 yield labels, partial(measure.side_by_side, arch, together, threads, most)
 
 

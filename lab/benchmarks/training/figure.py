@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from statistics import median
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -65,12 +64,14 @@ def _epochs(axes: Axes, results: Results, arch: str, variants: Sequence[str]) ->
             zorder=1.5,
             gid="medians",
         )
-        where: Any = {
-            "ha": "right",
-            "va": "center_baseline",
-            "transform": axes.get_yaxis_transform(),
-        }
-        axes.text(1.07, row, f"{middle:.2f}", **where)
+        axes.text(
+            1.07,
+            row,
+            f"{middle:.2f}",
+            ha="right",
+            va="center_baseline",
+            transform=axes.get_yaxis_transform(),
+        )
     axes.set_yticks(range(len(variants)), variants)
     times = results.ratio("epoch", training("notebook"), training("fit"), arch=arch).value
     title = f"{short(arch)}: the notebook takes {times:.1f} times as long as fit"

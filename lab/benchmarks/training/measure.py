@@ -23,6 +23,7 @@ from lab.benchmarks.rows import Row
 from lab.benchmarks.training.ways import WAYS, Case, Stopwatch
 
 REPOSITORY = Path(__file__).resolve().parents[3]
+FIT = str(REPOSITORY / "scripts" / "fit.py")
 
 # The imports of every Lightning project on MNIST.
 IMPORTS = "import lightning, torchvision"
@@ -95,13 +96,11 @@ class Sampler(Stopwatch):
 
     def rows(self) -> list[Row]:
         (timed,) = super().rows()
-        return [
-            Row(
-                {"of": part.name},
-                {"seconds": timed.values["training"] * self.seen[part.name] / self.seen.total()},
-            )
-            for part in (*PARTS, OTHER)
-        ]
+        rows = []
+        for part in (*PARTS, OTHER):
+            seconds = timed.values["training"] * self.seen[part.name] / self.seen.total()
+            rows.append(Row({"of": part.name}, {"seconds": seconds}))
+        return rows
 
     def _look(self, number: int, frame: FrameType | None) -> None:
         while frame is not None:
@@ -122,15 +121,8 @@ def side_by_side(arch: str, jobs: int, threads: int, steps: int) -> list[Row]:
     """Runs of ``fit`` that train at the same time: seconds for each image of all of
     them together.
     """
-    return [
-        Row(
-            {},
-            {
-                "seconds": 1
-                / images_per_second(arch, Setting("cpu", "32-true", jobs, threads), steps)
-            },
-        )
-    ]
+    setting = Setting("cpu", "32-true", jobs, threads)
+    return [Row({}, {"seconds": 1 / images_per_second(arch, setting, steps)})]
 
 
 def command(name: str, arch: str, threads: int) -> Iterator[Row]:
@@ -139,18 +131,14 @@ def command(name: str, arch: str, threads: int) -> Iterator[Row]:
     Raises:
         UserError: it failed.
     """
-    first = ["--trainer.limit_train_batches", "1", "--trainer.limit_val_batches", "0"]
-    fit = [
-        str(REPOSITORY / "scripts" / "fit.py"),
-        "--arch",
-        arch,
-        "--epochs",
-        "1",
-        "--threads",
-        str(threads),
-        *first,
-    ]
-    commands: dict[str, Any] = {"imports": (["-c", IMPORTS], ""), "first step": (fit, "1/1 ")}
+    options = (
+        f"--arch {arch} --epochs 1 --threads {threads} --trainer.limit_train_batches 1 "
+        "--trainer.limit_val_batches 0"
+    )
+    commands: dict[str, Any] = {
+        "imports": (["-c", IMPORTS], ""),
+        "first step": ([FIT, *options.split()], "1/1 "),
+    }
     seconds, _ = time_command(*commands[name])
     yield Row({}, {"seconds": seconds})
 
@@ -162,20 +150,10 @@ def sprint(precision: str, threads: int, seeds: Iterator[int]) -> Iterator[Row]:
     Raises:
         UserError: it failed.
     """
-    command = [
-        str(REPOSITORY / "scripts" / "fit.py"),
-        "--config",
-        str(REPOSITORY / "configs" / "sprint.yaml"),
-    ]
-    flags = [
-        "--trainer.precision",
-        precision,
-        "--threads",
-        str(threads),
-        "--seed",
-        str(next(seeds)),
-    ]
-    seconds, output = time_command([*command, *flags], until="1/1 ")
+    config = str(REPOSITORY / "configs" / "sprint.yaml")
+    options = f"--trainer.precision {precision} --threads {threads} --seed {next(seeds)}"
+    command = [FIT, "--config", config, *options.split()]
+    seconds, output = time_command(command, until="1/1 ")
     (accuracy,) = re.findall(r"^test accuracy (.*?) %", output, re.MULTILINE)
     yield Row({}, {"seconds": seconds, "accuracy": float(accuracy) / 100})
 

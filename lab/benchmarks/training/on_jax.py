@@ -40,9 +40,8 @@ LAYERS = {
 
 def train(case: Case, stopwatch: Stopwatch) -> None:
     """Train on the same images; nothing is evaluated."""
-    if (
-        sys.platform == "linux"
-    ):  # XLA has no option for its threads, but takes no more than it has cores
+    # XLA has no option for its threads, but takes no more than it has cores.
+    if sys.platform == "linux":
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: torch.get_num_threads()])
     images, targets = zip(*islice(BareLoop(case).train_loader, case.steps), strict=True)
     batches = (
@@ -64,10 +63,8 @@ def train(case: Case, stopwatch: Stopwatch) -> None:
         measured, gradients = jax.value_and_grad(loss)(weights_of(trained), *batch)
         return (number + 1, update(number, gradients, trained)), measured
 
-    state, scan = (
-        (0, begin(weights)),
-        jax.jit(lambda state, batches: jax.lax.scan(step, state, batches)),
-    )
+    state = 0, begin(weights)
+    scan = jax.jit(lambda state, batches: jax.lax.scan(step, state, batches))
     while True:
         stopwatch.on_train_epoch_start()
         state, losses = scan(state, batches)

@@ -61,15 +61,26 @@ class Target:
         return results.ratio(self.value, own | self.above, own | self.below)
 
     def verdict(self, results: Results, arch: str) -> str:
-        ratio, limit = self.ratio(results, arch), self.limits[arch]
-        return at_least(ratio, limit) if self.bar == "at least" else at_most(ratio, limit)
+        judge = at_least if self.bar == "at least" else at_most
+        return judge(self.ratio(results, arch), self.limits[arch])
+
+    def cell(self, results: Results, arch: str) -> str:
+        """The ratio, the target and the verdict; empty for a network without a target."""
+        if arch not in self.limits:
+            return ""
+        target = f"{self.bar} {self.limits[arch]:g}"
+        return f"{self.ratio(results, arch)}, {target}: {self.verdict(results, arch)}"
 
 
-PLAIN, NOTEBOOK, FIT, BARE = (
-    training(variant) for variant in ("lightning-plain", "notebook", "fit", "bare")
-)
-FIT_MIXED, BARE_MIXED = (training(variant, "bf16-mixed") for variant in ("fit", "bare"))
-FIT_ALONE, BARE_ALONE = (training(variant, threads="one") for variant in ("fit", "bare"))
+PLAIN = training("lightning-plain")
+NOTEBOOK = training("notebook")
+FIT = training("fit")
+BARE = training("bare")
+FIT_MIXED = training("fit", "bf16-mixed")
+BARE_MIXED = training("bare", "bf16-mixed")
+FIT_ALONE = training("fit", threads="one")
+BARE_ALONE = training("bare", threads="one")
+
 TARGETS = (
     Target("epoch: lightning-plain / fit", "at least", [10, 2.2, 2.6], "epoch", PLAIN, FIT),
     Target("epoch: notebook / fit", "at least", [3.5, 1.6, 1.8], "epoch", NOTEBOOK, FIT),
@@ -131,23 +142,28 @@ def gain(results: Results) -> str:
     seconds = listed(
         [f"{results.median('epoch', **FIT, arch=arch):.1f} s for {arch}" for arch in archs]
     )
-    others, uncertain = [], []
+    others = []
+    uncertain = []
     for variant, name in SLOWER.items():
         ratios = {arch: slower(results, variant, arch) for arch in archs}
         others.append(
-            f"{name} takes {listed([f'{ratio.value:.1f}' for ratio in ratios.values()])} times as long"
+            f"{name} takes {listed([f'{ratio.value:.1f}' for ratio in ratios.values()])} "
+            "times as long"
         )
         uncertain += [
             f"{arch} against {name}"
             for arch, ratio in ratios.items()
             if at_least(ratio, 1) != "met"
         ]
-    doubt = f" Not certain, since the interval holds 1: {listed(uncertain)}." if uncertain else ""
-    return f"An epoch takes {seconds}; {listed(others)}.{doubt}"
+    gained = f"An epoch takes {seconds}; {listed(others)}."
+    if uncertain:
+        gained += f" Not certain, since the interval holds 1: {listed(uncertain)}."
+    return gained
 
 
 def texts(results: Results) -> dict[str, object]:
-    archs, most = archs_of(results), results.settings["steps"]
+    archs = archs_of(results)
+    most = results.settings["steps"]
     verdicts = Counter(
         target.verdict(results, arch)
         for target in TARGETS
@@ -173,17 +189,12 @@ def wait_table(results: Results) -> Table:
     rows = []
     for arch in archs_of(results):
         start = results.median("seconds", **command("first step"), arch=arch)
-        step, evaluation = (
-            results.median(value, **FIT, arch=arch) for value in ("step", "evaluation")
-        )
+        step = results.median("step", **FIT, arch=arch)
+        evaluation = results.median("evaluation", **FIT, arch=arch)
         parts = [start, EPOCHS * EPOCH_STEPS * step, EPOCHS * evaluation]
-        rows.append(
-            [
-                arch,
-                *(f"{part:.1f} ({part / sum(parts):.0%})" for part in parts),
-                f"{sum(parts):.1f}",
-            ]
-        )
+        whole = sum(parts)
+        cells = [f"{part:.1f} ({part / whole:.0%})" for part in parts]
+        rows.append([arch, *cells, f"{whole:.1f}"])
     header = ["network", "start", "training", "evaluation, logs, checkpoints", "seconds in all"]
     return Table(f"What {EPOCHS} epochs of fit.py are made of", header, rows)
 
@@ -194,18 +205,13 @@ def steps_table(results: Results) -> Table:
     """
     rows = []
     for arch in archs_of(results):
-        ways = [
-            training(variant, threads="one") | {"arch": arch}
+        bare, loop, project = (
+            1000 * results.median("step", **training(variant, threads="one"), arch=arch)
             for variant in ("bare", "barebones", "fit")
-        ]
-        bare, loop, project = (1000 * results.median("step", **way) for way in ways)
-        costs = [
-            number(cost, signed=sign)
-            for cost, sign in ((bare, False), (loop - bare, True), (project - loop, True))
-        ]
-        rows.append(
-            [arch, *costs, number(project), judged(results.ratio("step", ways[2], ways[0]))]
         )
+        added = [number(cost, signed=True) for cost in (loop - bare, project - loop)]
+        measured = judged(results.ratio("step", FIT_ALONE, BARE_ALONE, arch=arch))
+        rows.append([arch, number(bare), *added, number(project), measured])
     header = ["network", "bare", "Trainer's loop", "this project", "fit", "fit / bare"]
     return Table("Where the milliseconds of a training step go", header, rows)
 
@@ -214,9 +220,8 @@ def parts_table(results: Results) -> Table:
     """What each microsecond of a step that is not arithmetic buys."""
     rows = []
     for part in (*PARTS, OTHER):
-        own = {variant: microseconds(results, variant, part.name) for variant in ("bare", "fit")}
-        numbers = [own["bare"], own["fit"]]
-        rows.append([part.name, *(f"{number:.0f}" for number in numbers), part.buys])
+        times = [f"{microseconds(results, variant, part.name):.0f}" for variant in ("bare", "fit")]
+        rows.append([part.name, *times, part.buys])
     return Table("A step of the MLP, in microseconds", ["part", "bare", "fit", "what it is"], rows)
 
 
@@ -234,12 +239,10 @@ def alternatives_table(results: Results) -> Table:
             if variant not in ("bare", "barebones", "fit"):
                 own = training(variant, threads="one")
                 took = f"{1000 * results.median('step', **own, arch=arch):.2f}"
-                rows.append(
-                    [arch, variant, took, judged(results.ratio("step", own, BARE_ALONE, arch=arch))]
-                )
-    return Table(
-        "What one might take instead", ["network", "instead", "ms per step", "/ bare"], rows
-    )
+                measured = judged(results.ratio("step", own, BARE_ALONE, arch=arch))
+                rows.append([arch, variant, took, measured])
+    header = ["network", "instead", "ms per step", "/ bare"]
+    return Table("What one might take instead", header, rows)
 
 
 def sprints_table(results: Results) -> Table:
@@ -250,10 +253,9 @@ def sprints_table(results: Results) -> Table:
         seconds = mean_interval(results.values("seconds", **labels), SECONDS)
         accuracies = results.values("accuracy", **labels)
         reached = f"{sum(accuracy >= FAST for accuracy in accuracies)} of {len(accuracies)}"
+        mean = mean_interval(accuracies, PERCENT)
         verdict = f"at most {limit}: {at_most(seconds, limit)}"
-        rows.append(
-            [precision, str(seconds), reached, str(mean_interval(accuracies, PERCENT)), verdict]
-        )
+        rows.append([precision, str(seconds), reached, str(mean), verdict])
     header = ["precision", "seconds", f"reach {whole_percent(FAST)}", "test accuracy %", "target"]
     return Table(f"From the command to {whole_percent(FAST)}", header, rows)
 
@@ -261,18 +263,10 @@ def sprints_table(results: Results) -> Table:
 def targets_table(results: Results) -> Table:
     """A ratio, how it varied, and whether the target is met; empty where there is none."""
     archs = archs_of(results)
-    rows = [
-        [
-            target.name,
-            *(
-                f"{target.ratio(results, arch)}, {target.bar} {target.limits[arch]:g}: {target.verdict(results, arch)}"
-                if arch in target.limits
-                else ""
-                for arch in archs
-            ),
-        ]
-        for target in TARGETS
-    ]
+    rows = []
+    for target in TARGETS:
+        cells = [target.cell(results, arch) for arch in archs]
+        rows.append([target.name, *cells])
     return Table("Ratios and targets", ["ratio", *archs], rows)
 
 

@@ -29,6 +29,7 @@ from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import ARCHITECTURES, build_network
 from convblocks.run import fit
 from convblocks.run.directory import RunDirectory
+from lab.benchmarks.flags import Precision
 from lab.benchmarks.harness import Turns
 from lab.benchmarks.rows import Row
 
@@ -36,8 +37,6 @@ Variant = Literal["notebook", "lightning-plain", "bare", "barebones", "fit", "to
 
 # The variants that load and transform image by image.
 LOADING_IMAGES: tuple[Variant, ...] = ("notebook", "lightning-plain")
-Precision = Literal["32-true", "bf16-mixed"]
-PRECISIONS: tuple[Precision, ...] = ("32-true", "bf16-mixed")
 
 LEARNING_RATE = 1e-2
 EVAL_BATCH_SIZE = 1000
@@ -114,21 +113,25 @@ class Stopwatch:
         values = {
             "training": self.trained - self.began,
             "evaluation": time.perf_counter() - self.trained,
+            "memory": peak_memory() - self.size,
         }
-        return [Row({}, values | {"memory": peak_memory() - self.size})]
+        return [Row({}, values)]
 
 
 def peak_memory() -> int:
     """The largest size that this process has had, in bytes."""
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return size if sys.platform == "darwin" else size * 1024  # bytes on macOS, kilobytes on Linux
+    if sys.platform == "darwin":
+        return size
+    return size * 1024  # kilobytes on Linux
 
 
 def image_loaders(case: Case) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
     """The course's loaders for training and test images: each image is transformed on its own."""
     transform = Compose([ToTensor(), Normalize(MNIST_SPEC.mean, MNIST_SPEC.std)])
     # Torchvision reads only unpacked files: this unpacks them where nothing has.
-    train, test = (MNIST(DEFAULT_ROOT, train, transform, download=True) for train in (True, False))
+    train = MNIST(DEFAULT_ROOT, True, transform, download=True)
+    test = MNIST(DEFAULT_ROOT, False, transform, download=True)
     # Of a short epoch the start of the workers would be a larger part than of a whole one.
     workers: dict[str, Any] = {"num_workers": case.workers, "persistent_workers": case.workers > 0}
     return (
@@ -146,7 +149,9 @@ def notebook(case: Case, stopwatch: Stopwatch) -> None:
 
     def passed(batches: Iterable[Batch], is_training: bool) -> None:
         network.train(is_training)
-        losses, predictions, truth = [], [], []
+        losses = []
+        predictions = []
+        truth = []
         for images, targets in batches:
             if is_training:
                 optimizer.zero_grad()
@@ -172,8 +177,10 @@ class NormalisedLoader:
     """Batches of images that were normalised once, all of them: one index operation each."""
 
     def __init__(self, digits: LabelledImages, order: Tensor, batch_size: int) -> None:
-        self.images, self.targets = MNIST_SPEC.normalize(digits.images), digits.labels
-        self.order, self.batch_size = order, batch_size
+        self.images = MNIST_SPEC.normalize(digits.images)
+        self.targets = digits.labels
+        self.order = order
+        self.batch_size = batch_size
 
     def __len__(self) -> int:
         return -(-len(self.order) // self.batch_size)
@@ -195,9 +202,8 @@ class BareLoop:
         # The order of the first epoch of ``fit.py --seed 0``.
         order = torch.randperm(len(files.train.labels), generator=epoch_generator(SEED, 0))
         self.train_loader = NormalisedLoader(files.train, order, case.batch_size)
-        self.test_loader = NormalisedLoader(
-            files.test, torch.arange(len(files.test.labels)), EVAL_BATCH_SIZE
-        )
+        in_order = torch.arange(len(files.test.labels))
+        self.test_loader = NormalisedLoader(files.test, in_order, EVAL_BATCH_SIZE)
         torch.manual_seed(SEED)
         self.network = build_network(case.arch)
         self.optimizer = Adam(self.network.parameters(), lr=LEARNING_RATE, fused=True)
@@ -214,7 +220,8 @@ class BareLoop:
     @torch.inference_mode()
     def evaluate(self) -> float:
         self.network.eval()
-        correct, seen = torch.tensor(0), 0
+        correct = torch.tensor(0)
+        seen = 0
         for images, targets in islice(self.test_loader, self.case.test_batches):
             with self.case.autocast():
                 correct += (self.network(images).argmax(dim=1) == targets).sum()
@@ -334,15 +341,20 @@ def fit_command(case: Case, name: str, *flags: str) -> RunDirectory:
     """Train as ``scripts/fit.py`` does, everything on, and return the run's directory;
     flags of one's own win.
     """
-    arguments = [
-        *["--arch", case.arch, "--name", name, "--epochs", "1", "--seed", str(SEED)],
-        *["--batch_size", str(case.batch_size), "--lr", str(LEARNING_RATE)],
-        *["--trainer.accelerator", "cpu", "--trainer.precision", case.precision],
-    ]
-    for images, batches in (("train", case.steps), ("val", case.test_batches)):
-        if batches is not None:
-            arguments += [f"--trainer.limit_{images}_batches", str(batches)]
-    fit.main([*arguments, *flags])
+    options = {
+        "arch": case.arch,
+        "name": name,
+        "epochs": 1,
+        "seed": SEED,
+        "batch_size": case.batch_size,
+        "lr": LEARNING_RATE,
+        "trainer.accelerator": "cpu",
+        "trainer.precision": case.precision,
+        "trainer.limit_train_batches": case.steps,
+        "trainer.limit_val_batches": case.test_batches,
+    }
+    given = [f"--{option}={value}" for option, value in options.items() if value is not None]
+    fit.main([*given, *flags])
     return RunDirectory(name)
 
 
