@@ -70,8 +70,8 @@ class Config:
     resume: bool
     options: Mapping[str, Any]
     parsed: Namespace = field(repr=False, compare=False)
-    parser: FitParser = field(repr=False, compare=False)
-    classes: dict[str, type] = field(repr=False, compare=False)
+    parser: FitParser
+    classes: Mapping[str, type]
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> "Config":
@@ -90,12 +90,13 @@ class Config:
         is_classifier = issubclass(classes["model"], ImageClassifier)
         named = {*settings["model"], *given}
         if is_classifier and not named & {"arch", "--model.arch", "--help"}:
-            known = ", ".join(ARCHITECTURES)
             raise UsageError(
-                f"--arch is required: choose one of {known}, or give a LightningModule as --model"
+                f"--arch is required: choose one of {', '.join(ARCHITECTURES)}, "
+                "or give a LightningModule as --model"
             )
         options = parser(classes["model"], classes.get("data"))
-        chosen, defaults = options.parse(settings, rest), options.get_defaults()
+        chosen = options.parse(settings, rest)
+        defaults = options.get_defaults()
         parsed = options.merge_config(chosen, defaults)
         _check(parsed)
         settings = _plain_settings(chosen, defaults, names)
@@ -142,7 +143,8 @@ class Config:
             DataError: there are no images.
         """
         image_spec = getattr(data, "image_spec", None)
-        model, more = self.classes["model"], dict[str, Any]()
+        model = self.classes["model"]
+        more: dict[str, Any] = {}
         if image_spec is not None and class_specs.accepts(model, "image_spec"):
             more["image_spec"] = image_spec
         if issubclass(model, ImageClassifier):
@@ -162,7 +164,8 @@ def _given_settings(words: Sequence[str], given: Mapping[str, str]) -> tuple[Set
     """The settings of a resumed run and of configs, with the classes that are named;
     and the words that change them.
     """
-    settings, named = _saved_settings(given), {}
+    settings = _saved_settings(given)
+    named = {}
     rest = []
     for word in words:
         option, equals, value = word.partition("=")
@@ -182,22 +185,25 @@ def _saved_settings(given: Mapping[str, str]) -> Settings:
     if "--resume" not in given:
         return settings
     if not given.get("--name"):
-        example = "--name maxpool/version_0"
-        raise UsageError(f"--resume needs the --name of the run, for example {example}")
-    directory = RunDirectory(given["--name"], Path(given.get("--trainer.default_root_dir", "")))
+        raise UsageError(
+            "--resume needs the --name of the run, for example --name maxpool/version_0"
+        )
+    root = Path(given.get("--trainer.default_root_dir", ""))
+    directory = RunDirectory(given["--name"], root)
     if directory.config.is_file():
         merge(settings, directory.read_config())
         # Values given with += would be added to the saved ones.
         for option in ("callbacks", "logger"):
             if f"--trainer.{option}+" in given:
                 settings["trainer"].pop(option, None)
-        return settings
     # Comparisons also pass --resume to new runs.
-    if given.keys() & {"--model", "--model.arch", "--config"}:
-        return settings
-    if directory.exists():
-        raise UsageError(f"{directory.path} cannot be resumed: it has no {directory.config.name}")
-    raise UsageError(f"there is no run {directory.path}: to begin it, give --arch or --model")
+    elif not given.keys() & {"--model", "--model.arch", "--config"}:
+        if directory.exists():
+            raise UsageError(
+                f"{directory.path} cannot be resumed: it has no {directory.config.name}"
+            )
+        raise UsageError(f"there is no run {directory.path}: to begin it, give --arch or --model")
+    return settings
 
 
 def _import_classes(settings: Settings) -> tuple[dict[str, str], dict[str, type]]:
@@ -218,7 +224,8 @@ def _import_classes(settings: Settings) -> tuple[dict[str, str], dict[str, type]
 
 
 def _import_class(group: str, name: str) -> type:
-    named, kind = class_specs.import_class(name), KINDS[group]
+    named = class_specs.import_class(name)
+    kind = KINDS[group]
     if not (isinstance(named, type) and issubclass(named, kind)):
         raise UsageError(f"--{group} {name}: it is not a {kind.__name__}")
     return named
@@ -243,16 +250,19 @@ def _check(parsed: Namespace) -> None:
     if not 0 <= parsed.seed < 2**32:
         raise UsageError(f"--seed must be in 0..2^32-1, but is {parsed.seed}")
     if parsed.trainer.fast_dev_run:
-        instead = "give --check_resume, which tries all loops out"
-        raise UsageError(f"--trainer.fast_dev_run is not supported: {instead}")
+        raise UsageError(
+            "--trainer.fast_dev_run is not supported: "
+            "give --check_resume, which tries all loops out"
+        )
     _check_length(parsed)
 
 
 def _check_length(parsed: Namespace) -> None:
-    epochs, steps = parsed.trainer.max_epochs, parsed.trainer.max_steps
+    epochs = parsed.trainer.max_epochs
+    steps = parsed.trainer.max_steps
     is_limited = steps > 0 or parsed.trainer.max_time is not None
-    has_epochs = epochs >= 1 or (epochs == NO_LIMIT and is_limited)
-    if steps == 0 or not has_epochs:
+    least = NO_LIMIT if is_limited else 1
+    if epochs < least or 0 in (epochs, steps):
         raise UsageError(
             "--epochs and --trainer.max_steps must be at least 1; -1 is no limit, for one of them"
         )
@@ -265,10 +275,14 @@ def _plain_settings(chosen: Namespace, defaults: Namespace, names: Mapping[str, 
     """Everything that determines a run's results, in plain values, without what is None
     by default.
     """
-    usual, changed = _plain(defaults.as_dict()), _plain(chosen.as_dict())
+    usual = _plain(defaults.as_dict())
+    changed = _plain(chosen.as_dict())
     every = usual | changed
-    own = ("judge", "seed", "threads")
-    settings = {option: every[option] for option in own if every[option] is not None}
+    settings = {
+        option: every[option]
+        for option in ("judge", "seed", "threads")
+        if every[option] is not None
+    }
     for group in (*names, "trainer"):
         default = usual.get(group, {})
         values = default | changed.get(group, {})
@@ -297,4 +311,6 @@ def _plain(value: Any) -> Any:
     # a function or class
     if name and getattr(sys.modules.get(value.__module__), name, None) is value:
         return f"{value.__module__}.{name}"
-    return value if isinstance(value, str | int | float | None) else str(value)
+    if isinstance(value, str | int | float | None):
+        return value
+    return str(value)

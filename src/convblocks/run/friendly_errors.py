@@ -93,11 +93,11 @@ def _told(error: Exception, run: Run) -> UserError | None:
     message = " ".join(str(error).split())
     for kind, pattern, user_error, text in EXPECTED:
         if isinstance(error, kind) and re.search(pattern, message):
-            device = run.trainer.strategy.root_device
             # Each process finds what Lightning and torch refuse, and one reports it.
-            return user_error(
-                text.format(device=device, message=message if run.is_rank_zero else "")
-            )
+            if not run.is_rank_zero:
+                message = ""
+            device = run.trainer.strategy.root_device
+            return user_error(text.format(device=device, message=message))
     return None
 
 

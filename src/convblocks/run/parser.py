@@ -118,7 +118,7 @@ class FitParser(jsonargparse.ArgumentParser):
         Raises:
             UsageError: an unknown option, or a value of another type.
         """
-        given: dict[str, dict[str, str]] = {name: {} for name in self.specs}
+        given = {name: dict[str, str]() for name in self.specs}
         rest = []  # for jsonargparse
         for word in words:
             option, equals, value = word.partition("=")
@@ -174,15 +174,16 @@ def parser(
                 part, group, False, fail_untyped=False, instantiate=False, skip=skipped
             )
     # by hand: typing may have cached Union[int, float] as Union[float, int]
-    number, batches = int | float | None, "A number of batches, or a share of them: 0.5."
     for option in BATCHES:
-        default = inspect.signature(Trainer).parameters[option].default
-        options.add_argument(f"--trainer.{option}", type=number, default=default, help=batches)
-    options.specs = {}
-    if issubclass(model, ImageClassifier):
-        for name, parameter in inspect.signature(model).parameters.items():
-            if parameter.annotation == ClassSpec:
-                options.specs[name] = parameter.default
+        options.add_argument(
+            f"--trainer.{option}",
+            type=int | float | None,
+            default=inspect.signature(Trainer).parameters[option].default,
+            help="A number of batches, or a share of them: 0.5.",
+        )
+    parameters = inspect.signature(model).parameters.values()
+    specs = {part.name: part.default for part in parameters if part.annotation == ClassSpec}
+    options.specs = specs if issubclass(model, ImageClassifier) else {}
     options.set_defaults(DEFAULTS)
     return options
 
@@ -193,21 +194,24 @@ def by_option(arguments: Sequence[str]) -> list[list[str]]:
     """
     options: list[list[str]] = []
     for word in arguments:
-        if not word.startswith("--") and options:
+        if word.startswith("--"):
+            options.append(word.split("=", 1))
+        elif options:
             options[-1].append(word)
         else:
-            options.append(word.split("=", 1) if word.startswith("--") else [word])
+            options.append([word])
     for words in options:
-        if len(words) > 2 and all(word.replace(".", "", 1).isdecimal() for word in words[1:]):
-            words[1:] = [f"[{', '.join(words[1:])}]"]
+        values = words[1:]
+        if len(values) > 1 and all(value.replace(".", "", 1).isdecimal() for value in values):
+            words[1:] = [f"[{', '.join(values)}]"]
     return options
 
 
 def full_name(option: str) -> str:
     """``model.lr`` for ``lr``, and ``--model.network.depth`` for ``--network.depth``."""
-    dashes = "--" if option.startswith("--") else ""
-    head, dot, rest = option.removeprefix(dashes).partition(".")
-    return f"{dashes}{SHORT.get(head, head)}{dot}{rest}"
+    head, dot, rest = option.partition(".")
+    name = head.removeprefix("--")
+    return head.replace(name, SHORT.get(name, name), 1) + dot + rest
 
 
 def full_words(arguments: Sequence[str]) -> list[str]:
@@ -232,14 +236,15 @@ def read_config(path: str) -> Settings:
     Raises:
         UsageError: it cannot be read, or does not hold settings.
     """
-    is_yaml = ": " in path or "\n" in path
+    is_yaml = re.search(": |\n", path)
     try:
         content = _from_yaml("config", path if is_yaml else Path(path).read_text())
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--config {path[:80]}: {getattr(error, 'strerror', error)}") from error
     if not isinstance(content, dict):
-        found = str(content or "nothing")[:80]
-        raise UsageError(f"--config: expected lines such as lr: 0.01, but found {found}")
+        raise UsageError(
+            f"--config: expected lines such as lr: 0.01, but found {str(content or 'nothing')[:80]}"
+        )
     return content
 
 
@@ -278,7 +283,9 @@ def _class_spec(name: str, spec: Any, given: dict[str, str]) -> ClassSpec:
     class_path = given.pop("", parts["class_path"])
     for argument, text in given.items():
         arguments[argument] = _from_yaml(f"model.{name}.{argument}", text)
-    return {"class_path": class_path, "init_args": arguments} if arguments else class_path
+    if arguments:
+        return {"class_path": class_path, "init_args": arguments}
+    return class_path
 
 
 def _from_yaml(option: str, text: str) -> Any:
