@@ -2,10 +2,11 @@
 Lightning's hooks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
@@ -21,25 +22,24 @@ from convblocks.run.metrics_log import ends_logged_step
 from convblocks.run.result import RunResult
 from exact_resume.training import steps_done
 
-if TYPE_CHECKING:
-    from convblocks.run.run import Run
-
 
 class RunCallback(Callback):
     """A callback that takes part in the start and the end of a run, in the order of
     ``CALLBACKS`` in ``wings.py``.
+
+    The ``run`` is the ``Run`` of ``run.py``, which imports this file.
     """
 
     keeps_own_state = True
 
-    def on_start(self, run: "Run", checkpoint: dict[str, Any] | None) -> None:
+    def on_start(self, run: Any, checkpoint: dict[str, Any] | None) -> None:
         """Called in every process when the run directory is there, before the Trainer
         trains; it may change loggers.
 
         With the checkpoint that the run resumes from, if any.
         """
 
-    def on_result(self, run: "Run", result: RunResult) -> RunResult:
+    def on_result(self, run: Any, result: RunResult) -> RunResult:
         """The result with what this callback knows of the run; called in process 0
         alone: collectives would hang.
 
@@ -47,18 +47,18 @@ class RunCallback(Callback):
         """
         return result
 
-    def last_lines(self, run: "Run", result: RunResult) -> Sequence[str]:
+    def last_lines(self, run: Any, result: RunResult) -> Sequence[str]:
         """Lines and commands to print below the result, in process 0."""
         return ()
 
 
+@dataclass
 class Classification:
     """What callbacks know of a run of an ImageClassifier on an ImageDataModule."""
 
-    def __init__(
-        self, module: ImageClassifier, data: ImageDataModule, directory: RunDirectory
-    ) -> None:
-        self.module, self.data, self.directory = module, data, directory
+    module: ImageClassifier
+    data: ImageDataModule
+    directory: RunDirectory
 
     @cached_property
     def trained(self) -> TrainedNetwork:
@@ -77,7 +77,7 @@ class Classification:
 
 
 @lru_cache(maxsize=1)
-def classification_of(run: "Run") -> Classification | None:
+def classification_of(run: Any) -> Classification | None:
     """The run's Classification, shared by its callbacks; None if it trains something else."""
     if isinstance(run.module, ImageClassifier) and isinstance(run.data, ImageDataModule):
         return Classification(run.module, run.data, run.directory)
@@ -110,32 +110,23 @@ class Divergence(Callback):
 
     Not at every step: the CPU would wait for the device.
 
-    Args:
-        every_n_steps: The Trainer's ``log_every_n_steps``.
-
     Attributes:
         step: The step after which the run diverged; None if it has not.
     """
 
     keeps_own_state = True
-
-    def __init__(self, every_n_steps: int) -> None:
-        self.every_n_steps = every_n_steps
-        self.step: int | None = None
+    step: int | None = None
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if ends_logged_step(trainer, batch_idx, self.every_n_steps):
-            loss = (
-                outputs.get("loss") if isinstance(outputs, dict) else outputs
-            )  # None with manual optimization
-            self._stop_if(isinstance(loss, Tensor) and not bool(loss.isfinite().all()), trainer)
+        if ends_logged_step(trainer, batch_idx):
+            # None with manual optimization
+            loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
+            self._stop_unless_finite([loss] if isinstance(loss, Tensor) else [], trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._stop_if(
-            not all(bool(weights.isfinite().all()) for weights in pl_module.parameters()), trainer
-        )
+        self._stop_unless_finite(pl_module.parameters(), trainer)
 
     def state_dict(self) -> dict[str, Any]:
         return {"step": self.step}
@@ -143,7 +134,8 @@ class Divergence(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.step = state_dict["step"]
 
-    def _stop_if(self, diverged: bool, trainer: Trainer) -> None:
+    def _stop_unless_finite(self, tensors: Iterable[Tensor], trainer: Trainer) -> None:
+        diverged = not all(tensor.isfinite().all() for tensor in tensors)
         if trainer.strategy.reduce_boolean_decision(diverged, all=False) and self.step is None:
             self.step = steps_done(trainer)
             trainer.should_stop = True

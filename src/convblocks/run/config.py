@@ -24,16 +24,17 @@ from convblocks.run.parser import (
     NO_LIMIT,
     FitParser,
     Settings,
-    by_option,
-    full_name,
+    full_words,
     merge,
     parser,
     read_config,
 )
-from convblocks.text import as_yaml, listed
+from convblocks.text import as_yaml
 
 # What a run trains, and on what, if nothing else is named.
 MODEL, DATA = "convblocks.ImageClassifier", "convblocks.ImageDataModule"
+
+KINDS = {"model": LightningModule, "data": LightningDataModule}
 
 # What neither jsonargparse nor the Trainer refuses.
 ABOVE_0 = (
@@ -69,8 +70,8 @@ class Config:
     resume: bool
     options: Mapping[str, Any]
     parsed: Namespace = field(repr=False, compare=False)
-    parser: FitParser = field(repr=False, compare=False)
-    classes: dict[str, type] = field(repr=False, compare=False)
+    parser: FitParser
+    classes: Mapping[str, type]
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> "Config":
@@ -82,40 +83,28 @@ class Config:
                 classes that do not exist.
         """
         class_specs.see_current_folder()  # for a user's own classes
-        options = [[full_name(option), *values] for option, *values in by_option(arguments)]
-        if several := [option for option in options if len(option) > 2]:
-            raise UsageError(f"{several[0][0]} takes one value, not {listed(several[0][1:])}")
-        words = {option: "".join(values) for option, *values in options}
-        settings, named = _saved_settings(words), {}
-        rest = []  # for jsonargparse
-        for option, *values in options:
-            if option == "--config" and values:
-                merge(settings, read_config(values[0]))
-            elif option in ("--model", "--data") and values:
-                named[option.removeprefix("--")] = {"class_path": values[0]}
-            elif option != "--print_config":
-                rest.append([option, *values])
-        merge(settings, named)
+        words = full_words(arguments)
+        given = dict(word.partition("=")[::2] for word in words)
+        settings, rest = _given_settings(words, given)
         names, classes = _import_classes(settings)
         is_classifier = issubclass(classes["model"], ImageClassifier)
-        if (
-            is_classifier
-            and "arch" not in settings["model"]
-            and not words.keys() & {"--model.arch", "--help"}
-        ):
-            known = ", ".join(ARCHITECTURES)
+        named = {*settings["model"], *given}
+        if is_classifier and not named & {"arch", "--model.arch", "--help"}:
             raise UsageError(
-                f"--arch is required: choose one of {known}, or give a LightningModule as --model"
+                f"--arch is required: choose one of {', '.join(ARCHITECTURES)}, "
+                "or give a LightningModule as --model"
             )
-        options_parser = parser(classes["model"], classes.get("data"))
-        chosen, parsed = options_parser.parse(settings, rest)
+        options = parser(classes["model"], classes.get("data"))
+        chosen = options.parse(settings, rest)
+        defaults = options.get_defaults()
+        parsed = options.merge_config(chosen, defaults)
         _check(parsed)
-        settings = _plain_settings(chosen, options_parser.get_defaults(), names)
-        if "--print_config" in words:
+        settings = _plain_settings(chosen, defaults, names)
+        if "--print_config" in given:
             print(as_yaml(settings), end="")
             sys.exit()
         if is_classifier:
-            _import_named_classes(settings["model"]["init_args"], options_parser.specs)
+            _import_named_classes(settings["model"]["init_args"], options.specs)
         # Absolute, since a module may change the current folder.
         root = Path(os.path.expanduser(parsed.trainer.default_root_dir or "")).absolute()
         return cls(
@@ -125,7 +114,7 @@ class Config:
             resume=parsed.resume,
             options={option: parsed.get(option) for option in wings.modules("OPTIONS")},
             parsed=parsed,
-            parser=options_parser,
+            parser=options,
             classes=classes,
         )
 
@@ -154,47 +143,61 @@ class Config:
             DataError: there are no images.
         """
         image_spec = getattr(data, "image_spec", None)
-        takes_it = image_spec is not None and class_specs.accepts(
-            self.classes["model"], "image_spec"
-        )
-        more = {"image_spec": image_spec} if takes_it else {}
-        if issubclass(self.classes["model"], ImageClassifier):
+        model = self.classes["model"]
+        more: dict[str, Any] = {}
+        if image_spec is not None and class_specs.accepts(model, "image_spec"):
+            more["image_spec"] = image_spec
+        if issubclass(model, ImageClassifier):
             more["sync_batchnorm"] = self.settings["trainer"]["sync_batchnorm"]
         seed_everything(self.settings["seed"], verbose=False)
         return self._make("model", **more)  # type: ignore[no-any-return]
 
     def _make(self, group: str, **more: Any) -> Any:
-        kind = LightningModule if group == "model" else LightningDataModule
         if group in self.parsed:  # a class without parameters has no group
             parsed = Namespace({group: self.parsed[group]})  # type: ignore[no-untyped-call]
             more = self.parser.instantiate(parsed)[group].as_dict() | more
         with chdir("."):  # further processes begin in this folder too
-            return class_specs.instantiate(kind, self.classes[group], **more)
+            return class_specs.instantiate(KINDS[group], self.classes[group], **more)
 
 
-def _saved_settings(words: Mapping[str, str]) -> Settings:
+def _given_settings(words: Sequence[str], given: Mapping[str, str]) -> tuple[Settings, list[str]]:
+    """The settings of a resumed run and of configs, with the classes that are named;
+    and the words that change them.
+    """
+    settings = _saved_settings(given)
+    named = {}
+    rest = []
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option == "--config" and equals:
+            merge(settings, read_config(value))
+        elif option in ("--model", "--data") and equals:
+            named[option.removeprefix("--")] = {"class_path": value}
+        elif option != "--print_config":
+            rest.append(word)
+    merge(settings, named)
+    return settings, rest
+
+
+def _saved_settings(given: Mapping[str, str]) -> Settings:
     """On a resume, the run's saved settings, so that they need not be given again."""
     settings: Settings = {group: {} for group in GROUPS}
-    if "--resume" not in words:
+    if "--resume" not in given:
         return settings
-    if not words.get("--name"):
+    if not given.get("--name"):
         raise UsageError(
             "--resume needs the --name of the run, for example --name maxpool/version_0"
         )
-    directory = RunDirectory(words["--name"], Path(words.get("--trainer.default_root_dir", "")))
+    root = Path(given.get("--trainer.default_root_dir", ""))
+    directory = RunDirectory(given["--name"], root)
     if directory.config.is_file():
         merge(settings, directory.read_config())
-        for option in (
-            "callbacks",
-            "logger",
-        ):  # otherwise values given with += would be added to the saved ones
-            if f"--trainer.{option}+" in words:
+        # Values given with += would be added to the saved ones.
+        for option in ("callbacks", "logger"):
+            if f"--trainer.{option}+" in given:
                 settings["trainer"].pop(option, None)
-    elif not words.keys() & {
-        "--model",
-        "--model.arch",
-        "--config",
-    }:  # comparisons also pass --resume to new runs
+    # Comparisons also pass --resume to new runs.
+    elif not given.keys() & {"--model", "--model.arch", "--config"}:
         if directory.exists():
             raise UsageError(
                 f"{directory.path} cannot be resumed: it has no {directory.config.name}"
@@ -210,21 +213,22 @@ def _import_classes(settings: Settings) -> tuple[dict[str, str], dict[str, type]
     Raises:
         UsageError: there is no such class, or it is of another kind.
     """
-    names: dict[str, str] = {}
-    classes: dict[str, type] = {}
-    for group, kind, default in (
-        ("model", LightningModule, MODEL),
-        ("data", LightningDataModule, DATA),
-    ):
-        is_usual = group == "model" or issubclass(classes["model"], ImageClassifier)
-        if name := settings[group].pop("class_path", default if is_usual else None):
-            part = class_specs.import_class(name)
-            if not (isinstance(part, type) and issubclass(part, kind)):
-                raise UsageError(f"--{group} {name}: it is not a {kind.__name__}")
-            names[group], classes[group] = name, part
-        elif not settings[group]:
-            del settings[group]
+    names = {"model": settings["model"].pop("class_path", MODEL)}
+    classes = {"model": _import_class("model", names["model"])}
+    usual_data = DATA if issubclass(classes["model"], ImageClassifier) else None
+    if data := settings["data"].pop("class_path", usual_data):
+        names["data"], classes["data"] = data, _import_class("data", data)
+    elif not settings["data"]:
+        del settings["data"]
     return names, classes
+
+
+def _import_class(group: str, name: str) -> type:
+    named = class_specs.import_class(name)
+    kind = KINDS[group]
+    if not (isinstance(named, type) and issubclass(named, kind)):
+        raise UsageError(f"--{group} {name}: it is not a {kind.__name__}")
+    return named
 
 
 def _import_named_classes(arguments: Mapping[str, Any], specs: Mapping[str, str]) -> None:
@@ -239,27 +243,31 @@ def _import_named_classes(arguments: Mapping[str, Any], specs: Mapping[str, str]
 
 def _check(parsed: Namespace) -> None:
     """Raise a UsageError for what neither jsonargparse nor Lightning refuses."""
-    trainer = parsed.trainer
     for option in ABOVE_0:
-        if isinstance(parsed[option], int | float) and not parsed[option] > 0:
-            raise UsageError(f"--{option} must be above 0, but is {parsed[option]}")
+        value = parsed[option]
+        if isinstance(value, int | float) and not value > 0:
+            raise UsageError(f"--{option} must be above 0, but is {value}")
     if not 0 <= parsed.seed < 2**32:
         raise UsageError(f"--seed must be in 0..2^32-1, but is {parsed.seed}")
-    if trainer.fast_dev_run:
+    if parsed.trainer.fast_dev_run:
         raise UsageError(
-            "--trainer.fast_dev_run is not supported: give --check_resume, which tries all loops out"
+            "--trainer.fast_dev_run is not supported: "
+            "give --check_resume, which tries all loops out"
         )
-    is_limited = trainer.max_steps > 0 or trainer.max_time is not None
-    if trainer.max_steps == 0 or (
-        trainer.max_epochs < 1 and not (trainer.max_epochs == NO_LIMIT and is_limited)
-    ):
+    _check_length(parsed)
+
+
+def _check_length(parsed: Namespace) -> None:
+    epochs = parsed.trainer.max_epochs
+    steps = parsed.trainer.max_steps
+    is_limited = steps > 0 or parsed.trainer.max_time is not None
+    least = NO_LIMIT if is_limited else 1
+    if epochs < least or 0 in (epochs, steps):
         raise UsageError(
             "--epochs and --trainer.max_steps must be at least 1; -1 is no limit, for one of them"
         )
-    has_no_end = trainer.max_epochs == NO_LIMIT and trainer.max_steps == NO_LIMIT
-    if has_no_end and class_specs.spans_the_run(
-        parsed.get("model.lr_scheduler") or class_specs.CONSTANT
-    ):
+    schedule = parsed.get("model.lr_scheduler") or class_specs.CONSTANT
+    if epochs == steps == NO_LIMIT and class_specs.spans_the_run(schedule):
         raise UsageError("a schedule over the whole run needs --epochs or --trainer.max_steps")
 
 
@@ -267,23 +275,28 @@ def _plain_settings(chosen: Namespace, defaults: Namespace, names: Mapping[str, 
     """Everything that determines a run's results, in plain values, without what is None
     by default.
     """
-    usual, changed = _plain(defaults.as_dict()), _plain(chosen.as_dict())
+    usual = _plain(defaults.as_dict())
+    changed = _plain(chosen.as_dict())
     every = usual | changed
     settings = {
         option: every[option]
         for option in ("judge", "seed", "threads")
         if every[option] is not None
     }
-    for group in [group for group in GROUPS if group in usual]:
-        default, values = usual[group], usual[group] | changed.get(group, {})
+    for group in (*names, "trainer"):
+        default = usual.get(group, {})
+        values = default | changed.get(group, {})
         settings[group] = {
-            name: x for name, x in values.items() if x is not None or default[name] is not None
+            name: value
+            for name, value in values.items()
+            if value is not None or default[name] is not None
         }
     settings["trainer"].pop("default_root_dir", None)
-    return {
-        group: {"class_path": name, "init_args": settings.pop(group, {})}
+    parts = {
+        group: {"class_path": name, "init_args": settings.pop(group)}
         for group, name in names.items()
-    } | settings
+    }
+    return parts | settings
 
 
 def _plain(value: Any) -> Any:
@@ -295,8 +308,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.name
     name = getattr(value, "__name__", "")
-    if (
-        name and getattr(sys.modules.get(value.__module__), name, None) is value
-    ):  # a function or class
+    # a function or class
+    if name and getattr(sys.modules.get(value.__module__), name, None) is value:
         return f"{value.__module__}.{name}"
-    return value if isinstance(value, str | int | float | None) else str(value)
+    if isinstance(value, str | int | float | None):
+        return value
+    return str(value)

@@ -58,9 +58,11 @@ class RunDirectory:
 
     def __init__(self, name: str, root: Path = Path()) -> None:
         parts = PurePosixPath(name).parts
-        if not parts or parts[0].startswith(("/", "-")) or ".." in parts or not name.isprintable():
+        leads_out = not parts or parts[0].startswith(("/", "-")) or ".." in parts
+        if leads_out or not name.isprintable():
             raise UsageError(
-                f"--name {name!r} must be a relative path below {LOGS}/ that begins with no dash, such as mlp/first"
+                f"--name {name!r} must be a relative path below {LOGS}/ "
+                "that begins with no dash, such as mlp/first"
             )
         self.name = name
         self.logs = Path(os.path.expanduser(root)) / LOGS
@@ -90,12 +92,12 @@ class RunDirectory:
         None with a damaged summary: resumed, the run finds its epochs in the checkpoint
         and rewrites the summary.
         """
-        try:
-            result = self.read_result() if self.config.is_file() else None
-        except (OSError, UserError):
-            return None
-        is_done = result and (result.ended_by != EPOCHS or len(result.epochs) >= epochs)
-        return result if is_done else None
+        with suppress(OSError, UserError):
+            if self.config.is_file():
+                result = self.read_result()
+                if result.ended_by != EPOCHS or len(result.epochs) >= epochs:
+                    return result
+        return None
 
     def read_result(self) -> RunResult:
         """The content of ``summary.json``.
@@ -115,10 +117,10 @@ class RunDirectory:
             settings: dict[str, Any] = yaml.load(self.config.read_text(), YAML_LOADER)
             if settings.keys() >= SETTINGS:
                 return settings
-        reason = (
-            "it is missing, damaged or of an older version: restore it, or choose another --name"
+        raise UserError(
+            f"cannot read {self.config}: it is missing, damaged or of an older version: "
+            "restore it, or choose another --name"
         )
-        raise UserError(f"cannot read {self.config}: {reason}")
 
     def write_config(self, settings: Mapping[str, Any]) -> None:
         write(self.config, as_yaml(settings))
@@ -137,8 +139,8 @@ class RunDirectory:
         """
         try:
             with FileLock(self.path / ".lock", timeout=LOCK_SECONDS):
-                for folder in (self.path, self.last_checkpoint.parent):
-                    remove_unfinished(folder)
+                remove_unfinished(self.path)
+                remove_unfinished(self.last_checkpoint.parent)
                 yield
         except Timeout as error:
             raise BusyError(
@@ -170,19 +172,22 @@ def first_change(
     """The first setting that differs, as in ``lr=0.1, not 0.2``; None if none does. The
     layout may differ.
     """
-    saved, current = flatten(began), flatten(now)
+    saved = flatten(began)
+    current = flatten(now)
     for option in sorted(saved | current):
-        is_of_layout = f"{option}.".startswith(LAYOUT)
-        if saved.get(option) != current.get(option) and option not in ignored and not is_of_layout:
-            return f"{option}={saved.get(option)}, not {current.get(option)}"
+        before = saved.get(option)
+        after = current.get(option)
+        may_differ = option in ignored or f"{option}.".startswith(LAYOUT)
+        if before != after and not may_differ:
+            return f"{option}={before}, not {after}"
     return None
 
 
 def next_version(arch: str, root: Path) -> RunDirectory:
     """The first free ``<arch>/version_N`` after the existing ones."""
-    versions = [
-        path.name.removeprefix("version_")
-        for path in RunDirectory(arch, root).path.glob("version_*")
-    ]
-    number = max((int(version) for version in versions if version.isdecimal()), default=-1) + 1
+    number = 0
+    for path in RunDirectory(arch, root).path.glob("version_*"):
+        version = path.name.removeprefix("version_")
+        if version.isdecimal():
+            number = max(number, int(version) + 1)
     return RunDirectory(f"{arch}/version_{number}", root)

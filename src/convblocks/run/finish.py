@@ -1,8 +1,8 @@
 """The end of a run: its last metrics, its result, its files, and the lines printed last."""
 
 import math
-from collections.abc import Mapping
 from shlex import quote
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule
@@ -33,7 +33,8 @@ def finish(run: Run) -> None:
     final = final_metrics(run)
     if not run.is_rank_zero:
         return
-    result, errors = run_result(run, final), list[Exception]()
+    result = run_result(run, final)
+    errors: list[Exception] = []
     try:
         for callback in run.run_callbacks:
             try:
@@ -59,22 +60,24 @@ def final_metrics(run: Run) -> Row:
     Raises:
         UserError: the metric that the run is judged by is not among them.
     """
-    row: Mapping[str, float] = run.log.rows[-1]
+    final = dict(run.log.rows[-1])
     if run.keeps_best and load_best(run):
-        row = run.monitor.best(run.log.rows) or row
-    final: Row = {
-        name: value for name, value in row.items() if name not in ("epoch", "step", "seconds")
-    }
+        final = dict(run.monitor.best(run.log.rows) or final)
+    for name in ("epoch", "step", "seconds"):
+        final.pop(name, None)
     is_of_test = run.evaluation_split == "test"
-    if run.has("test") and (not is_of_test or run.judge.tested not in final or run.tests_again):
+    is_tested = is_of_test and run.judge.tested in final and not run.tests_again
+    if run.has("test") and not is_tested:
         run.trainer.test(run.module, datamodule=run.data, verbose=False)
         tested = logged_metrics(run.trainer)
         final |= tested
         if is_of_test and run.is_rank_zero:
             run.log.note_final(tested)
-    if run.judge.metric not in final and run.judge.tested not in final:
-        logged = ", ".join(final) or "nothing"
-        raise UserError(f"{run.arch} logs no {run.judge.metric}, but {logged}: give one as --judge")
+    if run.judge.measured_in(final) not in final:
+        raise UserError(
+            f"{run.arch} logs no {run.judge.metric}, "
+            f"but {', '.join(final) or 'nothing'}: give one as --judge"
+        )
     return final
 
 
@@ -88,20 +91,19 @@ def load_best(run: Run) -> bool:
     best = run.directory.best_checkpoint
     if run.is_rank_zero and best.is_file():
         checkpoint = read_checkpoint(best)
-        run.module.on_load_checkpoint(
-            checkpoint
-        )  # which may add what it leaves out, as when a run is resumed
+        # which may add what it leaves out, as when a run is resumed
+        run.module.on_load_checkpoint(checkpoint)
         run.module.load_state_dict(checkpoint["state_dict"], strict=run.module.strict_loading)
-    run.module.to(
-        run.trainer.strategy.root_device
-    )  # Lightning has left it on the CPU, and NCCL takes GPUs only
+    # Lightning has left it on the CPU, and NCCL takes GPUs only.
+    run.module.to(run.trainer.strategy.root_device)
     broadcast_state(run.module)  # without a --name the others may not know where it is
     return best.is_file()
 
 
 def run_result(run: Run, final: Row) -> RunResult:
     """The result of a finished run, without what callbacks know of it."""
-    rows, origin = run.log.rows, read_origin(run.directory.provenance)
+    rows = run.log.rows
+    origin = read_origin(run.directory.provenance)
     judged = [final.get(metric.measured_in(final), 0) for metric in (run.judge, run.monitor)]
     return RunResult(
         arch=run.arch,
@@ -130,36 +132,44 @@ def print_result(run: Run, result: RunResult) -> None:
     """Print the result, what callbacks say of it, and the next commands; of a diverged
     run, first that it diverged.
     """
-    score, monitored = (
-        f"{result.score_name} {run.judge.text(result.score)}",
-        run.monitor.measured_in(result.final),
-    )
-    if run.monitor != run.judge and monitored in result.final:  # the loss beside the accuracy
+    score = f"{result.score_name} {run.judge.text(result.score)}"
+    # the loss beside the accuracy
+    monitored = run.monitor.measured_in(result.final)
+    if run.monitor != run.judge and monitored in result.final:
         score += f", {without_split(monitored)} {result.final[monitored]:.4f}"
     score += f", {counted(len(result.epochs), 'epoch')} in {result.seconds:.1f} s"
-    ended = [f"ended by {result.ended_by}"] if result.ended_by != EPOCHS else []
-    said = [line for callback in run.run_callbacks for line in callback.last_lines(run, result)]
-    step = run.divergence.step
-    diverged = f"This run diverged: after step {step} its loss or a weight was not finite. Try a lower learning rate."
-    echo("\n" + "\n".join([score, *ended, *said] if step is None else [diverged, *said, score]))
+    lines: list[str] = []
+    for callback in run.run_callbacks:
+        lines += callback.last_lines(run, result)
+    if run.divergence.step is not None:
+        diverged = (
+            f"This run diverged: after step {run.divergence.step} its loss or a weight "
+            "was not finite. Try a lower learning rate."
+        )
+        lines = [diverged, *lines, score]
+    elif result.ended_by != EPOCHS:
+        lines = [score, f"ended by {result.ended_by}", *lines]
+    else:
+        lines = [score, *lines]
+    echo("\n".join(["", *lines]))
     if run.board:
         echo(f"see curves    tensorboard --logdir {quote(as_shown(run.directory.logs))}")
 
 
-def hparams_of(part: LightningModule | LightningDataModule | None) -> dict[str, str | int | float]:
+def hparams_of(part: LightningModule | LightningDataModule | None) -> dict[str, Any]:
     """The plain values among the hyper-parameters of a module or data; a class with
     arguments is reduced to its name.
 
     The attribute ``batch_size`` is one of them, since Lightning's BatchSizeFinder
     changes it.
     """
-    saved = dict(part.hparams) if part else {}
-    saved |= {"batch_size": size} if (size := getattr(part, "batch_size", None)) else {}
-    named = {
-        name: value.get("class_path") if isinstance(value, dict) else value
-        for name, value in saved.items()
-    }
-    return {name: value for name, value in named.items() if isinstance(value, str | int | float)}
+    saved = dict(getattr(part, "hparams", {}))
+    if batch_size := getattr(part, "batch_size", None):
+        saved["batch_size"] = batch_size
+    for name, value in saved.items():
+        if isinstance(value, dict):
+            saved[name] = value.get("class_path")
+    return {name: value for name, value in saved.items() if isinstance(value, str | int | float)}
 
 
 def ended_by(run: Run) -> str:

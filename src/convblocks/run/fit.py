@@ -49,18 +49,19 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
     """
     quiet_lightning()
     with rank_zero_errors():
-        config = Config.parse(["--help" if word == "--help_all" else word for word in arguments])
+        arguments = ["--help" if word == "--help_all" else word for word in arguments]
+        config = Config.parse(arguments)
         if wings.does_instead(config):
             return
         run = Run(config, callbacks)
         run.refuse_conflict()
-    if config.resume and (
-        result := run.directory.result_after(config.settings["trainer"]["max_epochs"])
-    ):
+    epochs = config.settings["trainer"]["max_epochs"]
+    result = run.directory.result_after(epochs) if config.resume else None
+    if result:
         if run.is_rank_zero:
-            epochs = counted(len(result.epochs), "epoch")
             echo(
-                f"{as_shown(run.directory.path)} is finished: it has {epochs}, and was ended by {result.ended_by}"
+                f"{as_shown(run.directory.path)} is finished: it has "
+                f"{counted(len(result.epochs), 'epoch')}, and was ended by {result.ended_by}"
             )
         return
     with rank_zero_errors():

@@ -1,6 +1,7 @@
 """Turns expected failures into one-line errors, printed once if all processes find them."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,19 +15,32 @@ from convblocks.run.run import RESUME_HINT, Run
 from exact_resume import slurm
 from exact_resume.errors import ResumeError, Stopped
 
-# Parts of Lightning's and torch's messages about what a user can mend.
-EXPECTED = [
-    "Early stopping conditioned on metric",
-    "`val_check_interval`",
-    "loading state_dict",
-    "loaded state dict",
-]
-EXPECTED += [
-    "does not allow for gradient clipping"
-]  # in mixed precision, but with --optimizer.fused false
-
-# Parts of torch's messages when a process no longer answers.
-LOST_MESSAGES = ("Connection reset by peer", "Connection closed by peer", "Broken pipe")
+# What is expected of Lightning and torch: the type of an exception, a pattern of its
+# message, and what the user is told instead, beginning at the first that fits.
+EXPECTED = (
+    (
+        torch.OutOfMemoryError,
+        "",
+        UsageError,
+        "{device} has too little memory for this run: give a smaller --batch_size",
+    ),
+    (
+        RuntimeError,  # of torch, when a process no longer answers
+        "Connection reset by peer|Connection closed by peer|Broken pipe",
+        UserError,
+        f"another process of this run was lost or has failed: {RESUME_HINT}",
+    ),
+    (MisconfigurationException, "", UserError, "{message}"),
+    (
+        Exception,
+        "Early stopping conditioned on metric|`val_check_interval`"
+        "|loading state_dict|loaded state dict"
+        # in mixed precision, but with --optimizer.fused false
+        "|does not allow for gradient clipping",
+        UserError,
+        "{message}",
+    ),
+)
 
 
 @contextmanager
@@ -56,40 +70,36 @@ def friendly_errors(run: Run) -> Iterator[None]:
     """
     try:
         yield
-    except (Stopped, DataError):
-        raise
     except ResumeError as error:
-        if run.is_rank_zero:
+        if run.is_rank_zero or isinstance(error, Stopped | DataError):
             raise
         raise type(error) from error
     except SystemExit as error:
-        if isinstance(
-            error.__context__, KeyboardInterrupt
-        ):  # which Lightning turns into exit status 1
-            print_error(f"stopped: {RESUME_HINT}")
-            raise KeyboardInterrupt from error
-        raise
+        # Lightning turns Ctrl-C into exit status 1.
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        print_error(f"stopped: {RESUME_HINT}")
+        raise KeyboardInterrupt from error
     except (MisconfigurationException, RuntimeError, ValueError, OSError) as error:
-        if disk_error := find_disk_error(error, run.directory.path):
-            path = os.fsdecode(disk_error.filename or run.directory.path)
-            raise UserError(
-                f"cannot write to {path} ({disk_error.strerror}); {RESUME_HINT}"
-            ) from error
-        if isinstance(error, torch.OutOfMemoryError):
-            device = run.trainer.strategy.root_device
-            raise UsageError(
-                f"{device} has too little memory for this run: give a smaller --batch_size"
-            ) from error
-        message = " ".join(str(error).split())
-        if isinstance(error, RuntimeError) and any(part in message for part in LOST_MESSAGES):
-            raise UserError(
-                f"another process of this run was lost or has failed: {RESUME_HINT}"
-            ) from error
-        if isinstance(error, MisconfigurationException) or any(
-            part in message for part in EXPECTED
-        ):
-            raise UserError(message if run.is_rank_zero else "") from error
+        if told := _told(error, run):
+            raise told from error
         raise
+
+
+def _told(error: Exception, run: Run) -> UserError | None:
+    """What the user is told of an expected exception; None of another one."""
+    if disk_error := find_disk_error(error, run.directory.path):
+        path = os.fsdecode(disk_error.filename or run.directory.path)
+        return UserError(f"cannot write to {path} ({disk_error.strerror}); {RESUME_HINT}")
+    message = " ".join(str(error).split())
+    for kind, pattern, user_error, text in EXPECTED:
+        if isinstance(error, kind) and re.search(pattern, message):
+            # Each process finds what Lightning and torch refuse, and one reports it.
+            if not run.is_rank_zero:
+                message = ""
+            device = run.trainer.strategy.root_device
+            return user_error(text.format(device=device, message=message))
+    return None
 
 
 def find_disk_error(error: BaseException | None, directory: Path) -> OSError | None:
@@ -97,9 +107,9 @@ def find_disk_error(error: BaseException | None, directory: Path) -> OSError | N
     wrap theirs.
     """
     while error is not None:
-        if isinstance(error, OSError) and (
-            str(directory) in os.fsdecode(error.filename or "") or error.errno in DISK_ERRORS
-        ):
-            return error
+        if isinstance(error, OSError):
+            is_of_run = str(directory) in os.fsdecode(error.filename or "")
+            if is_of_run or error.errno in DISK_ERRORS:
+                return error
         error = error.__cause__
     return None

@@ -34,15 +34,19 @@ class Judge:
         Raises:
             UsageError: it is written differently.
         """
-        metric, _, direction = text.removesuffix(":%").rpartition(":")
-        if not metric or metric.startswith("train") or direction not in ("max", "min"):
-            how = "give a metric and its direction, such as val/loss:min or test/acc:max, not one of training"
-            raise UsageError(f"--judge {text}: {how}")
-        return cls(metric, "max" if direction == "max" else "min", text.endswith(":%"))
+        written = re.fullmatch("(?!train)(.+):(max|min)(:%)?", text, re.DOTALL)
+        if not written:
+            raise UsageError(
+                f"--judge {text}: give a metric and its direction, "
+                "such as val/loss:min or test/acc:max, not one of training"
+            )
+        metric, direction, percent = written.groups()
+        return cls(metric, "max" if direction == "max" else "min", bool(percent))
 
     def __str__(self) -> str:
         """The text that ``parse`` reads."""
-        return f"{self.metric}:{self.direction}{':%' if self.in_percent else ''}"
+        percent = ":%" if self.in_percent else ""
+        return f"{self.metric}:{self.direction}{percent}"
 
     @property
     def tested(self) -> str:
@@ -52,7 +56,7 @@ class Judge:
     @property
     def is_of_test(self) -> bool:
         """Whether it is measured on test data, and so known only after training."""
-        return self.metric == self.tested and self.metric.startswith("test")
+        return self.metric.startswith("test")
 
     @property
     def sign(self) -> int:
@@ -80,11 +84,14 @@ class Judge:
 
     def number(self, value: float) -> str:
         """A value in a table: ``97.01`` per cent of accuracy, ``0.8123`` of anything else."""
-        return f"{100 * value:.2f}" if self.in_percent else f"{value:.4g}"
+        if self.in_percent:
+            return f"{100 * value:.2f}"
+        return f"{value:.4g}"
 
     def text(self, value: float) -> str:
         """A value in a sentence: ``97.01 %``."""
-        return f"{self.number(value)} %" if self.in_percent else self.number(value)
+        number = self.number(value)
+        return f"{number} %" if self.in_percent else number
 
 
 # The judge of image classifiers.

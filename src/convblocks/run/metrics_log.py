@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor
 
 from convblocks.console import echo
 from convblocks.run.directory import is_epoch
@@ -17,9 +16,6 @@ from convblocks.text import as_csv, percent
 from exact_resume.files import write
 from exact_resume.lightning_private import LOGGER_CONNECTOR
 from exact_resume.training import steps_done
-
-# The suffixes that Lightning gives to a metric which is logged at each step and for the epoch.
-STEP, EPOCH = "_step", "_epoch"
 
 # Width of a printed column at least; the usual ones fit into a terminal of 80 columns.
 WIDTH = 11
@@ -36,15 +32,13 @@ class MetricsLog(Callback):
     Args:
         path: The CSV file.
         columns: What is printed of each row; see ``printed_columns``.
-        every_n_steps: The Trainer's ``log_every_n_steps``.
     """
 
     keeps_own_state = True
 
-    def __init__(self, path: Path, columns: Mapping[str, bool], every_n_steps: int) -> None:
+    def __init__(self, path: Path, columns: Mapping[str, bool]) -> None:
         self.path = path
         self.columns = columns
-        self.every_n_steps = every_n_steps
         self.rows: list[Row] = []
         # of an evaluation or an epoch that has ended, if it is not among the others yet
         self._row: Row = {}
@@ -71,7 +65,7 @@ class MetricsLog(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if ends_logged_step(trainer, batch_idx, self.every_n_steps):
+        if ends_logged_step(trainer, batch_idx):
             _log(trainer, learning_rate_of(trainer))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -96,7 +90,7 @@ class MetricsLog(Callback):
         if is_epoch(self._row):
             self._finish_row()
         return {
-            "rows": [*self.rows, *([self._row] if self._row else [])],
+            "rows": [row for row in (*self.rows, self._row) if row],
             "steps": steps_done(self._trainer),
             "evaluated": sorted(self._evaluated),
         }
@@ -111,30 +105,31 @@ class MetricsLog(Callback):
         write(self.path, as_csv(self.rows))
 
     def _place(self) -> Row:
-        epoch, step = self._trainer.current_epoch + 1, steps_done(self._trainer)
+        seconds = time.perf_counter() - self._start
         return {
-            "epoch": epoch,
-            "step": step,
-            "seconds": round(time.perf_counter() - self._start, 3),
+            "epoch": self._trainer.current_epoch + 1,
+            "step": steps_done(self._trainer),
+            "seconds": round(seconds, 3),
         }
 
     def _finish_row(self) -> None:
         """Add, write and print the row of an ended evaluation or epoch, if any."""
-        if not (row := self._row):
+        trainer = self._trainer
+        row = self._row
+        if not row:
             return
         if is_epoch(row):
-            metrics = row | logged_metrics(self._trainer)
-            row = {
-                name: value for name, value in metrics.items() if name not in self._evaluated
-            } | row
+            metrics = (row | logged_metrics(trainer)).items()
+            of_training = {name: x for name, x in metrics if name not in self._evaluated}
+            row = of_training | row  # evaluations come last
         self.rows.append(row)
         self._row = {}
-        if self._trainer.is_global_zero:
+        if trainer.is_global_zero:
             write(self.path, as_csv(self.rows))
             if not self._is_headed:
-                show(self._trainer, heading(self.columns, self._trainer.max_epochs))
+                show(trainer, heading(self.columns, trainer.max_epochs))
             self._is_headed = True
-            show(self._trainer, format_row(row, self.columns, self._trainer.max_epochs))
+            show(trainer, format_row(row, self.columns, trainer.max_epochs))
 
 
 def printed_columns(judge: Judge, monitor: Judge, split: str) -> dict[str, bool]:
@@ -187,24 +182,31 @@ def _line(epoch: str, cells: Mapping[str, str], time: str, epochs: int | None) -
 def logged_metrics(trainer: Trainer) -> Row:
     """What was logged last, for a metric logged per step and per epoch only the epoch's value."""
     logged = trainer.callback_metrics
-    stems = {name: name.removesuffix(STEP).removesuffix(EPOCH) for name in logged}
-    return {
-        name: shortest_float(value)
-        for name, value in logged.items()
-        if stems[name] == name or stems[name] not in logged
-    }
+    metrics: Row = {}
+    for name, value in logged.items():
+        # Lightning's suffixes of a metric that is logged for both
+        stem = name.removesuffix("_step").removesuffix("_epoch")
+        if stem == name or stem not in logged:
+            # the shortest decimal that rounds to it: 0.9446 for float32's 0.944599986
+            metrics[name] = float(str(value.cpu().numpy()))
+    return metrics
 
 
 def learning_rate_of(trainer: Trainer) -> Row:
     """Of the first optimizer; 0 where there is none."""
-    groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
-    return {"train/lr": groups[0]["lr"] if groups else 0.0}
+    # what Lightning makes for a module without one has no groups
+    for optimizer in trainer.optimizers:
+        for group in optimizer.param_groups:
+            return {"train/lr": group["lr"]}
+    return {"train/lr": 0.0}
 
 
-def ends_logged_step(trainer: Trainer, batch_idx: int, every_n_steps: int) -> bool:
+def ends_logged_step(trainer: Trainer, batch_idx: int) -> bool:
     """Whether the optimizer has stepped with this batch (gradients may accumulate), and
     the step is logged.
     """
+    # Lightning sets it at run time
+    every_n_steps: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
     has_stepped = trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches == 0
     return has_stepped and every_n_steps > 0 and steps_done(trainer) % every_n_steps == 0
 
@@ -215,13 +217,6 @@ def show(trainer: Trainer, line: str) -> None:
         echo(line)
     else:
         trainer.progress_bar_callback.print(line)
-
-
-def shortest_float(value: Tensor) -> float:
-    """A scalar tensor as the shortest decimal that rounds to it: 0.9446 for float32's
-    0.944599986.
-    """
-    return float(str(value.cpu().numpy()))
 
 
 def _log(trainer: Trainer, metrics: Row) -> None:

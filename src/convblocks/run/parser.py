@@ -27,7 +27,7 @@ from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
 from convblocks.model.class_specs import ClassSpec
 from convblocks.model.classifier import ImageClassifier
-from convblocks.text import as_yaml
+from convblocks.text import as_yaml, listed
 
 SHORT = {
     "arch": "model.arch",
@@ -74,6 +74,18 @@ NOISE = (
     "Given value type:",
 )
 
+# jsonargparse's messages as patterns, and what a user reads instead of the match.
+REWRITTEN = {
+    r'^Parser key "([\w.]+)":': r"--\1:",
+    r": .*Expected a dot import path string: (\S+).*": (
+        r": there is no class \1: give one of Lightning's, such as WandbLogger or CSVLogger,"
+        " or module.Class"
+    ),
+    r".*: Requirement '(\w+).*' not met.*": r"\1 is not installed: pip install \1",
+    # of a config
+    r"^Option '([\w.]+)' is not accepted$": rf"{UNKNOWN}--\1",
+}
+
 # Options and their values; the arguments of model, data and Trainer in groups.
 Settings = dict[str, Any]
 GROUPS = ("model", "data", "trainer")
@@ -92,55 +104,42 @@ class FitParser(jsonargparse.ArgumentParser):
         short = [option for option, full in SHORT.items() if full in known]
         lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
         reason = " ".join(line for line in lines if not line.startswith(NOISE))
-        reason = re.sub(r'^Parser key "([\w.]+)":', r"--\1:", reason)
-        no_class = r": there is no class \1: give one of Lightning's, such as WandbLogger or CSVLogger, or module.Class"
-        reason = re.sub(r": .*Expected a dot import path string: (\S+).*", no_class, reason)
-        reason = re.sub(
-            r".*: Requirement '(\w+).*' not met.*", r"\1 is not installed: pip install \1", reason
-        )
-        reason = re.sub(
-            r"^Option '([\w.]+)' is not accepted$", rf"{UNKNOWN}--\1", reason
-        )  # of a config
+        for pattern, instead in REWRITTEN.items():
+            reason = re.sub(pattern, instead, reason)
         raise UsageError(with_suggestion(reason, [*short, *known])) from ex
 
-    def parse(
-        self, settings: Settings, options: Sequence[Sequence[str]]
-    ) -> tuple[Namespace, Namespace]:
-        """The values that are chosen, and those of all options; the command line
-        overrides the settings of configs.
+    def parse(self, settings: Settings, words: Sequence[str]) -> Namespace:
+        """The values that are chosen; the command line overrides the settings of configs.
 
         Args:
             settings: Those of configs, as ``merge`` leaves them.
-            options: The command line's, as of ``by_option``.
+            words: The command line, as of ``full_words``.
 
         Raises:
             UsageError: an unknown option, or a value of another type.
         """
+        given = {name: dict[str, str]() for name in self.specs}
+        rest = []  # for jsonargparse
+        for word in words:
+            option, equals, value = word.partition("=")
+            name, _, argument = option.partition("--model.")[2].partition(".")
+            if equals and name in given:
+                given[name][argument] = value
+            else:
+                rest.append(word)
         for name, default in self.specs.items():
-            settings["model"][name] = _class_spec(
-                name, settings["model"].get(name, default), options
-            )
-        prefixes = tuple(f"--model.{name}." for name in self.specs)
-        rest = [
-            option
-            for option in options
-            if not (option[1:] and f"{option[0]}.".startswith(prefixes))
-        ]
-        chosen = self.parse_args(
-            ["--config", as_yaml(settings), *map("=".join, rest)], defaults=False
-        )
+            spec = settings["model"].get(name, default)
+            settings["model"][name] = _class_spec(name, spec, given[name])
+        chosen = self.parse_args(["--config", as_yaml(settings), *rest], defaults=False)
         if chosen.get("threads") is None:
-            chosen["threads"] = (
-                torch.get_num_threads()
-            )  # saved, since a resume must round sums in the same way
-        if (
-            chosen.get("trainer.max_epochs") is None
-        ):  # Lightning's rule: with another limit, epochs have none
-            is_limited = chosen.get("trainer.max_steps", NO_LIMIT) != NO_LIMIT or chosen.get(
-                "trainer.max_time"
-            )
+            # saved, since a resume must round sums in the same way
+            chosen["threads"] = torch.get_num_threads()
+        if chosen.get("trainer.max_epochs") is None:
+            # Lightning's rule: with another limit, epochs have none.
+            steps = chosen.get("trainer.max_steps", NO_LIMIT)
+            is_limited = steps != NO_LIMIT or chosen.get("trainer.max_time")
             chosen["trainer.max_epochs"] = NO_LIMIT if is_limited else EPOCHS
-        return chosen, self.merge_config(chosen, self.get_defaults())
+        return chosen
 
 
 @cache
@@ -166,27 +165,25 @@ def parser(
     options.add_argument("--resume", action="store_true", help="Continue the run of that name.")
     wings.add_options(options)
     for group, part in (("model", model), ("data", data), ("trainer", Trainer)):
-        if part:  # arguments that come from the data, the run and the Trainer are no options
-            from_run = (
-                {"seed", "sync_batchnorm"}
-                if issubclass(part, ImageClassifier | ImageDataModule)
-                else set()
-            )
-            skipped = {"image_spec", *BATCHES, *from_run}
+        if part:
+            # Arguments that come from the data, the run and the Trainer are no options.
+            skipped = {"image_spec", *BATCHES}
+            if issubclass(part, ImageClassifier | ImageDataModule):
+                skipped |= {"seed", "sync_batchnorm"}
             options.add_class_arguments(
                 part, group, False, fail_untyped=False, instantiate=False, skip=skipped
             )
-    for option in BATCHES:  # by hand: typing may have cached Union[int, float] as Union[float, int]
-        default = inspect.signature(Trainer).parameters[option].default
-        help_text = "A number of batches, or a share of them: 0.5."
+    # by hand: typing may have cached Union[int, float] as Union[float, int]
+    for option in BATCHES:
         options.add_argument(
-            f"--trainer.{option}", type=int | float | None, default=default, help=help_text
+            f"--trainer.{option}",
+            type=int | float | None,
+            default=inspect.signature(Trainer).parameters[option].default,
+            help="A number of batches, or a share of them: 0.5.",
         )
     parameters = inspect.signature(model).parameters.values()
-    own = parameters if issubclass(model, ImageClassifier) else ()
-    options.specs = {
-        parameter.name: parameter.default for parameter in own if parameter.annotation == ClassSpec
-    }
+    specs = {part.name: part.default for part in parameters if part.annotation == ClassSpec}
+    options.specs = specs if issubclass(model, ImageClassifier) else {}
     options.set_defaults(DEFAULTS)
     return options
 
@@ -197,22 +194,40 @@ def by_option(arguments: Sequence[str]) -> list[list[str]]:
     """
     options: list[list[str]] = []
     for word in arguments:
-        if not word.startswith("--") and options:
+        if word.startswith("--"):
+            options.append(word.split("=", 1))
+        elif options:
             options[-1].append(word)
         else:
-            option, equals, value = word.partition("=")
-            options.append([option, value] if equals and word.startswith("--") else [word])
+            options.append([word])
     for words in options:
-        if len(words) > 2 and all(word.replace(".", "", 1).isdecimal() for word in words[1:]):
-            words[1:] = [f"[{', '.join(words[1:])}]"]
+        values = words[1:]
+        if len(values) > 1 and all(value.replace(".", "", 1).isdecimal() for value in values):
+            words[1:] = [f"[{', '.join(values)}]"]
     return options
 
 
 def full_name(option: str) -> str:
     """``model.lr`` for ``lr``, and ``--model.network.depth`` for ``--network.depth``."""
-    dashes = "--" if option.startswith("--") else ""
-    head, dot, rest = option.removeprefix(dashes).partition(".")
-    return f"{dashes}{SHORT.get(head, head)}{dot}{rest}"
+    head, dot, rest = option.partition(".")
+    name = head.removeprefix("--")
+    return head.replace(name, SHORT.get(name, name), 1) + dot + rest
+
+
+def full_words(arguments: Sequence[str]) -> list[str]:
+    """The words of a command line by full names, each value in one word with its
+    option: ``--model.lr=0.1``.
+
+    Raises:
+        UsageError: an option has several values.
+    """
+    words = []
+    for option, *values in by_option(arguments):
+        full = full_name(option)
+        if len(values) > 1:
+            raise UsageError(f"{full} takes one value, not {listed(values)}")
+        words.append("=".join([full, *values]))
+    return words
 
 
 def read_config(path: str) -> Settings:
@@ -221,10 +236,9 @@ def read_config(path: str) -> Settings:
     Raises:
         UsageError: it cannot be read, or does not hold settings.
     """
+    is_yaml = re.search(": |\n", path)
     try:
-        content = _from_yaml(
-            "config", path if ": " in path or "\n" in path else Path(path).read_text()
-        )
+        content = _from_yaml("config", path if is_yaml else Path(path).read_text())
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--config {path[:80]}: {getattr(error, 'strerror', error)}") from error
     if not isinstance(content, dict):
@@ -248,38 +262,30 @@ def merge(settings: Settings, config: Mapping[Any, Any]) -> None:
             settings[full] = value
             continue
         parts = {option: value} if option else value or {}
-        arguments = parts.get("init_args", {}) if isinstance(parts, dict) else None
-        if not isinstance(arguments, dict):
+        if not (isinstance(parts, dict) and isinstance(parts.get("init_args", {}), dict)):
             raise UsageError(
                 f"{group} in a config must hold options, as in `{group}: {{option: 1}}`"
             )
-        settings[group] |= {
-            name: part for name, part in parts.items() if name != "init_args"
-        } | arguments
+        settings[group] |= parts | parts.get("init_args", {})
+        settings[group].pop("init_args", None)
 
 
-def _class_spec(name: str, spec: Any, options: Sequence[Sequence[str]]) -> ClassSpec:
-    """A class spec, as a config has it, changed by the command line: another class
-    drops the arguments.
+def _class_spec(name: str, spec: Any, given: dict[str, str]) -> ClassSpec:
+    """A class spec, as a config has it, changed by what the command line gives: values
+    of arguments and, by the name "", another class, which drops the config's arguments.
     """
     parts = {"class_path": spec} if isinstance(spec, str) else spec
     arguments = parts.get("init_args") or {} if isinstance(parts, dict) else None
-    if not isinstance(arguments, dict) or parts.keys() | {"init_args"} != {
-        "class_path",
-        "init_args",
-    }:
+    known = {"class_path", "init_args"}
+    if not isinstance(arguments, dict) or parts.keys() | {"init_args"} != known:
         raise UsageError(f"--{name} must be a name, or a class_path with init_args")
-    class_path, arguments = parts["class_path"], dict(arguments)
-    if classes := [
-        values[0] for option, *values in options if option == f"--model.{name}" and values
-    ]:
-        class_path, arguments = classes[-1], {}
-    for option, *values in options:
-        if values and option.startswith(f"--model.{name}."):
-            arguments[option.removeprefix(f"--model.{name}.")] = _from_yaml(
-                option.removeprefix("--"), values[0]
-            )
-    return {"class_path": class_path, "init_args": arguments} if arguments else class_path
+    arguments = {} if "" in given else dict(arguments)
+    class_path = given.pop("", parts["class_path"])
+    for argument, text in given.items():
+        arguments[argument] = _from_yaml(f"model.{name}.{argument}", text)
+    if arguments:
+        return {"class_path": class_path, "init_args": arguments}
+    return class_path
 
 
 def _from_yaml(option: str, text: str) -> Any:

@@ -40,10 +40,9 @@ def note_start(path: Path, data: dict[str, str]) -> list[str]:
     if not began:
         write(path, as_json(now) + "\n")
         return []
-    changes = {
-        name: value for name, value in now.items() if name != "command" and began.get(name) != value
-    }
-    began["resumed"] = [*began.get("resumed", []), {"command": now["command"], "changes": changes}]
+    command = now.pop("command")
+    changes = {name: value for name, value in now.items() if began.get(name) != value}
+    began.setdefault("resumed", []).append({"command": command, "changes": changes})
     write(path, as_json(began) + "\n")
     return list(changes)
 
@@ -57,11 +56,8 @@ def read_origin(path: Path) -> dict[str, Any]:
 def describe_machine() -> str:
     """Processor, system, and the versions that can change a result, in one line."""
     cpuinfo = Path("/proc/cpuinfo")  # Linux; elsewhere the standard library knows
-    model = (
-        re.search(r"^model name\s*: (.+)$", cpuinfo.read_text(), re.MULTILINE)
-        if cpuinfo.is_file()
-        else None
-    )
+    known = cpuinfo.read_text() if cpuinfo.is_file() else ""
+    model = re.search(r"^model name\s*: (.+)$", known, re.MULTILINE)
     processor = model[1].strip() if model else platform.processor() or platform.machine()
     versions = [f"{package} {version(package)}" for package in PACKAGES]
     hardware = f"{os.cpu_count()} CPUs ({processor}), {platform.system()}"
@@ -72,16 +68,13 @@ def git_commit() -> str | None:
     """The commit of this code, with ``-dirty`` where files differ from it; None outside
     a repository.
     """
-    command = [
-        "git",
-        "-C",
-        str(Path(__file__).parent),
-        "describe",
-        "--always",
-        "--dirty",
-        "--exclude=*",
-    ]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        described = subprocess.check_output(
+            ["git", "describe", "--always", "--dirty", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
+    return described.strip()

@@ -103,7 +103,8 @@ class RunResult:
     @property
     def validation(self) -> float | None:
         """The judged metric at the best evaluation; None where there are no validation data."""
-        return self.best_evaluation.get(self.judge.metric) if self.best_evaluation else None
+        best = self.best_evaluation
+        return best.get(self.judge.metric) if best else None
 
     @property
     def seconds(self) -> float:

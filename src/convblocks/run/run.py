@@ -36,9 +36,6 @@ from exact_resume.checkpoints import AtomicCheckpointIO
 from exact_resume.lightning_private import START_METHOD
 from exact_resume.training import callbacks_of
 
-# Settings that a resume may change: the same data may lie elsewhere, which their fingerprint tells.
-MAY_CHANGE = ("data.root", "trainer.max_epochs")
-
 # The end of what a run says that has been stopped.
 RESUME_HINT = "continue with --resume"
 
@@ -67,26 +64,27 @@ class Run:
     """
 
     def __init__(self, config: Config, callbacks: Sequence[Callback] = ()) -> None:
-        self.config, self.settings = config, config.settings
-        trainer_settings = self.settings["trainer"]
+        self.config = config
+        self.settings = config.settings
         torch.set_num_threads(self.settings["threads"])
         self.data = config.make_data()
         self.module = config.make_module(self.data)
         arch = getattr(self.module, "arch", None)
-        self.arch = (
-            arch if isinstance(arch, str) else short_name(self.settings["model"])
-        )  # for people
+        # for people
+        self.arch = arch if isinstance(arch, str) else short_name(self.settings["model"])
         self.evaluation_split = getattr(self.data, "evaluation_split", "val")
         self.judge, self.monitor = self._judges()
-        name, root = config.name, config.root
-        self.directory = next_version(self.arch, root) if name is None else RunDirectory(name, root)
-        chooses_by_test = (
-            self.evaluation_split == "test" or self.judge.is_of_test or self.monitor.is_of_test
-        )
-        self.keeps_best = not chooses_by_test
-        self.tests_again = (
-            False  # a callback that changes the weights after the last evaluation sets it
-        )
+        by_test = self.judge.is_of_test or self.monitor.is_of_test
+        self.keeps_best = self.evaluation_split != "test" and not by_test
+        if config.name is None:
+            self.directory = next_version(self.arch, config.root)
+        else:
+            self.directory = RunDirectory(config.name, config.root)
+        columns = printed_columns(self.judge, self.monitor, self.evaluation_split)
+        self.log = MetricsLog(self.directory.metrics, columns)
+        self.divergence = Divergence()
+        # A callback that changes the weights after the last evaluation sets it.
+        self.tests_again = False
         # Wings may change these. The loggers are those that the user adds, as parsed.
         self.trainer_arguments: dict[str, Any] = {
             "plugins": [AtomicCheckpointIO(check_first=True)],
@@ -100,41 +98,32 @@ class Run:
         rank_zero_only.rank = self.trainer.global_rank  # type: ignore[attr-defined]
         self.is_rank_zero = self.trainer.is_global_zero
         self.run_callbacks: list[RunCallback] = callbacks_of(self.trainer, RunCallback)
-        self.board: TensorBoardLogger | None = (
-            None  # the logger that every run has; wings may change it
-        )
+        # The logger that every run has; wings may change it.
+        self.board: TensorBoardLogger | None = None
         self.first_step = 0  # to be logged
         self._checkpoint: Path | None = None  # to resume from
-        for checkpoint in callbacks_of(self.trainer, ModelCheckpoint):
-            if (
-                checkpoint.dirpath is None
-            ):  # a user's, apart from the checkpoints that a resume needs
-                checkpoint.dirpath = str(self.directory.path.resolve() / "own_checkpoints")
-        if self.trainer.world_size > 1:
-            # Otherwise Lightning, which starts processes, sets their threads itself.
-            os.environ["OMP_NUM_THREADS"] = str(self.settings["threads"])
-            if trainer_settings["sync_batchnorm"] and "sync_batchnorm" not in self.module.hparams:
-                synchronize_batch_norm(self.module)  # an ImageClassifier does so itself
+        self._place_users_checkpoints()
+        self._prepare_processes()
 
     def has(self, split: str) -> bool:
         """Whether module and data have a loop, of ``validation`` or ``test``, that the
         Trainer does not skip.
         """
-        short = split[:3] if split == "validation" else split
+        short = split.replace("validation", "val")
         limit = self.settings["trainer"].get(f"limit_{short}_batches")
-        loader = is_overridden(f"{short}_dataloader", self.data or self.module)
-        return loader and is_overridden(f"{split}_step", self.module) and limit != 0
+        has_loader = is_overridden(f"{short}_dataloader", self.data or self.module)
+        has_step = is_overridden(f"{split}_step", self.module)
+        return has_loader and has_step and limit != 0
 
     def refuse_conflict(self) -> None:
         """Refuse to overwrite an existing run, or to resume what is not a run."""
-        directory = self.directory
-        if self.config.name is None or not directory.exists():
+        if self.config.name is None or not self.directory.exists():
             return
         if self.config.resume:
-            directory.read_config()
+            self.directory.read_config()
         elif self.is_rank_zero:  # which may have made it since
             raise UsageError(
-                f"{as_shown(directory.path)} exists: {RESUME_HINT}, or choose another --name"
+                f"{as_shown(self.directory.path)} exists: {RESUME_HINT}, or choose another --name"
             )
 
     def prepare(self) -> None:
@@ -149,14 +138,13 @@ class Run:
         self.data.prepare_data()
         self.data.setup("fit")
         now: dict[str, str] = self.data.fingerprint
-        began = read_origin(self.directory.provenance).get("data", {})
-        if began and (
-            changed := [part for part in began | now if began.get(part) != now.get(part)]
-        ):
+        began = read_origin(self.directory.provenance).get("data") or now
+        changed = [part for part in began | now if began.get(part) != now.get(part)]
+        if changed:
             place = getattr(self.data, "root", type(self.data).__qualname__)
             raise DataError(
-                f"{as_shown(self.directory.path)} was begun with another {listed(changed)} than {place} holds: restore "
-                "the data, or choose another --name"
+                f"{as_shown(self.directory.path)} was begun with another {listed(changed)} "
+                f"than {place} holds: restore the data, or choose another --name"
             )
 
     def start(self) -> None:
@@ -175,9 +163,12 @@ class Run:
         if self.is_rank_zero:
             self._write_and_introduce()
         if self.settings["trainer"].get("logger") is not False:
-            logs, name = self.directory.logs, self.directory.name
             self.board = TensorBoardLogger(
-                logs, "", name, default_hp_metric=False, purge_step=self.first_step
+                self.directory.logs,
+                "",
+                self.directory.name,
+                default_hp_metric=False,
+                purge_step=self.first_step,
             )
             self.trainer.loggers = [self.board, *self.trainer.loggers]
         for callback in self.run_callbacks:
@@ -193,47 +184,51 @@ class Run:
         """Refuse to go on with other settings than those that the run has, except for
         more epochs.
         """
-        is_classifier = isinstance(self.module, ImageClassifier)
-        schedule = (
-            self.settings["model"]["init_args"].get("lr_scheduler", CONSTANT)
-            if is_classifier
-            else CONSTANT
-        )
-        before, now = began["trainer"]["max_epochs"], self.settings["trainer"]["max_epochs"]
-        is_longer = before != NO_LIMIT and (now == NO_LIMIT or now > before)
-        ignored = MAY_CHANGE if is_longer and not spans_the_run(schedule) else MAY_CHANGE[:1]
-        if change := first_change(began, self.settings, ignored):
-            run = f"{as_shown(self.directory.path)} was begun with {change}"
-            raise UsageError(f"{run}: resume it with its own settings, or choose another --name")
+        schedule = CONSTANT
+        if isinstance(self.module, ImageClassifier):
+            schedule = self.settings["model"]["init_args"].get("lr_scheduler", CONSTANT)
+        before = began["trainer"]["max_epochs"]
+        now = self.settings["trainer"]["max_epochs"]
+        is_longer = before != NO_LIMIT and not NO_LIMIT < now <= before
+        # The same data may lie elsewhere, which their fingerprint tells.
+        may_change = ["data.root"]
+        if is_longer and not spans_the_run(schedule):
+            may_change.append("trainer.max_epochs")
+        if change := first_change(began, self.settings, may_change):
+            raise UsageError(
+                f"{as_shown(self.directory.path)} was begun with {change}: "
+                "resume it with its own settings, or choose another --name"
+            )
 
     def _judges(self) -> tuple[Judge, Judge]:
         """The metric that the run is judged by, and the one that its best checkpoint is
         chosen by.
         """
-        by_option, by_module = self.settings.get("judge"), getattr(self.module, "judge", None)
-        by_module = by_module if isinstance(by_module, str) else ""
-        if not (text := by_option or by_module):
+        by_option = self.settings.get("judge")
+        by_module = getattr(self.module, "judge", None)
+        if not isinstance(by_module, str):
+            by_module = ""
+        if not (by_option or by_module):
             raise UsageError(
                 "--model needs the metric to judge it by: give, for example, --judge val/loss:min"
             )
-        judge = Judge.parse(text)
+        judge = Judge.parse(by_option or by_module)
         split = "test" if judge.is_of_test else "validation"
-        if not any(map(self.has, [split] if by_option else ["validation", "test"])):
+        splits = [split] if by_option else ["validation", "test"]
+        if not any(map(self.has, splits)):
             raise UsageError(
-                f"--judge {judge.metric} is of the {split}, but this run has no loader and no step for it"
+                f"--judge {judge.metric} is of the {split}, "
+                "but this run has no loader and no step for it"
             )
         # Without a judge a module's monitor may mean something else.
-        monitor = getattr(self.module, "monitor", None) if by_module else None
-        return judge, Judge.parse(monitor) if monitor else judge
+        monitor = getattr(self.module, "monitor", None)
+        if by_module and monitor:
+            return judge, Judge.parse(monitor)
+        return judge, judge
 
     def _callbacks(self, further: Sequence[Callback]) -> list[Callback]:
         """All callbacks but the user's, in the order in which Lightning must call them."""
-        every_n_steps = self.settings["trainer"]["log_every_n_steps"]
-        columns = printed_columns(self.judge, self.monitor, self.evaluation_split)
-        self.log = MetricsLog(self.directory.metrics, columns, every_n_steps)
-        self.divergence = Divergence(every_n_steps)
-        wing_callbacks = wings.call("CALLBACKS", "make", self)
-        callbacks = [self.log, *further, *wing_callbacks, self.divergence]
+        callbacks = [self.log, *further, *wings.call("CALLBACKS", "make", self), self.divergence]
         if self.keeps_best:
             callbacks.append(BestCheckpoint(self.directory.best_checkpoint, self.monitor))
         keepers = list(wings.call("KEEPERS", "make_keeper"))
@@ -245,28 +240,8 @@ class Run:
         Raises:
             UsageError: an unknown class, or options that Lightning refuses.
         """
-        parsed, arguments = self.config.parsed.trainer.clone(), self.trainer_arguments
-        parsed.logger = arguments["logger"]
         try:
-            parts = self.config.parser.instantiate(Namespace(trainer=parsed))  # type: ignore[no-untyped-call]
-            options = parts.trainer.as_dict()
-            users = _as_list(options["callbacks"])
-            has_bar = any(isinstance(callback, ProgressBar) for callback in users)
-            show_bar = options["enable_progress_bar"] is not False and sys.stdout.isatty()
-            bar = [TQDMProgressBar(refresh_rate=10)] if show_bar and not has_bar else []
-            options |= {
-                "default_root_dir": self.config.root,
-                "logger": options["logger"]
-                if options["logger"] not in (None, True)
-                else False,  # ours comes later
-                "enable_progress_bar": show_bar or has_bar,
-                "sync_batchnorm": False,  # done without Lightning, on any device
-                "use_distributed_sampler": options["use_distributed_sampler"]
-                and arguments["use_distributed_sampler"],
-                "callbacks": [*callbacks, *bar, *users],
-                "plugins": [*arguments["plugins"], *_as_list(options["plugins"])],
-            }
-            trainer = Trainer(**options)
+            trainer = Trainer(**self._trainer_options(callbacks))
         except (
             MisconfigurationException,
             ModuleNotFoundError,
@@ -275,13 +250,55 @@ class Run:
             RuntimeError,
         ) as error:
             self.config.parser.error(str(error), error)
-        if (
-            START_METHOD.of(trainer.strategy, "popen") != "popen"
-        ):  # ddp_spawn, ddp_fork, ddp_notebook
+        # ddp_spawn, ddp_fork, ddp_notebook
+        if START_METHOD.of(trainer.strategy, "popen") != "popen":
             raise UsageError(
-                "processes that Lightning spawns or forks are not supported: give --trainer.strategy ddp"
+                "processes that Lightning spawns or forks are not supported: "
+                "give --trainer.strategy ddp"
             )
         return trainer
+
+    def _trainer_options(self, callbacks: Sequence[Callback]) -> dict[str, Any]:
+        arguments = self.trainer_arguments
+        parsed = self.config.parsed.trainer.clone()
+        parsed.logger = arguments["logger"]
+        parts = self.config.parser.instantiate(
+            Namespace(trainer=parsed)  # type: ignore[no-untyped-call]
+        )
+        options: dict[str, Any] = parts.trainer.as_dict()
+        users = _as_list(options["callbacks"])
+        has_bar = any(isinstance(callback, ProgressBar) for callback in users)
+        show_bar = options["enable_progress_bar"] is not False and sys.stdout.isatty()
+        if show_bar and not has_bar:
+            users.insert(0, TQDMProgressBar(refresh_rate=10))
+        if options["logger"] in (None, True):
+            options["logger"] = False  # ours comes later
+        options["use_distributed_sampler"] &= arguments["use_distributed_sampler"]
+        return options | {
+            "default_root_dir": self.config.root,
+            "enable_progress_bar": show_bar or has_bar,
+            "sync_batchnorm": False,  # done without Lightning, on any device
+            "callbacks": [*callbacks, *users],
+            "plugins": [*arguments["plugins"], *_as_list(options["plugins"])],
+        }
+
+    def _place_users_checkpoints(self) -> None:
+        """Apart from the checkpoints that a resume needs."""
+        folder = self.directory.path.resolve() / "own_checkpoints"
+        for checkpoint in callbacks_of(self.trainer, ModelCheckpoint):
+            if checkpoint.dirpath is None:
+                checkpoint.dirpath = str(folder)
+
+    def _prepare_processes(self) -> None:
+        """Several get the threads, and synchronized batch normalization."""
+        if self.trainer.world_size == 1:
+            return
+        # Otherwise Lightning, which starts processes, sets their threads itself.
+        os.environ["OMP_NUM_THREADS"] = str(self.settings["threads"])
+        is_synchronized = self.settings["trainer"]["sync_batchnorm"]
+        # an ImageClassifier does so itself
+        if is_synchronized and "sync_batchnorm" not in self.module.hparams:
+            synchronize_batch_norm(self.module)
 
     def _write_and_introduce(self) -> None:
         """Write settings and provenance, and print what is special about the data, and
@@ -293,13 +310,16 @@ class Run:
             echo(f"changed since the run began: {name}")
         for note in getattr(self.data, "notes", ()):
             echo(note)
-        parameters, device = parameters_of(self.module), self.trainer.strategy.root_device
+        parameters = parameters_of(self.module)
         size = f" · {parameters:,} parameters" if parameters else ""  # made later, in setup
         echo(
-            f"{self.arch}{size} · {device} · seed {self.settings['seed']} -> {as_shown(self.directory.path)}"
+            f"{self.arch}{size} · {self.trainer.strategy.root_device} "
+            f"· seed {self.settings['seed']} -> {as_shown(self.directory.path)}"
         )
 
 
 def _as_list(value: Any) -> list[Any]:
     """A list, from an option that may be a list, a single value or None."""
-    return list(value) if isinstance(value, list | tuple) else [] if value is None else [value]
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
