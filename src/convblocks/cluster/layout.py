@@ -10,7 +10,7 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from convblocks.errors import UsageError
-from convblocks.model import class_specs
+from convblocks.model import trust
 from convblocks.run.slurm import SLURM, TORCHRUN, visible
 from convblocks.text import counted
 
@@ -71,7 +71,7 @@ def has_own_environment(trainer: Mapping[str, Any]) -> bool:
     """Whether a Trainer's settings contain a cluster environment, as a plugin."""
     plugins = trainer.get("plugins")
     specs = plugins if isinstance(plugins, list) else [plugins]
-    classes = [class_specs.import_class(spec["class_path"]) for spec in specs if spec]
+    classes = [trust.import_class(spec["class_path"]) for spec in specs if spec]
     return any(isinstance(kind, type) and issubclass(kind, ClusterEnvironment) for kind in classes)
 
 

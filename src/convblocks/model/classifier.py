@@ -13,14 +13,8 @@ from torchmetrics import Metric
 
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import NotImportedError, UsageError
-from convblocks.model.class_specs import (
-    AnySpec,
-    Named,
-    build_loss,
-    build_optimizer,
-    build_schedule,
-    short_name,
-)
+from convblocks.model.building import build_loss, build_optimizer, build_schedule
+from convblocks.model.class_specs import AnySpec, Named, short_name
 from convblocks.model.distributed import sum_over_processes, synchronize_batch_norm
 from convblocks.model.networks import build_network
 

@@ -16,7 +16,8 @@ from torch.nn.parameter import is_lazy
 
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UsageError
-from convblocks.model.class_specs import Named, accepts, instantiate, short_name
+from convblocks.model.class_specs import Named, short_name
+from convblocks.model.trust import accepts, instantiate
 
 
 class MultiLayerPerceptron(nn.Module):

@@ -18,8 +18,8 @@ from torch.nn import functional
 
 from convblocks.data.images import MNIST, ImageSpec, LabelledImages
 from convblocks.errors import NotFiniteError, UsageError, UserError
-from convblocks.model import class_specs
 from convblocks.model.networks import ARCHITECTURES, build_network
+from convblocks.model.trust import import_class
 
 # Pixels in a batch: those of a thousand MNIST images.
 BATCH_PIXELS = 1000 * math.prod(MNIST.shape)
@@ -158,7 +158,7 @@ def load_network(path: Path, allowed: Collection[str] = ()) -> TrainedNetwork:
             raise UserError(
                 f"{path} holds a network of the class {arch!r}: allow its import with --arch and this name"
             )
-        class_specs.import_class(arch)
+        import_class(arch)
     return restore_network(path, hyper_parameters, checkpoint["state_dict"])
 
 

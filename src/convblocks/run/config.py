@@ -15,7 +15,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, seed_everyth
 from convblocks import wings
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
-from convblocks.model import class_specs
+from convblocks.model import class_specs, trust
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.directory import RunDirectory
@@ -81,7 +81,7 @@ class Config:
             UsageError: options that are unknown, out of range, or incompatible, or
                 classes that do not exist.
         """
-        class_specs.see_current_folder()  # for a user's own classes
+        trust.see_current_folder()  # for a user's own classes
         options = [[full_name(option), *values] for option, *values in by_option(arguments)]
         if several := [option for option in options if len(option) > 2]:
             raise UsageError(f"{several[0][0]} takes one value, not {listed(several[0][1:])}")
@@ -154,9 +154,7 @@ class Config:
             DataError: there are no images.
         """
         image_spec = getattr(data, "image_spec", None)
-        takes_it = image_spec is not None and class_specs.accepts(
-            self.classes["model"], "image_spec"
-        )
+        takes_it = image_spec is not None and trust.accepts(self.classes["model"], "image_spec")
         more = {"image_spec": image_spec} if takes_it else {}
         if issubclass(self.classes["model"], ImageClassifier):
             more["sync_batchnorm"] = self.settings["trainer"]["sync_batchnorm"]
@@ -169,7 +167,7 @@ class Config:
             parsed = Namespace({group: self.parsed[group]})  # type: ignore[no-untyped-call]
             more = self.parser.instantiate(parsed)[group].as_dict() | more
         with chdir("."):  # further processes begin in this folder too
-            return class_specs.instantiate(kind, self.classes[group], **more)
+            return trust.instantiate(kind, self.classes[group], **more)
 
 
 def _saved_settings(words: Mapping[str, str]) -> Settings:
@@ -218,7 +216,7 @@ def _import_classes(settings: Settings) -> tuple[dict[str, str], dict[str, type]
     ):
         is_usual = group == "model" or issubclass(classes["model"], ImageClassifier)
         if name := settings[group].pop("class_path", default if is_usual else None):
-            part = class_specs.import_class(name)
+            part = trust.import_class(name)
             if not (isinstance(part, type) and issubclass(part, kind)):
                 raise UsageError(f"--{group} {name}: it is not a {kind.__name__}")
             names[group], classes[group] = name, part
@@ -234,7 +232,7 @@ def _import_named_classes(arguments: Mapping[str, Any], specs: Mapping[str, str]
     for option in ("arch", *specs):
         name = class_specs.short_name(arguments.get(option, ""))
         if "." in name:
-            class_specs.import_class(name)
+            trust.import_class(name)
 
 
 def _check(parsed: Namespace) -> None:
