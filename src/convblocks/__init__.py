@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     __version__: str
 
-    from convblocks.check.resume import check_resume as check_resume
     from convblocks.data.images import ImageSets, ImageSource, ImageSpec, LabelledImages
     from convblocks.data.module import ImageDataModule, MNISTDataModule
-    from convblocks.diagnosis.callback import DeadUnits as DeadUnits
     from convblocks.model.classifier import ImageClassifier
     from convblocks.model.networks import (
         ARCHITECTURES,
@@ -23,9 +21,11 @@ if TYPE_CHECKING:
         ConvMaxPoolNetwork,
         MultiLayerPerceptron,
     )
-    from convblocks.pictures.source import PictureFolder as PictureFolder
     from convblocks.run.callbacks import RunCallback
     from convblocks.run.resume import ExactResume
+    from convblocks.wings import DeadUnits as DeadUnits
+    from convblocks.wings import PictureFolder as PictureFolder
+    from convblocks.wings import check_resume as check_resume
 
 __all__ = [
     "ARCHITECTURES",

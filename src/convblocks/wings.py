@@ -15,9 +15,14 @@ import os
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from convblocks.console import print_error
+
+if TYPE_CHECKING:  # of the names in PUBLIC
+    from convblocks.check.resume import check_resume as check_resume
+    from convblocks.diagnosis.callback import DeadUnits as DeadUnits
+    from convblocks.pictures.source import PictureFolder as PictureFolder
 
 # Of these tables; another package's wing states the one that it is made for.
 VERSION = 1
