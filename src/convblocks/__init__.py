@@ -63,7 +63,8 @@ def __getattr__(name: str) -> Any:
         return import_module("importlib.metadata").version(__name__)
     wings = import_module(f"{__name__}.wings")
     wing = wings.PUBLIC.get(name, "")
-    for module in ROOMS if name in __all__ else filter(wings.is_there, [wing]):
+    rooms = ROOMS if name in __all__ else filter(wings.is_there, [wing])
+    for module in rooms:
         room = import_module(f"{__name__}.{module}")
         if hasattr(room, name):
             return getattr(room, name)

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from convblocks.data.loader import Batch
+from convblocks.model.batch_norm import SYNCHRONIZED
 from convblocks.model.classifier import ImageClassifier
-from convblocks.model.distributed import SYNCHRONIZED
 
 # The hooks that Lightning calls at every step, on each callback and on the module.
 STEP_HOOKS = (

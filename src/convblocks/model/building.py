@@ -36,11 +36,14 @@ def build_optimizer(spec: ClassSpec, parameters: Iterable[nn.Parameter], lr: flo
     name, arguments = split("optimizer", spec)
     if "lr" in arguments:
         raise UsageError("--optimizer.lr is set with --lr")
-    arguments = ({"momentum": 0.9} if short_name(spec) == "sgd" else {}) | arguments
-    arguments |= {"lr": lr} if accepts(name, "lr") else {}
+    if short_name(spec) == "sgd":
+        arguments = {"momentum": 0.9} | arguments
+    if accepts(name, "lr"):
+        arguments["lr"] = lr
     build: Callable[..., Optimizer] = partial(instantiate, Optimizer, name, list(parameters))
     if short_name(name).startswith("torch.optim.") and accepts(name, "fused"):
-        with suppress(UsageError):  # no fused kernels for this device, or not with these arguments
+        # There may be no fused kernels for this device, or not with these arguments.
+        with suppress(UsageError):
             return build(**({"fused": True} | arguments))
     return build(**arguments)
 
@@ -57,24 +60,23 @@ def build_schedule(
         UsageError: there is no such class, or it does not take the arguments.
     """
     if short_name(spec) == CONSTANT:
-        if isinstance(spec, dict) and (arguments := spec.get("init_args")):
+        given = spec.get("init_args") if isinstance(spec, dict) else None
+        if given:
             raise UsageError(
-                f"a constant learning rate takes no arguments, but was given {', '.join(arguments)}"
+                f"a constant learning rate takes no arguments, but was given {', '.join(given)}"
             )
         return None
     name, arguments = split("lr_scheduler", spec)
-    settings: dict[str, Any] = {
-        key: arguments.pop(key) for key in FOR_LIGHTNING if key in arguments
-    }
+    settings = {key: arguments.pop(key) for key in FOR_LIGHTNING if key in arguments}
     if spans_the_run(spec):
         settings = {"interval": "step"} | settings
-        span = (
-            {"max_lr": lr, "total_steps": steps()}
-            if short_name(spec) == "onecycle"
-            else {"T_max": steps()}
-        )
+        if short_name(spec) == "onecycle":
+            span = {"max_lr": lr, "total_steps": steps()}
+        else:
+            span = {"T_max": steps()}
         arguments = span | arguments
-    return {"scheduler": instantiate(LRScheduler, name, optimizer, **arguments), **settings}
+    scheduler = instantiate(LRScheduler, name, optimizer, **arguments)
+    return {"scheduler": scheduler, **settings}
 
 
 def build_loss(spec: AnySpec, classes: int) -> nn.Module:
@@ -92,13 +94,15 @@ def build_loss(spec: AnySpec, classes: int) -> nn.Module:
         raise UsageError(
             "--loss.reduction cannot be set: the loss is always the mean over all images"
         )
-    arguments |= {"reduction": "sum"} if accepts(named, "reduction") else {}
+    if accepts(named, "reduction"):
+        arguments["reduction"] = "sum"
     loss: nn.Module = instantiate(nn.Module, named, **arguments)
+    name = short_name(named)
     if any(parameter.requires_grad for parameter in loss.parameters()):
         raise UsageError(
-            f"the loss {short_name(named)} has trainable parameters, which no optimizer would update"
+            f"the loss {name} has trainable parameters, which no optimizer would update"
         )
-    _check_losses(short_name(named), loss, classes)
+    _check_losses(name, loss, classes)
     return loss
 
 
@@ -108,7 +112,8 @@ def _check_losses(name: str, loss: nn.Module, classes: int) -> None:
     """
     expected = () if hasattr(loss, "reduction") else (2,)
     losses = loss(torch.zeros(2, classes), torch.tensor([0, classes - 1]))
-    if (shape := tuple(getattr(losses, "shape", ()))) != expected:
+    shape = tuple(getattr(losses, "shape", ()))
+    if shape != expected:
         raise UsageError(
             f"the loss {name} returns {shape} for 2 images, not {expected}: one loss per image"
         )

@@ -17,27 +17,27 @@ from convblocks.errors import UsageError
 # Plain values, from a config or a checkpoint.
 ClassSpec = str | dict[str, Any]
 
-if TYPE_CHECKING:  # also a class or function
-    Named = str | Callable[..., Any]
-    AnySpec = ClassSpec | Callable[..., Any]
-# by the types at run time Lightning may parse a checkpoint; for Callable it would
-# import what is named there
+# A class, or a function that makes an object.
+Factory = Callable[..., Any]
+
+# By the types at run time Lightning may parse a checkpoint: for Factory it would import
+# what is named there.
+if TYPE_CHECKING:
+    Named = str | Factory
+    AnySpec = ClassSpec | Factory
 else:
     Named, AnySpec = str, ClassSpec
 
 CONSTANT = "constant"
 
-# Short names, and the package whose classes need no module.
-OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD"}
-LOSSES = {"cross_entropy": "CrossEntropyLoss"}
-SCHEDULES = {
-    "onecycle": "OneCycleLR",
-    "cosine": "CosineAnnealingLR",
-}  # both span the steps of the whole run
+# Both span the steps of the whole run.
+SCHEDULES = {"onecycle": "OneCycleLR", "cosine": "CosineAnnealingLR"}
+
+# Of each option, the short names, and the package whose classes need no module.
 PACKAGES = {
-    "optimizer": (OPTIMIZERS, optim),
+    "optimizer": ({"adam": "Adam", "adamw": "AdamW", "sgd": "SGD"}, optim),
     "lr_scheduler": (SCHEDULES, lr_scheduler),
-    "loss": (LOSSES, nn),
+    "loss": ({"cross_entropy": "CrossEntropyLoss"}, nn),
 }
 
 
@@ -45,10 +45,13 @@ def short_name(spec: AnySpec) -> str:
     """The name as it was given, short or dotted; of an object that cannot be made by
     its name, one in ``<>``.
     """
-    if isinstance(spec, str | dict):
-        return spec if isinstance(spec, str) else str(spec.get("class_path"))
-    # a partial has no name
-    return f"{spec.__module__}.{getattr(spec, '__qualname__', f'<{type(spec).__name__}>')}"
+    if isinstance(spec, str):
+        return spec
+    if isinstance(spec, dict):
+        return str(spec.get("class_path"))
+    # A partial has no name.
+    name = getattr(spec, "__qualname__", f"<{type(spec).__name__}>")
+    return f"{spec.__module__}.{name}"
 
 
 def split(option: str, spec: AnySpec) -> tuple[Named, dict[str, Any]]:
@@ -59,15 +62,17 @@ def split(option: str, spec: AnySpec) -> tuple[Named, dict[str, Any]]:
     """
     if callable(spec):
         return spec, {}
-    name, (short, package) = short_name(spec), PACKAGES[option]
+    name = short_name(spec)
     arguments = dict(spec.get("init_args", {})) if isinstance(spec, dict) else {}
     if "." in name:
         return name, arguments
-    if not isinstance(torch_class := getattr(package, short.get(name, name), None), type):
+    short, package = PACKAGES[option]
+    torch_class = getattr(package, short.get(name, name), None)
+    if not isinstance(torch_class, type):
         known = ", ".join([CONSTANT, *short] if option == "lr_scheduler" else short)
-        example = f"{package.__name__}.NAME"
         raise UsageError(
-            f"unknown {option} {name!r}: choose one of {known}, or a class, such as {example}"
+            f"unknown {option} {name!r}: choose one of {known}, "
+            f"or a class, such as {package.__name__}.NAME"
         )
     return torch_class, arguments
 

@@ -10,17 +10,16 @@ import importlib
 import inspect
 import sys
 import typing
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from convblocks.errors import NotImportedError, UsageError, UserError
-from convblocks.model.class_specs import Named, short_name
+from convblocks.model.class_specs import Factory, Named, short_name
 
 _named_by_a_person: set[str] = set()
 
 
-def resolve(named: Named) -> Callable[..., Any]:
+def resolve(named: Named) -> Factory:
     """A class or function, passed or by its dotted name.
 
     Raises:
@@ -31,14 +30,18 @@ def resolve(named: Named) -> Callable[..., Any]:
         return named
     module, _, attribute = named.rpartition(".")
     if "<" in named or module not in sys.modules:
-        how = "import its module first, or pass the class or function itself"
-        raise NotImportedError(f"{named} is not imported: {how}")
-    if not callable(called := getattr(sys.modules[module], attribute, None)):
+        raise NotImportedError(
+            f"{named} is not imported: "
+            "import its module first, or pass the class or function itself"
+        )
+    called = getattr(sys.modules[module], attribute, None)
+    if not callable(called):
         raise UsageError(f"{module} has no class or function {attribute!r}")
-    return called  # type: ignore[no-any-return]  # of an unknown module
+    # The types of its module are unknown.
+    return called  # type: ignore[no-any-return]
 
 
-def import_class(name: str) -> Callable[..., Any]:
+def import_class(name: str) -> Factory:
     """Like ``resolve``, but first import the module, from the current folder or an
     installed package.
 
@@ -47,7 +50,7 @@ def import_class(name: str) -> Callable[..., Any]:
             module are passed on.
     """
     module = name.rpartition(".")[0]
-    if not module or not all(part.isidentifier() for part in name.split(".")):
+    if not (module and all(map(str.isidentifier, name.split(".")))):
         raise UsageError(
             f"{name!r} is not the name of a class with its module, such as module.Network"
         )
@@ -74,13 +77,15 @@ def instantiate(kind: type, named: Named, /, *arguments: Any, **options: Any) ->
     Raises:
         UsageError: it makes another kind, or refuses the arguments.
     """
-    name, called = short_name(named), resolve(named)
+    name = short_name(named)
+    called = resolve(named)
     _check_kind(kind, named, called)
     try:
         made = called(*arguments, **options)
     except UserError:
         raise
-    except Exception as error:  # from code that is not ours, about arguments that a person chose
+    # From code that is not ours, about arguments that a person chose.
+    except Exception as error:
         words = ", ".join(f"{key}={value!r}" for key, value in options.items()) or "no arguments"
         reason = " ".join((str(error) or repr(error)).split())
         raise UsageError(f"{kind.__name__} {name} cannot be made with {words}: {reason}") from error
@@ -89,7 +94,7 @@ def instantiate(kind: type, named: Named, /, *arguments: Any, **options: Any) ->
     return made
 
 
-def _check_kind(kind: type, named: Named, called: Callable[..., Any]) -> None:
+def _check_kind(kind: type, named: Named, called: Factory) -> None:
     """Raise a UsageError unless it is a subclass, or a function: passed, or named by a
     person with its return type.
     """
@@ -98,7 +103,8 @@ def _check_kind(kind: type, named: Named, called: Callable[..., Any]) -> None:
         return
     made: Any = called
     if is_function:
-        with suppress(Exception):  # types that cannot be evaluated
+        # Some types cannot be evaluated.
+        with suppress(Exception):
             made = typing.get_type_hints(called).get("return")
     if not (isinstance(made, type) and issubclass(made, kind)):
         raise UsageError(
@@ -106,12 +112,14 @@ def _check_kind(kind: type, named: Named, called: Callable[..., Any]) -> None:
         )
     if is_function and named not in _named_by_a_person:
         raise UsageError(
-            f"{named} is a function, which a checkpoint alone must not call: pass the function itself"
+            f"{named} is a function, which a checkpoint alone must not call: "
+            "pass the function itself"
         )
 
 
 def accepts(named: Named, parameter: str) -> bool:
     """Whether a class or function, passed or by its dotted name, has a parameter of this name."""
-    with suppress(ValueError):  # some builtins have no signature
+    # Some builtins have no signature.
+    with suppress(ValueError):
         return parameter in inspect.signature(resolve(named)).parameters
     return False
