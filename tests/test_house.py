@@ -1,188 +1,106 @@
-"""The core imports no wing, imports go one way, and only wings.py names a wing."""
+"""What ``lint-imports`` does not see of the house's rules, and how much code there is.
 
-import ast
+Its contracts, in pyproject.toml, say what may import what.
+"""
+
 import re
+import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from convblocks import wings
 from tests.conftest import REPOSITORY
+from tests.density import density, functions_with_many_branches
 
 PACKAGE = REPOSITORY / "src" / "convblocks"
 
-# The core, from the lowest floor up: a room imports from itself and from lower floors.
-FLOORS = (
-    {"errors"},
-    {"files", "text"},
-    {"console", "command_line"},
-    {"wings"},
-    {"data"},
-    {"model"},
-    {"run"},
-    {"__main__"},
-)
-CORE = set[str]().union(*FLOORS)
-
-# Within run/ likewise.
-FLOORS_OF_RUN = (
-    {"judge", "signals", "slurm", "provenance", "checkpoints"},
-    {"quiet", "result", "preemption", "process_state"},
-    {"resume"},
-    {"directory"},
-    {"metrics_log"},
-    {"callbacks", "parser"},
-    {"config"},
-    {"run"},
-    {"finish", "friendly_errors"},
-    {"fit"},
-)
-
-# Each wing, and the wings that it may import.
-ARROWS: dict[str, set[str]] = {
-    "fast": set(),
-    "pictures": set(),
-    "diagnosis": set(),
-    "boards": set(),
-    "cluster": set(),
-    "compat": set(),
-    "figures": set(),
-    "evaluate": {"figures"},
-    "handwriting": {"pictures"},
-    "demo": {"diagnosis", "handwriting", "pictures"},
-    "compare": {"figures"},
-    "search": {"compare", "figures"},
-    "new": set(),
-    "check": set(),
-}
-
-# In lines of Python.
-MOST_IN_CORE, MOST_IN_PACKAGE, MOST_IN_FILE = 4_800, 11_500, 300
+# The folders that nobody may take off; the others are wings.
+CORE = {"data", "model", "run"}
+WINGS = sorted({path.parent.name for path in PACKAGE.glob("*/__init__.py")} - CORE)
 
 
-def name_of(path: Path) -> str:
-    """The module's full name."""
-    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
-    return ".".join(part for part in parts if part != "__init__")
+def files(*folders: str) -> list[Path]:
+    """All Python files in folders of the repository."""
+    return [path for folder in folders for path in sorted((REPOSITORY / folder).rglob("*.py"))]
 
 
 # Without the files of `convblocks new`, which are a project's own.
 TEMPLATE = PACKAGE / "new" / "template"
-PATHS = [
-    path
-    for path in sorted(PACKAGE.rglob("*.py"))
-    if TEMPLATE not in path.parents and path != PACKAGE / "__init__.py"
-]
-MODULES = {name_of(path): path for path in PATHS}
+MODULES = [path for path in files("src") if TEMPLATE not in path.parents]
 
 
-def room_of(module: str) -> str:
-    """The folder or top file that a module is in."""
-    return module.split(".")[1]
-
-
-OF_CORE = [module for module in MODULES if room_of(module) in CORE]
-WINGS = [wing for wing in ARROWS if (PACKAGE / wing).is_dir()]  # one may have been taken off
-
-
-def imported(path: Path) -> set[str]:
-    """The modules of this package that a file imports, in functions too, but not for types only."""
-    names: set[str] = set()
-    tree = ast.parse(path.read_text())
-    tree.body = [
-        node for node in tree.body if ast.unparse(node).partition("\n")[0] != "if TYPE_CHECKING:"
-    ]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            # In "from a.b import c" either a.b.c is a module or a.b is.
-            submodules = {f"{node.module}.{alias.name}" for alias in node.names}
-            names |= submodules & MODULES.keys() or {node.module} & MODULES.keys()
-    return names
-
-
-def floor(name: str, floors: tuple[set[str], ...]) -> int:
-    """The number of a name's floor; for one that has none, such as a wing, above all."""
-    return next((number for number, names in enumerate(floors) if name in names), len(floors))
-
-
-def may_import(module: str, target: str) -> bool:
-    room, target_room = room_of(module), room_of(target)
-    if room in WINGS:
-        return target_room in {room} | ARROWS[room] | CORE - {"__main__"}
-    if room == target_room == "run":
-        name, target_name = module.rpartition(".")[2], target.rpartition(".")[2]
-        return floor(target_name, FLOORS_OF_RUN) < floor(name, FLOORS_OF_RUN)
-    return room == target_room or floor(target_room, FLOORS) < floor(room, FLOORS)
-
-
-def test_rooms_are_those_of_the_core_and_the_wings() -> None:
-    rooms = {path.stem for path in PACKAGE.iterdir()} - {
-        "__pycache__",
-        "__init__",
-        "py",
-    }  # py.typed
-    assert rooms == CORE | set(WINGS)
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_run_down_and_along_the_arrows(module: str) -> None:
-    for target in imported(MODULES[module]):
-        assert may_import(module, target), f"{module} imports {target}"
+def needed_by(wing: str) -> set[str]:
+    """The wings that a wing cannot do without, directly or through others."""
+    direct = {module.partition(".")[0] for module in wings.NEEDS.get(wing, ())}
+    return direct.union(*map(needed_by, direct))
 
 
 @pytest.mark.parametrize("wing", WINGS)
 def test_wing_is_named_as_a_string_only_in_wings_py(wing: str) -> None:
-    may = {wing, *(room for room, arrows in ARROWS.items() if wing in arrows)}
-    for module, path in MODULES.items():
-        is_named = re.search(rf'"(convblocks\.)?{wing}\.(?!json)\w+"', path.read_text())
-        assert room_of(module) in may or module == "convblocks.wings" or not is_named, (
-            f"{module} names {wing}"
-        )
+    may_name_it = {wing, *(other for other in WINGS if wing in needed_by(other))}
+    name = re.compile(rf'"(convblocks\.)?{wing}\.(?!json)\w+"')
+    for path in MODULES:
+        is_inside = may_name_it.intersection(path.relative_to(REPOSITORY).parts)
+        if path != PACKAGE / "wings.py" and not is_inside:
+            assert not name.search(path.read_text()), f"{path} names {wing}"
 
 
-@pytest.mark.parametrize("wing", WINGS)
-def test_wing_is_left_out_without_those_it_needs(wing: str) -> None:
-    """What wings.py says of needs is what the imports say."""
-    modules = [path for module, path in MODULES.items() if room_of(module) == wing]
-    seen = {room_of(target) for path in modules for target in imported(path)} & set(ARROWS) - {wing}
-    needed, more = set[str](), {wing}
-    while (
-        more := {need.partition(".")[0] for name in more for need in wings.NEEDS.get(name, ())}
-        - needed
-    ):
-        needed |= more
-    assert seen <= needed <= ARROWS[wing]
+def test_wing_may_import_what_wings_py_says_that_it_needs() -> None:
+    """The contract allows no other import, and each that it allows is there."""
+    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    contract = settings["tool"]["importlinter"]["contracts"][0]
+    allowed: dict[str, set[str]] = {wing: set() for wing in WINGS}
+    for arrow in contract["ignore_imports"]:
+        importer, imported = re.findall(r"convblocks\.(\w+)", arrow)
+        if importer != "wings":
+            allowed[importer].add(imported)
+    for wing, others in allowed.items():
+        direct = {module.partition(".")[0] for module in wings.NEEDS.get(wing, ())}
+        assert direct <= others <= needed_by(wing), wing
 
 
-def test_lab_is_imported_by_nothing() -> None:
-    """It is in the repository, and not installed."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        assert not re.search(r"^\s*(from|import) lab\b", path.read_text(), re.MULTILINE), path
+# What adds a feature raises a number, and the commit says by how much and for what.
+@pytest.mark.parametrize(
+    ("paths", "most"),
+    [
+        pytest.param(
+            [*PACKAGE.glob("*.py"), *files(*(f"src/convblocks/{folder}" for folder in CORE))],
+            24_000,
+            id="core",
+        ),
+        pytest.param(files("src/exact_resume"), 10_500, id="exact_resume"),
+        pytest.param(files("src"), 75_000, id="src"),
+    ],
+)
+def test_content_does_not_grow(paths: Sequence[Path], most: int) -> None:
+    """In tokens, so that a long name or another line costs nothing."""
+    assert density(paths).tokens <= most
 
 
-def test_imports_go_in_no_circle() -> None:
-    waiting = {module: imported(path) for module, path in MODULES.items()}
-    while free := {module for module, needed in waiting.items() if not needed & waiting.keys()}:
-        waiting = {module: needed for module, needed in waiting.items() if module not in free}
-    assert not waiting
+@pytest.mark.parametrize(("folder", "most"), [("src", 44), ("lab", 45), ("tests", 45)])
+def test_lines_of_code_are_short_on_average(folder: str, most: float) -> None:
+    assert density(files(folder)).characters_a_line <= most
 
 
-def lines(paths: list[Path]) -> int:
-    return sum(len(path.read_text().splitlines()) for path in paths)
+@pytest.mark.parametrize("folder", ["src", "lab", "scripts", "tests"])
+def test_lines_have_at_most_100_columns(folder: str) -> None:
+    wide = [
+        f"{path}:{number}"
+        for path in files(folder)
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if len(line) > 100
+    ]
+    assert not wide
 
 
-def test_core_is_read_in_an_evening() -> None:
-    assert (
-        lines([MODULES[module] for module in OF_CORE]) + lines([PACKAGE / "__init__.py"])
-        <= MOST_IN_CORE
-    )
+def test_lines_of_code_have_few_branches_on_average() -> None:
+    assert density(files("src")).branches_a_line <= 0.23
 
 
-def test_package_does_not_grow() -> None:
-    """With the files of ``convblocks new``."""
-    assert lines(list(PACKAGE.rglob("*.py"))) <= MOST_IN_PACKAGE
-
-
-def test_file_is_read_at_a_stretch() -> None:
-    for path in PATHS:
-        assert lines([path]) <= MOST_IN_FILE, path
+@pytest.mark.parametrize("folder", ["src", "lab"])
+def test_functions_have_at_most_12_branches(folder: str) -> None:
+    """Unless a comment at the ``def`` says that it is one table or one match."""
+    found = [each for path in files(folder) for each in functions_with_many_branches(path, 12)]
+    assert not found, "\n".join(found)

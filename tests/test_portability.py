@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import DEBUG
+from tests.conftest import DEBUG, REPOSITORY
 from tests.scripts import run_fresh
 from tests.test_house import MODULES
 
@@ -40,9 +40,15 @@ connector._IS_WINDOWS = True  # Lightning asks for the name of the system
 """
 
 
+def name_of(path: Path) -> str:
+    """The module's full name."""
+    parts = path.relative_to(REPOSITORY / "src").with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
 @pytest.mark.slow
 def test_portability_of_every_import_and_of_a_run(tmp_path: Path) -> None:
-    modules = [name for name in MODULES if not name.endswith("__main__")]
+    modules = [name_of(path) for path in MODULES if path.stem != "__main__"]
     program = f"""{TAKE_AWAY}
 from importlib import import_module
 for name in {modules}:

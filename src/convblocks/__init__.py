@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from convblocks.data.images import ImageSets, ImageSource, ImageSpec, LabelledImages
     from convblocks.data.module import ImageDataModule, MNISTDataModule
-    from convblocks.diagnosis.callback import DeadUnits as DeadUnits
     from convblocks.model.classifier import ImageClassifier
     from convblocks.model.networks import (
         ARCHITECTURES,
@@ -24,8 +23,9 @@ if TYPE_CHECKING:
         ConvMaxPoolNetwork,
         MultiLayerPerceptron,
     )
-    from convblocks.pictures.source import PictureFolder as PictureFolder
     from convblocks.run.callbacks import RunCallback
+    from convblocks.wings import DeadUnits as DeadUnits
+    from convblocks.wings import PictureFolder as PictureFolder
     from exact_resume import ExactResume, check_resume
 
 __all__ = [
@@ -60,7 +60,8 @@ def __getattr__(name: str) -> Any:
     wing = wings.PUBLIC.get(name, "")
     if name in __all__ and name in exact_resume.__all__:
         return getattr(exact_resume, name)
-    for module in ROOMS if name in __all__ else filter(wings.is_there, [wing]):
+    rooms = ROOMS if name in __all__ else filter(wings.is_there, [wing])
+    for module in rooms:
         room = import_module(f"{__name__}.{module}")
         if hasattr(room, name):
             return getattr(room, name)

@@ -6,15 +6,14 @@ usage: convblocks COMMAND [options]
 import signal
 
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(
-        signal.SIGINT, signal.SIG_DFL
-    )  # quiet from the first moment, until the imports are done
+    # Quiet from the first moment, until the imports are done.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import ast
 import os
 import sys
 from importlib.util import find_spec
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import convblocks
 from convblocks import wings
@@ -30,9 +29,8 @@ def main() -> NoReturn:
 
 def run(name: str, arguments: list[str] | None = None) -> NoReturn:
     """Run a command with these arguments, by default all of this process's, and end the process."""
-    os.environ["PYTHONSAFEPATH"] = (
-        "1"  # no further process may take a random.py of the user's for Python's own
-    )
+    # No further process may take a random.py of the user's for Python's own.
+    os.environ["PYTHONSAFEPATH"] = "1"
     if name == "fit":
         from exact_resume import signals
 
@@ -49,28 +47,24 @@ def print_version(arguments: list[str]) -> None:
         UsageError: the word is neither a command nor ``--version``.
     """
     if arguments != ["--version"]:
-        raise UsageError(
-            f"there is no command {arguments[0]}: choose one of {', '.join(wings.commands())}"
-        )
+        known = ", ".join(wings.commands())
+        raise UsageError(f"there is no command {arguments[0]}: choose one of {known}")
     print(f"convblocks {convblocks.__version__}")
 
 
 def overview() -> str:
     """The help of ``convblocks`` itself."""
-    lines = [
+    commands = [
         f"  {name:<12}{docstring(module).partition(chr(10))[0]}"
         for name, module in wings.commands().items()
     ]
-    return "\n".join(
-        [str(__doc__), *lines, "", "convblocks COMMAND --help lists the options of a command."]
-    )
+    hint = "convblocks COMMAND --help lists the options of a command."
+    return "\n".join([str(__doc__), *commands, "", hint])
 
 
 def docstring(module: str) -> str:
     """A module's docstring, without importing it."""
-    spec = find_spec(module)
-    assert spec is not None
-    assert spec.origin is not None
+    spec: Any = find_spec(module)
     with open(spec.origin, encoding="utf-8") as file:
         return ast.get_docstring(ast.parse(file.read())) or ""
 

@@ -11,6 +11,9 @@ from convblocks.errors import UsageError
 # The beginning of argparse's and jsonargparse's message for unknown options.
 UNKNOWN = "unrecognized arguments: "
 
+# Options of Lightning's, and ours.
+RENAMED = {"seed_everything": "seed", "ckpt_path": "resume"}
+
 
 class Parser(ArgumentParser):
     """Raises a one-line UsageError instead of exiting.
@@ -40,16 +43,10 @@ def with_suggestion(message: str, options: Collection[str]) -> str:
     """
     if not message.startswith(UNKNOWN):
         return message
-    unknown = (
-        next((word for word in message.split() if word.startswith("--")), "")
-        .partition("=")[0]
-        .removeprefix("--")
-    )
+    word = next((word for word in message.split() if word.startswith("--")), "")
+    unknown = word.partition("=")[0].removeprefix("--")
     initials = "".join(part[:1] for part in re.split("[-_]", unknown))  # learning_rate: lr
-    renamed = {"seed_everything": "seed", "ckpt_path": "resume"}.get(
-        unknown, initials
-    )  # options of Lightning's
-    nearest = (
-        [renamed] if renamed in options else get_close_matches(unknown, options, n=1, cutoff=0.57)
-    )
-    return f"{message}: did you mean --{nearest[0]}?" if nearest else message
+    nearest = RENAMED.get(unknown, initials)
+    if nearest not in options:
+        nearest = "".join(get_close_matches(unknown, options, n=1, cutoff=0.57))
+    return f"{message}: did you mean --{nearest}?" if nearest else message

@@ -40,8 +40,9 @@ def answer(command: Command | str, help_text: str, arguments: list[str] | None =
     def run(arguments: list[str]) -> None:
         if "-h" in arguments or "--help" in arguments:
             print(help_text.strip())
-        else:
-            (_imported(command) if isinstance(command, str) else command)(arguments)
+            return
+        main = _imported(command) if isinstance(command, str) else command
+        main(arguments)
 
     return status_of(run, sys.argv[1:] if arguments is None else arguments)
 
@@ -54,9 +55,8 @@ def _imported(module: str) -> Command:
     main: Command = import_module(module).main
     gc.freeze()  # later searches skip what was imported
     gc.enable()
-    if (
-        signal.getsignal(signal.SIGINT) is signal.SIG_DFL
-    ):  # until now: modules sometimes swallow KeyboardInterrupt
+    # Not until now: modules sometimes swallow KeyboardInterrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     return main
 
@@ -67,9 +67,8 @@ def status_of(command: Command, arguments: list[str]) -> int:
     0 for success, 2 for wrong usage, 1 for other errors that the user can fix, 130
     after Ctrl-C. Bugs keep their traceback.
     """
-    os.environ["MPLBACKEND"] = (
-        "agg"  # no command opens a window, and a missing backend would be an error
-    )
+    # No command opens a window, and a missing backend would be an error.
+    os.environ["MPLBACKEND"] = "agg"
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # notebooks replace the streams
             stream.reconfigure(errors="backslashreplace")
@@ -99,12 +98,9 @@ def end(status: int) -> NoReturn:
     If another program runs the script, such as a notebook or a profiler, that program
     goes on.
     """
+    ours = ("__main__", "runpy", "convblocks.__main__")
     frame: FrameType | None = sys._getframe(1)
-    while frame and frame.f_globals.get("__name__") in (
-        "__main__",
-        "runpy",
-        f"{__package__}.__main__",
-    ):
+    while frame and frame.f_globals.get("__name__") in ours:
         frame = frame.f_back
     if frame:
         sys.exit(status)
@@ -128,14 +124,12 @@ def command_words(name: str) -> list[str]:
     They are quoted for a shell.
     """
     folder, file = os.path.split(sys.argv[0])
-    script = os.path.join(folder, f"{name}.py")
     if file == "__main__.py":
         return ["python", "-m", "convblocks", name]
-    return (
-        ["python", quote(script)]
-        if file.endswith(".py") and os.path.isfile(script)
-        else ["convblocks", name]
-    )
+    script = os.path.join(folder, f"{name}.py")
+    if file.endswith(".py") and os.path.isfile(script):
+        return ["python", quote(script)]
+    return ["convblocks", name]
 
 
 def print_error(message: str) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import yaml
 
 def as_shown(path: Path) -> str:
     """A path relative to the current folder if it lies there, otherwise as given."""
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def counted(count: int, noun: str) -> str:
@@ -24,7 +26,8 @@ def counted(count: int, noun: str) -> str:
 
 def listed(words: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+    parts = [", ".join(words[:-1]), *words[-1:]]
+    return " and ".join(filter(None, parts))
 
 
 def percent(accuracy: float) -> str:
@@ -33,7 +36,7 @@ def percent(accuracy: float) -> str:
 
 def as_csv(rows: Sequence[Mapping[str, Any]], first_columns: Sequence[str] = ()) -> str:
     """Rows as CSV text, with a column for each of ``first_columns`` and every key of any row."""
-    columns = list(dict.fromkeys([*first_columns, *(key for row in rows for key in row)]))
+    columns = list(dict.fromkeys(chain(first_columns, *rows)))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
@@ -69,7 +72,9 @@ def _finite(value: Any) -> Any:
         return {key: _finite(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(part) for part in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -15,9 +15,13 @@ import os
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from convblocks.console import print_error
+
+if TYPE_CHECKING:  # of the names in PUBLIC
+    from convblocks.diagnosis.callback import DeadUnits as DeadUnits
+    from convblocks.pictures.source import PictureFolder as PictureFolder
 
 # Of these tables; another package's wing states the one that it is made for.
 VERSION = 2
@@ -74,16 +78,14 @@ NEEDS = {
 
 def is_there(module: str) -> bool:
     """Whether a module of this package, and what its wing needs, has not been taken off."""
-    wing, _, _ = module.partition(".")
-    file = (
-        os.path.join(os.path.dirname(__file__), *module.split(".")) + ".py"
-    )  # pathlib is slow to load
-    return os.path.isfile(file) and all(map(is_there, NEEDS.get(wing, ())))
+    parts = module.split(".")
+    file = os.path.join(os.path.dirname(__file__), *parts) + ".py"  # pathlib is slow to load
+    return os.path.isfile(file) and all(map(is_there, NEEDS.get(parts[0], ())))
 
 
 def commands() -> dict[str, str]:
     """The commands that are there, and the full names of their modules."""
-    return {name: f"convblocks.{module}" for name, module in COMMANDS.items() if is_there(module)}
+    return _full_names(COMMANDS)
 
 
 def add_options(parser: Any) -> None:
@@ -99,10 +101,10 @@ def call(table: str, function: str, *arguments: Any) -> Iterator[Any]:
     Raises:
         UserError: a wing refuses the arguments.
     """
-    results = (
-        getattr(import_module(module), function)(*arguments) for module in modules(table).values()
-    )
-    return (result for result in results if result is not None)
+    for module in modules(table).values():
+        result = getattr(import_module(module), function)(*arguments)
+        if result is not None:
+            yield result
 
 
 def does_instead(config: Any) -> bool:
@@ -110,7 +112,8 @@ def does_instead(config: Any) -> bool:
     raise a UserError.
     """
     for option, module in modules("OPTIONS").items():
-        if config.options[option] and (instead := getattr(import_module(module), "instead", None)):
+        instead = getattr(import_module(module), "instead", None)
+        if instead and config.options[option]:
             instead(config)
             return True
     return False
@@ -121,11 +124,15 @@ def modules(table: str) -> dict[str, str]:
     take those of this one.
     """
     ours = _by_name(globals()[table])
-    names = {name: f"convblocks.{module}" for name, module in ours.items() if is_there(module)}
+    names = _full_names(ours)
     for wing in _wings_of_other_packages():
         theirs = _by_name(getattr(wing, table, ()))
         names |= {name: module for name, module in theirs.items() if name not in ours}
     return names
+
+
+def _full_names(table: Mapping[str, str]) -> dict[str, str]:
+    return {name: f"convblocks.{module}" for name, module in table.items() if is_there(module)}
 
 
 def _by_name(table: Mapping[str, str] | tuple[str, ...]) -> Mapping[str, str]:
@@ -141,9 +148,8 @@ def _wings_of_other_packages() -> list[Any]:
         try:
             wing = entry.load()
             if wing.VERSION != VERSION:
-                raise ValueError(
-                    f"it is made for version {wing.VERSION} of the tables in wings.py, this is {VERSION}"
-                )
+                made_for = f"version {wing.VERSION} of the tables in wings.py"
+                raise ValueError(f"it is made for {made_for}, this is {VERSION}")
             wings.append(wing)
         except Exception as error:
             print_error(f"the wing {entry.name} is left out: {type(error).__name__}: {error}")

@@ -10,7 +10,7 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from convblocks.errors import UsageError
-from convblocks.model import class_specs
+from convblocks.model import trust
 from convblocks.text import counted
 from exact_resume.slurm import SLURM, TORCHRUN, visible
 
@@ -74,7 +74,7 @@ def has_own_environment(trainer: Mapping[str, Any]) -> bool:
     """Whether a Trainer's settings contain a cluster environment, as a plugin."""
     plugins = trainer.get("plugins")
     specs = plugins if isinstance(plugins, list) else [plugins]
-    kinds = [class_specs.import_class(spec["class_path"]) for spec in specs if spec]
+    kinds = [trust.import_class(spec["class_path"]) for spec in specs if spec]
     classes = [kind for kind in kinds if isinstance(kind, type)]
     return any(issubclass(kind, ClusterEnvironment) for kind in classes)
 

@@ -19,6 +19,11 @@ from convblocks.errors import DataError, UsageError
 # Of mean and standard deviation, which gives the course's 0.1307 and 0.3081 for MNIST.
 DIGITS = 4
 
+PerChannel = tuple[float, ...]
+
+# Height and width.
+Size = tuple[int, int]
+
 # Images counted at a time.
 PART = 100
 
@@ -44,19 +49,19 @@ class ImageSpec:
     height: int
     width: int
     classes: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: PerChannel
+    std: PerChannel
 
     def __post_init__(self) -> None:
         if self.channels not in (1, 3) or min(self.shape) < 1:
             raise UsageError(
                 f"images of shape {self.shape}: they must have 1 or 3 channels, and pixels"
             )
-        if len(set(self.classes)) < max(len(self.classes), 2) or not all(
-            map(str.isprintable, self.classes)
-        ):
+        names = self.classes
+        are_different = len(set(names)) == len(names) >= 2
+        if not (are_different and all(map(str.isprintable, names))):
             raise UsageError(
-                f"two or more classes with different names in plain text are needed, not {self.classes}"
+                f"two or more classes with different names in plain text are needed, not {names}"
             )
 
     @property
@@ -113,6 +118,9 @@ class LabelledImages:
     images: Tensor
     labels: Tensor
 
+    def __len__(self) -> int:
+        return len(self.labels)
+
     def __getitem__(self, indices: Tensor | slice) -> "LabelledImages":
         return LabelledImages(self.images[indices], self.labels[indices])
 
@@ -150,17 +158,18 @@ class ImageSets:
             DataError: the images are not (N, C, H, W) uint8, differ in shape, or have
                 labels out of range.
         """
-        counts, fingerprint = {}, {}
-        for name, part in ({"training set": train} | ({"test set": test} if test else {})).items():
-            _check(name, part, tuple(train.images.shape[1:]), len(classes))
-            counts[name], fingerprint[name] = count(part)
-        channels, height, width = train.images.shape[1:]
-        image_spec = ImageSpec(
-            channels, height, width, tuple(classes), *mean_and_std(counts["training set"])
-        )
-        fingerprint["list of classes"] = hashlib.md5(
-            "\n".join(classes).encode(), usedforsecurity=False
-        ).hexdigest()
+        shape = train.images.shape[1:]
+        _check("training set", train, shape, len(classes))
+        counts, train_md5 = count(train)
+        fingerprint = {"training set": train_md5}
+        if test is not None:
+            _check("test set", test, shape, len(classes))
+            _, fingerprint["test set"] = count(test)
+        channels, height, width = shape
+        image_spec = ImageSpec(channels, height, width, tuple(classes), *mean_and_std(counts))
+        names = "\n".join(classes).encode()
+        digest = hashlib.md5(names, usedforsecurity=False)
+        fingerprint["list of classes"] = digest.hexdigest()
         return cls(train, test or train[:0], image_spec, fingerprint)
 
 
@@ -171,12 +180,14 @@ class ImageSource(ABC):
         root: The folder that ``--data.root`` names.
     """
 
-    size: tuple[int, int] | None = None  # height and width, for sources that scale their pictures
+    # For sources that scale their pictures.
+    size: Size | None = None
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def prepare(self) -> None:  # noqa: B027  # most have nothing to prepare
+    # Most have nothing to prepare.
+    def prepare(self) -> None:  # noqa: B027
         """Download or unpack missing files; called in each process, one at a time on
         each machine.
         """
@@ -192,19 +203,20 @@ def count(part: LabelledImages) -> tuple[Tensor, str]:
 
     In one go, as the images may have to be decoded for it.
     """
-    content = hashlib.md5(str(tuple(part.images.shape)).encode(), usedforsecurity=False)
+    shape = str(tuple(part.images.shape))
+    content = hashlib.md5(shape.encode(), usedforsecurity=False)
     counts = torch.zeros(part.images.shape[1], 256, dtype=torch.int64)
     for images in part.images.split(PART):
         content.update(images.contiguous().numpy().data)
         # Flattening copies.
-        counts += torch.stack(
-            [torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(dim=1)]
-        )
+        channels = [channel.flatten() for channel in images.unbind(dim=1)]
+        rows = [torch.bincount(values, minlength=256) for values in channels]
+        counts += torch.stack(rows)
     content.update(part.labels.contiguous().numpy().data)
     return counts, content.hexdigest()
 
 
-def mean_and_std(counts: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def mean_and_std(counts: Tensor) -> tuple[PerChannel, PerChannel]:
     """Mean and standard deviation of each channel, scaled to [0, 1], to four digits,
     from the counts (C, 256) int64.
 
@@ -221,16 +233,13 @@ def mean_and_std(counts: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     )
 
 
-def _check(name: str, part: LabelledImages, shape: tuple[int, ...], classes: int) -> None:
+def _check(name: str, part: LabelledImages, shape: torch.Size, classes: int) -> None:
     images, labels = part.images, part.labels
-    if (
-        images.dtype != torch.uint8
-        or images.ndim != 4
-        or tuple(images.shape[1:]) != shape
-        or not len(images)
-    ):
+    is_alike = images.ndim == 4 and images.shape[1:] == shape
+    if not (is_alike and images.dtype == torch.uint8 and len(images)):
         raise DataError(
-            f"the {name}'s images must be (N, C, H, W) uint8, all of one shape, not {tuple(images.shape)}"
+            f"the {name}'s images must be (N, C, H, W) uint8, all of one shape, "
+            f"not {tuple(images.shape)}"
         )
     are_indices = labels.dtype == torch.int64 and labels.shape == (len(images),)
     if not (are_indices and 0 <= int(labels.min()) <= int(labels.max()) < classes):

@@ -35,9 +35,10 @@ class Augmentation:
     """The largest movement of an image in either direction: shift in pixels, rotation
     in degrees, scale as 1 ± s.
 
-    Each of the four movements (right, down, rotation, scale) is drawn uniformly. An image is shifted, then
-    rotated and scaled about its centre; the area moved in is black, as around MNIST's digits, or repeats the edge. With
-    ``flip`` half of the images are first mirrored left to right.
+    Each of the four movements (right, down, rotation, scale) is drawn uniformly. An
+    image is shifted, then rotated and scaled about its centre; the area moved in is
+    black, as around MNIST's digits, or repeats the edge. With ``flip`` half of the
+    images are first mirrored left to right.
     """
 
     shift: float = 0.0
@@ -60,28 +61,26 @@ class Augmentation:
         if not len(images):
             return images
         if self.flip:
-            images = torch.where((draws[:, 4] < 0).view(-1, 1, 1, 1), images.flip(-1), images)
+            is_flipped = (draws[:, 4] < 0).view(-1, 1, 1, 1)
+            images = torch.where(is_flipped, images.flip(-1), images)
         return self._moved(images, draws[:, :4]) if self._moves else images
 
     def _moved(self, images: Tensor, draws: Tensor) -> Tensor:
         height, width = images.shape[2:]
-        limits = (
-            2 * self.shift / width,
-            2 * self.shift / height,
-            self.rotation,
-            self.scale,
-        )  # no copy to the device
-        right, down, degrees, growth = (
-            draw * limit for draw, limit in zip(draws.unbind(dim=1), limits, strict=True)
-        )
-        angle, size = degrees.deg2rad(), 1 + growth
-        cos, sin = angle.cos() / size, angle.sin() / size
-        aspect = height / width  # otherwise images that are not square would be sheared
+        # Drawn in -1..1. A tensor of the limits would be copied to the device.
+        right, down, turn, growth = draws.unbind(dim=1)
+        right = right * (2 * self.shift / width)
+        down = down * (2 * self.shift / height)
+        angle = (turn * self.rotation).deg2rad()
+        size = 1 + growth * self.scale
+        cos = angle.cos() / size
+        sin = angle.sin() / size
+        # Otherwise images that are not square would be sheared.
+        aspect = height / width
         # Maps each output pixel to its position in the input, in units of half the image.
-        rows = torch.stack([cos, sin * aspect, -right, -sin / aspect, cos, -down], dim=1).view(
-            -1, 2, 3
-        )
-        grid = functional.affine_grid(rows, [len(images), 1, height, width], align_corners=False)
+        rows = torch.stack([cos, sin * aspect, -right, -sin / aspect, cos, -down], dim=1)
+        shape = [len(images), 1, height, width]
+        grid = functional.affine_grid(rows.view(-1, 2, 3), shape, align_corners=False)
         # Bicubic, since bilinear interpolation blurs: a network trained on blurred
         # digits is worse at sharp ones.
         edge = "zeros" if self.black_outside else "border"
@@ -110,9 +109,9 @@ def fetch(images: Tensor, parts: Iterable[Tensor]) -> Iterator[Tensor]:
     may be a part ahead.
     """
     batches = getattr(images, "batches", None)
-    return (
-        batches(parts) if batches else (images.index_select(0, part) for part in parts)
-    )  # faster than images[part]
+    # Faster than images[part].
+    selected = (images.index_select(0, part) for part in parts)
+    return batches(parts) if batches else selected
 
 
 class ImageLoader(IterableDataset[Batch]):
@@ -145,7 +144,8 @@ class ImageLoader(IterableDataset[Batch]):
         process: The index of this process.
     """
 
-    batch_sampler = None  # an attribute that Lightning expects of every loader
+    # Lightning expects it of every loader.
+    batch_sampler = None
 
     def __init__(
         self,
@@ -169,42 +169,43 @@ class ImageLoader(IterableDataset[Batch]):
         self.process = process
         # Through it Lightning sets the epoch. With overfit_batches it would replace one
         # that is not sequential, which only works for torch's own loaders.
-        self.sampler = SequentialSampler(data.labels)
+        self.sampler = SequentialSampler(data)
         self.sampler.set_epoch = self.set_epoch  # type: ignore[attr-defined]
         self._epoch = 0
-        self._state: dict[str, int] = {}
-        self._resume: dict[str, int] = {}
+        self._state = self._resume = dict[str, int]()
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the next iteration; Lightning calls it before each."""
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return -(-len(self.data.labels) // self.batch_size)
+        return -(-len(self.data) // self.batch_size)
 
     def images_in(self, batch_idx: int) -> int:
         """The size of a batch, by its index within the epoch, over all processes together."""
-        return min(self.batch_size, len(self.data.labels) - batch_idx * self.batch_size)
+        return min(self.batch_size, len(self.data) - batch_idx * self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         # A generator, so that this runs with the first next(): on a resume Lightning
         # calls iter() before set_epoch().
-        epoch, resume = self._epoch, self._resume
-        self._epoch, self._resume = epoch + 1, {}
+        epoch = self._epoch
+        self._epoch += 1
         # Batches done before a resume in the middle of this epoch; 0 without one.
-        done = resume["position"] if resume.get("epoch") == epoch else 0
-        order, device = self._order(epoch), self.data.labels.device
-        draws = epoch_draws(len(order), self.seed, epoch).to(device) if self.augmentation else None
+        done = self._resume["position"] if self._resume.get("epoch") == epoch else 0
+        self._resume = {}
+        order = self._order(epoch)
+        device = order.device
+        if self.augmentation:
+            draws = epoch_draws(len(order), self.seed, epoch).to(device)
         parts = order.split(self.batch_size)[done:]
         if self.processes > 1:
             parts = [part.tensor_split(self.processes)[self.process] for part in parts]
         normalize = self.image_spec.normalizer(device)
         fetched = fetch(self.data.images, parts)
-        for position, (indices, images) in enumerate(
-            zip(parts, fetched, strict=True), start=done + 1
-        ):
-            self._state = {"epoch": epoch, "position": position}
-            if self.augmentation and draws is not None:
+        for indices, images in zip(parts, fetched, strict=True):
+            done += 1
+            self._state = {"epoch": epoch, "position": done}
+            if self.augmentation:
                 images = self.augmentation(images, draws.index_select(0, indices))
             yield normalize(images), self.data.labels.index_select(0, indices)
 
@@ -217,7 +218,9 @@ class ImageLoader(IterableDataset[Batch]):
         self._state = self._resume = state_dict
 
     def _order(self, epoch: int) -> Tensor:
-        size, device = len(self.data.labels), self.data.labels.device
+        size = len(self.data)
+        device = self.data.labels.device
         if not self.shuffle:
             return torch.arange(size, device=device)
-        return torch.randperm(size, generator=epoch_generator(self.seed, epoch)).to(device)
+        generator = epoch_generator(self.seed, epoch)
+        return torch.randperm(size, generator=generator).to(device)

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from convblocks.data.images import MNIST, ImageSets, ImageSource, LabelledImages
+from convblocks.data.images import MNIST, ImageSets, ImageSource, LabelledImages, Size
 from convblocks.errors import DataError, UsageError
 
 
@@ -20,10 +20,13 @@ def default_root() -> Path:
     """The folder that CONVBLOCKS_DATA names, else the repository's data folder, else
     this one, where a wheel has it.
     """
-    if named := os.environ.get("CONVBLOCKS_DATA"):
+    named = os.environ.get("CONVBLOCKS_DATA")
+    if named:
         return Path(os.path.expanduser(named)).absolute()
     repository = Path(__file__).resolve().parents[3] / "data"
-    return repository if (repository / "MNIST").is_dir() else Path(__file__).parent
+    if (repository / "MNIST").is_dir():
+        return repository
+    return Path(__file__).parent
 
 
 DEFAULT_ROOT = default_root()
@@ -40,7 +43,7 @@ ORIGINAL_MD5 = {
 LARGEST = 1_000_000_000
 
 
-def find(root: Path, size: tuple[int, int] | None) -> ImageSource | None:
+def find(root: Path, size: Size | None) -> ImageSource | None:
     """The files in a folder, if there are any.
 
     Raises:
@@ -65,27 +68,26 @@ class MNISTFiles(ImageSource):
         Raises:
             DataError: a file is missing or damaged, or does not fit the others.
         """
-        files = find_files(self.root)
+        root = self.root
+        files = find_files(root)
         if not files:
-            problem = (
-                f"{self.root} holds no data"
-                if self.root.is_dir()
-                else f"there is no folder {self.root}"
-            )
+            problem = f"{root} holds no data" if root.is_dir() else f"there is no folder {root}"
             raise DataError(
-                f"{problem}: --data.root must name a folder with MNIST's four files (in it, in raw/ or in MNIST/raw/), "
-                "or pictures as train/<class>/* and test/<class>/*"
+                f"{problem}: --data.root must name a folder with MNIST's four files "
+                "(in it, in raw/ or in MNIST/raw/), or pictures as train/<class>/* and "
+                "test/<class>/*"
             )
-        paths = list(files.values())
-        (train, train_md5), (test, test_md5) = _read_set(*paths[:2]), _read_set(*paths[2:])
+        train_images, train_labels, test_images, test_labels = files.values()
+        train, train_md5 = _read_set(train_images, train_labels)
+        test, test_md5 = _read_set(test_images, test_labels)
         fingerprint = dict(zip(files, train_md5 + test_md5, strict=True))
-        classes = [
-            str(label) for label in range(1 + int(max(train.labels.max(), test.labels.max())))
-        ]
-        alike = train.images.shape[1:] == test.images.shape[1:] == MNIST.shape and len(
-            classes
-        ) <= len(MNIST.classes)
-        image_spec = MNIST if alike else ImageSets.of(train, test, classes).image_spec
+        last = int(max(train.labels.max(), test.labels.max()))
+        classes = [str(label) for label in range(last + 1)]
+        shapes = {train.images.shape[1:], test.images.shape[1:]}
+        if shapes == {MNIST.shape} and last < len(MNIST.classes):
+            image_spec = MNIST
+        else:
+            image_spec = ImageSets.of(train, test, classes).image_spec
         return ImageSets(train, test, image_spec, fingerprint)
 
 
@@ -97,16 +99,15 @@ def find_files(root: Path) -> dict[str, Path]:
         DataError: not all four are there.
     """
     for folder in (root, root / "raw", root / "MNIST" / "raw"):
-        paths = (
-            (name, folder / f"{name}{suffix}") for name in ORIGINAL_MD5 for suffix in (".gz", "")
-        )
-        files = {
-            name: path for name, path in paths if path.is_file()
-        }  # unpacked ones last: they are read faster
-        if files and (missing := [name for name in ORIGINAL_MD5 if name not in files]):
-            raise DataError(
-                f"{folder} lacks {' and '.join(missing)}: put the file or its .gz archive there"
-            )
+        files = {}
+        for name in ORIGINAL_MD5:
+            # Unpacked ones last: they are read faster.
+            for path in (folder / f"{name}.gz", folder / name):
+                if path.is_file():
+                    files[name] = path
+        missing = " and ".join(name for name in ORIGINAL_MD5 if name not in files)
+        if files and missing:
+            raise DataError(f"{folder} lacks {missing}: put the file or its .gz archive there")
         if files:
             return files
     return {}
@@ -114,7 +115,8 @@ def find_files(root: Path) -> dict[str, Path]:
 
 def _read_set(images_file: Path, labels_file: Path) -> tuple[LabelledImages, tuple[str, str]]:
     """The images with their labels, and the MD5 of both files."""
-    (images, images_md5), (labels, labels_md5) = read_idx(images_file, 3), read_idx(labels_file, 1)
+    images, images_md5 = read_idx(images_file, 3)
+    labels, labels_md5 = read_idx(labels_file, 1)
     if len(images) != len(labels):
         raise DataError(
             f"{images_file} holds {len(images):,} images, but {labels_file} {len(labels):,} labels"
@@ -138,17 +140,16 @@ def read_idx(path: Path, dimensions: int) -> tuple[Tensor, str]:
             size = math.prod(shape)
             if header[:4] != bytes((0, 0, 8, dimensions)) or not 0 < size < LARGEST:
                 raise ValueError("its header is wrong")
-            content = file.read(size + 1)  # beyond the end, where gzip verifies its checksum
+            # Beyond the end, where gzip verifies its checksum.
+            content = file.read(size + 1)
         if len(content) != size:
-            raise ValueError(
-                f"it has {'more' if len(content) > size else 'fewer'} bytes than its header says"
-            )
+            more_or_fewer = "more" if len(content) > size else "fewer"
+            raise ValueError(f"it has {more_or_fewer} bytes than its header says")
     except (EOFError, ValueError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(
             f"{path} is damaged, or of another kind ({error}): put an intact IDX file there"
         ) from error
     digest = hashlib.md5(header, usedforsecurity=False)
     digest.update(content)
-    return torch.frombuffer(bytearray(content), dtype=torch.uint8).reshape(
-        shape
-    ), digest.hexdigest()
+    values = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+    return values.reshape(shape), digest.hexdigest()

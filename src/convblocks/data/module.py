@@ -12,7 +12,7 @@ from lightning.pytorch import LightningDataModule
 
 from convblocks import wings
 from convblocks.data import mnist
-from convblocks.data.images import MNIST, ImageSets, ImageSource, ImageSpec, LabelledImages
+from convblocks.data.images import MNIST, ImageSource, ImageSpec, LabelledImages, Size
 from convblocks.data.loader import Augmentation, ImageLoader
 from convblocks.data.mnist import MNISTFiles
 from convblocks.errors import DataError, UsageError
@@ -29,9 +29,10 @@ class ImageDataModule(LightningDataModule):
     Pictures that do not fit into this machine's memory are decoded batch by batch
     instead.
 
-    The batches of all loaders are (images, targets): normalised float32 (B, C, H, W) and int64 (B,). By default a
-    run trains on all training images and is evaluated on the test images after every epoch. With ``val_size`` it is
-    evaluated on held-out training images instead, and on the test images only once, at the end.
+    The batches of all loaders are (images, targets): normalised float32 (B, C, H, W)
+    and int64 (B,). By default a run trains on all training images and is evaluated on
+    the test images after every epoch. With ``val_size`` it is evaluated on held-out
+    training images instead, and on the test images only once, at the end.
 
     Args:
         root: Folder with pictures as ``train/<class>/*`` and ``test/<class>/*``, or
@@ -61,11 +62,6 @@ class ImageDataModule(LightningDataModule):
     # not share the images.
     shares_batches = True
 
-    files: ImageSets
-    train: LabelledImages
-    val: LabelledImages
-    test: LabelledImages
-
     def __init__(
         self,
         root: str | None = None,
@@ -77,7 +73,7 @@ class ImageDataModule(LightningDataModule):
         rotation: float = 0.0,
         scale: float = 0.0,
         flip: bool = False,
-        size: tuple[int, int] | None = None,
+        size: Size | None = None,
         source: Callable[[Path], ImageSource] | None = None,
     ) -> None:
         super().__init__()
@@ -87,7 +83,8 @@ class ImageDataModule(LightningDataModule):
             )
         if not (shift >= 0 and 0 <= rotation <= 180 and 0 <= scale < 1):
             raise UsageError(
-                "--data.shift must be 0 pixels or more, --data.rotation 0 to 180 degrees, --data.scale 0 to below 1"
+                "--data.shift must be 0 pixels or more, --data.rotation 0 to 180 degrees, "
+                "--data.scale 0 to below 1"
             )
         self.root = mnist.DEFAULT_ROOT if root is None else Path(os.path.expanduser(root))
         self.batch_size = batch_size
@@ -118,21 +115,25 @@ class ImageDataModule(LightningDataModule):
         files = self.files
         if files.fingerprint == mnist.ORIGINAL_MD5:
             return []
-        images = f"{len(files.train.labels):,} training and {len(files.test.labels):,} test images"
         origin = type(self.source).__qualname__ if self._make_source else self.root
-        notes = [f"{origin}: {images}, {files.image_spec}", *filter(None, [files.note])]
-        if not len(files.test.labels):
+        notes = [
+            f"{origin}: {len(files.train):,} training and {len(files.test):,} test images, "
+            f"{files.image_spec}"
+        ]
+        if files.note:
+            notes.append(files.note)
+        if not files.test:
             notes.append(
-                f"Without test images, 'test' below means the {len(self.val.labels):,} held-out images."
+                f"Without test images, 'test' below means the {len(self.val):,} held-out images."
             )
         return notes
 
     @cached_property
     def source(self) -> ImageSource:
         """The source of the data."""
-        return (
-            self._make_source(self.root) if self._make_source else find_source(self.root, self.size)
-        )
+        if self._make_source:
+            return self._make_source(self.root)
+        return find_source(self.root, self.size)
 
     @property
     def image_spec(self) -> ImageSpec:
@@ -150,27 +151,29 @@ class ImageDataModule(LightningDataModule):
         """
         if self._is_read:
             return
-        with machine_lock(self.root.resolve()):  # one process at a time downloads or unpacks
+        # One process at a time downloads or unpacks.
+        with machine_lock(self.root.resolve()):
             self.source.prepare()
         self.files = files = self.source.load()
-        if not (len(files.test.labels) or self.val_size):
+        if not (files.test or self.val_size):
             raise DataError(
-                f"{self.root} has no test images: add some (pictures go into test/<class>/), or hold out training "
-                "images with --data.val_size"
+                f"{self.root} has no test images: add some (pictures go into test/<class>/), "
+                "or hold out training images with --data.val_size"
             )
-        order = torch.randperm(
-            len(files.train.labels), generator=torch.Generator().manual_seed(SPLIT_SEED)
-        )
-        held_out, used = order[: self.val_size], order[self.val_size :]
+        generator = torch.Generator().manual_seed(SPLIT_SEED)
+        order = torch.randperm(len(files.train), generator=generator)
+        held_out, used = order.tensor_split([self.val_size])
         if self.batch_size > len(used):
-            remaining = f"{len(used):,} training images that --data.val_size {self.val_size} leaves"
-            raise UsageError(f"--batch_size {self.batch_size} is above the {remaining}")
+            raise UsageError(
+                f"--batch_size {self.batch_size} is above the {len(used):,} training images "
+                f"that --data.val_size {self.val_size} leaves"
+            )
         if files.image_spec != MNIST:
             self.augmentation = replace(self.augmentation, black_outside=False)
         self.train, self.val = files.train, files.test
         if self.val_size:
             self.train, self.val = files.train[used], files.train[held_out]
-        self.test = files.test if len(files.test.labels) else self.val
+        self.test = files.test or self.val
         self._is_read = True
 
     def train_dataloader(self) -> ImageLoader:
@@ -193,7 +196,7 @@ class ImageDataModule(LightningDataModule):
             shuffle=training and not getattr(trainer, "overfit_batches", 0),
             seed=self.seed,
             image_spec=self.files.image_spec,
-            augmentation=self.augmentation if training and self.augmentation else None,
+            augmentation=self.augmentation if training else None,
             processes=trainer.world_size if trainer else 1,
             process=trainer.global_rank if trainer else 0,
         )
@@ -203,10 +206,9 @@ class MNISTDataModule(ImageDataModule):
     """An ImageDataModule by the name of what it holds by default: MNIST's digits."""
 
 
-def find_source(root: Path, size: tuple[int, int] | None = None) -> ImageSource:
+def find_source(root: Path, size: Size | None = None) -> ImageSource:
     """The source for the data in a folder; pictures are scaled to the size, and others
     refused with a UsageError.
     """
-    return next(wings.call("SOURCES", "find", root, size), None) or MNISTFiles(
-        root
-    )  # which says what is missing
+    # MNISTFiles says what is missing.
+    return next(wings.call("SOURCES", "find", root, size), None) or MNISTFiles(root)

@@ -8,7 +8,7 @@ from convblocks.data import mnist
 from convblocks.data.images import ImageSets, ImageSource
 from convblocks.data.module import find_source
 from convblocks.errors import DataError
-from convblocks.model import class_specs
+from convblocks.model import trust
 from convblocks.model.restore import TrainedNetwork, load_network
 
 
@@ -34,8 +34,8 @@ def load_network_and_data(options: Namespace) -> tuple[TrainedNetwork, ImageSets
     trained = load_network(options.checkpoint, options.arch)
     expected = trained.image_spec
     if options.source:
-        class_specs.import_class(options.source)
-        source = class_specs.instantiate(ImageSource, options.source, root)
+        trust.import_class(options.source)
+        source = trust.instantiate(ImageSource, options.source, root)
     else:
         source = find_source(root)
         source.size = (expected.height, expected.width)

@@ -12,8 +12,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from convblocks.data.loader import Batch
 from convblocks.fast.lightning_private import LeanModule, ddp_arguments
+from convblocks.model.batch_norm import SYNCHRONIZED
 from convblocks.model.classifier import ImageClassifier
-from convblocks.model.distributed import SYNCHRONIZED
 
 # The hooks that Lightning calls at every step, on each callback and on the module.
 STEP_HOOKS = (

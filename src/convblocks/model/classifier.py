@@ -8,20 +8,15 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from torchmetrics import Metric
 
 from convblocks.data.images import MNIST, ImageSpec
+from convblocks.data.loader import Batch
 from convblocks.errors import NotImportedError, UsageError
-from convblocks.model.class_specs import (
-    AnySpec,
-    Named,
-    build_loss,
-    build_optimizer,
-    build_schedule,
-    short_name,
-)
-from convblocks.model.distributed import sum_over_processes, synchronize_batch_norm
+from convblocks.model.batch_norm import synchronize_batch_norm
+from convblocks.model.building import build_loss, build_optimizer, build_schedule
+from convblocks.model.class_specs import AnySpec, Named, short_name
+from convblocks.model.distributed import sum_over_processes
 from convblocks.model.networks import build_network
 
 
@@ -40,15 +35,15 @@ class LossAndAccuracy(Metric):
         super().__init__(sync_on_compute=False)
         # The reductions are for ``forward``, over batches; ``compute`` reduces over processes.
         self.add_state("loss_sum", torch.tensor(0.0), dist_reduce_fx="sum")
-        self.add_state("correct", torch.tensor(0), dist_reduce_fx="sum")
-        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
+        for name in ("correct", "count"):
+            self.add_state(name, torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, loss_sum: Tensor, logits: Tensor, targets: Tensor) -> None:
         """Add a batch: its summed loss (), logits (B, classes) and targets (B,)."""
-        if self.loss_sum.dtype != loss_sum.dtype:  # a float64 network sums in float64
-            self.loss_sum = self.loss_sum.to(
-                torch.promote_types(self.loss_sum.dtype, loss_sum.dtype)
-            )
+        # A float64 network sums in float64.
+        if self.loss_sum.dtype != loss_sum.dtype:
+            dtype = torch.promote_types(self.loss_sum.dtype, loss_sum.dtype)
+            self.loss_sum = self.loss_sum.to(dtype)
         self.loss_sum.add_(loss_sum)
         self.correct.add_((logits.argmax(dim=1) == targets).sum())
         self.count.add_(len(targets))
@@ -63,13 +58,11 @@ class LossAndAccuracy(Metric):
         """Loss and accuracy: (), in the dtype of the loss sum."""
         # float64 counts exactly, and rounding the quotient from it once more changes
         # nothing. MPS has no float64.
-        exact = self.loss_sum.dtype if self.loss_sum.is_mps else torch.float64
-        sums = torch.stack([self.loss_sum.to(exact), self.correct.to(exact), self.count.to(exact)])
-        loss_sum, correct, count = sum_over_processes(sums)
-        return {
-            "loss": (loss_sum / count).to(self.loss_sum.dtype),
-            "acc": (correct / count).to(self.loss_sum.dtype),
-        }
+        dtype = self.loss_sum.dtype
+        exact = dtype if self.loss_sum.is_mps else torch.float64
+        sums = [each.to(exact) for each in (self.loss_sum, self.correct, self.count)]
+        loss_sum, correct, count = sum_over_processes(torch.stack(sums))
+        return {"loss": (loss_sum / count).to(dtype), "acc": (correct / count).to(dtype)}
 
 
 class ImageClassifier(LightningModule):
@@ -118,7 +111,8 @@ class ImageClassifier(LightningModule):
         image_spec: ImageSpec | dict[str, Any] = MNIST,
     ) -> None:
         super().__init__()
-        if isinstance(image_spec, dict):  # from a checkpoint
+        # From a checkpoint.
+        if isinstance(image_spec, dict):
             image_spec = ImageSpec.from_dict(image_spec)
         self.image_spec = image_spec
         self.example_input_array = torch.zeros(1, *image_spec.shape)
@@ -127,14 +121,16 @@ class ImageClassifier(LightningModule):
         self.loss = build_loss(loss, len(image_spec.classes))
         specs = {"optimizer": optimizer, "lr_scheduler": lr_scheduler, "loss": loss}
         plain = {
-            name: spec if isinstance(spec, str | dict) else short_name(spec)
+            name: spec if isinstance(spec, dict) else short_name(spec)
             for name, spec in specs.items()
         }
         plain |= {"arch": self.arch, "image_spec": image_spec.as_dict()}
         self.save_hyperparameters(ignore=list(plain))
         self.save_hyperparameters(plain)
-        with suppress(NotImportedError):  # a checkpoint can be used without its optimizer's class
-            self._optimizer_and_schedule(steps=lambda: 1000)  # refuses wrong arguments now
+        # Wrong arguments are refused now. A checkpoint can be used without its
+        # optimizer's class.
+        with suppress(NotImportedError):
+            self._optimizer_and_schedule(steps=lambda: 1000)
         self.train_metrics = LossAndAccuracy()
         self.eval_metrics = LossAndAccuracy()
 
@@ -143,27 +139,34 @@ class ImageClassifier(LightningModule):
         logits: Tensor = self.network(images)
         return logits
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """This process's part of the mean loss over the global batch.
 
         Averaged over the processes, as DistributedDataParallel does, its gradient is
         that of the mean over all images, even if the parts of a short batch differ in
         size or are empty.
         """
-        if batch_idx == 0:  # on a resume in the middle of an epoch the sums so far are kept
+        # On a resume in the middle of an epoch the sums so far are kept.
+        if batch_idx == 0:
             self.train_metrics.reset()
         loss_sum = self._measure(batch, self.train_metrics)
         images = self._images_of_all_processes(batch, batch_idx)
         processes = self.trainer.world_size
-        loss = loss_sum / images if processes == 1 else loss_sum * processes / images
-        if self._is_written(self.trainer.global_step + 1):
+        if processes > 1:
+            loss_sum = loss_sum * processes
+        loss = loss_sum / images
+        # To log every step would cost more than a step of the MLP. Lightning sets the
+        # interval at run time.
+        step = self.trainer.global_step + 1
+        interval = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if interval > 0 and step % interval == 0:
             self.log("train/loss_step", loss, prog_bar=True, sync_dist=True)
         return loss
 
     def on_train_epoch_end(self) -> None:
         self._log_epoch("train", self.train_metrics)
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._measure(batch, self.eval_metrics)
 
     def on_validation_epoch_start(self) -> None:
@@ -171,24 +174,20 @@ class ImageClassifier(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         datamodule = getattr(self.trainer, "datamodule", None)
-        self._log_epoch(getattr(datamodule, "evaluation_split", "val"), self.eval_metrics)
+        split = getattr(datamodule, "evaluation_split", "val")
+        self._log_epoch(split, self.eval_metrics)
 
-    test_step, on_test_epoch_start = validation_step, on_validation_epoch_start
+    test_step = validation_step
+    on_test_epoch_start = on_validation_epoch_start
 
     def on_test_epoch_end(self) -> None:
         self._log_epoch("test", self.eval_metrics)
 
-    def predict_step(self, batch: Tensor | tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+    def predict_step(self, batch: Tensor | Batch, batch_idx: int) -> Tensor:
         """Images, with or without targets -> probabilities (B, classes)."""
         images = batch if isinstance(batch, Tensor) else batch[0]
         # LightningModule's own call is untyped
         return self(images).softmax(dim=1)  # type: ignore[no-any-return]
-
-    def make_optimizer(self) -> Optimizer:
-        """The optimizer, without its schedule."""
-        return build_optimizer(
-            self.hparams["optimizer"], self.network.parameters(), self.hparams["lr"]
-        )
 
     def configure_optimizers(self) -> Any:
         return self._optimizer_and_schedule(
@@ -196,10 +195,12 @@ class ImageClassifier(LightningModule):
         )
 
     def setup(self, stage: str) -> None:
-        seen = getattr(getattr(self.trainer, "datamodule", None), "image_spec", self.image_spec)
+        datamodule = getattr(self.trainer, "datamodule", None)
+        seen = getattr(datamodule, "image_spec", None)
         if isinstance(seen, ImageSpec) and not self.image_spec.same_images(seen):
             raise UsageError(
-                f"the classifier is for {self.image_spec}, but the data are {seen}: give it image_spec="
+                f"the classifier is for {self.image_spec}, "
+                f"but the data are {seen}: give it image_spec="
             )
         # Lightning warns of values logged without a reduction, even in a process group
         # of one; these are reduced.
@@ -210,13 +211,15 @@ class ImageClassifier(LightningModule):
             synchronize_batch_norm(self.network)
 
     def _optimizer_and_schedule(self, steps: Callable[[], int]) -> Any:
-        optimizer = self.make_optimizer()
-        schedule = build_schedule(
-            self.hparams["lr_scheduler"], optimizer, self.hparams["lr"], steps
-        )
-        return {"optimizer": optimizer, "lr_scheduler": schedule} if schedule else optimizer
+        lr = self.hparams["lr"]
+        parameters = self.network.parameters()
+        optimizer = build_optimizer(self.hparams["optimizer"], parameters, lr)
+        schedule = build_schedule(self.hparams["lr_scheduler"], optimizer, lr, steps)
+        if not schedule:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
-    def _measure(self, batch: tuple[Tensor, Tensor], metrics: LossAndAccuracy) -> Tensor:
+    def _measure(self, batch: Batch, metrics: LossAndAccuracy) -> Tensor:
         """The sum of the batch's losses: (). Adds the batch to the metrics."""
         images, targets = batch
         logits = self(images)
@@ -225,28 +228,17 @@ class ImageClassifier(LightningModule):
         metrics.update(loss_sum.detach(), logits.detach(), targets)
         return loss_sum
 
-    def _images_of_all_processes(
-        self, batch: tuple[Tensor, Tensor], batch_idx: int
-    ) -> int | Tensor:
+    def _images_of_all_processes(self, batch: Batch, batch_idx: int) -> int | Tensor:
         """The number of images of the global batch."""
         local = len(batch[1])
         if self.trainer.world_size == 1:
             return local
+        # An ImageLoader knows; with others the processes must communicate.
         images_in = getattr(self.trainer.train_dataloader, "images_in", None)
-        if (
-            images_in is not None
-        ):  # an ImageLoader knows; with others the processes must communicate
+        if images_in:
             return int(images_in(batch_idx))
         return sum_over_processes(torch.tensor(local, device=self.device))
 
     def _log_epoch(self, split: str, metrics: LossAndAccuracy) -> None:
         values = {f"{split}/{name}": value for name, value in metrics.compute().items()}
         self.log_dict(values, prog_bar=True)
-
-    def _is_written(self, step: int) -> bool:
-        """Whether the Trainer logs this step: logging every step would cost more than a
-        step of the MLP.
-        """
-        # Lightning sets it at run time
-        interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        return interval > 0 and step % interval == 0

@@ -16,7 +16,8 @@ from torch.nn.parameter import is_lazy
 
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UsageError
-from convblocks.model.class_specs import Named, accepts, instantiate, short_name
+from convblocks.model.class_specs import Named, short_name
+from convblocks.model.trust import accepts, instantiate
 
 
 class MultiLayerPerceptron(nn.Module):
@@ -100,8 +101,8 @@ class ConvBatchNormNetwork(nn.Module):
     - The text gives the output of block 3 as (B, 100, 3, 3), but stride 2 and padding 1
       turn 7x7 into 4x4 (3x3 would need padding 0). The layers are as in the text;
       global average pooling makes the rest the same.
-    - The text removes the pooled dimensions with ``torch.squeeze(x)``, which also removes the batch dimension if
-      B = 1. ``Flatten`` does not.
+    - The text removes the pooled dimensions with ``torch.squeeze(x)``, which also
+      removes the batch dimension if B = 1. ``Flatten`` does not.
     """
 
     def __init__(self, image_spec: ImageSpec = MNIST) -> None:
@@ -153,11 +154,13 @@ def build_network(
     if name not in ARCHITECTURES and "." not in name:
         known = ", ".join(ARCHITECTURES)
         raise UsageError(
-            f"unknown architecture {name!r}: choose one of {known}, or a class such as module.Network"
+            f"unknown architecture {name!r}: choose one of {known}, "
+            "or a class such as module.Network"
         )
     named = ARCHITECTURES.get(name, arch)
     spec = {"image_spec": image_spec} if accepts(named, "image_spec") else {}
-    network: nn.Module = instantiate(nn.Module, named, **(spec | dict(arguments or {})))
+    given = spec | dict(arguments or {})
+    network: nn.Module = instantiate(nn.Module, named, **given)
     if hasattr(network, "training_step"):
         raise UsageError(
             f"{name} is a LightningModule, whose own steps would be ignored: give it as --model"
@@ -176,22 +179,21 @@ def _check_shapes(arch: str, network: nn.Module, image_spec: ImageSpec) -> None:
             logits = network(images)
     except (RuntimeError, TypeError, ValueError, AssertionError, IndexError) as error:
         taken = ", ".join(map(str, image_spec.shape))
-        raise UsageError(
-            f"{arch} does not take images (B, {taken}): {' '.join(str(error).split())}"
-        ) from error
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{arch} does not take images (B, {taken}): {reason}") from error
     shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-    if shape != (2, expected := len(image_spec.classes)):
+    expected = (2, len(image_spec.classes))
+    if shape != expected:
         raise UsageError(
-            f"{arch} returns {shape} for images {tuple(images.shape)}, not logits (2, {expected})"
+            f"{arch} returns {shape} for images {tuple(images.shape)}, not logits {expected}"
         )
 
 
 def parameters_of(network: nn.Module) -> int:
     """The number of parameters, trainable or frozen; 0 before the shapes of lazy ones are known."""
-    parameters = list(network.parameters())
-    return (
-        0 if any(map(is_lazy, parameters)) else sum(parameter.numel() for parameter in parameters)
-    )
+    if any(map(is_lazy, network.parameters())):
+        return 0
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 @contextmanager

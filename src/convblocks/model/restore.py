@@ -6,7 +6,7 @@ Checkpoints are read without running code: their pickles may be a stranger's.
 import math
 import warnings
 import zipfile
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ from torch.nn import functional
 
 from convblocks.data.images import MNIST, ImageSpec, LabelledImages
 from convblocks.errors import NotFiniteError, UsageError, UserError
-from convblocks.model import class_specs
 from convblocks.model.networks import ARCHITECTURES, build_network
+from convblocks.model.trust import import_class
 
 # Pixels in a batch: those of a thousand MNIST images.
 BATCH_PIXELS = 1000 * math.prod(MNIST.shape)
@@ -71,9 +71,8 @@ class TrainedNetwork:
         Raises:
             NotFiniteError: some logits are infinite or nan.
         """
-        logits = torch.cat(
-            [self.network(self.image_spec.normalize(batch)) for batch in in_batches(images)]
-        )
+        normalised = map(self.image_spec.normalize, in_batches(images))
+        logits = torch.cat([self.network(batch) for batch in normalised])
         if not logits.isfinite().all():
             raise NotFiniteError(f"the logits of {self.path} are not finite: its training diverged")
         return logits
@@ -86,10 +85,10 @@ class TrainedNetwork:
         return Evaluation(self.logits(test.images), test.labels, self.image_spec.classes)
 
 
-def in_batches(images: Tensor) -> Iterable[Tensor]:
+def in_batches(images: Tensor) -> Iterator[Tensor]:
     """Split images (N, C, H, W) into batches that fit into memory at any image size."""
-    batches: Iterable[Tensor] = images.split(max(1, BATCH_PIXELS // math.prod(images.shape[1:])))
-    return batches
+    size = BATCH_PIXELS // math.prod(images.shape[1:])
+    yield from images.split(max(1, size))
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -100,10 +99,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            if archive.testzip():  # torch.load ignores the checksums
+            # torch.load ignores the checksums.
+            if archive.testzip():
                 raise zipfile.BadZipFile
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns of a foreign pickle before it refuses it
+            # torch warns of a foreign pickle before it refuses it.
+            warnings.simplefilter("ignore")
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except PermissionError as error:
         raise UserError(f"cannot load {path}: {error.strerror}") from error
@@ -119,7 +120,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def wrong_version(path: Path) -> UserError:
     """The error for a checkpoint that lacks a part."""
     return UserError(
-        f"{path} is not a checkpoint of this version of convblocks: train again, or use the version that wrote it"
+        f"{path} is not a checkpoint of this version of convblocks: "
+        "train again, or use the version that wrote it"
     )
 
 
@@ -140,25 +142,24 @@ def load_network(path: Path, allowed: Collection[str] = ()) -> TrainedNetwork:
             f"there is no checkpoint {path}: a run has its own in checkpoints/, such as last.ckpt"
         )
     checkpoint = read_checkpoint(path)
+    hyper_parameters = checkpoint.get("hyper_parameters", {})
     try:
-        hyper_parameters = checkpoint["hyper_parameters"]
         arch = str(hyper_parameters["arch"])
         ImageSpec.from_dict(hyper_parameters["image_spec"])
     except (KeyError, TypeError, UsageError, msgspec.ValidationError) as error:
-        if "pytorch-lightning_version" in checkpoint and "arch" not in checkpoint.get(
-            "hyper_parameters", ()
-        ):
-            how = "in Python its load_from_checkpoint restores it, for Trainer.test or torch.export"
+        if "pytorch-lightning_version" in checkpoint and "arch" not in hyper_parameters:
             raise UserError(
-                f"{path} holds a LightningModule, not an image classifier: {how}"
+                f"{path} holds a LightningModule, not an image classifier: in Python its "
+                "load_from_checkpoint restores it, for Trainer.test or torch.export"
             ) from error
         raise wrong_version(path) from error
     if arch not in ARCHITECTURES:
         if arch not in allowed:
             raise UserError(
-                f"{path} holds a network of the class {arch!r}: allow its import with --arch and this name"
+                f"{path} holds a network of the class {arch!r}: "
+                "allow its import with --arch and this name"
             )
-        class_specs.import_class(arch)
+        import_class(arch)
     return restore_network(path, hyper_parameters, checkpoint["state_dict"])
 
 

@@ -15,7 +15,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, seed_everyth
 from convblocks import wings
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
-from convblocks.model import class_specs
+from convblocks.model import trust
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.directory import RunDirectory
@@ -82,7 +82,7 @@ class Config:
             UsageError: options that are unknown, out of range, or incompatible, or
                 classes that do not exist.
         """
-        class_specs.see_current_folder()  # for a user's own classes
+        trust.see_current_folder()  # for a user's own classes
         words = full_words(arguments)
         given = dict(word.partition("=")[::2] for word in words)
         settings, rest = _given_settings(words, given)
@@ -145,7 +145,7 @@ class Config:
         image_spec = getattr(data, "image_spec", None)
         model = self.classes["model"]
         more: dict[str, Any] = {}
-        if image_spec is not None and class_specs.accepts(model, "image_spec"):
+        if image_spec is not None and trust.accepts(model, "image_spec"):
             more["image_spec"] = image_spec
         if issubclass(model, ImageClassifier):
             more["sync_batchnorm"] = self.settings["trainer"]["sync_batchnorm"]
@@ -157,7 +157,7 @@ class Config:
             parsed = Namespace({group: self.parsed[group]})  # type: ignore[no-untyped-call]
             more = self.parser.instantiate(parsed)[group].as_dict() | more
         with chdir("."):  # further processes begin in this folder too
-            return class_specs.instantiate(KINDS[group], self.classes[group], **more)
+            return trust.instantiate(KINDS[group], self.classes[group], **more)
 
 
 def _given_settings(words: Sequence[str], given: Mapping[str, str]) -> tuple[Settings, list[str]]:
@@ -224,7 +224,7 @@ def _import_classes(settings: Settings) -> tuple[dict[str, str], dict[str, type]
 
 
 def _import_class(group: str, name: str) -> type:
-    named = class_specs.import_class(name)
+    named = trust.import_class(name)
     kind = KINDS[group]
     if not (isinstance(named, type) and issubclass(named, kind)):
         raise UsageError(f"--{group} {name}: it is not a {kind.__name__}")
@@ -236,9 +236,9 @@ def _import_named_classes(arguments: Mapping[str, Any], specs: Mapping[str, str]
     checkpoint's names are not imported.
     """
     for option in ("arch", *specs):
-        name = class_specs.short_name(arguments.get(option, ""))
+        name = trust.short_name(arguments.get(option, ""))
         if "." in name:
-            class_specs.import_class(name)
+            trust.import_class(name)
 
 
 def _check(parsed: Namespace) -> None:
@@ -266,8 +266,8 @@ def _check_length(parsed: Namespace) -> None:
         raise UsageError(
             "--epochs and --trainer.max_steps must be at least 1; -1 is no limit, for one of them"
         )
-    schedule = parsed.get("model.lr_scheduler") or class_specs.CONSTANT
-    if epochs == steps == NO_LIMIT and class_specs.spans_the_run(schedule):
+    schedule = parsed.get("model.lr_scheduler") or trust.CONSTANT
+    if epochs == steps == NO_LIMIT and trust.spans_the_run(schedule):
         raise UsageError("a schedule over the whole run needs --epochs or --trainer.max_steps")
 
 

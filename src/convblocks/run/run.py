@@ -18,9 +18,9 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from convblocks import wings
 from convblocks.console import echo
 from convblocks.errors import DataError, UsageError
+from convblocks.model.batch_norm import synchronize_batch_norm
 from convblocks.model.class_specs import CONSTANT, short_name, spans_the_run
 from convblocks.model.classifier import ImageClassifier
-from convblocks.model.distributed import synchronize_batch_norm
 from convblocks.model.networks import parameters_of
 from convblocks.run.callbacks import BestCheckpoint, Divergence, RunCallback
 from convblocks.run.checkpoints import read_resumable

@@ -14,7 +14,7 @@ from torch.nn import functional
 from convblocks.data.images import MNIST, ImageSets
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import UsageError
-from convblocks.model.class_specs import build_optimizer
+from convblocks.model.building import build_optimizer
 from convblocks.model.classifier import ImageClassifier
 
 

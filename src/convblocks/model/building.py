@@ -1,0 +1,119 @@
+"""Optimizers, schedules and losses, built from their class specs."""
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from convblocks.errors import UsageError
+from convblocks.model.class_specs import (
+    CONSTANT,
+    AnySpec,
+    ClassSpec,
+    short_name,
+    spans_the_run,
+    split,
+)
+from convblocks.model.trust import accepts, instantiate
+
+# Keys of a schedule that are for Lightning, not for its class.
+FOR_LIGHTNING = ("interval", "frequency", "monitor", "strict")
+
+
+def build_optimizer(spec: ClassSpec, parameters: Iterable[nn.Parameter], lr: float) -> Optimizer:
+    """The optimizer, fused if torch has fused kernels for the device; ``sgd`` has
+    momentum 0.9.
+
+    Raises:
+        UsageError: there is no such class, or it does not take the arguments, or a
+            learning rate is among them.
+    """
+    name, arguments = split("optimizer", spec)
+    if "lr" in arguments:
+        raise UsageError("--optimizer.lr is set with --lr")
+    if short_name(spec) == "sgd":
+        arguments = {"momentum": 0.9} | arguments
+    if accepts(name, "lr"):
+        arguments["lr"] = lr
+    build: Callable[..., Optimizer] = partial(instantiate, Optimizer, name, list(parameters))
+    if short_name(name).startswith("torch.optim.") and accepts(name, "fused"):
+        # There may be no fused kernels for this device, or not with these arguments.
+        with suppress(UsageError):
+            return build(**({"fused": True} | arguments))
+    return build(**arguments)
+
+
+def build_schedule(
+    spec: ClassSpec, optimizer: Optimizer, lr: float, steps: Callable[[], int]
+) -> dict[str, Any] | None:
+    """A schedule as Lightning takes it; None for a constant learning rate.
+
+    Only those with short names use ``lr``, as their highest learning rate, and
+    ``steps()``, the steps of the run.
+
+    Raises:
+        UsageError: there is no such class, or it does not take the arguments.
+    """
+    if short_name(spec) == CONSTANT:
+        given = spec.get("init_args") if isinstance(spec, dict) else None
+        if given:
+            raise UsageError(
+                f"a constant learning rate takes no arguments, but was given {', '.join(given)}"
+            )
+        return None
+    name, arguments = split("lr_scheduler", spec)
+    settings = {key: arguments.pop(key) for key in FOR_LIGHTNING if key in arguments}
+    if spans_the_run(spec):
+        settings = {"interval": "step"} | settings
+        if short_name(spec) == "onecycle":
+            span = {"max_lr": lr, "total_steps": steps()}
+        else:
+            span = {"T_max": steps()}
+        arguments = span | arguments
+    scheduler = instantiate(LRScheduler, name, optimizer, **arguments)
+    return {"scheduler": scheduler, **settings}
+
+
+def build_loss(spec: AnySpec, classes: int) -> nn.Module:
+    """A module from logits (B, classes) and targets (B,) to the losses (B,), or to
+    their sum ().
+
+    The sum if it has an option ``reduction``, as torch's losses do.
+
+    Raises:
+        UsageError: there is no such class, or it does not take the arguments, or it
+            returns something else.
+    """
+    named, arguments = split("loss", spec)
+    if "reduction" in arguments:
+        raise UsageError(
+            "--loss.reduction cannot be set: the loss is always the mean over all images"
+        )
+    if accepts(named, "reduction"):
+        arguments["reduction"] = "sum"
+    loss: nn.Module = instantiate(nn.Module, named, **arguments)
+    name = short_name(named)
+    if any(parameter.requires_grad for parameter in loss.parameters()):
+        raise UsageError(
+            f"the loss {name} has trainable parameters, which no optimizer would update"
+        )
+    _check_losses(name, loss, classes)
+    return loss
+
+
+def _check_losses(name: str, loss: nn.Module, classes: int) -> None:
+    """Raise a UsageError unless it returns one loss for each image, or their sum: a
+    mean would be divided again.
+    """
+    expected = () if hasattr(loss, "reduction") else (2,)
+    losses = loss(torch.zeros(2, classes), torch.tensor([0, classes - 1]))
+    shape = tuple(getattr(losses, "shape", ()))
+    if shape != expected:
+        raise UsageError(
+            f"the loss {name} returns {shape} for 2 images, not {expected}: one loss per image"
+        )

@@ -1,0 +1,125 @@
+"""Which code a name may run.
+
+A name may come from a checkpoint, which must not decide which code runs. So ``resolve``
+only looks into modules that are imported already, and ``instantiate`` only calls what
+makes an object of the wanted kind: subclasses, and functions whose return type says so
+and that a person has named, for ``import_class``.
+"""
+
+import importlib
+import inspect
+import sys
+import typing
+from contextlib import suppress
+from typing import Any
+
+from convblocks.errors import NotImportedError, UsageError, UserError
+from convblocks.model.class_specs import Factory, Named, short_name
+
+_named_by_a_person: set[str] = set()
+
+
+def resolve(named: Named) -> Factory:
+    """A class or function, passed or by its dotted name.
+
+    Raises:
+        NotImportedError: its module is not imported, or it is local to a function.
+        UsageError: the module has no such class or function.
+    """
+    if not isinstance(named, str):
+        return named
+    module, _, attribute = named.rpartition(".")
+    if "<" in named or module not in sys.modules:
+        raise NotImportedError(
+            f"{named} is not imported: "
+            "import its module first, or pass the class or function itself"
+        )
+    called = getattr(sys.modules[module], attribute, None)
+    if not callable(called):
+        raise UsageError(f"{module} has no class or function {attribute!r}")
+    # The types of its module are unknown.
+    return called  # type: ignore[no-any-return]
+
+
+def import_class(name: str) -> Factory:
+    """Like ``resolve``, but first import the module, from the current folder or an
+    installed package.
+
+    Raises:
+        UsageError: there is no such module, class or function; other errors of the
+            module are passed on.
+    """
+    module = name.rpartition(".")[0]
+    if not (module and all(map(str.isidentifier, name.split(".")))):
+        raise UsageError(
+            f"{name!r} is not the name of a class with its module, such as module.Network"
+        )
+    see_current_folder()
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"cannot import {name}: {error.msg} in the current folder, and none is installed"
+        ) from error
+    _named_by_a_person.add(name)
+    return resolve(name)
+
+
+def see_current_folder() -> None:
+    """Let Python import modules from the current folder too, not only from the script's."""
+    if "" not in sys.path:
+        sys.path.append("")
+
+
+def instantiate(kind: type, named: Named, /, *arguments: Any, **options: Any) -> Any:
+    """Call a class or function, passed or by its dotted name, that makes an object of a kind.
+
+    Raises:
+        UsageError: it makes another kind, or refuses the arguments.
+    """
+    name = short_name(named)
+    called = resolve(named)
+    _check_kind(kind, named, called)
+    try:
+        made = called(*arguments, **options)
+    except UserError:
+        raise
+    # From code that is not ours, about arguments that a person chose.
+    except Exception as error:
+        words = ", ".join(f"{key}={value!r}" for key, value in options.items()) or "no arguments"
+        reason = " ".join((str(error) or repr(error)).split())
+        raise UsageError(f"{kind.__name__} {name} cannot be made with {words}: {reason}") from error
+    if not isinstance(made, kind):
+        raise UsageError(f"{name} returns a {type(made).__name__}, not a {kind.__name__}")
+    return made
+
+
+def _check_kind(kind: type, named: Named, called: Factory) -> None:
+    """Raise a UsageError unless it is a subclass, or a function: passed, or named by a
+    person with its return type.
+    """
+    is_function = not isinstance(called, type)
+    if is_function and not isinstance(named, str):
+        return
+    made: Any = called
+    if is_function:
+        # Some types cannot be evaluated.
+        with suppress(Exception):
+            made = typing.get_type_hints(called).get("return")
+    if not (isinstance(made, type) and issubclass(made, kind)):
+        raise UsageError(
+            f"{named} is not a subclass of {kind.__name__}, or a function that says it returns one"
+        )
+    if is_function and named not in _named_by_a_person:
+        raise UsageError(
+            f"{named} is a function, which a checkpoint alone must not call: "
+            "pass the function itself"
+        )
+
+
+def accepts(named: Named, parameter: str) -> bool:
+    """Whether a class or function, passed or by its dotted name, has a parameter of this name."""
+    # Some builtins have no signature.
+    with suppress(ValueError):
+        return parameter in inspect.signature(resolve(named)).parameters
+    return False
