@@ -1,5 +1,5 @@
-"""usage: python -m lab.train [study] [errors] [interventions] [why] [factorial] [controls] [fashion] [onecycle]
-       [long] [sprint] [quick] [candidates] [handwriting] [search] [sessions] [play]
+"""usage: python -m lab.train [study] [errors] [interventions] [why] [cause] [factorial] [controls] [compute]
+       [fashion] [onecycle] [long] [sprint] [quick] [candidates] [handwriting] [search] [sessions] [play]
 
 Train the runs that the documentation shows, as far as they are missing in lightning_logs/, and write their raw numbers
 to docs/data/: to be called in the repository's folder. `python -m lab.pages` makes the pages of them. Commit first:
@@ -9,8 +9,10 @@ runs of code that differs from its commit make no record.
   errors               how often the study's tests err, by simulation: 5 minutes
   interventions        what prevents MaxPool's collapse: half an hour
   why                  why MaxPool collapses: three quarters of an hour
+  cause                does centring the first updates prevent the dying: an hour
   factorial            which operation makes the difference: two and a half hours
   controls             is it the pooling or the resolution: an hour
+  compute              the course's BatchNorm network with MaxPool's arithmetic: an hour
   fashion              the three networks on Fashion-MNIST: an hour
   onecycle             the best accuracy in 5 epochs: 8 minutes
   long                 the best accuracy in 30 epochs: an hour and a quarter
@@ -46,6 +48,7 @@ from convblocks.run.provenance import git_commit, read_origin
 from convblocks.run.result import RunResult
 from lab.benchmarks.handwriting import __main__ as handwriting
 from lab.benchmarks.search import __main__ as search
+from lab.by_seed import COMMANDS, train_by_seed
 from lab.pages import errors, play, sessions
 from lab.pages.experiments import EXPERIMENTS, TIMED, hardware
 from lab.pages.provenance import Origin, is_committed, manifest, read_manifest, write_manifest
@@ -64,6 +67,8 @@ WITHOUT_MISTAKES = (
     "why",
     "why-signs",
     "controls",
+    "cause",
+    "compute",
 )
 
 # Network and schedule of the networks that are shown other digits than MNIST's.
@@ -130,6 +135,11 @@ def train_experiments(group: str) -> list[Records]:
                 runs += runs_of(results)
         found.append(Records(name, runs))
     return found
+
+
+def train_experiment_by_seed(name: str) -> list[Records]:
+    """An experiment of which an interruption leaves whole seeds."""
+    return [Records(name, runs_of(train_by_seed(name)))]
 
 
 def keep(data: Path, records: Records) -> None:
@@ -237,6 +247,7 @@ TRAINED: dict[str, Callable[[], list[Records]]] = {
     "study": train_study,
     "errors": simulate_errors,
     **{group: partial(train_experiments, group) for group in GROUPS},
+    **{name: partial(train_experiment_by_seed, name) for name in COMMANDS},
     "handwriting": train_handwriting,
     "search": train_searches,
     "sessions": run_sessions,
