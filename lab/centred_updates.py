@@ -1,6 +1,6 @@
-"""A callback that changes a layer's first updates: is it the sign that a unit's changes share that kills units?
+"""A callback that changes a layer's first updates: is it their shared sign that kills units?
 
-`fit` takes it by a config, as those in docs/data/cause/.
+`fit` takes it by a config, such as those in docs/data/cause/.
 """
 
 from typing import Any, Literal
@@ -15,30 +15,35 @@ from lab.first_steps import FirstSteps
 # How many of the first updates are changed.
 UPDATES = 10
 
-# The fact of a result: {"mean": ...}, a list of steps of a list with the number of the changed layer.
+# The fact of a result: {"mean": ...}, a list of steps of a list with the number of the
+# changed layer.
 FACT = "updates"
 MEASURES = ("mean",)
 
 # Less than this part of an update's length is rounding, and no direction.
 NEGLIGIBLE = 1e-4
 
-# Between a run's seed and that of its random directions, which are not to resemble its initial weights.
+# Between a run's seed and that of its random directions, which are not to resemble its
+# initial weights.
 OTHER_SEED = 1_000_000
 
 Change = Literal["centred", "shrunk", "random"]
 
 
 class CentredUpdates(FirstSteps):
-    """Changes what the optimizer's first updates do to the weights of a layer, and leaves its biases as they are.
+    """Changes what the optimizer's first updates do to the weights of a layer.
 
-    A layer's update is a matrix (units, inputs of a unit). ``mean`` is the share of a unit's squared length that its
-    mean has, before the change, averaged over the units that the update changes.
+    Its biases are left as they are. A layer's update is a matrix (units, inputs of a
+    unit). ``mean`` is the share of a unit's squared length that its mean has, before
+    the change, averaged over the units that the update changes.
 
     Args:
-        layer: The layer's place among convolutions and linear layers, from 1: the blocks, then the head.
-        change: ``centred`` subtracts each unit's mean and restores its length; ``shrunk`` keeps the direction, with the
-            length that subtracting the mean would leave; ``random`` removes, instead of the mean, a direction that is
-            drawn at random for each unit and stays the same, and restores the length.
+        layer: The layer's place among convolutions and linear layers, from 1: the blocks,
+            then the head.
+        change: ``centred`` subtracts each unit's mean and restores its length; ``shrunk``
+            keeps the direction, with the length that subtracting the mean would leave;
+            ``random`` removes, instead of the mean, a direction that is drawn at random
+            for each unit and stays the same, and restores the length.
     """
 
     def __init__(self, layer: int, change: Change) -> None:
@@ -96,7 +101,10 @@ def without(update: Tensor, directions: Tensor) -> Tensor:
 
 
 def with_length_of(lengths: Tensor, update: Tensor) -> Tensor:
-    """Each unit's update, as long as another; 0 where it is rounding, compared to that: (units, inputs)."""
+    """Each unit's update, as long as another: (units, inputs).
+
+    0 where it is rounding, compared to the other.
+    """
     wanted, own = (each.norm(dim=1, keepdim=True) for each in (lengths, update))
     return torch.where(own > NEGLIGIBLE * wanted, update * (wanted / own), 0)
 
@@ -109,7 +117,10 @@ def directions_like(update: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def share_of_mean(update: Tensor) -> float:
-    """The share of a unit's squared length that its mean has, averaged over units that change; nan if none does."""
+    """The share of a unit's squared length that its mean has: (units, inputs) to a number.
+
+    Averaged over the units that change; nan if none does.
+    """
     squared = update.square().sum(dim=1)
     shares = update.shape[1] * update.mean(dim=1).square() / squared
     return float(shares[squared > 0].mean())
