@@ -53,7 +53,7 @@ def test_networks_of_equal_compute_have_the_arithmetic_of_maxpool() -> None:
         for name, level in options.items()
         if name.startswith("network.")
     }
-    network = BlockNetwork(**levels, channels=channels)  # type: ignore[arg-type]
+    network = BlockNetwork(**levels, channels=channels)
     maxpool, course = BlockNetwork(), BlockNetwork("stride", "batch", "average")
     wanted = 5 * multiply_adds(maxpool)
     epochs = int(dict(longer.common)["epochs"])
