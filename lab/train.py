@@ -1,5 +1,5 @@
-"""usage: python -m lab.train [study] [errors] [interventions] [why] [factorial]
-[controls] [fashion] [onecycle]
+"""usage: python -m lab.train [study] [errors] [interventions] [why] [cause] [factorial]
+[controls] [compute] [fashion] [onecycle]
        [long] [sprint] [quick] [candidates] [handwriting] [search] [sessions] [play]
 
 Train the runs that the documentation shows, as far as they are missing in
@@ -11,8 +11,10 @@ of code that differs from its commit make no record.
   errors               how often the study's tests err, by simulation: 5 minutes
   interventions        what prevents MaxPool's collapse: half an hour
   why                  why MaxPool collapses: three quarters of an hour
+  cause                does centring the first updates prevent the dying: an hour
   factorial            which operation makes the difference: two and a half hours
   controls             is it the pooling or the resolution: an hour
+  compute              the course's BatchNorm network with MaxPool's arithmetic: an hour
   fashion              the three networks on Fashion-MNIST: an hour
   onecycle             the best accuracy in 5 epochs: 8 minutes
   long                 the best accuracy in 30 epochs: an hour and a quarter
@@ -26,6 +28,10 @@ of code that differs from its commit make no record.
   play                 the networks that one watches on the page docs/play: 10 minutes
 
 Without a name all are trained.
+
+  --no-fit             train nothing, and keep the seeds of cause and compute of which
+  all runs are done, beside those
+                       that are kept already: these are not trained again
 """
 
 import os
@@ -49,6 +55,7 @@ from convblocks.run.provenance import git_commit, read_origin
 from convblocks.run.result import RunResult
 from lab.benchmarks.handwriting import __main__ as handwriting
 from lab.benchmarks.search import __main__ as search
+from lab.by_seed import COMMANDS, new_runs
 from lab.pages import errors, play, sessions
 from lab.pages.experiments import EXPERIMENTS, TIMED, hardware
 from lab.pages.provenance import Origin, is_committed, manifest, read_manifest, write_manifest
@@ -68,7 +75,11 @@ WITHOUT_MISTAKES = (
     "why",
     "why-signs",
     "controls",
+    "cause",
+    "compute",
 )
+
+NO_FIT = "--no-fit"
 
 # Network and schedule of the networks that are shown other digits than MNIST's.
 READERS = (("maxpool", "onecycle"), ("batchnorm", "onecycle"), ("batchnorm", "constant"))
@@ -93,11 +104,15 @@ def runs_of(results: Mapping[Trial, RunResult]) -> list[Run]:
 
 def main(arguments: list[str]) -> None:
     """Train what is named, or all, and write the records."""
-    if unknown := [name for name in arguments if name not in TRAINED]:
+    names = [name for name in arguments if name != NO_FIT]
+    if unknown := [name for name in names if name not in TRAINED]:
         raise UsageError(
             f"there is nothing called {unknown[0]}: choose "
             f"from {', '.join(TRAINED)}, or none for all"
         )
+    if NO_FIT in arguments:
+        keep_what_is_done(names)
+        return
     if not is_committed(git_commit()):
         print(
             "The code differs from its commit, or is in no "
@@ -105,8 +120,21 @@ def main(arguments: list[str]) -> None:
         )
     # All are trained first: a record that is written makes the code of later runs
     # differ from its commit.
-    for records in [one for name in arguments or TRAINED for one in TRAINED[name]()]:
+    for records in [one for name in names or TRAINED for one in TRAINED[name]()]:
         keep(DATA, records)
+
+
+def keep_what_is_done(names: Sequence[str]) -> None:
+    """Write what is done of experiments that are trained seed by seed.
+
+    Raises:
+        UsageError: another one.
+    """
+    if others := [name for name in names if name not in COMMANDS]:
+        raise UsageError(f"{NO_FIT} keeps whole seeds of {' and '.join(COMMANDS)}, not {others[0]}")
+    for records in [one for name in names or COMMANDS for one in train_by_seed(name, fits=False)]:
+        if records.runs:
+            keep(DATA, records)
 
 
 def train_study() -> list[Records]:
@@ -139,8 +167,16 @@ def train_experiments(group: str) -> list[Records]:
     return found
 
 
+def train_by_seed(name: str, fits: bool = True) -> list[Records]:
+    """What an experiment's record lacks, seed by seed; without training what is done of that."""
+    return [Records(name, runs_of(new_runs(name, DATA, fits)))]
+
+
 def keep(data: Path, records: Records) -> None:
-    """Write records and the manifest of their runs; those of times beside what other machines ran.
+    """Write records and the manifest of their runs.
+
+    Those of times stand beside what other machines ran, those that are trained seed by seed
+    behind earlier seeds.
 
     Raises:
         UserError: the code of a run is not known by its commit.
@@ -154,6 +190,9 @@ def keep(data: Path, records: Records) -> None:
             *(one for one in read_manifest(data, records.name) if one["machine"] not in here),
             *origins,
         ]
+    if records.name in COMMANDS and path.is_file():
+        results = [*read_results(path), *results]
+        origins = [*read_manifest(data, records.name), *origins]
     if records.name in WITHOUT_MISTAKES:
         results = [
             replace(
@@ -249,6 +288,7 @@ TRAINED: dict[str, Callable[[], list[Records]]] = {
     "study": train_study,
     "errors": simulate_errors,
     **{group: partial(train_experiments, group) for group in GROUPS},
+    **{name: partial(train_by_seed, name) for name in COMMANDS},
     "handwriting": train_handwriting,
     "search": train_searches,
     "sessions": run_sessions,

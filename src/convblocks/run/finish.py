@@ -16,7 +16,7 @@ from convblocks.model.networks import parameters_of
 from convblocks.model.restore import read_checkpoint
 from convblocks.run.directory import is_epoch
 from convblocks.run.metrics_log import logged_metrics, without_split
-from convblocks.run.provenance import describe_machine, read_origin
+from convblocks.run.provenance import describe_machine, describe_processor, read_origin
 from convblocks.run.result import EPOCHS, Provenance, Row, RunResult
 from convblocks.run.run import Run
 from convblocks.text import as_shown, counted
@@ -124,6 +124,7 @@ def run_result(run: Run, final: Row) -> RunResult:
             device=str(run.trainer.strategy.root_device),
             processes=run.trainer.world_size,
             threads=torch.get_num_threads(),
+            processor=describe_processor(),
         ),
     )
 

@@ -13,6 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from convblocks.text import as_json
 from exact_resume.files import write
 
@@ -33,6 +35,7 @@ def note_start(path: Path, data: dict[str, str]) -> list[str]:
     now = {
         "command": shlex.join(sys.argv),
         "machine": describe_machine(),
+        "processor": describe_processor(),
         "data": data,
         "git_commit": git_commit(),
     }
@@ -55,13 +58,29 @@ def read_origin(path: Path) -> dict[str, Any]:
 
 def describe_machine() -> str:
     """Processor, system, and the versions that can change a result, in one line."""
-    cpuinfo = Path("/proc/cpuinfo")  # Linux; elsewhere the standard library knows
-    known = cpuinfo.read_text() if cpuinfo.is_file() else ""
-    model = re.search(r"^model name\s*: (.+)$", known, re.MULTILINE)
-    processor = model[1].strip() if model else platform.processor() or platform.machine()
+    processor = _of_processor("model name") or platform.processor() or platform.machine()
     versions = [f"{package} {version(package)}" for package in PACKAGES]
     hardware = f"{os.cpu_count()} CPUs ({processor}), {platform.system()}"
     return ", ".join([hardware, f"python {platform.python_version()}", *versions])
+
+
+def describe_processor() -> str:
+    """What the name leaves open and rounding depends on: ``family 25, model 17,
+    AVX512``, the last as torch uses it.
+    """
+    known = [
+        (name, _of_processor(key)) for name, key in (("family", "cpu family"), ("model", "model"))
+    ]
+    numbers = [f"{name} {value}" for name, value in known if value]
+    return ", ".join([*numbers, torch.backends.cpu.get_cpu_capability()])
+
+
+def _of_processor(key: str) -> str | None:
+    """What Linux says of the first processor; None elsewhere, and where it does not say."""
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text() if cpuinfo.is_file() else ""
+    found = re.search(rf"^{key}\s*: (.+)$", text, re.MULTILINE)
+    return found[1].strip() if found else None
 
 
 def git_commit() -> str | None:

@@ -35,6 +35,7 @@ class Provenance:
         device: Such as ``cpu`` or ``cuda:0``.
         processes: How many trained together.
         threads: Of each process.
+        processor: Family, model and vector instructions; older results lack it.
     """
 
     machine: str
@@ -43,6 +44,7 @@ class Provenance:
     device: str
     processes: int
     threads: int
+    processor: str | None = None
 
 
 @dataclass(frozen=True)
