@@ -8,7 +8,8 @@ from torch import Tensor, distributed, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from convblocks.model.distributed import sum_over_processes, world_size
+from convblocks.model.distributed import sum_over_processes
+from exact_resume.agreement import world_size
 
 
 class _NormalizeOverProcesses(torch.autograd.Function):

@@ -15,7 +15,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, seed_everyth
 from convblocks import wings
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
-from convblocks.model import trust
+from convblocks.model import class_specs, trust
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.directory import RunDirectory
@@ -236,7 +236,7 @@ def _import_named_classes(arguments: Mapping[str, Any], specs: Mapping[str, str]
     checkpoint's names are not imported.
     """
     for option in ("arch", *specs):
-        name = trust.short_name(arguments.get(option, ""))
+        name = class_specs.short_name(arguments.get(option, ""))
         if "." in name:
             trust.import_class(name)
 
@@ -266,8 +266,8 @@ def _check_length(parsed: Namespace) -> None:
         raise UsageError(
             "--epochs and --trainer.max_steps must be at least 1; -1 is no limit, for one of them"
         )
-    schedule = parsed.get("model.lr_scheduler") or trust.CONSTANT
-    if epochs == steps == NO_LIMIT and trust.spans_the_run(schedule):
+    schedule = parsed.get("model.lr_scheduler") or class_specs.CONSTANT
+    if epochs == steps == NO_LIMIT and class_specs.spans_the_run(schedule):
         raise UsageError("a schedule over the whole run needs --epochs or --trainer.max_steps")
 
 
