@@ -67,7 +67,7 @@ def test_loader_gives_every_image_once_an_epoch_in_batches_that_processes_share_
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
-def test_order_depends_on_seed_and_epoch_alone_and_each_iteration_is_the_next_unless_set() -> None:
+def test_loader_order_depends_only_on_seed_and_epoch_which_is_the_next_unless_set() -> None:
     orders = {
         (seed, epoch): batches(100, 10, seed, epoch) for seed in range(4) for epoch in range(4)
     }

@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim import Optimizer
 
 from convblocks.data.images import MNIST, ImageSets
 from convblocks.data.module import MNISTDataModule
@@ -118,7 +119,11 @@ def test_optimizer_is_a_fused_adam_at_the_courses_learning_rate() -> None:
 def test_schedule_spans_the_run(tmp_path: Path, schedule: str, first: float, last: float) -> None:
     module = ImageClassifier("mlp", lr_scheduler=schedule)
     rates: list[float] = []
-    module.on_before_zero_grad = lambda optimizer: rates.append(optimizer.param_groups[0]["lr"])  # type: ignore[method-assign]
+
+    def remember_rate(optimizer: Optimizer) -> None:
+        rates.append(optimizer.param_groups[0]["lr"])
+
+    module.on_before_zero_grad = remember_rate  # type: ignore[method-assign]
     fitted(module, tmp_path, max_epochs=2, limit_train_batches=10)
     assert len(rates) == 20
     assert [rates[0], rates[-1]] == pytest.approx([first, last], rel=1e-3)
