@@ -259,9 +259,8 @@ def test_option_that_is_not_a_setting_makes_no_other_trials(workspace: Path) -> 
     assert "--fast=false" in slow.arguments()
 
 
-@pytest.mark.filterwarnings(
-    "ignore:'set_vital' is deprecated"
-)  # torchdata calls what torch 2.13 deprecates
+# torchdata calls what torch 2.13 deprecates
+@pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
 def test_models_are_compared_and_the_better_one_is_found(
     workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

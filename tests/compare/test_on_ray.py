@@ -35,13 +35,12 @@ def cluster() -> Iterator[Any]:
     needs("ray")
     from ray.cluster_utils import Cluster
 
-    Path("/tmp/ray").mkdir(
-        exist_ok=True
-    )  # where Ray notes a cluster's address, whatever its temp_dir
+    # Where Ray notes a cluster's address, whatever its temp_dir.
+    Path("/tmp/ray").mkdir(exist_ok=True)
     with (
         pytest.MonkeyPatch.context() as patch,
-        TemporaryDirectory() as folder,
-    ):  # pytest's own is too long for a socket
+        TemporaryDirectory() as folder,  # pytest's own is too long for a socket
+    ):
         head = {"num_cpus": 1, "include_dashboard": False, "temp_dir": folder, **MEMORY}
         cluster = Cluster(initialize_head=True, head_node_args=head)
         patch.setenv("RAY_ADDRESS", cluster.address)

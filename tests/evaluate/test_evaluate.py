@@ -73,9 +73,8 @@ def test_measures_and_figures_match_their_definitions() -> None:
 
 def test_hardest_images_are_mistakes() -> None:
     logits = torch.tensor([[0.1, 0.0], [0.0, 4.0], [5.0, 0.0], [0.0, 6.0]])
-    evaluation = Evaluation(
-        logits, torch.tensor([0, 0, 0, 1]), ("a", "b")
-    )  # the first is right, if hardly
+    # The first is right, if hardly.
+    evaluation = Evaluation(logits, torch.tensor([0, 0, 0, 1]), ("a", "b"))
     figure = panels.hardest_figure(evaluation, torch.zeros(4, 1, 8, 8, dtype=torch.uint8))
     assert [axes.get_title() for axes in figure.axes if axes.images] == ["a →\nb  98 %"]
 

@@ -44,12 +44,8 @@ SAME = "abcd"
             "7 on in l",
             "attribute a",
         ),
-        (
-            {"buffer seen": SAME},
-            {"buffer seen": "xbcd"},
-            "",
-            "",
-        ),  # it is computed again before it is used
+        # It is computed again before it is used.
+        ({"buffer seen": SAME}, {"buffer seen": "xbcd"}, "", ""),
         ({"attribute count": SAME}, {"attribute count": "xxxx"}, "", "attribute count"),
         ({"random torch": SAME}, {"random torch": "abcx"}, "batch 7 on in random torch", ""),
     ],

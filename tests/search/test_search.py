@@ -70,9 +70,8 @@ def test_search_that_is_finished_is_only_reported_again(done: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings(
-    "ignore:'set_vital' is deprecated"
-)  # torchdata calls what torch 2.13 deprecates
+# torchdata calls what torch 2.13 deprecates
+@pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
 @pytest.mark.parametrize("task", TASKS)
 def test_any_task_is_searched_by_its_judge(task: str, workspace: Path) -> None:
     flags = ["--trials", "4", "--confirm", "1", "--seeds", "2", "--jobs", "2"]

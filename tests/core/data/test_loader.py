@@ -93,9 +93,8 @@ def test_loader_resumes_an_epoch_where_others_stopped(stops: list[int], epoch: i
         state = loader.state_dict()
     assert seen == batches(100, 10, 0, epoch)
     assert numbers(loader) == batches(100, 10, 0, epoch + 1)
-    loader.load_state_dict(
-        state | {"position": 1}
-    )  # where limit_train_batches cut the epoch before short
+    # Where limit_train_batches cut the epoch before short.
+    loader.load_state_dict(state | {"position": 1})
     loader.set_epoch(epoch + 1)
     assert numbers(loader) == batches(100, 10, 0, epoch + 1)
 

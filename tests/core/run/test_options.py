@@ -74,9 +74,8 @@ def test_options_reach_the_parts(workspace: Path) -> None:
     assert (data.batch_size, data.seed, data.val_size) == (32, 5, 1000)
     assert run.module.hparams["lr"] == 0.003
     assert trainer.max_epochs == 3
-    assert (
-        repr(config.settings["trainer"]["limit_train_batches"]) == "1"
-    )  # 1.0 would be all batches
+    # 1.0 would be all batches
+    assert repr(config.settings["trainer"]["limit_train_batches"]) == "1"
     assert isinstance(trainer.progress_bar_callback, TQDMProgressBar)  # in the place of ours
     # Lightning sets it at run time
     assert isinstance(trainer.profiler, SimpleProfiler)  # type: ignore[attr-defined]

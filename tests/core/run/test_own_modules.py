@@ -62,9 +62,8 @@ def test_judge_is_what_the_module_says_unless_an_option_does(
     unjudged = replace(
         config, settings={name: value for name, value in config.settings.items() if name != "judge"}
     )
-    monkeypatch.setattr(
-        Segmenter, "monitor", "val_loss", raising=False
-    )  # which others use for something else
+    # which others use for something else
+    monkeypatch.setattr(Segmenter, "monitor", "val_loss", raising=False)
     run = Run(config)
     assert (run.judge, run.monitor) == (IOU, IOU)
     monkeypatch.setattr(Segmenter, "monitor", "val/loss:min")
