@@ -20,7 +20,8 @@ def main() -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.connect(f"{__file__}.socket")
         socket.send_fds(server, [b"."], [0, 1, 2])
-        server.sendall(json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode() + b"\n")  # noqa: PTH109
+        folder = os.getcwd()  # noqa: PTH109  # pathlib is slow to load
+        server.sendall(json.dumps([sys.argv[1:], folder, dict(os.environ)]).encode() + b"\n")
         with server.makefile() as answers:
             process = int(answers.readline())
 

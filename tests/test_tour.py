@@ -16,9 +16,11 @@ SOURCE = REPOSITORY / "src"
 PACKAGE = SOURCE / "convblocks"
 TOUR = (REPOSITORY / "docs" / "manual" / "code.md").read_text()
 
-# Commands, and names of torch, Lightning and the notebook.
+# Commands, names of torch, Lightning and the notebook, and what only another package's wing
+# defines.
 OTHERS = {
     *wings.COMMANDS,
+    "make_keeper",
     "zero_grad",
     "backward",
     "step",

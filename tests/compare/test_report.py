@@ -192,9 +192,10 @@ def test_row_has_every_value_as_what_it_is_for_a_spreadsheet() -> None:
         "device",
         "processes",
         "threads",
+        "processor",
     ]
     values = ["maxpool", "0", "2", "1e-3", "0.5", "85526", "0.97", "0.96"]
-    values += ["False", "0.97", "20.0", MACHINE, "abc1234", "cpu", "1", "1"]
+    values += ["False", "0.97", "20.0", MACHINE, "abc1234", "cpu", "1", "1", ""]
     assert row == dict(zip(names, values, strict=True))
     collapsed = as_row(result("mlp", 0, 0.098))
     assert [collapsed[name] for name in ("test_acc", "collapsed", "test_acc_if_trained")] == [

@@ -117,7 +117,8 @@ class Page:
 
     def complaints(self) -> list[str]:
         """The browser's log since the last call."""
-        return [line["message"] for line in self.window.get_log("browser")]  # type: ignore[no-untyped-call]
+        lines = self.window.get_log("browser")  # type: ignore[no-untyped-call]
+        return [line["message"] for line in lines]
 
     @property
     def seen(self) -> Any:

@@ -90,7 +90,8 @@ def test_block_network_starts_each_channel_with_one_positive_value_and_may_keep_
     start_asymmetric(wide)
     # Of a normal variable.
     assert wide.weight.abs().median().item() == pytest.approx(0.6745 * 0.6007 / 24, rel=0.02)
-    largest = torch.cat([wide.weight.flatten(1), wide.bias[:, None]], dim=1).amax(dim=1)  # type: ignore[index]
+    assert wide.bias is not None
+    largest = torch.cat([wide.weight.flatten(1), wide.bias[:, None]], dim=1).amax(dim=1)
     assert largest.mean().item() == pytest.approx(2 / 3, abs=0.02)  # that of the density 2 x
     frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
     assert frozen == {f"blocks.{number}.0.bias" for number in range(3)}

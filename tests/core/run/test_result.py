@@ -15,7 +15,8 @@ from tests.made_up import course, result
 
 def run_of(*accuracies: float, **changed: object) -> RunResult:
     """A run with these test accuracies, an epoch each, of ten seconds."""
-    return result("maxpool", 0, accuracies[-1], epochs=course(*accuracies), **changed)  # type: ignore[arg-type]
+    fields: dict[str, Any] = changed | {"epochs": course(*accuracies)}
+    return result("maxpool", 0, accuracies[-1], **fields)
 
 
 def evaluated(step: int, accuracy: float, loss: float) -> Row:

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
+from convblocks.run.result import RunResult
 from lab.study.variance import mistakes, spread_of
 from tests.made_up import result
 
 IMAGES = 10_000
 
 
-def runs_that_err(share: np.ndarray, count: int, common: float = 0.0) -> list:  # type: ignore[type-arg]
+def runs_that_err(share: np.ndarray, count: int, common: float = 0.0) -> list[RunResult]:
     """Runs whose images are wrong with these probabilities, all moved by a number of
     each run's own.
     """
