@@ -13,6 +13,7 @@ import pytest
 from convblocks import wings
 from tests.conftest import REPOSITORY
 from tests.density import density, functions_with_many_branches
+from tests.private_names import private_names
 
 PACKAGE = REPOSITORY / "src" / "convblocks"
 
@@ -59,6 +60,33 @@ def test_wing_may_import_what_wings_py_says_that_it_needs() -> None:
     for wing, others in allowed.items():
         direct = {module.partition(".")[0] for module in wings.NEEDS.get(wing, ())}
         assert direct <= others <= needed_by(wing), wing
+
+
+# Private names of other packages than Lightning and torchdata, by file: what Python and
+# argparse have no public name for, what subclasses of torch's classes need, Optuna's
+# number of a trial, and a NamedTuple's own.
+PRIVATE = {
+    "convblocks/command_line.py": {"_option_string_actions"},
+    "convblocks/compare/preload.py": {"_exit"},
+    "convblocks/console.py": {"_exit", "_getframe", "_run_exitfuncs", "_shutdown"},
+    "convblocks/diagnosis/callback.py": {"_asdict"},
+    "convblocks/model/batch_norm.py": {"_BatchNorm"},
+    "convblocks/model/classifier.py": {"_apply"},
+    "convblocks/pictures/lazy.py": {
+        "_C",
+        "_disabled_torch_function_impl",
+        "_make_wrapper_subclass",
+        "_pytree",
+    },
+    "convblocks/search/worker.py": {"_trial_id"},
+}
+
+
+def test_private_names_stand_in_the_files_made_for_them() -> None:
+    for path in files("src"):
+        if path.name != "lightning_private.py":
+            allowed = PRIVATE.get(path.relative_to(REPOSITORY / "src").as_posix(), set())
+            assert {name for name, _ in private_names(path)} == allowed, path
 
 
 # What adds a feature raises a number, and the commit says by how much and for what.

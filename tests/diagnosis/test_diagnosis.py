@@ -203,7 +203,7 @@ def test_diagnosis_names_the_evidence_and_options_to_try_next(
     options: tuple[str, ...],
     classification: Classification,
 ) -> None:
-    diagnosis = diagnose(classification, run, diverged_at)
+    diagnosis = diagnose(classification.data, run, diverged_at)
     assert diagnosis
     assert re.search(sentence, diagnosis.sentence)
     assert diagnosis.options == options
@@ -221,7 +221,7 @@ HEALTHY = [
 def test_diagnosis_of_a_healthy_run_is_none(
     healthy: RunResult, classification: Classification
 ) -> None:
-    assert diagnose(classification, healthy, None) is None
+    assert diagnose(classification.data, healthy, None) is None
 
 
 def test_collapsed_run_of_many_classes_has_had_more_steps() -> None:

@@ -18,14 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from convblocks.errors import DataError, UserError
-from convblocks.pictures.decoding import (
-    FEW,
-    decode,
-    read_picture,
-    read_shape,
-    read_shapes,
-    to_pixels,
-)
+from convblocks.pictures.decoding import FEW, decode, for_all, read_picture, read_shape, to_pixels
 from tests.data.pictures import draw
 from tests.hostile.spoil import flipped
 
@@ -147,7 +140,8 @@ def test_pictures_are_read_in_their_order_and_by_all_cores_if_they_are_many(
     monkeypatch.setattr(ForkProcess, "start", lambda process: started(process))
     Image.new("L", (3, 2)).save(grey := many[0].with_name("grey.png"))
     random_state = torch.get_rng_state()
-    assert read_shapes([*many[1:count], grey]) == [SHAPE] * (count - 1) + [(1, 2, 3)]
+    shapes = [*for_all([*many[1:count], grey], read_shape)]
+    assert shapes == [SHAPE] * (count - 1) + [(1, 2, 3)]
     images = decode(many[:count], SHAPE)
     assert images.shape == (count, *SHAPE)
     assert (256 * images[:, 0].int() + images[:, 1] == torch.arange(count).view(-1, 1, 1)).all()
@@ -164,7 +158,10 @@ def test_pictures_that_are_damaged_are_refused_by_the_name_of_the_first(
     for index in (70, 400):
         paths[index].write_text("no picture")
     before = multiprocessing.active_children()
-    for read in (read_shapes, lambda paths: decode(paths, SHAPE)):
+    for read in (
+        lambda paths: list(for_all(paths, read_shape)),
+        lambda paths: decode(paths, SHAPE),
+    ):
         with pytest.raises(DataError, match=r"cannot use the picture .*/70\.png: "):
             read(paths)
         assert multiprocessing.active_children() == before

@@ -19,7 +19,7 @@ from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
 from convblocks.fast.lightning import keep_freed_memory
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import ARCHITECTURES, build_network
-from convblocks.pictures.decoding import decode, read_shapes
+from convblocks.pictures.decoding import decode, for_all, read_shape
 from convblocks.pictures.source import PictureFolder, find_classes, list_pictures
 from lab.benchmarks.harness import Turns
 from lab.benchmarks.pictures.data import DECODED, DESCRIPTIONS, Data, data_flags
@@ -109,7 +109,7 @@ def decode_on_all_cores(folder: Path) -> int:
     """List, look at and decode training pictures, of which nothing was kept."""
     train = folder / DECODED / "train"
     paths = [path for path, _ in list_pictures(train, find_classes(train))]
-    read_shapes(paths)
+    list(for_all(paths, read_shape))
     return len(decode(paths, MNIST_SPEC.shape))
 
 

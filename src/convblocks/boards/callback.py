@@ -41,15 +41,11 @@ def make(run: Run) -> "Boards":
         identities = json.loads(run.directory.loggers.read_text())
         for logger, identity in zip(loggers, identities, strict=False):
             if isinstance(logger, Namespace):
-                _continue_as(logger, identity)
+                name = logger.class_path.rpartition(".")[2]
+                if name in RUN_ARGUMENTS:
+                    logger.init_args[RUN_ARGUMENTS[name]] = identity
     threading.excepthook = _show_unless_of_tensorboard
     return Boards()
-
-
-def _continue_as(logger: Namespace, identity: Any) -> None:
-    name = logger.class_path.rpartition(".")[2]
-    if name in RUN_ARGUMENTS:
-        logger.init_args[RUN_ARGUMENTS[name]] = identity
 
 
 class Boards(RunCallback):
@@ -61,7 +57,13 @@ class Boards(RunCallback):
         """
         added = [logger for logger in run.trainer.loggers if logger is not run.board]
         if run.board:
-            run.board = RunTensorBoardLogger(run.directory, run.first_step)
+            run.board = RunTensorBoardLogger(
+                run.directory.logs,
+                name="",
+                version=run.directory.name,
+                default_hp_metric=False,
+                purge_step=run.first_step,
+            )
             run.trainer.loggers = [run.board, *added]
         saved = run.directory.loggers
         if run.is_rank_zero and added and not saved.is_file():
@@ -69,8 +71,7 @@ class Boards(RunCallback):
             with machine_lock("loggers"):
                 for logger in added:
                     logger.log_hyperparams(flatten(run.settings))
-            identities = [logger.version for logger in added]
-            write(saved, json.dumps(identities) + "\n")
+            write(saved, json.dumps([logger.version for logger in added]) + "\n")
 
     def on_result(self, run: Run, result: RunResult) -> RunResult:
         """The same result; the board gets its values."""
@@ -78,8 +79,7 @@ class Boards(RunCallback):
             hparams = {"arch": result.arch} | _chosen_settings(run)
             first = {result.judge.measured_in(result.final): result.score}
             final = first | dict(sorted(result.final.items()))
-            last = result.epochs[-1]
-            run.board.log_results(hparams, final, int(last["step"]))
+            run.board.log_results(hparams, final, int(result.epochs[-1]["step"]))
         return result
 
 
@@ -87,10 +87,8 @@ def _chosen_settings(run: Run) -> dict[str, Any]:
     """Those that people compare, that were given, or that are not as usual; by the last
     part of their names.
     """
-    defaults = run.config.parser.get_defaults()
-    usual = flatten(defaults.as_dict())
-    words = [word.partition("=")[0] for word in sys.argv]
-    given = COMPARED.union(map(full_name, words))
+    usual = flatten(run.config.parser.get_defaults().as_dict())
+    given = COMPARED.union(full_name(word.partition("=")[0]) for word in sys.argv)
     return {
         name.rpartition(".")[2]: value
         for name, value in flatten(run.settings).items()

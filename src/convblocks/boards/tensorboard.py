@@ -10,10 +10,7 @@ from typing import Any
 
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from convblocks.run.directory import DEAD, RunDirectory
-
-# Dead units and speed; and single values, known at the end.
-VITALS, WHEN_DONE = "vitals", "when_done"
+from convblocks.run.directory import DEAD
 
 
 class RunTensorBoardLogger(TensorBoardLogger):
@@ -21,20 +18,7 @@ class RunTensorBoardLogger(TensorBoardLogger):
 
     It skips the epoch's number, which Lightning adds to everything it logs: as a curve
     it is a diagonal.
-
-    Args:
-        directory: Of the run.
-        purge_step: The first step that is logged again if the run was begun before.
     """
-
-    def __init__(self, directory: RunDirectory, purge_step: int) -> None:
-        super().__init__(
-            directory.logs,
-            name="",
-            version=directory.name,
-            default_hp_metric=False,
-            purge_step=purge_step,
-        )
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         tags = {tag_of(name): metrics[name] for name in metrics if name != "epoch"}
@@ -45,17 +29,14 @@ class RunTensorBoardLogger(TensorBoardLogger):
 
         As points of the metrics' curves, final values would be false ones.
         """
-        final = {}
-        for name, value in results.items():
-            flat = name.replace("/", "_")
-            final[f"{WHEN_DONE}/{flat}"] = value
+        final = {f"when_done/{name.replace('/', '_')}": results[name] for name in results}
         self.log_hyperparams(hparams, final, step)
 
 
 def tag_of(metric: str) -> str:
     """The tag of a metric: its name, in a group of its own if it must not come first."""
     if metric == "seconds":
-        return f"{VITALS}/speed/{metric}"
+        return "vitals/speed/seconds"
     if metric.startswith(DEAD):
-        return f"{VITALS}/{metric}"
+        return f"vitals/{metric}"
     return metric

@@ -56,10 +56,9 @@ def check(settings: Mapping[str, Any], environment: Mapping[str, str] = os.envir
             )
         return
     count = _number_of(devices)
-    if count is None:
-        fits = nodes == launch.processes == 1
-    else:
-        fits = (count * nodes, nodes) == (launch.processes, launch.nodes)
+    fits = nodes == launch.processes == 1
+    if count is not None:
+        fits = launch[1:] == (count * nodes, nodes)
     if not fits:
         raise UsageError(
             f"{launch.description}, but --trainer.devices is {devices} "
@@ -75,8 +74,7 @@ def has_own_environment(trainer: Mapping[str, Any]) -> bool:
     plugins = trainer.get("plugins")
     specs = plugins if isinstance(plugins, list) else [plugins]
     kinds = [trust.import_class(spec["class_path"]) for spec in specs if spec]
-    classes = [kind for kind in kinds if isinstance(kind, type)]
-    return any(issubclass(kind, ClusterEnvironment) for kind in classes)
+    return any(isinstance(kind, type) and issubclass(kind, ClusterEnvironment) for kind in kinds)
 
 
 def cluster_environments(trainer: Mapping[str, Any]) -> list[ClusterEnvironment]:
@@ -111,9 +109,8 @@ def _launch(environment: Mapping[str, str]) -> Launch | None:
     """
     if TORCHRUN in environment:
         processes = int(environment["WORLD_SIZE"])
-        nodes = int(environment["GROUP_WORLD_SIZE"])
         description = f"torchrun started {counted(processes, 'worker')}"
-        return Launch(description, processes, nodes)
+        return Launch(description, processes, int(environment["GROUP_WORLD_SIZE"]))
     if SLURM not in environment:
         return None
     tasks = int(environment[SLURM])

@@ -33,18 +33,15 @@ def setup(networks: Sequence[TrainedNetwork]) -> Answer:
     """
     spec = networks[0].image_spec
     are_digits = spec == MNIST
-    entries = [_entry(trained, are_digits) for trained in networks]
+    entries: list[Answer] = []
+    for trained in networks:
+        run = re.sub(r".*lightning_logs/|/checkpoints/last\.ckpt$", "", trained.path.as_posix())
+        weights = None
+        if trained.arch in EXPLAINED and are_digits:
+            tensors = trained.network.state_dict().items()
+            weights = {name: values.flatten().tolist() for name, values in tensors}
+        entries.append({"arch": trained.arch, "run": run, "weights": weights})
     return spec.as_dict() | {"digits": are_digits, "networks": entries}
-
-
-def _entry(trained: TrainedNetwork, are_digits: bool) -> Answer:
-    path = trained.path.as_posix()
-    run = re.sub(r".*lightning_logs/|/checkpoints/last\.ckpt$", "", path)
-    weights = None
-    if trained.arch in EXPLAINED and are_digits:
-        tensors = trained.network.state_dict().items()
-        weights = {name: values.flatten().tolist() for name, values in tensors}
-    return {"arch": trained.arch, "run": run, "weights": weights}
 
 
 def answer(networks: Sequence[TrainedNetwork], content: bytes, with_layers: bool) -> Answer:
@@ -55,17 +52,11 @@ def answer(networks: Sequence[TrainedNetwork], content: bytes, with_layers: bool
     try:
         _, seen = look(content, networks[0].image_spec, most_pixels=LARGEST)
         images = torch.from_numpy(seen)[None]
-        probabilities = [trained.probabilities(images)[0] for trained in networks]
-        layers = None
-        if with_layers:
-            layers = [layers_of(trained, images) for trained in networks]
+        probabilities = [trained.probabilities(images)[0].tolist() for trained in networks]
+        layers = [layers_of(trained, images) for trained in networks] if with_layers else None
     except UserError as error:
         return {"problem": str(error)}
-    return {
-        "pixels": seen.flatten().tolist(),
-        "networks": [classes.tolist() for classes in probabilities],
-        "layers": layers,
-    }
+    return {"pixels": seen.flatten().tolist(), "networks": probabilities, "layers": layers}
 
 
 def layers_of(trained: TrainedNetwork, images: Tensor) -> list[Answer]:
@@ -82,13 +73,14 @@ def layers_of(trained: TrainedNetwork, images: Tensor) -> list[Answer]:
         maps = units.reshape(len(units), -1, width).float().cpu()
         shades = (255 * maps / maps.max().clamp(min=1e-12)).round().int()
         every = max(1, max(maps.shape[1:]) // SIDE)
-        layer = {
-            "name": name,
-            "shape": [*maps.shape],
-            "inactive": (~maps.flatten(1).any(dim=1)).tolist(),
-            "shades": shades[:MOST_MAPS, ::every, ::every].tolist(),
-        }
-        layers.append(layer)
+        layers.append(
+            {
+                "name": name,
+                "shape": [*maps.shape],
+                "inactive": (~maps.flatten(1).any(dim=1)).tolist(),
+                "shades": shades[:MOST_MAPS, ::every, ::every].tolist(),
+            }
+        )
 
     with watch_relus(trained.network, note):
         trained.logits(images)

@@ -15,7 +15,6 @@ Example:
 
 from collections.abc import Sequence
 from functools import partial
-from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Lock
@@ -33,8 +32,6 @@ from convblocks.text import as_json
 
 # The loopback interface: the page cannot be reached from other machines.
 HOST = "127.0.0.1"
-
-PAGE = Path(__file__).with_name("page")
 
 
 def main(arguments: list[str]) -> None:
@@ -71,14 +68,15 @@ class Server(ThreadingHTTPServer):
         UserError: the port is taken, or not allowed for this user.
     """
 
-    daemon_threads = True
     request_queue_size = 128  # a browser asks for all files at once
+    computing = Lock()  # the layers of two pictures would be mixed up
 
     def __init__(self, networks: Sequence[TrainedNetwork], port: int) -> None:
         self.networks = networks
-        self.computing = Lock()  # the layers of two pictures would be mixed up
         try:
-            super().__init__((HOST, port), partial(Handler, directory=str(PAGE)))
+            super().__init__(
+                (HOST, port), partial(Handler, directory=Path(__file__).with_name("page"))
+            )
         except (OSError, OverflowError) as error:
             raise UserError(
                 f"cannot serve at port {port} ({error}): give another --port"
@@ -100,7 +98,7 @@ class Handler(SimpleHTTPRequestHandler):
         is_here = host.split(":")[0] in (HOST, "localhost")
         is_own = is_here and self.headers.get("Origin") in (None, f"http://{host}")
         if not is_own:
-            self.send_error(HTTPStatus.FORBIDDEN)
+            self.send_error(403)
         return is_own
 
     def do_GET(self) -> None:
@@ -111,7 +109,7 @@ class Handler(SimpleHTTPRequestHandler):
 
     def do_POST(self) -> None:
         if self.path not in ("/answer", "/layers"):
-            self.send_error(HTTPStatus.NOT_FOUND)
+            self.send_error(404)
             return
         picture = self.rfile.read(int(self.headers["Content-Length"]))
         with self.server.computing:
@@ -119,7 +117,7 @@ class Handler(SimpleHTTPRequestHandler):
         self._send(content)
 
     def _send(self, content: Answer) -> None:
-        self.send_response(HTTPStatus.OK)
+        self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.end_headers()
         self.wfile.write(as_json(content, indent=None).encode())

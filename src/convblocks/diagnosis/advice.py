@@ -3,9 +3,13 @@
 import math
 from typing import NamedTuple
 
-from convblocks.diagnosis.collapse import chance_accuracy, has_enough_steps, is_falling
-from convblocks.run.callbacks import Classification
-from convblocks.run.directory import DEAD
+from convblocks.data.module import ImageDataModule
+from convblocks.diagnosis.collapse import (
+    chance_accuracy,
+    dead_units_in,
+    has_enough_steps,
+    is_falling,
+)
 from convblocks.run.result import RunResult
 from convblocks.text import counted, listed
 
@@ -26,12 +30,12 @@ class Diagnosis(NamedTuple):
     options: tuple[str, ...] = ()
 
 
-def diagnose(run: Classification, result: RunResult, diverged_at: int | None) -> Diagnosis | None:
+def diagnose(data: ImageDataModule, result: RunResult, diverged_at: int | None) -> Diagnosis | None:
     """The first of these that a run shows: it diverged, collapsed, was too short,
     overfitted, or has dead units.
 
     Args:
-        run: The finished run.
+        data: Of the finished run.
         result: Its result, with the facts ``images`` and ``chance``, and
             ``collapsed_in`` if it failed.
         diverged_at: The step after which its loss or a weight was no longer finite, if
@@ -39,11 +43,11 @@ def diagnose(run: Classification, result: RunResult, diverged_at: int | None) ->
     """
     if diverged_at is not None or not math.isfinite(result.final["test/loss"]):
         when = "" if diverged_at is None else f"after step {diverged_at} "
-        sentence = (
+        return Diagnosis(
             f"This run diverged: {when}its loss or a weight was not finite, "
-            "and its last weights are useless."
+            "and its last weights are useless.",
+            _lower_rate(result, by=10),
         )
-        return Diagnosis(sentence, _rate(result.hparams["lr"] / 10))
     # The weights are those of the last epoch or, with validation images, of the best
     # evaluation.
     tested = result.best_evaluation or result.epochs[-1]
@@ -55,60 +59,51 @@ def diagnose(run: Classification, result: RunResult, diverged_at: int | None) ->
         right = f"{whole_percent(trained_on)} of the training images and {right}"
     if result.failed:
         return _collapse(result, right)
-    is_above_chance = accuracy > result.facts["chance"]
-    chance_in_training = chance_accuracy(run.data.train.labels)
-    if not (is_above_chance or trained_on > chance_in_training):
+    learns_training_images = trained_on > chance_accuracy(data.train.labels)
+    if not (learns_training_images or accuracy > result.facts["chance"]):
         return _nothing_learned(result, int(epoch["step"]), right)
-    if trained_on - accuracy > _least_gap(accuracy, result.facts["images"]["test"]):
-        is_short = not has_enough_steps(result, epoch["step"])
-        options = _more_epochs(result) if is_short else ()
-        sentence = f"It overfits: it gets {right} right."
-        return Diagnosis(sentence, options + _movements(run))
+    variance = max(accuracy * (1 - accuracy), 1e-4)
+    standard_error = math.sqrt(variance / max(result.facts["images"]["test"], 1))
+    if trained_on - accuracy > max(LEAST_GAP, STANDARD_ERRORS * standard_error):
+        options = _movements(data)
+        if not has_enough_steps(result, epoch["step"]):
+            options = _more_epochs(result) + options
+        return Diagnosis(f"It overfits: it gets {right} right.", options)
     return _half_dead_layers(result)
 
 
-def _least_gap(accuracy: float, images: int) -> float:
-    """That of training accuracy from the accuracy on so many images which means
-    overfitting.
-    """
-    variance = max(accuracy * (1 - accuracy), 1e-4)
-    standard_error = math.sqrt(variance / max(images, 1))
-    return max(LEAST_GAP, STANDARD_ERRORS * standard_error)
-
-
-def _movements(run: Classification) -> tuple[str, ...]:
+def _movements(data: ImageDataModule) -> tuple[str, ...]:
     """Options for augmentation, unless there is some already."""
-    if run.data.augmentation:
+    if data.augmentation:
         return ()
-    side = max(run.data.image_spec.shape[1:])
-    pixels = max(1, round(side / 14))
+    pixels = max(1, round(max(data.image_spec.shape[1:]) / 14))
     return "--data.shift", str(pixels), "--data.rotation", "10"
 
 
 def _collapse(result: RunResult, right: str) -> Diagnosis:
     why = f"it gets {right} right, no better than chance."
-    dead = dead_units_in(result.final)
-    whole = [relu for relu, share in dead.items() if share == 1]
+    whole = [relu for relu, share in dead_units_in(result.final).items() if share == 1]
     if whole:
         why = (
             f"all units of {listed(whole)} are dead: "
             "they output 0 for every image, and no earlier layer learns."
         )
-    epoch = result.facts["collapsed_in"]
-    sentence = f"This run collapsed in epoch {epoch}: {why}"
-    return Diagnosis(sentence, _rate(result.hparams["lr"] / 3))
+    return Diagnosis(
+        f"This run collapsed in epoch {result.facts['collapsed_in']}: {why}", _lower_rate(result)
+    )
 
 
 def _nothing_learned(result: RunResult, steps: int, right: str) -> Diagnosis:
-    lr = result.hparams["lr"]
     after = f"after {counted(steps, 'step')} it gets {right} right"
     if not has_enough_steps(result, steps):
         return Diagnosis(f"Too few steps: {after}.", _more_epochs(result))
     if is_falling(result):
-        sentence = f"It learns slowly: {after}, and its loss still falls."
-        return Diagnosis(sentence, _rate(10 * lr))
-    sentence = f"It has learned next to nothing: {after}."
-    return _half_dead_layers(result) or Diagnosis(sentence, _rate(lr / 3))
+        return Diagnosis(
+            f"It learns slowly: {after}, and its loss still falls.",
+            ("--lr", f"{10 * result.hparams['lr']:.1g}"),
+        )
+    nothing = Diagnosis(f"It has learned next to nothing: {after}.", _lower_rate(result))
+    return _half_dead_layers(result) or nothing
 
 
 def _half_dead_layers(result: RunResult) -> Diagnosis | None:
@@ -120,25 +115,19 @@ def _half_dead_layers(result: RunResult) -> Diagnosis | None:
     ]
     if not layers:
         return None
-    sentence = (
+    return Diagnosis(
         f"{listed(layers)} units are dead: they output 0 for every image, and get no "
-        "gradient while they do. At a lower learning rate fewer die."
+        "gradient while they do. At a lower learning rate fewer die.",
+        _lower_rate(result),
     )
-    return Diagnosis(sentence, _rate(result.hparams["lr"] / 3))
 
 
-def _rate(lr: float) -> tuple[str, ...]:
-    return "--lr", f"{lr:.1g}"
+def _lower_rate(result: RunResult, by: int = 3) -> tuple[str, ...]:
+    return "--lr", f"{result.hparams['lr'] / by:.1g}"
 
 
 def _more_epochs(result: RunResult) -> tuple[str, ...]:
     return "--epochs", str(4 * len(result.epochs))
-
-
-def dead_units_in(metrics: dict[str, float]) -> dict[str, float]:
-    """The shares of dead units among these metrics, by the name of the ReLU."""
-    shares = [(name, share) for name, share in metrics.items() if name.startswith(DEAD)]
-    return {name.removeprefix(DEAD): share for name, share in shares}
 
 
 def whole_percent(share: float) -> str:

@@ -9,8 +9,13 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 
 from convblocks.console import command_words
-from convblocks.diagnosis.advice import dead_units_in, diagnose, whole_percent
-from convblocks.diagnosis.collapse import chance_accuracy, collapsed_in, has_collapsed
+from convblocks.diagnosis.advice import diagnose, whole_percent
+from convblocks.diagnosis.collapse import (
+    chance_accuracy,
+    collapsed_in,
+    dead_units_in,
+    has_collapsed,
+)
 from convblocks.diagnosis.dead_units import dead_shares
 from convblocks.model.classifier import ImageClassifier
 from convblocks.run.callbacks import RunCallback, classification_of
@@ -39,14 +44,12 @@ class DeadUnits(RunCallback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking:
-            shares = measure_dead_units(trainer, pl_module)
             # They are equal in all processes, but Lightning would warn.
-            pl_module.log_dict(shares, sync_dist=True)
+            pl_module.log_dict(measure_dead_units(trainer, pl_module), sync_dist=True)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Not logged: the shares of the final weights are no point of the curves.
-        shares = measure_dead_units(trainer, pl_module)
-        for name, share in shares.items():
+        for name, share in measure_dead_units(trainer, pl_module).items():
             trainer.callback_metrics[name] = torch.tensor(share, dtype=torch.float64)
 
     def on_result(self, run: Run, result: RunResult) -> RunResult:
@@ -58,34 +61,30 @@ class DeadUnits(RunCallback):
         data = classification.data
         train = data.train.labels
         test = data.test.labels
-        spec = data.files.image_spec.as_dict()
-        images = {"spec": spec, "train": len(train), "test": len(test)}
+        images = {"spec": data.image_spec.as_dict(), "train": len(train), "test": len(test)}
         result = with_facts(result, images=images, chance=chance_accuracy(test))
         if result.failed or has_collapsed(result, train):
-            failed = replace(result, failed=True)
-            result = with_facts(failed, collapsed_in=collapsed_in(result))
-        diagnosis = diagnose(classification, result, run.divergence.step)
-        if not diagnosis:
-            return result
-        return with_facts(result, diagnosis=diagnosis._asdict())
+            result = with_facts(result, collapsed_in=collapsed_in(result))
+            result = replace(result, failed=True)
+        diagnosis = diagnose(data, result, run.divergence.step)
+        return with_facts(result, diagnosis=diagnosis._asdict()) if diagnosis else result
 
     def last_lines(self, run: Run, result: RunResult) -> Sequence[str]:
         """The shares of dead units, what is wrong, and the command to try next."""
-        lines: list[str] = []
-        diagnosis = result.facts.get("diagnosis", {})
+        lines = []
+        diagnosis = result.facts.get("diagnosis")
         # Of a divergence fit has told already.
         if run.divergence.step is None:
             shares = dead_units_in(result.final).items()
             texts = [f"{relu} {whole_percent(share)}" for relu, share in shares]
             if texts:
-                lines.append(f"dead units: {', '.join(texts)}")
+                lines.append("dead units: " + ", ".join(texts))
             if diagnosis:
                 lines.append(diagnosis["sentence"])
         if diagnosis and diagnosis["options"]:
             config = quote(as_shown(run.directory.config))
-            fit = [*command_words("fit"), "--config", config]
-            again = " ".join([*fit, *diagnosis["options"]])
-            lines.append(f"try next      {again}")
+            again = [*command_words("fit"), "--config", config, *diagnosis["options"]]
+            lines.append("try next      " + " ".join(again))
         return lines
 
 
@@ -105,10 +104,11 @@ def measure_dead_units(trainer: Trainer, classifier: LightningModule) -> dict[st
         return {}
     assert isinstance(classifier, ImageClassifier)
     images = data.val.images[:IMAGES].to(classifier.device)
-    normalize = data.files.image_spec.normalize
     precision = trainer.precision_plugin
-    batches = images.split(data.eval_batch_size)
-    inputs = (precision.convert_input(normalize(batch)) for batch in batches)
+    inputs = (
+        precision.convert_input(data.image_spec.normalize(batch))
+        for batch in images.split(data.eval_batch_size)
+    )
     with precision.forward_context():
         shares = dead_shares(classifier.network, inputs)
     return {f"{DEAD}{relu}": share for relu, share in shares.items()}

@@ -20,19 +20,19 @@ FEWEST_STEPS, STEPS_PER_CLASS = 200, 20
 EPOCHS_OF_FALL, LEAST_FALL = 5, 0.005
 
 
+def dead_units_in(metrics: dict[str, float]) -> dict[str, float]:
+    """The shares of dead units among these metrics, by the name of the ReLU."""
+    return {
+        name.removeprefix(DEAD): share for name, share in metrics.items() if name.startswith(DEAD)
+    }
+
+
 def chance_accuracy(labels: Tensor) -> float:
     """The accuracy on images of these classes (N,) above which a network has learned
     something: 0.149 on MNIST.
     """
     most_frequent = float(labels.bincount().max() / len(labels))
     return most_frequent + LEAST_LEARNED * (1 - most_frequent)
-
-
-def constant_loss(labels: Tensor) -> float:
-    """The cross-entropy of a constant predictor that outputs the frequencies of these
-    classes (N,).
-    """
-    return float(Categorical(labels.bincount() / len(labels)).entropy())
 
 
 def has_collapsed(result: RunResult, labels: Tensor) -> bool:
@@ -50,16 +50,16 @@ def has_collapsed(result: RunResult, labels: Tensor) -> bool:
     """
     if result.final["test/acc"] > result.facts["chance"]:
         return False
-    dead = [share for name, share in result.final.items() if name.startswith(DEAD)]
-    if 1 in dead:
+    if 1 in dead_units_in(result.final).values():
         return True
     last = result.epochs[-1]
-    trained_on = last.get("train/acc", 1.0)
-    learns_training_images = trained_on > chance_accuracy(labels)
+    learns_training_images = last.get("train/acc", 1.0) > chance_accuracy(labels)
     if learns_training_images or not has_enough_steps(result, last["step"]):
         return False
     is_cross_entropy = result.hparams.get("loss") == "cross_entropy"
-    is_below = is_cross_entropy and last["train/loss"] < constant_loss(labels)
+    # The loss of a constant predictor that outputs the frequencies of the classes.
+    constant = float(Categorical(labels.bincount()).entropy())
+    is_below = is_cross_entropy and last["train/loss"] < constant
     return not is_below and not is_falling(result)
 
 
@@ -80,15 +80,12 @@ def collapsed_in(result: RunResult) -> int:
 
 def has_enough_steps(result: RunResult, step: float) -> bool:
     """Whether a network that learns would be above chance by then."""
-    classes = len(result.facts["images"]["spec"]["classes"])
-    return step >= max(FEWEST_STEPS, STEPS_PER_CLASS * classes)
+    classes = result.facts["images"]["spec"]["classes"]
+    return step >= max(FEWEST_STEPS, STEPS_PER_CLASS * len(classes))
 
 
 def is_falling(result: RunResult) -> bool:
     """Whether the training loss fell in each of the last epochs, and by more than chance."""
-    rows = result.epochs[-EPOCHS_OF_FALL - 1 :]
-    if len(rows) <= EPOCHS_OF_FALL:
-        return False
-    losses = [row["train/loss"] for row in rows]
+    losses = [row["train/loss"] for row in result.epochs[-EPOCHS_OF_FALL - 1 :]]
     falls = all(before > after for before, after in pairwise(losses))
-    return falls and losses[-1] < (1 - LEAST_FALL) * losses[0]
+    return falls and len(losses) > EPOCHS_OF_FALL and losses[-1] < (1 - LEAST_FALL) * losses[0]

@@ -23,9 +23,7 @@ MISTAKE = ("image", "label", "predicted")
 def make(run: Run) -> "Mistakes | None":
     """For runs of image classifiers."""
     classification = classification_of(run)
-    if classification is None:
-        return None
-    return Mistakes(classification)
+    return Mistakes(classification) if classification else None
 
 
 class Mistakes(RunCallback):
@@ -39,12 +37,13 @@ class Mistakes(RunCallback):
         final network gets wrong.
         """
         run.directory.mistakes.unlink(missing_ok=True)
-        if self.classification.evaluation is None:
+        evaluation = self.classification.evaluation
+        if evaluation is None:
             return result
-        rows = mistakes_of(self.classification.evaluation)
+        rows = mistakes_of(evaluation)
         write(run.directory.mistakes, as_csv(rows, MISTAKE))
-        images = [row["image"] for row in rows]
-        return replace(result, facts={**result.facts, "mistakes": images})
+        mistakes = {"mistakes": [row["image"] for row in rows]}
+        return replace(result, facts=result.facts | mistakes)
 
     def last_lines(self, run: Run, result: RunResult) -> Sequence[str]:
         """The number of mistakes and, unless the weights are useless, commands that
@@ -53,13 +52,14 @@ class Mistakes(RunCallback):
         lines = []
         if "mistakes" in result.facts:
             mistakes = len(result.facts["mistakes"])
-            images = len(self.classification.data.test.labels)
+            images = len(self.classification.data.test)
             lines.append(f"wrong: {mistakes:,} of {images:,} test images")
         if run.divergence.step is not None:
             return lines
         directory = run.directory
-        is_best = run.keeps_best and directory.best_checkpoint.is_file()
-        checkpoint = directory.best_checkpoint if is_best else directory.last_checkpoint
+        checkpoint = directory.last_checkpoint
+        if run.keeps_best and directory.best_checkpoint.is_file():
+            checkpoint = directory.best_checkpoint
         arguments = [as_shown(checkpoint)]
         if "." in run.arch:
             arguments += ["--arch", run.arch]
@@ -69,10 +69,11 @@ class Mistakes(RunCallback):
             for name in ("data.root", "data.source")
             if settings.get(name)
         ]
-        labels = {"evaluate": "look closer   ", "demo": "try it        "}
-        for name, label in labels.items():
+        for name, label, options in [
+            ("evaluate", "look closer   ", data),
+            ("demo", "try it        ", []),
+        ]:
             if name in wings.commands():
-                options = data if name == "evaluate" else []
                 words = map(quote, arguments + options)
                 lines.append(label + " ".join([*command_words(name), *words]))
         return lines

@@ -55,9 +55,8 @@ def main(arguments: list[str]) -> None:
     options = checkpoint_parser().parse_args(arguments)
     trained, data = load_network_and_data(options)
     evaluation = trained.evaluate(data.test)
-    images = f"{len(data.test.labels):,} test images in {as_shown(options.root)}"
     echo(as_shown(trained.path))
-    echo(f"{trained.arch} on the {images}\n")
+    echo(f"{trained.arch} on the {len(data.test):,} test images in {as_shown(options.root)}\n")
     to_console(tables(evaluation), terminal())
     write_report(trained, data, evaluation)
     echo(summary(evaluation))
@@ -71,8 +70,7 @@ def run_of(checkpoint: Path) -> RunDirectory | None:
     logs = [folder for folder in path.parents[2:] if folder.name == LOGS.name]
     if not logs:
         return None
-    name = path.parents[1].relative_to(logs[0])
-    run = RunDirectory(name.as_posix(), logs[0].parent)
+    run = RunDirectory(path.parents[1].relative_to(logs[0]).as_posix(), logs[0].parent)
     if path not in (run.last_checkpoint, run.best_checkpoint):
         return None
     return run
@@ -105,16 +103,12 @@ def run_report(
         UserError: its config is damaged.
     """
     config = as_shown(directory.config)
-    figures = {
-        "loss": Chart(partial(metric_figure, result, "loss"), "Loss by epoch"),
-        "acc": Chart(partial(metric_figure, result, "acc"), "Error by epoch"),
-    }
-    again = [*command_words("fit"), "--config", quote(config)]
+    again = " ".join([*command_words("fit"), "--config", quote(config)])
     diagnosis = result.facts.get("diagnosis", {"sentence": "", "options": []})
-    trained = f"{counted(len(result.epochs), 'epoch')} in {result.seconds:.1f} s"
     sentences = [
         f"Test {summary(evaluation)}.",
-        f"{short(result.arch)}: {result.parameters:,} parameters, {trained}.",
+        f"{short(result.arch)}: {result.parameters:,} parameters, "
+        f"{counted(len(result.epochs), 'epoch')} in {result.seconds:.1f} s.",
     ]
     if diagnosis["sentence"]:
         sentences.append(diagnosis["sentence"])
@@ -123,15 +117,19 @@ def run_report(
     command = ""
     if diagnosis["options"]:
         sentences.append("Try next:")
-        command = " ".join([*again, *diagnosis["options"]])
+        command = " ".join([again, *diagnosis["options"]])
     report = Report(
         name="report",
         tables=(),
         sentences=sentences,
-        figures=figures | evaluation_charts(evaluation, images),
+        figures={
+            "loss": Chart(partial(metric_figure, result, "loss"), "Loss by epoch"),
+            "acc": Chart(partial(metric_figure, result, "acc"), "Error by epoch"),
+            **evaluation_charts(evaluation, images),
+        },
         details=tables(evaluation),
         command=command,
-        repeat=" ".join(again),
+        repeat=again,
         texts={
             "Where it comes from": as_yaml(asdict(result.provenance)),
             f"Settings, as in {config}": as_yaml(directory.read_config()),
@@ -172,15 +170,19 @@ def classes_table(evaluation: Evaluation) -> Table:
 def confusion_table(evaluation: Evaluation) -> Table:
     """How often each class is predicted as each class."""
     names = evaluation.classes
-    rows = []
-    for name, counts in zip(names, confusion(evaluation).tolist(), strict=True):
-        rows.append([name, *(str(count or "") for count in counts)])
+    counts = confusion(evaluation).tolist()
+    rows = [
+        [name, *(str(count or "") for count in row)]
+        for name, row in zip(names, counts, strict=True)
+    ]
     return Table("Confusion: true classes down, predicted ones across", ["", *names], rows)
 
 
 def summary(evaluation: Evaluation) -> str:
     images = len(evaluation.targets)
     wrong = int((evaluation.predicted != evaluation.targets).sum())
-    accuracy = f"accuracy {percent(evaluation.accuracy)} ({wrong:,} of {images:,} wrong)"
-    calibration = f"calibration error {percent(calibration_error(evaluation))}"
-    return f"{accuracy}, loss {evaluation.loss:.4f}, {calibration}"
+    return (
+        f"accuracy {percent(evaluation.accuracy)} ({wrong:,} of {images:,} wrong), "
+        f"loss {evaluation.loss:.4f}, "
+        f"calibration error {percent(calibration_error(evaluation))}"
+    )

@@ -73,8 +73,7 @@ def main(arguments: list[str]) -> None:
     network = ImageNetwork(trained.network, trained.image_spec).eval()
     path = Path(f"{options.output or options.checkpoint.with_suffix('')}.onnx")
     # The exporter would specialise on a batch of 1.
-    two = images[:1].repeat(2, 1, 1, 1)
-    write_onnx(network, two, path)
+    write_onnx(network, images[:1].repeat(2, 1, 1, 1), path)
     check(path, onnx_logits(path, images), evaluation.logits)
     echo(f"It makes the same predictions for all {len(images):,} test images as the checkpoint.")
     echo(f"{trained.arch}: accuracy {percent(evaluation.accuracy)}")
@@ -103,8 +102,7 @@ def write_onnx(network: ImageNetwork, images: Tensor, path: Path) -> None:
             # in-place operations.
             to_onnx(dynamic_axes={"images": batch, "logits": batch}, dynamo=False)
         model = onnx.load(file)
-    classes = json.dumps(network.image_spec.classes)
-    onnx.helper.set_model_props(model, {"classes": classes})
+    onnx.helper.set_model_props(model, {"classes": json.dumps(network.image_spec.classes)})
     write(path, model.SerializeToString())
 
 

@@ -42,10 +42,12 @@ def load_network_and_data(options: Namespace) -> tuple[TrainedNetwork, ImageSets
     source.prepare()
     data = source.load()
     if not expected.same_images(data.image_spec):
-        both = f"{trained.path} was trained on {expected}, but {root} holds {data.image_spec}"
-        how = "give the data that it was trained on as --data.root or --data.source"
-        raise DataError(f"{both}: {how}")
-    if not len(data.test.labels):
-        how = "add some, in a folder of pictures as test/<class>/*"
-        raise DataError(f"{root} has no test images: {how}")
+        raise DataError(
+            f"{trained.path} was trained on {expected}, but {root} holds {data.image_spec}: "
+            "give the data that it was trained on as --data.root or --data.source"
+        )
+    if not data.test:
+        raise DataError(
+            f"{root} has no test images: add some, in a folder of pictures as test/<class>/*"
+        )
     return trained, data

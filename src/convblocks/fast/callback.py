@@ -22,7 +22,6 @@ from convblocks.fast.lightning import (
     skip_idle_hooks,
     speed_up_gradients,
 )
-from convblocks.fast.lightning_private import set_optimization
 from convblocks.fast.network import speed_up_network
 from convblocks.fast.step import FastOptimization
 from convblocks.model.classifier import ImageClassifier
@@ -36,10 +35,13 @@ DATA = (ImageDataModule, MNISTDataModule)
 
 def add_option(parser: ArgumentParser) -> None:
     """Add ``--fast`` to the options of fit."""
-    help_text = (
-        "Skip needless work in Lightning and torch; on the CPU no bit of the result depends on it."
+    parser.add_argument(
+        "--fast",
+        type=bool,
+        default=True,
+        help="Skip needless work in Lightning and torch; "
+        "on the CPU no bit of the result depends on it.",
     )
-    parser.add_argument("--fast", type=bool, default=True, help=help_text)
 
 
 def make(run: Run) -> "Fast | None":
@@ -55,13 +57,12 @@ class Fast(RunCallback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         # Lightning sets it at run time
         data = trainer.datamodule  # type: ignore[attr-defined]
-        is_usual = stage == "fit" and type(data) in DATA
-        if not is_usual or type(pl_module) is not ImageClassifier:
+        if stage != "fit" or type(data) not in DATA or type(pl_module) is not ImageClassifier:
             return
         keep_freed_memory()
         speed_up_gradients(trainer, pl_module)
         speed_up_network(pl_module.network)
-        set_optimization(trainer, FastOptimization(trainer))
+        trainer.fit_loop.epoch_loop.automatic_optimization = FastOptimization(trainer)
         pl_module.__class__ = FastClassifier
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -4,16 +4,19 @@ allocator.
 
 import ctypes
 from inspect import signature
+from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from convblocks.data.loader import Batch
-from convblocks.fast.lightning_private import LeanModule, ddp_arguments
+from convblocks.fast.lightning_private import DDP_ARGUMENTS, RUNNING_HOOK, TRANSFER
 from convblocks.model.batch_norm import SYNCHRONIZED
 from convblocks.model.classifier import ImageClassifier
+from exact_resume.training import callbacks_of
 
 # The hooks that Lightning calls at every step, on each callback and on the module.
 STEP_HOOKS = (
@@ -31,8 +34,29 @@ M_MMAP_THRESHOLD, LARGEST_BLOCK = -3, 2**31 - 1
 M_TRIM_THRESHOLD, NEVER = -1, -1
 
 
-class FastClassifier(LeanModule, ImageClassifier):
+class FastClassifier(ImageClassifier):
     """A classifier with less overhead in Lightning's loop."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Skip nn.Module's checks for the name of the running hook, which Lightning
+        sets many times a step.
+        """
+        if name == RUNNING_HOOK.name:
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def on_device(
+        self, batch: Any, device: torch.device | None = None, dataloader_idx: int = 0
+    ) -> Any:
+        """Skip the transfer of batches that are on the device already, such as an
+        ImageLoader's.
+        """
+        if isinstance(batch, tuple) and all(
+            isinstance(part, Tensor) and part.device == device for part in batch
+        ):
+            return batch
+        return TRANSFER.of(super())(batch, device, dataloader_idx)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         return super().training_step(batch, batch_idx)
@@ -40,6 +64,8 @@ class FastClassifier(LeanModule, ImageClassifier):
     # Lightning reads it at every step, and Python would compute it each time.
     training_step.__signature__ = signature(training_step)  # type: ignore[attr-defined]
 
+
+TRANSFER.replace(FastClassifier, FastClassifier.on_device)
 
 # Messages name the class that it replaces.
 FastClassifier.__name__ = FastClassifier.__qualname__ = ImageClassifier.__name__
@@ -51,18 +77,13 @@ def skip_idle_hooks(trainer: Trainer, module: LightningModule) -> None:
 
     Lightning calls every hook that is callable, with some bookkeeping around it.
     """
-    _skip_idle_hooks(module, LightningModule)
-    # Lightning sets them at run time
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        _skip_idle_hooks(callback, Callback)
-
-
-def _skip_idle_hooks(owner: object, base: type) -> None:
-    for hook in STEP_HOOKS:
-        is_overridden = getattr(type(owner), hook) is not getattr(base, hook)
-        if not is_overridden and hook not in vars(owner):
-            # Frozen dataclasses allow this too.
-            object.__setattr__(owner, hook, None)
+    for owner in (module, *callbacks_of(trainer, Callback)):
+        base = LightningModule if owner is module else Callback
+        for hook in STEP_HOOKS:
+            is_empty = getattr(type(owner), hook) is getattr(base, hook)
+            if is_empty and hook not in vars(owner):
+                # Frozen dataclasses allow this too.
+                object.__setattr__(owner, hook, None)
 
 
 def speed_up_gradients(trainer: Trainer, classifier: ImageClassifier) -> None:
@@ -75,27 +96,17 @@ def speed_up_gradients(trainer: Trainer, classifier: ImageClassifier) -> None:
     """
     if not isinstance(trainer.strategy, DDPStrategy):
         return
-    flags = ddp_arguments(trainer.strategy)
+    flags = DDP_ARGUMENTS.of(trainer.strategy)
     flags.setdefault("gradient_as_bucket_view", True)
     # torch 2.13 warns about the second.
     names = ("forward_sync_buffers", "broadcast_buffers")
-    is_synchronized = classifier.hparams["sync_batchnorm"]
-    have_equal_buffers = is_synchronized and _are_of_batch_norm(classifier.network)
-    if have_equal_buffers and not flags.keys() & names:
+    modules = classifier.network.modules()
+    with_buffers = {type(module) for module in modules if [*module.buffers(recurse=False)]}
+    # Batch norm that is synchronised keeps its own equal.
+    are_equal = classifier.hparams["sync_batchnorm"] and with_buffers <= SYNCHRONIZED.keys()
+    if are_equal and not flags.keys() & names:
         known = signature(DistributedDataParallel).parameters
-        name = next(name for name in names if name in known)
-        flags[name] = False
-
-
-def _are_of_batch_norm(network: nn.Module) -> bool:
-    """Whether all of a network's buffers are of batch norm, which keeps them equal in
-    all processes if it is synchronised.
-    """
-    return all(
-        type(module) in SYNCHRONIZED
-        for module in network.modules()
-        if [*module.buffers(recurse=False)]
-    )
+        flags[next(name for name in names if name in known)] = False
 
 
 def keep_freed_memory() -> None:

@@ -2,16 +2,15 @@
 which tests check.
 """
 
+from collections import deque
 from itertools import pairwise
-from typing import Any, TypeGuard, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from convblocks.fast.lightning_private import has_hooks
-
-M = TypeVar("M", bound=nn.Module)
+from convblocks.fast.lightning_private import HOOKS
 
 
 class Sequential(nn.Sequential):
@@ -30,20 +29,17 @@ class Sequential(nn.Sequential):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The output of nn.Sequential."""
-        is_alone = len(args) == 1 and not kwargs
-        is_usual = is_alone and isinstance(args[0], Tensor)
-        may_reorder = is_usual and _is_plain(self, Sequential)
+        is_usual = len(args) == 1 and not kwargs and isinstance(args[0], Tensor)
+        may_reorder = is_usual and type(self) is Sequential and _is_plain(self)
         if not may_reorder or torch.compiler.is_compiling():
             return super().__call__(*args, **kwargs)
-        images = args[0]
-        modules = list(self)
-        relu_is_due = False
-        for module, after in zip(modules, [*modules[1:], None], strict=True):
-            if relu_is_due:
-                images = functional.relu_(module(images))
-                relu_is_due = False
-            elif _commute(module, after):
-                relu_is_due = True
+        (images,) = args
+        modules = deque(self)
+        while modules:
+            module = modules.popleft()
+            if modules and _commute(module, modules[0]):
+                pool = modules.popleft()
+                images = functional.relu_(pool(images))
             else:
                 images = module(images)
         return images
@@ -52,23 +48,18 @@ class Sequential(nn.Sequential):
 def speed_up_network(network: nn.Module) -> None:
     """Take the short cut in each nn.Sequential of a network that has such a pair of layers."""
     for module in network.modules():
-        if type(module) is not nn.Sequential:
-            continue
-        if any(_commute(*pair) for pair in pairwise(module)):
+        if type(module) is nn.Sequential and any(_commute(*pair) for pair in pairwise(module)):
             module.__class__ = Sequential
 
 
-def _commute(relu: nn.Module | None, pool: nn.Module | None) -> bool:
+def _commute(relu: nn.Module, pool: nn.Module) -> bool:
     """Whether these are a ReLU that is not in place, and a pooling without empty windows."""
-    if not (_is_plain(relu, nn.ReLU) and _is_plain(pool, nn.MaxPool2d)):
+    if type(relu) is not nn.ReLU or type(pool) is not nn.MaxPool2d:
         return False
-    has_no_empty_window = pool.dilation == 1
-    return has_no_empty_window and not relu.inplace and not pool.return_indices
+    is_usual = pool.dilation == 1 and not (relu.inplace or pool.return_indices)
+    return is_usual and _is_plain(relu) and _is_plain(pool)
 
 
-def _is_plain(module: nn.Module | None, kind: type[M]) -> TypeGuard[M]:
-    """Whether a module is of exactly this class, unpatched and without hooks."""
-    if type(module) is not kind:
-        return False
-    is_patched = "forward" in vars(module)
-    return not is_patched and not has_hooks(module)
+def _is_plain(module: nn.Module) -> bool:
+    """Whether a module is unpatched and without hooks."""
+    return "forward" not in vars(module) and not any(hooks.of(module) for hooks in HOOKS)

@@ -5,7 +5,7 @@ Lightning does between them.
 from collections import OrderedDict
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.plugins.precision import Precision
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
@@ -13,11 +13,8 @@ from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from convblocks.fast.lightning import STEP_HOOKS, FastClassifier
-from convblocks.fast.lightning_private import (
-    AutomaticOptimization,
-    optimizer_progress,
-    set_running_hook,
-)
+from convblocks.fast.lightning_private import RUNNING_HOOK, AutomaticOptimization
+from exact_resume.training import callbacks_of
 
 # Those that Lightning calls within a step: None where they are idle.
 HOOKS_WITHIN = STEP_HOOKS[1:-1]
@@ -40,30 +37,25 @@ class FastOptimization(AutomaticOptimization):
     ) -> dict[str, Any]:
         """Train on a batch; returns the loss for ``on_train_batch_end``."""
         module = self.trainer.lightning_module
-        needs_no_closure = type(optimizer) in OPTIMIZERS
-        if not (needs_no_closure and _is_usual(self.trainer, module)):
+        if type(optimizer) not in OPTIMIZERS or not _is_usual(self.trainer, module):
             return super().run(optimizer, batch_idx, kwargs)
-        progress = optimizer_progress(self)
+        progress = self.optim_progress.optimizer
         progress.step.increment_ready()
-        set_running_hook(module, "training_step")
+        RUNNING_HOOK.replace(module, "training_step")
         loss = module.training_step(*kwargs.values())
         assert isinstance(loss, Tensor)
-        set_running_hook(module, None)
+        RUNNING_HOOK.replace(module, None)
         progress.zero_grad.increment_ready()
         progress.zero_grad.increment_started()
-        _drop_gradients(optimizer)
+        # As optimizer.zero_grad, which looks for other ways to zero them.
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
         progress.zero_grad.increment_completed()
         loss.backward()
         optimizer.step()
         progress.step.increment_completed()
         return {"loss": loss.detach()}
-
-
-def _drop_gradients(optimizer: Optimizer) -> None:
-    """As ``optimizer.zero_grad``, which looks for other ways to zero them."""
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            parameter.grad = None
 
 
 def _is_usual(trainer: Trainer, module: LightningModule) -> bool:
@@ -76,8 +68,7 @@ def _is_usual(trainer: Trainer, module: LightningModule) -> bool:
         and trainer.accumulate_grad_batches == 1
         and not trainer.gradient_clip_val
     )
-    # Lightning sets it at run time
-    owners = (module, *trainer.callbacks)  # type: ignore[attr-defined]
+    owners = (module, *callbacks_of(trainer, Callback))
     return is_plain and all(
         getattr(owner, hook) is None for owner in owners for hook in HOOKS_WITHIN
     )

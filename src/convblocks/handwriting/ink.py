@@ -20,6 +20,7 @@ from convblocks.data.images import MNIST
 from convblocks.errors import UserError
 
 Ink = NDArray[np.float64]
+Colours = NDArray[np.float64]
 
 SIDE = MNIST.height
 DIGIT_SIDE = 20  # the longer side of MNIST's digits
@@ -79,22 +80,17 @@ def find_ink(picture: Image.Image) -> Ink:
     inked = (strength > strongest / 2) & has_its_direction
     colour = difference[inked].mean(axis=0)
     ink = difference @ colour / (colour @ colour)
-    share_of_noise = 3 * noise / np.sqrt((colour**2).mean())
-    floor = float(np.clip(share_of_noise, 0.05, 0.5))
+    floor = float(np.clip(3 * noise / np.sqrt((colour**2).mean()), 0.05, 0.5))
     return _digit_alone(np.clip((ink - floor) / (1 - floor), 0, 1))
 
 
 def fit(ink: Ink, side: int) -> Ink:
     """Crop to the ink, and scale its longer side to that many pixels, keeping the aspect ratio."""
-    rows, columns = np.nonzero(ink > 0.5)
-    top, bottom = int(rows.min()), int(rows.max()) + 1
-    left, right = int(columns.min()), int(columns.max()) + 1
     picture = Image.fromarray(ink.astype(np.float32))
-    box = picture.crop((left, top, right, bottom))
+    box = picture.crop(Image.fromarray(ink > 0.5).getbbox())
     scale = side / max(box.size)
-    width = max(1, round(box.width * scale))
-    height = max(1, round(box.height * scale))
-    resized = box.resize((width, height), Image.Resampling.BILINEAR)
+    size = [max(1, round(length * scale)) for length in box.size]
+    resized = box.resize(size, Image.Resampling.BILINEAR)
     scaled: Ink = np.clip(np.asarray(resized, dtype=np.float64), 0, 1)
     scaled /= scaled.max()  # scaling down makes thin strokes fade
     return scaled
@@ -108,10 +104,8 @@ def adjust_strokes(ink: Ink) -> Ink:
     if change == 0:
         return ink
     solid = np.pad(ink, 1 + max(0, round(change))) > 0.5
-    # The distances from the edge of the strokes.
-    outside = ndimage.distance_transform_edt(~solid)
-    inside = ndimage.distance_transform_edt(solid)
-    distance = outside - inside
+    # From the edge of the strokes, outside and, negative, inside.
+    distance = ndimage.distance_transform_edt(~solid) - ndimage.distance_transform_edt(solid)
     adjusted: Ink = np.clip(0.5 + change - distance, 0, 1)
     return adjusted
 
@@ -129,22 +123,17 @@ def stroke_width(ink: Ink) -> float:
 def centre(digit: NDArray[Any]) -> Ink:
     """Put a digit of at most 20x20 pixels into a 28x28 image, its centre of mass at the centre."""
     image = np.zeros((SIDE, SIDE))
-    corner = []
-    centre_of_mass = ndimage.center_of_mass(digit)
-    for length, middle in zip(digit.shape, centre_of_mass, strict=True):
-        # MNIST's own centres of mass lie at pixel 14 on average.
-        start = round(SIDE / 2 - middle)
-        corner.append(int(np.clip(start, 0, SIDE - length)))
-    top, left = corner
+    # MNIST's own centres of mass lie at pixel 14 on average.
+    start = np.rint(SIDE / 2 - np.array(ndimage.center_of_mass(digit))).astype(int)
     height, width = digit.shape
+    top, left = np.clip(start, 0, (SIDE - height, SIDE - width))
     image[top : top + height, left : left + width] = digit
     return image
 
 
-def _colours(picture: Image.Image) -> NDArray[np.float64]:
+def _colours(picture: Image.Image) -> Colours:
     """The colours of a picture, opaque and of a working size: (H, W, 3) in 0..255."""
-    mode = "RGBA" if picture.has_transparency_data else "RGB"
-    picture = picture.convert(mode)
+    picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
     picture.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
     if picture.mode == "RGBA":
         pixels = np.asarray(picture, dtype=np.float64)
@@ -158,7 +147,7 @@ def _colours(picture: Image.Image) -> NDArray[np.float64]:
     return np.asarray(picture, dtype=np.float64)
 
 
-def _difference_from_background(colours: NDArray[np.float64]) -> NDArray[np.float64]:
+def _difference_from_background(colours: Colours) -> Colours:
     """Subtract a smooth background, a quadratic surface in each channel, from colours
     (H, W, 3).
 
@@ -168,8 +157,7 @@ def _difference_from_background(colours: NDArray[np.float64]) -> NDArray[np.floa
     height, width, _ = colours.shape
     rows, columns = np.linspace(-1, 1, height), np.linspace(-1, 1, width)
     y, x = np.meshgrid(rows, columns, indexing="ij")
-    terms = np.stack([np.ones_like(x), x, y, x * y, x**2, y**2], axis=-1)
-    terms = terms.reshape(-1, 6)
+    terms = np.stack([np.ones_like(x), x, y, x * y, x**2, y**2], axis=-1).reshape(-1, 6)
     pixels = colours.reshape(-1, 3)
     # A sample of the pixels is enough.
     every = max(1, len(pixels) // 10_000)
@@ -181,7 +169,7 @@ def _difference_from_background(colours: NDArray[np.float64]) -> NDArray[np.floa
         near = residual <= limit
         surface, *_ = np.linalg.lstsq(some_terms[near], some_pixels[near], rcond=None)
         residual = np.abs(some_pixels - some_terms @ surface).max(axis=1)
-    difference: NDArray[np.float64] = pixels - terms @ surface
+    difference: Colours = pixels - terms @ surface
     return difference.reshape(colours.shape)
 
 

@@ -18,12 +18,10 @@ Example:
 import os
 import sys
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -35,12 +33,16 @@ from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UsageError, UserError, printable
 from convblocks.handwriting.ink import to_mnist
 from convblocks.model.restore import TrainedNetwork, load_network
-from convblocks.pictures.decoding import LARGEST_PICTURE, read_picture, to_picture, to_pixels
-from convblocks.pictures.source import is_picture
+from convblocks.pictures.decoding import (
+    LARGEST_PICTURE,
+    Pixels,
+    read_picture,
+    to_picture,
+    to_pixels,
+)
+from convblocks.pictures.source import pictures_in
 from convblocks.text import as_json, as_shown
 from exact_resume.files import atomic_write
-
-Pixels = NDArray[np.uint8]
 
 # The sheet that --show writes: pixels of a side of its cells, of the pictures in them,
 # and pairs of cells in a row.
@@ -48,8 +50,7 @@ CELL, INSIDE = 176, (168, 168)
 COLUMNS = 3
 
 
-@dataclass(frozen=True)
-class Prediction:
+class Prediction(NamedTuple):
     """A picture, the image (C, H, W) uint8 that the network saw of it, and the classes,
     the most probable one first.
     """
@@ -80,8 +81,7 @@ def main(arguments: list[str]) -> None:
         refuse_to_overwrite(options.show, [options.checkpoint, *paths])
     predictions, problems = recognise(trained, paths)
     if options.json:
-        rankings = {str(made.path): dict(made.ranking) for made in predictions}
-        print(as_json(rankings))
+        print(as_json({str(made.path): dict(made.ranking) for made in predictions}))
     elif predictions:
         console = Console(markup=False, emoji=False, highlight=False)
         console.print(as_table(predictions))
@@ -110,10 +110,7 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
     """
     pictures: list[Path] = []
     for path in paths:
-        files = [path]
-        if path.is_dir():
-            named = [file for file in sorted(path.iterdir()) if is_picture(file.name)]
-            files = [file for file in named if not file.is_dir()]
+        files = pictures_in(path) if path.is_dir() else [path]
         if not files:
             raise UserError(f"there are no pictures in the folder {path}")
         pictures += files
@@ -134,8 +131,7 @@ def recognise(
             continue
         # Many large pictures would not fit into memory.
         picture.thumbnail(INSIDE)
-        images = torch.from_numpy(seen)[None]
-        (probabilities,) = trained.probabilities(images).tolist()
+        (probabilities,) = trained.probabilities(torch.from_numpy(seen)[None]).tolist()
         classes = zip(trained.image_spec.classes, probabilities, strict=True)
         ranking = sorted(classes, key=lambda pair: -pair[1])
         predictions.append(Prediction(path, picture, seen, ranking))
@@ -173,8 +169,16 @@ def in_percent(probability: float) -> str:
 
 
 def as_table(predictions: Sequence[Prediction]) -> Table:
-    columns = ("picture", "class", "probability", "runner-up", "probability")
-    table = Table(*columns, box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table = Table(
+        "picture",
+        "class",
+        "probability",
+        "runner-up",
+        "probability",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+    )
     for prediction in predictions:
         (best, certainty), (second, rest), *_ = prediction.ranking
         name = printable(as_shown(prediction.path))
@@ -188,8 +192,7 @@ def write_sheet(predictions: Sequence[Prediction], path: Path) -> None:
     Raises:
         UserError: its suffix is not that of a picture format.
     """
-    formats = Image.registered_extensions()
-    picture_format = formats.get(path.suffix.lower(), "")
+    picture_format = Image.registered_extensions().get(path.suffix.lower(), "")
     if picture_format not in Image.SAVE:
         raise UserError(f"--show {path} must end in the suffix of a picture format, such as .png")
     rows = -(-len(predictions) // COLUMNS)
@@ -198,8 +201,7 @@ def write_sheet(predictions: Sequence[Prediction], path: Path) -> None:
         row, column = divmod(place, COLUMNS)
         left, top = 2 * column * CELL, row * CELL
         for picture in (prediction.picture, to_picture(prediction.seen)):
-            picture = picture.convert("RGBA")
-            cell = ImageOps.contain(picture, INSIDE, Image.Resampling.NEAREST)
+            cell = ImageOps.contain(picture.convert("RGBA"), INSIDE, Image.Resampling.NEAREST)
             sheet.paste(cell, (left, top), cell)
             left += CELL
     with atomic_write(path) as file:

@@ -14,6 +14,7 @@ Example:
 
 import re
 from pathlib import Path
+from string import capwords
 
 from convblocks.command_line import Parser
 from convblocks.console import echo
@@ -38,16 +39,15 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     name = options.name
     if not re.fullmatch("[a-z]([a-z0-9_]*[a-z0-9])?", name):
-        how = "use lower-case letters, digits and inner _, as my_flowers"
-        raise UsageError(f"{name!r} cannot name a project: {how}")
-    class_name = "".join(part.capitalize() for part in name.split("_"))
+        raise UsageError(
+            f"{name!r} cannot name a project: "
+            "use lower-case letters, digits and inner _, as my_flowers"
+        )
+    class_name = capwords(name, "_").replace("_", "")
     Path(name).mkdir()
-    paths = [*TEMPLATE.iterdir(), *(TEMPLATE / options.task).iterdir()]
-    for path in filter(Path.is_file, paths):
-        text = path.read_text(encoding="utf-8")
-        text = text.replace(NAME, name).replace(CLASS, class_name)
-        copy = Path(name, path.name.replace(NAME, name))
-        copy.write_text(text, encoding="utf-8")
+    for path in filter(Path.is_file, [*TEMPLATE.iterdir(), *(TEMPLATE / options.task).iterdir()]):
+        text = path.read_text(encoding="utf-8").replace(NAME, name).replace(CLASS, class_name)
+        Path(name, path.name.replace(NAME, name)).write_text(text, encoding="utf-8")
     echo(
         f"{name}/ is made; its README.md says what to do. To train:\n"
         f"cd {name}\nconvblocks fit --config config.yaml"

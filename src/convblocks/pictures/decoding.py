@@ -45,6 +45,8 @@ FEW = 500
 # How many files a worker process takes at a time.
 CHUNK = 32
 
+Pixels = NDArray[np.uint8]
+
 Result = TypeVar("Result")
 
 # Of Pillow's lower size limit and of odd metadata. Not with catch_warnings, which
@@ -73,11 +75,10 @@ def read_picture(source: Path | bytes, most_pixels: int = LARGEST_PICTURE) -> Im
             raise UserError(
                 f"it is too large ({picture.width:,} x {picture.height:,} pixels): scale it down"
             )
-        upright: Image.Image = picture
         if picture.format not in UPRIGHT:
-            upright = ImageOps.exif_transpose(picture)
-        upright.load()
-        return upright
+            ImageOps.exif_transpose(picture, in_place=True)
+        picture.load()
+        return picture
 
 
 def read_shape(path: Path) -> tuple[int, int, int]:
@@ -97,7 +98,7 @@ def read_shape(path: Path) -> tuple[int, int, int]:
         return channels, height, width
 
 
-def to_pixels(picture: Image.Image, channels: int, height: int, width: int) -> NDArray[np.uint8]:
+def to_pixels(picture: Image.Image, channels: int, height: int, width: int) -> Pixels:
     """A picture as (C, H, W) uint8, resized ignoring its aspect ratio, with transparent
     areas on white.
     """
@@ -108,13 +109,11 @@ def to_pixels(picture: Image.Image, channels: int, height: int, width: int) -> N
     if picture.size != (width, height):
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)
     # A copy: Pillow's memory is read-only, which torch warns about.
-    pixels = np.array(picture)
-    if channels == 1:
-        return pixels[None]
+    pixels = np.atleast_3d(np.array(picture))
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def read_pixels(path: Path, shape: Sequence[int]) -> NDArray[np.uint8]:
+def read_pixels(path: Path, shape: Sequence[int]) -> Pixels:
     """The pixels of a picture file, scaled to the shape (C, H, W): uint8.
 
     Raises:
@@ -124,12 +123,11 @@ def read_pixels(path: Path, shape: Sequence[int]) -> NDArray[np.uint8]:
         return to_pixels(read_picture(path), *shape)
 
 
-def to_picture(pixels: NDArray[np.uint8]) -> Image.Image:
+def to_picture(pixels: Pixels) -> Image.Image:
     """Pixels (C, H, W) uint8 as a picture."""
     if len(pixels) == 1:
         return Image.fromarray(pixels[0])
-    last_is_colour = pixels.transpose(1, 2, 0)
-    return Image.fromarray(np.ascontiguousarray(last_is_colour))
+    return Image.fromarray(pixels.transpose(1, 2, 0))
 
 
 @contextmanager
@@ -150,15 +148,6 @@ def _friendly_errors(path: Path | None = None) -> Iterator[None]:
         raise UserError(text) from error
 
 
-def read_shapes(paths: Sequence[Path]) -> list[tuple[int, int, int]]:
-    """The shape (C, H, W) of each picture, from its header.
-
-    Raises:
-        DataError: a picture cannot be read.
-    """
-    return list(_for_all(paths, read_shape))
-
-
 def decode(paths: Sequence[Path], shape: tuple[int, int, int]) -> Tensor:
     """The pixels of pictures, scaled to the shape (C, H, W): (N, C, H, W) uint8.
 
@@ -166,16 +155,19 @@ def decode(paths: Sequence[Path], shape: tuple[int, int, int]) -> Tensor:
         DataError: a picture cannot be read.
     """
     images = torch.empty(len(paths), *shape, dtype=torch.uint8)
-    decoded = _for_all(paths, partial(read_pixels, shape=shape))
+    decoded = for_all(paths, partial(read_pixels, shape=shape))
     for image, pixels in zip(images.numpy(), decoded, strict=True):
         image[:] = pixels
     return images
 
 
-def _for_all(paths: Sequence[Path], read: Callable[[Path], Result]) -> Iterator[Result]:
+def for_all(paths: Sequence[Path], read: Callable[[Path], Result]) -> Iterator[Result]:
     """The results for all pictures, on all cores if they are many.
 
     Processes, as threads would be slower at small pictures, most of whose time is spent in Python.
+
+    Raises:
+        DataError: a picture cannot be read.
     """
     # Only with fork: a spawned process would repeat all imports, and run the user's script again.
     workers = 0

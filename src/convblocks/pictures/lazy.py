@@ -42,9 +42,8 @@ class LazyImages(Tensor):
     def __new__(
         cls, paths: Sequence[Path], shape: tuple[int, ...], device: torch.device | None = None
     ) -> "LazyImages":
-        size = (len(paths), *shape)
         make: Callable[..., LazyImages] = Tensor._make_wrapper_subclass
-        images = make(cls, size, dtype=torch.uint8, device=device)
+        images = make(cls, (len(paths), *shape), dtype=torch.uint8, device=device)
         images.paths = paths
         return images
 

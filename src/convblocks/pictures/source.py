@@ -12,8 +12,9 @@ import math
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 import torch
@@ -22,7 +23,7 @@ from torch import Tensor
 from convblocks.data.images import ImageSets, ImageSource, ImageSpec, LabelledImages
 from convblocks.errors import DataError
 from convblocks.files import machine_lock, remove_unfinished
-from convblocks.pictures.decoding import FEW, decode, read_shapes
+from convblocks.pictures.decoding import FEW, decode, for_all, read_shape
 from convblocks.pictures.lazy import LazyImages
 from exact_resume.files import atomic_write
 
@@ -42,12 +43,11 @@ def find(root: Path, size: tuple[int, int] | None) -> ImageSource | None:
     return PictureFolder(root, size) if (root / "train").is_dir() else None
 
 
-@dataclass(frozen=True)
-class Listing:
+class Listing(NamedTuple):
     """The picture files of a folder."""
 
     classes: list[str]
-    paths: list[Path]  # those of ``train`` before those of ``test``
+    paths: Sequence[Path]  # those of ``train`` before those of ``test``
     labels: Tensor  # (N,) int64
     training: int  # how many are in ``train``
     # the MD5 of all names, sizes and times, which must not change if kept pictures are
@@ -65,16 +65,13 @@ class Listing:
         pictures = train = list_pictures(root / "train", classes)
         if (root / "test").is_dir():
             pictures = train + list_pictures(root / "test", classes)
-        paths = [path for path, _ in pictures]
-        labels = torch.tensor([label for _, label in pictures])
+        paths, labels = zip(*pictures, strict=True)
         state = []
         for path in paths:
             stat = path.stat()
-            name = str(path.relative_to(root))
-            state.append((name, stat.st_size, stat.st_mtime_ns))
-        content = repr((FORMAT, state)).encode()
-        digest = hashlib.md5(content, usedforsecurity=False)
-        return cls(classes, paths, labels, len(train), digest.hexdigest())
+            state.append((str(path.relative_to(root)), stat.st_size, stat.st_mtime_ns))
+        digest = hashlib.md5(repr((FORMAT, state)).encode(), usedforsecurity=False)
+        return cls(classes, paths, torch.tensor(labels), len(train), digest.hexdigest())
 
     def split(self, images: Tensor) -> tuple[LabelledImages, LabelledImages]:
         """The training images and the test images, of which there may be none."""
@@ -128,8 +125,7 @@ class PictureFolder(ImageSource):
             note = self._beyond_memory(len(listing.paths), image_spec.shape)
             if note:
                 images = LazyImages(listing.paths, image_spec.shape)
-                train, test = listing.split(images)
-                return ImageSets(train, test, image_spec, fingerprint, note)
+                return ImageSets(*listing.split(images), image_spec, fingerprint, note)
             sets = self._sets(listing, kept["images"].clone())
             return sets if sets.fingerprint == fingerprint else None
         # A missing or damaged file, for which torch raises many types, or one without
@@ -164,16 +160,16 @@ class PictureFolder(ImageSource):
 
     def _sets(self, listing: Listing, images: Tensor) -> ImageSets:
         train, test = listing.split(images)
-        has_test = len(test.labels) > 0
-        return ImageSets.of(train, test if has_test else None, listing.classes)
+        # One without images is false.
+        return ImageSets.of(train, test or None, listing.classes)
 
-    def _shape(self, paths: list[Path]) -> tuple[int, int, int]:
+    def _shape(self, paths: Sequence[Path]) -> tuple[int, int, int]:
         """(C, H, W) of the decoded pictures, from their headers; in colour if any is.
 
         Raises:
             DataError: they differ in size and are not to be scaled, or one cannot be read.
         """
-        shapes = read_shapes(paths)
+        shapes = [*for_all(paths, read_shape)]
         _, height, width = shapes[0]
         for path, (_, *size) in zip(paths, shapes, strict=True):
             if not self.size and size != [height, width]:
@@ -235,18 +231,22 @@ def list_pictures(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]
 
 
 def _folders(folder: Path) -> list[Path]:
-    members = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    return sorted(path for path in members if path.is_dir())
+    return [path for path in _members(folder) if path.is_dir()]
 
 
 def _pictures(folder: Path) -> list[Path]:
     """The pictures in a folder and its subfolders."""
-    members = [path for path in folder.iterdir() if is_picture(path.name)]
-    pictures = [path for path in members if not path.is_dir()]
+    pictures = pictures_in(folder)
     for subfolder in _folders(folder):
         pictures += _pictures(subfolder)
     return pictures
 
 
-def is_picture(name: str) -> bool:
-    return name.lower().endswith(ENDINGS) and not name.startswith(".")
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures in a folder, without those in its subfolders, in sorted order."""
+    named = [path for path in _members(folder) if path.name.lower().endswith(ENDINGS)]
+    return [path for path in named if not path.is_dir()]
+
+
+def _members(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))

@@ -27,8 +27,9 @@ class MyProjectData(LightningDataModule):
         #     rows = torch.from_numpy(table)
         rows = torch.randn(3000, COLUMNS, generator=random)
         answers = (rows[:, :1] + rows[:, 1:2] * rows[:, 2:3] > 0).float()
-        table = TensorDataset(rows, answers)
-        self.train, self.val, self.test = random_split(table, [2000, 500, 500], random)
+        self.train, self.val, self.test = random_split(
+            TensorDataset(rows, answers), [2000, 500, 500], random
+        )
 
     def train_dataloader(self) -> DataLoader[Any]:
         return DataLoader(self.train, self.batch_size, shuffle=True)
@@ -50,9 +51,7 @@ class MyProjectModule(LightningModule):
     def __init__(self, width: int = 32, lr: float = 0.01) -> None:
         super().__init__()
         self.save_hyperparameters()
-        first = nn.Linear(COLUMNS, width)
-        last = nn.Linear(width, 1)
-        self.layers = nn.Sequential(first, nn.ReLU(), last)
+        self.layers = nn.Sequential(nn.Linear(COLUMNS, width), nn.ReLU(), nn.Linear(width, 1))
 
     def forward(self, rows: Tensor) -> Tensor:
         logits: Tensor = self.layers(rows)  # (B, COLUMNS) -> (B, 1)
@@ -64,8 +63,9 @@ class MyProjectModule(LightningModule):
         logits = self(rows)
         loss = nn.functional.binary_cross_entropy_with_logits(logits, answers)
         accuracy = ((logits > 0) == (answers > 0)).float().mean()
-        measures = {f"{split}/loss": loss, f"{split}/acc": accuracy}
-        self.log_dict(measures, on_step=False, on_epoch=True)
+        self.log_dict(
+            {f"{split}/loss": loss, f"{split}/acc": accuracy}, on_step=False, on_epoch=True
+        )
         return loss
 
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:

@@ -24,9 +24,7 @@ class MyProjectData(ImageSource):
         #     return PictureFolder(self.root / "pictures", size=(SIZE, SIZE)).load()
         # Anything else works too: uint8 images (N, C, H, W) with 1 or 3 channels, and
         # int64 labels (N,) from 0.
-        train = draw(2000, seed=0)
-        test = draw(500, seed=1)
-        return ImageSets.of(train, test, classes=list(PETALS))
+        return ImageSets.of(draw(2000, seed=0), draw(500, seed=1), classes=list(PETALS))
 
 
 def draw(count: int, seed: int) -> LabelledImages:
@@ -69,9 +67,12 @@ class MyProjectNetwork(nn.Module):
                 nn.ReLU(),
                 nn.MaxPool2d(2),  # halves height and width
             ]
-        head = nn.Linear(4 * width, len(image_spec.classes))
-        # Images of any size.
-        self.layers = nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), head)
+        self.layers = nn.Sequential(
+            *layers,
+            nn.AdaptiveMaxPool2d(1),  # images of any size
+            nn.Flatten(),
+            nn.Linear(4 * width, len(image_spec.classes)),
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.layers(images)  # (B, classes)
