@@ -17,15 +17,14 @@ if TYPE_CHECKING:
     from exact_resume.callback import ExactResume
     from exact_resume.check.verdict import check_resume
     from exact_resume.errors import ResumeError, Stopped
-    from exact_resume.keepers.keeper import Keeper
-    from exact_resume.moment import Moment
+    from exact_resume.keeper import Keeper, Moment
 
 __all__ = ["ExactResume", "Keeper", "Moment", "ResumeError", "Stopped", "check_resume"]
 
 MODULES = {
     "ExactResume": "callback",
-    "Keeper": "keepers.keeper",
-    "Moment": "moment",
+    "Keeper": "keeper",
+    "Moment": "keeper",
     "ResumeError": "errors",
     "Stopped": "errors",
     "check_resume": "check.verdict",

@@ -78,15 +78,15 @@ def check_optimizer_states(path: str | Path | None, optimizers: Iterable[Optimiz
     shapes, which fused kernels trust.
     """
     for optimizer in optimizers:
-        if type(optimizer) not in FUSED:
-            continue
-        for parameter, state in optimizer.state.items():
-            moments = [
-                value
+        states = optimizer.state if type(optimizer) in FUSED else {}
+        for parameter, state in states.items():
+            shapes = {
+                value.shape
                 for name, value in state.items()
                 if isinstance(value, Tensor) and name != "step"
-            ]
-            if any(moment.shape != parameter.shape for moment in moments):
+            }
+            if shapes - {parameter.shape}:
                 raise ResumeError(
-                    f"cannot resume from {path}: an optimizer's state is not of its parameter's shape"
+                    f"cannot resume from {path}: an optimizer's state is not of its "
+                    "parameter's shape"
                 )

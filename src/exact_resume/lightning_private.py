@@ -13,7 +13,6 @@ EVALUATION_LOOP = "lightning.pytorch.loops.evaluation_loop:_EvaluationLoop"
 CONNECTOR = (
     "lightning.pytorch.trainer.connectors.logger_connector.logger_connector:_LoggerConnector"
 )
-RESULT = "lightning.pytorch.trainer.connectors.logger_connector.result"
 
 
 class Private(NamedTuple):
@@ -38,7 +37,6 @@ class Private(NamedTuple):
 
 # Where the loaders are, and how they begin.
 TRAIN_LOADERS = Private(FIT_LOOP, "_combined_loader", "the training loaders, to keep their place")
-VAL_LOADERS = Private(EVALUATION_LOOP, "_combined_loader", "the loaders of evaluations may draw")
 COMBINED_BY = Private(
     "lightning.pytorch.utilities.combined_loader:CombinedLoader",
     "_mode",
@@ -89,9 +87,6 @@ SIGTERM = Private(
 # What has been logged.
 TRAIN_RESULTS = Private(TRAINING_LOOP, "_results", "what is logged in this epoch, as sums")
 VAL_RESULTS = Private(EVALUATION_LOOP, "_results", "the metrics that an evaluation resets")
-METADATA = Private(RESULT, "_Metadata", "how a value was logged, to make it again")
-RESULT_METRIC = Private(RESULT, "_ResultMetric", "a logged value, to make it again")
-SYNC = Private(RESULT, "_Sync", "how processes sum a logged value, to make it again")
 LOGGER_CONNECTOR = Private(
     "lightning.pytorch:Trainer", "_logger_connector", "has what is logged, and the next"
 )
@@ -100,7 +95,6 @@ IS_FIRST_BATCH = Private(
 )
 COMPUTED = Private("torchmetrics:Metric", "_computed", "a result computed from other sums")
 UPDATES = Private("torchmetrics:Metric", "_update_count", "whether a metric has sums")
-METRIC_STATES = Private("torchmetrics:Metric", "_defaults", "names the states, kept as sums")
 
 # What callbacks and modules hold.
 MODES = Private(

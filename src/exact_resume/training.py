@@ -26,7 +26,7 @@ def steps_done(trainer: Trainer) -> int:
     """
     if trainer.lightning_module.automatic_optimization:
         return trainer.global_step
-    return trainer.fit_loop.epoch_loop.batch_progress.total.ready
+    return trainer.fit_loop.total_batch_idx + 1
 
 
 def is_out_of_time(trainer: Trainer) -> bool:

@@ -13,9 +13,9 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 
-from exact_resume.keepers.keeper import Keeper, State
-from exact_resume.lightning_private import ITERATOR, VAL_LOADERS
-from exact_resume.moment import Moment
+from exact_resume.keeper import Keeper, Moment, State
+from exact_resume.keepers.values import plain
+from exact_resume.lightning_private import ITERATOR
 from exact_resume.training import loaders_of
 
 KINDS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
@@ -31,25 +31,22 @@ LEAVES = (
 
 
 class Generators(Keeper):
-    """Keeps the states of all generators, in tensors and plain values."""
+    """Keeps the states of all generators, in plain values."""
 
     kind = "random"
 
     def state(self, moment: Moment) -> State:
         return states_of(generators_of(self.trainer))
 
-    def restore(self, state: State, moment: Moment) -> None:
+    def restore(self, state: State) -> None:
         set_states(generators_of(self.trainer), state)
 
-    def restore_end(self, state: State) -> None:
-        set_states(generators_of(self.trainer), state)
+    restore_end = restore
 
 
 def generators_of(trainer: Trainer) -> dict[str, Any]:
     """The global generators of this process, and those that its loaders hold."""
-    evaluated = VAL_LOADERS.of(trainer.fit_loop.epoch_loop.val_loop)
-    val_loaders = [] if evaluated is None else evaluated.flattened
-    return global_generators() | generators_in(*loaders_of(trainer), *val_loaders)
+    return global_generators() | generators_in(*loaders_of(trainer), trainer.val_dataloaders)
 
 
 def global_generators() -> dict[str, Any]:
@@ -103,8 +100,18 @@ def _parts(thing: Any) -> Iterable[Any]:
 
 
 def states_of(generators: Mapping[str, Any]) -> State:
-    """Their states, in tensors and plain values."""
-    return {name: _state(generator) for name, generator in generators.items()}
+    """Their states, in plain values."""
+    return {name: plain(_state(generator)) for name, generator in generators.items()}
+
+
+def _state(generator: Any) -> Any:
+    if isinstance(generator, torch.Generator):
+        return bytes(generator.get_state().numpy())
+    if isinstance(generator, np.random.Generator):
+        return generator.bit_generator.state
+    if hasattr(generator, "getstate"):  # Python's
+        return generator.getstate()
+    return generator.get_state(legacy=False)
 
 
 def set_states(generators: Mapping[str, Any], states: Mapping[str, Any]) -> None:
@@ -112,33 +119,10 @@ def set_states(generators: Mapping[str, Any], states: Mapping[str, Any]) -> None
     for name in generators.keys() & states.keys():
         generator, state = generators[name], states[name]
         if isinstance(generator, torch.Generator):
-            # A copy, since torch 2.13 crashes with a view.
-            as_text = isinstance(state, str)
-            generator.set_state(_bytes_of(state) if as_text else state.clone())
+            generator.set_state(torch.tensor([*state], dtype=torch.uint8))
         elif isinstance(generator, np.random.Generator):
             generator.bit_generator.state = state
         elif hasattr(generator, "setstate"):
-            version, internal, following = state
-            generator.setstate((version, tuple(internal), following))
+            generator.setstate(state)
         else:
             generator.set_state(state)
-
-
-def _state(generator: Any) -> Any:
-    if isinstance(generator, torch.Generator):
-        return generator.get_state()
-    if isinstance(generator, np.random.Generator):
-        return _without_arrays(generator.bit_generator.state)
-    if hasattr(generator, "getstate"):  # Python's
-        return generator.getstate()
-    return _without_arrays(generator.get_state(legacy=False))
-
-
-def _bytes_of(text: str) -> Tensor:
-    return torch.tensor([*bytes.fromhex(text)], dtype=torch.uint8)
-
-
-def _without_arrays(state: Any) -> Any:
-    if isinstance(state, dict):
-        return {name: _without_arrays(value) for name, value in state.items()}
-    return state.tolist() if isinstance(state, np.ndarray) else state

@@ -3,7 +3,7 @@
 """
 
 import io
-import json
+from ast import literal_eval
 from itertools import chain, islice
 from typing import Any
 
@@ -12,6 +12,7 @@ from lightning.fabric.utilities.data import sized_len
 from lightning.pytorch import Trainer
 from torch.utils.data import IterableDataset
 
+from exact_resume.keeper import Keeper, Moment, State
 from exact_resume.keepers.generators import (
     generators_in,
     generators_of,
@@ -19,7 +20,6 @@ from exact_resume.keepers.generators import (
     set_states,
     states_of,
 )
-from exact_resume.keepers.keeper import Keeper, State
 from exact_resume.lightning_private import (
     BEFORE_ITERATING,
     COMBINED_BY,
@@ -30,7 +30,6 @@ from exact_resume.lightning_private import (
     SET_EPOCH,
     TRAIN_LOADERS,
 )
-from exact_resume.moment import Moment
 from exact_resume.training import loaders_of
 
 # The module of a class that cannot go on exactly from its own ``state_dict``.
@@ -79,8 +78,8 @@ class Loaders(Keeper):
             "fetched": self._fetched_ahead(),
         }
 
-    def restore(self, state: State, moment: Moment) -> None:
-        if moment is Moment.EPOCH_END:
+    def restore(self, state: State) -> None:
+        if "data" in state:
             self._restore_data(state["data"])
         elif state:
             self._restore_positions(state)
@@ -92,8 +91,7 @@ class Loaders(Keeper):
         are_several = combined is not None and len(combined.flattened) > 1
         if are_several and (COMBINED_BY.of(combined) == "max_size" or sized_len(combined) is None):
             return "The training loaders are combined by max_size, or one of them has no length"
-        # Lightning sets it at run time.
-        if getattr(self.trainer, "reload_dataloaders_every_n_epochs", False):
+        if self.trainer.reload_dataloaders_every_n_epochs:  # type: ignore[attr-defined]  # is set
             return "reload_dataloaders_every_n_epochs makes other training loaders"
         if any(type(data).__module__ == HUGGING_FACE for data in self._stateful_data()):
             return "An iterable data set of Hugging Face cannot continue exactly from a position"
@@ -184,21 +182,16 @@ class GeneratorsOfWorker:
         self.parts = loader.dataset, loader.collate_fn
 
     def state_dict(self) -> dict[str, str]:
-        """As JSON, since torchdata compares states with the last ones at each batch,
+        """As text, since torchdata compares states with the last ones at each batch,
         number by number.
         """
-        states = states_of(self._generators())
-        return {"generators": json.dumps(states, default=_as_text)}
+        return {"generators": repr(states_of(self._generators()))}
 
     def load_state_dict(self, state_dict: dict[str, str]) -> None:
-        set_states(self._generators(), json.loads(state_dict["generators"]))
+        set_states(self._generators(), literal_eval(state_dict["generators"]))
 
     def _generators(self) -> dict[str, Any]:
         return global_generators() | generators_in(*self.parts)
-
-
-def _as_text(state: torch.Tensor) -> str:
-    return bytes(state.numpy()).hex()
 
 
 def keep_generators_of_workers(loader: Any) -> None:
@@ -206,12 +199,9 @@ def keep_generators_of_workers(loader: Any) -> None:
     its data set has no state.
     """
     data: Any = getattr(loader, "dataset", None)
-    has_workers = is_stateful(loader) and getattr(loader, "num_workers", 0) > 0
     # Of an iterable data set torchdata fetches the batches again.
-    if not has_workers or isinstance(data, IterableDataset):
-        return
-    if not is_stateful(data) and hasattr(data, "__dict__"):
+    has_state = is_stateful(data) or isinstance(data, IterableDataset)
+    if getattr(loader, "num_workers", 0) and not has_state and hasattr(data, "__dict__"):
         generators = GeneratorsOfWorker(loader)
-        vars(data).update(
-            state_dict=generators.state_dict, load_state_dict=generators.load_state_dict
-        )
+        data.state_dict = generators.state_dict
+        data.load_state_dict = generators.load_state_dict

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from exact_resume.keepers.keeper import Keeper, State
-from exact_resume.moment import Moment
+from exact_resume.keeper import Keeper, Moment, State
 
 
 class Schedules(Keeper):
@@ -14,28 +13,26 @@ class Schedules(Keeper):
     """
 
     def state(self, moment: Moment) -> State:
-        loops = self.trainer.fit_loop
-        if moment is Moment.EPOCH_END:
-            interval, done = "epoch", self.trainer.current_epoch + 1
-        elif moment is Moment.WITHIN_EPOCH:
-            interval, done = "step", loops.epoch_loop.batch_idx + 1
-        else:
-            return {"pending": []}
+        done = {
+            Moment.EPOCH_END: ("epoch", self.trainer.current_epoch),
+            Moment.WITHIN_EPOCH: ("step", self.trainer.fit_loop.batch_idx),
+        }
+        interval, number_done = done.get(moment, ("", 0))
         pending = [
             number
             for number, config in enumerate(self.trainer.lr_scheduler_configs)
             if config.reduce_on_plateau
             and config.interval == interval
-            and done % config.frequency == 0
+            and (number_done + 1) % config.frequency == 0
             and config.monitor in self.trainer.callback_metrics
         ]
         return {"pending": pending}
 
-    def restore(self, state: State, moment: Moment) -> None:
+    def restore(self, state: State) -> None:
         for number in state["pending"]:
             config = self.trainer.lr_scheduler_configs[number]
             metric = self.trainer.callback_metrics[config.monitor]
-            self.trainer.lightning_module.lr_scheduler_step(config.scheduler, metric)
+            self.module.lr_scheduler_step(config.scheduler, metric)
 
     def parts(self) -> Mapping[str, Any]:
         configs = self.trainer.lr_scheduler_configs
