@@ -13,10 +13,11 @@ README.md beside this file says what is kept, and what is not.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from exact_resume.errors import ResumeError, Stopped
+
 if TYPE_CHECKING:
     from exact_resume.callback import ExactResume
     from exact_resume.check.verdict import check_resume
-    from exact_resume.errors import ResumeError, Stopped
     from exact_resume.keeper import Keeper, Moment
 
 __all__ = ["ExactResume", "Keeper", "Moment", "ResumeError", "Stopped", "check_resume"]
@@ -25,8 +26,6 @@ MODULES = {
     "ExactResume": "callback",
     "Keeper": "keeper",
     "Moment": "keeper",
-    "ResumeError": "errors",
-    "Stopped": "errors",
     "check_resume": "check.verdict",
 }
 

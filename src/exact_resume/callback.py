@@ -14,20 +14,31 @@ from exact_resume.agreement import AgreedSignal, of_all_processes, world_size
 from exact_resume.checkpoints import AtomicCheckpointIO, check_optimizer_states
 from exact_resume.errors import ResumeError, Stopped
 from exact_resume.keeper import Keeper, Moment, State
-from exact_resume.keepers.attributes import Attributes
-from exact_resume.keepers.callbacks import Callbacks
-from exact_resume.keepers.generators import Generators
-from exact_resume.keepers.gradients import Gradients
-from exact_resume.keepers.loaders import Loaders
-from exact_resume.keepers.logged import Logged
-from exact_resume.keepers.metrics import Metrics
-from exact_resume.keepers.schedules import Schedules
+from exact_resume.keepers import (
+    attributes,
+    callbacks,
+    generators,
+    gradients,
+    loaders,
+    logged,
+    metrics,
+    schedules,
+)
 from exact_resume.lightning_private import BY_STEPS, LAST_SAVED, SIGTERM
 from exact_resume.training import is_out_of_time, steps_done
 
 # In this order they restore: callbacks may draw random numbers at the start of an epoch,
 # and a schedule may follow what was logged.
-KEEPERS = (Attributes, Gradients, Metrics, Logged, Loaders, Callbacks, Generators, Schedules)
+KEEPERS = (
+    attributes.Attributes,
+    gradients.Gradients,
+    metrics.Metrics,
+    logged.Logged,
+    loaders.Loaders,
+    callbacks.Callbacks,
+    generators.Generators,
+    schedules.Schedules,
+)
 
 # Of what a checkpoint keeps, raised by a change of the keepers' states.
 VERSION = 3
@@ -79,7 +90,6 @@ class ExactResume(ModelCheckpoint):
         Stopped: in ``fit``, after a signal.
     """
 
-    moment = Moment.WITHIN_EPOCH  # of the checkpoint that is written next
     _has_started = False
     _trainer: Trainer  # since it has set up anything
     _signal: AgreedSignal  # while training
@@ -136,7 +146,6 @@ class ExactResume(ModelCheckpoint):
         self._has_started = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        super().on_train_start(trainer, pl_module)
         # Lightning's own handlers save and broadcast wherever each process happens to
         # be, which can deadlock.
         signals.install()
@@ -155,7 +164,6 @@ class ExactResume(ModelCheckpoint):
         # on_train_batch_end.
         if self._saved_for:
             self._stop(trainer, self._saved_for)
-        self.moment = Moment.WITHIN_EPOCH
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         if trainer.fit_loop.restarting:
@@ -171,9 +179,6 @@ class ExactResume(ModelCheckpoint):
             self._saved_for = number
             self.save_within_epoch(trainer, "on_train_batch_end")
 
-    def on_validation_start(self, *_: Any) -> None:
-        self.moment = Moment.IN_EVALUATION
-
     def on_validation_end(self, trainer: Trainer, *_: Any) -> None:
         # In the middle of an epoch: save again, with the evaluation, which Lightning
         # would skip on a resume.
@@ -181,12 +186,10 @@ class ExactResume(ModelCheckpoint):
             self.save_within_epoch(trainer, "on_validation_end")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.moment = Moment.EPOCH_END
         LAST_SAVED.replace(self, -1)
         super().on_train_epoch_end(trainer, pl_module)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        super().on_train_end(trainer, pl_module)
+    def on_train_end(self, *_: Any) -> None:
         self._signal.now()  # completes the pending all_reduce before the processes end
 
     def on_fit_end(self, *_: Any) -> None:
@@ -197,7 +200,8 @@ class ExactResume(ModelCheckpoint):
         # OnExceptionCheckpoint may save before a training starts, and finders do.
         if not self._has_started:
             return super().state_dict()
-        own = {keeper.name: keeper.state(self.moment) for keeper in self.keepers}
+        moment = Moment.of(self._trainer)
+        own = {keeper.name: keeper.state(moment) for keeper in self.keepers}
         return super().state_dict() | {
             "version": VERSION,
             "processes": of_all_processes(own),
@@ -244,7 +248,7 @@ class ExactResume(ModelCheckpoint):
 
     def lost_position(self) -> str:
         """Why training loaders cannot save and restore where they are; empty if they can."""
-        return next(filter(None, (keeper.lost_position() for keeper in self.keepers)), "")
+        return max(keeper.lost_position() for keeper in self.keepers)
 
     def _stop(self, trainer: Trainer, number: int) -> None:
         if number == signals.REQUEUE and trainer.is_global_zero:

@@ -1,6 +1,5 @@
 """What a keeper is, and the moments at which it is asked for its state."""
 
-from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
@@ -14,8 +13,16 @@ class Moment(Enum):
     """When a checkpoint is written, which decides what belongs in it."""
 
     WITHIN_EPOCH = "after a batch"
-    IN_EVALUATION = "in an evaluation within an epoch, or right after it"
+    IN_EVALUATION = "in an evaluation"
     EPOCH_END = "at the end of an epoch"
+
+    @classmethod
+    def of(cls, trainer: Trainer) -> "Moment":
+        """The present one."""
+        if trainer.validating:
+            return cls.IN_EVALUATION
+        epochs: Any = trainer.fit_loop.epoch_progress.current
+        return cls.EPOCH_END if epochs.processed == epochs.ready else cls.WITHIN_EPOCH
 
 
 class Keeper:
@@ -67,7 +74,7 @@ class Keeper:
     def restore_end(self, state: State) -> None:
         """Called instead of ``restore`` if the training had ended already."""
 
-    def parts(self) -> Mapping[str, Any]:
+    def parts(self) -> dict[str, Any]:
         """What a check of exact resume compares, by a word for its kind and its name."""
         kept = self.state(Moment.WITHIN_EPOCH) if self.kind else {}
         return {f"{self.kind} {name}": value for name, value in kept.items()}

@@ -4,15 +4,11 @@ replaced, once, with its purpose.
 tests/exact_resume/test_lightning_private.py looks each up in the installed versions.
 """
 
-from importlib import import_module
 from typing import Any, NamedTuple
 
 FIT_LOOP = "lightning.pytorch.loops.fit_loop:_FitLoop"
 TRAINING_LOOP = "lightning.pytorch.loops.training_epoch_loop:_TrainingEpochLoop"
 EVALUATION_LOOP = "lightning.pytorch.loops.evaluation_loop:_EvaluationLoop"
-CONNECTOR = (
-    "lightning.pytorch.trainer.connectors.logger_connector.logger_connector:_LoggerConnector"
-)
 
 
 class Private(NamedTuple):
@@ -23,16 +19,12 @@ class Private(NamedTuple):
     purpose: str
 
     def of(self, thing: Any, *default: Any) -> Any:
-        """Its value in an object."""
+        """Its value in an object, or in the module."""
         return getattr(thing, self.name, *default)
 
     def replace(self, thing: Any, value: Any) -> None:
         """Give it another value in an object."""
         setattr(thing, self.name, value)
-
-    def imported(self) -> Any:
-        """What it names in its module."""
-        return getattr(import_module(self.place), self.name)
 
 
 # Where the loaders are, and how they begin.
@@ -91,7 +83,9 @@ LOGGER_CONNECTOR = Private(
     "lightning.pytorch:Trainer", "_logger_connector", "has what is logged, and the next"
 )
 IS_FIRST_BATCH = Private(
-    CONNECTOR, "_first_loop_iter", "the sums are reset at an epoch's first batch: not at this one"
+    "lightning.pytorch.trainer.connectors.logger_connector.logger_connector:_LoggerConnector",
+    "_first_loop_iter",
+    "the sums are reset at an epoch's first batch: not at this one",
 )
 COMPUTED = Private("torchmetrics:Metric", "_computed", "a result computed from other sums")
 UPDATES = Private("torchmetrics:Metric", "_update_count", "whether a metric has sums")
@@ -105,14 +99,6 @@ SIZE_NAME = Private(
 )
 RATE_NAME = Private(
     "lightning.pytorch.callbacks:LearningRateFinder", "_attr_name", "the attribute it may change"
-)
-SETS_RATE = Private(
-    "lightning.pytorch.callbacks:LearningRateFinder", "_update_attr", "whether it changes it"
-)
-FIND_RATE_NAME = Private(
-    "lightning.pytorch.tuner.lr_finder",
-    "_determine_lr_attr_name",
-    "the attribute it changes where none is named",
 )
 NOT_PERSISTENT = Private(
     "torch.nn:Module", "_non_persistent_buffers_set", "the buffers that no checkpoint holds"

@@ -21,10 +21,8 @@ PRINTED = (bool, str, bytes, int, float, complex, np.generic, type(None))
 
 def digest(value: Any) -> str:
     """A hash: of numbers by their value, of lists and tuples alike."""
-    hashed = hashlib.blake2b(digest_size=16)
-    for part in _bytes_of(value, DEPTH):
-        hashed.update(part)
-    return hashed.hexdigest()
+    content = b"".join(_bytes_of(value, DEPTH))
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def _bytes_of(value: Any, depth: int) -> Iterator[bytes]:

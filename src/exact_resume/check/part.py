@@ -114,6 +114,8 @@ class Recorder(Callback):
         parts: dict[str, Any] = {"batch": batch}
         for keeper in self.resume.keepers:
             parts |= keeper.parts()
+        configs = trainer.lr_scheduler_configs
+        parts |= {f"schedule {i}": config.scheduler for i, config in enumerate(configs)}
         weights = trainer.lightning_module.state_dict()
         parts |= {f"weight {name}": weight for name, weight in weights.items()}
         parts |= {f"optimizer {i}": optimizer for i, optimizer in enumerate(trainer.optimizers)}
@@ -181,6 +183,5 @@ if __name__ == "__main__":
     try:
         main(Path(sys.argv[1]))
     except ResumeError as error:
-        if str(error):  # empty in all processes but one
-            print(f"{PREFIX}{error}", file=sys.stderr)
-        sys.exit(1)
+        # Its text is empty in all processes but one.
+        sys.exit(f"{PREFIX}{error}" if str(error) else 1)

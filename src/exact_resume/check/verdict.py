@@ -121,12 +121,8 @@ def report(whole: Sequence[Record], resumed: Mapping[str, Sequence[Record]]) -> 
 def differences(whole: Record, resumed: Record) -> Differences:
     """The parts that differ between a training and a resume, from where this begins on."""
     left, right = dict(whole["states"]), dict(resumed["states"])
-    begin = min(right)
-    return {
-        number: _changed(left.get(number, {}), right.get(number, {}))
-        for number in sorted(left | right)
-        if number >= begin
-    }
+    numbers = [number for number in sorted(left | right) if number >= min(right)]
+    return {n: _differing(left.get(n, {}), right.get(n, {})) for n in numbers}
 
 
 def first_difference(found: Differences) -> str:
@@ -152,13 +148,13 @@ def lost_parts(found: Differences) -> list[str]:
     return [part for part in first if part in last and part.startswith(CAUSES)]
 
 
-def _changed(left: Mapping[str, str], right: Mapping[str, str]) -> list[str]:
-    return [part for part in {**left, **right} if left.get(part) != right.get(part)]
+def _differing(left: dict[str, str], right: dict[str, str]) -> list[str]:
+    return [part for part in left | right if left.get(part) != right.get(part)]
 
 
 def _listed(words: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+    return " and ".join(", ".join(words).rsplit(", ", 1))
 
 
 def _train(folder: Path) -> list[Record]:

@@ -2,7 +2,7 @@
 Lightning's holds it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from lightning.fabric.utilities import move_data_to_device
@@ -61,7 +61,7 @@ class Attributes(Keeper):
                     on_device = move_data_to_device(value, self.module.device)
                     set_value(owners[owner], name, on_device)
 
-    def parts(self) -> Mapping[str, Any]:
+    def parts(self) -> dict[str, Any]:
         kinds = {"buffer": buffers_not_kept(self.module), "attribute": dict(self._attributes())}
         return {
             f"{kind} {owner}.{name}".replace(" .", " "): value

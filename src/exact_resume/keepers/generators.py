@@ -2,8 +2,7 @@
 
 import gc
 import random
-from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import islice
 from types import FunctionType, ModuleType
 from typing import Any
@@ -20,8 +19,8 @@ from exact_resume.training import loaders_of
 
 KINDS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
 
-# How far to look into objects, and how many items of a container to look at.
-DEPTH, PARTS = 24, 1000
+# How many objects to look into, and how many items of a container to look at.
+OBJECTS, PARTS = 1_000_000, 1000
 
 # What is not looked into.
 LEAVES = (
@@ -67,21 +66,15 @@ def generators_in(*objects: Any) -> dict[str, Any]:
     The iterator of a loader is left out, which a resume replaces.
     """
     seen = {id(ITERATOR.of(thing, None)) for thing in objects}
-    generators: list[Any] = []
-    level: Iterable[Any] = objects
-    for _ in range(DEPTH):
-        unseen = {
-            id(thing): thing
-            for thing in level
-            if id(thing) not in seen and not isinstance(thing, LEAVES)
-        }
-        seen |= unseen.keys()
-        level = []
-        for thing in unseen.values():
-            if isinstance(thing, KINDS):
-                generators.append(thing)
-            else:
-                level.extend(_parts(thing))
+    things, generators = [*objects], []
+    for thing in islice(things, OBJECTS):  # which grow
+        if id(thing) in seen or isinstance(thing, LEAVES):
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, KINDS):
+            generators.append(thing)
+        else:
+            things += _parts(thing)
     return {
         f"{type(generator).__name__} {number}": generator
         for number, generator in enumerate(generators)
@@ -90,16 +83,12 @@ def generators_in(*objects: Any) -> dict[str, Any]:
 
 def _parts(thing: Any) -> Iterable[Any]:
     """The first parts of an object, one level deep."""
-    if isinstance(thing, dict):
-        return islice(thing.values(), PARTS)
-    if isinstance(thing, list | tuple | set | deque):
-        return islice(thing, PARTS)
     if isinstance(thing, FunctionType):
         return thing.__closure__ or ()  # without the globals of its module
-    return gc.get_referents(thing)
+    return islice(gc.get_referents(thing), PARTS)
 
 
-def states_of(generators: Mapping[str, Any]) -> State:
+def states_of(generators: dict[str, Any]) -> State:
     """Their states, in plain values."""
     return {name: plain(_state(generator)) for name, generator in generators.items()}
 
@@ -114,7 +103,7 @@ def _state(generator: Any) -> Any:
     return generator.get_state(legacy=False)
 
 
-def set_states(generators: Mapping[str, Any], states: Mapping[str, Any]) -> None:
+def set_states(generators: dict[str, Any], states: State) -> None:
     """Give each its state, by its name."""
     for name in generators.keys() & states.keys():
         generator, state = generators[name], states[name]

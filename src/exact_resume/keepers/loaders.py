@@ -8,7 +8,7 @@ from itertools import chain, islice
 from typing import Any
 
 import torch
-from lightning.fabric.utilities.data import sized_len
+from lightning.fabric.utilities import data as lightning_data
 from lightning.pytorch import Trainer
 from torch.utils.data import IterableDataset
 
@@ -85,11 +85,12 @@ class Loaders(Keeper):
             self._restore_positions(state)
 
     def lost_position(self) -> str:
-        if not all(map(is_stateful, loaders_of(self.trainer))):
+        loaders, combined = loaders_of(self.trainer), TRAIN_LOADERS.of(self.trainer.fit_loop)
+        if not all(map(is_stateful, loaders)):
             return "To resume within one, use torchdata's StatefulDataLoader"
-        combined: Any = TRAIN_LOADERS.of(self.trainer.fit_loop)
-        are_several = combined is not None and len(combined.flattened) > 1
-        if are_several and (COMBINED_BY.of(combined) == "max_size" or sized_len(combined) is None):
+        if len(loaders) > 1 and (
+            COMBINED_BY.of(combined) == "max_size" or lightning_data.sized_len(combined) is None
+        ):
             return "The training loaders are combined by max_size, or one of them has no length"
         if self.trainer.reload_dataloaders_every_n_epochs:  # type: ignore[attr-defined]  # is set
             return "reload_dataloaders_every_n_epochs makes other training loaders"
@@ -114,7 +115,7 @@ class Loaders(Keeper):
         self._began = state["began"]
         set_states(generators_of(self.trainer), self._began)
         for loader, position in zip(loaders, state["positions"], strict=True):
-            SET_EPOCH.imported()(loader, self.trainer.current_epoch)
+            SET_EPOCH.of(lightning_data)(loader, self.trainer.current_epoch)
             loader.load_state_dict(position)
         # What Lightning has begun to iterate over may lack these states. The positions
         # are behind the batches that were fetched ahead.
@@ -137,13 +138,10 @@ class Loaders(Keeper):
         """The data sets of the training loaders that have a ``state_dict``; workers
         have copies of theirs.
         """
-        found = []
-        for loader in loaders_of(self.trainer):
-            data = getattr(loader, "dataset", None)
-            has_workers = getattr(loader, "num_workers", 0)
-            if not has_workers and is_stateful(data) and hasattr(data, "__dict__"):
-                found.append(data)
-        return found
+        loaders = loaders_of(self.trainer)
+        in_process = [loader for loader in loaders if not getattr(loader, "num_workers", 0)]
+        found = [getattr(loader, "dataset", None) for loader in in_process]
+        return [data for data in found if is_stateful(data) and hasattr(data, "__dict__")]
 
 
 def is_stateful(part: Any) -> bool:

@@ -1,6 +1,5 @@
 """What the module has logged in this epoch, as sums of this process, and logged last."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -31,14 +30,13 @@ class Logged(Keeper):
         # The next batch is not the epoch's first, at which sums are reset.
         IS_FIRST_BATCH.replace(LOGGER_CONNECTOR.of(self.trainer), True)
         results = TRAIN_RESULTS.of(self.trainer.fit_loop.epoch_loop)
-        for key, saved in state["sums"].items():
-            arguments, sums = saved["arguments"], saved["sums"]
+        for key, (arguments, is_synced, sums) in state["sums"].items():
             value: Any = torch.zeros((), device=self.module.device)
             if not sums["is_tensor"]:
                 value = self.module.get_submodule(arguments["metric_attribute"])
             # Synchronized only from the next batch on.
             results.log(value=value, sync_dist_fn=self.trainer.strategy.reduce, **arguments)
-            results[key].meta.sync.should = saved["is_synced"]
+            results[key].meta.sync.should = is_synced
             set_sums(results[key], sums)
 
     def restore_end(self, state: State) -> None:
@@ -47,7 +45,7 @@ class Logged(Keeper):
 
     restore_elsewhere = restore_end
 
-    def parts(self) -> Mapping[str, Any]:
+    def parts(self) -> dict[str, Any]:
         latest = self.trainer.callback_metrics
         return {f"logged {name}": value.double() for name, value in latest.items()}
 
@@ -60,10 +58,12 @@ def _is_known(logged: Any) -> bool:
     return has_name and logged.meta.sync.group is None
 
 
-def _description(logged: Any) -> State:
-    """A logged value, in plain values: the arguments with which it was logged, its sums."""
+def _description(logged: Any) -> tuple[State, bool, State]:
+    """A logged value, in plain values: the arguments with which it was logged, whether
+    processes sum it, and its sums in this one.
+    """
     meta = logged.meta
     arguments = {name: value for name, value in vars(meta).items() if isinstance(value, str | int)}
     arguments["reduce_fx"] = meta.reduce_fx.__name__
     arguments["rank_zero_only"] = meta.sync.rank_zero_only
-    return {"arguments": arguments, "is_synced": meta.sync.should, "sums": sums_of(logged)}
+    return arguments, meta.sync.should, sums_of(logged)

@@ -64,8 +64,7 @@ def sums_of(metric: Metric) -> State:
         for name, value in vars(metric).items()
         if isinstance(value, int | float | Tensor)
     }
-    sums: State = plain(numbers | metric.metric_state)
-    return sums
+    return dict(plain(numbers | metric.metric_state))
 
 
 def set_sums(metric: Metric, sums: State) -> None:
