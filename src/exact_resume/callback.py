@@ -1,7 +1,7 @@
 """The callback that makes a Trainer's trainings exact and preemptible."""
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -152,18 +152,18 @@ class ExactResume(ModelCheckpoint):
         self._signal = AgreedSignal()
         if trainer.is_global_zero and (reason := self.lost_position()):
             print(f"This run can resume only at the end of an epoch. {reason}.")
-        _after_own(pl_module, "on_train_start", lambda: self._begin(trainer))
+        _after_own(pl_module, "on_train_start", self._begin)
 
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
         # Not at the epoch's end: its checkpoint is written after on_train_epoch_end.
         if trainer.current_epoch > 0 and (number := self._signal.now()):
-            self._stop(trainer, number)
+            self._stop(number)
 
-    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+    def on_train_batch_start(self, *_: Any) -> None:
         # Not right after saving: Lightning logs the metrics of a step after
         # on_train_batch_end.
         if self._saved_for:
-            self._stop(trainer, self._saved_for)
+            self._stop(self._saved_for)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         if trainer.fit_loop.restarting:
@@ -177,13 +177,13 @@ class ExactResume(ModelCheckpoint):
         stepped = (trainer.fit_loop.batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if number and stepped and not trainer.is_last_batch:
             self._saved_for = number
-            self.save_within_epoch(trainer, "on_train_batch_end")
+            self.save_within_epoch("on_train_batch_end")
 
-    def on_validation_end(self, trainer: Trainer, *_: Any) -> None:
+    def on_validation_end(self, *_: Any) -> None:
         # In the middle of an epoch: save again, with the evaluation, which Lightning
         # would skip on a resume.
         if self._saved_for:
-            self.save_within_epoch(trainer, "on_validation_end")
+            self.save_within_epoch("on_validation_end")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         LAST_SAVED.replace(self, -1)
@@ -228,29 +228,31 @@ class ExactResume(ModelCheckpoint):
         for keeper, state in self._states:
             keeper.load(state)
 
-    def _begin(self, trainer: Trainer) -> None:
+    def _begin(self) -> None:
         """Begin, and restore everything, after all other callbacks: Lightning calls
         checkpoints last.
         """
         for keeper in self.keepers:
             keeper.begin()
         if self._states:
-            check_optimizer_states(trainer.ckpt_path, trainer.optimizers)
+            check_optimizer_states(self._trainer)
         for keeper, state in self._states:
             restore = keeper.restore if self._are_as_many else keeper.restore_elsewhere
             restore(state)
         self._states = []
 
-    def save_within_epoch(self, trainer: Trainer, hook: str) -> None:
+    def save_within_epoch(self, hook: str) -> None:
         """Called in a hook within an epoch: save once the module's own has been called."""
         if not self.lost_position():
-            _after_own(trainer.lightning_module, hook, lambda: trainer.save_checkpoint(self.path))
+            save = partial(self._trainer.save_checkpoint, self.path)
+            _after_own(self._trainer.lightning_module, hook, save)
 
     def lost_position(self) -> str:
         """Why training loaders cannot save and restore where they are; empty if they can."""
         return max(keeper.lost_position() for keeper in self.keepers)
 
-    def _stop(self, trainer: Trainer, number: int) -> None:
+    def _stop(self, number: int) -> None:
+        trainer = self._trainer
         if number == signals.REQUEUE and trainer.is_global_zero:
             slurm.requeue()
         signals.forget()

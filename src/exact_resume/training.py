@@ -15,9 +15,8 @@ def callbacks_of(trainer: Trainer, *classes: type) -> list[Any]:
 
 
 def loaders_of(trainer: Trainer) -> list[Any]:
-    """The training loaders."""
-    combined = TRAIN_LOADERS.of(trainer.fit_loop)
-    return [] if combined is None else combined.flattened
+    """The training loaders; none before they are set up."""
+    return list(getattr(TRAIN_LOADERS.of(trainer.fit_loop), "flattened", ()))
 
 
 def steps_done(trainer: Trainer) -> int:

@@ -50,6 +50,7 @@ class Recorder(Callback):
 
     Args:
         folder: Of the training; its name says whether it is resumed.
+        trainer: Of the training.
         resume: Whose keepers name the parts of the state.
     """
 
@@ -58,75 +59,76 @@ class Recorder(Callback):
     # Of an epoch, before the checkpoint within it, if there is one.
     batches: int | None = None
 
-    def __init__(self, folder: Path, resume: ExactResume) -> None:
-        self.folder, self.resume = folder, resume
+    def __init__(self, folder: Path, trainer: Trainer, resume: ExactResume) -> None:
+        self.folder, self.trainer, self.resume = folder, trainer, resume
         self.is_whole = folder.name == "whole"
         self.states: list[tuple[int, dict[str, str]]] = []
         self.reason = ""  # why a checkpoint is missing
 
-    def on_train_start(self, trainer: Trainer, *_: Any) -> None:
-        accumulated = trainer.accumulate_grad_batches
-        steps = min(STEPS, int(trainer.num_training_batches // accumulated // 2))
+    def on_train_start(self, *_: Any) -> None:
+        accumulated = self.trainer.accumulate_grad_batches
+        steps = min(STEPS, int(self.trainer.num_training_batches // accumulated // 2))
         self.reason = self.resume.lost_position()
         if not steps:
             self.reason = self.reason or "An epoch has too few steps"
         if self.is_whole and not self.reason:
             self.batches = accumulated * steps
 
-    def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
-        if self.is_whole and trainer.current_epoch == 1:
-            self._copy(trainer, "end")
-        if trainer.current_epoch == 2:
-            self._end(trainer)
-            trainer.strategy.barrier()
+    def on_train_epoch_start(self, *_: Any) -> None:
+        if self.is_whole and self.trainer.current_epoch == 1:
+            self._copy("end")
+        if self.trainer.current_epoch == 2:
+            self._end()
+            self.trainer.strategy.barrier()
             raise Ended
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         if batch_idx == self.batches:
-            self._copy(trainer, "later" if trainer.current_epoch else "within")
-        self._record(trainer, batch)
+            self._copy("later" if trainer.current_epoch else "within")
+        self._record(batch)
 
-    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        self._save_within(trainer, "on_train_batch_end")
+    def on_train_batch_end(self, *_: Any) -> None:
+        self._save_within("on_train_batch_end")
 
-    def on_validation_end(self, trainer: Trainer, *_: Any) -> None:
-        self._save_within(trainer, "on_validation_end")
+    def on_validation_end(self, *_: Any) -> None:
+        self._save_within("on_validation_end")
 
-    def on_train_end(self, trainer: Trainer, *_: Any) -> None:
+    def on_train_end(self, *_: Any) -> None:
         self.reason = self.reason or "The run ends too early"
-        self._end(trainer)
+        self._end()
 
-    def _save_within(self, trainer: Trainer, hook: str) -> None:
+    def _save_within(self, hook: str) -> None:
         """Save as after a signal, which came before this batch, but go on."""
-        if trainer.fit_loop.batch_idx + 1 == self.batches:
-            self.resume.save_within_epoch(trainer, hook)
+        if self.trainer.fit_loop.batch_idx + 1 == self.batches:
+            self.resume.save_within_epoch(hook)
 
-    def _copy(self, trainer: Trainer, place: str) -> None:
-        if trainer.is_global_zero:
+    def _copy(self, place: str) -> None:
+        if self.trainer.is_global_zero:
             shutil.copytree(self.folder, self.folder.with_name(place))
 
-    def _record(self, trainer: Trainer, batch: Any = None) -> None:
+    def _record(self, batch: Any = None) -> None:
         """Record, by kind and name, what decides the next steps: with the batch to come,
         and what was logged.
         """
-        parts: dict[str, Any] = {"batch": batch}
+        trainer, parts = self.trainer, {"batch": batch}
         for keeper in self.resume.keepers:
             parts |= keeper.parts()
-        configs = trainer.lr_scheduler_configs
-        parts |= {f"schedule {i}": config.scheduler for i, config in enumerate(configs)}
-        weights = trainer.lightning_module.state_dict()
-        parts |= {f"weight {name}": weight for name, weight in weights.items()}
-        parts |= {f"optimizer {i}": optimizer for i, optimizer in enumerate(trainer.optimizers)}
+        for i, config in enumerate(trainer.lr_scheduler_configs):
+            parts[f"schedule {i}"] = config.scheduler
+        for name, weight in trainer.lightning_module.state_dict().items():
+            parts[f"weight {name}"] = weight
+        for i, optimizer in enumerate(trainer.optimizers):
+            parts[f"optimizer {i}"] = optimizer
         done = trainer.fit_loop.total_batch_idx + (batch is None)
         self.states.append((done, {name: digest(part) for name, part in parts.items()}))
 
-    def _end(self, trainer: Trainer) -> None:
+    def _end(self) -> None:
         """Record the last state, and write all."""
-        self._record(trainer)
+        self._record()
         record = {"states": self.states, "reason": self.reason}
-        path = self.folder / f"record_{trainer.global_rank}.json"
+        path = self.folder / f"record_{self.trainer.global_rank}.json"
         path.write_text(json.dumps(record))
 
 
@@ -136,7 +138,7 @@ def main(folder: Path) -> None:
     trainer, train = make(folder)
     (resume,) = callbacks_of(trainer, ExactResume)
     keep_checkpoints_in(folder, trainer)
-    trainer.callbacks.insert(0, Recorder(folder, resume))
+    trainer.callbacks.insert(0, Recorder(folder, trainer, resume))
     shorten(trainer)
     atexit.register(end_process_group)
     with suppress(Ended):

@@ -20,6 +20,7 @@ from exact_resume.keepers.generators import (
     set_states,
     states_of,
 )
+from exact_resume.keepers.values import SCALARS
 from exact_resume.lightning_private import (
     BEFORE_ITERATING,
     COMBINED_BY,
@@ -163,11 +164,7 @@ def _is_plain(batches: list[Any]) -> bool:
 
 def _state_of_data(data: Any) -> tuple[Any, State]:
     """Its ``state_dict``, and its attributes that are numbers, words or None."""
-    attributes = {
-        name: value
-        for name, value in vars(data).items()
-        if isinstance(value, int | float | str | None)
-    }
+    attributes = {name: value for name, value in vars(data).items() if isinstance(value, SCALARS)}
     return data.state_dict(), attributes
 
 
@@ -201,5 +198,6 @@ def keep_generators_of_workers(loader: Any) -> None:
     has_state = is_stateful(data) or isinstance(data, IterableDataset)
     if getattr(loader, "num_workers", 0) and not has_state and hasattr(data, "__dict__"):
         generators = GeneratorsOfWorker(loader)
-        data.state_dict = generators.state_dict
-        data.load_state_dict = generators.load_state_dict
+        vars(data).update(
+            state_dict=generators.state_dict, load_state_dict=generators.load_state_dict
+        )
