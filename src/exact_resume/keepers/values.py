@@ -51,7 +51,7 @@ def put(owner: Any, name: str, value: Any) -> None:
         there.clear()
         there.extend(value)
     else:
-        setattr(owner, name, value)
+        object.__setattr__(owner, name, value)  # those of modules and metrics have rules
 
 
 def memory_of(value: Any) -> set[int]:
