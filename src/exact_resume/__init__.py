@@ -13,21 +13,19 @@ README.md beside this file says what is kept, and what is not.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from exact_resume.errors import ResumeError, Stopped
+
 if TYPE_CHECKING:
     from exact_resume.callback import ExactResume
     from exact_resume.check.verdict import check_resume
-    from exact_resume.errors import ResumeError, Stopped
-    from exact_resume.keepers.keeper import Keeper
-    from exact_resume.moment import Moment
+    from exact_resume.keeper import Keeper, Moment
 
 __all__ = ["ExactResume", "Keeper", "Moment", "ResumeError", "Stopped", "check_resume"]
 
 MODULES = {
     "ExactResume": "callback",
-    "Keeper": "keepers.keeper",
-    "Moment": "moment",
-    "ResumeError": "errors",
-    "Stopped": "errors",
+    "Keeper": "keeper",
+    "Moment": "keeper",
     "check_resume": "check.verdict",
 }
 

@@ -62,40 +62,35 @@ class AgreedSignal:
 
     def after_step(self) -> int:
         """The signal's number, or 0; every process must call this after every step."""
-        if world_size() == 1:
-            return signals.received()
         self._steps += 1
-        if not self._number and self._steps >= self._interval:
-            seconds = (time.perf_counter() - self._since) / self._steps
-            self._read()
-            if not self._number:
-                self._send(seconds)
+        if self._steps >= self._interval:
+            self._exchange((time.perf_counter() - self._since) / self._steps)
         return self._number
 
     def now(self) -> int:
         """The signal's number, or 0, including one just received; every process must call this."""
-        if world_size() == 1:
-            return signals.received()
+        self._exchange(SECONDS / self._interval)  # keeps the interval
         self._read()
-        if not self._number:
-            self._send(SECONDS / self._interval)  # keeps the interval
-            self._read()
         return self._number
 
-    def _send(self, seconds_a_step: float) -> None:
-        sent = torch.tensor([signals.received(), seconds_a_step], dtype=torch.float64)
-        work = distributed.all_reduce(sent, op=ReduceOp.MAX, group=self._group, async_op=True)
-        assert work is not None
-        self._sent = work, sent
-        self._steps, self._since = 0, time.perf_counter()
+    def _exchange(self, seconds_a_step: float) -> None:
+        """Read the result of the last exchange, and begin another."""
+        self._read()
+        if world_size() == 1:
+            self._number = signals.received()
+        elif not self._number:
+            sent = torch.tensor([signals.received(), seconds_a_step], dtype=torch.float64)
+            work = distributed.all_reduce(sent, op=ReduceOp.MAX, group=self._group, async_op=True)
+            assert work is not None
+            self._sent = work, sent
+            self._steps, self._since = 0, time.perf_counter()
 
     def _read(self) -> None:
-        if self._sent is None:
-            return
-        work, received = self._sent
-        work.wait()
-        number, seconds_a_step = received.tolist()
-        self._number = int(number)
-        # Fewer steps if they take long: by default Slurm kills a job 30 s after its SIGTERM.
-        self._interval = max(1, min(MOST_STEPS, int(SECONDS / seconds_a_step)))
-        self._sent = None
+        if self._sent is not None:
+            work, received = self._sent
+            work.wait()
+            number, seconds_a_step = received.tolist()
+            self._number = int(number)
+            # Fewer steps if they take long: by default Slurm kills a job 30 s after its SIGTERM.
+            self._interval = max(1, min(MOST_STEPS, int(SECONDS / seconds_a_step)))
+            self._sent = None

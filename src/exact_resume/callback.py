@@ -1,7 +1,7 @@
 """The callback that makes a Trainer's trainings exact and preemptible."""
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +13,35 @@ from exact_resume import signals, slurm
 from exact_resume.agreement import AgreedSignal, of_all_processes, world_size
 from exact_resume.checkpoints import AtomicCheckpointIO, check_optimizer_states
 from exact_resume.errors import ResumeError, Stopped
-from exact_resume.keepers.attributes import Attributes
-from exact_resume.keepers.callbacks import Callbacks
-from exact_resume.keepers.generators import Generators
-from exact_resume.keepers.gradients import Gradients
-from exact_resume.keepers.keeper import Keeper, State
-from exact_resume.keepers.loaders import Loaders
-from exact_resume.keepers.logged import Logged
-from exact_resume.keepers.metrics import Metrics
-from exact_resume.keepers.schedules import Schedules
+from exact_resume.keeper import Keeper, Moment, State
+from exact_resume.keepers import (
+    attributes,
+    callbacks,
+    generators,
+    gradients,
+    loaders,
+    logged,
+    metrics,
+    schedules,
+)
 from exact_resume.lightning_private import BY_STEPS, LAST_SAVED, SIGTERM
-from exact_resume.moment import Moment
 from exact_resume.training import is_out_of_time, steps_done
 
 # In this order they restore: callbacks may draw random numbers at the start of an epoch,
 # and a schedule may follow what was logged.
-KEEPERS = (Attributes, Gradients, Metrics, Logged, Loaders, Callbacks, Generators, Schedules)
+KEEPERS = (
+    attributes.Attributes,
+    gradients.Gradients,
+    metrics.Metrics,
+    logged.Logged,
+    loaders.Loaders,
+    callbacks.Callbacks,
+    generators.Generators,
+    schedules.Schedules,
+)
 
 # Of what a checkpoint keeps, raised by a change of the keepers' states.
-VERSION = 2
+VERSION = 3
 
 
 class ExactResume(ModelCheckpoint):
@@ -65,8 +75,8 @@ class ExactResume(ModelCheckpoint):
 
     - ``setup``, as above; then Lightning loads the weights.
     - ``load_state_dict``: keepers ``load`` what must be there before training starts.
-    - ``on_fit_start``: no sanity check again. Then Lightning restores optimizers,
-      schedules, loops, and lets the loaders iterate.
+      No sanity check again. Then Lightning restores optimizers, schedules, loops, and
+      lets the loaders iterate.
     - ``on_train_start``: after the module's own hook, which may draw numbers, keepers
       ``begin`` and ``restore``, in their order.
     - ``on_fit_end``, if the training had ended already: keepers ``restore_end``.
@@ -80,7 +90,10 @@ class ExactResume(ModelCheckpoint):
         Stopped: in ``fit``, after a signal.
     """
 
+    _has_started = False
+    _trainer: Trainer  # since it has set up anything
     _signal: AgreedSignal  # while training
+    _saved_for: int  # the number of the signal for which it has saved
 
     def __init__(
         self,
@@ -98,11 +111,10 @@ class ExactResume(ModelCheckpoint):
         self.hint = hint
         self.FILE_EXTENSION = self.path.suffix
         self.keepers = [*(make() for make in KEEPERS), *keepers]
-        self.moment = Moment.WITHIN_EPOCH
-        self._trainer: Trainer | None = None  # that trains
-        self._has_started = False
-        self._restored: State = {}  # what the checkpoint holds, until it is restored
-        self._saved_for = 0  # the number of the signal for which it has saved
+        # What the checkpoint holds for each, until it is restored: of this process, or
+        # of the first if the number of processes has changed.
+        self._states: list[tuple[Keeper, State]] = []
+        self._are_as_many = True  # processes as there were
 
     @cached_property
     def state_key(self) -> str:
@@ -116,11 +128,12 @@ class ExactResume(ModelCheckpoint):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
-        self._trainer = trainer if stage == "fit" else None
+        self._trainer = trainer
         self._has_started = False
         self._saved_for = 0
-        for keeper in self.keepers if stage == "fit" else ():
-            keeper.setup(trainer)
+        if stage == "fit":
+            for keeper in self.keepers:
+                keeper.setup(trainer)
         # Lightning does so only after loading a checkpoint, whose float64 weights would
         # be rounded to float32.
         trainer.precision_plugin.convert_module(pl_module)
@@ -129,40 +142,30 @@ class ExactResume(ModelCheckpoint):
         BY_STEPS.replace(trainer.fit_loop, lambda: False)
         SIGTERM.replace(trainer.fit_loop.epoch_loop, lambda: None)
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_start(self, *_: Any) -> None:
         self._has_started = True
-        if self._restored:
-            trainer.should_stop |= self._restored["stopping"]
-            # Lightning would check again, and some modules change in evaluations.
-            trainer.num_sanity_val_steps = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        super().on_train_start(trainer, pl_module)
         # Lightning's own handlers save and broadcast wherever each process happens to
         # be, which can deadlock.
         signals.install()
         self._signal = AgreedSignal()
         if trainer.is_global_zero and (reason := self.lost_position()):
             print(f"This run can resume only at the end of an epoch. {reason}.")
-        _after_own(pl_module, "on_train_start", lambda: self._begin(trainer))
+        _after_own(pl_module, "on_train_start", self._begin)
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
         # Not at the epoch's end: its checkpoint is written after on_train_epoch_end.
         if trainer.current_epoch > 0 and (number := self._signal.now()):
-            self._stop(trainer, number)
+            self._stop(number)
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, *_: Any) -> None:
         # Not right after saving: Lightning logs the metrics of a step after
         # on_train_batch_end.
         if self._saved_for:
-            self._stop(trainer, self._saved_for)
-        self.moment = Moment.WITHIN_EPOCH
+            self._stop(self._saved_for)
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         if trainer.fit_loop.restarting:
             # Otherwise Lightning skips the update of a ReduceLROnPlateau at the end of
             # a resumed epoch.
@@ -171,95 +174,85 @@ class ExactResume(ModelCheckpoint):
         # the run stops after these. Not while gradients accumulate: they are not part
         # of a checkpoint.
         number = self._signal.after_step()
-        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        stepped = (trainer.fit_loop.batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if number and stepped and not trainer.is_last_batch:
             self._saved_for = number
-            self.save_within_epoch(trainer, "on_train_batch_end")
+            self.save_within_epoch("on_train_batch_end")
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.moment = Moment.IN_EVALUATION
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_end(self, *_: Any) -> None:
         # In the middle of an epoch: save again, with the evaluation, which Lightning
         # would skip on a resume.
         if self._saved_for:
-            self.save_within_epoch(trainer, "on_validation_end")
+            self.save_within_epoch("on_validation_end")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.moment = Moment.EPOCH_END
         LAST_SAVED.replace(self, -1)
         super().on_train_epoch_end(trainer, pl_module)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        super().on_train_end(trainer, pl_module)
+    def on_train_end(self, *_: Any) -> None:
         self._signal.now()  # completes the pending all_reduce before the processes end
 
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for keeper, state in self._states_to_restore(trainer):
+    def on_fit_end(self, *_: Any) -> None:
+        for keeper, state in self._states:
             keeper.restore_end(state)
 
     def state_dict(self) -> State:
-        trainer = self._trainer
         # OnExceptionCheckpoint may save before a training starts, and finders do.
-        if trainer is None or not self._has_started:
+        if not self._has_started:
             return super().state_dict()
-        own = {keeper.name: keeper.state(self.moment) for keeper in self.keepers}
+        moment = Moment.of(self._trainer)
+        own = {keeper.name: keeper.state(moment) for keeper in self.keepers}
         return super().state_dict() | {
             "version": VERSION,
             "processes": of_all_processes(own),
             # A Timer sets it again.
-            "stopping": trainer.should_stop and not is_out_of_time(trainer),
+            "stopping": self._trainer.should_stop and not is_out_of_time(self._trainer),
         }
 
     def load_state_dict(self, state_dict: State) -> None:
         super().load_state_dict(state_dict | {"dirpath": self.dirpath})  # it may have been moved
-        if "processes" not in state_dict:
+        trainer, processes = self._trainer, state_dict.get("processes")
+        if processes is None or not trainer.training:
             return
         if state_dict.get("version") != VERSION:
             raise ResumeError(
                 "the checkpoint was written by another version of exact_resume: resume with that "
                 "version, or start over"
             )
-        self._restored = state_dict
-        if self._trainer is not None:
-            for keeper, state in self._states_to_restore(self._trainer):
-                keeper.load(state)
+        trainer.should_stop |= state_dict["stopping"]
+        # Lightning would check again, and some modules change in evaluations.
+        trainer.num_sanity_val_steps = 0
+        self._are_as_many = len(processes) == world_size()
+        own = processes[trainer.global_rank if self._are_as_many else 0]
+        self._states = [(keeper, own[keeper.name]) for keeper in self.keepers if keeper.name in own]
+        for keeper, state in self._states:
+            keeper.load(state)
 
-    def _begin(self, trainer: Trainer) -> None:
+    def _begin(self) -> None:
         """Begin, and restore everything, after all other callbacks: Lightning calls
         checkpoints last.
         """
         for keeper in self.keepers:
             keeper.begin()
-        if not self._restored:
-            return
-        check_optimizer_states(trainer.ckpt_path, trainer.optimizers)
-        is_within = trainer.fit_loop.restarted_mid_epoch
-        moment = Moment.WITHIN_EPOCH if is_within else Moment.EPOCH_END
-        are_as_many = len(self._restored["processes"]) == world_size()
-        for keeper, state in self._states_to_restore(trainer):
-            restore = keeper.restore if are_as_many else keeper.restore_elsewhere
-            restore(state, moment)
-        self._restored = {}
+        if self._states:
+            check_optimizer_states(self._trainer)
+        for keeper, state in self._states:
+            restore = keeper.restore if self._are_as_many else keeper.restore_elsewhere
+            restore(state)
+        self._states = []
 
-    def _states_to_restore(self, trainer: Trainer) -> list[tuple[Keeper, State]]:
-        """The keepers, and what the checkpoint has for them: of this process, or of the
-        first if the number of processes has changed.
-        """
-        processes = self._restored.get("processes", [{}])
-        own = processes[trainer.global_rank if len(processes) == world_size() else 0]
-        return [(keeper, own[keeper.name]) for keeper in self.keepers if keeper.name in own]
-
-    def save_within_epoch(self, trainer: Trainer, hook: str) -> None:
+    def save_within_epoch(self, hook: str) -> None:
         """Called in a hook within an epoch: save once the module's own has been called."""
         if not self.lost_position():
-            _after_own(trainer.lightning_module, hook, lambda: trainer.save_checkpoint(self.path))
+            save = partial(self._trainer.save_checkpoint, self.path)
+            _after_own(self._trainer.lightning_module, hook, save)
 
     def lost_position(self) -> str:
         """Why training loaders cannot save and restore where they are; empty if they can."""
-        return next(filter(None, (keeper.lost_position() for keeper in self.keepers)), "")
+        return max(keeper.lost_position() for keeper in self.keepers)
 
-    def _stop(self, trainer: Trainer, number: int) -> None:
+    def _stop(self, number: int) -> None:
+        trainer = self._trainer
         if number == signals.REQUEUE and trainer.is_global_zero:
             slurm.requeue()
         signals.forget()

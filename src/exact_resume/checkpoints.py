@@ -4,15 +4,15 @@ not use.
 
 import io
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from pickle import PicklingError, UnpicklingError
 from typing import Any
 
 import torch
+from lightning.pytorch import Trainer
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
-from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer
+from torch.optim import SGD, Adagrad, Adam, AdamW
 
 from exact_resume.errors import ResumeError
 from exact_resume.files import write
@@ -73,20 +73,20 @@ def refuse_objects(content: io.BytesIO) -> None:
         ) from error
 
 
-def check_optimizer_states(path: str | Path | None, optimizers: Iterable[Optimizer]) -> None:
+def check_optimizer_states(trainer: Trainer) -> None:
     """Raise a ResumeError unless states from a checkpoint have their parameters'
     shapes, which fused kernels trust.
     """
-    for optimizer in optimizers:
-        if type(optimizer) not in FUSED:
-            continue
-        for parameter, state in optimizer.state.items():
-            moments = [
-                value
+    for optimizer in trainer.optimizers:
+        states = optimizer.state if type(optimizer) in FUSED else {}
+        for parameter, state in states.items():
+            shapes = {
+                value.shape
                 for name, value in state.items()
                 if isinstance(value, Tensor) and name != "step"
-            ]
-            if any(moment.shape != parameter.shape for moment in moments):
+            }
+            if shapes - {parameter.shape}:
                 raise ResumeError(
-                    f"cannot resume from {path}: an optimizer's state is not of its parameter's shape"
+                    f"cannot resume from {trainer.ckpt_path}: an optimizer's state is not of its "
+                    "parameter's shape"
                 )

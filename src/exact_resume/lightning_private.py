@@ -4,16 +4,11 @@ replaced, once, with its purpose.
 tests/exact_resume/test_lightning_private.py looks each up in the installed versions.
 """
 
-from importlib import import_module
 from typing import Any, NamedTuple
 
 FIT_LOOP = "lightning.pytorch.loops.fit_loop:_FitLoop"
 TRAINING_LOOP = "lightning.pytorch.loops.training_epoch_loop:_TrainingEpochLoop"
 EVALUATION_LOOP = "lightning.pytorch.loops.evaluation_loop:_EvaluationLoop"
-CONNECTOR = (
-    "lightning.pytorch.trainer.connectors.logger_connector.logger_connector:_LoggerConnector"
-)
-RESULT = "lightning.pytorch.trainer.connectors.logger_connector.result"
 
 
 class Private(NamedTuple):
@@ -24,21 +19,16 @@ class Private(NamedTuple):
     purpose: str
 
     def of(self, thing: Any, *default: Any) -> Any:
-        """Its value in an object."""
+        """Its value in an object, or in the module."""
         return getattr(thing, self.name, *default)
 
     def replace(self, thing: Any, value: Any) -> None:
         """Give it another value in an object."""
         setattr(thing, self.name, value)
 
-    def imported(self) -> Any:
-        """What it names in its module."""
-        return getattr(import_module(self.place), self.name)
-
 
 # Where the loaders are, and how they begin.
 TRAIN_LOADERS = Private(FIT_LOOP, "_combined_loader", "the training loaders, to keep their place")
-VAL_LOADERS = Private(EVALUATION_LOOP, "_combined_loader", "the loaders of evaluations may draw")
 COMBINED_BY = Private(
     "lightning.pytorch.utilities.combined_loader:CombinedLoader",
     "_mode",
@@ -89,18 +79,16 @@ SIGTERM = Private(
 # What has been logged.
 TRAIN_RESULTS = Private(TRAINING_LOOP, "_results", "what is logged in this epoch, as sums")
 VAL_RESULTS = Private(EVALUATION_LOOP, "_results", "the metrics that an evaluation resets")
-METADATA = Private(RESULT, "_Metadata", "how a value was logged, to make it again")
-RESULT_METRIC = Private(RESULT, "_ResultMetric", "a logged value, to make it again")
-SYNC = Private(RESULT, "_Sync", "how processes sum a logged value, to make it again")
 LOGGER_CONNECTOR = Private(
     "lightning.pytorch:Trainer", "_logger_connector", "has what is logged, and the next"
 )
 IS_FIRST_BATCH = Private(
-    CONNECTOR, "_first_loop_iter", "the sums are reset at an epoch's first batch: not at this one"
+    "lightning.pytorch.trainer.connectors.logger_connector.logger_connector:_LoggerConnector",
+    "_first_loop_iter",
+    "the sums are reset at an epoch's first batch: not at this one",
 )
 COMPUTED = Private("torchmetrics:Metric", "_computed", "a result computed from other sums")
 UPDATES = Private("torchmetrics:Metric", "_update_count", "whether a metric has sums")
-METRIC_STATES = Private("torchmetrics:Metric", "_defaults", "names the states, kept as sums")
 
 # What callbacks and modules hold.
 MODES = Private(
@@ -111,14 +99,6 @@ SIZE_NAME = Private(
 )
 RATE_NAME = Private(
     "lightning.pytorch.callbacks:LearningRateFinder", "_attr_name", "the attribute it may change"
-)
-SETS_RATE = Private(
-    "lightning.pytorch.callbacks:LearningRateFinder", "_update_attr", "whether it changes it"
-)
-FIND_RATE_NAME = Private(
-    "lightning.pytorch.tuner.lr_finder",
-    "_determine_lr_attr_name",
-    "the attribute it changes where none is named",
 )
 NOT_PERSISTENT = Private(
     "torch.nn:Module", "_non_persistent_buffers_set", "the buffers that no checkpoint holds"

@@ -42,10 +42,7 @@ def requeue(environment: Mapping[str, str] = os.environ) -> None:
     """Ask Slurm to start this job again; outside a job, do nothing."""
     environment = visible(environment)
     if JOB in environment:
-        task = (
-            f"_{environment['SLURM_ARRAY_TASK_ID']}" if "SLURM_ARRAY_JOB_ID" in environment else ""
-        )
-        job = environment.get("SLURM_ARRAY_JOB_ID", environment[JOB])
-        subprocess.run(
-            ["scontrol", "requeue", f"{job}{task}"], check=False
-        )  # it prints its own errors
+        job = environment[JOB]
+        if "SLURM_ARRAY_JOB_ID" in environment:
+            job = "{SLURM_ARRAY_JOB_ID}_{SLURM_ARRAY_TASK_ID}".format_map(environment)
+        subprocess.run(["scontrol", "requeue", job], check=False)  # it prints its own errors

@@ -15,9 +15,8 @@ def callbacks_of(trainer: Trainer, *classes: type) -> list[Any]:
 
 
 def loaders_of(trainer: Trainer) -> list[Any]:
-    """The training loaders."""
-    combined = TRAIN_LOADERS.of(trainer.fit_loop)
-    return [] if combined is None else combined.flattened
+    """The training loaders; none before they are set up."""
+    return list(getattr(TRAIN_LOADERS.of(trainer.fit_loop), "flattened", ()))
 
 
 def steps_done(trainer: Trainer) -> int:
@@ -26,7 +25,7 @@ def steps_done(trainer: Trainer) -> int:
     """
     if trainer.lightning_module.automatic_optimization:
         return trainer.global_step
-    return trainer.fit_loop.epoch_loop.batch_progress.total.ready
+    return trainer.fit_loop.total_batch_idx + 1
 
 
 def is_out_of_time(trainer: Trainer) -> bool:

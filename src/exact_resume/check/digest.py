@@ -12,35 +12,31 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from exact_resume.keepers.attributes import buffers_not_kept
-
 # How deep values are looked into: an object may hold a deque of tuples of tensors.
 DEPTH = 4
 
-# What is changed elsewhere, such as a module's Trainer, or never.
-WITHOUT_PARTS = (LightningModule, Trainer, Callback, type, FunctionType, MethodType)
+# What is hashed by what Python prints of it.
+PRINTED = (bool, str, bytes, int, float, complex, np.generic, type(None))
 
 
 def digest(value: Any) -> str:
     """A hash: of numbers by their value, of lists and tuples alike."""
-    hashed = hashlib.blake2b(digest_size=16)
-    for part in _bytes_of(value, DEPTH):
-        hashed.update(part)
-    return hashed.hexdigest()
+    content = b"".join(_bytes_of(value, DEPTH))
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def _bytes_of(value: Any, depth: int) -> Iterator[bytes]:
-    if isinstance(value, Tensor):
-        yield from _bytes_of_tensor(value.detach().cpu())
+    if isinstance(value, PRINTED):
+        number = value.item() if isinstance(value, np.generic) else value
+        yield repr(number).removesuffix(".0").encode()
+    elif isinstance(value, Tensor):
+        yield f"{value.dtype} {tuple(value.shape)}".encode()
+        # numpy() would pin the size of the tensor itself
+        dense = value.detach().cpu().to_dense().clone()
+        yield dense.reshape(-1).view(torch.uint8).numpy().tobytes()
     elif isinstance(value, np.ndarray):
         yield f"{value.dtype} {value.shape}".encode()
-        yield from _bytes_of(value.tolist(), depth) if value.dtype.hasobject else [value.tobytes()]
-    elif isinstance(value, bool | str | bytes | complex | None):
-        yield repr(value).encode()
-    elif isinstance(value, int | float | np.number):
-        number = value.item() if isinstance(value, np.number) else value
-        is_whole = isinstance(number, float) and number.is_integer()
-        yield repr(int(number) if is_whole else number).encode()
+        yield from _bytes_of(value.tolist() if value.dtype.hasobject else value.tobytes(), depth)
     elif depth:
         yield b"sequence" if isinstance(value, list | tuple) else type(value).__name__.encode()
         for name, part in _parts(value):
@@ -48,24 +44,17 @@ def _bytes_of(value: Any, depth: int) -> Iterator[bytes]:
             yield from _bytes_of(part, depth - 1)
 
 
-def _bytes_of_tensor(tensor: Tensor) -> Iterator[bytes]:
-    yield f"{tensor.dtype} {tuple(tensor.shape)}".encode()
-    # numpy() would pin the size of the tensor itself
-    dense = tensor.clone() if tensor.layout == torch.strided else tensor.to_dense()
-    yield dense.reshape(-1).view(torch.uint8).numpy().tobytes()
-
-
 def _parts(value: Any) -> Iterable[tuple[Any, Any]]:
     """The parts of a value, by name."""
     match value:  # one match
         case Metric():
             return [*value.metric_state.items(), ("updates", value.update_count)]
-        case _ if isinstance(value, WITHOUT_PARTS):
-            return ()
+        case LightningModule() | Trainer() | Callback() | type() | FunctionType() | MethodType():
+            return ()  # they are changed elsewhere, such as a module's Trainer, or never
         case nn.Module():
-            return [*value.state_dict().items(), *buffers_not_kept(value)]
+            return [*value.state_dict().items(), *value.named_buffers()]
         case Mapping():
-            return [(name, part) for name, part in value.items()]
+            return value.items()
         case set() | frozenset():
             return enumerate(sorted(map(digest, value)))
         case list() | tuple() | deque():
@@ -75,9 +64,5 @@ def _parts(value: Any) -> Iterable[tuple[Any, Any]]:
     for state in ("state_dict", "get_state", "getstate"):  # of optimizers, schedules, generators
         if hasattr(value, state):
             return [(state, getattr(value, state)())]
-    return _attributes(value)
-
-
-def _attributes(value: Any) -> list[tuple[str, Any]]:
-    items = getattr(value, "__dict__", {}).items()
-    return [(name, part) for name, part in items if not isinstance(part, MethodType)]
+    attributes: dict[str, Any] = getattr(value, "__dict__", {})
+    return attributes.items()

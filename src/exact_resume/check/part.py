@@ -8,7 +8,9 @@ of it, from when its checkpoint was new there, in which a training resumes.
 """
 
 import atexit
+import json
 import pickle
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -16,30 +18,127 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers.logger import DummyLogger
 
 from exact_resume.agreement import end_process_group
 from exact_resume.callback import ExactResume
-from exact_resume.check.record import STEPS, Ended, Recorder
+from exact_resume.check.digest import digest
 from exact_resume.errors import ResumeError
 from exact_resume.training import callbacks_of
 
 # A Trainer, and what starts its training, or resumes it.
 Training = tuple[Trainer, Callable[[], None]]
 
+# Steps of half an epoch, which is cut short: more than gradients are mostly accumulated
+# for.
+STEPS = 5
+
 # Before the line of an error that a user can mend.
 PREFIX = "part.py: "
 
 
+class Ended(Exception):  # noqa: N818  # not an error
+    """The training has done its steps."""
+
+
+class Recorder(Callback):
+    """Records the state of a training before each step of two epochs, as a digest of
+    each of its parts, and ends it then; the whole training saves and copies checkpoints
+    on its way.
+
+    Args:
+        folder: Of the training; its name says whether it is resumed.
+        trainer: Of the training.
+        resume: Whose keepers name the parts of the state.
+    """
+
+    keeps_own_state = True
+
+    # Of an epoch, before the checkpoint within it, if there is one.
+    batches: int | None = None
+
+    def __init__(self, folder: Path, trainer: Trainer, resume: ExactResume) -> None:
+        self.folder, self.trainer, self.resume = folder, trainer, resume
+        self.is_whole = folder.name == "whole"
+        self.states: list[tuple[int, dict[str, str]]] = []
+        self.reason = ""  # why a checkpoint is missing
+
+    def on_train_start(self, *_: Any) -> None:
+        accumulated = self.trainer.accumulate_grad_batches
+        steps = min(STEPS, int(self.trainer.num_training_batches // accumulated // 2))
+        self.reason = self.resume.lost_position()
+        if not steps:
+            self.reason = self.reason or "An epoch has too few steps"
+        if self.is_whole and not self.reason:
+            self.batches = accumulated * steps
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        if self.is_whole and self.trainer.current_epoch == 1:
+            self._copy("end")
+        if self.trainer.current_epoch == 2:
+            self._end()
+            self.trainer.strategy.barrier()
+            raise Ended
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if batch_idx == self.batches:
+            self._copy("later" if trainer.current_epoch else "within")
+        self._record(batch)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self._save_within("on_train_batch_end")
+
+    def on_validation_end(self, *_: Any) -> None:
+        self._save_within("on_validation_end")
+
+    def on_train_end(self, *_: Any) -> None:
+        self.reason = self.reason or "The run ends too early"
+        self._end()
+
+    def _save_within(self, hook: str) -> None:
+        """Save as after a signal, which came before this batch, but go on."""
+        if self.trainer.fit_loop.batch_idx + 1 == self.batches:
+            self.resume.save_within_epoch(hook)
+
+    def _copy(self, place: str) -> None:
+        if self.trainer.is_global_zero:
+            shutil.copytree(self.folder, self.folder.with_name(place))
+
+    def _record(self, batch: Any = None) -> None:
+        """Record, by kind and name, what decides the next steps: with the batch to come,
+        and what was logged.
+        """
+        trainer, parts = self.trainer, {"batch": batch}
+        for keeper in self.resume.keepers:
+            parts |= keeper.parts()
+        for i, config in enumerate(trainer.lr_scheduler_configs):
+            parts[f"schedule {i}"] = config.scheduler
+        for name, weight in trainer.lightning_module.state_dict().items():
+            parts[f"weight {name}"] = weight
+        for i, optimizer in enumerate(trainer.optimizers):
+            parts[f"optimizer {i}"] = optimizer
+        done = trainer.fit_loop.total_batch_idx + (batch is None)
+        self.states.append((done, {name: digest(part) for name, part in parts.items()}))
+
+    def _end(self) -> None:
+        """Record the last state, and write all."""
+        self._record()
+        record = {"states": self.states, "reason": self.reason}
+        path = self.folder / f"record_{self.trainer.global_rank}.json"
+        path.write_text(json.dumps(record))
+
+
 def main(folder: Path) -> None:
     """Train in a folder, or resume what has begun there."""
-    with (folder.parent / "make").open("rb") as file:
-        trainer, train = pickle.load(file)(folder)
+    make = pickle.loads((folder.parent / "make").read_bytes())
+    trainer, train = make(folder)
     (resume,) = callbacks_of(trainer, ExactResume)
     keep_checkpoints_in(folder, trainer)
-    trainer.callbacks.insert(0, Recorder(folder, resume))
+    trainer.callbacks.insert(0, Recorder(folder, trainer, resume))
     shorten(trainer)
     atexit.register(end_process_group)
     with suppress(Ended):
@@ -86,6 +185,5 @@ if __name__ == "__main__":
     try:
         main(Path(sys.argv[1]))
     except ResumeError as error:
-        if str(error):  # empty in all processes but one
-            print(f"{PREFIX}{error}", file=sys.stderr)
-        sys.exit(error.exit_status)
+        # Its text is empty in all processes but one.
+        sys.exit(f"{PREFIX}{error}" if str(error) else 1)

@@ -10,6 +10,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,15 +31,13 @@ PLACES = {
 # follow from these and the data.
 CAUSES = ("metric", "buffer", "attribute", "random")
 
-# The record of a process: its ``states``, and the ``reason`` why it could not be
-# stopped everywhere.
+# The record of a process: its ``states``, which are digests of parts by a word for the
+# kind of a part and its name, each with the number of batches before; and the ``reason``
+# why it could not be stopped everywhere.
 Record = Mapping[str, Any]
 
-# Digests of the parts of a state, by the kind of a part and its name.
-State = dict[str, str]
-
-# Those of a process by the number of batches before.
-States = Mapping[int, State]
+# The names of the parts that differ between two trainings, by the number of batches before.
+Differences = Mapping[int, list[str]]
 
 
 class Report(NamedTuple):
@@ -77,13 +76,13 @@ def check(make: Callable[[Path], Training]) -> Report:
             "a check of exact resume starts its processes itself: call it outside of srun and "
             "torchrun"
         )
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, ThreadPoolExecutor() as pool:
         root = Path(folder)
-        with (root / "make").open("wb") as file:
-            pickle.dump(make, file)
-        _train([root / "whole"])
-        _train([root / place for place in PLACES if (root / place).is_dir()])
-        return report(_records(root / "whole"), {place: _records(root / place) for place in PLACES})
+        (root / "make").write_bytes(pickle.dumps(make))
+        (root / "whole").mkdir()
+        whole = _train(root / "whole")
+        resumed = pool.map(_train, [root / place for place in PLACES])
+        return report(whole, dict(zip(PLACES, resumed, strict=True)))
 
 
 def report(whole: Sequence[Record], resumed: Mapping[str, Sequence[Record]]) -> Report:
@@ -94,24 +93,21 @@ def report(whole: Sequence[Record], resumed: Mapping[str, Sequence[Record]]) -> 
         resumed: By place, what each has recorded of the training that was resumed
             there; empty if it could not be.
     """
-    exact, differing = list[str](), list[str]()
+    is_exact, exact = True, list[str]()
     lines, lost = list[str](), dict[str, None]()
     for place, where in PLACES.items():
         if not resumed[place]:
             lines.append(f"not checked {where}: {whole[0]['reason']}.")
             continue
-        pairs = [
-            (dict(left["states"]), dict(right["states"]))
-            for left, right in zip(whole, resumed[place], strict=True)
-        ]
-        differences = [text for pair in pairs if (text := difference(*pair))]
-        if differences:
-            differing.append(where)
-            lines.append(f"not exact {where}: {differences[0]}")
+        found = [differences(*pair) for pair in zip(whole, resumed[place], strict=True)]
+        texts = [*filter(None, map(first_difference, found))]
+        if texts:
+            is_exact = False
+            lines.append(f"not exact {where}: {texts[0]}")
         else:
             exact.append(where)
-        for pair in pairs:
-            lost |= dict.fromkeys(lost_parts(*pair))
+        for one in found:
+            lost |= dict.fromkeys(lost_parts(one))
     if exact:
         lines.insert(0, f"exact {_listed(exact)}")
     if lost:
@@ -119,21 +115,23 @@ def report(whole: Sequence[Record], resumed: Mapping[str, Sequence[Record]]) -> 
             f"not restored: {_listed([*lost])}. Keep it in on_save_checkpoint, and put it back "
             "in on_load_checkpoint"
         )
-    return Report(bool(exact) and not differing, lines)
+    return Report(is_exact and bool(exact), lines)
 
 
-def difference(whole: States, resumed: States) -> str:
-    """What differs first between a training and a resume, by the number of batches
-    before; empty if nothing does.
-    """
-    begin = min(resumed)
-    if begin == 0:
+def differences(whole: Record, resumed: Record) -> Differences:
+    """The parts that differ between a training and a resume, from where this begins on."""
+    left, right = dict(whole["states"]), dict(resumed["states"])
+    numbers = [number for number in sorted(left | right) if number >= min(right)]
+    return {n: _differing(left.get(n, {}), right.get(n, {})) for n in numbers}
+
+
+def first_difference(found: Differences) -> str:
+    """What differs first; empty if nothing does."""
+    if min(found) == 0:
         return "a resume finds no checkpoint, and begins again"
-    numbers = sorted(number for number in whole.keys() | resumed.keys() if number >= begin)
-    for number in numbers:
-        parts = _changed(whole.get(number, {}), resumed.get(number, {}))
+    for number, parts in found.items():
         # Causes count if they last; attributes do not, since some measure time.
-        ignored = ("attribute",) if number == numbers[-1] else CAUSES
+        ignored = ("attribute",) if number == max(found) else CAUSES
         names = [part for part in parts if not part.startswith(ignored)]
         if names:
             further = [f"{len(names) - 3} more"] if len(names) > 3 else []
@@ -142,59 +140,43 @@ def difference(whole: States, resumed: States) -> str:
     return ""
 
 
-def lost_parts(whole: States, resumed: States) -> list[str]:
+def lost_parts(found: Differences) -> list[str]:
     """The causes that differ both right after a resume and at the end: others were made
     again before their use.
     """
-    first, last = min(resumed), max(resumed)
-    changed = _changed(whole.get(first, {}), resumed[first])
-    lasting = _changed(whole.get(last, {}), resumed[last])
-    return [part for part in changed if part in lasting and part.startswith(CAUSES)]
+    first, last = found[min(found)], found[max(found)]
+    return [part for part in first if part in last and part.startswith(CAUSES)]
 
 
-def _changed(left: State, right: State) -> list[str]:
+def _differing(left: dict[str, str], right: dict[str, str]) -> list[str]:
     return [part for part in left | right if left.get(part) != right.get(part)]
 
 
 def _listed(words: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+    return " and ".join(", ".join(words).rsplit(", ", 1))
 
 
-def _records(folder: Path) -> list[Record]:
-    """Those of each process of a training; none if it could not be stopped there."""
-    return [json.loads(path.read_text()) for path in sorted(folder.glob("record_*.json"))]
-
-
-def _train(folders: Sequence[Path]) -> None:
-    """Let a training end in each folder, in processes of its own, side by side.
+def _train(folder: Path) -> list[Record]:
+    """Let a training end in a folder, in processes of its own: what each has recorded;
+    nothing without the folder, since the whole training could not be stopped there.
 
     Raises:
-        ResumeError: one of them fails.
+        ResumeError: it fails.
     """
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    processes = []
-    try:
-        for folder in folders:
-            folder.mkdir(exist_ok=True)
-            command = [sys.executable, "-P", "-m", "exact_resume.check.part", str(folder)]
-            with _errors_of(folder).open("w") as errors:
-                processes.append(
-                    subprocess.Popen(
-                        command, env=environment, stdout=subprocess.DEVNULL, stderr=errors
-                    )
-                )
-        for folder, process in zip(folders, processes, strict=True):
-            if process.wait():
-                raise _error(_errors_of(folder).read_text())
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-
-
-def _errors_of(folder: Path) -> Path:
-    return folder.with_suffix(".errors")
+    if not folder.is_dir():
+        return []
+    with folder.with_suffix(".errors").open("w+") as errors:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "exact_resume.check.part", str(folder)],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+        )
+        if done.returncode:
+            errors.seek(0)
+            raise _error(errors.read())
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("record_*.json"))]
 
 
 def _error(text: str) -> ResumeError:

@@ -2,27 +2,25 @@
 Lightning's holds it.
 """
 
-from collections.abc import Iterator, Mapping
-from itertools import chain
+from collections.abc import Iterator
 from typing import Any
 
 from lightning.fabric.utilities import move_data_to_device
-from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricTracker
 
-from exact_resume.keepers.keeper import Keeper, State
+from exact_resume.keeper import Keeper, Moment, State
+from exact_resume.keepers.metrics import parts_of
 from exact_resume.keepers.values import mark, memory_of, plain, put
-from exact_resume.lightning_private import METRIC_STATES, MODES, NOT_PERSISTENT
-from exact_resume.moment import Moment
+from exact_resume.lightning_private import MODES, NOT_PERSISTENT
 from exact_resume.training import callbacks_of
 
-# Whose attributes Lightning and torch set themselves.
 UNUSED = LightningModule()
 UNUSED.save_hyperparameters({"some": "name"})
 
-# Whether parts train, which finetuning sets, or a hook at the start of an epoch.
-FLAGS = ("training", "requires_grad", "track_running_stats")
+# Attributes that Lightning and torch set themselves.
+THEIRS = vars(UNUSED).keys() - {"training"}
 
 
 class Attributes(Keeper):
@@ -31,68 +29,63 @@ class Attributes(Keeper):
     - Attributes that hold numbers, words, tensors, and containers of these: of the
       module, its parts, and callbacks. Those of Lightning keep times, and have a state
       of their own, as those have whose class sets ``keeps_own_state``.
-    - Buffers that are not persistent, flags, and how many metrics a MetricTracker has.
+    - Whether parts train, which finetuning sets, or a hook at the start of an epoch.
+    - Buffers that are not persistent, and how many metrics a MetricTracker has.
     """
 
-    def setup(self, trainer: Any) -> None:
+    def setup(self, trainer: Trainer) -> None:
         super().setup(trainer)
-        self._marks: dict[tuple[str, str], Any] = {}  # when training began
-        self._values_then: list[Any] = []  # otherwise others could get their ids
+        # When training began: marks, and values, whose ids others could get otherwise.
+        self._began: dict[tuple[str, str], tuple[Any, Any]] = {}
 
     def begin(self) -> None:
         for key, value in self._attributes():
-            self._marks[key] = mark(value)
-            self._values_then.append(value)
+            self._began[key] = mark(value), value
 
     def state(self, moment: Moment) -> State:
-        module = self.trainer.lightning_module
+        trackers = parts_of(self.module, MetricTracker)
         return {
             "changed": self._changed(),
-            "buffers": {name: plain(buffer) for name, buffer in buffers_not_kept(module)},
-            "flags": self._flags(),
-            "trackers": {name: len(tracker) for name, tracker in _trackers(module)},
+            "buffers": plain(buffers_not_kept(self.module)),
+            "trackers": {name: len(tracker) for name, tracker in trackers.items()},
         }
 
-    def restore(self, state: State, moment: Moment) -> None:
-        module, owners = self.trainer.lightning_module, self._owners()
-        for owner in owners.keys() & state["changed"].keys():
-            for name, value in state["changed"][owner].items():
-                put(vars(owners[owner]), name, move_data_to_device(value, module.device))
-        for name, tracker in _trackers(module):
+    def restore(self, state: State) -> None:
+        for name, tracker in parts_of(self.module, MetricTracker).items():
             while len(tracker) < state["trackers"].get(name, 0):
                 tracker.increment()
-        for name, value in state["buffers"].items():
-            _set_buffer(module, name, value)
-        for name, part in self._parts_with_flags():
-            for flag, is_set in state["flags"].get(name, {}).items():
-                setattr(part, flag, is_set)
-
-    def parts(self) -> Mapping[str, Any]:
         owners = self._owners()
-        attributes = {
-            f"attribute {owner}.{name}".replace(" .", " "): value
-            for (owner, name), value in self._attributes()
-            if not isinstance(owners[owner], Metric)  # which is compared as a whole
-        }
-        buffers = buffers_not_kept(self.trainer.lightning_module)
-        return {f"buffer {name}": buffer for name, buffer in buffers} | attributes
+        for kind, set_value in (("changed", put), ("buffers", _set_buffer)):
+            for (owner, name), value in state[kind].items():
+                if owner in owners:
+                    on_device = move_data_to_device(value, self.module.device)
+                    set_value(owners[owner], name, on_device)
 
-    def _changed(self) -> dict[str, State]:
+    def parts(self) -> dict[str, Any]:
+        kinds = {"buffer": buffers_not_kept(self.module), "attribute": dict(self._attributes())}
+        return {
+            f"{kind} {owner}.{name}".replace(" .", " "): value
+            for kind, values in kinds.items()
+            for (owner, name), value in values.items()
+        }
+
+    def _changed(self) -> dict[tuple[str, str], Any]:
         """By owner and name, what differs from when training began."""
-        module = self.trainer.lightning_module
-        weights = memory_of([*module.parameters(), *module.buffers()])
-        changed: dict[str, State] = {}
-        for (owner, name), value in self._attributes():
-            now = mark(value)
-            if now is None or now == self._marks.get((owner, name)):
-                continue
-            if not memory_of(value) & weights:  # otherwise it changes with them
-                changed.setdefault(owner, {})[name] = plain(value)
+        weights = memory_of([*self.module.parameters(), *self.module.buffers()])
+        changed = {}
+        for key, value in self._attributes():
+            now, (then, _) = mark(value), self._began.get(key, (None, None))
+            # What shares memory with weights changes with them.
+            if now not in (None, then) and not memory_of(value) & weights:
+                changed[key] = plain(value)
         return changed
 
     def _owners(self) -> dict[str, Any]:
-        """The module's parts and the callbacks whose attributes are kept, by names."""
-        owners: dict[str, Any] = dict(self.trainer.lightning_module.named_modules())
+        """The module's parts and weights, and the callbacks whose attributes are kept,
+        by names.
+        """
+        owners: dict[str, Any] = dict(self.module.named_modules())
+        owners |= self.module.named_parameters()
         for callback in callbacks_of(self.trainer, Callback):
             if not _keeps_own_state(callback):
                 name = type(callback).__name__
@@ -102,61 +95,41 @@ class Attributes(Keeper):
         return owners
 
     def _attributes(self) -> Iterator[tuple[tuple[str, str], Any]]:
+        """By owner and name; in an evaluation, which sets who trains, as before it."""
+        val_loop = self.trainer.fit_loop.epoch_loop.val_loop
+        modes = MODES.of(val_loop).mode if self.trainer.validating else {}
         for owner, part in self._owners().items():
+            values = dict(vars(part))
+            if isinstance(part, Tensor):
+                values["requires_grad"] = part.requires_grad
+            if owner in modes:
+                values["training"] = modes[owner]
             is_metric = isinstance(part, Metric)
-            skipped = {*vars(UNUSED)}
-            if is_metric:
-                skipped |= METRIC_STATES.of(part).keys()
-            for name, value in vars(part).items():
-                if name not in skipped and not (is_metric and name.startswith("_")):
+            sums = part.metric_state if is_metric else ()
+            for name, value in values.items():
+                is_theirs = name in THEIRS or name in sums or (is_metric and name.startswith("_"))
+                if not is_theirs:
                     yield (owner, name), value
-
-    def _parts_with_flags(self) -> Iterator[tuple[str, Any]]:
-        module = self.trainer.lightning_module
-        return chain(
-            module.named_modules(prefix="module"), module.named_parameters(prefix="weight")
-        )
-
-    def _flags(self) -> dict[str, dict[str, bool]]:
-        """In an evaluation, which sets some, as before it."""
-        flags = {
-            name: {flag: getattr(part, flag) for flag in FLAGS if hasattr(part, flag)}
-            for name, part in self._parts_with_flags()
-        }
-        if self.trainer.validating:
-            modes = MODES.of(self.trainer.fit_loop.epoch_loop.val_loop).mode
-            for name, is_training in modes.items():
-                flags[f"module.{name}".rstrip(".")]["training"] = is_training
-        return flags
 
 
 def _keeps_own_state(callback: Callback) -> bool:
-    kinds = type(callback).__mro__
-    own = kinds[: kinds.index(Callback)]
-    is_lightnings = any(kind.__module__.startswith("lightning.") for kind in own)
+    own_kinds = {*type(callback).__mro__} - {*Callback.__mro__}
+    is_lightnings = any(kind.__module__.startswith("lightning.") for kind in own_kinds)
     return is_lightnings or getattr(callback, "keeps_own_state", False)
 
 
-def _trackers(module: nn.Module) -> list[tuple[str, MetricTracker]]:
-    parts = module.named_modules()
-    return [(name, part) for name, part in parts if isinstance(part, MetricTracker)]
+def buffers_not_kept(module: nn.Module) -> dict[tuple[str, str], Tensor | None]:
+    """The buffers that are not in the ``state_dict``, by part and name."""
+    return {
+        (owner, name): getattr(part, name)
+        for owner, part in module.named_modules()
+        for name in NOT_PERSISTENT.of(part)
+    }
 
 
-def buffers_not_kept(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """The buffers that are not in the ``state_dict``."""
-    for prefix, part in module.named_modules():
-        for name in NOT_PERSISTENT.of(part):
-            if (buffer := getattr(part, name)) is not None:
-                yield f"{prefix}.{name}".lstrip("."), buffer
-
-
-def _set_buffer(module: LightningModule, name: str, value: Tensor) -> None:
-    owner, _, attribute = name.rpartition(".")
-    part = dict(module.named_modules()).get(owner)
-    if part is None:
-        return
-    buffer = getattr(part, attribute, None)
-    if isinstance(buffer, Tensor):
+def _set_buffer(part: nn.Module, name: str, value: Tensor | None) -> None:
+    buffer = getattr(part, name, None)
+    if isinstance(buffer, Tensor) and value is not None:
         buffer.data = value.to(buffer.device)  # others may share it
     else:  # made in a step
-        part.register_buffer(attribute, value.to(module.device), persistent=False)
+        part.register_buffer(name, value, persistent=False)

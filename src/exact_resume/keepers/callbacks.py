@@ -1,7 +1,5 @@
 """What Lightning's own callbacks need: finders, averages, accumulation."""
 
-from typing import Any
-
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import (
     BatchSizeFinder,
@@ -9,11 +7,14 @@ from lightning.pytorch.callbacks import (
     LearningRateFinder,
     StochasticWeightAveraging,
 )
-from lightning.pytorch.utilities.parsing import lightning_getattr, lightning_setattr
+from lightning.pytorch.utilities.parsing import (
+    lightning_getattr,
+    lightning_hasattr,
+    lightning_setattr,
+)
 
-from exact_resume.keepers.keeper import Keeper, State
-from exact_resume.lightning_private import FIND_RATE_NAME, RATE_NAME, SETS_RATE, SIZE_NAME
-from exact_resume.moment import Moment
+from exact_resume.keeper import Keeper, Moment, State
+from exact_resume.lightning_private import RATE_NAME, SIZE_NAME
 from exact_resume.training import callbacks_of
 
 
@@ -23,28 +24,21 @@ class Callbacks(Keeper):
     """
 
     def state(self, moment: Moment) -> State:
-        module: Any = self.trainer.lightning_module
-        return {name: lightning_getattr(module, name) for name in self._names_of_finders()}
+        finders = callbacks_of(self.trainer, LearningRateFinder, BatchSizeFinder)
+        names = [SIZE_NAME.of(finder, "") or RATE_NAME.of(finder, "") for finder in finders]
+        if "" in names:
+            names += ["lr", "learning_rate"]  # a finder without a name changes one of these
+        found = [name for name in names if lightning_hasattr(self.module, name)]
+        return {name: lightning_getattr(self.module, name) for name in found}
 
     def load(self, state: State) -> None:
         for name, value in state.items():
-            lightning_setattr(self.trainer.lightning_module, name, value)
+            lightning_setattr(self.module, name, value)
         for finder in callbacks_of(self.trainer, LearningRateFinder, BatchSizeFinder):
             finder.on_fit_start = Callback().on_fit_start  # it does nothing
 
-    def restore(self, state: State, moment: Moment) -> None:
-        if moment is Moment.EPOCH_END:
-            return
-        kinds = GradientAccumulationScheduler, StochasticWeightAveraging
-        for callback in callbacks_of(self.trainer, *kinds):
-            callback.on_train_epoch_start(self.trainer, self.trainer.lightning_module)
-
-    def _names_of_finders(self) -> list[str]:
-        """The attributes that finders change."""
-        sizes = [SIZE_NAME.of(finder) for finder in callbacks_of(self.trainer, BatchSizeFinder)]
-        rates = [
-            FIND_RATE_NAME.imported()(self.trainer.lightning_module, RATE_NAME.of(finder))
-            for finder in callbacks_of(self.trainer, LearningRateFinder)
-            if SETS_RATE.of(finder)
-        ]
-        return sizes + rates
+    def restore(self, state: State) -> None:
+        if self.trainer.fit_loop.restarted_mid_epoch:
+            kinds = GradientAccumulationScheduler, StochasticWeightAveraging
+            for callback in callbacks_of(self.trainer, *kinds):
+                callback.on_train_epoch_start(self.trainer, self.module)

@@ -2,8 +2,7 @@
 
 import gc
 import random
-from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import islice
 from types import FunctionType, ModuleType
 from typing import Any
@@ -13,15 +12,15 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 
-from exact_resume.keepers.keeper import Keeper, State
-from exact_resume.lightning_private import ITERATOR, VAL_LOADERS
-from exact_resume.moment import Moment
+from exact_resume.keeper import Keeper, Moment, State
+from exact_resume.keepers.values import plain
+from exact_resume.lightning_private import ITERATOR
 from exact_resume.training import loaders_of
 
 KINDS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
 
-# How far to look into objects, and how many items of a container to look at.
-DEPTH, PARTS = 24, 1000
+# How many objects to look into, and how many items of a container to look at.
+OBJECTS, PARTS = 1_000_000, 1000
 
 # What is not looked into.
 LEAVES = (
@@ -31,25 +30,22 @@ LEAVES = (
 
 
 class Generators(Keeper):
-    """Keeps the states of all generators, in tensors and plain values."""
+    """Keeps the states of all generators, in plain values."""
 
     kind = "random"
 
     def state(self, moment: Moment) -> State:
         return states_of(generators_of(self.trainer))
 
-    def restore(self, state: State, moment: Moment) -> None:
+    def restore(self, state: State) -> None:
         set_states(generators_of(self.trainer), state)
 
-    def restore_end(self, state: State) -> None:
-        set_states(generators_of(self.trainer), state)
+    restore_end = restore
 
 
 def generators_of(trainer: Trainer) -> dict[str, Any]:
     """The global generators of this process, and those that its loaders hold."""
-    evaluated = VAL_LOADERS.of(trainer.fit_loop.epoch_loop.val_loop)
-    val_loaders = [] if evaluated is None else evaluated.flattened
-    return global_generators() | generators_in(*loaders_of(trainer), *val_loaders)
+    return global_generators() | generators_in(*loaders_of(trainer), trainer.val_dataloaders)
 
 
 def global_generators() -> dict[str, Any]:
@@ -70,21 +66,15 @@ def generators_in(*objects: Any) -> dict[str, Any]:
     The iterator of a loader is left out, which a resume replaces.
     """
     seen = {id(ITERATOR.of(thing, None)) for thing in objects}
-    generators: list[Any] = []
-    level: Iterable[Any] = objects
-    for _ in range(DEPTH):
-        unseen = {
-            id(thing): thing
-            for thing in level
-            if id(thing) not in seen and not isinstance(thing, LEAVES)
-        }
-        seen |= unseen.keys()
-        level = []
-        for thing in unseen.values():
-            if isinstance(thing, KINDS):
-                generators.append(thing)
-            else:
-                level.extend(_parts(thing))
+    things, generators = [*objects], []
+    for thing in islice(things, OBJECTS):  # which grow
+        if id(thing) in seen or isinstance(thing, LEAVES):
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, KINDS):
+            generators.append(thing)
+        else:
+            things += _parts(thing)
     return {
         f"{type(generator).__name__} {number}": generator
         for number, generator in enumerate(generators)
@@ -93,52 +83,35 @@ def generators_in(*objects: Any) -> dict[str, Any]:
 
 def _parts(thing: Any) -> Iterable[Any]:
     """The first parts of an object, one level deep."""
-    if isinstance(thing, dict):
-        return islice(thing.values(), PARTS)
-    if isinstance(thing, list | tuple | set | deque):
-        return islice(thing, PARTS)
     if isinstance(thing, FunctionType):
         return thing.__closure__ or ()  # without the globals of its module
-    return gc.get_referents(thing)
+    return islice(gc.get_referents(thing), PARTS)
 
 
-def states_of(generators: Mapping[str, Any]) -> State:
-    """Their states, in tensors and plain values."""
-    return {name: _state(generator) for name, generator in generators.items()}
-
-
-def set_states(generators: Mapping[str, Any], states: Mapping[str, Any]) -> None:
-    """Give each its state, by its name."""
-    for name in generators.keys() & states.keys():
-        generator, state = generators[name], states[name]
-        if isinstance(generator, torch.Generator):
-            # A copy, since torch 2.13 crashes with a view.
-            as_text = isinstance(state, str)
-            generator.set_state(_bytes_of(state) if as_text else state.clone())
-        elif isinstance(generator, np.random.Generator):
-            generator.bit_generator.state = state
-        elif hasattr(generator, "setstate"):
-            version, internal, following = state
-            generator.setstate((version, tuple(internal), following))
-        else:
-            generator.set_state(state)
+def states_of(generators: dict[str, Any]) -> State:
+    """Their states, in plain values."""
+    return {name: plain(_state(generator)) for name, generator in generators.items()}
 
 
 def _state(generator: Any) -> Any:
     if isinstance(generator, torch.Generator):
-        return generator.get_state()
+        return bytes(generator.get_state().numpy())
     if isinstance(generator, np.random.Generator):
-        return _without_arrays(generator.bit_generator.state)
+        return generator.bit_generator.state
     if hasattr(generator, "getstate"):  # Python's
         return generator.getstate()
-    return _without_arrays(generator.get_state(legacy=False))
+    return generator.get_state(legacy=False)
 
 
-def _bytes_of(text: str) -> Tensor:
-    return torch.tensor([*bytes.fromhex(text)], dtype=torch.uint8)
-
-
-def _without_arrays(state: Any) -> Any:
-    if isinstance(state, dict):
-        return {name: _without_arrays(value) for name, value in state.items()}
-    return state.tolist() if isinstance(state, np.ndarray) else state
+def set_states(generators: dict[str, Any], states: State) -> None:
+    """Give each its state, by its name."""
+    for name in generators.keys() & states.keys():
+        generator, state = generators[name], states[name]
+        if isinstance(generator, torch.Generator):
+            generator.set_state(torch.tensor([*state], dtype=torch.uint8))
+        elif isinstance(generator, np.random.Generator):
+            generator.bit_generator.state = state
+        elif hasattr(generator, "setstate"):
+            generator.setstate(state)
+        else:
+            generator.set_state(state)

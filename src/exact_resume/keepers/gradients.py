@@ -1,7 +1,6 @@
 """The gradients of a module that steps its optimizers itself."""
 
-from exact_resume.keepers.keeper import Keeper, State
-from exact_resume.moment import Moment
+from exact_resume.keeper import Keeper, Moment, State
 
 
 class Gradients(Keeper):
@@ -10,16 +9,15 @@ class Gradients(Keeper):
     kind = "gradient"
 
     def state(self, moment: Moment) -> State:
-        module = self.trainer.lightning_module
-        if module.automatic_optimization:
+        if self.module.automatic_optimization:
             return {}
         return {
             name: weight.grad.cpu()
-            for name, weight in module.named_parameters()
+            for name, weight in self.module.named_parameters()
             if weight.grad is not None
         }
 
-    def restore(self, state: State, moment: Moment) -> None:
+    def restore(self, state: State) -> None:
         for name, gradient in state.items():
-            parameter = self.trainer.lightning_module.get_parameter(name)
+            parameter = self.module.get_parameter(name)
             parameter.grad = gradient.to(parameter.device)

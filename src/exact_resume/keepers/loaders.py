@@ -3,15 +3,16 @@
 """
 
 import io
-import json
+from ast import literal_eval
 from itertools import chain, islice
 from typing import Any
 
 import torch
-from lightning.fabric.utilities.data import sized_len
+from lightning.fabric.utilities import data as lightning_data
 from lightning.pytorch import Trainer
 from torch.utils.data import IterableDataset
 
+from exact_resume.keeper import Keeper, Moment, State
 from exact_resume.keepers.generators import (
     generators_in,
     generators_of,
@@ -19,7 +20,7 @@ from exact_resume.keepers.generators import (
     set_states,
     states_of,
 )
-from exact_resume.keepers.keeper import Keeper, State
+from exact_resume.keepers.values import SCALARS
 from exact_resume.lightning_private import (
     BEFORE_ITERATING,
     COMBINED_BY,
@@ -30,7 +31,6 @@ from exact_resume.lightning_private import (
     SET_EPOCH,
     TRAIN_LOADERS,
 )
-from exact_resume.moment import Moment
 from exact_resume.training import loaders_of
 
 # The module of a class that cannot go on exactly from its own ``state_dict``.
@@ -79,21 +79,21 @@ class Loaders(Keeper):
             "fetched": self._fetched_ahead(),
         }
 
-    def restore(self, state: State, moment: Moment) -> None:
-        if moment is Moment.EPOCH_END:
+    def restore(self, state: State) -> None:
+        if "data" in state:
             self._restore_data(state["data"])
         elif state:
             self._restore_positions(state)
 
     def lost_position(self) -> str:
-        if not all(map(is_stateful, loaders_of(self.trainer))):
+        loaders, combined = loaders_of(self.trainer), TRAIN_LOADERS.of(self.trainer.fit_loop)
+        if not all(map(is_stateful, loaders)):
             return "To resume within one, use torchdata's StatefulDataLoader"
-        combined: Any = TRAIN_LOADERS.of(self.trainer.fit_loop)
-        are_several = combined is not None and len(combined.flattened) > 1
-        if are_several and (COMBINED_BY.of(combined) == "max_size" or sized_len(combined) is None):
+        if len(loaders) > 1 and (
+            COMBINED_BY.of(combined) == "max_size" or lightning_data.sized_len(combined) is None
+        ):
             return "The training loaders are combined by max_size, or one of them has no length"
-        # Lightning sets it at run time.
-        if getattr(self.trainer, "reload_dataloaders_every_n_epochs", False):
+        if self.trainer.reload_dataloaders_every_n_epochs:  # type: ignore[attr-defined]  # is set
             return "reload_dataloaders_every_n_epochs makes other training loaders"
         if any(type(data).__module__ == HUGGING_FACE for data in self._stateful_data()):
             return "An iterable data set of Hugging Face cannot continue exactly from a position"
@@ -116,7 +116,7 @@ class Loaders(Keeper):
         self._began = state["began"]
         set_states(generators_of(self.trainer), self._began)
         for loader, position in zip(loaders, state["positions"], strict=True):
-            SET_EPOCH.imported()(loader, self.trainer.current_epoch)
+            SET_EPOCH.of(lightning_data)(loader, self.trainer.current_epoch)
             loader.load_state_dict(position)
         # What Lightning has begun to iterate over may lack these states. The positions
         # are behind the batches that were fetched ahead.
@@ -139,13 +139,10 @@ class Loaders(Keeper):
         """The data sets of the training loaders that have a ``state_dict``; workers
         have copies of theirs.
         """
-        found = []
-        for loader in loaders_of(self.trainer):
-            data = getattr(loader, "dataset", None)
-            has_workers = getattr(loader, "num_workers", 0)
-            if not has_workers and is_stateful(data) and hasattr(data, "__dict__"):
-                found.append(data)
-        return found
+        loaders = loaders_of(self.trainer)
+        in_process = [loader for loader in loaders if not getattr(loader, "num_workers", 0)]
+        found = [getattr(loader, "dataset", None) for loader in in_process]
+        return [data for data in found if is_stateful(data) and hasattr(data, "__dict__")]
 
 
 def is_stateful(part: Any) -> bool:
@@ -167,11 +164,7 @@ def _is_plain(batches: list[Any]) -> bool:
 
 def _state_of_data(data: Any) -> tuple[Any, State]:
     """Its ``state_dict``, and its attributes that are numbers, words or None."""
-    attributes = {
-        name: value
-        for name, value in vars(data).items()
-        if isinstance(value, int | float | str | None)
-    }
+    attributes = {name: value for name, value in vars(data).items() if isinstance(value, SCALARS)}
     return data.state_dict(), attributes
 
 
@@ -184,21 +177,16 @@ class GeneratorsOfWorker:
         self.parts = loader.dataset, loader.collate_fn
 
     def state_dict(self) -> dict[str, str]:
-        """As JSON, since torchdata compares states with the last ones at each batch,
+        """As text, since torchdata compares states with the last ones at each batch,
         number by number.
         """
-        states = states_of(self._generators())
-        return {"generators": json.dumps(states, default=_as_text)}
+        return {"generators": repr(states_of(self._generators()))}
 
     def load_state_dict(self, state_dict: dict[str, str]) -> None:
-        set_states(self._generators(), json.loads(state_dict["generators"]))
+        set_states(self._generators(), literal_eval(state_dict["generators"]))
 
     def _generators(self) -> dict[str, Any]:
         return global_generators() | generators_in(*self.parts)
-
-
-def _as_text(state: torch.Tensor) -> str:
-    return bytes(state.numpy()).hex()
 
 
 def keep_generators_of_workers(loader: Any) -> None:
@@ -206,11 +194,9 @@ def keep_generators_of_workers(loader: Any) -> None:
     its data set has no state.
     """
     data: Any = getattr(loader, "dataset", None)
-    has_workers = is_stateful(loader) and getattr(loader, "num_workers", 0) > 0
     # Of an iterable data set torchdata fetches the batches again.
-    if not has_workers or isinstance(data, IterableDataset):
-        return
-    if not is_stateful(data) and hasattr(data, "__dict__"):
+    has_state = is_stateful(data) or isinstance(data, IterableDataset)
+    if getattr(loader, "num_workers", 0) and not has_state and hasattr(data, "__dict__"):
         generators = GeneratorsOfWorker(loader)
         vars(data).update(
             state_dict=generators.state_dict, load_state_dict=generators.load_state_dict

@@ -1,14 +1,14 @@
 """The sums of torchmetrics over an unfinished epoch, or over more than one."""
 
+from typing import Any
+
 from lightning.fabric.utilities import move_data_to_device
-from lightning.pytorch import Trainer
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from exact_resume.keepers.keeper import Keeper, State
+from exact_resume.keeper import Keeper, Moment, State
 from exact_resume.keepers.values import plain
 from exact_resume.lightning_private import COMPUTED, TRAIN_RESULTS, UPDATES, VAL_RESULTS
-from exact_resume.moment import Moment
 
 
 class Metrics(Keeper):
@@ -17,30 +17,42 @@ class Metrics(Keeper):
     kind = "metric"
 
     def state(self, moment: Moment) -> State:
-        reset = _names_of_reset(self.trainer, moment)
+        reset = () if moment is Moment.WITHIN_EPOCH else self._names_of_reset()
         return {
             name: sums_of(metric)
-            for name, metric in metrics_in(self.trainer.lightning_module).items()
+            for name, metric in parts_of(self.module, Metric).items()
             if not f"{name}.".startswith(reset)
         }
 
-    def restore(self, state: State, moment: Moment) -> None:
-        for name, metric in metrics_in(self.trainer.lightning_module).items():
+    def restore(self, state: State) -> None:
+        for name, metric in parts_of(self.module, Metric).items():
             if name in state:
                 set_sums(metric, state[name])
 
-    def restore_elsewhere(self, state: State, moment: Moment) -> None:
+    def restore_elsewhere(self, state: State) -> None:
         has_sums = any(sums[UPDATES.name] for sums in state.values())
-        if self.trainer.is_global_zero and (has_sums or moment is not Moment.EPOCH_END):
+        is_within = self.trainer.fit_loop.restarted_mid_epoch
+        if self.trainer.is_global_zero and (has_sums or is_within):
             print(
                 "the number of processes has changed: metric sums restart; this epoch's "
                 "cover only its remaining batches"
             )
 
+    def _names_of_reset(self) -> tuple[str, ...]:
+        """Beginnings of the names of those that Lightning is about to reset, after an
+        evaluation or an epoch, since they are logged.
+        """
+        loop = self.trainer.fit_loop.epoch_loop
+        is_evaluation = self.trainer.validating
+        ended = VAL_RESULTS.of(loop.val_loop) if is_evaluation else TRAIN_RESULTS.of(loop)
+        return tuple(
+            f"{logged.meta.metric_attribute}." for logged in ended.values() if not logged.is_tensor
+        )
 
-def metrics_in(module: nn.Module) -> dict[str, Metric]:
-    """The metrics among a module's parts, by names."""
-    return {name: part for name, part in module.named_modules() if isinstance(part, Metric)}
+
+def parts_of(module: nn.Module, kind: type) -> dict[str, Any]:
+    """The parts of a module that are of a kind, by names."""
+    return {name: part for name, part in module.named_modules() if isinstance(part, kind)}
 
 
 def sums_of(metric: Metric) -> State:
@@ -52,8 +64,7 @@ def sums_of(metric: Metric) -> State:
         for name, value in vars(metric).items()
         if isinstance(value, int | float | Tensor)
     }
-    sums: State = plain(numbers | metric.metric_state)
-    return sums
+    return dict(plain(numbers | metric.metric_state))
 
 
 def set_sums(metric: Metric, sums: State) -> None:
@@ -61,16 +72,3 @@ def set_sums(metric: Metric, sums: State) -> None:
     for name, value in sums.items():
         setattr(metric, name, move_data_to_device(value, metric.device))
     COMPUTED.replace(metric, None)
-
-
-def _names_of_reset(trainer: Trainer, moment: Moment) -> tuple[str, ...]:
-    """Beginnings of the names of those that Lightning is about to reset, after an
-    evaluation or an epoch, since they are logged.
-    """
-    loop = trainer.fit_loop.epoch_loop
-    if moment is Moment.WITHIN_EPOCH:
-        return ()
-    ended = VAL_RESULTS.of(loop.val_loop) if trainer.validating else TRAIN_RESULTS.of(loop)
-    return tuple(
-        f"{logged.meta.metric_attribute}." for logged in ended.values() if not logged.is_tensor
-    )

@@ -1,10 +1,6 @@
 """Schedules that Lightning updates by a metric right after the checkpoint."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from exact_resume.keepers.keeper import Keeper, State
-from exact_resume.moment import Moment
+from exact_resume.keeper import Keeper, Moment, State
 
 
 class Schedules(Keeper):
@@ -14,29 +10,22 @@ class Schedules(Keeper):
     """
 
     def state(self, moment: Moment) -> State:
-        loops = self.trainer.fit_loop
+        interval, done = "step", self.trainer.fit_loop.batch_idx + 1
         if moment is Moment.EPOCH_END:
             interval, done = "epoch", self.trainer.current_epoch + 1
-        elif moment is Moment.WITHIN_EPOCH:
-            interval, done = "step", loops.epoch_loop.batch_idx + 1
-        else:
-            return {"pending": []}
         pending = [
             number
             for number, config in enumerate(self.trainer.lr_scheduler_configs)
             if config.reduce_on_plateau
+            and moment is not Moment.IN_EVALUATION
             and config.interval == interval
             and done % config.frequency == 0
             and config.monitor in self.trainer.callback_metrics
         ]
         return {"pending": pending}
 
-    def restore(self, state: State, moment: Moment) -> None:
+    def restore(self, state: State) -> None:
         for number in state["pending"]:
             config = self.trainer.lr_scheduler_configs[number]
             metric = self.trainer.callback_metrics[config.monitor]
-            self.trainer.lightning_module.lr_scheduler_step(config.scheduler, metric)
-
-    def parts(self) -> Mapping[str, Any]:
-        configs = self.trainer.lr_scheduler_configs
-        return {f"schedule {i}": config.scheduler for i, config in enumerate(configs)}
+            self.module.lr_scheduler_step(config.scheduler, metric)

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 
@@ -18,17 +19,17 @@ def mark(value: Any) -> Any:
         return type(value).__name__, value
     if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
         return id(value), VERSION.of(value)
-    if isinstance(value, Mapping):
-        parts = [*map(mark, value.keys()), *map(mark, value.values())]
-    elif isinstance(value, list | tuple | deque):
-        parts = [*map(mark, value)]
-    else:
+    if not isinstance(value, Mapping | list | tuple | deque):
         return None
-    return None if None in parts else (type(value).__name__, parts)
+    parts = value.items() if isinstance(value, Mapping) else value
+    marks = [*map(mark, parts)]
+    return None if None in marks else (type(value).__name__, marks)
 
 
 def plain(value: Any) -> Any:
-    """As a checkpoint holds it: tensors copied to the CPU, containers as Python's own."""
+    """As a checkpoint holds it: tensors copied to the CPU, containers as Python's own,
+    arrays as lists.
+    """
     if isinstance(value, Tensor):
         return value.detach().cpu().clone()
     if isinstance(value, Mapping):
@@ -37,12 +38,12 @@ def plain(value: Any) -> Any:
         return tuple(map(plain, value))
     if isinstance(value, list | deque):
         return [*map(plain, value)]
-    return value
+    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
-def put(attributes: dict[str, Any], name: str, value: Any) -> None:
+def put(owner: Any, name: str, value: Any) -> None:
     """Set an attribute; into a container that is there, which others may share."""
-    there = attributes.get(name)
+    there = getattr(owner, name, None)
     if isinstance(there, dict) and isinstance(value, dict):
         there.clear()
         there |= value
@@ -50,7 +51,7 @@ def put(attributes: dict[str, Any], name: str, value: Any) -> None:
         there.clear()
         there.extend(value)
     else:
-        attributes[name] = value
+        object.__setattr__(owner, name, value)  # those of modules and metrics have rules
 
 
 def memory_of(value: Any) -> set[int]:

@@ -1,14 +1,28 @@
-"""What a keeper is."""
+"""What a keeper is, and the moments at which it is asked for its state."""
 
-from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 
-from lightning.pytorch import Trainer
-
-from exact_resume.moment import Moment
+from lightning.pytorch import LightningModule, Trainer
 
 # Part of the state of one process, in tensors and plain values, as a checkpoint has it.
 State = dict[str, Any]
+
+
+class Moment(Enum):
+    """When a checkpoint is written, which decides what belongs in it."""
+
+    WITHIN_EPOCH = "after a batch"
+    IN_EVALUATION = "in an evaluation"
+    EPOCH_END = "at the end of an epoch"
+
+    @classmethod
+    def of(cls, trainer: Trainer) -> "Moment":
+        """The present one."""
+        if trainer.validating:
+            return cls.IN_EVALUATION
+        epochs: Any = trainer.fit_loop.epoch_progress.current
+        return cls.EPOCH_END if epochs.processed == epochs.ready else cls.WITHIN_EPOCH
 
 
 class Keeper:
@@ -19,6 +33,7 @@ class Keeper:
     """
 
     trainer: Trainer
+    module: LightningModule
 
     # The word for each of its parts, if a check of exact resume compares them one by one.
     kind = ""
@@ -31,6 +46,7 @@ class Keeper:
     def setup(self, trainer: Trainer) -> None:
         """Called when a training is set up, before its loaders are."""
         self.trainer = trainer
+        self.module = trainer.lightning_module
 
     def load(self, state: State) -> None:
         """Called before a resumed training starts, when its weights are there."""
@@ -42,24 +58,23 @@ class Keeper:
         """This part of the process, as it is now."""
         return {}
 
-    def restore(self, state: State, moment: Moment) -> None:
-        """Called when a resumed training has started, after ``begin``.
+    def restore(self, state: State) -> None:
+        """Called when a resumed training has started, after ``begin``, with what this
+        process has kept.
 
-        Args:
-            state: What this process has kept.
-            moment: ``EPOCH_END``, or otherwise ``WITHIN_EPOCH``.
+        ``trainer.fit_loop.restarted_mid_epoch`` says whether it goes on within an epoch.
         """
 
-    def restore_elsewhere(self, state: State, moment: Moment) -> None:
+    def restore_elsewhere(self, state: State) -> None:
         """Called instead of ``restore`` if the number of processes has changed, with
         the state of the first.
         """
-        self.restore(state, moment)
+        self.restore(state)
 
     def restore_end(self, state: State) -> None:
         """Called instead of ``restore`` if the training had ended already."""
 
-    def parts(self) -> Mapping[str, Any]:
+    def parts(self) -> dict[str, Any]:
         """What a check of exact resume compares, by a word for its kind and its name."""
         kept = self.state(Moment.WITHIN_EPOCH) if self.kind else {}
         return {f"{self.kind} {name}": value for name, value in kept.items()}
