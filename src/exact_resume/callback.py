@@ -41,7 +41,7 @@ KEEPERS = (
 )
 
 # Of what a checkpoint keeps, raised by a change of the keepers' states.
-VERSION = 3
+VERSION = 2
 
 
 class ExactResume(ModelCheckpoint):

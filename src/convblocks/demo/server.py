@@ -33,6 +33,8 @@ from convblocks.text import as_json
 # The loopback interface: the page cannot be reached from other machines.
 HOST = "127.0.0.1"
 
+PAGE = Path(__file__).with_name("page")
+
 
 def main(arguments: list[str]) -> None:
     """Serve until Ctrl-C.
@@ -74,9 +76,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, networks: Sequence[TrainedNetwork], port: int) -> None:
         self.networks = networks
         try:
-            super().__init__(
-                (HOST, port), partial(Handler, directory=Path(__file__).with_name("page"))
-            )
+            super().__init__((HOST, port), partial(Handler, directory=PAGE))
         except (OSError, OverflowError) as error:
             raise UserError(
                 f"cannot serve at port {port} ({error}): give another --port"
