@@ -9,8 +9,6 @@ L.Trainer(max_epochs=1).fit(ImageClassifier("maxpool"), datamodule=MNISTDataModu
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-import exact_resume
-
 if TYPE_CHECKING:
     __version__: str
 
@@ -47,7 +45,14 @@ __all__ = [
 ]
 
 # Where they are.
-ROOMS = ("model.networks", "model.classifier", "data.images", "data.module", "run.callbacks")
+ROOMS = (
+    "exact_resume",
+    "convblocks.model.networks",
+    "convblocks.model.classifier",
+    "convblocks.data.images",
+    "convblocks.data.module",
+    "convblocks.run.callbacks",
+)
 
 
 def __getattr__(name: str) -> Any:
@@ -56,13 +61,10 @@ def __getattr__(name: str) -> Any:
     """
     if name == "__version__":
         return import_module("importlib.metadata").version(__name__)
-    wings = import_module(f"{__name__}.wings")
-    wing = wings.PUBLIC.get(name, "")
-    if name in __all__ and name in exact_resume.__all__:
-        return getattr(exact_resume, name)
-    rooms = ROOMS if name in __all__ else filter(wings.is_there, [wing])
+    wings = import_module("convblocks.wings")
+    rooms = ROOMS if name in __all__ else wings.public(name)
     for module in rooms:
-        room = import_module(f"{__name__}.{module}")
+        room = import_module(module)
         if hasattr(room, name):
             return getattr(room, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -38,11 +38,12 @@ def answer(command: Command | str, help_text: str, arguments: list[str] | None =
     """
 
     def run(arguments: list[str]) -> None:
-        if "-h" in arguments or "--help" in arguments:
+        if {"-h", "--help"}.intersection(arguments):
             print(help_text.strip())
-            return
-        main = _imported(command) if isinstance(command, str) else command
-        main(arguments)
+        elif isinstance(command, str):
+            _imported(command)(arguments)
+        else:
+            command(arguments)
 
     return status_of(run, sys.argv[1:] if arguments is None else arguments)
 

@@ -5,12 +5,15 @@ import io
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+# Options and their values; the arguments of model, data and Trainer in groups.
+Settings = dict[str, Any]
 
 
 def as_shown(path: Path) -> str:
@@ -55,36 +58,43 @@ _Dumper.add_implicit_resolver(
 )
 
 
-def as_yaml(settings: Mapping[str, Any]) -> str:
+def as_yaml(settings: Settings) -> str:
     """Settings as YAML, in their order."""
-    return yaml.dump(dict(settings), Dumper=_Dumper, sort_keys=False)
+    return yaml.dump(settings, Dumper=_Dumper, sort_keys=False)
 
 
 def as_json(value: Any, indent: int | None = 2) -> str:
     """A value as JSON text, which has no number for infinity and nan: they become
     ``"inf"`` and ``"nan"``.
     """
-    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+    return json.dumps(as_plain(value, _finite), indent=indent, allow_nan=False)
 
 
 def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value
 
 
-def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def as_plain(value: Any, change: Callable[[Any], Any] = lambda leaf: leaf) -> Any:
+    """Nested dicts and lists, from mappings, lists and tuples, with each value in them
+    changed.
+    """
+    if isinstance(value, Mapping):
+        return {key: as_plain(part, change) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_plain(part, change) for part in value]
+    return change(value)
+
+
+def flatten(nested: Settings, prefix: str = "") -> Settings:
     """Nested settings as one level of dotted options: ``{"trainer": {"max_epochs":
     1}}`` as ``trainer.max_epochs``.
 
     A class is a value, and its arguments stand below it: ``{"model": {"class_path":
     "a.B", "init_args": {"lr": 1}}}`` as ``model`` and ``model.lr``.
     """
-    flat: dict[str, Any] = {}
+    flat: Settings = {}
     for option, value in nested.items():
         if option == "class_path" and prefix:
             flat[prefix.removesuffix(".")] = value

@@ -12,7 +12,7 @@ imported is left out, with a line that says why.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,9 @@ from convblocks.console import print_error
 if TYPE_CHECKING:  # of the names in PUBLIC
     from convblocks.diagnosis.callback import DeadUnits as DeadUnits
     from convblocks.pictures.source import PictureFolder as PictureFolder
+
+# The names of modules, by their names in a table.
+Table = Mapping[str, str]
 
 # Of these tables; another package's wing states the one that it is made for.
 VERSION = 2
@@ -83,15 +86,14 @@ def is_there(module: str) -> bool:
     return os.path.isfile(file) and all(map(is_there, NEEDS.get(parts[0], ())))
 
 
-def commands() -> dict[str, str]:
+def commands() -> Table:
     """The commands that are there, and the full names of their modules."""
     return _full_names(COMMANDS)
 
 
-def add_options(parser: Any) -> None:
-    """Add the options of ``fit`` that wings bring to its parser."""
-    for module in modules("OPTIONS").values():
-        import_module(module).add_option(parser)
+def public(name: str) -> Collection[str]:
+    """The full name of the module with a name of ``PUBLIC``, if it is there."""
+    return _full_names({name: PUBLIC.get(name, "")}).values()
 
 
 def call(table: str, function: str, *arguments: Any) -> Iterator[Any]:
@@ -119,24 +121,25 @@ def does_instead(config: Any) -> bool:
     return False
 
 
-def modules(table: str) -> dict[str, str]:
+def modules(table: str) -> Table:
     """The full names of a table's modules, by their names in it; other packages cannot
     take those of this one.
     """
     ours = _by_name(globals()[table])
-    names = _full_names(ours)
+    theirs: dict[str, str] = {}
     for wing in _wings_of_other_packages():
-        theirs = _by_name(getattr(wing, table, ()))
-        names |= {name: module for name, module in theirs.items() if name not in ours}
-    return names
+        theirs |= _by_name(getattr(wing, table, ()))
+    for name in theirs.keys() & ours.keys():
+        del theirs[name]
+    return {**_full_names(ours), **theirs}
 
 
-def _full_names(table: Mapping[str, str]) -> dict[str, str]:
+def _full_names(table: Table) -> Table:
     return {name: f"convblocks.{module}" for name, module in table.items() if is_there(module)}
 
 
-def _by_name(table: Mapping[str, str] | tuple[str, ...]) -> Mapping[str, str]:
-    return table if isinstance(table, Mapping) else {module: module for module in table}
+def _by_name(table: Table | tuple[str, ...]) -> Table:
+    return table if isinstance(table, Mapping) else dict(zip(table, table, strict=True))
 
 
 @cache

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from convblocks.errors import DataError, UsageError
+from convblocks.text import Settings, as_plain
 
 # Of mean and standard deviation, which gives the course's 0.1307 and 0.3081 for MNIST.
 DIGITS = 4
@@ -94,12 +95,10 @@ class ImageSpec:
         names = shorten(", ".join(self.classes), 300, placeholder=" ...")
         return f"{shape} pixels, {len(self.classes)} classes ({names})"
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Settings:
         """As plain values for a checkpoint, YAML and JSON."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(self).items()
-        }
+        values: Settings = as_plain(asdict(self))
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ImageSpec":
@@ -168,8 +167,7 @@ class ImageSets:
         channels, height, width = shape
         image_spec = ImageSpec(channels, height, width, tuple(classes), *mean_and_std(counts))
         names = "\n".join(classes).encode()
-        digest = hashlib.md5(names, usedforsecurity=False)
-        fingerprint["list of classes"] = digest.hexdigest()
+        fingerprint["list of classes"] = hashlib.md5(names, usedforsecurity=False).hexdigest()
         return cls(train, test or train[:0], image_spec, fingerprint)
 
 
@@ -203,14 +201,14 @@ def count(part: LabelledImages) -> tuple[Tensor, str]:
 
     In one go, as the images may have to be decoded for it.
     """
-    shape = str(tuple(part.images.shape))
-    content = hashlib.md5(shape.encode(), usedforsecurity=False)
+    content = hashlib.md5(str(tuple(part.images.shape)).encode(), usedforsecurity=False)
     counts = torch.zeros(part.images.shape[1], 256, dtype=torch.int64)
     for images in part.images.split(PART):
         content.update(images.contiguous().numpy().data)
-        # Flattening copies.
-        channels = [channel.flatten() for channel in images.unbind(dim=1)]
-        rows = [torch.bincount(values, minlength=256) for values in channels]
+        rows = [
+            torch.bincount(channel.flatten(), minlength=256)  # flattening copies
+            for channel in images.unbind(dim=1)
+        ]
         counts += torch.stack(rows)
     content.update(part.labels.contiguous().numpy().data)
     return counts, content.hexdigest()

@@ -1,7 +1,7 @@
 """From images in memory to the batches that a network takes: order, augmentation, normalisation."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 import torch
@@ -114,6 +114,7 @@ def fetch(images: Tensor, parts: Iterable[Tensor]) -> Iterator[Tensor]:
     return batches(parts) if batches else selected
 
 
+@dataclass(eq=False, repr=False)
 class ImageLoader(IterableDataset[Batch]):
     """Yields batches: images (B, C, H, W) float32, normalised, and targets (B,) int64,
     on the device of the data.
@@ -147,29 +148,20 @@ class ImageLoader(IterableDataset[Batch]):
     # Lightning expects it of every loader.
     batch_sampler = None
 
-    def __init__(
-        self,
-        data: LabelledImages,
-        batch_size: int,
-        *,
-        shuffle: bool,
-        seed: int = 0,
-        image_spec: ImageSpec = MNIST,
-        augmentation: Augmentation | None = None,
-        processes: int = 1,
-        process: int = 0,
-    ) -> None:
-        self.data = data
-        self.batch_size = batch_size
-        self.shuffle = shuffle
-        self.seed = seed
-        self.image_spec = image_spec
-        self.augmentation = augmentation
-        self.processes = processes
-        self.process = process
+    data: LabelledImages
+    batch_size: int
+    _: KW_ONLY
+    shuffle: bool
+    seed: int = 0
+    image_spec: ImageSpec = MNIST
+    augmentation: Augmentation | None = None
+    processes: int = 1
+    process: int = 0
+
+    def __post_init__(self) -> None:
         # Through it Lightning sets the epoch. With overfit_batches it would replace one
         # that is not sequential, which only works for torch's own loaders.
-        self.sampler = SequentialSampler(data)
+        self.sampler = SequentialSampler(self.data)
         self.sampler.set_epoch = self.set_epoch  # type: ignore[attr-defined]
         self._epoch = 0
         self._state = self._resume = dict[str, int]()
@@ -201,8 +193,7 @@ class ImageLoader(IterableDataset[Batch]):
         if self.processes > 1:
             parts = [part.tensor_split(self.processes)[self.process] for part in parts]
         normalize = self.image_spec.normalizer(device)
-        fetched = fetch(self.data.images, parts)
-        for indices, images in zip(parts, fetched, strict=True):
+        for indices, images in zip(parts, fetch(self.data.images, parts), strict=True):
             done += 1
             self._state = {"epoch": epoch, "position": done}
             if self.augmentation:
@@ -222,5 +213,4 @@ class ImageLoader(IterableDataset[Batch]):
         device = self.data.labels.device
         if not self.shuffle:
             return torch.arange(size, device=device)
-        generator = epoch_generator(self.seed, epoch)
-        return torch.randperm(size, generator=generator).to(device)
+        return torch.randperm(size, generator=epoch_generator(self.seed, epoch)).to(device)

@@ -75,8 +75,7 @@ def build_schedule(
         else:
             span = {"T_max": steps()}
         arguments = span | arguments
-    scheduler = instantiate(LRScheduler, name, optimizer, **arguments)
-    return {"scheduler": scheduler, **settings}
+    return {"scheduler": instantiate(LRScheduler, name, optimizer, **arguments), **settings}
 
 
 def build_loss(spec: AnySpec, classes: int) -> nn.Module:

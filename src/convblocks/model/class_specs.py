@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from torch import nn, optim
-from torch.optim import lr_scheduler
 
 from convblocks.errors import UsageError
 
@@ -36,7 +35,7 @@ SCHEDULES = {"onecycle": "OneCycleLR", "cosine": "CosineAnnealingLR"}
 # Of each option, the short names, and the package whose classes need no module.
 PACKAGES = {
     "optimizer": ({"adam": "Adam", "adamw": "AdamW", "sgd": "SGD"}, optim),
-    "lr_scheduler": (SCHEDULES, lr_scheduler),
+    "lr_scheduler": (SCHEDULES, optim.lr_scheduler),
     "loss": ({"cross_entropy": "CrossEntropyLoss"}, nn),
 }
 

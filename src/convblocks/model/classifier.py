@@ -212,8 +212,7 @@ class ImageClassifier(LightningModule):
 
     def _optimizer_and_schedule(self, steps: Callable[[], int]) -> Any:
         lr = self.hparams["lr"]
-        parameters = self.network.parameters()
-        optimizer = build_optimizer(self.hparams["optimizer"], parameters, lr)
+        optimizer = build_optimizer(self.hparams["optimizer"], self.network.parameters(), lr)
         schedule = build_schedule(self.hparams["lr_scheduler"], optimizer, lr, steps)
         if not schedule:
             return optimizer

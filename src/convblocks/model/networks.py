@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UsageError
@@ -167,7 +166,9 @@ def build_network(
         )
     _check_shapes(name, network, image_spec)
     # The types of torch before 2.15 lack it.
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return,unused-ignore]
+    return network.to(  # type: ignore[call-overload,no-any-return,unused-ignore]
+        memory_format=torch.channels_last
+    )
 
 
 @torch.no_grad()
@@ -191,7 +192,7 @@ def _check_shapes(arch: str, network: nn.Module, image_spec: ImageSpec) -> None:
 
 def parameters_of(network: nn.Module) -> int:
     """The number of parameters, trainable or frozen; 0 before the shapes of lazy ones are known."""
-    if any(map(is_lazy, network.parameters())):
+    if any(map(nn.parameter.is_lazy, network.parameters())):
         return 0
     return sum(parameter.numel() for parameter in network.parameters())
 

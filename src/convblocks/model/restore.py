@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from convblocks.data.images import MNIST, ImageSpec, LabelledImages
 from convblocks.errors import NotFiniteError, UsageError, UserError
@@ -38,7 +37,7 @@ class Evaluation:
     @property
     def losses(self) -> Tensor:
         """The cross-entropy of each image: (N,)."""
-        return functional.cross_entropy(self.logits, self.targets, reduction="none")
+        return nn.functional.cross_entropy(self.logits, self.targets, reduction="none")
 
     @property
     def predicted(self) -> Tensor:

@@ -15,11 +15,12 @@ from torch import Tensor
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import NotFiniteError
 from convblocks.model.classifier import ImageClassifier
-from convblocks.model.restore import Evaluation, TrainedNetwork, restore_network
+from convblocks.model.restore import Evaluation, restore_network
 from convblocks.run.directory import RunDirectory
 from convblocks.run.judge import Judge
 from convblocks.run.metrics_log import ends_logged_step
 from convblocks.run.result import RunResult
+from exact_resume.keepers.keeper import State
 from exact_resume.training import steps_done
 
 
@@ -32,7 +33,7 @@ class RunCallback(Callback):
 
     keeps_own_state = True
 
-    def on_start(self, run: Any, checkpoint: dict[str, Any] | None) -> None:
+    def on_start(self, run: Any, checkpoint: State | None) -> None:
         """Called in every process when the run directory is there, before the Trainer
         trains; it may change loggers.
 
@@ -61,17 +62,14 @@ class Classification:
     directory: RunDirectory
 
     @cached_property
-    def trained(self) -> TrainedNetwork:
-        """The network with the final weights, once these are there."""
-        return restore_network(
-            self.directory.path, dict(self.module.hparams), self.module.state_dict()
-        )
-
-    @cached_property
     def evaluation(self) -> Evaluation | None:
-        """The final network's answers to all test images; None if they are not finite."""
+        """The answers to all test images of the network with the final weights, once
+        these are there; None if they are not finite.
+        """
+        weights = self.module.state_dict()
+        trained = restore_network(self.directory.path, dict(self.module.hparams), weights)
         try:
-            return self.trained.evaluate(self.data.test)
+            return trained.evaluate(self.data.test)
         except NotFiniteError:
             return None
 
@@ -99,7 +97,7 @@ class BestCheckpoint(ModelCheckpoint):
             save_on_train_epoch_end=False,
         )
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: State) -> None:
         """Restore the best score even if the run was moved; Lightning would discard it."""
         super().load_state_dict(state_dict | {"dirpath": self.dirpath})
 
@@ -128,10 +126,10 @@ class Divergence(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._stop_unless_finite(pl_module.parameters(), trainer)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         return {"step": self.step}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: State) -> None:
         self.step = state_dict["step"]
 
     def _stop_unless_finite(self, tensors: Iterable[Tensor], trainer: Trainer) -> None:

@@ -23,13 +23,13 @@ from convblocks.run.parser import (
     GROUPS,
     NO_LIMIT,
     FitParser,
-    Settings,
+    Words,
     full_words,
     merge,
     parser,
     read_config,
 )
-from convblocks.text import as_yaml
+from convblocks.text import Settings, as_plain, as_yaml
 
 # What a run trains, and on what, if nothing else is named.
 MODEL, DATA = "convblocks.ImageClassifier", "convblocks.ImageDataModule"
@@ -68,7 +68,7 @@ class Config:
     name: str | None
     root: Path
     resume: bool
-    options: Mapping[str, Any]
+    options: Settings
     parsed: Namespace = field(repr=False, compare=False)
     parser: FitParser
     classes: Mapping[str, type]
@@ -84,7 +84,7 @@ class Config:
         """
         trust.see_current_folder()  # for a user's own classes
         words = full_words(arguments)
-        given = dict(word.partition("=")[::2] for word in words)
+        given = {option: "".join(values) for option, *values in words}
         settings, rest = _given_settings(words, given)
         names, classes = _import_classes(settings)
         is_classifier = issubclass(classes["model"], ImageClassifier)
@@ -95,22 +95,19 @@ class Config:
                 "or give a LightningModule as --model"
             )
         options = parser(classes["model"], classes.get("data"))
-        chosen = options.parse(settings, rest)
-        defaults = options.get_defaults()
-        parsed = options.merge_config(chosen, defaults)
+        parsed = options.parse(settings, rest)
         _check(parsed)
-        settings = _plain_settings(chosen, defaults, names)
+        settings = _plain_settings(parsed, options.get_defaults(), names)
         if "--print_config" in given:
             print(as_yaml(settings), end="")
             sys.exit()
         if is_classifier:
             _import_named_classes(settings["model"]["init_args"], options.specs)
-        # Absolute, since a module may change the current folder.
-        root = Path(os.path.expanduser(parsed.trainer.default_root_dir or "")).absolute()
         return cls(
             settings=settings,
             name=parsed.name,
-            root=root,
+            # Absolute, since a module may change the current folder.
+            root=Path(os.path.expanduser(parsed.trainer.default_root_dir or "")).absolute(),
             resume=parsed.resume,
             options={option: parsed.get(option) for option in wings.modules("OPTIONS")},
             parsed=parsed,
@@ -124,11 +121,10 @@ class Config:
         Raises:
             UsageError: they do not take their arguments.
         """
-        seed = self.settings["seed"]
-        seed_everything(seed, verbose=False)
         if "data" not in self.classes:
             return None
-        more = {"seed": seed} if issubclass(self.classes["data"], ImageDataModule) else {}
+        is_ours = issubclass(self.classes["data"], ImageDataModule)
+        more = {"seed": self.settings["seed"]} if is_ours else {}
         return self._make("data", **more)  # type: ignore[no-any-return]
 
     def make_module(self, data: LightningDataModule | None) -> LightningModule:
@@ -144,23 +140,34 @@ class Config:
         """
         image_spec = getattr(data, "image_spec", None)
         model = self.classes["model"]
-        more: dict[str, Any] = {}
+        more: Settings = {}
         if image_spec is not None and trust.accepts(model, "image_spec"):
             more["image_spec"] = image_spec
         if issubclass(model, ImageClassifier):
             more["sync_batchnorm"] = self.settings["trainer"]["sync_batchnorm"]
-        seed_everything(self.settings["seed"], verbose=False)
         return self._make("model", **more)  # type: ignore[no-any-return]
 
+    def arguments(self, group: str, **changed: Any) -> Settings:
+        """What the class of model, data or Trainer is called with, in its types.
+
+        Args:
+            group: One of ``GROUPS``.
+            changed: Parsed values instead of those of the command line.
+        """
+        if group not in self.parsed:  # a class without parameters has none
+            return {}
+        parsed = Namespace(vars(self.parsed[group]) | changed)  # type: ignore[no-untyped-call]
+        parts = self.parser.instantiate(Namespace({group: parsed}))  # type: ignore[no-untyped-call]
+        return parts[group].as_dict()  # type: ignore[no-any-return]
+
     def _make(self, group: str, **more: Any) -> Any:
-        if group in self.parsed:  # a class without parameters has no group
-            parsed = Namespace({group: self.parsed[group]})  # type: ignore[no-untyped-call]
-            more = self.parser.instantiate(parsed)[group].as_dict() | more
+        seed_everything(self.settings["seed"], verbose=False)
+        arguments = self.arguments(group) | more
         with chdir("."):  # further processes begin in this folder too
-            return trust.instantiate(KINDS[group], self.classes[group], **more)
+            return trust.instantiate(KINDS[group], self.classes[group], **arguments)
 
 
-def _given_settings(words: Sequence[str], given: Mapping[str, str]) -> tuple[Settings, list[str]]:
+def _given_settings(words: Words, given: Mapping[str, str]) -> tuple[Settings, Words]:
     """The settings of a resumed run and of configs, with the classes that are named;
     and the words that change them.
     """
@@ -168,11 +175,11 @@ def _given_settings(words: Sequence[str], given: Mapping[str, str]) -> tuple[Set
     named = {}
     rest = []
     for word in words:
-        option, equals, value = word.partition("=")
-        if option == "--config" and equals:
-            merge(settings, read_config(value))
-        elif option in ("--model", "--data") and equals:
-            named[option.removeprefix("--")] = {"class_path": value}
+        option, *values = word
+        if values and option == "--config":
+            merge(settings, read_config(*values))
+        elif values and option in ("--model", "--data"):
+            named[option.removeprefix("--")] = {"class_path": values[0]}
         elif option != "--print_config":
             rest.append(word)
     merge(settings, named)
@@ -271,40 +278,33 @@ def _check_length(parsed: Namespace) -> None:
         raise UsageError("a schedule over the whole run needs --epochs or --trainer.max_steps")
 
 
-def _plain_settings(chosen: Namespace, defaults: Namespace, names: Mapping[str, str]) -> Settings:
+def _plain_settings(parsed: Namespace, defaults: Namespace, names: Mapping[str, str]) -> Settings:
     """Everything that determines a run's results, in plain values, without what is None
     by default.
     """
-    usual = _plain(defaults.as_dict())
-    changed = _plain(chosen.as_dict())
-    every = usual | changed
-    settings = {
-        option: every[option]
-        for option in ("judge", "seed", "threads")
-        if every[option] is not None
+    values = as_plain(parsed.as_dict(), _plain)
+    settings: Settings = {}
+    for group, name in names.items():
+        # a class without parameters has no group
+        arguments = _given(values.get(group, {}), defaults.get(group))
+        settings[group] = {"class_path": name, "init_args": arguments}
+    options = {option: values[option] for option in ("judge", "seed", "threads")}
+    trainer = _given(values["trainer"], defaults.trainer)
+    trainer.pop("default_root_dir", None)
+    return settings | _given(options, defaults) | {"trainer": trainer}
+
+
+def _given(values: Settings, defaults: Namespace) -> Settings:
+    """Without what is None, and None by default."""
+    return {
+        name: value
+        for name, value in values.items()
+        if value is not None or defaults[name] is not None
     }
-    for group in (*names, "trainer"):
-        default = usual.get(group, {})
-        values = default | changed.get(group, {})
-        settings[group] = {
-            name: value
-            for name, value in values.items()
-            if value is not None or default[name] is not None
-        }
-    settings["trainer"].pop("default_root_dir", None)
-    parts = {
-        group: {"class_path": name, "init_args": settings.pop(group)}
-        for group, name in names.items()
-    }
-    return parts | settings
 
 
 def _plain(value: Any) -> Any:
-    """A parsed value as plain values, as jsonargparse reads them."""
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
+    """A parsed value as jsonargparse reads it."""
     if isinstance(value, Enum):
         return value.name
     name = getattr(value, "__name__", "")

@@ -4,7 +4,6 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import yaml
 from filelock import FileLock, Timeout
@@ -12,7 +11,7 @@ from filelock import FileLock, Timeout
 from convblocks.errors import BusyError, UsageError, UserError
 from convblocks.files import remove_unfinished
 from convblocks.run.result import EPOCHS, RunResult, decode, encode
-from convblocks.text import as_yaml, flatten
+from convblocks.text import Settings, as_yaml, flatten
 from exact_resume.files import write
 
 LOGS = Path("lightning_logs")
@@ -107,14 +106,14 @@ class RunDirectory:
         """
         return decode(self.summary.read_bytes(), self.summary, "resume the run to rewrite it")
 
-    def read_config(self) -> dict[str, Any]:
+    def read_config(self) -> Settings:
         """The settings with which the run was begun.
 
         Raises:
             UserError: ``config.yaml`` is missing, damaged, or of an older version.
         """
         with suppress(OSError, ValueError, AttributeError, RecursionError, yaml.YAMLError):
-            settings: dict[str, Any] = yaml.load(self.config.read_text(), YAML_LOADER)
+            settings: Settings = yaml.load(self.config.read_text(), YAML_LOADER)
             if settings.keys() >= SETTINGS:
                 return settings
         raise UserError(
@@ -122,7 +121,7 @@ class RunDirectory:
             "restore it, or choose another --name"
         )
 
-    def write_config(self, settings: Mapping[str, Any]) -> None:
+    def write_config(self, settings: Settings) -> None:
         write(self.config, as_yaml(settings))
 
     def write_result(self, result: RunResult) -> None:
@@ -166,9 +165,7 @@ def is_epoch(row: Mapping[str, float]) -> bool:
     return any(name.startswith(TRAINING) for name in row)
 
 
-def first_change(
-    began: Mapping[str, Any], now: Mapping[str, Any], ignored: Collection[str] = ()
-) -> str | None:
+def first_change(began: Settings, now: Settings, ignored: Collection[str] = ()) -> str | None:
     """The first setting that differs, as in ``lr=0.1, not 0.2``; None if none does. The
     layout may differ.
     """

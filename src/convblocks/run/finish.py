@@ -2,12 +2,9 @@
 
 import math
 from shlex import quote
-from typing import Any
 
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule
-from lightning.pytorch.callbacks import EarlyStopping
-from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
+from lightning.pytorch.callbacks.early_stopping import EarlyStopping, EarlyStoppingReason
 
 from convblocks.console import echo
 from convblocks.errors import UserError
@@ -19,7 +16,7 @@ from convblocks.run.metrics_log import logged_metrics, without_split
 from convblocks.run.provenance import describe_machine, describe_processor, read_origin
 from convblocks.run.result import EPOCHS, Provenance, Row, RunResult
 from convblocks.run.run import Run
-from convblocks.text import as_shown, counted
+from convblocks.text import Settings, as_shown, counted
 from exact_resume.training import callbacks_of, is_out_of_time
 
 
@@ -157,7 +154,7 @@ def print_result(run: Run, result: RunResult) -> None:
         echo(f"see curves    tensorboard --logdir {quote(as_shown(run.directory.logs))}")
 
 
-def hparams_of(part: LightningModule | LightningDataModule | None) -> dict[str, Any]:
+def hparams_of(part: object) -> Settings:
     """The plain values among the hyper-parameters of a module or data; a class with
     arguments is reduced to its name.
 

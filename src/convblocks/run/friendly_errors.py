@@ -97,8 +97,7 @@ def _told(error: Exception, run: Run) -> UserError | None:
             # Each process finds what Lightning and torch refuse, and one reports it.
             if not run.is_rank_zero:
                 message = ""
-            device = run.trainer.strategy.root_device
-            return user_error(text.format(device=device, message=message))
+            return user_error(text.format(device=run.trainer.strategy.root_device, message=message))
     return None
 
 

@@ -8,6 +8,9 @@ from typing import Literal
 
 from convblocks.errors import UsageError
 
+# What was measured, by name.
+Metrics = Mapping[str, float]
+
 
 @dataclass(frozen=True)
 class Judge:
@@ -63,13 +66,13 @@ class Judge:
         """1 if more is better, else -1."""
         return 1 if self.direction == "max" else -1
 
-    def measured_in(self, final: Mapping[str, float]) -> str:
+    def measured_in(self, final: Metrics) -> str:
         """The name of the metric by which runs with these final metrics are compared:
         on test data, if it is there.
         """
         return self.tested if self.tested in final else self.metric
 
-    def best(self, rows: Iterable[Mapping[str, float]]) -> Mapping[str, float] | None:
+    def best(self, rows: Iterable[Metrics]) -> Metrics | None:
         """The best of the rows that have the metric, a finite one if there is any; None
         without such rows.
         """

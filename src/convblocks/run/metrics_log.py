@@ -10,15 +10,19 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from convblocks.console import echo
 from convblocks.run.directory import is_epoch
-from convblocks.run.judge import Judge
+from convblocks.run.judge import Judge, Metrics
 from convblocks.run.result import Row
 from convblocks.text import as_csv, percent
 from exact_resume.files import write
+from exact_resume.keepers.keeper import State
 from exact_resume.lightning_private import LOGGER_CONNECTOR
 from exact_resume.training import steps_done
 
 # Width of a printed column at least; the usual ones fit into a terminal of 80 columns.
 WIDTH = 11
+
+# The metrics that are printed, and whether each is in per cent.
+Columns = Mapping[str, bool]
 
 
 class MetricsLog(Callback):
@@ -36,7 +40,7 @@ class MetricsLog(Callback):
 
     keeps_own_state = True
 
-    def __init__(self, path: Path, columns: Mapping[str, bool]) -> None:
+    def __init__(self, path: Path, columns: Columns) -> None:
         self.path = path
         self.columns = columns
         self.rows: list[Row] = []
@@ -49,12 +53,13 @@ class MetricsLog(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._trainer = trainer
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._start = time.perf_counter()
-
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._finish_row()
         self._start = time.perf_counter()
+
+    # After a resume in the middle of an epoch that is not called.
+    on_train_start = on_train_epoch_start
+    on_train_end = on_train_epoch_start
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -83,10 +88,7 @@ class MetricsLog(Callback):
         self._row = self._place() | learning_rate_of(trainer) | evaluation
         _log(trainer, {"seconds": self._row["seconds"]})
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._finish_row()
-
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         if is_epoch(self._row):
             self._finish_row()
         return {
@@ -95,7 +97,7 @@ class MetricsLog(Callback):
             "evaluated": sorted(self._evaluated),
         }
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: State) -> None:
         self.rows = list(state_dict["rows"])
         self._evaluated = set(state_dict["evaluated"])
 
@@ -105,11 +107,10 @@ class MetricsLog(Callback):
         write(self.path, as_csv(self.rows))
 
     def _place(self) -> Row:
-        seconds = time.perf_counter() - self._start
         return {
             "epoch": self._trainer.current_epoch + 1,
             "step": steps_done(self._trainer),
-            "seconds": round(seconds, 3),
+            "seconds": round(time.perf_counter() - self._start, 3),
         }
 
     def _finish_row(self) -> None:
@@ -132,7 +133,7 @@ class MetricsLog(Callback):
             show(trainer, format_row(row, self.columns, trainer.max_epochs))
 
 
-def printed_columns(judge: Judge, monitor: Judge, split: str) -> dict[str, bool]:
+def printed_columns(judge: Judge, monitor: Judge, split: str) -> Columns:
     """The metrics that are printed, and whether each is in per cent.
 
     The training loss, and what a run is judged and monitored by; where that is in per
@@ -157,12 +158,12 @@ def without_split(metric: str) -> str:
     return re.sub(r"^(train|val(id(ation)?)?|test)[/_.-]", "", metric)
 
 
-def heading(columns: Mapping[str, bool], epochs: int | None) -> str:
+def heading(columns: Columns, epochs: int | None) -> str:
     """The heading of the printed rows."""
     return _line("epoch", {name: name for name in columns}, "time", epochs)
 
 
-def format_row(row: Mapping[str, float], columns: Mapping[str, bool], epochs: int | None) -> str:
+def format_row(row: Metrics, columns: Columns, epochs: int | None) -> str:
     """A row as printed below the heading; an evaluation in the middle of an epoch has its step."""
     texts = dict.fromkeys(columns, "")
     for name in row.keys() & columns.keys():

@@ -27,7 +27,7 @@ from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
 from convblocks.model.class_specs import ClassSpec
 from convblocks.model.classifier import ImageClassifier
-from convblocks.text import as_yaml, listed
+from convblocks.text import Settings, as_yaml, listed
 
 SHORT = {
     "arch": "model.arch",
@@ -86,9 +86,12 @@ REWRITTEN = {
     r"^Option '([\w.]+)' is not accepted$": rf"{UNKNOWN}--\1",
 }
 
-# Options and their values; the arguments of model, data and Trainer in groups.
-Settings = dict[str, Any]
+# Of settings.
 GROUPS = ("model", "data", "trainer")
+
+
+# Each option of a command line with the words behind it.
+Words = list[list[str]]
 
 
 class FitParser(jsonargparse.ArgumentParser):
@@ -108,8 +111,8 @@ class FitParser(jsonargparse.ArgumentParser):
             reason = re.sub(pattern, instead, reason)
         raise UsageError(with_suggestion(reason, [*short, *known])) from ex
 
-    def parse(self, settings: Settings, words: Sequence[str]) -> Namespace:
-        """The values that are chosen; the command line overrides the settings of configs.
+    def parse(self, settings: Settings, words: Words) -> Namespace:
+        """All values; the command line overrides the settings of configs.
 
         Args:
             settings: Those of configs, as ``merge`` leaves them.
@@ -120,26 +123,27 @@ class FitParser(jsonargparse.ArgumentParser):
         """
         given = {name: dict[str, str]() for name in self.specs}
         rest = []  # for jsonargparse
-        for word in words:
-            option, equals, value = word.partition("=")
-            name, _, argument = option.partition("--model.")[2].partition(".")
-            if equals and name in given:
-                given[name][argument] = value
+        for option, *values in words:
+            name, _, argument = option.removeprefix("--model.").partition(".")
+            if values and name in given:
+                given[name][argument] = values[0]
             else:
-                rest.append(word)
+                rest.append("=".join([option, *values]))
         for name, default in self.specs.items():
             spec = settings["model"].get(name, default)
             settings["model"][name] = _class_spec(name, spec, given[name])
+        # Without defaults, of which callbacks and loggers would get theirs too.
         chosen = self.parse_args(["--config", as_yaml(settings), *rest], defaults=False)
-        if chosen.get("threads") is None:
+        parsed: Namespace = self.merge_config(chosen, self.get_defaults())
+        if parsed.threads is None:
             # saved, since a resume must round sums in the same way
-            chosen["threads"] = torch.get_num_threads()
-        if chosen.get("trainer.max_epochs") is None:
+            parsed.threads = torch.get_num_threads()
+        trainer = parsed.trainer
+        if trainer.max_epochs is None:
             # Lightning's rule: with another limit, epochs have none.
-            steps = chosen.get("trainer.max_steps", NO_LIMIT)
-            is_limited = steps != NO_LIMIT or chosen.get("trainer.max_time")
-            chosen["trainer.max_epochs"] = NO_LIMIT if is_limited else EPOCHS
-        return chosen
+            is_limited = trainer.max_steps != NO_LIMIT or trainer.max_time
+            trainer.max_epochs = NO_LIMIT if is_limited else EPOCHS
+        return parsed
 
 
 @cache
@@ -163,7 +167,7 @@ def parser(
     )
     options.add_argument("--name", type=str, help="The run is lightning_logs/NAME.")
     options.add_argument("--resume", action="store_true", help="Continue the run of that name.")
-    wings.add_options(options)
+    list(wings.call("OPTIONS", "add_option", options))
     for group, part in (("model", model), ("data", data), ("trainer", Trainer)):
         if part:
             # Arguments that come from the data, the run and the Trainer are no options.
@@ -188,11 +192,11 @@ def parser(
     return options
 
 
-def by_option(arguments: Sequence[str]) -> list[list[str]]:
+def by_option(arguments: Sequence[str]) -> Words:
     """Each option of a command line with the words behind it; several numbers become a
     list: ``--data.size 32 40``.
     """
-    options: list[list[str]] = []
+    options: Words = []
     for word in arguments:
         if word.startswith("--"):
             options.append(word.split("=", 1))
@@ -214,9 +218,9 @@ def full_name(option: str) -> str:
     return head.replace(name, SHORT.get(name, name), 1) + dot + rest
 
 
-def full_words(arguments: Sequence[str]) -> list[str]:
-    """The words of a command line by full names, each value in one word with its
-    option: ``--model.lr=0.1``.
+def full_words(arguments: Sequence[str]) -> Words:
+    """The options of a command line by full names, each with its value, if any:
+    ``["--model.lr", "0.1"]``.
 
     Raises:
         UsageError: an option has several values.
@@ -226,7 +230,7 @@ def full_words(arguments: Sequence[str]) -> list[str]:
         full = full_name(option)
         if len(values) > 1:
             raise UsageError(f"{full} takes one value, not {listed(values)}")
-        words.append("=".join([full, *values]))
+        words.append([full, *values])
     return words
 
 

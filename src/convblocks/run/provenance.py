@@ -40,13 +40,12 @@ def note_start(path: Path, data: dict[str, str]) -> list[str]:
         "git_commit": git_commit(),
     }
     began = read_origin(path)
-    if not began:
-        write(path, as_json(now) + "\n")
-        return []
-    command = now.pop("command")
-    changes = {name: value for name, value in now.items() if began.get(name) != value}
-    began.setdefault("resumed", []).append({"command": command, "changes": changes})
-    write(path, as_json(began) + "\n")
+    changes = {}
+    if began:
+        command = now.pop("command")
+        changes = {name: value for name, value in now.items() if began.get(name) != value}
+        began.setdefault("resumed", []).append({"command": command, "changes": changes})
+    write(path, as_json(began or now) + "\n")
     return list(changes)
 
 
@@ -88,12 +87,11 @@ def git_commit() -> str | None:
     a repository.
     """
     try:
-        described = subprocess.check_output(
+        return subprocess.check_output(
             ["git", "describe", "--always", "--dirty", "--exclude=*"],
             cwd=Path(__file__).parent,
             stderr=subprocess.DEVNULL,
             text=True,
-        )
+        ).strip()
     except (OSError, subprocess.CalledProcessError):
         return None
-    return described.strip()

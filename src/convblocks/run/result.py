@@ -3,7 +3,6 @@ many results.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import msgspec
 
 from convblocks.errors import UserError
-from convblocks.run.judge import Judge
+from convblocks.run.judge import Judge, Metrics
 from convblocks.text import as_json
 
 # The name of a metric, and its value.
@@ -98,7 +97,7 @@ class RunResult:
         return self.judge.name_of(self.judge.measured_in(self.final))
 
     @property
-    def best_evaluation(self) -> Mapping[str, float] | None:
+    def best_evaluation(self) -> Metrics | None:
         """The evaluation whose checkpoint is kept; None where there are no validation data."""
         return self.monitor.best((*self.epochs, *self.evaluations))
 

@@ -1,16 +1,11 @@
 """One training run of any LightningModule: its parts, its start or resume, its training."""
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from jsonargparse import Namespace
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.model_helpers import is_overridden
@@ -28,12 +23,12 @@ from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory, first_change, next_version
 from convblocks.run.judge import Judge
 from convblocks.run.metrics_log import MetricsLog, printed_columns
-from convblocks.run.parser import NO_LIMIT, Settings
+from convblocks.run.parser import NO_LIMIT
 from convblocks.run.provenance import note_start, read_origin
-from convblocks.text import as_shown, listed
+from convblocks.run.trainer import make_trainer
+from convblocks.text import Settings, as_shown, listed
 from exact_resume.callback import ExactResume
 from exact_resume.checkpoints import AtomicCheckpointIO
-from exact_resume.lightning_private import START_METHOD
 from exact_resume.training import callbacks_of
 
 # The end of what a run says that has been stopped.
@@ -86,12 +81,13 @@ class Run:
         # A callback that changes the weights after the last evaluation sets it.
         self.tests_again = False
         # Wings may change these. The loggers are those that the user adds, as parsed.
-        self.trainer_arguments: dict[str, Any] = {
+        self.trainer_arguments: Settings = {
             "plugins": [AtomicCheckpointIO(check_first=True)],
             "logger": config.parsed.trainer.logger,
             "use_distributed_sampler": not getattr(self.data, "shares_batches", False),
         }
-        self.trainer = self._make_trainer(self._callbacks(callbacks))
+        callbacks = self._callbacks(callbacks)
+        self.trainer = make_trainer(config, self.trainer_arguments, callbacks)
         # Lightning sets it to Slurm's when imported, whether or not Slurm has started
         # these processes.
         # Lightning sets it at run time
@@ -234,60 +230,11 @@ class Run:
         keepers = list(wings.call("KEEPERS", "make_keeper"))
         return [*callbacks, ExactResume(self.directory.last_checkpoint, RESUME_HINT, keepers)]
 
-    def _make_trainer(self, callbacks: Sequence[Callback]) -> Trainer:
-        """The Trainer, with these callbacks before the user's, and a progress bar on a terminal.
-
-        Raises:
-            UsageError: an unknown class, or options that Lightning refuses.
-        """
-        try:
-            trainer = Trainer(**self._trainer_options(callbacks))
-        except (
-            MisconfigurationException,
-            ModuleNotFoundError,
-            ValueError,
-            TypeError,
-            RuntimeError,
-        ) as error:
-            self.config.parser.error(str(error), error)
-        # ddp_spawn, ddp_fork, ddp_notebook
-        if START_METHOD.of(trainer.strategy, "popen") != "popen":
-            raise UsageError(
-                "processes that Lightning spawns or forks are not supported: "
-                "give --trainer.strategy ddp"
-            )
-        return trainer
-
-    def _trainer_options(self, callbacks: Sequence[Callback]) -> dict[str, Any]:
-        arguments = self.trainer_arguments
-        parsed = self.config.parsed.trainer.clone()
-        parsed.logger = arguments["logger"]
-        parts = self.config.parser.instantiate(
-            Namespace(trainer=parsed)  # type: ignore[no-untyped-call]
-        )
-        options: dict[str, Any] = parts.trainer.as_dict()
-        users = _as_list(options["callbacks"])
-        has_bar = any(isinstance(callback, ProgressBar) for callback in users)
-        show_bar = options["enable_progress_bar"] is not False and sys.stdout.isatty()
-        if show_bar and not has_bar:
-            users.insert(0, TQDMProgressBar(refresh_rate=10))
-        if options["logger"] in (None, True):
-            options["logger"] = False  # ours comes later
-        options["use_distributed_sampler"] &= arguments["use_distributed_sampler"]
-        return options | {
-            "default_root_dir": self.config.root,
-            "enable_progress_bar": show_bar or has_bar,
-            "sync_batchnorm": False,  # done without Lightning, on any device
-            "callbacks": [*callbacks, *users],
-            "plugins": [*arguments["plugins"], *_as_list(options["plugins"])],
-        }
-
     def _place_users_checkpoints(self) -> None:
         """Apart from the checkpoints that a resume needs."""
-        folder = self.directory.path.resolve() / "own_checkpoints"
         for checkpoint in callbacks_of(self.trainer, ModelCheckpoint):
             if checkpoint.dirpath is None:
-                checkpoint.dirpath = str(folder)
+                checkpoint.dirpath = str(self.directory.path.resolve() / "own_checkpoints")
 
     def _prepare_processes(self) -> None:
         """Several get the threads, and synchronized batch normalization."""
@@ -305,8 +252,7 @@ class Run:
         what is trained.
         """
         self.directory.write_config(self.settings)
-        fingerprint = getattr(self.data, "fingerprint", {})
-        for name in note_start(self.directory.provenance, fingerprint):
+        for name in note_start(self.directory.provenance, getattr(self.data, "fingerprint", {})):
             echo(f"changed since the run began: {name}")
         for note in getattr(self.data, "notes", ()):
             echo(note)
@@ -316,10 +262,3 @@ class Run:
             f"{self.arch}{size} · {self.trainer.strategy.root_device} "
             f"· seed {self.settings['seed']} -> {as_shown(self.directory.path)}"
         )
-
-
-def _as_list(value: Any) -> list[Any]:
-    """A list, from an option that may be a list, a single value or None."""
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list | tuple) else [value]

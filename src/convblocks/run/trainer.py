@@ -1,0 +1,71 @@
+"""The Trainer of a run, made from its configuration."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
+
+from convblocks.errors import UsageError
+from convblocks.run.config import Config
+from convblocks.text import Settings
+from exact_resume.lightning_private import START_METHOD
+
+
+def make_trainer(config: Config, changed: Settings, callbacks: Sequence[Callback]) -> Trainer:
+    """The Trainer, with a progress bar on a terminal.
+
+    Args:
+        config: The configuration.
+        changed: Its ``plugins``, before the user's; the loggers, as parsed; whether
+            Lightning may share the data between processes.
+        callbacks: Those before the user's.
+
+    Raises:
+        UsageError: an unknown class, or options that Lightning refuses.
+    """
+    try:
+        trainer = Trainer(**_arguments(config, changed, callbacks))
+    except (
+        MisconfigurationException,
+        ModuleNotFoundError,
+        ValueError,
+        TypeError,
+        RuntimeError,
+    ) as error:
+        config.parser.error(str(error), error)
+    # ddp_spawn, ddp_fork, ddp_notebook
+    if START_METHOD.of(trainer.strategy, "popen") != "popen":
+        raise UsageError(
+            "processes that Lightning spawns or forks are not supported: "
+            "give --trainer.strategy ddp"
+        )
+    return trainer
+
+
+def _arguments(config: Config, changed: Settings, callbacks: Sequence[Callback]) -> Settings:
+    arguments = config.arguments("trainer", logger=changed["logger"])
+    users = _as_list(arguments["callbacks"])
+    has_bar = any(isinstance(callback, ProgressBar) for callback in users)
+    show_bar = arguments["enable_progress_bar"] is not False and sys.stdout.isatty()
+    if show_bar and not has_bar:
+        users.insert(0, TQDMProgressBar(refresh_rate=10))
+    if arguments["logger"] in (None, True):
+        arguments["logger"] = False  # ours comes later
+    arguments["use_distributed_sampler"] &= changed["use_distributed_sampler"]
+    return arguments | {
+        "default_root_dir": config.root,
+        "enable_progress_bar": show_bar or has_bar,
+        "sync_batchnorm": False,  # done without Lightning, on any device
+        "callbacks": [*callbacks, *users],
+        "plugins": [*changed["plugins"], *_as_list(arguments["plugins"])],
+    }
+
+
+def _as_list(value: Any) -> list[Any]:
+    """A list, from an option that may be a list, a single value or None."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
