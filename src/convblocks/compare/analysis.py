@@ -16,7 +16,7 @@ from convblocks.compare.statistics import holm, mean_interval, permutation_test,
 from convblocks.figures.estimates import PERCENT, POINTS, Estimate, Unit, share
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.run.result import Overrides, Row, RunResult
+from convblocks.run.result import Overrides, RunResult
 
 
 @dataclass(frozen=True)
@@ -141,14 +141,12 @@ def difference(first: Sequence[RunResult], second: Sequence[RunResult]) -> Diffe
 def summarise(results: Sequence[RunResult]) -> Summary:
     """The summary of one network's runs at one setting."""
     trained = [run for run in results if not run.failed]
-    first_epochs = [run.epochs[0] for run in trained]
-    last_epochs = [run.epochs[-1] for run in trained]
-    losses_known = all("train/loss" in row for row in first_epochs + last_epochs)
+    losses_known = all("train/loss" in run.epochs[place] for run in trained for place in (0, -1))
 
-    def mean_loss(epochs: list[Row]) -> float | None:
-        if not (epochs and losses_known):
+    def mean_loss(place: int) -> float | None:
+        if not (trained and losses_known):
             return None
-        return fmean(row["train/loss"] for row in epochs)
+        return fmean(run.epochs[place]["train/loss"] for run in trained)
 
     scores = [run.score for run in trained]
     return Summary(
@@ -159,8 +157,8 @@ def summarise(results: Sequence[RunResult]) -> Summary:
         runs=len(results),
         trained_runs=len(trained),
         trained=share(len(trained), len(results)),
-        first_loss=mean_loss(first_epochs),
-        last_loss=mean_loss(last_epochs),
+        first_loss=mean_loss(0),
+        last_loss=mean_loss(-1),
         score=mean_interval(scores, unit_of(trained)) if trained else None,
         validation=mean_validation(results),
     )

@@ -37,21 +37,13 @@ from typing import NoReturn
 
 from convblocks.compare.analysis import best_settings
 from convblocks.compare.dry_run import Plans, plans_of, refuse_conflicts
-from convblocks.compare.launch import (
-    Start,
-    finished,
-    hide_launcher,
-    refuse_missing,
-    start_here,
-    train,
-)
+from convblocks.compare.launch import finished, hide_launcher, refuse_missing, train
 from convblocks.compare.options import launch, parse, refuse_run
 from convblocks.compare.report import report_of
 from convblocks.compare.scores_file import report_on_file
 from convblocks.compare.trials import Trial
 from convblocks.errors import UsageError
 from convblocks.figures.report import publish, repeat_of
-from convblocks.run.directory import RunDirectory
 from convblocks.run.friendly_errors import rank_zero_errors
 from convblocks.run.quiet import quiet_lightning
 from convblocks.run.result import RunResult
@@ -73,11 +65,13 @@ def main(arguments: list[str]) -> None:
         if options.trial is not None:
             become(options.trials, options.trial)
         hide_launcher()
-        directory = RunDirectory(options.name, options.root)
+        directory = options.trials[0].directory
         refuse_run(directory)
-        start = start_here if options.no_fit else launch(options)
-        plans = None if options.no_fit else checked_plans(options)
-    results, confirmed = results_of(options, start, plans)
+        plans = None
+        if not options.no_fit:
+            options.start = launch(options)
+            plans = checked_plans(options)
+    results, confirmed = results_of(options, plans)
     if results:
         again = repeat_of("compare", arguments)
         publish(report_of([*results.values()], [*confirmed.values()], again), directory)
@@ -85,7 +79,7 @@ def main(arguments: list[str]) -> None:
 
 
 def results_of(
-    options: Namespace, start: Start = start_here, plans: Plans | None = None
+    options: Namespace, plans: Plans | None = None
 ) -> tuple[dict[Trial, RunResult], dict[Trial, RunResult]]:
     """The results of the trials, and of those with fresh seeds that confirm the best
     settings; trains missing ones.
@@ -94,12 +88,11 @@ def results_of(
         UserError: a run with other settings is in the way, or one with fresh seeds
             failed.
     """
-    directory = RunDirectory(options.name, options.root)
 
     def results_for(trials: Sequence[Trial], plans: Plans | None) -> dict[Trial, RunResult]:
         if options.no_fit:
             return finished(trials)
-        return train(directory, trials, options.jobs, start, plans)
+        return train(options.trials[0].directory, trials, options.jobs, options.start, plans)
 
     results = results_for(options.trials, plans)
     if not options.confirm or len(results) < len(options.trials):
@@ -119,8 +112,9 @@ def checked_plans(options: Namespace) -> Plans:
     """
     plans = plans_of(options.trials, options.jobs)
     if options.confirm and not all(plan.is_validated for plan in plans.values()):
-        how = "--confirm takes the best settings by held-out images"
-        raise UsageError(f"{how}: add --data.val_size 5000")
+        raise UsageError(
+            "--confirm takes the best settings by held-out images: add --data.val_size 5000"
+        )
     refuse_conflicts(options.trials, plans)
     return plans
 
@@ -143,5 +137,5 @@ def become(trials: Sequence[Trial], number: int) -> NoReturn:
     """
     if not 0 <= number < len(trials):
         raise UsageError(f"--trial {number}: there are trials 0 to {len(trials) - 1}")
-    words = ["-m", "convblocks", "fit", *trials[number].arguments()]
-    os.execv(sys.executable, [sys.executable, *words])
+    words = [sys.executable, "-m", "convblocks", "fit", *trials[number].arguments()]
+    os.execv(sys.executable, words)

@@ -5,8 +5,7 @@ and all parts are built.
 import signal
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from convblocks.compare import forked
 from convblocks.compare.trials import Trial
@@ -19,8 +18,7 @@ from convblocks.run.result import Overrides
 from convblocks.run.run import Run
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """What an arm's trials will do.
 
     Args:
@@ -58,8 +56,10 @@ def refuse_conflicts(trials: Sequence[Trial], plans: Plans) -> None:
             continue
         expected = plans[trial.arm].settings | {"seed": trial.seed}
         if changed := first_change(trial.run.read_config(), expected):
-            began = f"{trial.run.path} was begun with {changed}"
-            raise UserError(f"{began}: choose another --name, or move that run away")
+            raise UserError(
+                f"{trial.run.path} was begun with {changed}: "
+                "choose another --name, or move that run away"
+            )
 
 
 def _plan(arguments: list[str]) -> Plan:

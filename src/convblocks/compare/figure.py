@@ -35,18 +35,19 @@ def comparison_figure(
     """
     curves = curves_of_networks(results, swept)
     scale = Scale(results[0].judge)
-    heights = (4.2, 1.1 + 0.45 * len(curves))
-    if swept or max(len(run.epochs) for run in results) < 3:  # no curve
-        figure = Figure(figsize=(WIDTH, heights[1]), layout="constrained")
-        _final_scores(figure.subplots(), curves, scale)
-        figure.axes[0].set_title(finding, wrap=True)
-        return figure
-    figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=heights, squeeze=False)[:, 0]
-    ends = _by_epoch(top, results, curves, scale)
-    _final_scores(bottom.subplots(), curves, scale)
+    height = 1.1 + 0.45 * len(curves)
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    below: Figure | SubFigure = figure
+    ends = []
+    if not swept and max(len(run.epochs) for run in results) >= 3:
+        heights = (4.2, height)
+        figure.set_figheight(sum(heights))
+        top, below = figure.subfigures(2, 1, height_ratios=heights, squeeze=False).flat
+        ends = _by_epoch(top, results, curves, scale)
+    _final_scores(below.subplots(), curves, scale)
     figure.axes[0].set_title(finding, wrap=True)
-    label_ends(figure, ends)
+    if ends:
+        label_ends(figure, ends)
     return figure
 
 
@@ -96,8 +97,10 @@ def _final_scores(axes: Axes, curves: Sequence[Curve], scale: Scale) -> None:
             axes.text(1, row, note, transform=axes.get_yaxis_transform(), va="center")
     axes.set_yticks(range(len(curves)), [curve.name for curve in curves])
     name = "test error" if scale.judge.in_percent else curves[0].runs[0].score_name
-    axes.set(ylim=(len(curves) - 0.5, -0.5))
-    axes.set_xlabel(f"final {name} of every run; strokes: {MEANS}, with 95 % intervals")
+    axes.set(
+        ylim=(len(curves) - 0.5, -0.5),
+        xlabel=f"final {name} of every run; strokes: {MEANS}, with 95 % intervals",
+    )
     axes.tick_params(axis="y", length=0)
 
 
@@ -128,7 +131,13 @@ def draw_runs(
     for failed, marker, width in ((False, look.marker, 0.0), (True, "x", 1.8)):
         shown = [point for run, *point in points if run.failed == failed]
         if shown:
-            places = zip(*shown, strict=True)
-            (marks,) = axes.plot(*places, marker, color=look.colour, alpha=0.75, gid="runs")
-            # Above means and intervals.
-            marks.set(markersize=5 + width, markeredgewidth=width, zorder=3)
+            axes.plot(
+                *zip(*shown, strict=True),
+                marker,
+                color=look.colour,
+                alpha=0.75,
+                gid="runs",
+                markersize=5 + width,
+                markeredgewidth=width,
+                zorder=3,  # above means and intervals
+            )

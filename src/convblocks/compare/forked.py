@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from multiprocessing.connection import wait
@@ -34,7 +33,7 @@ def context(*modules: str) -> "ForkServerContext | SpawnContext":
     return server
 
 
-def start(words: Sequence[str], log: Path) -> BaseProcess:
+def start(words: list[str], log: Path) -> BaseProcess:
     """Run a command of the project in a process of its own, in this process's current
     folder and environment.
 
@@ -44,7 +43,7 @@ def start(words: Sequence[str], log: Path) -> BaseProcess:
         words: The command line after ``convblocks``.
         log: Its output is added to this file.
     """
-    process = context().Process(target=_run, args=(list(words), log, dict(os.environ)))
+    process = context().Process(target=_run, args=(words, log, dict(os.environ)))
     process.start()
     return process
 

@@ -98,9 +98,9 @@ def train(
 def fit_all(
     next_trial: Callable[[], Trial | None],
     jobs: int,
-    watch: Callable[[Mapping[Trial, Process]], None] | None = None,
+    should_stop: Callable[[Trial], bool] = lambda _: False,
     start: Start = start_here,
-) -> Generator[tuple[Trial, int], None, None]:
+) -> Generator[tuple[Trial, int]]:
     """Run trials side by side, and yield each when it ends, with its exit status: below
     0 the signal that killed it.
 
@@ -111,7 +111,7 @@ def fit_all(
         next_trial: Asked for a trial whenever one can start; it returns None if there
             is none for now.
         jobs: How many run at a time.
-        watch: Called twice a second with the running trials and their processes.
+        should_stop: Asked twice a second about each running trial.
         start: Starts a process for a trial.
 
     Raises:
@@ -128,9 +128,9 @@ def fit_all(
             wait([process.sentinel for process in running.values()], timeout=POLL_SECONDS)
             if number := signals.received():
                 raise Stopped(number, STOPPED)
-            if watch:
-                watch(running)
             for trial, process in list(running.items()):
+                if should_stop(trial):
+                    process.terminate()
                 if (status := process.exitcode) is not None:
                     del running[trial]
                     yield trial, status
@@ -172,8 +172,10 @@ def finished(trials: Sequence[Trial]) -> dict[Trial, RunResult]:
     }
     if len(paths) > 1:
         first, second, *_ = map(as_shown, paths.values())
-        hint = "move one away, or choose another --name"
-        raise UserError(f"{first} and {second} were trained on different data: {hint}")
+        raise UserError(
+            f"{first} and {second} were trained on different data: "
+            "move one away, or choose another --name"
+        )
     return results
 
 

@@ -6,10 +6,8 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Mapping
 from importlib.util import find_spec
 from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 from convblocks.compare.launch import Process, Start, fit_all
@@ -49,12 +47,13 @@ def connect(options: Overrides) -> tuple[Start, int]:
         places += min(int(node.get(kind, 0) // count) for kind, count in needs.items())
     if not places:
         raise UserError(f"no node of the Ray cluster has {needs} for a trial: give other --threads")
-    own = [name for name in os.environ if name.startswith("CONVBLOCKS_")]
-    environment = {name: os.environ[name] for name in own}
+    environment = {
+        name: value for name, value in os.environ.items() if name.startswith("CONVBLOCKS_")
+    }
     # The cluster may have been started within a Slurm job, which is none of the trials' business.
     environment["CONVBLOCKS_SLURM"] = "0"
     task = ray.remote(num_cpus=needs["CPU"], num_gpus=needs.get("GPU", 0))(_run)
-    folder = str(Path.cwd())
+    folder = Path.cwd()
 
     def start(trial: Trial) -> Process:
         stop = trial.log.with_suffix(".stop")
@@ -72,13 +71,13 @@ def _join_cluster(address: str) -> None:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except (OSError, ValueError, RuntimeError, RayError) as error:
         reason = " ".join(str(error).split())
-        hint = "start one with ray start --head, and the same RAY_AUTH_TOKEN"
         raise UserError(
-            f"cannot use the Ray cluster at RAY_ADDRESS={address} ({reason}): {hint}"
+            f"cannot use the Ray cluster at RAY_ADDRESS={address} ({reason}): "
+            "start one with ray start --head, and the same RAY_AUTH_TOKEN"
         ) from error
 
 
-class _Task(Process):
+class _Task:
     """The process that a task of the cluster stands for.
 
     A file asks it to stop: ``ray.cancel`` at an unlucky moment ends the caller with a
@@ -89,12 +88,8 @@ class _Task(Process):
         self._reference = reference
         self._stop = stop
         self._deadline = 0.0
-        self._sentinel, ended = Pipe(duplex=False)
+        self.sentinel, ended = Pipe(duplex=False)
         reference.future().add_done_callback(lambda _: ended.close())
-
-    @property
-    def sentinel(self) -> Connection:
-        return self._sentinel
 
     @property
     def exitcode(self) -> int | None:
@@ -103,14 +98,13 @@ class _Task(Process):
             return None
         self._stop.unlink(missing_ok=True)
         try:
-            status: int = ray.get(self._reference)
+            return int(ray.get(self._reference))
         except RayTaskError as error:
             raise UserError(
                 f"a node of the Ray cluster cannot run trials: {str(error).splitlines()[-1]}"
             ) from error
         except RayError:  # killed, with its node or for its memory, more often than Ray tries again
             return -signal.SIGKILL
-        return status
 
     def terminate(self) -> None:
         if not self._stop.exists():
@@ -125,15 +119,10 @@ class _Task(Process):
             self._stop.unlink(missing_ok=True)
 
 
-def _run(trial: Trial, folder: str, environment: dict[str, str], stop: Path) -> int:
+def _run(trial: Trial, folder: Path, environment: dict[str, str], stop: Path) -> int:
     """Run a trial on a node of the cluster as on one machine: killed, its own process ends too."""
     os.chdir(folder)
     os.environ.update(environment)
-
-    def watch(running: Mapping[Trial, Process]) -> None:
-        if stop.exists():
-            running[trial].terminate()
-
     queue = iter([] if stop.exists() else [trial])
-    ended = list(fit_all(lambda: next(queue, None), 1, watch))
+    ended = list(fit_all(lambda: next(queue, None), 1, lambda _: stop.exists()))
     return ended[0][1] if ended else -signal.SIGTERM

@@ -36,8 +36,10 @@ def parse(arguments: Sequence[str]) -> Namespace:
     options.archs = options.archs or list(ARCHITECTURES)
     options.grid = dict(options.grid)
     if options.confirm and not options.grid:
-        what = "trains the best settings of a grid with fresh seeds"
-        raise UsageError(f"--confirm {what}: give --grid, or leave it out")
+        raise UsageError(
+            "--confirm trains the best settings of a grid with fresh seeds: "
+            "give --grid, or leave it out"
+        )
     for option in options.grid:
         if option in OF_IMAGES:
             raise UsageError(f"--grid {option}: runs on different images cannot be compared")
@@ -74,8 +76,10 @@ def parse_shared(parser: Parser, arguments: Sequence[str]) -> Namespace:
     """
     options, fit_options = split(parser, arguments)
     if options.model and options.arch:
-        kinds = "--arch is for networks that classify images, --model for LightningModules"
-        raise UsageError(f"{kinds}: give one of them")
+        raise UsageError(
+            "--arch is for networks that classify images, --model for LightningModules: "
+            "give one of them"
+        )
     options.option = "model" if options.model else "arch"
     options.archs = list(dict.fromkeys(options.model or options.arch))
     options.common = (("threads", str(options.threads)), *fit_options)
@@ -98,8 +102,9 @@ def split(parser: Parser, arguments: Sequence[str]) -> tuple[Namespace, Override
         if option in OWN_OPTIONS:
             raise UsageError(f"--{option} is set for every trial")
         if option == word or len(values) != 1 or not values[0]:
-            how = "options of fit are given as --OPTION VALUE here"
-            raise UsageError(f"{' '.join([word, *values])}: {how}")
+            raise UsageError(
+                f"{' '.join([word, *values])}: options of fit are given as --OPTION VALUE here"
+            )
         fit_options.append((option, values[0]))
     return options, tuple(fit_options)
 
@@ -151,6 +156,7 @@ def _grid(text: str) -> tuple[str, list[str]]:
     option, _, values = text.partition("=")
     swept = [value for value in values.split(",") if value]
     if not option or len(set(swept)) < max(len(swept), 1):
-        how = "give an option of fit and different values, such as lr=1e-3,1e-2"
-        raise UsageError(f"--grid {text}: {how}")
+        raise UsageError(
+            f"--grid {text}: give an option of fit and different values, such as lr=1e-3,1e-2"
+        )
     return option.removeprefix("--"), swept

@@ -4,7 +4,6 @@ a line for each run.
 
 import math
 from collections.abc import Iterable, Sequence
-from functools import partial
 from itertools import pairwise
 
 from convblocks.compare.analysis import (
@@ -43,27 +42,32 @@ def report_of(
     judge = results[0].judge
     chosen = confirmed or (best_settings(results) if swept else results)
     main = compare(chosen) if chosen else None
-    tables = []
-    if main and swept:
+    title = "Results"
+    notes = []
+    if swept:
         title = "Each network at its own best setting"
         fresh = "; these are runs with fresh seeds" if confirmed else ""
-        note = f"Each setting was chosen by its mean {judge.name_of(judge.metric)}{fresh}."
-        tables.append(results_table(title, main.arms, main.results, swept, [note]))
-    elif main:
-        tables.append(results_table("Results", main.arms, main.results))
+        notes = [f"Each setting was chosen by its mean {judge.name_of(judge.metric)}{fresh}."]
+    tables = []
+    if main:
+        tables.append(results_table(title, main.arms, main.results, swept, notes))
     if swept:
         arms = grouped(results, lambda run: (run.overrides, run.arch)).values()
         settings = [*map(summarise, arms)]
         tables.append(results_table("Every setting", settings, results, swept, key="settings"))
     if main and main.differences:
         tables.append(differences_table(main))
-    draw = partial(comparison_figure, results, swept, finding_of(main) if main else "")
     return Report(
         name="comparison",
         tables=tables[:1],
         sentences=conclusions(results, main),
         details=tables[1:],
-        figures={"": Chart(draw, "Every run, and the means of those that trained")},
+        figures={
+            "": Chart(
+                lambda: comparison_figure(results, swept, finding_of(main) if main else ""),
+                "Every run, and the means of those that trained",
+            )
+        },
         runs=[as_row(run) for run in (*results, *confirmed)],
         repeat=repeat,
     )
@@ -81,8 +85,9 @@ def conclusions(results: Sequence[RunResult], comparison: Comparison | None) -> 
     sentences = ranking(comparison) + test_set_note(comparison)
     machines = sorted({run.provenance.machine for run in results})
     if len(machines) > 1:
-        what = f"{len(machines)} machines or versions: {'; '.join(machines)}"
-        sentences.append(f"These runs are of {what}.")
+        sentences.append(
+            f"These runs are of {len(machines)} machines or versions: {'; '.join(machines)}."
+        )
     return sentences
 
 
@@ -106,12 +111,17 @@ def ranking(comparison: Comparison) -> list[str]:
     collapses = []
     for arm in comparison.arms:
         if arm.collapsed:
-            rate = f"{arm.collapsed} of {arm.runs} runs {arm.trained.complement().interval()}"
-            collapses.append(f"{name_of(arm.arch)} collapsed in {rate}")
+            collapses.append(
+                f"{name_of(arm.arch)} collapsed in {arm.collapsed} of {arm.runs} runs "
+                f"{arm.trained.complement().interval()}"
+            )
     collapsed = [sentence("; ".join(collapses), archs)] if collapses else []
     if not comparison.differences:
-        hint = "The details show a grid's other settings."
-        return [f"There is only one network: nothing to compare. {hint}", *collapsed]
+        return [
+            "There is only one network: nothing to compare. "
+            "The details show a grid's other settings.",
+            *collapsed,
+        ]
     leads = _leads(comparison)
     if not leads:
         return ["Too few networks trained to compare them.", *collapsed]
@@ -134,11 +144,16 @@ def over_all_runs(comparison: Comparison) -> list[str]:
     for step in neighbours(comparison):
         if step.runs == step.trained_runs:
             continue
-        name, other = name_of(step.first), name_of(step.second)
         if step.adjusted_all < SIGNIFICANCE:
-            parts.append(f"a run of {name} beats one of {other} with probability {step.all_runs}")
+            parts.append(
+                f"a run of {name_of(step.first)} beats one of {name_of(step.second)} "
+                f"with probability {step.all_runs}"
+            )
         else:
-            parts.append(f"it is undecided whether {name} beats {other} ({step.all_runs})")
+            parts.append(
+                f"it is undecided whether {name_of(step.first)} beats {name_of(step.second)} "
+                f"({step.all_runs})"
+            )
     return [f"Over all runs, {', and '.join(parts)}."] if parts else []
 
 
@@ -168,16 +183,15 @@ def sentence(text: str, archs: Iterable[str] = ()) -> str:
 
 
 def _leads(comparison: Comparison) -> list[str]:
-    sign = comparison.results[0].judge.sign
-    return [_lead(step, sign) for step in neighbours(comparison)]
+    return [_lead(step) for step in neighbours(comparison)]
 
 
-def _lead(step: Difference, sign: int) -> str:
-    """By how much the better one is ahead, whichever direction is better, and whether
-    that is certain.
+def _lead(step: Difference) -> str:
+    """By how much the first, which is better, is ahead, whichever direction is better,
+    and whether that is certain.
     """
     assert step.trained is not None
-    lead = step.trained if sign > 0 else -step.trained
+    lead = step.trained if step.trained.value > 0 else -step.trained
     if step.adjusted_trained < SIGNIFICANCE:
         return f"{name_of(step.first)} is better than {name_of(step.second)} by {lead:u}"
     n, m = step.trained_runs

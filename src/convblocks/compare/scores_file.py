@@ -53,8 +53,10 @@ def read_scores(path: Path, judge: Judge) -> list[RunResult]:
                 for row in csv.DictReader(file)
             ]
     except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
-        needed = f"it needs columns arm, seed and {judge.metric}, and lines such as `mine,0,0.93`"
-        raise UserError(f"cannot read {path} ({error}): {needed}") from error
+        raise UserError(
+            f"cannot read {path} ({error}): "
+            f"it needs columns arm, seed and {judge.metric}, and lines such as `mine,0,0.93`"
+        ) from error
     if not runs:
         raise UserError(f"{path} has no lines below its heading")
     if len({(arm, seed) for arm, seed, _ in runs}) < len(runs):

@@ -7,8 +7,8 @@ times as long, as does its ``permutation_test`` of Brunner and Munzel's statisti
 """
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
-from itertools import chain, combinations
+from functools import lru_cache
+from itertools import combinations
 from math import comb, inf
 
 import numpy as np
@@ -87,7 +87,7 @@ def permutation_test(
     values = np.concatenate(samples)
     values -= values.mean()
     values /= np.abs(values).max() or 1.0
-    p = _p(partial(_differences_of_means, values), n, m, difference, error, freedom)
+    p = _p(_differences_of_means, values, n, difference, error, freedom)
     return Estimate(difference, difference - reach, difference + reach, n, p, unit)
 
 
@@ -119,7 +119,7 @@ def superiority(first: Sequence[float], second: Sequence[float]) -> Estimate:
     effect, variance = _effects(values, observed)[:, 0].tolist()
     probability = 0.5 + effect / (2 * n * m)
     variance /= (2 * n * m) ** 2 * max(n - 1, 1) * max(m - 1, 1)
-    p = _p(partial(_effects, values), n, m, probability - 0.5, variance**0.5, inf)
+    p = _p(_effects, values, n, probability - 0.5, variance**0.5, inf)
     share = 1.0
     if n > 1 and 0 < probability < 1:
         observed_share = min(n * variance / (probability * (1 - probability)), 1.0)
@@ -137,9 +137,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     values = np.asarray(p_values, dtype=float)
     order = np.argsort(values)
     factors = np.arange(len(values), 0, -1)
-    adjusted = np.empty(len(values))
-    adjusted[order] = np.minimum(np.maximum.accumulate(values[order] * factors), 1)
-    return [float(p) for p in adjusted]
+    adjusted = np.maximum.accumulate(values[order] * factors)
+    return [min(float(p), 1.0) for p in adjusted[np.argsort(order)]]
 
 
 def least_p_unpaired(n: int, m: int) -> float:
@@ -169,9 +168,8 @@ def divisions(n: int, m: int) -> Places:
     """Which of n + m values are the first sample, of shape (divisions, n); in the first
     row the first n.
     """
-    if (total := comb(n + m, n)) <= EXACT_DIVISIONS:
-        places = chain.from_iterable(combinations(range(n + m), n))
-        return np.fromiter(places, dtype=np.int32, count=total * n).reshape(total, n)
+    if comb(n + m, n) <= EXACT_DIVISIONS:
+        return np.fromiter(combinations(range(n + m), n), np.dtype((np.int32, (n,))))
     rng = np.random.default_rng(0)
     if m <= MANY:
         rows = np.tile(np.arange(n + m, dtype=np.int32), (RANDOM_DIVISIONS, 1))
@@ -186,9 +184,9 @@ def divisions(n: int, m: int) -> Places:
 
 
 def _p(
-    statistic: Callable[[Places], Numbers],
+    statistic: Callable[[Numbers, Places], Numbers],
+    values: Numbers,
     n: int,
-    m: int,
     difference: float,
     error: float,
     freedom: float,
@@ -196,15 +194,17 @@ def _p(
     """The share of divisions that are as extreme as the observed one; those without
     variance are the most extreme.
 
-    ``statistic`` gives the effects of divisions and the squared standard errors, of
-    shape (2, divisions). Of many values p is that of Student's distribution, which with
-    infinite ``freedom`` is the normal one.
+    ``statistic`` gives the effects of divisions of the values, of which the first
+    sample has n, and the squared standard errors, of shape (2, divisions). Of many
+    values p is that of Student's distribution, which with infinite ``freedom`` is the normal one.
     """
+    m = len(values) - n
     if min(n, m) > MANY:
         return 2 * float(stats.t.sf(abs(difference) / (error or TOLERANCE), freedom))
     chosen = divisions(n, m)
-    starts = range(0, len(chosen), BLOCK)
-    blocks = [statistic(chosen[start : start + BLOCK]) for start in starts]
+    blocks = [
+        statistic(values, chosen[start : start + BLOCK]) for start in range(0, len(chosen), BLOCK)
+    ]
     effects, variances = np.concatenate(blocks, axis=1)
     # Squared, and multiplied by both variances, of which one may be 0.
     excess = effects**2 * variances[0] - effects[0] ** 2 * variances

@@ -8,7 +8,7 @@ from typing import Any
 
 from convblocks.compare.analysis import Comparison, Summary, unit_of
 from convblocks.compare.trials import settings_text
-from convblocks.figures.estimates import COUNT, LOSS, P_VALUE, Estimate
+from convblocks.figures.estimates import COUNT, LOSS, P_VALUE
 from convblocks.figures.tables import Column, Table
 from convblocks.run.result import RunResult
 
@@ -35,14 +35,14 @@ def results_table(
         "such runs out.",
     ]
     if baseline:
-        meaning = f"the probability that a run beats one of {baseline}; collapsed runs come last"
-        notes.append(f"P(beats {baseline}): {meaning}.")
-    return Table(title, columns_of(arms, results, swept, baseline), arms, notes, key)
+        notes.append(
+            f"P(beats {baseline}): the probability that a run beats one of {baseline}; "
+            "collapsed runs come last."
+        )
+    return Table(title, columns_of(results, swept, baseline), arms, notes, key)
 
 
-def columns_of(
-    arms: Sequence[Summary], results: Sequence[RunResult], swept: Sequence[str], baseline: str
-) -> list[Column]:
+def columns_of(results: Sequence[RunResult], swept: Sequence[str], baseline: str) -> list[Column]:
     """The columns of the table of networks, whose rows are summaries, the verdict's
     first: a phone shows these.
 
@@ -54,23 +54,25 @@ def columns_of(
     def setting(arm: Summary) -> str | None:
         return settings_text(arm.overrides, swept).replace(", ", ",\n") if swept else None
 
-    def validation(arm: Summary) -> float | None:
-        return arm.validation if swept else None
-
-    def score(arm: Summary) -> Estimate | None:
-        return arm.score and replace(arm.score, unit=unit)
-
     def trained(arm: Summary) -> str:
         return f"{arm.trained_runs}/{arm.runs}\n{arm.trained.interval()}"
 
     known = partial(Column, optional=True)
-    loss = partial(known, unit=LOSS, priority=0)
-    count = partial(known, unit=COUNT)
     return [
         Column("network", attrgetter("arch"), key="arch"),
         known("setting", setting, key="setting"),
-        known("validation", validation, unit, priority=4, key="validation"),
-        Column(f"{name}\nif trained", score, key="score"),
+        known(
+            "validation",
+            lambda arm: arm.validation if swept else None,
+            unit,
+            priority=4,
+            key="validation",
+        ),
+        Column(
+            f"{name}\nif trained",
+            lambda arm: arm.score and replace(arm.score, unit=unit),
+            key="score",
+        ),
         known(
             f"P(beats\n{baseline})", lambda arm: arm.against and arm.against.all_runs, key="better"
         ),
@@ -81,11 +83,13 @@ def columns_of(
             key="minus",
         ),
         Column("trained", attrgetter("trained"), key="trained", text=trained),
-        loss("first train\nloss", attrgetter("first_loss"), key="first_loss"),
-        loss("last train\nloss", attrgetter("last_loss"), key="last_loss"),
+        known("first train\nloss", attrgetter("first_loss"), LOSS, priority=0, key="first_loss"),
+        known("last train\nloss", attrgetter("last_loss"), LOSS, priority=0, key="last_loss"),
         Column("sd", lambda arm: arm.score and arm.score.deviation, unit, priority=1, key="sd"),
-        count("parameters", lambda arm: arm.parameters or None, priority=3, key="parameters"),
-        count("seconds\nper run", lambda arm: arm.seconds or None, priority=2),
+        known(
+            "parameters", lambda arm: arm.parameters or None, COUNT, priority=3, key="parameters"
+        ),
+        known("seconds\nper run", lambda arm: arm.seconds or None, COUNT, priority=2),
     ]
 
 

@@ -82,10 +82,14 @@ class Trial:
         return RunDirectory(self.name, root_of(self.common))
 
     @property
+    def directory(self) -> RunDirectory:
+        """That of all trials."""
+        return RunDirectory(self.comparison, root_of(self.common))
+
+    @property
     def log(self) -> Path:
         """The output of the run."""
-        folder = RunDirectory(self.comparison, root_of(self.common)).path
-        return folder / "logs" / f"{self.name.replace('/', '_')}.log"
+        return self.directory.path / "logs" / f"{self.name.replace('/', '_')}.log"
 
     def arguments(self) -> list[str]:
         """The words of ``fit`` that start or resume the run."""
@@ -118,7 +122,8 @@ class Trial:
         """
         try:
             with self.run.metrics.open() as file:
-                return [_numbers(row) for row in csv.DictReader(file)]
+                rows = list(csv.DictReader(file))
+            return [{name: float(text) for name, text in row.items() if text} for row in rows]
         except (OSError, ValueError):
             return []
 
@@ -170,11 +175,4 @@ def _short(options: Overrides) -> dict[str, str]:
         option: value.replace("/", "_")
         for option, value in sorted(options)
         if option not in NO_SETTINGS
-    }
-
-
-def _numbers(row: Mapping[str, str]) -> dict[str, float]:
-    """The values of a row of a CSV file that are not empty."""
-    return {
-        name: int(text) if text.isdecimal() else float(text) for name, text in row.items() if text
     }

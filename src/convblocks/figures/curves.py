@@ -60,8 +60,9 @@ def metric_figure(run: RunResult, metric: str) -> Figure:
     scale.set_axis(axes, "y", finite(values))
     looks = map(Style, (muted(), foreground()), LINES, MARKERS)
     curves = [Curve(split, look, [run]) for split, look in zip(splits, looks, strict=True)]
-    title = f"{splits[1]} {name} {values[1][-1]:.3g}{unit} after the last epoch"
-    axes.set(title=title, ylabel=name)
+    axes.set(
+        title=f"{splits[1]} {name} {values[1][-1]:.3g}{unit} after the last epoch", ylabel=name
+    )
     label_ends(figure, [(axes, draw_by_epoch(axes, curves, [[own] for own in values]))])
     return figure
 

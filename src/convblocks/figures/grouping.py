@@ -1,12 +1,12 @@
 """Runs, and other things, that belong together."""
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from convblocks.run.result import RunResult
 
 Item = TypeVar("Item")
-Key = TypeVar("Key", bound=Hashable)
+Key = TypeVar("Key")
 
 
 def by_arch(results: Iterable[RunResult]) -> dict[str, list[RunResult]]:

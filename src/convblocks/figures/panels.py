@@ -1,7 +1,6 @@
 """Confusion and calibration of an evaluation, and its figures."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
@@ -41,29 +40,30 @@ def calibration_error(evaluation: Evaluation) -> float:
     """The expected calibration error: the mean distance between probability and
     accuracy over the bins, in 0..1.
     """
-    error = multiclass_calibration_error(
-        evaluation.logits.softmax(dim=1),
-        evaluation.targets,
-        len(evaluation.classes),
-        n_bins=CALIBRATION_BINS,
-        norm="l1",
+    return float(
+        multiclass_calibration_error(
+            evaluation.logits.softmax(dim=1),
+            evaluation.targets,
+            len(evaluation.classes),
+            n_bins=CALIBRATION_BINS,
+            norm="l1",
+        )
     )
-    return float(error)
 
 
 def evaluation_charts(evaluation: Evaluation, images: Tensor) -> dict[str, Chart]:
     """The figures of the answers to images (N, C, H, W) uint8, by name."""
     return {
         "confusion": Chart(
-            partial(confusion_figure, evaluation),
+            lambda: confusion_figure(evaluation),
             "Confusion: true classes down, predicted ones across",
         ),
         "hardest_images": Chart(
-            partial(hardest_figure, evaluation, images),
+            lambda: hardest_figure(evaluation, images),
             "The mistakes with the highest loss: true → predicted",
         ),
         "calibration": Chart(
-            partial(reliability_figure, evaluation),
+            lambda: reliability_figure(evaluation),
             "How often answers of each probability are right",
         ),
     }
@@ -84,10 +84,12 @@ def confusion_figure(evaluation: Evaluation) -> Figure:
     axes.imshow(mistakes, cmap=colours, vmax=max(1, 1.5 * mistakes.max()))
     axes.grid(visible=False)
     for row, column in zip(*np.nonzero(counts), strict=True):
-        count = f"{counts[row, column]}"
-        axes.text(column, row, count, ha="center", va="center", fontsize=shrink * SMALL)
-    right = f"{np.trace(counts):,} of {counts.sum():,} right"
-    axes.set(xlabel="predicted", ylabel="true", title=right)
+        axes.text(
+            column, row, f"{counts[row, column]}", ha="center", va="center", fontsize=shrink * SMALL
+        )
+    axes.set(
+        xlabel="predicted", ylabel="true", title=f"{np.trace(counts):,} of {counts.sum():,} right"
+    )
     places = range(len(names))
     upright = sum(len(name) + 1 for name in names) > 33  # they would overlap
     axes.set_xticks(places, names, rotation=90 if upright else 0, fontsize=shrink * LETTERS)
@@ -101,8 +103,9 @@ def hardest_figure(evaluation: Evaluation, images: Tensor) -> Figure:
     """
     figure = half_figure()
     wrong = evaluation.predicted != evaluation.targets
-    title = f"{int(wrong.sum()):,} of {len(wrong):,} wrong"
-    figure.suptitle(title, x=0.02, ha="left", fontsize=LETTERS)
+    figure.suptitle(
+        f"{int(wrong.sum()):,} of {len(wrong):,} wrong", x=0.02, ha="left", fontsize=LETTERS
+    )
     names = _cut(evaluation.classes, LONGEST_CAPTION)
     panels = list(figure.subplots(*GRID).flat)
     confidence = 100 * evaluation.logits.softmax(dim=1).amax(dim=1)

@@ -6,7 +6,6 @@ A page to send is one file that loads nothing, light and dark, for a phone and f
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from html import escape
 from io import StringIO
 from pathlib import Path
@@ -45,8 +44,7 @@ class Chart(NamedTuple):
     caption: str
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """The content of a report.
 
     Args:
@@ -68,10 +66,10 @@ class Report:
     figures: Mapping[str, Chart]
     runs: Sequence[Mapping[str, Any]] = ()
     details: Sequence[Table] = ()
-    numbers: Mapping[str, Any] = field(default_factory=dict)
+    numbers: Mapping[str, Any] = {}
     command: str = ""
     repeat: str = ""
-    texts: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, str] = {}
 
     def to_markdown(self) -> str:
         details = [to_markdown(self.details)] if self.details else []
@@ -162,10 +160,10 @@ def _figure(chart: Chart) -> str:
     svg = svg.partition("<svg ")[2].strip()
     caption = escape(chart.caption)
     width = figure.get_figwidth()
-    size = f"min-width: {LEAST_SCALE * width:.0f}px"
     row = ' class="row"' if width > WIDTH / 2 else ""
     return (
         f'<figure{row}><div class="wide">'
-        f'<svg role="img" aria-label="{caption}" style="{size}" {svg}'
+        f'<svg role="img" aria-label="{caption}" '
+        f'style="min-width: {LEAST_SCALE * width:.0f}px" {svg}'
         f"</div><figcaption>{caption}</figcaption></figure>"
     )

@@ -147,7 +147,7 @@ def log_axis(
         ticks = _round_numbers(bottom, top, least=3)
         set_scale("log")
     axes.set(**{f"{which}lim": (bottom, top)})
-    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis = getattr(axes, f"{which}axis")
     axis.set_ticks(ticks, [f"{tick:,g}{unit}" for tick in ticks])
     axis.set_minor_locator(NullLocator())
 

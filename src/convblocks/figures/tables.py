@@ -171,11 +171,15 @@ def to_console(tables: Sequence[Table], console: Console, everything: str = "") 
 
 def _grid(table: Table, columns: Sequence[Column]) -> RichTable:
     """A table for rich, with no lines but one below the heading."""
-    names = [column.name for column in columns]
     grid = RichTable(
-        *names, title=table.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD
+        *[column.name for column in columns],
+        title=table.title,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
     )
-    grid.show_edge = grid.pad_edge = False
     for row in table.rows:
         cells = [printable(column.cell(row), allowed="\n") for column in columns]
         grid.add_row(*cells)

@@ -39,7 +39,7 @@ Examples:
 import math
 import os
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 
@@ -48,7 +48,6 @@ from optuna.trial import TrialState
 from convblocks.compare.analysis import Comparison, compare
 from convblocks.compare.dry_run import plans_of
 from convblocks.compare.launch import (
-    Process,
     Start,
     end_text,
     finished,
@@ -65,7 +64,6 @@ from convblocks.console import echo
 from convblocks.errors import BusyError, UsageError, UserError
 from convblocks.figures.report import repeat_of
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.run.directory import RunDirectory
 from convblocks.run.quiet import quiet_lightning
 from convblocks.run.result import Overrides
 from convblocks.search.config import SearchConfig, corners, parse_space
@@ -74,9 +72,6 @@ from convblocks.search.worker import SearchWorker
 from convblocks.text import counted
 from exact_resume import signals, slurm
 from exact_resume.errors import Stopped
-
-# The test set is read once: at the end of a run.
-TEST_ONCE = ("trainer.limit_val_batches", "0")
 
 
 def main(arguments: list[str]) -> None:
@@ -93,12 +88,12 @@ def main(arguments: list[str]) -> None:
     hide_launcher()
     # A trial must not requeue the job.
     os.environ.pop(slurm.JOB, None)
-    start = launch(options)
+    options.start = launch(options)
     worker = open_search(options)
     try:
         with friendly_stops():
-            train_trials(worker, options.trials, options.jobs, start)
-            finish(worker, options, start)
+            train_trials(worker, options.trials, options.jobs, options.start)
+            finish(worker, options)
     except Stopped:
         if signals.received() == signals.REQUEUE:
             slurm.requeue(launched)
@@ -116,16 +111,16 @@ def parse(arguments: list[str]) -> Namespace:
     parser.add_argument("--confirm", type=int, default=3)
     options = parse_shared(parser, arguments)
     if len(options.archs) != 1:
-        names = ", ".join(ARCHITECTURES)
-        raise UsageError(f"give one --arch: {names}, or a class; or one --model")
+        raise UsageError(f"give one --arch: {', '.join(ARCHITECTURES)}, or a class; or one --model")
     if options.model and not options.space:
         raise UsageError("--model needs a --space, such as model.lr=1e-4..1e-1:log")
     first = options.seed + 1
     options.seeds = list(range(first, first + len(options.seeds)))
-    arch = options.archs[0]
+    (arch,) = options.archs
     default = Trial(options.name, arch, options.common, (), options.seed, options.option)
-    searched = parse_space(options.space, list(dict(options.common)))
-    options.config = SearchConfig(default, searched, options.sampler, options.pruner)
+    options.config = SearchConfig(
+        default, parse_space(options.space, dict(options.common)), options.sampler, options.pruner
+    )
     options.repeat = repeat_of("search", arguments)
     return options
 
@@ -144,8 +139,10 @@ def open_search(options: Namespace) -> SearchWorker:
     last = fresh_trials(config.default, options.seeds[-1:] if options.confirm else [])
     plans = plans_of([*trials, *last], options.jobs)
     if not all(plans[trial.arm].is_validated for trial in trials):
-        how = "give --judge a metric of these, or --data.val_size 5000"
-        raise UsageError(f"a search chooses by validation data: {how}")
+        raise UsageError(
+            "a search chooses by validation data: "
+            "give --judge a metric of these, or --data.val_size 5000"
+        )
     return SearchWorker(config, plans[trials[0].arm])
 
 
@@ -153,27 +150,20 @@ def train_trials(worker: SearchWorker, wanted: int, jobs: int, start: Start = st
     """Train trials until there are as many as wanted, including those of other
     processes; ``start`` as in fit_all.
     """
-
-    def watch(running: Mapping[Trial, Process]) -> None:
-        for trial, process in running.items():
-            if worker.should_stop_early(trial):
-                process.terminate()
-
-    running = fit_all(lambda: worker.next_trial(wanted), jobs, watch, start)
+    running = fit_all(lambda: worker.next_trial(wanted), jobs, worker.should_stop_early, start)
     with closing(running) as ends:
         for trial, exit_status in ends:
             result = worker.tell(trial, exit_status)
-            if result is not None:
+            if result:
                 echo(end_text(trial, result, worker.ended(), wanted))
 
 
-def finish(worker: SearchWorker, options: Namespace, start: Start = start_here) -> None:
+def finish(worker: SearchWorker, options: Namespace) -> None:
     """Confirm and report if all trials have ended; otherwise print which have not.
 
     Raises:
         UserError: no trial has a result, or they used different data.
     """
-    config = worker.config
     trials = worker.trials()
     running = [trial.number for trial in trials if trial.state == TrialState.RUNNING]
     if running:
@@ -182,10 +172,10 @@ def finish(worker: SearchWorker, options: Namespace, start: Start = start_here) 
         return
     if not worker.best():
         ends = worker.so_far() or "there is none"
-        raise UserError(f"no trial of {config.name} ran to its end: {ends}")
-    finished([config.trial(trial.number, trial.params) for trial in trials])
+        raise UserError(f"no trial of {worker.config.directory.name} ran to its end: {ends}")
+    finished([worker.config.trial(trial.number, trial.params) for trial in trials])
     try:
-        confirmed = confirm_best(worker, options, start)
+        confirmed = confirm_best(worker, options)
     except BusyError:
         echo("Another process confirms the best settings, and reports.")
         return
@@ -196,21 +186,19 @@ def fresh_trials(trial: Trial, seeds: Sequence[int]) -> list[Trial]:
     """Runs of the settings of a trial, or of the default, with fresh seeds, on all
     training images.
     """
-    if trial.option == "arch":
-        trial = replace(trial, common=(*trial.common, TEST_ONCE))
-    label = trial.place or DEFAULT
-    return [trial.confirming(seed, f"{label}/seed_{seed}") for seed in seeds]
+    if trial.option == "arch":  # the test set is read once: at the end of a run
+        trial = replace(trial, common=(*trial.common, ("trainer.limit_val_batches", "0")))
+    return [trial.confirming(seed, f"{trial.place or DEFAULT}/seed_{seed}") for seed in seeds]
 
 
-def confirm_best(worker: SearchWorker, options: Namespace, start: Start) -> Comparison | None:
+def confirm_best(worker: SearchWorker, options: Namespace) -> Comparison | None:
     """Train the default and the best settings with fresh seeds, if that is not done,
     and compare them by their labels.
 
     Args:
         worker: Of the search, whose trials have ended.
         options: How many of the best to ``confirm``, with 0 there is no result;
-            ``seeds``, ``jobs`` and ``root``.
-        start: Of ``fit_all``.
+            ``seeds``, ``jobs`` and what ``start``s a trial.
 
     Raises:
         BusyError: another process is training them.
@@ -232,13 +220,11 @@ def confirm_best(worker: SearchWorker, options: Namespace, start: Start) -> Comp
         known = filter(None, [trial.result() for trial in settings])
         seconds = max([result.seconds for result in known], default=0)
         seconds *= math.ceil(len(missing) / options.jobs)
-        runs = f"{counted(len(missing), 'run')}, about {seconds:.0f} s"
-        echo(f"To confirm the best settings with fresh seeds: {runs}")
-    directory = RunDirectory(trials[0].comparison, options.root)
-    results = train(directory, trials, options.jobs, start)
+        echo(
+            "To confirm the best settings with fresh seeds: "
+            f"{counted(len(missing), 'run')}, about {seconds:.0f} s"
+        )
+    results = train(trials[0].directory, trials, options.jobs, options.start)
     refuse_missing(trials, results)
-    labelled = []
-    for trial, run in results.items():
-        label, _, _ = trial.place.partition("/")
-        labelled.append(replace(run, arch=label))
+    labelled = [replace(run, arch=trial.place.partition("/")[0]) for trial, run in results.items()]
     return compare(labelled)

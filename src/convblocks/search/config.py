@@ -2,9 +2,9 @@
 for all trials.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from optuna.distributions import (
@@ -16,7 +16,7 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from convblocks.compare.options import OF_IMAGES, OWN_OPTIONS
-from convblocks.compare.trials import NO_SETTINGS, Trial, command_line, root_of
+from convblocks.compare.trials import NO_SETTINGS, Trial, command_line
 from convblocks.errors import UsageError
 from convblocks.run.directory import RunDirectory
 from convblocks.run.result import Overrides
@@ -30,14 +30,8 @@ DEFAULT_SPACE = (
 # Options that must be the same for all trials.
 FIXED = ("epochs", *OWN_OPTIONS, *OF_IMAGES, *NO_SETTINGS)
 
-EXAMPLE = (
-    "write OPTION=VALUES, where VALUES are a range such as 1e-4..1e-1:log, or different "
-    "ones such as 32|64"
-)
 
-
-@dataclass(frozen=True)
-class SearchConfig:
+class SearchConfig(NamedTuple):
     """The configuration of a search, which must not change while it goes on.
 
     Args:
@@ -54,12 +48,8 @@ class SearchConfig:
     pruner: str = "median"
 
     @property
-    def name(self) -> str:
-        return self.default.comparison
-
-    @property
     def directory(self) -> RunDirectory:
-        return RunDirectory(self.name, root_of(self.default.common))
+        return self.default.directory
 
     def trial(self, number: int, params: Mapping[str, Any]) -> Trial:
         """The trial of that number, which is kept in ``trial_3``, with these settings."""
@@ -93,7 +83,7 @@ def number_of(trial: Trial) -> int:
     return int(trial.place.removeprefix("trial_"))
 
 
-def parse_space(texts: Sequence[str], fixed: Sequence[str] = ()) -> dict[str, BaseDistribution]:
+def parse_space(texts: Sequence[str], fixed: Collection[str] = ()) -> dict[str, BaseDistribution]:
     """``lr=1e-4..3e-2:log,batch_size=32|64`` as distributions by option; several texts
     are one, none the default one.
 
@@ -119,8 +109,10 @@ def parse_space(texts: Sequence[str], fixed: Sequence[str] = ()) -> dict[str, Ba
         try:
             space[option] = _distribution(values)
         except ValueError as error:
-            reason = str(error).rstrip(".")
-            raise UsageError(f"--space {part}: {reason}; {EXAMPLE}") from error
+            raise UsageError(
+                f"--space {part}: {str(error).rstrip('.')}; write OPTION=VALUES, where VALUES "
+                "are a range such as 1e-4..1e-1:log, or different ones such as 32|64"
+            ) from error
     return space
 
 
@@ -136,13 +128,9 @@ def corners(space: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Points that together have each end of a range and each value at least once."""
     ends = {}
     for option, values in space.items():
-        is_choice = isinstance(values, CategoricalDistribution)
-        ends[option] = values.choices if is_choice else (values.low, values.high)
+        ends[option] = getattr(values, "choices", None) or (values.low, values.high)
     for number in range(max(map(len, ends.values()), default=1)):
-        point = {}
-        for option, values in ends.items():
-            point[option] = values[min(number, len(values) - 1)]
-        yield point
+        yield {option: values[number % len(values)] for option, values in ends.items()}
 
 
 def _distribution(text: str) -> BaseDistribution:

@@ -6,13 +6,12 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from convblocks.compare.analysis import Comparison, difference
+from convblocks.compare.analysis import Comparison
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.compare.tables import results_table
 from convblocks.compare.trials import VAL_SIZE, Trial, command_line, settings_text
 from convblocks.console import command_words
 from convblocks.figures.estimates import number, p_text
-from convblocks.figures.grouping import by_arch
 from convblocks.figures.report import Report, publish
 from convblocks.figures.tables import Column, Table
 from convblocks.search.config import as_overrides
@@ -26,23 +25,24 @@ DEFAULT = "default"
 
 def report(worker: SearchWorker, confirmed: Comparison | None, repeat: str) -> None:
     """Write the report beside the trials, and print its tables and the command to go on with."""
-    config = worker.config
     sentences, command = conclusion(worker, confirmed)
     rows = [_row(trial) for trial in worker.trials()]
     tables = [best_table(worker)]
     if confirmed:
         tables.append(confirmed_table(confirmed))
-    content = Report(
-        name="search",
-        tables=tables,
-        sentences=sentences,
-        figures={},
-        runs=rows,
-        command=command,
-        repeat=repeat,
-        numbers={"config": config.words(), "trials": rows, "command": command},
+    publish(
+        Report(
+            name="search",
+            tables=tables,
+            sentences=sentences,
+            figures={},
+            runs=rows,
+            command=command,
+            repeat=repeat,
+            numbers={"config": worker.config.words(), "trials": rows, "command": command},
+        ),
+        worker.config.directory,
     )
-    publish(content, config.directory)
 
 
 def conclusion(worker: SearchWorker, confirmed: Comparison | None) -> tuple[list[str], str]:
@@ -68,8 +68,8 @@ def conclusion(worker: SearchWorker, confirmed: Comparison | None) -> tuple[list
 
 def _with_fresh_seeds(confirmed: Comparison, label: str) -> tuple[str, bool]:
     """How a trial compares with the default, and whether it is better."""
-    runs = by_arch(confirmed.results)
-    lead = difference(runs[label], runs[DEFAULT])
+    leads = {pair.first: pair for pair in confirmed.differences if pair.second == DEFAULT}
+    lead = leads[label]
     trained, default = lead.trained_runs
     means = lead.trained
     if means:
@@ -123,8 +123,9 @@ def confirmed_table(confirmed: Comparison) -> Table:
             " All are trained on all training images, and the test set was read once, at the "
             "end of each run."
         )
-    title = "The best settings with fresh seeds"
-    table = results_table(title, confirmed.arms, confirmed.results, notes=[fresh])
+    table = results_table(
+        "The best settings with fresh seeds", confirmed.arms, confirmed.results, notes=[fresh]
+    )
     first, *columns = table.fields
     return replace(table, columns=[replace(first, name="setting"), *columns], key="confirmed")
 

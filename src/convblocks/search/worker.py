@@ -15,7 +15,6 @@ from optuna import Study
 from optuna.pruners import MedianPruner, NopPruner
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from convblocks.compare.dry_run import Plan
@@ -25,8 +24,6 @@ from convblocks.errors import UsageError, UserError
 from convblocks.run.directory import is_epoch
 from convblocks.run.judge import Judge
 from convblocks.search.config import SearchConfig, number_of
-
-JOURNAL = "journal.log"
 
 # The study's name in the journal, and the key of the configuration.
 STUDY, CONFIG = "search", "config"
@@ -156,10 +153,10 @@ class SearchWorker:
             return f"{how}: {judge.name_of(judge.metric)} {judge.text(recorded.values[0])}"
         self._tries[number] += 1
         if self._tries[number] == MOST_TRIES:
-            name = f"{trial.label} of {self.config.name}"
-            often = f"was killed or failed {MOST_TRIES} times"
-            hint = f"see {trial.log}; the same command carries on"
-            raise UserError(f"{name} {often}: {hint}")
+            raise UserError(
+                f"{trial.label} of {trial.comparison} was killed or failed {MOST_TRIES} times: "
+                f"see {trial.log}; the same command carries on"
+            )
         return None
 
     def _choose(self, trials: Sequence[FrozenTrial]) -> Trial:
@@ -169,7 +166,7 @@ class SearchWorker:
         ``study.ask`` would record a trial first, and then its settings one by one.
         """
         number = len(trials)
-        space = {**self.config.space}
+        space = dict(self.config.space)
         sampler = self.config.sampler_for(number)
         memory = optuna.create_study(direction=self.study.direction, sampler=sampler)
         memory.add_trials(trials)
@@ -239,8 +236,9 @@ class Journal(JournalFileBackend):
             content = self.path.read_bytes()
             complete = content.rfind(b"\n") + 1
             if complete < len(content):
-                what = "dropped a truncated last line; the lost entry will be recomputed"
-                print_error(f"{self.path}: {what}")
+                print_error(
+                    f"{self.path}: dropped a truncated last line; the lost entry will be recomputed"
+                )
                 os.truncate(self.path, complete)
             super().append_logs(logs)
 
@@ -257,10 +255,13 @@ def open_study(config: SearchConfig, judge: Judge, lock: FileLock) -> Study:
         UserError: the search was begun with other options.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = JournalStorage(Journal(config.directory.path / JOURNAL, lock))
+    storage = JournalStorage(Journal(config.directory.path / "journal.log", lock))
     if not optuna.get_all_study_names(storage):
-        direction = StudyDirection.MAXIMIZE if judge.sign > 0 else StudyDirection.MINIMIZE
-        optuna.create_study(storage=storage, study_name=STUDY, direction=direction)
+        optuna.create_study(
+            storage=storage,
+            study_name=STUDY,
+            direction="maximize" if judge.sign > 0 else "minimize",
+        )
     pruner = MedianPruner() if config.pruner == "median" else NopPruner()
     study = optuna.load_study(storage=storage, study_name=STUDY, pruner=pruner)
     if CONFIG not in study.user_attrs:
@@ -270,6 +271,8 @@ def open_study(config: SearchConfig, judge: Judge, lock: FileLock) -> Study:
     if now != began:
         was = " ".join(sorted(began - now)) or "less"
         new = " ".join(sorted(now - began)) or "less"
-        hint = "continue with that, or choose another --name"
-        raise UserError(f"{config.directory.path} was begun with {was}, not {new}: {hint}")
+        raise UserError(
+            f"{config.directory.path} was begun with {was}, not {new}: "
+            "continue with that, or choose another --name"
+        )
     return study
