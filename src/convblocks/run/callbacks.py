@@ -20,7 +20,7 @@ from convblocks.run.directory import RunDirectory
 from convblocks.run.judge import Judge
 from convblocks.run.metrics_log import ends_logged_step
 from convblocks.run.result import RunResult
-from exact_resume.keepers.keeper import State
+from exact_resume.keeper import State
 from exact_resume.training import steps_done
 
 

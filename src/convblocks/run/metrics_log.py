@@ -14,7 +14,7 @@ from convblocks.run.judge import Judge, Metrics
 from convblocks.run.result import Row
 from convblocks.text import as_csv, percent
 from exact_resume.files import write
-from exact_resume.keepers.keeper import State
+from exact_resume.keeper import State
 from exact_resume.lightning_private import LOGGER_CONNECTOR
 from exact_resume.training import steps_done
 
