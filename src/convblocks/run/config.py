@@ -18,31 +18,15 @@ from convblocks.errors import UsageError
 from convblocks.model import class_specs, trust
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import ARCHITECTURES
+from convblocks.run.checks import check
 from convblocks.run.directory import RunDirectory
-from convblocks.run.parser import (
-    GROUPS,
-    NO_LIMIT,
-    FitParser,
-    Words,
-    full_words,
-    merge,
-    parser,
-    read_config,
-)
+from convblocks.run.parser import GROUPS, FitParser, Words, full_words, merge, parser, read_config
 from convblocks.text import Settings, as_plain, as_yaml
 
 # What a run trains, and on what, if nothing else is named.
 MODEL, DATA = "convblocks.ImageClassifier", "convblocks.ImageDataModule"
 
 KINDS = {"model": LightningModule, "data": LightningDataModule}
-
-# What neither jsonargparse nor the Trainer refuses.
-ABOVE_0 = (
-    "threads",
-    "trainer.accumulate_grad_batches",
-    "trainer.limit_train_batches",
-    "trainer.limit_test_batches",
-)
 
 
 @dataclass(frozen=True)
@@ -96,13 +80,18 @@ class Config:
             )
         options = parser(classes["model"], classes.get("data"))
         parsed = options.parse(settings, rest)
-        _check(parsed)
+        check(parsed)
         settings = _plain_settings(parsed, options.get_defaults(), names)
         if "--print_config" in given:
             print(as_yaml(settings), end="")
             sys.exit()
         if is_classifier:
-            _import_named_classes(settings["model"]["init_args"], options.specs)
+            # A checkpoint's names are not imported, but what a person names is.
+            chosen = settings["model"]["init_args"]
+            for option in ("arch", *options.specs):
+                name = class_specs.short_name(chosen.get(option, ""))
+                if "." in name:
+                    trust.import_class(name)
         return cls(
             settings=settings,
             name=parsed.name,
@@ -236,46 +225,6 @@ def _import_class(group: str, name: str) -> type:
     if not (isinstance(named, type) and issubclass(named, kind)):
         raise UsageError(f"--{group} {name}: it is not a {kind.__name__}")
     return named
-
-
-def _import_named_classes(arguments: Mapping[str, Any], specs: Mapping[str, str]) -> None:
-    """Import what a person names as network, optimizer, schedule or loss; a
-    checkpoint's names are not imported.
-    """
-    for option in ("arch", *specs):
-        name = class_specs.short_name(arguments.get(option, ""))
-        if "." in name:
-            trust.import_class(name)
-
-
-def _check(parsed: Namespace) -> None:
-    """Raise a UsageError for what neither jsonargparse nor Lightning refuses."""
-    for option in ABOVE_0:
-        value = parsed[option]
-        if isinstance(value, int | float) and not value > 0:
-            raise UsageError(f"--{option} must be above 0, but is {value}")
-    if not 0 <= parsed.seed < 2**32:
-        raise UsageError(f"--seed must be in 0..2^32-1, but is {parsed.seed}")
-    if parsed.trainer.fast_dev_run:
-        raise UsageError(
-            "--trainer.fast_dev_run is not supported: "
-            "give --check_resume, which tries all loops out"
-        )
-    _check_length(parsed)
-
-
-def _check_length(parsed: Namespace) -> None:
-    epochs = parsed.trainer.max_epochs
-    steps = parsed.trainer.max_steps
-    is_limited = steps > 0 or parsed.trainer.max_time is not None
-    least = NO_LIMIT if is_limited else 1
-    if epochs < least or 0 in (epochs, steps):
-        raise UsageError(
-            "--epochs and --trainer.max_steps must be at least 1; -1 is no limit, for one of them"
-        )
-    schedule = parsed.get("model.lr_scheduler") or class_specs.CONSTANT
-    if epochs == steps == NO_LIMIT and class_specs.spans_the_run(schedule):
-        raise UsageError("a schedule over the whole run needs --epochs or --trainer.max_steps")
 
 
 def _plain_settings(parsed: Namespace, defaults: Namespace, names: Mapping[str, str]) -> Settings:

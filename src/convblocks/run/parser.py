@@ -86,7 +86,6 @@ REWRITTEN = {
     r"^Option '([\w.]+)' is not accepted$": rf"{UNKNOWN}--\1",
 }
 
-# Of settings.
 GROUPS = ("model", "data", "trainer")
 
 

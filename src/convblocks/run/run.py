@@ -14,7 +14,7 @@ from convblocks import wings
 from convblocks.console import echo
 from convblocks.errors import DataError, UsageError
 from convblocks.model.batch_norm import synchronize_batch_norm
-from convblocks.model.class_specs import CONSTANT, short_name, spans_the_run
+from convblocks.model.class_specs import short_name, spans_the_run
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import parameters_of
 from convblocks.run.callbacks import BestCheckpoint, Divergence, RunCallback
@@ -180,15 +180,15 @@ class Run:
         """Refuse to go on with other settings than those that the run has, except for
         more epochs.
         """
-        schedule = CONSTANT
+        spans = False
         if isinstance(self.module, ImageClassifier):
-            schedule = self.settings["model"]["init_args"].get("lr_scheduler", CONSTANT)
+            spans = spans_the_run(self.module.hparams["lr_scheduler"])
         before = began["trainer"]["max_epochs"]
         now = self.settings["trainer"]["max_epochs"]
         is_longer = before != NO_LIMIT and not NO_LIMIT < now <= before
         # The same data may lie elsewhere, which their fingerprint tells.
         may_change = ["data.root"]
-        if is_longer and not spans_the_run(schedule):
+        if is_longer and not spans:
             may_change.append("trainer.max_epochs")
         if change := first_change(began, self.settings, may_change):
             raise UsageError(
