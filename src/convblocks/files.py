@@ -1,9 +1,8 @@
-"""Locks between the processes of a user on one machine, and what a kill leaves."""
+"""Locks between the processes of a user on one machine."""
 
 import hashlib
 import os
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock
@@ -17,12 +16,3 @@ def machine_lock(name: str | Path) -> FileLock:
     user = os.getuid() if hasattr(os, "getuid") else ""
     digest = hashlib.md5(os.fsencode(name), usedforsecurity=False).hexdigest()
     return FileLock(Path(tempfile.gettempdir()) / f"convblocks-{user}-{digest}.lock")
-
-
-def remove_unfinished(folder: Path) -> None:
-    """Remove the unfinished files of killed processes; no other process may be writing
-    to the folder.
-    """
-    for path in folder.glob(".*.tmp"):
-        with suppress(OSError):
-            path.unlink()

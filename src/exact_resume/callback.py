@@ -249,7 +249,8 @@ class ExactResume(ModelCheckpoint):
 
     def lost_position(self) -> str:
         """Why training loaders cannot save and restore where they are; empty if they can."""
-        return max(keeper.lost_position() for keeper in self.keepers)
+        reasons = [keeper.lost_position() for keeper in self.keepers]
+        return next(filter(None, reasons), "")
 
     def _stop(self, number: int) -> None:
         trainer = self._trainer

@@ -44,3 +44,12 @@ def write(path: Path, content: str | bytes | memoryview) -> None:
     """Write a whole file at once."""
     with atomic_write(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove the unfinished files of killed processes; no other process may be writing
+    to the folder.
+    """
+    for path in folder.glob(".*.tmp"):
+        with suppress(OSError):
+            path.unlink()

@@ -24,6 +24,10 @@ from convblocks.model.trust import import_class
 BATCH_PIXELS = 1000 * math.prod(MNIST.shape)
 
 
+# The parts that a resume needs beyond the weights.
+RESUME_PARTS = {"optimizer_states", "lr_schedulers", "callbacks", "loops", "epoch", "global_step"}
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """Logits (N, classes) for N labelled images, their targets (N,) int64, and the
@@ -113,6 +117,27 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ) from error
     if not (isinstance(checkpoint, dict) and isinstance(checkpoint.get("state_dict"), dict)):
         raise wrong_version(path)
+    return checkpoint
+
+
+def read_resumable(path: Path) -> dict[str, Any] | None:
+    """The content of the checkpoint to resume from; None if there is none.
+
+    Whether the weights fit is left to Lightning: ``setup`` may make or rename some.
+
+    Raises:
+        UserError: it is damaged, or lacks parts that a resume needs.
+    """
+    if not path.exists():
+        return None
+    try:
+        checkpoint = read_checkpoint(path)
+        if not (checkpoint.keys() >= RESUME_PARTS and "MetricsLog" in checkpoint["callbacks"]):
+            raise wrong_version(path)
+    except UserError as error:
+        raise UserError(
+            f"{error}. Put an intact copy there, or delete it to start the run over"
+        ) from error
     return checkpoint
 
 

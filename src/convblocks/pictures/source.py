@@ -22,10 +22,10 @@ from torch import Tensor
 
 from convblocks.data.images import ImageSets, ImageSource, ImageSpec, LabelledImages
 from convblocks.errors import DataError
-from convblocks.files import machine_lock, remove_unfinished
+from convblocks.files import machine_lock
 from convblocks.pictures.decoding import FEW, decode, for_all, read_shape
 from convblocks.pictures.lazy import LazyImages
-from exact_resume.files import atomic_write
+from exact_resume.files import atomic_write, remove_unfinished
 
 # Files with other endings are ignored.
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff")

@@ -9,10 +9,9 @@ import yaml
 from filelock import FileLock, Timeout
 
 from convblocks.errors import BusyError, UsageError, UserError
-from convblocks.files import remove_unfinished
 from convblocks.run.result import EPOCHS, RunResult, decode, encode
 from convblocks.text import Settings, as_yaml, flatten
-from exact_resume.files import write
+from exact_resume.files import remove_unfinished, write
 
 LOGS = Path("lightning_logs")
 

@@ -67,19 +67,19 @@ def describe_processor() -> str:
     """What the name leaves open and rounding depends on: ``family 25, model 17,
     AVX512``, the last as torch uses it.
     """
-    known = [
-        (name, _of_processor(key)) for name, key in (("family", "cpu family"), ("model", "model"))
-    ]
-    numbers = [f"{name} {value}" for name, value in known if value]
-    return ", ".join([*numbers, torch.backends.cpu.get_cpu_capability()])
+    known = [torch.backends.cpu.get_cpu_capability()]
+    for name in ("model", "family"):
+        if number := _of_processor(f"(?:cpu )?{name}"):
+            known.insert(0, f"{name} {number}")
+    return ", ".join(known)
 
 
 def _of_processor(key: str) -> str | None:
     """What Linux says of the first processor; None elsewhere, and where it does not say."""
     cpuinfo = Path("/proc/cpuinfo")
     text = cpuinfo.read_text() if cpuinfo.is_file() else ""
-    found = re.search(rf"^{key}\s*: (.+)$", text, re.MULTILINE)
-    return found[1].strip() if found else None
+    found = re.search(rf"^{key}\s*: (.*\S)", text, re.MULTILINE)
+    return found[1] if found else None
 
 
 def git_commit() -> str | None:

@@ -17,8 +17,8 @@ from convblocks.model.batch_norm import synchronize_batch_norm
 from convblocks.model.class_specs import short_name, spans_the_run
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import parameters_of
+from convblocks.model.restore import read_resumable
 from convblocks.run.callbacks import BestCheckpoint, Divergence, RunCallback
-from convblocks.run.checkpoints import read_resumable
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory, first_change, next_version
 from convblocks.run.judge import Judge

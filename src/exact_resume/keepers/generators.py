@@ -2,6 +2,7 @@
 
 import gc
 import random
+from collections import deque
 from collections.abc import Iterable
 from itertools import islice
 from types import FunctionType, ModuleType
@@ -85,7 +86,11 @@ def _parts(thing: Any) -> Iterable[Any]:
     """The first parts of an object, one level deep."""
     if isinstance(thing, FunctionType):
         return thing.__closure__ or ()  # without the globals of its module
-    return islice(gc.get_referents(thing), PARTS)
+    if isinstance(thing, dict):
+        thing = thing.values()
+    elif not isinstance(thing, list | tuple | set | deque):
+        thing = gc.get_referents(thing)
+    return islice(thing, PARTS)
 
 
 def states_of(generators: dict[str, Any]) -> State:
