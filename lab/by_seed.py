@@ -12,7 +12,9 @@ from convblocks.compare.command import confirming_trials
 from convblocks.compare.launch import finished, refuse_missing, train
 from convblocks.compare.options import launch, parse
 from convblocks.compare.trials import Trial
+from convblocks.errors import UserError
 from convblocks.run.directory import RunDirectory
+from convblocks.run.provenance import describe_processor
 from convblocks.run.result import Overrides, RunResult
 from lab.results import read_results
 
@@ -65,7 +67,7 @@ def new_runs(name: str, data: Path, fits: bool = True) -> dict[Trial, RunResult]
         fits: Whether missing runs are trained, a seed after the other.
 
     Raises:
-        UserError: a run failed.
+        UserError: a run failed, or those on record are of another kind of processor.
     """
     comparisons = [parse(shlex.split(command)) for command in COMMANDS[name]]
     known = recorded(data / f"{name}.jsonl")
@@ -100,6 +102,16 @@ def whole_seeds(
     return {trial: run for trial, run in results.items() if trial.seed not in incomplete}
 
 
+def refuse_other_processors(runs: Iterable[RunResult]) -> None:
+    """Raise a UserError if some of an experiment's runs are of another kind of processor."""
+    here = describe_processor()
+    if others := {str(run.provenance.processor) for run in runs} - {here}:
+        raise UserError(
+            f"runs on record are of another kind of processor ({'; '.join(sorted(others))}), "
+            f"and this is {here}: an experiment's runs are to be of one kind"
+        )
+
+
 def _runs_of(
     trials: Iterable[Trial], known: Mapping[Key, RunResult], training: Namespace | None
 ) -> dict[Trial, RunResult]:
@@ -108,6 +120,7 @@ def _runs_of(
     missing.sort(key=lambda trial: trial.seed)
     if training is None or not missing:
         return whole_seeds(missing, finished(missing))
+    refuse_other_processors(known.values())
     start = launch(training)  # which chooses the number of jobs
     results = train(RunDirectory(training.name, training.root), missing, training.jobs, start)
     refuse_missing(missing, results)

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from convblocks.compare.options import parse
 from convblocks.compare.trials import Trial
-from convblocks.errors import UsageError
+from convblocks.errors import UsageError, UserError
 from convblocks.run.directory import RunDirectory
+from convblocks.run.provenance import describe_processor
 from convblocks.run.result import RunResult
 from lab import by_seed, train
 from lab.blocks import BlockNetwork
@@ -34,7 +35,8 @@ def done(wanted: list[Trial]) -> dict[Trial, RunResult]:
     for trial in wanted:
         validation = 1 - float(dict(trial.overrides)["lr"])
         run = result(trial.arch, trial.seed, 0.99, trial.overrides, validation=validation)
-        found[trial] = replace(run, overrides=trial.overrides)
+        origin = replace(run.provenance, processor=describe_processor())
+        found[trial] = replace(run, overrides=trial.overrides, provenance=origin)
     return found
 
 
@@ -106,6 +108,14 @@ def test_seeds_that_are_on_record_are_not_trained_again(
     asked.clear()
     assert not by_seed.new_runs("compute", tmp_path)
     assert not asked
+
+
+def test_runs_of_another_kind_of_processor_are_not_continued(tmp_path: Path) -> None:
+    (run, *_) = done(trials("cause")[:1]).values()
+    older = replace(run, provenance=replace(run.provenance, processor=None))
+    write_results(tmp_path / "cause.jsonl", [older])
+    with pytest.raises(UserError, match=r"another kind of processor \(None\), and this is "):
+        by_seed.new_runs("cause", tmp_path)
 
 
 def test_runs_are_kept_behind_those_on_record(workspace: Path) -> None:
