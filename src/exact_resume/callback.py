@@ -90,10 +90,16 @@ class ExactResume(ModelCheckpoint):
         Stopped: in ``fit``, after a signal.
     """
 
-    _has_started = False
+    # True from our own on_fit_start, which runs after those of finders, since Lightning
+    # calls checkpoint callbacks last.
+    _has_started: bool
     _trainer: Trainer  # since it has set up anything
     _signal: AgreedSignal  # while training
     _saved_for: int  # the number of the signal for which it has saved
+    # What the checkpoint holds for each keeper, until it is restored: of this process, or
+    # of the first if the number of processes has changed.
+    _states: list[tuple[Keeper, State]]
+    _are_as_many: bool  # processes as there were
 
     def __init__(
         self,
@@ -111,10 +117,9 @@ class ExactResume(ModelCheckpoint):
         self.hint = hint
         self.FILE_EXTENSION = self.path.suffix
         self.keepers = [*(make() for make in KEEPERS), *keepers]
-        # What the checkpoint holds for each, until it is restored: of this process, or
-        # of the first if the number of processes has changed.
-        self._states: list[tuple[Keeper, State]] = []
-        self._are_as_many = True  # processes as there were
+        if len({keeper.name for keeper in self.keepers}) < len(self.keepers):
+            raise ValueError("two keepers have the same name, the key of their state")
+        self._has_started = False
 
     @cached_property
     def state_key(self) -> str:
@@ -131,6 +136,8 @@ class ExactResume(ModelCheckpoint):
         self._trainer = trainer
         self._has_started = False
         self._saved_for = 0
+        self._states = []  # of an earlier training that had ended already
+        self._are_as_many = True
         if stage == "fit":
             for keeper in self.keepers:
                 keeper.setup(trainer)

@@ -40,7 +40,7 @@ class Keeper:
 
     @property
     def name(self) -> str:
-        """Its name in checkpoints, and in those of no other keeper."""
+        """The key of its state in checkpoints; unique among the keepers."""
         return type(self).__name__
 
     def setup(self, trainer: Trainer) -> None:

@@ -35,12 +35,12 @@ class Attributes(Keeper):
 
     def setup(self, trainer: Trainer) -> None:
         super().setup(trainer)
-        # When training began: marks, and values, whose ids others could get otherwise.
-        self._began: dict[tuple[str, str], tuple[Any, Any]] = {}
+        # The marks of values when training began.
+        self._began: dict[tuple[str, str], Any] = {}
 
     def begin(self) -> None:
         for key, value in self._attributes():
-            self._began[key] = mark(value), value
+            self._began[key] = mark(value)
 
     def state(self, moment: Moment) -> State:
         trackers = parts_of(self.module, MetricTracker)
@@ -74,9 +74,10 @@ class Attributes(Keeper):
         weights = memory_of([*self.module.parameters(), *self.module.buffers()])
         changed = {}
         for key, value in self._attributes():
-            now, (then, _) = mark(value), self._began.get(key, (None, None))
+            now, then = mark(value), self._began.get(key)
+            has_changed = now is not None and now != then
             # What shares memory with weights changes with them.
-            if now not in (None, then) and not memory_of(value) & weights:
+            if has_changed and not memory_of(value) & weights:
                 changed[key] = plain(value)
         return changed
 

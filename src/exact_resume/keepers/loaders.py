@@ -20,7 +20,7 @@ from exact_resume.keepers.generators import (
     set_states,
     states_of,
 )
-from exact_resume.keepers.values import SCALARS
+from exact_resume.keepers.values import SCALARS, plain
 from exact_resume.lightning_private import (
     BEFORE_ITERATING,
     COMBINED_BY,
@@ -95,7 +95,8 @@ class Loaders(Keeper):
             return "The training loaders are combined by max_size, or one of them has no length"
         if self.trainer.reload_dataloaders_every_n_epochs:  # type: ignore[attr-defined]  # is set
             return "reload_dataloaders_every_n_epochs makes other training loaders"
-        if any(type(data).__module__ == HUGGING_FACE for data in self._stateful_data()):
+        data_sets = [getattr(loader, "dataset", None) for loader in loaders]
+        if any(type(data).__module__ == HUGGING_FACE for data in data_sets):
             return "An iterable data set of Hugging Face cannot continue exactly from a position"
         if not _is_plain(self._fetched_ahead()):
             return (
@@ -163,9 +164,9 @@ def _is_plain(batches: list[Any]) -> bool:
 
 
 def _state_of_data(data: Any) -> tuple[Any, State]:
-    """Its ``state_dict``, and its attributes that are numbers, words or None."""
-    attributes = {name: value for name, value in vars(data).items() if isinstance(value, SCALARS)}
-    return data.state_dict(), attributes
+    """Its ``state_dict``, and its attributes that are numbers, strings or None."""
+    attributes = {name: value for name, value in vars(data).items() if type(value) in SCALARS}
+    return data.state_dict(), plain(attributes)
 
 
 class GeneratorsOfWorker:
