@@ -27,8 +27,9 @@ from exact_resume.keepers import (
 from exact_resume.lightning_private import BY_STEPS, LAST_SAVED, SIGTERM
 from exact_resume.training import is_out_of_time, steps_done
 
-# In this order they restore: callbacks may draw random numbers at the start of an epoch,
-# and a schedule may follow what was logged.
+# Restored in this order. Loaders rewinds all generators to the start of the epoch, so
+# Generators comes after it, and after Callbacks, whose hooks may draw. Schedules comes
+# after Logged, whose values it reads.
 KEEPERS = (
     attributes.Attributes,
     gradients.Gradients,
@@ -84,7 +85,7 @@ class ExactResume(ModelCheckpoint):
     Args:
         path: The checkpoint.
         hint: The end of the message after a signal.
-        keepers: Further ones, which restore after the usual ones.
+        keepers: Additional keepers, restored after the built-in ones.
 
     Raises:
         Stopped: in ``fit``, after a signal.
@@ -175,7 +176,7 @@ class ExactResume(ModelCheckpoint):
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         if trainer.fit_loop.restarting:
             # Otherwise Lightning skips the update of a ReduceLROnPlateau at the end of
-            # a resumed epoch.
+            # a resumed epoch. Only if it is set, since the setter walks all loops.
             trainer.fit_loop.restarting = False
         # Not after an epoch's last batch: its evaluation and its checkpoint follow, and
         # the run stops after these. Not while gradients accumulate: they are not part

@@ -2,7 +2,7 @@
 ROOT/NAME``.
 
 ``ROOT/make`` holds the function that makes the training. What it writes stays in its
-folder, at last a record of its states for each of its processes. ``ROOT/whole`` is the
+folder, finally a record of its states for each of its processes. ``ROOT/whole`` is the
 folder of the training that goes on; ``ROOT/within``, ``end`` and ``later`` are copies
 of it, from when its checkpoint was new there, in which a training resumes.
 """
@@ -31,11 +31,11 @@ from exact_resume.training import callbacks_of
 # A Trainer, and what starts its training, or resumes it.
 Training = tuple[Trainer, Callable[[], None]]
 
-# Steps of half an epoch, which is cut short: more than gradients are mostly accumulated
-# for.
+# Each epoch is cut to twice this many optimizer steps; the check saves after at most
+# this many.
 STEPS = 5
 
-# Before the line of an error that a user can mend.
+# Before the line of an error that a user can fix.
 PREFIX = "part.py: "
 
 

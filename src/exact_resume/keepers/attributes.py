@@ -16,6 +16,8 @@ from exact_resume.keepers.values import mark, memory_of, plain, put
 from exact_resume.lightning_private import MODES, NOT_PERSISTENT
 from exact_resume.training import callbacks_of
 
+# A bare module shows which attributes are the framework's; save_hyperparameters adds the
+# last of them.
 UNUSED = LightningModule()
 UNUSED.save_hyperparameters({"some": "name"})
 
@@ -26,7 +28,7 @@ THEIRS = vars(UNUSED).keys() - {"training"}
 class Attributes(Keeper):
     """Keeps what has changed since a training began.
 
-    - Attributes that hold numbers, words, tensors, and containers of these: of the
+    - Attributes that hold numbers, strings, tensors, and containers of these: of the
       module, its parts, and callbacks. Those of Lightning keep times, and have a state
       of their own, as those have whose class sets ``keeps_own_state``.
     - Whether parts train, which finetuning sets, or a hook at the start of an epoch.

@@ -19,8 +19,8 @@ from exact_resume.training import callbacks_of
 
 
 class Callbacks(Keeper):
-    """Keeps the values that finders chose, who would search again, and calls the hooks
-    at the start of an epoch that a resume within one skips.
+    """Keeps the values that finders chose and would search for again, and calls the
+    hooks at the start of an epoch that a resume within one skips.
     """
 
     def state(self, moment: Moment) -> State:

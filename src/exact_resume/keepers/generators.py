@@ -68,7 +68,8 @@ def generators_in(*objects: Any) -> dict[str, Any]:
     """
     seen = {id(ITERATOR.of(thing, None)) for thing in objects}
     things, generators = [*objects], []
-    for thing in islice(things, OBJECTS):  # which grow
+    # `things` is a queue: the loop also visits what it appends.
+    for thing in islice(things, OBJECTS):
         if id(thing) in seen or isinstance(thing, LEAVES):
             continue
         seen.add(id(thing))

@@ -64,7 +64,8 @@ class Loaders(Keeper):
                 self._began = states_of(generators_of(trainer))
             start_epoch(data_fetcher)
 
-        # Lightning lets the loaders begin to iterate right after each of these.
+        # Lightning iterates over the loaders right after each of these: setup_data of the
+        # first epoch or of a resume, and the start of each later epoch.
         BEFORE_ITERATING.replace(fit_loop, note_first_time)
         epoch_loop.on_run_start = note_later  # type: ignore[method-assign]
 
@@ -108,7 +109,8 @@ class Loaders(Keeper):
     def _restore_data(self, states: list[tuple[Any, State]]) -> None:
         for data, (known, attributes) in zip(self._stateful_data(), states, strict=False):
             data.load_state_dict(known)
-            # such as a position, which the next epoch must not begin at
+            # load_state_dict may have set a position, at which the next epoch must not
+            # begin: set the attributes back to what they were at the end of the epoch.
             vars(data).update(attributes)
         IS_RESUMING.replace(self.trainer.fit_loop, False)
 
@@ -119,15 +121,19 @@ class Loaders(Keeper):
         for loader, position in zip(loaders, state["positions"], strict=True):
             SET_EPOCH.of(lightning_data)(loader, self.trainer.current_epoch)
             loader.load_state_dict(position)
-        # What Lightning has begun to iterate over may lack these states. The positions
-        # are behind the batches that were fetched ahead.
+        # Lightning has already called iter() on the loaders (a) with states that are now
+        # replaced, so iterate again (b) without fetching ahead, since the saved positions
+        # lie behind those batches, which (c) are put back.
         fetcher.prefetch_batches = 0
         iter(fetcher)
-        fetcher.prefetch_batches, fetcher.batches = 1, state["fetched"]
+        fetcher.prefetch_batches = 1  # Lightning's default, which some fetchers do not have
+        fetcher.batches = state["fetched"]
         for loader in loaders:
             iterator = ITERATOR.of(loader, None)
             indices = INDICES.of(iterator, None)
-            if isinstance(indices, islice):  # go there now, and not at the next batch
+            # torchdata skips lazily: take one index now, so that the sampler draws
+            # before the generators are restored.
+            if isinstance(indices, islice):
                 INDICES.replace(iterator, chain(list(islice(indices, 1)), indices))
 
     def _fetched_ahead(self) -> list[Any]:
@@ -193,6 +199,8 @@ class GeneratorsOfWorker:
 def keep_generators_of_workers(loader: Any) -> None:
     """Let a loader with worker processes keep their generators with its position, if
     its data set has no state.
+
+    Permanently adds two attributes to the user's data set.
     """
     data: Any = getattr(loader, "dataset", None)
     # Of an iterable data set torchdata fetches the batches again.
