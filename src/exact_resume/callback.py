@@ -91,17 +91,6 @@ class ExactResume(ModelCheckpoint):
         Stopped: in ``fit``, after a signal.
     """
 
-    # True from our own on_fit_start, which runs after those of finders, since Lightning
-    # calls checkpoint callbacks last.
-    _has_started: bool
-    _trainer: Trainer  # since it has set up anything
-    _signal: AgreedSignal  # while training
-    _saved_for: int  # the number of the signal for which it has saved
-    # What the checkpoint holds for each keeper, until it is restored: of this process, or
-    # of the first if the number of processes has changed.
-    _states: list[tuple[Keeper, State]]
-    _are_as_many: bool  # processes as there were
-
     def __init__(
         self,
         path: str | Path,
@@ -120,6 +109,8 @@ class ExactResume(ModelCheckpoint):
         self.keepers = [*(make() for make in KEEPERS), *keepers]
         if len({keeper.name for keeper in self.keepers}) < len(self.keepers):
             raise ValueError("two keepers have the same name, the key of their state")
+        # True from our own on_fit_start, which runs after those of finders, since
+        # Lightning calls checkpoint callbacks last.
         self._has_started = False
 
     @cached_property
@@ -136,9 +127,11 @@ class ExactResume(ModelCheckpoint):
         super().setup(trainer, pl_module, stage)
         self._trainer = trainer
         self._has_started = False
-        self._saved_for = 0
-        self._states = []  # of an earlier training that had ended already
-        self._are_as_many = True
+        self._saved_for = 0  # the number of the signal for which it has saved
+        # What the checkpoint holds for each keeper, until it is restored: of this process,
+        # or of the first if the number of processes has changed. An earlier training that
+        # had ended already may have left some.
+        self._states: list[tuple[Keeper, State]] = []
         if stage == "fit":
             for keeper in self.keepers:
                 keeper.setup(trainer)
@@ -227,7 +220,8 @@ class ExactResume(ModelCheckpoint):
                 "the checkpoint was written by another version of exact_resume: resume with that "
                 "version, or start over"
             )
-        trainer.should_stop |= state_dict["stopping"]
+        if state_dict["stopping"]:
+            trainer.should_stop = True
         # Lightning would check again, and some modules change in evaluations.
         trainer.num_sanity_val_steps = 0
         self._are_as_many = len(processes) == world_size()

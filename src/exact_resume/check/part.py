@@ -56,14 +56,13 @@ class Recorder(Callback):
 
     keeps_own_state = True
 
-    # Of an epoch, before the checkpoint within it, if there is one.
-    batches: int | None = None
-
     def __init__(self, folder: Path, trainer: Trainer, resume: ExactResume) -> None:
         self.folder, self.trainer, self.resume = folder, trainer, resume
         self.is_whole = folder.name == "whole"
         self.states: list[tuple[int, dict[str, str]]] = []
         self.reason = ""  # why a checkpoint is missing
+        # Of an epoch, before the checkpoint within it, if there is one.
+        self.batches: int | None = None
 
     def on_train_start(self, *_: Any) -> None:
         accumulated = self.trainer.accumulate_grad_batches

@@ -57,11 +57,13 @@ class Attributes(Keeper):
             while len(tracker) < state["trackers"].get(name, 0):
                 tracker.increment()
         owners = self._owners()
-        for kind, set_value in (("changed", put), ("buffers", _set_buffer)):
-            for (owner, name), value in state[kind].items():
-                if owner in owners:
-                    on_device = move_data_to_device(value, self.module.device)
-                    set_value(owners[owner], name, on_device)
+        on_device = move_data_to_device(state, self.module.device)
+        for (owner, name), value in on_device["changed"].items():
+            if owner in owners:
+                put(owners[owner], name, value)
+        for (owner, name), value in on_device["buffers"].items():
+            if owner in owners:
+                _set_buffer(owners[owner], name, value)
 
     def parts(self) -> dict[str, Any]:
         kinds = {"buffer": buffers_not_kept(self.module), "attribute": dict(self._attributes())}
@@ -76,8 +78,8 @@ class Attributes(Keeper):
         weights = memory_of([*self.module.parameters(), *self.module.buffers()])
         changed = {}
         for key, value in self._attributes():
-            now, then = mark(value), self._began.get(key)
-            has_changed = now is not None and now != then
+            now = mark(value)
+            has_changed = now is not None and now != self._began.get(key)
             # What shares memory with weights changes with them.
             if has_changed and not memory_of(value) & weights:
                 changed[key] = plain(value)

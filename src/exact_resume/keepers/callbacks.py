@@ -1,6 +1,5 @@
 """What Lightning's own callbacks need: finders, averages, accumulation."""
 
-from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import (
     BatchSizeFinder,
     GradientAccumulationScheduler,
@@ -35,7 +34,7 @@ class Callbacks(Keeper):
         for name, value in state.items():
             lightning_setattr(self.module, name, value)
         for finder in callbacks_of(self.trainer, LearningRateFinder, BatchSizeFinder):
-            finder.on_fit_start = Callback().on_fit_start  # it does nothing
+            finder.on_fit_start = lambda *_: None  # has found already
 
     def restore(self, state: State) -> None:
         if self.trainer.fit_loop.restarted_mid_epoch:

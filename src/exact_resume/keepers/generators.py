@@ -25,8 +25,16 @@ OBJECTS, PARTS = 1_000_000, 1000
 
 # What is not looked into.
 LEAVES = (
-    *(str, bytes, int, float, type, ModuleType),
-    *(Tensor, np.ndarray, random.SystemRandom, Trainer),
+    str,
+    bytes,
+    int,
+    float,
+    type,
+    ModuleType,
+    Tensor,
+    np.ndarray,
+    random.SystemRandom,
+    Trainer,
 )
 
 
@@ -41,7 +49,8 @@ class Generators(Keeper):
     def restore(self, state: State) -> None:
         set_states(generators_of(self.trainer), state)
 
-    restore_end = restore
+    def restore_end(self, state: State) -> None:
+        self.restore(state)
 
 
 def generators_of(trainer: Trainer) -> dict[str, Any]:

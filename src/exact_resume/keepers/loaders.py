@@ -97,7 +97,7 @@ class Loaders(Keeper):
         if self.trainer.reload_dataloaders_every_n_epochs:  # type: ignore[attr-defined]  # is set
             return "reload_dataloaders_every_n_epochs makes other training loaders"
         data_sets = [getattr(loader, "dataset", None) for loader in loaders]
-        if any(type(data).__module__ == HUGGING_FACE for data in data_sets):
+        if HUGGING_FACE in {type(data).__module__ for data in data_sets}:
             return "An iterable data set of Hugging Face cannot continue exactly from a position"
         if not _is_plain(self._fetched_ahead()):
             return (
@@ -146,9 +146,11 @@ class Loaders(Keeper):
         """The data sets of the training loaders that have a ``state_dict``; workers
         have copies of theirs.
         """
-        loaders = loaders_of(self.trainer)
-        in_process = [loader for loader in loaders if not getattr(loader, "num_workers", 0)]
-        found = [getattr(loader, "dataset", None) for loader in in_process]
+        found = [
+            getattr(loader, "dataset", None)
+            for loader in loaders_of(self.trainer)
+            if not getattr(loader, "num_workers", 0)
+        ]
         return [data for data in found if is_stateful(data) and hasattr(data, "__dict__")]
 
 

@@ -45,7 +45,8 @@ class Logged(Keeper):
         device = self.trainer.strategy.root_device
         self.trainer.callback_metrics.update(move_data_to_device(state["latest"], device))
 
-    restore_elsewhere = restore_end
+    def restore_elsewhere(self, state: State) -> None:
+        self.restore_end(state)
 
     def parts(self) -> dict[str, Any]:
         latest = self.trainer.callback_metrics
