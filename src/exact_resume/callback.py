@@ -127,7 +127,7 @@ class ExactResume(ModelCheckpoint):
         super().setup(trainer, pl_module, stage)
         self._trainer = trainer
         self._has_started = False
-        self._saved_for = 0  # the number of the signal for which it has saved
+        self._saved_signal = 0  # the number of the signal for which it has saved
         # What the checkpoint holds for each keeper, until it is restored: of this process,
         # or of the first if the number of processes has changed. An earlier training that
         # had ended already may have left some.
@@ -163,8 +163,8 @@ class ExactResume(ModelCheckpoint):
     def on_train_batch_start(self, *_: Any) -> None:
         # Not right after saving: Lightning logs the metrics of a step after
         # on_train_batch_end.
-        if self._saved_for:
-            self._stop(self._saved_for)
+        if self._saved_signal:
+            self._stop(self._saved_signal)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         if trainer.fit_loop.restarting:
@@ -177,13 +177,13 @@ class ExactResume(ModelCheckpoint):
         number = self._signal.after_step()
         stepped = (trainer.fit_loop.batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if number and stepped and not trainer.is_last_batch:
-            self._saved_for = number
+            self._saved_signal = number
             self.save_within_epoch("on_train_batch_end")
 
     def on_validation_end(self, *_: Any) -> None:
         # In the middle of an epoch: save again, with the evaluation, which Lightning
         # would skip on a resume.
-        if self._saved_for:
+        if self._saved_signal:
             self.save_within_epoch("on_validation_end")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -224,8 +224,8 @@ class ExactResume(ModelCheckpoint):
             trainer.should_stop = True
         # Lightning would check again, and some modules change in evaluations.
         trainer.num_sanity_val_steps = 0
-        self._are_as_many = len(processes) == world_size()
-        own = processes[trainer.global_rank if self._are_as_many else 0]
+        self._same_world_size = len(processes) == world_size()
+        own = processes[trainer.global_rank if self._same_world_size else 0]
         self._states = [(keeper, own[keeper.name]) for keeper in self.keepers if keeper.name in own]
         for keeper, state in self._states:
             keeper.load(state)
@@ -239,7 +239,7 @@ class ExactResume(ModelCheckpoint):
         if self._states:
             check_optimizer_states(self._trainer)
         for keeper, state in self._states:
-            restore = keeper.restore if self._are_as_many else keeper.restore_elsewhere
+            restore = keeper.restore if self._same_world_size else keeper.restore_other_world_size
             restore(state)
         self._states = []
 

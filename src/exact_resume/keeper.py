@@ -67,7 +67,7 @@ class Keeper:
         ``trainer.fit_loop.restarted_mid_epoch`` says whether it goes on within an epoch.
         """
 
-    def restore_elsewhere(self, state: State) -> None:
+    def restore_other_world_size(self, state: State) -> None:
         """Called instead of ``restore`` if the number of processes has changed, with
         the state of the first.
         """

@@ -12,7 +12,7 @@ from torchmetrics import Metric, MetricTracker
 
 from exact_resume.keeper import Keeper, Moment, State
 from exact_resume.keepers.metrics import parts_of
-from exact_resume.keepers.values import mark, memory_of, plain, put
+from exact_resume.keepers.values import mark, memory_of, plain, set_attribute
 from exact_resume.lightning_private import MODES, NOT_PERSISTENT
 from exact_resume.training import callbacks_of
 
@@ -22,7 +22,7 @@ UNUSED = LightningModule()
 UNUSED.save_hyperparameters({"some": "name"})
 
 # Attributes that Lightning and torch set themselves.
-THEIRS = vars(UNUSED).keys() - {"training"}
+FRAMEWORK_ATTRIBUTES = vars(UNUSED).keys() - {"training"}
 
 
 class Attributes(Keeper):
@@ -38,11 +38,11 @@ class Attributes(Keeper):
     def setup(self, trainer: Trainer) -> None:
         super().setup(trainer)
         # The marks of values when training began.
-        self._began: dict[tuple[str, str], Any] = {}
+        self._at_start: dict[tuple[str, str], Any] = {}
 
     def begin(self) -> None:
         for key, value in self._attributes():
-            self._began[key] = mark(value)
+            self._at_start[key] = mark(value)
 
     def state(self, moment: Moment) -> State:
         trackers = parts_of(self.module, MetricTracker)
@@ -60,7 +60,7 @@ class Attributes(Keeper):
         on_device = move_data_to_device(state, self.module.device)
         for (owner, name), value in on_device["changed"].items():
             if owner in owners:
-                put(owners[owner], name, value)
+                set_attribute(owners[owner], name, value)
         for (owner, name), value in on_device["buffers"].items():
             if owner in owners:
                 _set_buffer(owners[owner], name, value)
@@ -79,7 +79,7 @@ class Attributes(Keeper):
         changed = {}
         for key, value in self._attributes():
             now = mark(value)
-            has_changed = now is not None and now != self._began.get(key)
+            has_changed = now is not None and now != self._at_start.get(key)
             # What shares memory with weights changes with them.
             if has_changed and not memory_of(value) & weights:
                 changed[key] = plain(value)
@@ -112,8 +112,8 @@ class Attributes(Keeper):
             is_metric = isinstance(part, Metric)
             sums = part.metric_state if is_metric else ()
             for name, value in values.items():
-                is_theirs = name in THEIRS or name in sums or (is_metric and name.startswith("_"))
-                if not is_theirs:
+                is_private = is_metric and name.startswith("_")
+                if not (is_private or name in sums or name in FRAMEWORK_ATTRIBUTES):
                     yield (owner, name), value
 
 

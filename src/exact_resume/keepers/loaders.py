@@ -48,20 +48,20 @@ class Loaders(Keeper):
 
     def setup(self, trainer: Trainer) -> None:
         super().setup(trainer)
-        self._began: State = {}
+        self._generators_at_epoch_start: State = {}
         fit_loop, epoch_loop = trainer.fit_loop, trainer.fit_loop.epoch_loop
         load_states, start_epoch = BEFORE_ITERATING.of(fit_loop), epoch_loop.on_run_start
 
         def note_first_time() -> None:
             for loader in loaders_of(trainer):
                 keep_generators_of_workers(loader)
-            self._began = states_of(generators_of(trainer))
+            self._generators_at_epoch_start = states_of(generators_of(trainer))
             load_states()
 
         def note_later(data_fetcher: Any) -> None:
             is_resumed = fit_loop.is_resuming or epoch_loop.restarting
             if trainer.current_epoch > 0 and not is_resumed:
-                self._began = states_of(generators_of(trainer))
+                self._generators_at_epoch_start = states_of(generators_of(trainer))
             start_epoch(data_fetcher)
 
         # Lightning iterates over the loaders right after each of these: setup_data of the
@@ -75,7 +75,7 @@ class Loaders(Keeper):
         if self.lost_position():
             return {}
         return {
-            "began": self._began,
+            "began": self._generators_at_epoch_start,
             "positions": [loader.state_dict() for loader in loaders_of(self.trainer)],
             "fetched": self._fetched_ahead(),
         }
@@ -116,8 +116,8 @@ class Loaders(Keeper):
 
     def _restore_positions(self, state: State) -> None:
         loaders, fetcher = loaders_of(self.trainer), FETCHER.of(self.trainer.fit_loop)
-        self._began = state["began"]
-        set_states(generators_of(self.trainer), self._began)
+        self._generators_at_epoch_start = state["began"]
+        set_states(generators_of(self.trainer), self._generators_at_epoch_start)
         for loader, position in zip(loaders, state["positions"], strict=True):
             SET_EPOCH.of(lightning_data)(loader, self.trainer.current_epoch)
             loader.load_state_dict(position)

@@ -45,7 +45,7 @@ class Logged(Keeper):
         device = self.trainer.strategy.root_device
         self.trainer.callback_metrics.update(move_data_to_device(state["latest"], device))
 
-    def restore_elsewhere(self, state: State) -> None:
+    def restore_other_world_size(self, state: State) -> None:
         self.restore_end(state)
 
     def parts(self) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
-def put(owner: Any, name: str, value: Any) -> None:
+def set_attribute(owner: Any, name: str, value: Any) -> None:
     """Set an attribute; into a container that is there, which others may share."""
     there = getattr(owner, name, None)
     if isinstance(there, dict) and isinstance(value, dict):
