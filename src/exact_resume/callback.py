@@ -27,8 +27,9 @@ from exact_resume.keepers import (
 from exact_resume.lightning_private import BY_STEPS, LAST_SAVED, SIGTERM
 from exact_resume.training import is_out_of_time, steps_done
 
-# In this order they restore: callbacks may draw random numbers at the start of an epoch,
-# and a schedule may follow what was logged.
+# Restored in this order. Loaders rewinds all generators to the start of the epoch, so
+# Generators comes after it, and after Callbacks, whose hooks may draw. Schedules comes
+# after Logged, whose values it reads.
 KEEPERS = (
     attributes.Attributes,
     gradients.Gradients,
@@ -84,16 +85,11 @@ class ExactResume(ModelCheckpoint):
     Args:
         path: The checkpoint.
         hint: The end of the message after a signal.
-        keepers: Further ones, which restore after the usual ones.
+        keepers: Additional keepers, restored after the built-in ones.
 
     Raises:
         Stopped: in ``fit``, after a signal.
     """
-
-    _has_started = False
-    _trainer: Trainer  # since it has set up anything
-    _signal: AgreedSignal  # while training
-    _saved_for: int  # the number of the signal for which it has saved
 
     def __init__(
         self,
@@ -111,10 +107,11 @@ class ExactResume(ModelCheckpoint):
         self.hint = hint
         self.FILE_EXTENSION = self.path.suffix
         self.keepers = [*(make() for make in KEEPERS), *keepers]
-        # What the checkpoint holds for each, until it is restored: of this process, or
-        # of the first if the number of processes has changed.
-        self._states: list[tuple[Keeper, State]] = []
-        self._are_as_many = True  # processes as there were
+        if len({keeper.name for keeper in self.keepers}) < len(self.keepers):
+            raise ValueError("two keepers have the same name, the key of their state")
+        # True from our own on_fit_start, which runs after those of finders, since
+        # Lightning calls checkpoint callbacks last.
+        self._has_started = False
 
     @cached_property
     def state_key(self) -> str:
@@ -130,7 +127,11 @@ class ExactResume(ModelCheckpoint):
         super().setup(trainer, pl_module, stage)
         self._trainer = trainer
         self._has_started = False
-        self._saved_for = 0
+        self._saved_signal = 0  # the number of the signal for which it has saved
+        # What the checkpoint holds for each keeper, until it is restored: of this process,
+        # or of the first if the number of processes has changed. An earlier training that
+        # had ended already may have left some.
+        self._states: list[tuple[Keeper, State]] = []
         if stage == "fit":
             for keeper in self.keepers:
                 keeper.setup(trainer)
@@ -162,13 +163,13 @@ class ExactResume(ModelCheckpoint):
     def on_train_batch_start(self, *_: Any) -> None:
         # Not right after saving: Lightning logs the metrics of a step after
         # on_train_batch_end.
-        if self._saved_for:
-            self._stop(self._saved_for)
+        if self._saved_signal:
+            self._stop(self._saved_signal)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         if trainer.fit_loop.restarting:
             # Otherwise Lightning skips the update of a ReduceLROnPlateau at the end of
-            # a resumed epoch.
+            # a resumed epoch. Only if it is set, since the setter walks all loops.
             trainer.fit_loop.restarting = False
         # Not after an epoch's last batch: its evaluation and its checkpoint follow, and
         # the run stops after these. Not while gradients accumulate: they are not part
@@ -176,13 +177,13 @@ class ExactResume(ModelCheckpoint):
         number = self._signal.after_step()
         stepped = (trainer.fit_loop.batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if number and stepped and not trainer.is_last_batch:
-            self._saved_for = number
+            self._saved_signal = number
             self.save_within_epoch("on_train_batch_end")
 
     def on_validation_end(self, *_: Any) -> None:
         # In the middle of an epoch: save again, with the evaluation, which Lightning
         # would skip on a resume.
-        if self._saved_for:
+        if self._saved_signal:
             self.save_within_epoch("on_validation_end")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -219,11 +220,12 @@ class ExactResume(ModelCheckpoint):
                 "the checkpoint was written by another version of exact_resume: resume with that "
                 "version, or start over"
             )
-        trainer.should_stop |= state_dict["stopping"]
+        if state_dict["stopping"]:
+            trainer.should_stop = True
         # Lightning would check again, and some modules change in evaluations.
         trainer.num_sanity_val_steps = 0
-        self._are_as_many = len(processes) == world_size()
-        own = processes[trainer.global_rank if self._are_as_many else 0]
+        self._same_world_size = len(processes) == world_size()
+        own = processes[trainer.global_rank if self._same_world_size else 0]
         self._states = [(keeper, own[keeper.name]) for keeper in self.keepers if keeper.name in own]
         for keeper, state in self._states:
             keeper.load(state)
@@ -237,7 +239,7 @@ class ExactResume(ModelCheckpoint):
         if self._states:
             check_optimizer_states(self._trainer)
         for keeper, state in self._states:
-            restore = keeper.restore if self._are_as_many else keeper.restore_elsewhere
+            restore = keeper.restore if self._same_world_size else keeper.restore_other_world_size
             restore(state)
         self._states = []
 

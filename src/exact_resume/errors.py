@@ -2,7 +2,11 @@
 
 
 class ResumeError(Exception):
-    """Something the user can fix; the message says what is wrong and what to do."""
+    """Something the user can fix; the message says what is wrong and what to do.
+
+    With an empty message another process reports the error: print nothing, use
+    ``exit_status`` only.
+    """
 
     exit_status: int = 1
 

@@ -21,6 +21,8 @@ class Moment(Enum):
         """The present one."""
         if trainer.validating:
             return cls.IN_EVALUATION
+        # `processed` is already incremented in on_train_epoch_end; before training both
+        # are 0, which is EPOCH_END.
         epochs: Any = trainer.fit_loop.epoch_progress.current
         return cls.EPOCH_END if epochs.processed == epochs.ready else cls.WITHIN_EPOCH
 
@@ -40,7 +42,7 @@ class Keeper:
 
     @property
     def name(self) -> str:
-        """Its name in checkpoints, and in those of no other keeper."""
+        """The key of its state in checkpoints; unique among the keepers."""
         return type(self).__name__
 
     def setup(self, trainer: Trainer) -> None:
@@ -65,7 +67,7 @@ class Keeper:
         ``trainer.fit_loop.restarted_mid_epoch`` says whether it goes on within an epoch.
         """
 
-    def restore_elsewhere(self, state: State) -> None:
+    def restore_other_world_size(self, state: State) -> None:
         """Called instead of ``restore`` if the number of processes has changed, with
         the state of the first.
         """
@@ -80,5 +82,8 @@ class Keeper:
         return {f"{self.kind} {name}": value for name, value in kept.items()}
 
     def lost_position(self) -> str:
-        """Why the position of the training loaders is not kept; empty if it is."""
+        """Why the position of the training loaders is not kept; empty if it is.
+
+        Not cheap: Loaders saves and loads the batches that were fetched ahead for it.
+        """
         return ""

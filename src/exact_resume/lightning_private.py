@@ -41,7 +41,7 @@ BEFORE_ITERATING = Private(
 SET_EPOCH = Private(
     "lightning.fabric.utilities.data",
     "_set_sampler_epoch",
-    "Lightning calls it after a resumed loader has begun to iterate, which is too late",
+    "sets a sampler's epoch, which Lightning does only after a resumed loader iterates",
 )
 ITERATOR = Private(
     "torchdata.stateful_dataloader:StatefulDataLoader",
@@ -51,44 +51,44 @@ ITERATOR = Private(
 INDICES = Private(
     "torch.utils.data.dataloader:_BaseDataLoaderIter",
     "_sampler_iter",
-    "goes to its place only when the next batch is asked for, when it would draw again",
+    "the remaining indices: torchdata skips to the place only at the next batch",
 )
 
 # How Lightning takes up a training.
 BY_STEPS = Private(
     FIT_LOOP,
     "_iteration_based_training",
-    "with max_steps Lightning takes every resume to be within an epoch",
+    "made False: with max_steps Lightning takes every resume to be within an epoch",
 )
 IS_RESUMING = Private(
     FIT_LOOP,
     "_resuming_from_checkpoint",
-    "must iterate again: on a resume Lightning did before anything was restored",
+    "a resume iterates before states are restored: set False so that it iterates again",
 )
 LAST_SAVED = Private(
     "lightning.pytorch.callbacks:ModelCheckpoint",
     "_last_global_step_saved",
-    "otherwise an epoch without a step of an optimizer would not be saved",
+    "reset, so that an epoch without an optimizer step is saved too",
 )
 SIGTERM = Private(
     TRAINING_LOOP,
     "_broadcast_sigterm_tensor",
-    "in each step all processes would wait for whether rank 0 received SIGTERM",
+    "made empty: in each step all processes would wait for rank 0's SIGTERM",
 )
 
 # What has been logged.
 TRAIN_RESULTS = Private(TRAINING_LOOP, "_results", "what is logged in this epoch, as sums")
 VAL_RESULTS = Private(EVALUATION_LOOP, "_results", "the metrics that an evaluation resets")
 LOGGER_CONNECTOR = Private(
-    "lightning.pytorch:Trainer", "_logger_connector", "has what is logged, and the next"
+    "lightning.pytorch:Trainer", "_logger_connector", "has the logged metrics and _first_loop_iter"
 )
 IS_FIRST_BATCH = Private(
     "lightning.pytorch.trainer.connectors.logger_connector.logger_connector:_LoggerConnector",
     "_first_loop_iter",
-    "the sums are reset at an epoch's first batch: not at this one",
+    "set True on a resume within an epoch, so that its next batch resets no sums",
 )
-COMPUTED = Private("torchmetrics:Metric", "_computed", "a result computed from other sums")
-UPDATES = Private("torchmetrics:Metric", "_update_count", "whether a metric has sums")
+COMPUTED = Private("torchmetrics:Metric", "_computed", "a result, cleared when sums are restored")
+UPDATES = Private("torchmetrics:Metric", "_update_count", "how many updates a metric's sums hold")
 
 # What callbacks and modules hold.
 MODES = Private(

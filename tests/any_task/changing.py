@@ -4,8 +4,10 @@ their own what they hold.
 
 import random
 from collections import deque
+from enum import IntEnum
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
@@ -97,6 +99,30 @@ class Replaying(Plain):
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         self.replay.append(batch)
         return super().training_step(random.choice(self.replay), batch_idx)
+
+
+class Phase(IntEnum):
+    """Of a training."""
+
+    EARLY = 1
+    LATE = 2
+
+
+class Numbered(Plain):
+    """Has a number of NumPy's, and one of an Enum, which it sets at each epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale, self.scales = np.float64(1), {np.float64(1): [np.float64(1)]}
+
+    def on_train_epoch_start(self) -> None:
+        self.phase = Phase.LATE if self.current_epoch else Phase.EARLY
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        self.scale *= np.float64(0.95)
+        self.scales = {self.scale: [self.scale]}
+        ((scale, _),) = self.scales.items()
+        return super().training_step(batch * self.scale * scale, batch_idx)
 
 
 class Unseeded(Plain):

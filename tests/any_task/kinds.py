@@ -208,6 +208,25 @@ class Seen(Dataset[Tensor]):
         self.seen = [*state_dict["seen"]]
 
 
+class Fading(Seen):
+    """Keeps a number of NumPy's beside its state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.strength = np.float64(1)
+
+    def __getitem__(self, index: int) -> Tensor:
+        self.strength *= np.float64(0.99)
+        return super().__getitem__(index) * float(self.strength)
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"strength": float(self.strength)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self.strength = np.float64(state_dict["strength"])
+
+
 class Shuffled(Sampler[int]):
     """Draws the order from a generator of its own."""
 
@@ -245,6 +264,7 @@ LOADERS: dict[str, Callable[[], Any]] = {
     "counted": lambda: loader(Counted()),
     "own generator": lambda: loader(Noisy(np.random.default_rng(0)), shuffle=True),
     "seen": lambda: loader(Seen(), shuffle=True),
+    "fading": lambda: loader(Fading(), shuffle=True),
     "seen in a worker": lambda: loader(Seen(), shuffle=True, num_workers=1),
     "weighted": lambda: loader(sampler=WeightedRandomSampler([1.0] * 40, 40)),
     "sampler": lambda: loader(sampler=Shuffled()),

@@ -11,19 +11,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning import Trainer, seed_everything
 
-from exact_resume import ResumeError, Stopped
-from tests.any_task.kinds import STEPS, Plain
+from exact_resume import ExactResume, Keeper, ResumeError, Stopped
+from tests.any_task.kinds import STEPS, Kind, Plain
 from tests.any_task.stop import Signal, forget_signal
 from tests.exact_resume.stopping import KILL, TERM, End, assert_same, resumed_after
-from tests.exact_resume.subjects import SUBJECTS, plain
+from tests.exact_resume.subjects import QUIET, SUBJECTS, plain
 
 SLOW = pytest.mark.slow
 
 # Without a mark; all others are slow.
 FAST: tuple[str, ...] = ("module",)
 FAST += tuple(
-    f"loader {kind}" for kind in ("stream", "seen", "own generator", "weighted", "workers")
+    f"loader {kind}"
+    for kind in ("stream", "seen", "fading", "own generator", "weighted", "workers")
 )
 
 
@@ -145,3 +147,24 @@ def test_checkpoint_has_each_generator_once(
     assert process["Generators"].keys() >= {"torch", "python", "numpy"}
     assert any(name.startswith("Generator") for name in process["Generators"])
     assert "began" not in process["Loaders"]
+
+
+def test_training_after_a_resume_of_an_ended_one_begins_anew(tmp_path: Path) -> None:
+    """With the same callback; nothing of the checkpoint is left in it."""
+    resume = ExactResume(tmp_path / "state.pt")
+
+    def train() -> End:
+        seed_everything(0, verbose=False)
+        trainer = Trainer(max_epochs=2, callbacks=[resume], **QUIET)
+        trainer.fit(Plain(), datamodule=Kind(), ckpt_path=resume.ckpt_path, weights_only=True)
+        return trainer.lightning_module.state_dict()
+
+    whole = train()
+    train()  # it had ended
+    resume.path.unlink()
+    assert_same(whole, train())
+
+
+def test_keepers_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="two keepers have the same name"):
+        ExactResume("state.pt", keepers=[Keeper(), Keeper()])

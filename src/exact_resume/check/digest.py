@@ -12,7 +12,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-# How deep values are looked into: an object may hold a deque of tuples of tensors.
+# How deep values are looked into: an object may hold a deque of tuples of tensors. Below
+# this nothing is hashed.
 DEPTH = 4
 
 # What is hashed by what Python prints of it.

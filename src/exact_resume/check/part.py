@@ -2,7 +2,7 @@
 ROOT/NAME``.
 
 ``ROOT/make`` holds the function that makes the training. What it writes stays in its
-folder, at last a record of its states for each of its processes. ``ROOT/whole`` is the
+folder, finally a record of its states for each of its processes. ``ROOT/whole`` is the
 folder of the training that goes on; ``ROOT/within``, ``end`` and ``later`` are copies
 of it, from when its checkpoint was new there, in which a training resumes.
 """
@@ -31,11 +31,11 @@ from exact_resume.training import callbacks_of
 # A Trainer, and what starts its training, or resumes it.
 Training = tuple[Trainer, Callable[[], None]]
 
-# Steps of half an epoch, which is cut short: more than gradients are mostly accumulated
-# for.
+# Each epoch is cut to twice this many optimizer steps; the check saves after at most
+# this many.
 STEPS = 5
 
-# Before the line of an error that a user can mend.
+# Before the line of an error that a user can fix.
 PREFIX = "part.py: "
 
 
@@ -56,14 +56,13 @@ class Recorder(Callback):
 
     keeps_own_state = True
 
-    # Of an epoch, before the checkpoint within it, if there is one.
-    batches: int | None = None
-
     def __init__(self, folder: Path, trainer: Trainer, resume: ExactResume) -> None:
         self.folder, self.trainer, self.resume = folder, trainer, resume
         self.is_whole = folder.name == "whole"
         self.states: list[tuple[int, dict[str, str]]] = []
         self.reason = ""  # why a checkpoint is missing
+        # Of an epoch, before the checkpoint within it, if there is one.
+        self.batches: int | None = None
 
     def on_train_start(self, *_: Any) -> None:
         accumulated = self.trainer.accumulate_grad_batches

@@ -130,7 +130,8 @@ def first_difference(found: Differences) -> str:
     if min(found) == 0:
         return "a resume finds no checkpoint, and begins again"
     for number, parts in found.items():
-        # Causes count if they last; attributes do not, since some measure time.
+        # At the last step all but attributes count, which may measure time; before it
+        # only results do, since a cause may be made again before its use.
         ignored = ("attribute",) if number == max(found) else CAUSES
         names = [part for part in parts if not part.startswith(ignored)]
         if names:

@@ -12,21 +12,23 @@ from torchmetrics import Metric, MetricTracker
 
 from exact_resume.keeper import Keeper, Moment, State
 from exact_resume.keepers.metrics import parts_of
-from exact_resume.keepers.values import mark, memory_of, plain, put
+from exact_resume.keepers.values import mark, memory_of, plain, set_attribute
 from exact_resume.lightning_private import MODES, NOT_PERSISTENT
 from exact_resume.training import callbacks_of
 
+# A bare module shows which attributes are the framework's; save_hyperparameters adds the
+# last of them.
 UNUSED = LightningModule()
 UNUSED.save_hyperparameters({"some": "name"})
 
 # Attributes that Lightning and torch set themselves.
-THEIRS = vars(UNUSED).keys() - {"training"}
+FRAMEWORK_ATTRIBUTES = vars(UNUSED).keys() - {"training"}
 
 
 class Attributes(Keeper):
     """Keeps what has changed since a training began.
 
-    - Attributes that hold numbers, words, tensors, and containers of these: of the
+    - Attributes that hold numbers, strings, tensors, and containers of these: of the
       module, its parts, and callbacks. Those of Lightning keep times, and have a state
       of their own, as those have whose class sets ``keeps_own_state``.
     - Whether parts train, which finetuning sets, or a hook at the start of an epoch.
@@ -35,12 +37,12 @@ class Attributes(Keeper):
 
     def setup(self, trainer: Trainer) -> None:
         super().setup(trainer)
-        # When training began: marks, and values, whose ids others could get otherwise.
-        self._began: dict[tuple[str, str], tuple[Any, Any]] = {}
+        # The marks of values when training began.
+        self._at_start: dict[tuple[str, str], Any] = {}
 
     def begin(self) -> None:
         for key, value in self._attributes():
-            self._began[key] = mark(value), value
+            self._at_start[key] = mark(value)
 
     def state(self, moment: Moment) -> State:
         trackers = parts_of(self.module, MetricTracker)
@@ -55,11 +57,13 @@ class Attributes(Keeper):
             while len(tracker) < state["trackers"].get(name, 0):
                 tracker.increment()
         owners = self._owners()
-        for kind, set_value in (("changed", put), ("buffers", _set_buffer)):
-            for (owner, name), value in state[kind].items():
-                if owner in owners:
-                    on_device = move_data_to_device(value, self.module.device)
-                    set_value(owners[owner], name, on_device)
+        on_device = move_data_to_device(state, self.module.device)
+        for (owner, name), value in on_device["changed"].items():
+            if owner in owners:
+                set_attribute(owners[owner], name, value)
+        for (owner, name), value in on_device["buffers"].items():
+            if owner in owners:
+                _set_buffer(owners[owner], name, value)
 
     def parts(self) -> dict[str, Any]:
         kinds = {"buffer": buffers_not_kept(self.module), "attribute": dict(self._attributes())}
@@ -74,9 +78,10 @@ class Attributes(Keeper):
         weights = memory_of([*self.module.parameters(), *self.module.buffers()])
         changed = {}
         for key, value in self._attributes():
-            now, (then, _) = mark(value), self._began.get(key, (None, None))
+            now = mark(value)
+            has_changed = now is not None and now != self._at_start.get(key)
             # What shares memory with weights changes with them.
-            if now not in (None, then) and not memory_of(value) & weights:
+            if has_changed and not memory_of(value) & weights:
                 changed[key] = plain(value)
         return changed
 
@@ -107,8 +112,8 @@ class Attributes(Keeper):
             is_metric = isinstance(part, Metric)
             sums = part.metric_state if is_metric else ()
             for name, value in values.items():
-                is_theirs = name in THEIRS or name in sums or (is_metric and name.startswith("_"))
-                if not is_theirs:
+                is_private = is_metric and name.startswith("_")
+                if not (is_private or name in sums or name in FRAMEWORK_ATTRIBUTES):
                     yield (owner, name), value
 
 

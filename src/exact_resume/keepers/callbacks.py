@@ -1,6 +1,5 @@
 """What Lightning's own callbacks need: finders, averages, accumulation."""
 
-from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import (
     BatchSizeFinder,
     GradientAccumulationScheduler,
@@ -19,8 +18,8 @@ from exact_resume.training import callbacks_of
 
 
 class Callbacks(Keeper):
-    """Keeps the values that finders chose, who would search again, and calls the hooks
-    at the start of an epoch that a resume within one skips.
+    """Keeps the values that finders chose and would search for again, and calls the
+    hooks at the start of an epoch that a resume within one skips.
     """
 
     def state(self, moment: Moment) -> State:
@@ -35,7 +34,7 @@ class Callbacks(Keeper):
         for name, value in state.items():
             lightning_setattr(self.module, name, value)
         for finder in callbacks_of(self.trainer, LearningRateFinder, BatchSizeFinder):
-            finder.on_fit_start = Callback().on_fit_start  # it does nothing
+            finder.on_fit_start = lambda *_: None  # has found already
 
     def restore(self, state: State) -> None:
         if self.trainer.fit_loop.restarted_mid_epoch:

@@ -25,8 +25,16 @@ OBJECTS, PARTS = 1_000_000, 1000
 
 # What is not looked into.
 LEAVES = (
-    *(str, bytes, int, float, type, ModuleType),
-    *(Tensor, np.ndarray, random.SystemRandom, Trainer),
+    str,
+    bytes,
+    int,
+    float,
+    type,
+    ModuleType,
+    Tensor,
+    np.ndarray,
+    random.SystemRandom,
+    Trainer,
 )
 
 
@@ -41,7 +49,8 @@ class Generators(Keeper):
     def restore(self, state: State) -> None:
         set_states(generators_of(self.trainer), state)
 
-    restore_end = restore
+    def restore_end(self, state: State) -> None:
+        self.restore(state)
 
 
 def generators_of(trainer: Trainer) -> dict[str, Any]:
@@ -68,7 +77,8 @@ def generators_in(*objects: Any) -> dict[str, Any]:
     """
     seen = {id(ITERATOR.of(thing, None)) for thing in objects}
     things, generators = [*objects], []
-    for thing in islice(things, OBJECTS):  # which grow
+    # `things` is a queue: the loop also visits what it appends.
+    for thing in islice(things, OBJECTS):
         if id(thing) in seen or isinstance(thing, LEAVES):
             continue
         seen.add(id(thing))

@@ -4,7 +4,9 @@ from exact_resume.keeper import Keeper, Moment, State
 
 
 class Gradients(Keeper):
-    """Keeps gradients that may add up over several steps, where Lightning does not."""
+    """Keeps gradients that may accumulate over batches with manual optimization, since
+    Lightning's checkpoints lack them.
+    """
 
     kind = "gradient"
 

@@ -20,7 +20,7 @@ from exact_resume.keepers.generators import (
     set_states,
     states_of,
 )
-from exact_resume.keepers.values import SCALARS
+from exact_resume.keepers.values import SCALARS, plain
 from exact_resume.lightning_private import (
     BEFORE_ITERATING,
     COMBINED_BY,
@@ -48,23 +48,24 @@ class Loaders(Keeper):
 
     def setup(self, trainer: Trainer) -> None:
         super().setup(trainer)
-        self._began: State = {}
+        self._generators_at_epoch_start: State = {}
         fit_loop, epoch_loop = trainer.fit_loop, trainer.fit_loop.epoch_loop
         load_states, start_epoch = BEFORE_ITERATING.of(fit_loop), epoch_loop.on_run_start
 
         def note_first_time() -> None:
             for loader in loaders_of(trainer):
                 keep_generators_of_workers(loader)
-            self._began = states_of(generators_of(trainer))
+            self._generators_at_epoch_start = states_of(generators_of(trainer))
             load_states()
 
         def note_later(data_fetcher: Any) -> None:
             is_resumed = fit_loop.is_resuming or epoch_loop.restarting
             if trainer.current_epoch > 0 and not is_resumed:
-                self._began = states_of(generators_of(trainer))
+                self._generators_at_epoch_start = states_of(generators_of(trainer))
             start_epoch(data_fetcher)
 
-        # Lightning lets the loaders begin to iterate right after each of these.
+        # Lightning iterates over the loaders right after each of these: setup_data of the
+        # first epoch or of a resume, and the start of each later epoch.
         BEFORE_ITERATING.replace(fit_loop, note_first_time)
         epoch_loop.on_run_start = note_later  # type: ignore[method-assign]
 
@@ -74,7 +75,7 @@ class Loaders(Keeper):
         if self.lost_position():
             return {}
         return {
-            "began": self._began,
+            "began": self._generators_at_epoch_start,
             "positions": [loader.state_dict() for loader in loaders_of(self.trainer)],
             "fetched": self._fetched_ahead(),
         }
@@ -95,7 +96,8 @@ class Loaders(Keeper):
             return "The training loaders are combined by max_size, or one of them has no length"
         if self.trainer.reload_dataloaders_every_n_epochs:  # type: ignore[attr-defined]  # is set
             return "reload_dataloaders_every_n_epochs makes other training loaders"
-        if any(type(data).__module__ == HUGGING_FACE for data in self._stateful_data()):
+        data_sets = [getattr(loader, "dataset", None) for loader in loaders]
+        if HUGGING_FACE in {type(data).__module__ for data in data_sets}:
             return "An iterable data set of Hugging Face cannot continue exactly from a position"
         if not _is_plain(self._fetched_ahead()):
             return (
@@ -107,26 +109,31 @@ class Loaders(Keeper):
     def _restore_data(self, states: list[tuple[Any, State]]) -> None:
         for data, (known, attributes) in zip(self._stateful_data(), states, strict=False):
             data.load_state_dict(known)
-            # such as a position, which the next epoch must not begin at
+            # load_state_dict may have set a position, at which the next epoch must not
+            # begin: set the attributes back to what they were at the end of the epoch.
             vars(data).update(attributes)
         IS_RESUMING.replace(self.trainer.fit_loop, False)
 
     def _restore_positions(self, state: State) -> None:
         loaders, fetcher = loaders_of(self.trainer), FETCHER.of(self.trainer.fit_loop)
-        self._began = state["began"]
-        set_states(generators_of(self.trainer), self._began)
+        self._generators_at_epoch_start = state["began"]
+        set_states(generators_of(self.trainer), self._generators_at_epoch_start)
         for loader, position in zip(loaders, state["positions"], strict=True):
             SET_EPOCH.of(lightning_data)(loader, self.trainer.current_epoch)
             loader.load_state_dict(position)
-        # What Lightning has begun to iterate over may lack these states. The positions
-        # are behind the batches that were fetched ahead.
+        # Lightning has already called iter() on the loaders (a) with states that are now
+        # replaced, so iterate again (b) without fetching ahead, since the saved positions
+        # lie behind those batches, which (c) are put back.
         fetcher.prefetch_batches = 0
         iter(fetcher)
-        fetcher.prefetch_batches, fetcher.batches = 1, state["fetched"]
+        fetcher.prefetch_batches = 1  # Lightning's default, which some fetchers do not have
+        fetcher.batches = state["fetched"]
         for loader in loaders:
             iterator = ITERATOR.of(loader, None)
             indices = INDICES.of(iterator, None)
-            if isinstance(indices, islice):  # go there now, and not at the next batch
+            # torchdata skips lazily: take one index now, so that the sampler draws
+            # before the generators are restored.
+            if isinstance(indices, islice):
                 INDICES.replace(iterator, chain(list(islice(indices, 1)), indices))
 
     def _fetched_ahead(self) -> list[Any]:
@@ -139,9 +146,11 @@ class Loaders(Keeper):
         """The data sets of the training loaders that have a ``state_dict``; workers
         have copies of theirs.
         """
-        loaders = loaders_of(self.trainer)
-        in_process = [loader for loader in loaders if not getattr(loader, "num_workers", 0)]
-        found = [getattr(loader, "dataset", None) for loader in in_process]
+        found = [
+            getattr(loader, "dataset", None)
+            for loader in loaders_of(self.trainer)
+            if not getattr(loader, "num_workers", 0)
+        ]
         return [data for data in found if is_stateful(data) and hasattr(data, "__dict__")]
 
 
@@ -163,9 +172,9 @@ def _is_plain(batches: list[Any]) -> bool:
 
 
 def _state_of_data(data: Any) -> tuple[Any, State]:
-    """Its ``state_dict``, and its attributes that are numbers, words or None."""
-    attributes = {name: value for name, value in vars(data).items() if isinstance(value, SCALARS)}
-    return data.state_dict(), attributes
+    """Its ``state_dict``, and its attributes that are numbers, strings or None."""
+    attributes = {name: value for name, value in vars(data).items() if type(value) in SCALARS}
+    return data.state_dict(), plain(attributes)
 
 
 class GeneratorsOfWorker:
@@ -192,6 +201,8 @@ class GeneratorsOfWorker:
 def keep_generators_of_workers(loader: Any) -> None:
     """Let a loader with worker processes keep their generators with its position, if
     its data set has no state.
+
+    Permanently adds two attributes to the user's data set.
     """
     data: Any = getattr(loader, "dataset", None)
     # Of an iterable data set torchdata fetches the batches again.

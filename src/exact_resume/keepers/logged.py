@@ -27,7 +27,9 @@ class Logged(Keeper):
         self.restore_end(state)
         if "sums" not in state:
             return
-        # The next batch is not the epoch's first, at which sums are reset.
+        # At the start of a batch Lightning turns None into True (the first) and True
+        # into False. True now means that the next batch is not taken for the first, at
+        # which sums are reset.
         IS_FIRST_BATCH.replace(LOGGER_CONNECTOR.of(self.trainer), True)
         results = TRAIN_RESULTS.of(self.trainer.fit_loop.epoch_loop)
         for key, (arguments, is_synced, sums) in state["sums"].items():
@@ -43,7 +45,8 @@ class Logged(Keeper):
         device = self.trainer.strategy.root_device
         self.trainer.callback_metrics.update(move_data_to_device(state["latest"], device))
 
-    restore_elsewhere = restore_end
+    def restore_other_world_size(self, state: State) -> None:
+        self.restore_end(state)
 
     def parts(self) -> dict[str, Any]:
         latest = self.trainer.callback_metrics

@@ -29,7 +29,7 @@ class Metrics(Keeper):
             if name in state:
                 set_sums(metric, state[name])
 
-    def restore_elsewhere(self, state: State) -> None:
+    def restore_other_world_size(self, state: State) -> None:
         has_sums = any(sums[UPDATES.name] for sums in state.values())
         is_within = self.trainer.fit_loop.restarted_mid_epoch
         if self.trainer.is_global_zero and (has_sums or is_within):

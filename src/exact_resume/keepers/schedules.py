@@ -10,14 +10,16 @@ class Schedules(Keeper):
     """
 
     def state(self, moment: Moment) -> State:
-        interval, done = "step", self.trainer.fit_loop.batch_idx + 1
+        if moment is Moment.IN_EVALUATION:
+            return {"pending": []}
         if moment is Moment.EPOCH_END:
             interval, done = "epoch", self.trainer.current_epoch + 1
+        else:
+            interval, done = "step", self.trainer.fit_loop.batch_idx + 1
         pending = [
             number
             for number, config in enumerate(self.trainer.lr_scheduler_configs)
             if config.reduce_on_plateau
-            and moment is not Moment.IN_EVALUATION
             and config.interval == interval
             and done % config.frequency == 0
             and config.monitor in self.trainer.callback_metrics

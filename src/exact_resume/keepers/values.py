@@ -10,15 +10,19 @@ from torch import Tensor, nn
 
 from exact_resume.lightning_private import VERSION
 
-SCALARS = (int, float, str, type(None))
+# Exactly these: a checkpoint that holds an object of a subclass, such as a member of an
+# Enum, cannot be read. NumPy's becomes Python's own in a checkpoint.
+SCALARS = (bool, int, float, str, type(None), np.float64)
 
 
 def mark(value: Any) -> Any:
     """What differs once a value has changed; None of what cannot be kept."""
-    if isinstance(value, SCALARS):
+    if type(value) in SCALARS:
         return type(value).__name__, value
     if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
-        return id(value), VERSION.of(value)
+        # A bound method equals only that of the same tensor, and holds it: an id alone
+        # could later be that of another tensor.
+        return value.size, VERSION.of(value)
     if not isinstance(value, Mapping | list | tuple | deque):
         return None
     parts = value.items() if isinstance(value, Mapping) else value
@@ -28,20 +32,20 @@ def mark(value: Any) -> Any:
 
 def plain(value: Any) -> Any:
     """As a checkpoint holds it: tensors copied to the CPU, containers as Python's own,
-    arrays as lists.
+    arrays as lists, NumPy's numbers as Python's.
     """
     if isinstance(value, Tensor):
         return value.detach().cpu().clone()
     if isinstance(value, Mapping):
-        return {name: plain(part) for name, part in value.items()}
+        return {plain(name): plain(part) for name, part in value.items()}
     if isinstance(value, tuple):
         return tuple(map(plain, value))
     if isinstance(value, list | deque):
         return [*map(plain, value)]
-    return value.tolist() if isinstance(value, np.ndarray) else value
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
-def put(owner: Any, name: str, value: Any) -> None:
+def set_attribute(owner: Any, name: str, value: Any) -> None:
     """Set an attribute; into a container that is there, which others may share."""
     there = getattr(owner, name, None)
     if isinstance(there, dict) and isinstance(value, dict):

@@ -1,0 +1,39 @@
+"""Whether values of attributes are seen to change."""
+
+from enum import IntEnum
+
+import numpy as np
+import torch
+
+from exact_resume.keepers.values import mark, plain
+
+
+class Phase(IntEnum):
+    LATE = 2
+
+
+def test_no_later_tensor_has_the_mark_of_one_that_is_gone() -> None:
+    """Though it lies where that one did."""
+    box = [torch.zeros(())]
+    before = mark(box)
+    for _ in range(100):
+        box[0] = torch.ones(())
+        assert mark(box) != before
+
+
+def test_mark_changes_with_a_tensor_in_place() -> None:
+    box = {"one": [torch.zeros(())]}
+    before = mark(box)
+    assert mark(box) == before
+    box["one"][0].add_(1)
+    assert mark(box) != before
+
+
+def test_member_of_an_enum_cannot_be_kept() -> None:
+    assert mark(Phase.LATE) is None
+    assert mark([1, Phase.LATE]) is None
+
+
+def test_number_of_numpy_is_kept_as_one_of_python() -> None:
+    kept = plain({np.float64(0.1): [np.float64(0.1)]})
+    assert repr(kept) == "{0.1: [0.1]}"
