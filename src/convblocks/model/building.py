@@ -82,7 +82,7 @@ def build_loss(spec: AnySpec, classes: int) -> nn.Module:
     """A module from logits (B, classes) and targets (B,) to the losses (B,), or to
     their sum ().
 
-    The sum if it has an option ``reduction``, as torch's losses do.
+    The sum if it takes an argument ``reduction``, as torch's losses do.
 
     Raises:
         UsageError: there is no such class, or it does not take the arguments, or it
@@ -101,15 +101,15 @@ def build_loss(spec: AnySpec, classes: int) -> nn.Module:
         raise UsageError(
             f"the loss {name} has trainable parameters, which no optimizer would update"
         )
-    _check_losses(name, loss, classes)
+    _check_losses(name, loss, classes, is_sum="reduction" in arguments)
     return loss
 
 
-def _check_losses(name: str, loss: nn.Module, classes: int) -> None:
-    """Raise a UsageError unless it returns one loss for each image, or their sum: a
-    mean would be divided again.
+def _check_losses(name: str, loss: nn.Module, classes: int, is_sum: bool) -> None:
+    """Raise a UsageError unless it returns the sum of the losses of all images, or else
+    one loss for each: a mean would be divided again.
     """
-    expected = () if hasattr(loss, "reduction") else (2,)
+    expected = () if is_sum else (2,)
     losses = loss(torch.zeros(2, classes), torch.tensor([0, classes - 1]))
     shape = tuple(getattr(losses, "shape", ()))
     if shape != expected:

@@ -59,7 +59,7 @@ class Judge:
     @property
     def is_of_test(self) -> bool:
         """Whether it is measured on test data, and so known only after training."""
-        return self.metric.startswith("test")
+        return bool(re.match("test[/_.-]", self.metric))
 
     @property
     def sign(self) -> int:
