@@ -1,4 +1,4 @@
-"""What may be taken off: the only file that names a wing, as strings.
+"""What may be removed: the only file that names a wing, as strings.
 
 The core (the files beside this one, data/, model/ and run/) trains a run and writes its
 record. A wing is a folder that adds a command, an option, a callback or a source of
@@ -80,7 +80,7 @@ NEEDS = {
 
 
 def is_there(module: str) -> bool:
-    """Whether a module of this package, and what its wing needs, has not been taken off."""
+    """Whether a module of this package, and what its wing needs, has not been removed."""
     parts = module.split(".")
     file = os.path.join(os.path.dirname(__file__), *parts) + ".py"  # pathlib is slow to load
     return os.path.isfile(file) and all(map(is_there, NEEDS.get(parts[0], ())))
@@ -99,6 +99,9 @@ def public(name: str) -> Collection[str]:
 def call(table: str, function: str, *arguments: Any) -> Iterator[Any]:
     """Call a function of each module of a table in turn, and yield what it returns
     unless that is None.
+
+    A generator: nothing is called until it is iterated; ``find_source`` stops at the
+    first.
 
     Raises:
         UserError: a wing refuses the arguments.
@@ -139,7 +142,7 @@ def _full_names(table: Table) -> Table:
 
 
 def _by_name(table: Table | tuple[str, ...]) -> Table:
-    return table if isinstance(table, Mapping) else dict(zip(table, table, strict=True))
+    return table if isinstance(table, Mapping) else {module: module for module in table}
 
 
 @cache

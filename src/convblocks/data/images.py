@@ -218,8 +218,8 @@ def mean_and_std(counts: Tensor) -> tuple[PerChannel, PerChannel]:
     """Mean and standard deviation of each channel, scaled to [0, 1], to four digits,
     from the counts (C, 256) int64.
 
-    So no sum is rounded. A constant channel gets a standard deviation of 1, and is 0
-    when normalised.
+    Counts are exact, so the result does not depend on the order of the images. A
+    constant channel gets a standard deviation of 1, and is 0 when normalised.
     """
     values = torch.arange(256, dtype=torch.float64) / 255
     shares = counts / counts.sum(dim=1, keepdim=True, dtype=torch.float64)

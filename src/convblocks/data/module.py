@@ -117,7 +117,9 @@ class ImageDataModule(LightningDataModule):
 
     @property
     def notes(self) -> list[str]:
-        """What ``fit`` prints about the images that were read; nothing for MNIST."""
+        """What ``fit`` prints about the images that were read; nothing for MNIST. Only
+        after ``setup``.
+        """
         files = self.files
         if files.fingerprint == mnist.ORIGINAL_MD5:
             return []

@@ -68,11 +68,11 @@ class Config:
         """
         trust.see_current_folder()  # for a user's own classes
         words = full_words(arguments)
-        given = {option: "".join(values) for option, *values in words}
+        given = {option: values[0] if values else "" for option, *values in words}
         settings, rest = _given_settings(words, given)
         names, classes = _import_classes(settings)
         is_classifier = issubclass(classes["model"], ImageClassifier)
-        named = {*settings["model"], *given}
+        named = {*settings["model"], *given}  # config keys have no dashes, options have
         if is_classifier and not named & {"arch", "--model.arch", "--help"}:
             raise UsageError(
                 f"--arch is required: choose one of {', '.join(ARCHITECTURES)}, "
@@ -150,9 +150,12 @@ class Config:
         return parts[group].as_dict()  # type: ignore[no-any-return]
 
     def _make(self, group: str, **more: Any) -> Any:
+        # Seeded before each, so that what data draw does not change the weights.
         seed_everything(self.settings["seed"], verbose=False)
         arguments = self.arguments(group) | more
-        with chdir("."):  # further processes begin in this folder too
+        # chdir restores the folder afterwards: a constructor may change it, and Lightning
+        # starts further processes in it.
+        with chdir("."):
             return trust.instantiate(KINDS[group], self.classes[group], **arguments)
 
 
@@ -205,6 +208,8 @@ def _saved_settings(given: Mapping[str, str]) -> Settings:
 def _import_classes(settings: Settings) -> tuple[dict[str, str], dict[str, type]]:
     """The names and classes of model and data; an ImageClassifier gets an
     ImageDataModule unless --data names another.
+
+    Takes the names out of the settings, which are left with the arguments.
 
     Raises:
         UsageError: there is no such class, or it is of another kind.

@@ -49,6 +49,7 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
     """
     quiet_lightning()
     with rank_zero_errors():
+        # answer() has taken --help already; --help_all is the parser's own help.
         arguments = ["--help" if word == "--help_all" else word for word in arguments]
         config = Config.parse(arguments)
         if wings.does_instead(config):

@@ -21,7 +21,7 @@ from exact_resume.training import steps_done
 # Width of a printed column at least; the usual ones fit into a terminal of 80 columns.
 WIDTH = 11
 
-# The metrics that are printed, and whether each is in per cent.
+# The metrics that are printed, and whether each is written as a percentage.
 Columns = Mapping[str, bool]
 
 
@@ -85,10 +85,14 @@ class MetricsLog(Callback):
         # The module logs in its own on_train_epoch_end, after the callbacks: the row is
         # finished later, by the epoch's checkpoint or by the next epoch.
         evaluation = {name: value for name, value in self._row.items() if name in self._evaluated}
+        # ``train/lr`` is always there; by it is_epoch recognises an epoch's row.
         self._row = self._place() | learning_rate_of(trainer) | evaluation
         _log(trainer, {"seconds": self._row["seconds"]})
 
     def state_dict(self) -> State:
+        """First finishes the row of an epoch that has ended (writes metrics.csv, prints):
+        the epoch's checkpoint comes after the module's last log calls.
+        """
         if is_epoch(self._row):
             self._finish_row()
         return {
@@ -134,10 +138,10 @@ class MetricsLog(Callback):
 
 
 def printed_columns(judge: Judge, monitor: Judge, split: str) -> Columns:
-    """The metrics that are printed, and whether each is in per cent.
+    """The metrics that are printed, and whether each is written as a percentage.
 
-    The training loss, and what a run is judged and monitored by; where that is in per
-    cent, in training too.
+    The training loss, and what a run is judged and monitored by; a judge that is a
+    percentage also in training.
 
     Args:
         judge: The metric that it is judged by.

@@ -114,7 +114,8 @@ class FitParser(jsonargparse.ArgumentParser):
         """All values; the command line overrides the settings of configs.
 
         Args:
-            settings: Those of configs, as ``merge`` leaves them.
+            settings: Those of configs, as ``merge`` leaves them; the class specs in
+                ``settings["model"]`` are replaced by those that hold.
             words: The command line, as of ``full_words``.
 
         Raises:
@@ -131,7 +132,7 @@ class FitParser(jsonargparse.ArgumentParser):
         for name, default in self.specs.items():
             spec = settings["model"].get(name, default)
             settings["model"][name] = _class_spec(name, spec, given[name])
-        # Without defaults, of which callbacks and loggers would get theirs too.
+        # With defaults, jsonargparse would also fill in those of callbacks and loggers.
         chosen = self.parse_args(["--config", as_yaml(settings), *rest], defaults=False)
         parsed: Namespace = self.merge_config(chosen, self.get_defaults())
         if parsed.threads is None:
@@ -264,7 +265,7 @@ def merge(settings: Settings, config: Mapping[Any, Any]) -> None:
         if group not in GROUPS:
             settings[full] = value
             continue
-        parts = {option: value} if option else value or {}
+        parts = {option: value} if option else (value or {})
         if not (isinstance(parts, dict) and isinstance(parts.get("init_args", {}), dict)):
             raise UsageError(
                 f"{group} in a config must hold options, as in `{group}: {{option: 1}}`"
@@ -278,7 +279,7 @@ def _class_spec(name: str, spec: Any, given: dict[str, str]) -> ClassSpec:
     of arguments and, by the name "", another class, which drops the config's arguments.
     """
     parts = {"class_path": spec} if isinstance(spec, str) else spec
-    arguments = parts.get("init_args") or {} if isinstance(parts, dict) else None
+    arguments = (parts.get("init_args") or {}) if isinstance(parts, dict) else None
     known = {"class_path", "init_args"}
     if not isinstance(arguments, dict) or parts.keys() | {"init_args"} != known:
         raise UsageError(f"--{name} must be a name, or a class_path with init_args")
