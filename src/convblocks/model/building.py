@@ -33,15 +33,15 @@ def build_optimizer(spec: ClassSpec, parameters: Iterable[nn.Parameter], lr: flo
         UsageError: there is no such class, or it does not take the arguments, or a
             learning rate is among them.
     """
-    name, arguments = split("optimizer", spec)
+    named, arguments = split("optimizer", spec)
     if "lr" in arguments:
         raise UsageError("--optimizer.lr is set with --lr")
     if short_name(spec) == "sgd":
         arguments = {"momentum": 0.9} | arguments
-    if accepts(name, "lr"):
+    if accepts(named, "lr"):
         arguments["lr"] = lr
-    build: Callable[..., Optimizer] = partial(instantiate, Optimizer, name, list(parameters))
-    if short_name(name).startswith("torch.optim.") and accepts(name, "fused"):
+    build: Callable[..., Optimizer] = partial(instantiate, Optimizer, named, list(parameters))
+    if short_name(named).startswith("torch.optim.") and accepts(named, "fused"):
         # There may be no fused kernels for this device, or not with these arguments.
         with suppress(UsageError):
             return build(**({"fused": True} | arguments))
@@ -66,7 +66,7 @@ def build_schedule(
                 f"a constant learning rate takes no arguments, but was given {', '.join(given)}"
             )
         return None
-    name, arguments = split("lr_scheduler", spec)
+    named, arguments = split("lr_scheduler", spec)
     settings = {key: arguments.pop(key) for key in FOR_LIGHTNING if key in arguments}
     if spans_the_run(spec):
         settings = {"interval": "step"} | settings
@@ -75,7 +75,7 @@ def build_schedule(
         else:
             span = {"T_max": steps()}
         arguments = span | arguments
-    return {"scheduler": instantiate(LRScheduler, name, optimizer, **arguments), **settings}
+    return {"scheduler": instantiate(LRScheduler, named, optimizer, **arguments), **settings}
 
 
 def build_loss(spec: AnySpec, classes: int) -> nn.Module:

@@ -88,7 +88,6 @@ REWRITTEN = {
 
 GROUPS = ("model", "data", "trainer")
 
-
 # Each option of a command line with the words behind it.
 Words = list[list[str]]
 
@@ -147,39 +146,39 @@ class FitParser(jsonargparse.ArgumentParser):
 
 
 @cache
-def parser(
+def make_parser(
     model: type[LightningModule] = ImageClassifier,
     data: type[LightningDataModule] | None = ImageDataModule,
 ) -> FitParser:
     """All options with types, defaults and help, from the signatures and docstrings of
     the classes that they set.
     """
-    options = FitParser(prog="convblocks fit", allow_abbrev=False)
-    options.add_argument("--config", action=ActionConfigFile, help="A YAML file with options.")
-    options.add_argument(
+    parser = FitParser(prog="convblocks fit", allow_abbrev=False)
+    parser.add_argument("--config", action=ActionConfigFile, help="A YAML file with options.")
+    parser.add_argument(
         "--judge", type=str, help="The metric to judge the model by, such as val/loss:min."
     )
-    options.add_argument(
+    parser.add_argument(
         "--seed", type=int, default=0, help="Seed of the weights, and of the images' order."
     )
-    options.add_argument(
+    parser.add_argument(
         "--threads", type=int | None, help="CPU threads (they change how sums round)."
     )
-    options.add_argument("--name", type=str, help="The run is lightning_logs/NAME.")
-    options.add_argument("--resume", action="store_true", help="Continue the run of that name.")
-    list(wings.call("OPTIONS", "add_option", options))
+    parser.add_argument("--name", type=str, help="The run is lightning_logs/NAME.")
+    parser.add_argument("--resume", action="store_true", help="Continue the run of that name.")
+    list(wings.call("OPTIONS", "add_option", parser))
     for group, part in (("model", model), ("data", data), ("trainer", Trainer)):
         if part:
             # Arguments that come from the data, the run and the Trainer are no options.
             skipped = {"image_spec", *BATCHES}
             if issubclass(part, ImageClassifier | ImageDataModule):
                 skipped |= {"seed", "sync_batchnorm"}
-            options.add_class_arguments(
+            parser.add_class_arguments(
                 part, group, False, fail_untyped=False, instantiate=False, skip=skipped
             )
     # by hand: typing may have cached Union[int, float] as Union[float, int]
     for option in BATCHES:
-        options.add_argument(
+        parser.add_argument(
             f"--trainer.{option}",
             type=int | float | None,
             default=inspect.signature(Trainer).parameters[option].default,
@@ -187,9 +186,9 @@ def parser(
         )
     parameters = inspect.signature(model).parameters.values()
     specs = {part.name: part.default for part in parameters if part.annotation == ClassSpec}
-    options.specs = specs if issubclass(model, ImageClassifier) else {}
-    options.set_defaults(DEFAULTS)
-    return options
+    parser.specs = specs if issubclass(model, ImageClassifier) else {}
+    parser.set_defaults(DEFAULTS)
+    return parser
 
 
 def by_option(arguments: Sequence[str]) -> Words:
