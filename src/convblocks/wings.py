@@ -12,7 +12,7 @@ imported is left out, with a line that says why.
 """
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -91,9 +91,9 @@ def commands() -> Table:
     return _full_names(COMMANDS)
 
 
-def public(name: str) -> Collection[str]:
-    """The full name of the module with a name of ``PUBLIC``, if it is there."""
-    return _full_names({name: PUBLIC.get(name, "")}).values()
+def public(name: str) -> str | None:
+    """The full name of the module with a name of ``PUBLIC``; None if it is not there."""
+    return _full_names(PUBLIC).get(name)
 
 
 def call(table: str, function: str, *arguments: Any) -> Iterator[Any]:
@@ -112,7 +112,7 @@ def call(table: str, function: str, *arguments: Any) -> Iterator[Any]:
             yield result
 
 
-def does_instead(config: Any) -> bool:
+def run_option_instead(config: Any) -> bool:
     """Let an option do something else than train, and return whether one has; it may
     raise a UserError.
     """
@@ -154,8 +154,10 @@ def _wings_of_other_packages() -> list[Any]:
         try:
             wing = entry.load()
             if wing.VERSION != VERSION:
-                made_for = f"version {wing.VERSION} of the tables in wings.py"
-                raise ValueError(f"it is made for {made_for}, this is {VERSION}")
+                raise ValueError(
+                    f"it is made for version {wing.VERSION} of the tables in wings.py, "
+                    f"this is {VERSION}"
+                )
             wings.append(wing)
         except Exception as error:
             print_error(f"the wing {entry.name} is left out: {type(error).__name__}: {error}")

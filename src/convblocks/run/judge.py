@@ -93,8 +93,8 @@ class Judge:
 
     def text(self, value: float) -> str:
         """A value in a sentence: ``97.01 %``."""
-        number = self.number(value)
-        return f"{number} %" if self.in_percent else number
+        unit = " %" if self.in_percent else ""
+        return f"{self.number(value)}{unit}"
 
 
 # The judge of image classifiers.

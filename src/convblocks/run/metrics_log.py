@@ -47,25 +47,27 @@ class MetricsLog(Callback):
         # of an evaluation or an epoch that has ended, if it is not among the others yet
         self._row: Row = {}
         self._evaluated: set[str] = set()  # the names of what evaluations log
-        self._is_headed = False
+        self._heading_shown = False
         self._start = time.perf_counter()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._trainer = trainer
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _next_row(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Finish the row, if any, and restart the clock."""
         self._finish_row()
         self._start = time.perf_counter()
 
-    # After a resume in the middle of an epoch that is not called.
-    on_train_start = on_train_epoch_start
-    on_train_end = on_train_epoch_start
+    # A resume within an epoch skips on_train_epoch_start.
+    on_train_start = _next_row
+    on_train_epoch_start = _next_row
+    on_train_end = _next_row
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         if self._row:  # of an evaluation in the middle of the epoch
-            self.on_train_epoch_start(trainer, pl_module)
+            self._next_row(trainer, pl_module)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -131,9 +133,9 @@ class MetricsLog(Callback):
         self._row = {}
         if trainer.is_global_zero:
             write(self.path, as_csv(self.rows))
-            if not self._is_headed:
+            if not self._heading_shown:
                 show(trainer, heading(self.columns, trainer.max_epochs))
-            self._is_headed = True
+            self._heading_shown = True
             show(trainer, format_row(row, self.columns, trainer.max_epochs))
 
 

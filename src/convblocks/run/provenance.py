@@ -56,10 +56,10 @@ def read_origin(path: Path) -> dict[str, Any]:
     Raises:
         UserError: it is damaged.
     """
-    if not path.is_file():
-        return {}
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except FileNotFoundError:
+        return {}
     except ValueError as error:
         raise UserError(
             f"cannot read {path} ({error}), which is damaged: restore it, or delete it"
@@ -70,8 +70,13 @@ def describe_machine() -> str:
     """Processor, system, and the versions that can change a result, in one line."""
     processor = _of_processor("model name") or platform.processor() or platform.machine()
     versions = [f"{package} {version(package)}" for package in PACKAGES]
-    hardware = f"{os.cpu_count()} CPUs ({processor}), {platform.system()}"
-    return ", ".join([hardware, f"python {platform.python_version()}", *versions])
+    return ", ".join(
+        [
+            f"{os.cpu_count()} CPUs ({processor}), {platform.system()}",
+            f"python {platform.python_version()}",
+            *versions,
+        ]
+    )
 
 
 def describe_processor() -> str:

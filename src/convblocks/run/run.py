@@ -135,7 +135,7 @@ class Run:
             return
         self.data.prepare_data()
         self.data.setup("fit")
-        now: dict[str, str] = self.data.fingerprint
+        now = self.data.fingerprint
         began = read_origin(self.directory.provenance).get("data") or now
         changed = [part for part in began | now if began.get(part) != now.get(part)]
         if changed:
@@ -182,9 +182,9 @@ class Run:
         """Refuse to go on with other settings than those that the run has, except for
         more epochs.
         """
-        spans = False
-        if isinstance(self.module, ImageClassifier):
-            spans = spans_the_run(self.module.hparams["lr_scheduler"])
+        spans = isinstance(self.module, ImageClassifier) and spans_the_run(
+            self.module.hparams["lr_scheduler"]
+        )
         before = began["trainer"]["max_epochs"]
         now = self.settings["trainer"]["max_epochs"]
         is_longer = before != NO_LIMIT and (now == NO_LIMIT or now > before)
