@@ -17,7 +17,7 @@ from tests.private_names import private_names
 
 PACKAGE = REPOSITORY / "src" / "convblocks"
 
-# The folders that nobody may take off; the others are wings.
+# The folders that nobody may remove; the others are wings.
 CORE = {"data", "model", "run"}
 WINGS = sorted({path.parent.name for path in PACKAGE.glob("*/__init__.py")} - CORE)
 

@@ -44,15 +44,23 @@ __all__ = [
     "check_resume",
 ]
 
-# Where they are.
-ROOMS = (
-    "exact_resume",
-    "convblocks.model.networks",
-    "convblocks.model.classifier",
-    "convblocks.data.images",
-    "convblocks.data.module",
-    "convblocks.run.callbacks",
-)
+# The module of each.
+MODULES = {
+    "ARCHITECTURES": "convblocks.model.networks",
+    "ConvBatchNormNetwork": "convblocks.model.networks",
+    "ConvMaxPoolNetwork": "convblocks.model.networks",
+    "ExactResume": "exact_resume",
+    "ImageClassifier": "convblocks.model.classifier",
+    "ImageDataModule": "convblocks.data.module",
+    "ImageSets": "convblocks.data.images",
+    "ImageSource": "convblocks.data.images",
+    "ImageSpec": "convblocks.data.images",
+    "LabelledImages": "convblocks.data.images",
+    "MNISTDataModule": "convblocks.data.module",
+    "MultiLayerPerceptron": "convblocks.model.networks",
+    "RunCallback": "convblocks.run.callbacks",
+    "check_resume": "exact_resume",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -61,10 +69,7 @@ def __getattr__(name: str) -> Any:
     """
     if name == "__version__":
         return import_module("importlib.metadata").version(__name__)
-    wings = import_module("convblocks.wings")
-    rooms = ROOMS if name in __all__ else wings.public(name)
-    for module in rooms:
-        room = import_module(module)
-        if hasattr(room, name):
-            return getattr(room, name)
+    module = MODULES.get(name) or import_module("convblocks.wings").public(name)
+    if module:
+        return getattr(import_module(module), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

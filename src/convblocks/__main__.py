@@ -47,8 +47,9 @@ def print_version(arguments: list[str]) -> None:
         UsageError: the word is neither a command nor ``--version``.
     """
     if arguments != ["--version"]:
-        known = ", ".join(wings.commands())
-        raise UsageError(f"there is no command {arguments[0]}: choose one of {known}")
+        raise UsageError(
+            f"there is no command {arguments[0]}: choose one of {', '.join(wings.commands())}"
+        )
     print(f"convblocks {convblocks.__version__}")
 
 
@@ -58,8 +59,9 @@ def overview() -> str:
         f"  {name:<12}{docstring(module).partition(chr(10))[0]}"
         for name, module in wings.commands().items()
     ]
-    hint = "convblocks COMMAND --help lists the options of a command."
-    return "\n".join([str(__doc__), *commands, "", hint])
+    return "\n".join(
+        [str(__doc__), *commands, "", "convblocks COMMAND --help lists the options of a command."]
+    )
 
 
 def docstring(module: str) -> str:

@@ -1,4 +1,4 @@
-"""What may be taken off: the only file that names a wing, as strings.
+"""What may be removed: the only file that names a wing, as strings.
 
 The core (the files beside this one, data/, model/ and run/) trains a run and writes its
 record. A wing is a folder that adds a command, an option, a callback or a source of
@@ -12,7 +12,7 @@ imported is left out, with a line that says why.
 """
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -80,7 +80,7 @@ NEEDS = {
 
 
 def is_there(module: str) -> bool:
-    """Whether a module of this package, and what its wing needs, has not been taken off."""
+    """Whether a module of this package, and what its wing needs, has not been removed."""
     parts = module.split(".")
     file = os.path.join(os.path.dirname(__file__), *parts) + ".py"  # pathlib is slow to load
     return os.path.isfile(file) and all(map(is_there, NEEDS.get(parts[0], ())))
@@ -91,14 +91,17 @@ def commands() -> Table:
     return _full_names(COMMANDS)
 
 
-def public(name: str) -> Collection[str]:
-    """The full name of the module with a name of ``PUBLIC``, if it is there."""
-    return _full_names({name: PUBLIC.get(name, "")}).values()
+def public(name: str) -> str | None:
+    """The full name of the module with a name of ``PUBLIC``; None if it is not there."""
+    return _full_names(PUBLIC).get(name)
 
 
 def call(table: str, function: str, *arguments: Any) -> Iterator[Any]:
     """Call a function of each module of a table in turn, and yield what it returns
     unless that is None.
+
+    A generator: nothing is called until it is iterated; ``find_source`` stops at the
+    first.
 
     Raises:
         UserError: a wing refuses the arguments.
@@ -109,7 +112,7 @@ def call(table: str, function: str, *arguments: Any) -> Iterator[Any]:
             yield result
 
 
-def does_instead(config: Any) -> bool:
+def run_option_instead(config: Any) -> bool:
     """Let an option do something else than train, and return whether one has; it may
     raise a UserError.
     """
@@ -139,7 +142,7 @@ def _full_names(table: Table) -> Table:
 
 
 def _by_name(table: Table | tuple[str, ...]) -> Table:
-    return table if isinstance(table, Mapping) else dict(zip(table, table, strict=True))
+    return table if isinstance(table, Mapping) else {module: module for module in table}
 
 
 @cache
@@ -151,8 +154,10 @@ def _wings_of_other_packages() -> list[Any]:
         try:
             wing = entry.load()
             if wing.VERSION != VERSION:
-                made_for = f"version {wing.VERSION} of the tables in wings.py"
-                raise ValueError(f"it is made for {made_for}, this is {VERSION}")
+                raise ValueError(
+                    f"it is made for version {wing.VERSION} of the tables in wings.py, "
+                    f"this is {VERSION}"
+                )
             wings.append(wing)
         except Exception as error:
             print_error(f"the wing {entry.name} is left out: {type(error).__name__}: {error}")

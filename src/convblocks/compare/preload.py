@@ -7,11 +7,11 @@ from importlib import import_module
 
 from convblocks import wings
 from convblocks.run import fit  # noqa: F401
-from convblocks.run.parser import parser
+from convblocks.run.parser import make_parser
 
 for name in filter(wings.is_there, wings.CALLBACKS):
     import_module(f"convblocks.{name}")
-parser()  # cached: it takes much of the time of a short run
+make_parser()  # cached: it takes much of the time of a short run
 gc.collect()
 # a forked process copies the memory that it writes to, and the collector writes to
 # every object

@@ -18,7 +18,7 @@ from convblocks.errors import DataError, UsageError
 from convblocks.text import Settings, as_plain
 
 # Of mean and standard deviation, which gives the course's 0.1307 and 0.3081 for MNIST.
-DIGITS = 4
+SPEC_DIGITS = 4
 
 PerChannel = tuple[float, ...]
 
@@ -26,7 +26,7 @@ PerChannel = tuple[float, ...]
 Size = tuple[int, int]
 
 # Images counted at a time.
-PART = 100
+COUNT_CHUNK = 100
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,8 @@ class ImageSpec:
         return (self.shape, self.classes) == (other.shape, other.classes)
 
     def __str__(self) -> str:
-        shape = " x ".join(map(str, self.shape))
         names = shorten(", ".join(self.classes), 300, placeholder=" ...")
-        return f"{shape} pixels, {len(self.classes)} classes ({names})"
+        return f"{' x '.join(map(str, self.shape))} pixels, {len(self.classes)} classes ({names})"
 
     def as_dict(self) -> Settings:
         """As plain values for a checkpoint, YAML and JSON."""
@@ -203,7 +202,7 @@ def count(part: LabelledImages) -> tuple[Tensor, str]:
     """
     content = hashlib.md5(str(tuple(part.images.shape)).encode(), usedforsecurity=False)
     counts = torch.zeros(part.images.shape[1], 256, dtype=torch.int64)
-    for images in part.images.split(PART):
+    for images in part.images.split(COUNT_CHUNK):
         content.update(images.contiguous().numpy().data)
         rows = [
             torch.bincount(channel.flatten(), minlength=256)  # flattening copies
@@ -218,16 +217,16 @@ def mean_and_std(counts: Tensor) -> tuple[PerChannel, PerChannel]:
     """Mean and standard deviation of each channel, scaled to [0, 1], to four digits,
     from the counts (C, 256) int64.
 
-    So no sum is rounded. A constant channel gets a standard deviation of 1, and is 0
-    when normalised.
+    Counts are exact, so the result does not depend on the order of the images. A
+    constant channel gets a standard deviation of 1, and is 0 when normalised.
     """
     values = torch.arange(256, dtype=torch.float64) / 255
     shares = counts / counts.sum(dim=1, keepdim=True, dtype=torch.float64)
     means = (shares * values).sum(dim=1)
     deviations = (shares * (values - means[:, None]) ** 2).sum(dim=1).sqrt()
     return (
-        tuple(round(mean, DIGITS) for mean in means.tolist()),
-        tuple(round(deviation, DIGITS) or 1.0 for deviation in deviations.tolist()),
+        tuple(round(mean, SPEC_DIGITS) for mean in means.tolist()),
+        tuple(round(deviation, SPEC_DIGITS) or 1.0 for deviation in deviations.tolist()),
     )
 
 

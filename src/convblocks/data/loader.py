@@ -13,13 +13,11 @@ from convblocks.data.images import MNIST, ImageSpec, LabelledImages
 
 Batch = tuple[Tensor, Tensor]
 
-# Separate random streams: independent of the shuffle of the same epoch (stream 0), and
-# of each other.
-STREAM = 1
-FLIP_STREAM = 2
+# The random streams of one epoch, independent of each other.
+ORDER_STREAM, MOVE_STREAM, FLIP_STREAM = 0, 1, 2
 
 
-def epoch_generator(seed: int, epoch: int, stream: int = 0) -> torch.Generator:
+def epoch_generator(seed: int, epoch: int, stream: int = ORDER_STREAM) -> torch.Generator:
     """A generator that depends on (seed, epoch) alone; streams are independent of each
     other.
 
@@ -97,7 +95,7 @@ def epoch_draws(size: int, seed: int, epoch: int) -> Tensor:
     Drawn for all images at once, so that an image is augmented in the same way whatever
     the order of the images and their split into batches and processes.
     """
-    movements = torch.rand(size, 4, generator=epoch_generator(seed, epoch, STREAM))
+    movements = torch.rand(size, 4, generator=epoch_generator(seed, epoch, MOVE_STREAM))
     flips = torch.rand(size, 1, generator=epoch_generator(seed, epoch, FLIP_STREAM))
     return torch.cat([movements, flips], dim=1).mul_(2).sub_(1)
 
@@ -109,9 +107,11 @@ def fetch(images: Tensor, parts: Iterable[Tensor]) -> Iterator[Tensor]:
     may be a part ahead.
     """
     batches = getattr(images, "batches", None)
+    if batches:
+        # Their type is unknown here.
+        return batches(parts)  # type: ignore[no-any-return]
     # Faster than images[part].
-    selected = (images.index_select(0, part) for part in parts)
-    return batches(parts) if batches else selected
+    return (images.index_select(0, part) for part in parts)
 
 
 @dataclass(eq=False, repr=False)
@@ -164,7 +164,8 @@ class ImageLoader(IterableDataset[Batch]):
         self.sampler = SequentialSampler(self.data)
         self.sampler.set_epoch = self.set_epoch  # type: ignore[attr-defined]
         self._epoch = 0
-        self._state = self._resume = dict[str, int]()
+        self._state = dict[str, int]()
+        self._resume = dict[str, int]()
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the next iteration; Lightning calls it before each."""
@@ -206,7 +207,8 @@ class ImageLoader(IterableDataset[Batch]):
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """If the next iteration is of that epoch, skip the batches already yielded."""
-        self._state = self._resume = state_dict
+        self._state = state_dict
+        self._resume = state_dict
 
     def _order(self, epoch: int) -> Tensor:
         size = len(self.data)

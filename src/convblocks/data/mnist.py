@@ -98,7 +98,7 @@ def find_files(root: Path) -> dict[str, Path]:
     Raises:
         DataError: not all four are there.
     """
-    for folder in (root, root / "raw", root / "MNIST" / "raw"):
+    for folder in (root, root / "raw", root / "MNIST/raw"):
         files = {}
         for name in ORIGINAL_MD5:
             # Unpacked ones last: they are read faster.

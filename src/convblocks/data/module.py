@@ -54,7 +54,8 @@ class ImageDataModule(LightningDataModule):
         source: A class that reads a data set of another kind from the root.
 
     Raises:
-        UsageError: a batch size, validation size or movement is out of range.
+        UsageError: a batch size, validation size or movement is out of range, or a size
+            is given with a source.
         DataError: the files are missing or damaged.
     """
 
@@ -77,9 +78,14 @@ class ImageDataModule(LightningDataModule):
         source: Callable[[Path], ImageSource] | None = None,
     ) -> None:
         super().__init__()
-        if min(batch_size, eval_batch_size, val_size + 1) < 1:
+        if batch_size < 1 or eval_batch_size < 1 or val_size < 0:
             raise UsageError(
                 "a batch size must be at least 1, and --data.val_size must not be negative"
+            )
+        if size and source:
+            raise UsageError(
+                "--data.size is for folders of pictures, not for a --data.source, "
+                "which may scale its images itself"
             )
         if not (shift >= 0 and 0 <= rotation <= 180 and 0 <= scale < 1):
             raise UsageError(
@@ -111,7 +117,9 @@ class ImageDataModule(LightningDataModule):
 
     @property
     def notes(self) -> list[str]:
-        """What ``fit`` prints about the images that were read; nothing for MNIST."""
+        """What ``fit`` prints about the images that were read; nothing for MNIST. Only
+        after ``setup``.
+        """
         files = self.files
         if files.fingerprint == mnist.ORIGINAL_MD5:
             return []

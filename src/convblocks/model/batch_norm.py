@@ -44,6 +44,7 @@ class _NormalizeOverProcesses(torch.autograd.Function):
         deviation = centred.square().sum(dims)
         local = torch.cat([local_mean, deviation, local_mean.new_full((1,), local_count)])
         gathered = local.new_empty((world_size(), len(local)))
+        # list(gathered) are views of its rows, which all_gather fills.
         distributed.all_gather(list(gathered), local)
         means, deviations, counts = gathered.split([channels, channels, 1], dim=1)
         count = counts.sum()

@@ -33,15 +33,15 @@ def build_optimizer(spec: ClassSpec, parameters: Iterable[nn.Parameter], lr: flo
         UsageError: there is no such class, or it does not take the arguments, or a
             learning rate is among them.
     """
-    name, arguments = split("optimizer", spec)
+    named, arguments = split("optimizer", spec)
     if "lr" in arguments:
         raise UsageError("--optimizer.lr is set with --lr")
     if short_name(spec) == "sgd":
         arguments = {"momentum": 0.9} | arguments
-    if accepts(name, "lr"):
+    if accepts(named, "lr"):
         arguments["lr"] = lr
-    build: Callable[..., Optimizer] = partial(instantiate, Optimizer, name, list(parameters))
-    if short_name(name).startswith("torch.optim.") and accepts(name, "fused"):
+    build: Callable[..., Optimizer] = partial(instantiate, Optimizer, named, list(parameters))
+    if short_name(named).startswith("torch.optim.") and accepts(named, "fused"):
         # There may be no fused kernels for this device, or not with these arguments.
         with suppress(UsageError):
             return build(**({"fused": True} | arguments))
@@ -66,7 +66,7 @@ def build_schedule(
                 f"a constant learning rate takes no arguments, but was given {', '.join(given)}"
             )
         return None
-    name, arguments = split("lr_scheduler", spec)
+    named, arguments = split("lr_scheduler", spec)
     settings = {key: arguments.pop(key) for key in FOR_LIGHTNING if key in arguments}
     if spans_the_run(spec):
         settings = {"interval": "step"} | settings
@@ -75,14 +75,14 @@ def build_schedule(
         else:
             span = {"T_max": steps()}
         arguments = span | arguments
-    return {"scheduler": instantiate(LRScheduler, name, optimizer, **arguments), **settings}
+    return {"scheduler": instantiate(LRScheduler, named, optimizer, **arguments), **settings}
 
 
 def build_loss(spec: AnySpec, classes: int) -> nn.Module:
     """A module from logits (B, classes) and targets (B,) to the losses (B,), or to
     their sum ().
 
-    The sum if it has an option ``reduction``, as torch's losses do.
+    The sum if it takes an argument ``reduction``, as torch's losses do.
 
     Raises:
         UsageError: there is no such class, or it does not take the arguments, or it
@@ -101,15 +101,15 @@ def build_loss(spec: AnySpec, classes: int) -> nn.Module:
         raise UsageError(
             f"the loss {name} has trainable parameters, which no optimizer would update"
         )
-    _check_losses(name, loss, classes)
+    _check_losses(name, loss, classes, is_sum="reduction" in arguments)
     return loss
 
 
-def _check_losses(name: str, loss: nn.Module, classes: int) -> None:
-    """Raise a UsageError unless it returns one loss for each image, or their sum: a
-    mean would be divided again.
+def _check_losses(name: str, loss: nn.Module, classes: int, is_sum: bool) -> None:
+    """Raise a UsageError unless it returns the sum of the losses of all images, or else
+    one loss for each: a mean would be divided again.
     """
-    expected = () if hasattr(loss, "reduction") else (2,)
+    expected = () if is_sum else (2,)
     losses = loss(torch.zeros(2, classes), torch.tensor([0, classes - 1]))
     shape = tuple(getattr(losses, "shape", ()))
     if shape != expected:

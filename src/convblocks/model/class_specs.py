@@ -19,8 +19,9 @@ ClassSpec = str | dict[str, Any]
 # A class, or a function that makes an object.
 Factory = Callable[..., Any]
 
-# By the types at run time Lightning may parse a checkpoint: for Factory it would import
-# what is named there.
+# For type checkers these allow classes and functions. At run time they must not:
+# jsonargparse, which Lightning uses to read checkpoints, would import what a Callable
+# names. parser.py finds spec parameters by ``annotation == ClassSpec``.
 if TYPE_CHECKING:
     Named = str | Factory
     AnySpec = ClassSpec | Factory

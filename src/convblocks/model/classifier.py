@@ -94,8 +94,7 @@ class ImageClassifier(LightningModule):
             they do not take.
     """
 
-    # How a run of it is judged: by this metric, written in per cent; and by this one
-    # its best checkpoint is chosen.
+    # ``judge`` compares runs; ``monitor`` chooses the best checkpoint.
     judge = "val/acc:max:%"
     monitor = "val/loss:min"
 

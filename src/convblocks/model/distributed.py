@@ -1,4 +1,4 @@
-"""What the processes of a run do together: collectives, and the end of their group."""
+"""Collectives that do nothing with one process."""
 
 from torch import Tensor, distributed, nn
 

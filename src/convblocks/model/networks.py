@@ -151,9 +151,8 @@ def build_network(
     """
     name = short_name(arch)
     if name not in ARCHITECTURES and "." not in name:
-        known = ", ".join(ARCHITECTURES)
         raise UsageError(
-            f"unknown architecture {name!r}: choose one of {known}, "
+            f"unknown architecture {name!r}: choose one of {', '.join(ARCHITECTURES)}, "
             "or a class such as module.Network"
         )
     named = ARCHITECTURES.get(name, arch)
@@ -179,9 +178,10 @@ def _check_shapes(arch: str, network: nn.Module, image_spec: ImageSpec) -> None:
         with evaluating(network):
             logits = network(images)
     except (RuntimeError, TypeError, ValueError, AssertionError, IndexError) as error:
-        taken = ", ".join(map(str, image_spec.shape))
-        reason = " ".join(str(error).split())
-        raise UsageError(f"{arch} does not take images (B, {taken}): {reason}") from error
+        raise UsageError(
+            f"{arch} does not take images (B, {', '.join(map(str, image_spec.shape))}): "
+            f"{' '.join(str(error).split())}"
+        ) from error
     shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     expected = (2, len(image_spec.classes))
     if shape != expected:

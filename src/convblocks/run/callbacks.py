@@ -113,7 +113,9 @@ class Divergence(Callback):
     """
 
     keeps_own_state = True
-    step: int | None = None
+
+    def __init__(self) -> None:
+        self.step: int | None = None
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -20,7 +20,15 @@ from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.checks import check
 from convblocks.run.directory import RunDirectory
-from convblocks.run.parser import GROUPS, FitParser, Words, full_words, merge, parser, read_config
+from convblocks.run.parser import (
+    GROUPS,
+    FitParser,
+    Words,
+    full_words,
+    make_parser,
+    merge,
+    read_config,
+)
 from convblocks.text import Settings, as_plain, as_yaml
 
 # What a run trains, and on what, if nothing else is named.
@@ -68,27 +76,27 @@ class Config:
         """
         trust.see_current_folder()  # for a user's own classes
         words = full_words(arguments)
-        given = {option: "".join(values) for option, *values in words}
+        given = {option: values[0] if values else "" for option, *values in words}
         settings, rest = _given_settings(words, given)
         names, classes = _import_classes(settings)
         is_classifier = issubclass(classes["model"], ImageClassifier)
-        named = {*settings["model"], *given}
+        named = {*settings["model"], *given}  # config keys have no dashes, options have
         if is_classifier and not named & {"arch", "--model.arch", "--help"}:
             raise UsageError(
                 f"--arch is required: choose one of {', '.join(ARCHITECTURES)}, "
                 "or give a LightningModule as --model"
             )
-        options = parser(classes["model"], classes.get("data"))
-        parsed = options.parse(settings, rest)
+        parser = make_parser(classes["model"], classes.get("data"))
+        parsed = parser.parse(settings, rest)
         check(parsed)
-        settings = _plain_settings(parsed, options.get_defaults(), names)
+        settings = _plain_settings(parsed, parser.get_defaults(), names)
         if "--print_config" in given:
             print(as_yaml(settings), end="")
             sys.exit()
         if is_classifier:
             # A checkpoint's names are not imported, but what a person names is.
             chosen = settings["model"]["init_args"]
-            for option in ("arch", *options.specs):
+            for option in ("arch", *parser.specs):
                 name = class_specs.short_name(chosen.get(option, ""))
                 if "." in name:
                     trust.import_class(name)
@@ -100,7 +108,7 @@ class Config:
             resume=parsed.resume,
             options={option: parsed.get(option) for option in wings.modules("OPTIONS")},
             parsed=parsed,
-            parser=options,
+            parser=parser,
             classes=classes,
         )
 
@@ -150,9 +158,12 @@ class Config:
         return parts[group].as_dict()  # type: ignore[no-any-return]
 
     def _make(self, group: str, **more: Any) -> Any:
+        # Seeded before each, so that what data draw does not change the weights.
         seed_everything(self.settings["seed"], verbose=False)
         arguments = self.arguments(group) | more
-        with chdir("."):  # further processes begin in this folder too
+        # chdir restores the folder afterwards: a constructor may change it, and Lightning
+        # starts further processes in it.
+        with chdir("."):
             return trust.instantiate(KINDS[group], self.classes[group], **arguments)
 
 
@@ -206,6 +217,8 @@ def _import_classes(settings: Settings) -> tuple[dict[str, str], dict[str, type]
     """The names and classes of model and data; an ImageClassifier gets an
     ImageDataModule unless --data names another.
 
+    Takes the names out of the settings, which are left with the arguments.
+
     Raises:
         UsageError: there is no such class, or it is of another kind.
     """
@@ -235,15 +248,15 @@ def _plain_settings(parsed: Namespace, defaults: Namespace, names: Mapping[str, 
     settings: Settings = {}
     for group, name in names.items():
         # a class without parameters has no group
-        arguments = _given(values.get(group, {}), defaults.get(group))
+        arguments = _without_unset(values.get(group, {}), defaults.get(group))
         settings[group] = {"class_path": name, "init_args": arguments}
     options = {option: values[option] for option in ("judge", "seed", "threads")}
-    trainer = _given(values["trainer"], defaults.trainer)
+    trainer = _without_unset(values["trainer"], defaults.trainer)
     trainer.pop("default_root_dir", None)
-    return settings | _given(options, defaults) | {"trainer": trainer}
+    return settings | _without_unset(options, defaults) | {"trainer": trainer}
 
 
-def _given(values: Settings, defaults: Namespace) -> Settings:
+def _without_unset(values: Settings, defaults: Namespace) -> Settings:
     """Without what is None, and None by default."""
     return {
         name: value

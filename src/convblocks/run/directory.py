@@ -72,8 +72,8 @@ class RunDirectory:
         self.mistakes = self.path / "mistakes.csv"
         self.summary = self.path / "summary.json"
         self.report = self.path / "report.html"
-        self.last_checkpoint = self.path / "checkpoints" / "last.ckpt"
-        self.best_checkpoint = self.path / "checkpoints" / "best.ckpt"
+        self.last_checkpoint = self.path / "checkpoints/last.ckpt"
+        self.best_checkpoint = self.path / "checkpoints/best.ckpt"
 
     def exists(self) -> bool:
         """Whether there is anything under this name, except an empty folder or hidden

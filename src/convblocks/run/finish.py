@@ -93,7 +93,8 @@ def load_best(run: Run) -> bool:
         run.module.load_state_dict(checkpoint["state_dict"], strict=run.module.strict_loading)
     # Lightning has left it on the CPU, and NCCL takes GPUs only.
     run.module.to(run.trainer.strategy.root_device)
-    broadcast_state(run.module)  # without a --name the others may not know where it is
+    broadcast_state(run.module)
+    # Without --name only rank 0's answer is right, and only its is used.
     return best.is_file()
 
 

@@ -49,9 +49,10 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
     """
     quiet_lightning()
     with rank_zero_errors():
+        # answer() has taken --help already; --help_all is the parser's own help.
         arguments = ["--help" if word == "--help_all" else word for word in arguments]
         config = Config.parse(arguments)
-        if wings.does_instead(config):
+        if wings.run_option_instead(config):
             return
         run = Run(config, callbacks)
         run.refuse_conflict()

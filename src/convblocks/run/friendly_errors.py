@@ -35,7 +35,7 @@ EXPECTED = (
         Exception,
         "Early stopping conditioned on metric|`val_check_interval`"
         "|loading state_dict|loaded state dict"
-        # in mixed precision, but with --optimizer.fused false
+        # mixed precision with a fused optimizer; --optimizer.fused false helps
         "|does not allow for gradient clipping",
         UserError,
         "{message}",
@@ -52,7 +52,7 @@ def rank_zero_errors() -> Iterator[None]:
         yield
     except ResumeError as error:
         if slurm.is_further_process(of_all_machines=isinstance(error, UsageError)):
-            raise type(error) from error
+            raise type(error)() from error  # without a message: another process prints it
         raise
 
 
@@ -73,7 +73,7 @@ def friendly_errors(run: Run) -> Iterator[None]:
     except ResumeError as error:
         if run.is_rank_zero or isinstance(error, Stopped | DataError):
             raise
-        raise type(error) from error
+        raise type(error)() from error  # without a message: another process prints it
     except SystemExit as error:
         # Lightning turns Ctrl-C into exit status 1.
         if not isinstance(error.__context__, KeyboardInterrupt):

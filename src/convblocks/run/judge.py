@@ -21,7 +21,7 @@ class Judge:
         metric: Its name as it is logged, such as ``val/iou``. If the same name with
             ``test`` is logged too, at the end of a run, then runs are compared by that.
         direction: Whether more or less of it is better.
-        in_percent: Whether it is an accuracy in 0..1 that is written in per cent and
+        in_percent: Whether it is an accuracy in 0..1 that is written as a percentage and
             drawn as an error.
     """
 
@@ -32,7 +32,7 @@ class Judge:
     @classmethod
     def parse(cls, text: str) -> "Judge":
         """Read ``val/iou:max``, or ``val/acc:max:%`` of an accuracy in 0..1 that is
-        written in per cent.
+        written as a percentage.
 
         Raises:
             UsageError: it is written differently.
@@ -59,7 +59,7 @@ class Judge:
     @property
     def is_of_test(self) -> bool:
         """Whether it is measured on test data, and so known only after training."""
-        return self.metric.startswith("test")
+        return bool(re.match("test[/_.-]", self.metric))
 
     @property
     def sign(self) -> int:
@@ -86,15 +86,15 @@ class Judge:
         return f"{split} accuracy" if self.in_percent else metric
 
     def number(self, value: float) -> str:
-        """A value in a table: ``97.01`` per cent of accuracy, ``0.8123`` of anything else."""
+        """A value in a table: the percentage ``97.01``, or ``0.8123`` of anything else."""
         if self.in_percent:
             return f"{100 * value:.2f}"
         return f"{value:.4g}"
 
     def text(self, value: float) -> str:
         """A value in a sentence: ``97.01 %``."""
-        number = self.number(value)
-        return f"{number} %" if self.in_percent else number
+        unit = " %" if self.in_percent else ""
+        return f"{self.number(value)}{unit}"
 
 
 # The judge of image classifiers.

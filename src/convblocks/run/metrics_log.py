@@ -21,7 +21,7 @@ from exact_resume.training import steps_done
 # Width of a printed column at least; the usual ones fit into a terminal of 80 columns.
 WIDTH = 11
 
-# The metrics that are printed, and whether each is in per cent.
+# The metrics that are printed, and whether each is written as a percentage.
 Columns = Mapping[str, bool]
 
 
@@ -47,25 +47,27 @@ class MetricsLog(Callback):
         # of an evaluation or an epoch that has ended, if it is not among the others yet
         self._row: Row = {}
         self._evaluated: set[str] = set()  # the names of what evaluations log
-        self._is_headed = False
+        self._heading_shown = False
         self._start = time.perf_counter()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._trainer = trainer
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _next_row(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Finish the row, if any, and restart the clock."""
         self._finish_row()
         self._start = time.perf_counter()
 
-    # After a resume in the middle of an epoch that is not called.
-    on_train_start = on_train_epoch_start
-    on_train_end = on_train_epoch_start
+    # A resume within an epoch skips on_train_epoch_start.
+    on_train_start = _next_row
+    on_train_epoch_start = _next_row
+    on_train_end = _next_row
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         if self._row:  # of an evaluation in the middle of the epoch
-            self.on_train_epoch_start(trainer, pl_module)
+            self._next_row(trainer, pl_module)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -85,10 +87,14 @@ class MetricsLog(Callback):
         # The module logs in its own on_train_epoch_end, after the callbacks: the row is
         # finished later, by the epoch's checkpoint or by the next epoch.
         evaluation = {name: value for name, value in self._row.items() if name in self._evaluated}
+        # ``train/lr`` is always there; by it is_epoch recognises an epoch's row.
         self._row = self._place() | learning_rate_of(trainer) | evaluation
         _log(trainer, {"seconds": self._row["seconds"]})
 
     def state_dict(self) -> State:
+        """First finishes the row of an epoch that has ended (writes metrics.csv, prints):
+        the epoch's checkpoint comes after the module's last log calls.
+        """
         if is_epoch(self._row):
             self._finish_row()
         return {
@@ -127,17 +133,17 @@ class MetricsLog(Callback):
         self._row = {}
         if trainer.is_global_zero:
             write(self.path, as_csv(self.rows))
-            if not self._is_headed:
+            if not self._heading_shown:
                 show(trainer, heading(self.columns, trainer.max_epochs))
-            self._is_headed = True
+            self._heading_shown = True
             show(trainer, format_row(row, self.columns, trainer.max_epochs))
 
 
 def printed_columns(judge: Judge, monitor: Judge, split: str) -> Columns:
-    """The metrics that are printed, and whether each is in per cent.
+    """The metrics that are printed, and whether each is written as a percentage.
 
-    The training loss, and what a run is judged and monitored by; where that is in per
-    cent, in training too.
+    The training loss, and what a run is judged and monitored by; a judge that is a
+    percentage also in training.
 
     Args:
         judge: The metric that it is judged by.

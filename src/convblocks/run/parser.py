@@ -88,7 +88,6 @@ REWRITTEN = {
 
 GROUPS = ("model", "data", "trainer")
 
-
 # Each option of a command line with the words behind it.
 Words = list[list[str]]
 
@@ -114,7 +113,8 @@ class FitParser(jsonargparse.ArgumentParser):
         """All values; the command line overrides the settings of configs.
 
         Args:
-            settings: Those of configs, as ``merge`` leaves them.
+            settings: Those of configs, as ``merge`` leaves them; the class specs in
+                ``settings["model"]`` are replaced by those that hold.
             words: The command line, as of ``full_words``.
 
         Raises:
@@ -131,7 +131,7 @@ class FitParser(jsonargparse.ArgumentParser):
         for name, default in self.specs.items():
             spec = settings["model"].get(name, default)
             settings["model"][name] = _class_spec(name, spec, given[name])
-        # Without defaults, of which callbacks and loggers would get theirs too.
+        # With defaults, jsonargparse would also fill in those of callbacks and loggers.
         chosen = self.parse_args(["--config", as_yaml(settings), *rest], defaults=False)
         parsed: Namespace = self.merge_config(chosen, self.get_defaults())
         if parsed.threads is None:
@@ -146,39 +146,39 @@ class FitParser(jsonargparse.ArgumentParser):
 
 
 @cache
-def parser(
+def make_parser(
     model: type[LightningModule] = ImageClassifier,
     data: type[LightningDataModule] | None = ImageDataModule,
 ) -> FitParser:
     """All options with types, defaults and help, from the signatures and docstrings of
     the classes that they set.
     """
-    options = FitParser(prog="convblocks fit", allow_abbrev=False)
-    options.add_argument("--config", action=ActionConfigFile, help="A YAML file with options.")
-    options.add_argument(
+    parser = FitParser(prog="convblocks fit", allow_abbrev=False)
+    parser.add_argument("--config", action=ActionConfigFile, help="A YAML file with options.")
+    parser.add_argument(
         "--judge", type=str, help="The metric to judge the model by, such as val/loss:min."
     )
-    options.add_argument(
+    parser.add_argument(
         "--seed", type=int, default=0, help="Seed of the weights, and of the images' order."
     )
-    options.add_argument(
+    parser.add_argument(
         "--threads", type=int | None, help="CPU threads (they change how sums round)."
     )
-    options.add_argument("--name", type=str, help="The run is lightning_logs/NAME.")
-    options.add_argument("--resume", action="store_true", help="Continue the run of that name.")
-    list(wings.call("OPTIONS", "add_option", options))
+    parser.add_argument("--name", type=str, help="The run is lightning_logs/NAME.")
+    parser.add_argument("--resume", action="store_true", help="Continue the run of that name.")
+    list(wings.call("OPTIONS", "add_option", parser))
     for group, part in (("model", model), ("data", data), ("trainer", Trainer)):
         if part:
             # Arguments that come from the data, the run and the Trainer are no options.
             skipped = {"image_spec", *BATCHES}
             if issubclass(part, ImageClassifier | ImageDataModule):
                 skipped |= {"seed", "sync_batchnorm"}
-            options.add_class_arguments(
+            parser.add_class_arguments(
                 part, group, False, fail_untyped=False, instantiate=False, skip=skipped
             )
     # by hand: typing may have cached Union[int, float] as Union[float, int]
     for option in BATCHES:
-        options.add_argument(
+        parser.add_argument(
             f"--trainer.{option}",
             type=int | float | None,
             default=inspect.signature(Trainer).parameters[option].default,
@@ -186,9 +186,9 @@ def parser(
         )
     parameters = inspect.signature(model).parameters.values()
     specs = {part.name: part.default for part in parameters if part.annotation == ClassSpec}
-    options.specs = specs if issubclass(model, ImageClassifier) else {}
-    options.set_defaults(DEFAULTS)
-    return options
+    parser.specs = specs if issubclass(model, ImageClassifier) else {}
+    parser.set_defaults(DEFAULTS)
+    return parser
 
 
 def by_option(arguments: Sequence[str]) -> Words:
@@ -264,7 +264,7 @@ def merge(settings: Settings, config: Mapping[Any, Any]) -> None:
         if group not in GROUPS:
             settings[full] = value
             continue
-        parts = {option: value} if option else value or {}
+        parts = {option: value} if option else (value or {})
         if not (isinstance(parts, dict) and isinstance(parts.get("init_args", {}), dict)):
             raise UsageError(
                 f"{group} in a config must hold options, as in `{group}: {{option: 1}}`"
@@ -278,7 +278,7 @@ def _class_spec(name: str, spec: Any, given: dict[str, str]) -> ClassSpec:
     of arguments and, by the name "", another class, which drops the config's arguments.
     """
     parts = {"class_path": spec} if isinstance(spec, str) else spec
-    arguments = parts.get("init_args") or {} if isinstance(parts, dict) else None
+    arguments = (parts.get("init_args") or {}) if isinstance(parts, dict) else None
     known = {"class_path", "init_args"}
     if not isinstance(arguments, dict) or parts.keys() | {"init_args"} != known:
         raise UsageError(f"--{name} must be a name, or a class_path with init_args")

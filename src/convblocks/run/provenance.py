@@ -2,7 +2,6 @@
 its start and each resume.
 """
 
-import json
 import os
 import platform
 import re
@@ -13,8 +12,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 
+from convblocks.errors import UserError
 from convblocks.text import as_json
 from exact_resume.files import write
 
@@ -50,17 +51,32 @@ def note_start(path: Path, data: dict[str, str]) -> list[str]:
 
 
 def read_origin(path: Path) -> dict[str, Any]:
-    """The content of a run's ``provenance.json``; empty if there is none yet."""
-    origin: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    return origin
+    """The content of a run's ``provenance.json``; empty if there is none yet.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise UserError(
+            f"cannot read {path} ({error}), which is damaged: restore it, or delete it"
+        ) from error
 
 
 def describe_machine() -> str:
     """Processor, system, and the versions that can change a result, in one line."""
     processor = _of_processor("model name") or platform.processor() or platform.machine()
     versions = [f"{package} {version(package)}" for package in PACKAGES]
-    hardware = f"{os.cpu_count()} CPUs ({processor}), {platform.system()}"
-    return ", ".join([hardware, f"python {platform.python_version()}", *versions])
+    return ", ".join(
+        [
+            f"{os.cpu_count()} CPUs ({processor}), {platform.system()}",
+            f"python {platform.python_version()}",
+            *versions,
+        ]
+    )
 
 
 def describe_processor() -> str:

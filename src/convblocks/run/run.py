@@ -86,11 +86,12 @@ class Run:
             "logger": config.parsed.trainer.logger,
             "use_distributed_sampler": not getattr(self.data, "shares_batches", False),
         }
-        callbacks = self._callbacks(callbacks)
-        self.trainer = make_trainer(config, self.trainer_arguments, callbacks)
-        # Lightning sets it to Slurm's when imported, whether or not Slurm has started
-        # these processes.
-        # Lightning sets it at run time
+        # Wings get this Run half-built: settings, data, module, judge, directory, log and
+        # trainer_arguments are there; trainer, board and first_step are not.
+        all_but_users = self._callbacks(callbacks)
+        self.trainer = make_trainer(config, self.trainer_arguments, all_but_users)
+        # When imported, Lightning sets this rank from Slurm's variables, even if Slurm did
+        # not start these processes. (No type: set at run time.)
         rank_zero_only.rank = self.trainer.global_rank  # type: ignore[attr-defined]
         self.is_rank_zero = self.trainer.is_global_zero
         self.run_callbacks: list[RunCallback] = callbacks_of(self.trainer, RunCallback)
@@ -117,7 +118,8 @@ class Run:
             return
         if self.config.resume:
             self.directory.read_config()
-        elif self.is_rank_zero:  # which may have made it since
+        # Only rank 0: it may have made the folder before another process gets here.
+        elif self.is_rank_zero:
             raise UsageError(
                 f"{as_shown(self.directory.path)} exists: {RESUME_HINT}, or choose another --name"
             )
@@ -133,7 +135,7 @@ class Run:
             return
         self.data.prepare_data()
         self.data.setup("fit")
-        now: dict[str, str] = self.data.fingerprint
+        now = self.data.fingerprint
         began = read_origin(self.directory.provenance).get("data") or now
         changed = [part for part in began | now if began.get(part) != now.get(part)]
         if changed:
@@ -180,12 +182,12 @@ class Run:
         """Refuse to go on with other settings than those that the run has, except for
         more epochs.
         """
-        spans = False
-        if isinstance(self.module, ImageClassifier):
-            spans = spans_the_run(self.module.hparams["lr_scheduler"])
+        spans = isinstance(self.module, ImageClassifier) and spans_the_run(
+            self.module.hparams["lr_scheduler"]
+        )
         before = began["trainer"]["max_epochs"]
         now = self.settings["trainer"]["max_epochs"]
-        is_longer = before != NO_LIMIT and not NO_LIMIT < now <= before
+        is_longer = before != NO_LIMIT and (now == NO_LIMIT or now > before)
         # The same data may lie elsewhere, which their fingerprint tells.
         may_change = ["data.root"]
         if is_longer and not spans:
@@ -231,13 +233,13 @@ class Run:
         return [*callbacks, ExactResume(self.directory.last_checkpoint, RESUME_HINT, keepers)]
 
     def _place_users_checkpoints(self) -> None:
-        """Apart from the checkpoints that a resume needs."""
+        """Put the user's checkpoints apart from those that a resume needs."""
         for checkpoint in callbacks_of(self.trainer, ModelCheckpoint):
             if checkpoint.dirpath is None:
                 checkpoint.dirpath = str(self.directory.path.resolve() / "own_checkpoints")
 
     def _prepare_processes(self) -> None:
-        """Several get the threads, and synchronized batch normalization."""
+        """With several processes: set their threads and synchronise batch norm."""
         if self.trainer.world_size == 1:
             return
         # Otherwise Lightning, which starts processes, sets their threads itself.

@@ -54,7 +54,8 @@ def _arguments(config: Config, changed: Settings, callbacks: Sequence[Callback])
         users.insert(0, TQDMProgressBar(refresh_rate=10))
     if arguments["logger"] in (None, True):
         arguments["logger"] = False  # ours comes later
-    arguments["use_distributed_sampler"] &= changed["use_distributed_sampler"]
+    if not changed["use_distributed_sampler"]:
+        arguments["use_distributed_sampler"] = False
     return arguments | {
         "default_root_dir": config.root,
         "enable_progress_bar": show_bar or has_bar,

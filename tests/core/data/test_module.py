@@ -69,6 +69,7 @@ def test_data_module_holds_out_the_same_images_for_every_seed_and_does_not_train
         ({"val_size": 60_000}, "above the 0 training images that --data.val_size 60000 leaves"),
         ({"shift": -1.0}, "--data.shift must be 0 pixels or more"),
         ({"scale": 1.0}, "below 1"),
+        ({"size": (8, 8), "source": Halves}, "--data.size is for folders of pictures, not for"),
     ],
     ids=str,
 )

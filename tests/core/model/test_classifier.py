@@ -17,6 +17,7 @@ from convblocks.data.module import MNISTDataModule
 from convblocks.errors import UsageError
 from convblocks.model.building import build_optimizer
 from convblocks.model.classifier import ImageClassifier
+from tests.core.run.own_parts import Focal
 
 
 class Hidden(nn.Sequential):
@@ -213,6 +214,13 @@ def test_loss_with_arguments_trains_by_the_mean_over_images(
     logits, targets = load(tmp_path)(batch[0]), batch[1]
     expected = nn.CrossEntropyLoss(weight, reduction="sum")(logits, targets)
     assert torch.allclose(module.loss(logits, targets), expected)
+
+
+def test_loss_derived_from_one_of_torchs_may_return_one_loss_per_image(
+    batch: tuple[Tensor, Tensor],
+) -> None:
+    module = ImageClassifier("mlp", loss=Focal)
+    assert module.loss(module(batch[0]), batch[1]).shape == (64,)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,20 @@ class Squared(nn.Module):
         return (logits.softmax(dim=1) - wanted).square().sum(dim=1)
 
 
+class Focal(nn.CrossEntropyLoss):
+    """The cross-entropy of each image, less for those that are answered well: one of
+    torch's losses, but without its option ``reduction``.
+    """
+
+    def __init__(self, gamma: float = 2.0) -> None:
+        super().__init__(reduction="none")
+        self.gamma = gamma
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002
+        losses: Tensor = super().forward(input, target)
+        return losses * (1 - (-losses).exp()) ** self.gamma
+
+
 class Mean(Squared):
     """Their mean, which a run would divide again."""
 

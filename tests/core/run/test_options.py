@@ -14,7 +14,7 @@ from convblocks.__main__ import docstring
 from convblocks.data.module import ImageDataModule
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
-from convblocks.run.parser import SHORT, parser
+from convblocks.run.parser import SHORT, make_parser
 from convblocks.run.run import Run
 from convblocks.text import as_yaml, flatten
 from tests.conftest import REPOSITORY
@@ -26,7 +26,7 @@ HELP = docstring(wings.commands()["fit"])
 def test_help_lists_the_parsers_options_and_defaults_on_a_screen(workspace: Path) -> None:
     lines = HELP.strip().splitlines()
     assert len(lines) <= 24
-    defaults = parser().get_defaults()
+    defaults = make_parser().get_defaults()
     options = {*SHORT} | (vars(defaults).keys() - {"trainer"})
     described = set(re.findall(r"--(\w+)", HELP)) - {"help_all", "print_config", "trainer"}
     assert described - {"check_resume"} == options - wings.modules("OPTIONS").keys()

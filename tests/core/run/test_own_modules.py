@@ -55,6 +55,12 @@ def test_judge_is_written_as_it_is_read_and_in_per_cent_only_if_it_says_so() -> 
     ]
 
 
+def test_judge_is_of_test_data_only_if_its_name_has_that_split() -> None:
+    names = ["test/iou", "test_iou", "testing_loss", "tests/iou", "val/test"]
+    of_test = [name for name in names if Judge(name, "max").is_of_test]
+    assert of_test == ["test/iou", "test_iou"]
+
+
 def test_judge_is_what_the_module_says_unless_an_option_does(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from convblocks.errors import UserError
 from convblocks.run import fit, provenance
 from convblocks.run.directory import RunDirectory
 from tests.core.run.test_fit import QUICK, train
@@ -32,3 +33,12 @@ def test_provenance_is_in_the_run_and_a_resume_prints_what_has_changed(
     assert printed == ["changed since the run began: git_commit"]
     (resumed,) = json.loads(run.provenance.read_text())["resumed"]
     assert resumed["changes"] == {"git_commit": origin["git_commit"]}
+
+
+@pytest.mark.parametrize("content", [b"", b'{"command": ', b"[]", b'{"command": "\xff"}'])
+def test_provenance_that_is_damaged_is_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "provenance.json"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"cannot read .*provenance\.json .*: restore") as caught:
+        provenance.read_origin(path)
+    assert "\n" not in str(caught.value)
