@@ -63,7 +63,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (built,) = folder.glob("*.whl")
     files = zipfile.ZipFile(built).namelist()
     # Neither lab nor tests.
-    assert {name.partition("-")[0].partition("/")[0] for name in files} == {"convblocks"}
+    assert {name.partition("-")[0].partition("/")[0] for name in files} == {"convblocks", "exact_resume"}
     python = str(folder / "venv" / "bin" / "python")
     subprocess.run(
         [*pip, "--python", python, "install", "--no-deps", str(built)], check=True, timeout=300
