@@ -63,7 +63,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (built,) = folder.glob("*.whl")
     files = zipfile.ZipFile(built).namelist()
     # Neither lab nor tests.
-    assert {name.partition("-")[0].partition("/")[0] for name in files} == {"convblocks", "exact_resume"}
+    packages = {name.partition("-")[0].partition("/")[0] for name in files}
+    assert packages == {"convblocks", "exact_resume"}
     python = str(folder / "venv" / "bin" / "python")
     subprocess.run(
         [*pip, "--python", python, "install", "--no-deps", str(built)], check=True, timeout=300
