@@ -2,7 +2,7 @@
 
 import multiprocessing
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,28 @@ End = dict[str, Any]
 
 # Trains by a name and further callbacks, from its checkpoint if there is one.
 Train = Callable[[str, list[Callback]], End]
+
+
+# The subject, the signal, and the batch after which it comes, with marks.
+Cases = Mapping[tuple[str, signal.Signals, int], list[pytest.MarkDecorator]]
+
+
+def parameters_of(cases: Cases) -> list[Any]:
+    """For ``pytest.mark.parametrize``, with readable names."""
+    return [
+        pytest.param(*case, marks=marks, id=f"{case[0]}-{case[1].name}-{case[2]}")
+        for case, marks in cases.items()
+    ]
+
+
+def assert_resumes_exactly(
+    train: Train, name: str, number: signal.Signals, batch: int, wholes: dict[str, End]
+) -> None:
+    """A subject ends as the whole one, which is trained once and kept in ``wholes``."""
+    if name not in wholes:
+        wholes[name] = train(f"{name}/whole", [])
+    resumed = resumed_after(number, batch, train, f"{name}/{number.name}_{batch}")
+    assert_same(wholes[name], resumed)
 
 
 def resumed_after(number: signal.Signals, batch: int, train: Train, name: str) -> End:

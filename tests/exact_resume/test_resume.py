@@ -16,7 +16,14 @@ from lightning import Trainer, seed_everything
 from exact_resume import ExactResume, Keeper, ResumeError, Stopped
 from tests.any_task.kinds import STEPS, Kind, Plain
 from tests.any_task.stop import Signal, forget_signal
-from tests.exact_resume.stopping import KILL, TERM, End, assert_same, resumed_after
+from tests.exact_resume.stopping import (
+    KILL,
+    TERM,
+    End,
+    assert_resumes_exactly,
+    assert_same,
+    parameters_of,
+)
 from tests.exact_resume.subjects import QUIET, SUBJECTS, plain
 
 SLOW = pytest.mark.slow
@@ -74,21 +81,11 @@ def fresh_signals() -> Iterator[None]:
     forget_signal()
 
 
-@pytest.mark.parametrize(
-    ("name", "number", "batch"),
-    [
-        pytest.param(*case, marks=marks, id=f"{case[0]}-{case[1].name}-{case[2]}")
-        for case, marks in CASES.items()
-    ],
-)
+@pytest.mark.parametrize(("name", "number", "batch"), parameters_of(CASES))
 def test_resume_ends_with_the_same_bits(
     name: str, number: signal.Signals, batch: int, wholes: dict[str, End]
 ) -> None:
-    train = SUBJECTS[name].train
-    if name not in wholes:
-        wholes[name] = train(f"{name}/whole", [])
-    resumed = resumed_after(number, batch, train, f"{name}/{number.name}_{batch}")
-    assert_same(wholes[name], resumed)
+    assert_resumes_exactly(SUBJECTS[name].train, name, number, batch, wholes)
 
 
 @pytest.mark.parametrize(

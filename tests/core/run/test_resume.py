@@ -27,7 +27,7 @@ from tests.conftest import DEBUG, OWN_NETWORKS, write_digits
 from tests.core.run.several import COMMON, Run, fit_on, on
 from tests.core.run.subjects import SUBJECTS
 from tests.core.run.test_fit import assert_same_end
-from tests.exact_resume.stopping import KILL, TERM, End, assert_same, resumed_after
+from tests.exact_resume.stopping import KILL, TERM, End, assert_resumes_exactly, parameters_of
 
 SLOW, NIGHTLY = pytest.mark.slow, pytest.mark.nightly
 
@@ -115,21 +115,11 @@ def fresh_signals() -> Iterator[None]:
     forget_signal()
 
 
-@pytest.mark.parametrize(
-    ("name", "number", "batch"),
-    [
-        pytest.param(*case, marks=marks, id=f"{case[0]}-{case[1].name}-{case[2]}")
-        for case, marks in CASES.items()
-    ],
-)
+@pytest.mark.parametrize(("name", "number", "batch"), parameters_of(CASES))
 def test_resume_ends_with_the_same_bits(
     name: str, number: signal.Signals, batch: int, wholes: dict[str, End]
 ) -> None:
-    train = SUBJECTS[name].train
-    if name not in wholes:
-        wholes[name] = train(f"{name}/whole", [])
-    resumed = resumed_after(number, batch, train, f"{name}/{number.name}_{batch}")
-    assert_same(wholes[name], resumed)
+    assert_resumes_exactly(SUBJECTS[name].train, name, number, batch, wholes)
 
 
 @pytest.mark.slow
