@@ -42,7 +42,7 @@ KEEPERS = (
 )
 
 # Of what a checkpoint keeps, raised by a change of the keepers' states.
-VERSION = 2
+VERSION = 3
 
 
 class ExactResume(ModelCheckpoint):

@@ -142,7 +142,7 @@ def test_checkpoint_has_each_generator_once(
     (state,) = [state for state in checkpoint["callbacks"].values() if "processes" in state]
     (process,) = state["processes"]
     assert process["Generators"].keys() >= {"torch", "python", "numpy"}
-    assert any(name.startswith("Generator") for name in process["Generators"])
+    assert any(name.endswith("/noise/generator") for name in process["Generators"])
     assert "began" not in process["Loaders"]
 
 

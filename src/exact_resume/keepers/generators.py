@@ -20,8 +20,8 @@ from exact_resume.training import loaders_of
 
 KINDS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
 
-# How many objects to look into, and how many items of a container to look at.
-OBJECTS, PARTS = 1_000_000, 1000
+# How many objects to look into, how deep, and how many items of a container to look at.
+OBJECTS, DEPTH, PARTS = 1_000_000, 50, 1000
 
 # What is not looked into.
 LEAVES = (
@@ -70,37 +70,38 @@ def global_generators() -> dict[str, Any]:
 
 
 def generators_in(*objects: Any) -> dict[str, Any]:
-    """Those that objects hold, in attributes, containers, methods and functions,
-    numbered as they are found.
+    """Those that objects hold, in attributes, containers, methods and functions, each
+    named by the way to it: one that comes or goes leaves the names of the others.
 
     The iterator of a loader is left out, which a resume replaces.
     """
     seen = {id(ITERATOR.of(thing, None)) for thing in objects}
-    things, generators = [*objects], []
-    # `things` is a queue: the loop also visits what it appends.
-    for thing in islice(things, OBJECTS):
+    ways, generators = [(f"/{number}", thing) for number, thing in enumerate(objects)], {}
+    # `ways` is a queue: the loop also visits what it appends.
+    for way, thing in islice(ways, OBJECTS):
         if id(thing) in seen or isinstance(thing, LEAVES):
             continue
         seen.add(id(thing))
         if isinstance(thing, KINDS):
-            generators.append(thing)
-        else:
-            things += _parts(thing)
-    return {
-        f"{type(generator).__name__} {number}": generator
-        for number, generator in enumerate(generators)
-    }
+            generators[way] = thing
+        elif way.count("/") < DEPTH:
+            ways += [(f"{way}/{name}", part) for name, part in _parts(thing)]
+    return generators
 
 
-def _parts(thing: Any) -> Iterable[Any]:
-    """The first parts of an object, one level deep."""
+def _parts(thing: Any) -> Iterable[tuple[Any, Any]]:
+    """The first parts of an object, one level deep, each with its name, key or number."""
     if isinstance(thing, FunctionType):
-        return thing.__closure__ or ()  # without the globals of its module
+        return enumerate(thing.__closure__ or ())  # without the globals of its module
     if isinstance(thing, dict):
-        thing = thing.values()
-    elif not isinstance(thing, list | tuple | set | deque):
-        thing = gc.get_referents(thing)
-    return islice(thing, PARTS)
+        # Keys of other kinds may have another text in another process.
+        items = enumerate([*islice(thing.items(), PARTS)])
+        return [(key if isinstance(key, str) else number, part) for number, (key, part) in items]
+    if isinstance(thing, list | tuple | set | deque):
+        return [*islice(enumerate(thing), PARTS)]
+    # Python makes the dictionary of an object only when something asks for it.
+    attributes = getattr(thing, "__dict__", {})
+    return [*attributes.items(), *enumerate(gc.get_referents(thing))]
 
 
 def states_of(generators: dict[str, Any]) -> State:
