@@ -8,13 +8,14 @@ in a later epoch than the first, after which it resumes from the end of an epoch
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from lightning import Trainer, seed_everything
+from lightning import Callback, LightningModule, Trainer, seed_everything
 
 from exact_resume import ExactResume, Keeper, ResumeError, Stopped
-from tests.any_task.kinds import STEPS, Kind, Plain
+from tests.any_task.kinds import STEPS, Kind, Plain, Scored
 from tests.any_task.stop import Signal, forget_signal
 from tests.exact_resume.stopping import (
     KILL,
@@ -81,6 +82,17 @@ def fresh_signals() -> Iterator[None]:
     forget_signal()
 
 
+class Trains(Callback):
+    """Notes at the first batch which parts of the module train, by names."""
+
+    def __init__(self) -> None:
+        self.first: dict[str, bool] = {}
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        if not self.first:
+            self.first = {name: part.training for name, part in pl_module.named_modules()}
+
+
 @pytest.mark.parametrize(("name", "number", "batch"), parameters_of(CASES))
 def test_resume_ends_with_the_same_bits(
     name: str, number: signal.Signals, batch: int, wholes: dict[str, End]
@@ -144,6 +156,19 @@ def test_checkpoint_has_each_generator_once(
     assert process["Generators"].keys() >= {"torch", "python", "numpy"}
     assert any(name.endswith("/noise/generator") for name in process["Generators"])
     assert "began" not in process["Loaders"]
+
+
+def test_metrics_train_after_a_stop_that_saved_in_an_evaluation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    subject = plain(Scored, val_check_interval=3)
+    with pytest.raises(Stopped):
+        subject.train("run", [Signal(STEPS + 3)])
+    forget_signal()
+    train = Trains()
+    subject.train("run", [train])
+    assert train.first == dict.fromkeys(train.first, True)
 
 
 def test_training_after_a_resume_of_an_ended_one_begins_anew(tmp_path: Path) -> None:

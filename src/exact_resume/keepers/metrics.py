@@ -62,7 +62,8 @@ def sums_of(metric: Metric) -> State:
     numbers = {
         name: value
         for name, value in vars(metric).items()
-        if isinstance(value, int | float | Tensor)
+        # Attributes keeps what it was before an evaluation.
+        if isinstance(value, int | float | Tensor) and name != "training"
     }
     return dict(plain(numbers | metric.metric_state))
 
