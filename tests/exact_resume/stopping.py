@@ -1,8 +1,10 @@
 """Stops and kills trainings, and lets them resume: they end as one that nothing stopped."""
 
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -47,18 +49,31 @@ def assert_resumes_exactly(
 def resumed_after(number: signal.Signals, batch: int, train: Train, name: str) -> End:
     """How a training ends that receives a signal after a batch, and is resumed."""
     if number == KILL:
-        process = multiprocessing.get_context("fork").Process(
-            target=partial(train, name, [Signal(batch, number)])
-        )
-        process.start()
-        process.join()
-        assert process.exitcode == -KILL
+        assert exit_code_of(partial(train, name, [Signal(batch, number)])) == -KILL
     else:
         with pytest.raises(Stopped) as caught:
             train(name, [Signal(batch)])
         assert caught.value.exit_status == 128 + TERM
     forget_signal()
     return train(name, [])
+
+
+def exit_code_of(act: Callable[[], Any]) -> int | None:
+    """How a process ends that does this. Workers of a loader that it leaves behind are
+    killed: some wait forever, and with them whoever reads the output of the tests.
+    """
+
+    def act_as_leader() -> None:
+        os.setpgrp()
+        act()
+
+    process = multiprocessing.get_context("fork").Process(target=act_as_leader)
+    process.start()
+    process.join()
+    assert process.pid is not None
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, KILL)
+    return process.exitcode
 
 
 def assert_same(whole: End, resumed: End) -> None:
