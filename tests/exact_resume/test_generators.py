@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from exact_resume.keepers.generators import generators_in
+from exact_resume.keepers.generators import PARTS, _parts, generators_in
 from tests.any_task.kinds import LOADERS
 
 pytestmark = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")  # by torchdata
@@ -36,3 +36,8 @@ def test_names_stay_when_another_generator_comes() -> None:
     later = generators_in(loader, torch.Generator())
     assert later.items() > before.items()
     assert len(later) == len(before) + 2
+
+
+def test_first_parts_of_any_container_are_looked_at() -> None:
+    """A loader may hold millions of objects."""
+    assert len([*_parts(frozenset(range(PARTS + 1)))]) == PARTS

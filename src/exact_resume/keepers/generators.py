@@ -49,8 +49,7 @@ class Generators(Keeper):
     def restore(self, state: State) -> None:
         set_states(generators_of(self.trainer), state)
 
-    def restore_end(self, state: State) -> None:
-        self.restore(state)
+    restore_end = restore  # also where a training had ended already
 
 
 def generators_of(trainer: Trainer) -> dict[str, Any]:
@@ -100,8 +99,7 @@ def _parts(thing: Any) -> Iterable[tuple[Any, Any]]:
     if isinstance(thing, list | tuple | set | deque):
         return [*islice(enumerate(thing), PARTS)]
     # Python makes the dictionary of an object only when something asks for it.
-    attributes = getattr(thing, "__dict__", {})
-    return [*attributes.items(), *enumerate(gc.get_referents(thing))]
+    return [*getattr(thing, "__dict__", {}).items(), *enumerate(gc.get_referents(thing))][:PARTS]
 
 
 def states_of(generators: dict[str, Any]) -> State:
