@@ -53,8 +53,11 @@ class AgreedSignal:
     """
 
     def __init__(self) -> None:
+        self._is_alone = world_size() == 1
+        if self._is_alone:
+            return
         self._group: Any = None
-        if world_size() > 1 and distributed.get_backend() != "gloo":
+        if distributed.get_backend() != "gloo":
             self._group = distributed.new_group(backend="gloo")
         self._sent: tuple[distributed.Work, Tensor] | None = None
         self._number = 0
@@ -62,6 +65,8 @@ class AgreedSignal:
 
     def after_step(self) -> int:
         """The signal's number, or 0; every process must call this after every step."""
+        if self._is_alone:
+            return signals.received()
         self._steps += 1
         if self._steps >= self._interval:
             self._exchange((time.perf_counter() - self._since) / self._steps)
@@ -69,6 +74,8 @@ class AgreedSignal:
 
     def now(self) -> int:
         """The signal's number, or 0, including one just received; every process must call this."""
+        if self._is_alone:
+            return signals.received()
         self._exchange(SECONDS / self._interval)  # keeps the interval
         self._read()
         return self._number
@@ -76,9 +83,7 @@ class AgreedSignal:
     def _exchange(self, seconds_a_step: float) -> None:
         """Read the result of the last exchange, and begin another."""
         self._read()
-        if world_size() == 1:
-            self._number = signals.received()
-        elif not self._number:
+        if not self._number:
             sent = torch.tensor([signals.received(), seconds_a_step], dtype=torch.float64)
             work = distributed.all_reduce(sent, op=ReduceOp.MAX, group=self._group, async_op=True)
             assert work is not None

@@ -7,11 +7,10 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from exact_resume import signals, slurm
 from exact_resume.agreement import AgreedSignal, of_all_processes, world_size
-from exact_resume.checkpoints import AtomicCheckpointIO, check_optimizer_states
+from exact_resume.checkpoints import SAVE, AtomicCheckpointIO, check_optimizer_states, move_paths
 from exact_resume.errors import ResumeError, Stopped
 from exact_resume.keeper import Keeper, Moment, State
 from exact_resume.keepers import (
@@ -24,25 +23,25 @@ from exact_resume.keepers import (
     metrics,
     schedules,
 )
-from exact_resume.lightning_private import BY_STEPS, LAST_SAVED, SIGTERM
-from exact_resume.training import is_out_of_time, steps_done
+from exact_resume.lightning_private import BEFORE_ITERATING, BY_STEPS, LAST_SAVED, SIGTERM
+from exact_resume.training import callbacks_of, is_out_of_time, steps_done
 
-# Restored in this order. Loaders rewinds all generators to the start of the epoch, so
-# Generators comes after it, and after Callbacks, whose hooks may draw. Schedules comes
-# after Logged, whose values it reads.
+# Restored in this order. Generators comes after Callbacks, whose hooks may draw, and
+# before Loaders, which iterates with them and puts them back. Schedules comes after
+# Logged, whose values it reads.
 KEEPERS = (
     attributes.Attributes,
     gradients.Gradients,
     metrics.Metrics,
     logged.Logged,
-    loaders.Loaders,
     callbacks.Callbacks,
     generators.Generators,
+    loaders.Loaders,
     schedules.Schedules,
 )
 
 # Of what a checkpoint keeps, raised by a change of the keepers' states.
-VERSION = 3
+VERSION = 4
 
 
 class ExactResume(ModelCheckpoint):
@@ -106,7 +105,7 @@ class ExactResume(ModelCheckpoint):
         )
         self.hint = hint
         self.FILE_EXTENSION = self.path.suffix
-        self.keepers = [*(make() for make in KEEPERS), *keepers]
+        self.keepers: list[Keeper] = [*(make() for make in KEEPERS), *keepers]
         if len({keeper.name for keeper in self.keepers}) < len(self.keepers):
             raise ValueError("two keepers have the same name, the key of their state")
         # True from our own on_fit_start, which runs after those of finders, since
@@ -131,17 +130,33 @@ class ExactResume(ModelCheckpoint):
         # What the checkpoint holds for each keeper, until it is restored: of this process,
         # or of the first if the number of processes has changed. An earlier training that
         # had ended already may have left some.
-        self._states: list[tuple[Keeper, State]] = []
-        if stage == "fit":
-            for keeper in self.keepers:
-                keeper.setup(trainer)
+        self._states: dict[str, State] = {}
+        self._moment = Moment.EPOCH_END  # of the checkpoint
+        self._resumes_from: str | Path | None = None
         # Lightning does so only after loading a checkpoint, whose float64 weights would
         # be rounded to float32.
         trainer.precision_plugin.convert_module(pl_module)
-        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
-            trainer.strategy.checkpoint_io = AtomicCheckpointIO()
-        BY_STEPS.replace(trainer.fit_loop, lambda: False)
-        SIGTERM.replace(trainer.fit_loop.epoch_loop, lambda: None)
+        writer = trainer.strategy.checkpoint_io
+        if not (isinstance(writer, AtomicCheckpointIO) and writer.path == self.path):
+            writer = AtomicCheckpointIO(writer, self.path)
+            trainer.strategy.checkpoint_io = writer
+        writer.latest = ""
+        self._writer = writer
+        if stage == "fit":
+            self._set_up_fit(trainer)
+
+    def _set_up_fit(self, trainer: Trainer) -> None:
+        if not self.path.is_file():
+            self._writer.undo()  # of a training that was killed before its first save
+        for keeper in self.keepers:
+            keeper.setup(trainer)
+        # Last, so that its checkpoint has what the user's have noted of theirs. In a new
+        # list: Lightning is iterating over the old one.
+        others = [callback for callback in callbacks_of(trainer, object) if callback is not self]
+        trainer.callbacks = [*others, self]  # type: ignore[attr-defined]  # set at run time
+        BY_STEPS.reset(trainer.fit_loop)
+        BEFORE_ITERATING.replace(trainer.fit_loop, self._before_iterating)
+        SIGTERM.replace(trainer.fit_loop.epoch_loop, nothing)
 
     def on_fit_start(self, *_: Any) -> None:
         self._has_started = True
@@ -194,7 +209,7 @@ class ExactResume(ModelCheckpoint):
         self._signal.now()  # completes the pending all_reduce before the processes end
 
     def on_fit_end(self, *_: Any) -> None:
-        for keeper, state in self._states:
+        for keeper, state in self._to_restore():
             keeper.restore_end(state)
 
     def state_dict(self) -> State:
@@ -205,15 +220,27 @@ class ExactResume(ModelCheckpoint):
         own = {keeper.name: keeper.state(moment) for keeper in self.keepers}
         return super().state_dict() | {
             "version": VERSION,
+            "moment": moment.value,
             "processes": of_all_processes(own),
             # A Timer sets it again.
             "stopping": self._trainer.should_stop and not is_out_of_time(self._trainer),
         }
 
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: State
+    ) -> None:
+        move_paths(checkpoint, self, trainer)
+        # A finder restores what it has saved itself a moment ago.
+        if not trainer.training or trainer.ckpt_path == self._writer.latest:
+            return
+        self._resumes_from = trainer.ckpt_path
+        if save := checkpoint.get(SAVE):
+            self._writer.undo(save)
+
     def load_state_dict(self, state_dict: State) -> None:
-        super().load_state_dict(state_dict | {"dirpath": self.dirpath})  # it may have been moved
+        super().load_state_dict(state_dict)
         trainer, processes = self._trainer, state_dict.get("processes")
-        if processes is None or not trainer.training:
+        if processes is None or not self._resumes_from:
             return
         if state_dict.get("version") != VERSION:
             raise ResumeError(
@@ -225,23 +252,47 @@ class ExactResume(ModelCheckpoint):
         # Lightning would check again, and some modules change in evaluations.
         trainer.num_sanity_val_steps = 0
         self._same_world_size = len(processes) == world_size()
-        own = processes[trainer.global_rank if self._same_world_size else 0]
-        self._states = [(keeper, own[keeper.name]) for keeper in self.keepers if keeper.name in own]
-        for keeper, state in self._states:
+        self._states = processes[trainer.global_rank if self._same_world_size else 0]
+        self._moment = Moment(state_dict["moment"])
+        if self._moment is Moment.EPOCH_END:
+            BY_STEPS.replace(trainer.fit_loop, no)
+        for keeper, state in self._to_restore():
             keeper.load(state)
+
+    def _to_restore(self) -> list[tuple[Keeper, State]]:
+        """The keepers of which the checkpoint has a state."""
+        return [
+            (keeper, self._states[keeper.name])
+            for keeper in self.keepers
+            if keeper.name in self._states
+        ]
+
+    def _before_iterating(self) -> None:
+        fit_loop = self._trainer.fit_loop
+        for keeper in self.keepers:
+            keeper.before_iterating(self._states.get(keeper.name, {}), self._moment)
+        BEFORE_ITERATING.of(type(fit_loop))(fit_loop)
 
     def _begin(self) -> None:
         """Begin, and restore everything, after all other callbacks: Lightning calls
         checkpoints last.
         """
+        trainer = self._trainer
         for keeper in self.keepers:
             keeper.begin()
         if self._states:
-            check_optimizer_states(self._trainer)
-        for keeper, state in self._states:
+            check_optimizer_states(trainer)
+        elif self._resumes_from and trainer.is_global_zero:
+            print(
+                f"{self._resumes_from} has no state of exact_resume: the training goes on as "
+                "Lightning resumes it, which is not exact"
+            )
+        for keeper, state in self._to_restore():
             restore = keeper.restore if self._same_world_size else keeper.restore_other_world_size
             restore(state)
-        self._states = []
+        self._states = {}
+        self._resumes_from = None
+        BY_STEPS.reset(trainer.fit_loop)
 
     def save_within_epoch(self, hook: str) -> None:
         """Called in a hook within an epoch: save once the module's own has been called."""
@@ -280,3 +331,12 @@ def _after_own(module: LightningModule, hook: str, act: Callable[[], None]) -> N
         act()
 
     attributes[hook] = own_then_act
+
+
+# Not written where they are used, since a Trainer that is saved holds them.
+def no() -> bool:
+    return False
+
+
+def nothing(*_: Any) -> None:
+    pass

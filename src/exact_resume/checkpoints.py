@@ -4,28 +4,42 @@ not use.
 
 import io
 import re
+from os.path import relpath
 from pathlib import Path
 from pickle import PicklingError, UnpicklingError
 from typing import Any
+from uuid import uuid4
 
 import torch
+from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.optim import SGD, Adagrad, Adam, AdamW
 
 from exact_resume.errors import ResumeError
 from exact_resume.files import write
+from exact_resume.journal import AFTER, Journal
+from exact_resume.training import callbacks_of
+
+# The name of a save, in the checkpoint itself.
+SAVE = "exact_resume_save"
 
 # Those that have fused kernels.
 FUSED = (Adagrad, Adam, AdamW, SGD)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes checkpoints so that a kill at any moment leaves a complete one: the new
-    one, or the one before.
+    """Writes a checkpoint so that a kill at any moment leaves a complete one: the new
+    one, or the one before. All others are left to the plugin that was there.
 
     Args:
+        others: That plugin.
+        path: The checkpoint, on a local disk.
+        writes_all: Whether to write others on local disks too, unless their plugin is
+            not Lightning's usual one.
         check_first: Whether to check that the first one can be read back.
 
     Raises:
@@ -33,19 +47,40 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             plain values.
     """
 
-    def __init__(self, check_first: bool = False) -> None:
-        super().__init__()
+    def __init__(
+        self, others: CheckpointIO, path: Path, writes_all: bool = False, check_first: bool = False
+    ) -> None:
+        self.others, self.path = others, path
+        self.journal = Journal(path)
+        self.writes_all = writes_all and type(others) is TorchCheckpointIO
         self.check_first = check_first
+        self.latest: str | Path = ""  # what others wrote last
+
+    def writes(self, path: str | Path) -> bool:
+        """Whether it writes this checkpoint itself."""
+        return self._is_own(path) or (self.writes_all and "://" not in str(path))
+
+    def _is_own(self, path: str | Path) -> bool:
+        return Path(path).absolute() == self.path
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
     ) -> None:
+        is_own = self._is_own(path)
+        if not is_own:
+            self.journal.note(path)
+            checkpoint = checkpoint | {AFTER: self.journal.save}
+            self.latest = path
+        if storage_options is not None or not self.writes(path):
+            self.others.save_checkpoint(checkpoint, path, storage_options=storage_options)
+            return
         path = Path(path)
+        save = uuid4().hex
         path.parent.mkdir(parents=True, exist_ok=True)
         # First into memory: torch's file writer hides the reason of a disk error.
         content = io.BytesIO()
         try:
-            torch.save(checkpoint, content)
+            torch.save(checkpoint | ({SAVE: save} if is_own else {}), content)
         except (PicklingError, AttributeError, TypeError) as error:
             raise ResumeError(
                 f"the checkpoint cannot be written: {error}: leave it out in "
@@ -55,6 +90,24 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             self.check_first = False
             refuse_objects(content)
         write(path, content.getbuffer())
+        if is_own:
+            self.journal.begin(save)
+
+    def load_checkpoint(self, path: str | Path, *arguments: Any, **named: Any) -> dict[str, Any]:
+        if self.writes(path):
+            return super().load_checkpoint(path, *arguments, **named)
+        return self.others.load_checkpoint(path, *arguments, **named)
+
+    @rank_zero_only
+    def undo(self, save: str = "") -> None:
+        """Remove what others have written since an exact save, or where there was none."""
+        self.journal.undo(save, self.others.remove_checkpoint)
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        self.others.remove_checkpoint(path)
+
+    def teardown(self) -> None:
+        self.others.teardown()
 
 
 def refuse_objects(content: io.BytesIO) -> None:
@@ -71,6 +124,26 @@ def refuse_objects(content: io.BytesIO) -> None:
             "would refuse, since only plain values and tensors are safe to read: leave it out "
             "(save_hyperparameters has ignore=[...])"
         ) from error
+
+
+def move_paths(checkpoint: dict[str, Any], own: ModelCheckpoint, trainer: Trainer) -> None:
+    """Let ModelCheckpoints know their files where these are now, if their folders were
+    moved together with that of the checkpoint: Lightning would let them forget.
+    """
+    states = checkpoint.get("callbacks", {})
+    began = states.get(own.state_key, {}).get("dirpath")
+    for callback in callbacks_of(trainer, ModelCheckpoint):
+        state = states.get(callback.state_key, {})
+        old, new = state.get("dirpath"), callback.dirpath
+        if began and old and new and relpath(old, began) == relpath(new, str(own.dirpath)):
+            states[callback.state_key] = _moved(state, old, str(new))
+
+
+def _moved(value: Any, old: str, new: str) -> Any:
+    if isinstance(value, dict):
+        return {_moved(key, old, new): _moved(part, old, new) for key, part in value.items()}
+    is_below = isinstance(value, str) and value.startswith(old)
+    return new + value.removeprefix(old) if is_below else value
 
 
 def check_optimizer_states(trainer: Trainer) -> None:

@@ -22,9 +22,11 @@ class Moment(Enum):
         if trainer.validating:
             return cls.IN_EVALUATION
         # `processed` is already incremented in on_train_epoch_end; before training both
-        # are 0, which is EPOCH_END.
+        # are 0, which is EPOCH_END. max_steps may end a training within an epoch.
         epochs: Any = trainer.fit_loop.epoch_progress.current
-        return cls.EPOCH_END if epochs.processed == epochs.ready else cls.WITHIN_EPOCH
+        is_cut = epochs.ready > 0 and not trainer.is_last_batch
+        is_end = epochs.processed == epochs.ready and not is_cut
+        return cls.EPOCH_END if is_end else cls.WITHIN_EPOCH
 
 
 class Keeper:
@@ -52,6 +54,14 @@ class Keeper:
 
     def load(self, state: State) -> None:
         """Called before a resumed training starts, when its weights are there."""
+
+    def before_iterating(self, state: State, moment: Moment) -> None:
+        """Called before the training loaders first iterate, new ones too.
+
+        Args:
+            state: On a resume, what this process has kept; empty otherwise.
+            moment: When that was.
+        """
 
     def begin(self) -> None:
         """Called when a training has started, new or resumed."""

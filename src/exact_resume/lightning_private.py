@@ -26,6 +26,10 @@ class Private(NamedTuple):
         """Give it another value in an object."""
         setattr(thing, self.name, value)
 
+    def reset(self, thing: Any) -> None:
+        """Take that value back, if there is one: that of its class holds again."""
+        vars(thing).pop(self.name, None)
+
 
 # Where the loaders are, and how they begin.
 TRAIN_LOADERS = Private(FIT_LOOP, "_combined_loader", "the training loaders, to keep their place")
@@ -58,7 +62,7 @@ INDICES = Private(
 BY_STEPS = Private(
     FIT_LOOP,
     "_iteration_based_training",
-    "made False: with max_steps Lightning takes every resume to be within an epoch",
+    "False on a resume at an epoch's end, which Lightning takes to be within it with max_steps",
 )
 IS_RESUMING = Private(
     FIT_LOOP,
@@ -68,7 +72,7 @@ IS_RESUMING = Private(
 LAST_SAVED = Private(
     "lightning.pytorch.callbacks:ModelCheckpoint",
     "_last_global_step_saved",
-    "reset, so that an epoch without an optimizer step is saved too",
+    "kept, and reset in ours, so that an epoch without an optimizer step is saved too",
 )
 SIGTERM = Private(
     TRAINING_LOOP,

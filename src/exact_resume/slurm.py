@@ -6,11 +6,17 @@ import os
 import subprocess
 from collections.abc import Mapping
 
+from exact_resume.errors import ResumeError
+
 # The variables by which Lightning detects either of them.
 SLURM, TORCHRUN = "SLURM_NTASKS", "TORCHELASTIC_RUN_ID"
 
 # With one of them set to 0, Slurm is ignored.
 SWITCHES = ("EXACT_RESUME_SLURM", "CONVBLOCKS_SLURM")
+
+# What launchers set, and Lightning reads.
+NUMBERS: tuple[str, ...] = ("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK", "WORLD_SIZE")
+NUMBERS += ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_NTASKS")
 
 # Set if there is a job to requeue.
 JOB = "SLURM_JOB_ID"
@@ -21,6 +27,16 @@ def visible(environment: Mapping[str, str] = os.environ) -> Mapping[str, str]:
     if any(environment.get(switch) == "0" for switch in SWITCHES):
         return {name: value for name, value in environment.items() if not name.startswith("SLURM")}
     return environment
+
+
+def refuse_odd_numbers(environment: Mapping[str, str] = os.environ) -> None:
+    """Raise a ResumeError for a rank or a number of processes that is no number: Lightning
+    reads them when it is imported, even if Slurm is to be ignored.
+    """
+    for name in NUMBERS:
+        number = environment.get(name, "0")
+        if not number.isdecimal():
+            raise ResumeError(f"the variable {name} is {number!r}, which is no number: unset it")
 
 
 def is_further_process(

@@ -240,6 +240,20 @@ class Shuffled(Sampler[int]):
         yield from torch.randperm(len(POINTS), generator=self.own).tolist()
 
 
+class Batches(Sampler[list[int]]):
+    """Draws the order of all batches as soon as it is iterated over."""
+
+    def __init__(self) -> None:
+        self.own = random.Random(1)
+
+    def __len__(self) -> int:
+        return STEPS
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = self.own.sample(range(len(POINTS)), len(POINTS))
+        return iter([order[first : first + 5] for first in range(0, len(POINTS), 5)])
+
+
 def collate_with(generator: random.Random) -> Callable[[list[Tensor]], Tensor]:
     """A collate function that draws from a generator in its closure."""
     return lambda points: torch.stack(points) + generator.random()
@@ -268,6 +282,7 @@ LOADERS: dict[str, Callable[[], Any]] = {
     "seen in a worker": lambda: loader(Seen(), shuffle=True, num_workers=1),
     "weighted": lambda: loader(sampler=WeightedRandomSampler([1.0] * 40, 40)),
     "sampler": lambda: loader(sampler=Shuffled()),
+    "batch sampler": lambda: StatefulDataLoader(POINTS, batch_sampler=Batches()),
     "collate function": lambda: loader(collate_fn=collate_with(random.Random(0))),
     "workers": lambda: loader(Noisy(), shuffle=True, num_workers=1),
     "own generator in workers": lambda: loader(Noisy(np.random.default_rng(0)), num_workers=1),

@@ -78,3 +78,8 @@ def test_verdict_looks_at_every_process() -> None:
     good, bad = record({"weight w": SAME}), record({"weight w": "abcx"})
     is_exact, _ = report([good, good], {"within": [good, good], "end": [good, bad], "later": []})
     assert not is_exact
+
+
+def test_verdict_of_a_resume_that_fails() -> None:
+    _, lines = report([record({})], {"within": "KeyError: 3", "end": [], "later": []})
+    assert lines[0] == "not exact within the first epoch: a resume fails: KeyError: 3"

@@ -3,8 +3,9 @@ ROOT/NAME``.
 
 ``ROOT/make`` holds the function that makes the training. What it writes stays in its
 folder, finally a record of its states for each of its processes. ``ROOT/whole`` is the
-folder of the training that goes on; ``ROOT/within``, ``end`` and ``later`` are copies
-of it, from when its checkpoint was new there, in which a training resumes.
+folder of the training that goes on, ``ROOT/again`` that of the same once more;
+``ROOT/within``, ``end`` and ``later`` are copies of the first, from soon after it saved
+there, in which a training resumes.
 """
 
 import atexit
@@ -15,11 +16,12 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.loggers.logger import DummyLogger
 
 from exact_resume.agreement import end_process_group
@@ -58,24 +60,20 @@ class Recorder(Callback):
 
     def __init__(self, folder: Path, trainer: Trainer, resume: ExactResume) -> None:
         self.folder, self.trainer, self.resume = folder, trainer, resume
-        self.is_whole = folder.name == "whole"
+        self.is_whole = folder.name in ("whole", "again")
         self.states: list[tuple[int, dict[str, str]]] = []
         self.reason = ""  # why a checkpoint is missing
         # Of an epoch, before the checkpoint within it, if there is one.
         self.batches: int | None = None
+        self.place = ""  # to copy the folder to
 
     def on_train_start(self, *_: Any) -> None:
-        accumulated = self.trainer.accumulate_grad_batches
-        steps = min(STEPS, int(self.trainer.num_training_batches // accumulated // 2))
         self.reason = self.resume.lost_position()
-        if not steps:
-            self.reason = self.reason or "An epoch has too few steps"
-        if self.is_whole and not self.reason:
-            self.batches = accumulated * steps
 
     def on_train_epoch_start(self, *_: Any) -> None:
         if self.is_whole and self.trainer.current_epoch == 1:
-            self._copy("end")
+            self.place = "end"
+            self._copy()
         if self.trainer.current_epoch == 2:
             self._end()
             self.trainer.strategy.barrier()
@@ -84,8 +82,12 @@ class Recorder(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
+        # A batch late: what other callbacks write in it is not there for a resume.
+        self._copy()
+        if batch_idx == 0 and self.is_whole:
+            self._plan()
         if batch_idx == self.batches:
-            self._copy("later" if trainer.current_epoch else "within")
+            self.place = "later" if trainer.current_epoch else "within"
         self._record(batch)
 
     def on_train_batch_end(self, *_: Any) -> None:
@@ -94,18 +96,31 @@ class Recorder(Callback):
     def on_validation_end(self, *_: Any) -> None:
         self._save_within("on_validation_end")
 
+    def on_train_epoch_end(self, *_: Any) -> None:
+        self._copy()
+
     def on_train_end(self, *_: Any) -> None:
         self.reason = self.reason or "The run ends too early"
         self._end()
+
+    def _plan(self) -> None:
+        """Decide where to save within an epoch, of which each may accumulate otherwise."""
+        accumulated = self.trainer.accumulate_grad_batches
+        steps = min(STEPS, int(self.trainer.num_training_batches // accumulated // 2))
+        if not steps:
+            self.reason = self.reason or "An epoch has too few steps"
+        self.batches = None if self.reason else accumulated * steps
 
     def _save_within(self, hook: str) -> None:
         """Save as after a signal, which came before this batch, but go on."""
         if self.trainer.fit_loop.batch_idx + 1 == self.batches:
             self.resume.save_within_epoch(hook)
 
-    def _copy(self, place: str) -> None:
-        if self.trainer.is_global_zero:
-            shutil.copytree(self.folder, self.folder.with_name(place))
+    def _copy(self) -> None:
+        """Copy the folder, if that is due."""
+        if self.place and self.folder.name == "whole" and self.trainer.is_global_zero:
+            shutil.copytree(self.folder, self.folder.with_name(self.place))
+        self.place = ""
 
     def _record(self, batch: Any = None) -> None:
         """Record, by kind and name, what decides the next steps: with the batch to come,
@@ -120,6 +135,10 @@ class Recorder(Callback):
             parts[f"weight {name}"] = weight
         for i, optimizer in enumerate(trainer.optimizers):
             parts[f"optimizer {i}"] = optimizer
+        if trainer.is_global_zero:
+            for i, callback in enumerate(callbacks_of(trainer, ModelCheckpoint)):
+                if callback is not self.resume:
+                    parts[f"checkpoints {i}"] = files_of(callback)
         done = trainer.fit_loop.total_batch_idx + (batch is None)
         self.states.append((done, {name: digest(part) for name, part in parts.items()}))
 
@@ -129,6 +148,15 @@ class Recorder(Callback):
         record = {"states": self.states, "reason": self.reason}
         path = self.folder / f"record_{self.trainer.global_rank}.json"
         path.write_text(json.dumps(record))
+
+
+def files_of(checkpoint: ModelCheckpoint) -> list[Any]:
+    """What is left of a callback's checkpoints, and what it knows of them."""
+    folder = Path(str(checkpoint.dirpath))
+    files = sorted(path.name for path in folder.glob("*")) if folder.is_dir() else []
+    known = [Path(path).name for path in (checkpoint.best_model_path, checkpoint.last_model_path)]
+    scores = {Path(path).name: float(score) for path, score in checkpoint.best_k_models.items()}
+    return [files, known, scores]
 
 
 def main(folder: Path) -> None:
@@ -156,6 +184,19 @@ def training_of_trainer(make: Callable[[], Sequence[Any]], folder: Path) -> Trai
     resume.dirpath = str(folder)
     trainer.loggers = [DummyLogger()] if trainer.loggers else []
     return trainer, partial(trainer.fit, module, *data, ckpt_path=resume.ckpt_path)
+
+
+def call_of_script(path: str, name: str) -> Any:
+    """What a function of a script returns, whose ``if __name__ == "__main__"`` does not run."""
+    # Known by the name that multiprocessing gives to a script, so that its classes can be
+    # pickled.
+    spec = spec_from_file_location("__mp_main__", path)
+    assert spec
+    assert spec.loader
+    script = module_from_spec(spec)
+    sys.modules[spec.name] = script
+    spec.loader.exec_module(script)
+    return getattr(script, name)()
 
 
 def keep_checkpoints_in(folder: Path, trainer: Trainer) -> None:

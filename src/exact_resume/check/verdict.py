@@ -1,7 +1,8 @@
 """Is a training that is stopped and resumed the training that was not?
 
 Trainings in processes of their own: one goes on after it has saved checkpoints, within
-each of two short epochs and between them; others resume from these.
+each of two short epochs and between them, and another does the same, to see whether the
+training repeats itself; others resume from these checkpoints.
 """
 
 import json
@@ -17,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from exact_resume import slurm
-from exact_resume.check.part import PREFIX, Training, training_of_trainer
+from exact_resume.check.part import PREFIX, Training, call_of_script, training_of_trainer
 from exact_resume.errors import ResumeError
 
 # Where a check stops a training, by the names of the folders in which it resumes.
@@ -35,6 +36,10 @@ CAUSES = ("metric", "buffer", "attribute", "random")
 # kind of a part and its name, each with the number of batches before; and the ``reason``
 # why it could not be stopped everywhere.
 Record = Mapping[str, Any]
+
+# What the processes of a training have recorded; or why it failed; or nothing, if there
+# was no checkpoint.
+Records = Sequence[Record] | str
 
 # The names of the parts that differ between two trainings, by the number of batches before.
 Differences = Mapping[int, list[str]]
@@ -56,12 +61,16 @@ def check_resume(make: Callable[[], Sequence[Any]]) -> Report:
 
     Args:
         make: Returns a Trainer, its module, and the data: a LightningDataModule, or
-            loaders. A function of a module, which other processes import; it seeds what
-            it draws. Loggers are turned off, and checkpoints kept apart.
+            loaders. A function of a module or a script, which other processes import;
+            it seeds what it draws. Loggers are turned off, and checkpoints kept apart.
 
     Raises:
-        ResumeError: a launcher has started this process, or the training fails.
+        ResumeError: a launcher has started this process, the function cannot be
+            imported, or the training fails.
     """
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    if make.__module__ == "__main__" and script:
+        make = partial(call_of_script, str(Path(script).absolute()), make.__qualname__)
     return check(partial(training_of_trainer, make))
 
 
@@ -76,38 +85,57 @@ def check(make: Callable[[Path], Training]) -> Report:
             "a check of exact resume starts its processes itself: call it outside of srun and "
             "torchrun"
         )
+    try:
+        pickled = pickle.dumps(make)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise ResumeError(
+            f"a check of exact resume needs a function that other processes can import: {error}"
+        ) from error
     with TemporaryDirectory() as folder, ThreadPoolExecutor() as pool:
         root = Path(folder)
-        (root / "make").write_bytes(pickle.dumps(make))
-        (root / "whole").mkdir()
-        whole = _train(root / "whole")
+        (root / "make").write_bytes(pickled)
+        for name in ("whole", "again"):
+            (root / name).mkdir()
+        whole, again = pool.map(_train, [root / "whole", root / "again"])
+        if isinstance(whole, str) or isinstance(again, str):
+            reason = whole if isinstance(whole, str) else again
+            raise ResumeError(f"the training that was to be checked has failed: {reason}")
+        if text := first_difference(whole, again):
+            return Report(
+                False,
+                [
+                    f"not checked: without any stop the training does not repeat itself, {text}: "
+                    "seed whatever draws random numbers, as the function begins or with "
+                    "seed_everything(seed, workers=True)"
+                ],
+            )
         resumed = pool.map(_train, [root / place for place in PLACES])
         return report(whole, dict(zip(PLACES, resumed, strict=True)))
 
 
-def report(whole: Sequence[Record], resumed: Mapping[str, Sequence[Record]]) -> Report:
+def report(whole: Sequence[Record], resumed: Mapping[str, Records]) -> Report:
     """Compare resumed trainings with the one that went on.
 
     Args:
         whole: What each process has recorded of the whole training.
         resumed: By place, what each has recorded of the training that was resumed
-            there; empty if it could not be.
+            there.
     """
     is_exact, exact = True, list[str]()
     lines, lost = list[str](), dict[str, None]()
     for place, where in PLACES.items():
-        if not resumed[place]:
+        records = resumed[place]
+        if not records:
             lines.append(f"not checked {where}: {whole[0]['reason']}.")
             continue
-        found = [differences(*pair) for pair in zip(whole, resumed[place], strict=True)]
-        texts = [*filter(None, map(first_difference, found))]
-        if texts:
+        if text := _not_exact(whole, records):
             is_exact = False
-            lines.append(f"not exact {where}: {texts[0]}")
+            lines.append(f"not exact {where}: {text}")
         else:
             exact.append(where)
-        for one in found:
-            lost |= dict.fromkeys(lost_parts(one))
+        if not isinstance(records, str):
+            for pair in zip(whole, records, strict=True):
+                lost |= dict.fromkeys(lost_parts(differences(*pair)))
     if exact:
         lines.insert(0, f"exact {_listed(exact)}")
     if lost:
@@ -125,10 +153,23 @@ def differences(whole: Record, resumed: Record) -> Differences:
     return {n: _differing(left.get(n, {}), right.get(n, {})) for n in numbers}
 
 
-def first_difference(found: Differences) -> str:
-    """What differs first; empty if nothing does."""
-    if min(found) == 0:
+def _not_exact(whole: Sequence[Record], resumed: Records) -> str:
+    """Why a resume is not exact; empty if it is."""
+    if isinstance(resumed, str):
+        return f"a resume fails: {resumed}"
+    if any(record["states"][0][0] == 0 for record in resumed):
         return "a resume finds no checkpoint, and begins again"
+    text = first_difference(whole, resumed)
+    return text and f"a resume differs {text}"
+
+
+def first_difference(whole: Sequence[Record], other: Sequence[Record]) -> str:
+    """What differs first, in the first process that finds something; empty if nothing does."""
+    found = [differences(*pair) for pair in zip(whole, other, strict=True)]
+    return next(filter(None, map(_first_of, found)), "")
+
+
+def _first_of(found: Differences) -> str:
     for number, parts in found.items():
         # At the last step all but attributes count, which may measure time; before it
         # only results do, since a cause may be made again before its use.
@@ -137,7 +178,7 @@ def first_difference(found: Differences) -> str:
         if names:
             further = [f"{len(names) - 3} more"] if len(names) > 3 else []
             said = _listed([*names[:3], *further])
-            return f"a resume differs from batch {number + 1} on in {said}"
+            return f"from batch {number + 1} on in {said}"
     return ""
 
 
@@ -158,12 +199,10 @@ def _listed(words: Sequence[str]) -> str:
     return " and ".join(", ".join(words).rsplit(", ", 1))
 
 
-def _train(folder: Path) -> list[Record]:
-    """Let a training end in a folder, in processes of its own: what each has recorded;
-    nothing without the folder, since the whole training could not be stopped there.
-
-    Raises:
-        ResumeError: it fails.
+def _train(folder: Path) -> Records:
+    """Let a training end in a folder, in processes of its own: what each has recorded,
+    or why it fails; nothing without the folder, since the whole training could not be
+    stopped there.
     """
     if not folder.is_dir():
         return []
@@ -176,14 +215,18 @@ def _train(folder: Path) -> list[Record]:
         )
         if done.returncode:
             errors.seek(0)
-            raise _error(errors.read())
+            return _reason(errors.read(), is_resumed=folder.name in PLACES)
     return [json.loads(path.read_text()) for path in sorted(folder.glob("record_*.json"))]
 
 
-def _error(text: str) -> ResumeError:
-    """What a training has reported: one line, or a traceback, which is printed as it is."""
-    for line in text.splitlines():
+def _reason(text: str, is_resumed: bool) -> str:
+    """Why a training has failed: what it reports, or the end of a traceback, which is
+    printed as it is, unless only a resume fails.
+    """
+    lines = text.splitlines()
+    for line in lines:
         if line.startswith(PREFIX):
-            return ResumeError(line.removeprefix(PREFIX))
-    print(text, file=sys.stderr, end="")
-    return ResumeError("the training that was to be checked has failed")
+            return line.removeprefix(PREFIX)
+    if not is_resumed:
+        print(text, file=sys.stderr, end="")
+    return lines[-1] if lines else "its process was killed"

@@ -1,9 +1,10 @@
-"""What Lightning's own callbacks need: finders, averages, accumulation."""
+"""What Lightning's own callbacks need: finders, averages, accumulation, checkpoints."""
 
 from lightning.pytorch.callbacks import (
     BatchSizeFinder,
     GradientAccumulationScheduler,
     LearningRateFinder,
+    ModelCheckpoint,
     StochasticWeightAveraging,
 )
 from lightning.pytorch.utilities.parsing import (
@@ -13,13 +14,14 @@ from lightning.pytorch.utilities.parsing import (
 )
 
 from exact_resume.keeper import Keeper, Moment, State
-from exact_resume.lightning_private import RATE_NAME, SIZE_NAME
+from exact_resume.lightning_private import LAST_SAVED, RATE_NAME, SIZE_NAME
 from exact_resume.training import callbacks_of
 
 
 class Callbacks(Keeper):
-    """Keeps the values that finders chose and would search for again, and calls the
-    hooks at the start of an epoch that a resume within one skips.
+    """Keeps the values that finders chose and would search for again, and the steps at
+    which checkpoints were saved last, which would be saved again; and calls the hooks at
+    the start of an epoch that a resume within one skips.
     """
 
     def state(self, moment: Moment) -> State:
@@ -28,16 +30,27 @@ class Callbacks(Keeper):
         if "" in names:
             names += ["lr", "learning_rate"]  # a finder without a name changes one of these
         found = [name for name in names if lightning_hasattr(self.module, name)]
-        return {name: lightning_getattr(self.module, name) for name in found}
+        checkpoints = callbacks_of(self.trainer, ModelCheckpoint)
+        return {
+            "found": {name: lightning_getattr(self.module, name) for name in found},
+            "saved": [LAST_SAVED.of(checkpoint) for checkpoint in checkpoints],
+        }
 
     def load(self, state: State) -> None:
-        for name, value in state.items():
+        for name, value in state["found"].items():
             lightning_setattr(self.module, name, value)
         for finder in callbacks_of(self.trainer, LearningRateFinder, BatchSizeFinder):
-            finder.on_fit_start = lambda *_: None  # has found already
+            finder.on_fit_start = _has_found
 
     def restore(self, state: State) -> None:
+        checkpoints = callbacks_of(self.trainer, ModelCheckpoint)
+        for checkpoint, step in zip(checkpoints, state["saved"], strict=False):
+            LAST_SAVED.replace(checkpoint, step)
         if self.trainer.fit_loop.restarted_mid_epoch:
             kinds = GradientAccumulationScheduler, StochasticWeightAveraging
             for callback in callbacks_of(self.trainer, *kinds):
                 callback.on_train_epoch_start(self.trainer, self.module)
+
+
+def _has_found(*_: object) -> None:
+    """In place of a search."""

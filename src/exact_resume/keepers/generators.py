@@ -46,6 +46,9 @@ class Generators(Keeper):
     def state(self, moment: Moment) -> State:
         return states_of(generators_of(self.trainer))
 
+    def before_iterating(self, state: State, moment: Moment) -> None:
+        self.restore(state)
+
     def restore(self, state: State) -> None:
         set_states(generators_of(self.trainer), state)
 

@@ -4,12 +4,13 @@
 
 import io
 from ast import literal_eval
+from inspect import isgeneratorfunction
 from itertools import chain, islice
 from typing import Any
 
 import torch
 from lightning.fabric.utilities import data as lightning_data
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from torch.utils.data import IterableDataset
 
 from exact_resume.keeper import Keeper, Moment, State
@@ -22,7 +23,6 @@ from exact_resume.keepers.generators import (
 )
 from exact_resume.keepers.values import SCALARS, plain
 from exact_resume.lightning_private import (
-    BEFORE_ITERATING,
     COMBINED_BY,
     FETCHER,
     INDICES,
@@ -31,10 +31,13 @@ from exact_resume.lightning_private import (
     SET_EPOCH,
     TRAIN_LOADERS,
 )
-from exact_resume.training import loaders_of
+from exact_resume.training import callbacks_of, loaders_of
 
 # The module of a class that cannot go on exactly from its own ``state_dict``.
 HUGGING_FACE = "datasets.iterable_dataset"
+
+# Where hooks are defined that leave the data as they are.
+KNOWN = ("lightning.", "pytorch_lightning.", "exact_resume.")
 
 
 class Loaders(Keeper):
@@ -49,25 +52,64 @@ class Loaders(Keeper):
     def setup(self, trainer: Trainer) -> None:
         super().setup(trainer)
         self._generators_at_epoch_start: State = {}
-        fit_loop, epoch_loop = trainer.fit_loop, trainer.fit_loop.epoch_loop
-        load_states, start_epoch = BEFORE_ITERATING.of(fit_loop), epoch_loop.on_run_start
+        # After Lightning has iterated for a resume at the end of an epoch.
+        self._generators_after: State = {}
+        trainer.fit_loop.reset = self._note_iterated  # type: ignore[method-assign]
+        trainer.fit_loop.epoch_loop.on_run_start = self._start_epoch  # type: ignore[method-assign]
 
-        def note_first_time() -> None:
-            for loader in loaders_of(trainer):
-                keep_generators_of_workers(loader)
-            self._generators_at_epoch_start = states_of(generators_of(trainer))
-            load_states()
+    def before_iterating(self, state: State, moment: Moment) -> None:
+        loaders = loaders_of(self.trainer)
+        for loader in loaders:
+            keep_generators_of_workers(loader)
+        self._resumes_at_end = bool(state) and moment is Moment.EPOCH_END
+        if self._resumes_at_end:
+            self._restore_data(state["data"])
+            for loader in loaders:
+                SET_EPOCH.of(lightning_data)(loader, self.trainer.current_epoch)
+        self._generators_at_epoch_start = states_of(generators_of(self.trainer))
 
-        def note_later(data_fetcher: Any) -> None:
-            is_resumed = fit_loop.is_resuming or epoch_loop.restarting
-            if trainer.current_epoch > 0 and not is_resumed:
-                self._generators_at_epoch_start = states_of(generators_of(trainer))
-            start_epoch(data_fetcher)
+    def _note_iterated(self) -> None:
+        """Called when Lightning has iterated over the loaders, before a training starts."""
+        if self._resumes_at_end:
+            self._generators_after = states_of(generators_of(self.trainer))
+        self._resumes_at_end = False  # a finder may run the loop again
+        fit_loop = self.trainer.fit_loop
+        type(fit_loop).reset(fit_loop)
 
-        # Lightning iterates over the loaders right after each of these: setup_data of the
-        # first epoch or of a resume, and the start of each later epoch.
-        BEFORE_ITERATING.replace(fit_loop, note_first_time)
-        epoch_loop.on_run_start = note_later  # type: ignore[method-assign]
+    def _start_epoch(self, data_fetcher: Any) -> None:
+        """Called before Lightning iterates at the start of an epoch, but for the first
+        one of a training.
+        """
+        fit_loop, epoch_loop = self.trainer.fit_loop, self.trainer.fit_loop.epoch_loop
+        generators = generators_of(self.trainer)
+        if self._generators_after:
+            self._take_up(generators)
+        elif self.trainer.current_epoch > 0 and not (fit_loop.is_resuming or epoch_loop.restarting):
+            self._generators_at_epoch_start = states_of(generators)
+        type(epoch_loop).on_run_start(epoch_loop, data_fetcher)
+
+    def _take_up(self, generators: dict[str, Any]) -> None:
+        """At the start of an epoch, on a resume: keep the iterators that Lightning has
+        made before, if they are those that it would make now.
+        """
+        before, now = self._generators_at_epoch_start, states_of(generators)
+        after, self._generators_after = self._generators_after, {}
+        if before.items() <= now.items() and not self._is_hook_set():
+            set_states(generators, after)
+            return
+        self._generators_at_epoch_start = now
+        IS_RESUMING.replace(self.trainer.fit_loop, False)
+        if self.trainer.is_global_zero and any(map(_reads_ahead, loaders_of(self.trainer))):
+            print(
+                "the training loaders iterate twice for this resume, since on_train_epoch_start, "
+                "which is called in between, may draw random numbers or change the data"
+            )
+
+    def _is_hook_set(self) -> bool:
+        """Whether somebody may change what a loader reads just before it iterates."""
+        parts = [self.module, *callbacks_of(self.trainer, Callback)]
+        places = [getattr(part.on_train_epoch_start, "__module__", "") for part in parts]
+        return not all(place.startswith(KNOWN) for place in places)
 
     def state(self, moment: Moment) -> State:
         if moment is Moment.EPOCH_END:
@@ -81,17 +123,20 @@ class Loaders(Keeper):
         }
 
     def restore(self, state: State) -> None:
-        if "data" in state:
-            self._restore_data(state["data"])
-        elif state:
+        if "positions" in state:
             self._restore_positions(state)
+        elif "data" not in state and self.trainer.is_global_zero:
+            print(
+                "the checkpoint lies within an epoch, and does not know where its loaders were: "
+                "the training goes on as Lightning resumes it, which is not exact"
+            )
 
     def lost_position(self) -> str:
         loaders, combined = loaders_of(self.trainer), TRAIN_LOADERS.of(self.trainer.fit_loop)
         if not all(map(is_stateful, loaders)):
             return "To resume within one, use torchdata's StatefulDataLoader"
         if len(loaders) > 1 and (
-            COMBINED_BY.of(combined) == "max_size" or lightning_data.sized_len(combined) is None
+            COMBINED_BY.of(combined) == "max_size" or None in map(lightning_data.sized_len, loaders)
         ):
             return "The training loaders are combined by max_size, or one of them has no length"
         if self.trainer.reload_dataloaders_every_n_epochs:  # type: ignore[attr-defined]  # is set
@@ -99,6 +144,11 @@ class Loaders(Keeper):
         data_sets = [getattr(loader, "dataset", None) for loader in loaders]
         if HUGGING_FACE in {type(data).__module__ for data in data_sets}:
             return "An iterable data set of Hugging Face cannot continue exactly from a position"
+        if any(map(_draws_at_once, loaders)):
+            return (
+                "A batch sampler draws its order at once: write its __iter__ with yield, or give "
+                "it a state_dict"
+            )
         if not _is_plain(self._fetched_ahead()):
             return (
                 "The training loader has no length, and its batches are more than tensors "
@@ -112,12 +162,13 @@ class Loaders(Keeper):
             # load_state_dict may have set a position, at which the next epoch must not
             # begin: set the attributes back to what they were at the end of the epoch.
             vars(data).update(attributes)
-        IS_RESUMING.replace(self.trainer.fit_loop, False)
 
     def _restore_positions(self, state: State) -> None:
         loaders, fetcher = loaders_of(self.trainer), FETCHER.of(self.trainer.fit_loop)
+        generators = generators_of(self.trainer)
+        now = states_of(generators)
         self._generators_at_epoch_start = state["began"]
-        set_states(generators_of(self.trainer), self._generators_at_epoch_start)
+        set_states(generators, self._generators_at_epoch_start)
         for loader, position in zip(loaders, state["positions"], strict=True):
             SET_EPOCH.of(lightning_data)(loader, self.trainer.current_epoch)
             loader.load_state_dict(position)
@@ -135,6 +186,7 @@ class Loaders(Keeper):
             # before the generators are restored.
             if isinstance(indices, islice):
                 INDICES.replace(iterator, chain(list(islice(indices, 1)), indices))
+        set_states(generators, now)
 
     def _fetched_ahead(self) -> list[Any]:
         """The batches that Lightning has fetched to notice the last one: of loaders
@@ -157,6 +209,24 @@ class Loaders(Keeper):
 def is_stateful(part: Any) -> bool:
     """Whether a loader or a data set can say where it is, and go there."""
     return hasattr(part, "state_dict") and hasattr(part, "load_state_dict")
+
+
+def _draws_at_once(loader: Any) -> bool:
+    """Whether its batch sampler may draw as soon as it is iterated over, which torchdata
+    does twice on a resume.
+    """
+    sampler = getattr(loader, "batch_sampler", None)
+    if sampler is None:
+        sampler = getattr(loader, "sampler", None)
+    kind = type(sampler)
+    if sampler is None or is_stateful(sampler) or kind.__module__.startswith(("torch", *KNOWN)):
+        return False
+    return not isgeneratorfunction(getattr(kind, "__iter__", None))
+
+
+def _reads_ahead(loader: Any) -> bool:
+    """Whether it reads data as soon as it iterates."""
+    return bool(getattr(loader, "num_workers", 0)) or lightning_data.sized_len(loader) is None
 
 
 def _is_plain(batches: list[Any]) -> bool:

@@ -1,0 +1,259 @@
+"""A Trainer with ExactResume does what the same Trainer does without it, and only adds."""
+
+import time
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from unittest.mock import ANY, Mock
+
+import pytest
+import torch
+from lightning import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
+from lightning.fabric.utilities.cloud_io import get_filesystem
+from lightning.pytorch.callbacks import LearningRateFinder, ModelCheckpoint
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from exact_resume import ExactResume
+from tests.any_task.kinds import POINTS, STEPS, Kind, Plain
+from tests.exact_resume.subjects import QUIET
+
+NOT_EXACT = "goes on as Lightning resumes it, which is not exact"
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:'set_vital' is deprecated"),  # by torchdata
+    pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty"),
+    # What a plain Trainer says of such trainings.
+    pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before"),
+    pytest.mark.filterwarnings("ignore:Be aware that when using .ckpt_path., callbacks used"),
+    pytest.mark.filterwarnings("ignore:You defined a .validation_step. but have no"),
+]
+
+
+class Batches(Callback):
+    """Notes the batches that a training sees."""
+
+    keeps_own_state = True
+
+    def __init__(self) -> None:
+        self.seen: list[Tensor] = []
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self.seen.append(batch)
+
+
+class Stream(IterableDataset[Tensor]):
+    """Such as a queue: what is read is gone."""
+
+    def __init__(self, points: Iterator[Tensor]) -> None:
+        self.points = points
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for _ in range(4):
+            yield next(self.points)
+
+
+class Streams(LightningDataModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stream = Stream(iter(POINTS))
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(self.stream)
+
+
+class Two(Kind):
+    """Has two training loaders."""
+
+    def train_dataloader(self) -> Any:
+        return [super().train_dataloader(), super().train_dataloader()]
+
+
+class Second(Plain):
+    """Trains with the batches of the second loader."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        return super().training_step(batch[1], batch_idx)
+
+
+class Drawing(Callback):
+    """Draws a random number before each epoch."""
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        torch.rand(1)
+
+
+class Tuning(LearningRateFinder):
+    """Searches again at the start of some epochs, as in Lightning's manual."""
+
+    def on_fit_start(self, *_: Any) -> None: ...
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.current_epoch in (0, 2):
+            self.lr_find(trainer, pl_module)
+
+
+class Counted(Plain):
+    """Counts its steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lr = 0.1
+        self.steps = 0
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        self.steps += 1
+        return super().training_step(batch, batch_idx)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def fit(
+    module: LightningModule,
+    *callbacks: Callback,
+    data: Any = None,
+    ckpt_path: Path | str | None = None,
+    **settings: Any,
+) -> Trainer:
+    seed_everything(0, verbose=False)
+    trainer = Trainer(**QUIET | {"callbacks": [*callbacks]} | settings)
+    trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
+    return trainer
+
+
+def test_checkpoints_of_others_on_remote_disks_stay_there(tmp_path: Path) -> None:
+    remote = ModelCheckpoint("memory://bucket/run", "best")
+    fit(Plain(), remote, ExactResume("last.ckpt"), data=Kind(), max_epochs=1)
+    assert get_filesystem("memory://bucket").find("/bucket") == ["/bucket/run/best.ckpt"]
+    assert [path.name for path in tmp_path.glob("[!.]*")] == ["last.ckpt"]
+
+
+def test_checkpoint_without_its_state_resumes_as_lightning_does(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Which another Trainer has written."""
+    fit(Plain(), ModelCheckpoint("kept", "first"), data=Kind(), max_epochs=1)
+    trainer = fit(
+        Plain(), ExactResume("last.ckpt"), data=Kind(), max_epochs=2, ckpt_path="kept/first.ckpt"
+    )
+    assert trainer.global_step == 2 * STEPS
+    assert NOT_EXACT in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("settings", [{}, {"val_check_interval": 0.5}])
+def test_checkpoint_of_another_moment_sees_the_batches_that_lightning_would(
+    settings: dict[str, Any],
+) -> None:
+    """Which a user's callback has written within an epoch, in an evaluation, or at its end."""
+    seen: list[list[Tensor]] = []
+    for resume in ([], [ExactResume("last.ckpt")]):
+        kept = ModelCheckpoint(f"kept{len(resume)}", monitor="val/loss", save_top_k=1)
+        fit(Plain(), kept, *resume, data=Kind("torch"), max_epochs=1, **settings)
+        batches = Batches()
+        fit(
+            Plain(),
+            batches,
+            *resume,
+            data=Kind("torch"),
+            max_epochs=2,
+            ckpt_path=kept.best_model_path,
+            **settings,
+        )
+        seen.append(batches.seen)
+    assert len(seen[0]) == len(seen[1])
+
+
+@pytest.mark.parametrize("finder", [LearningRateFinder, Tuning])
+def test_finder_within_a_training_is_not_taken_for_a_resume(
+    finder: type[LearningRateFinder], capsys: pytest.CaptureFixture[str]
+) -> None:
+    ends = []
+    for resume in ([], [ExactResume("last.ckpt")]):
+        tuning = finder(num_training_steps=20, early_stop_threshold=None)
+        module = Counted()
+        trainer = fit(module, tuning, *resume, data=Kind(), max_epochs=4, limit_val_batches=0)
+        ends.append((module.steps, trainer.global_step, module.lr, torch.rand(1)))
+    assert ends[0] == ends[1]
+    assert "which is not exact" not in capsys.readouterr().out
+
+
+def test_training_goes_on_within_an_epoch_that_max_steps_has_cut() -> None:
+    """With the batches that a longer training would see."""
+    batches = Batches()
+    fit(Plain(), batches, ExactResume("whole.ckpt"), data=Kind(), max_steps=STEPS + 5)
+    short, resumed = Batches(), Batches()
+    fit(Plain(), short, ExactResume("last.ckpt"), data=Kind(), max_steps=STEPS + 2)
+    fit(
+        Plain(),
+        resumed,
+        ExactResume("last.ckpt"),
+        data=Kind(),
+        max_steps=STEPS + 5,
+        ckpt_path="last.ckpt",
+    )
+    assert torch.equal(torch.stack(batches.seen), torch.stack([*short.seen, *resumed.seen]))
+
+
+def test_stream_loses_nothing_in_a_resume() -> None:
+    """Its loader iterates once."""
+    data, batches = Streams(), Batches()
+    fit(Plain(), ExactResume("last.ckpt"), data=data, max_epochs=1)
+    fit(Plain(), batches, ExactResume("last.ckpt"), data=data, max_epochs=2, ckpt_path="last.ckpt")
+    assert torch.equal(torch.cat(batches.seen), POINTS[4:8])
+
+
+def test_loader_iterates_twice_where_a_hook_draws_in_between(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Exactness wins, with a line where a loader has read ahead."""
+    data = Streams()
+    fit(Plain(), Drawing(), ExactResume("last.ckpt"), data=data, max_epochs=1)
+    fit(
+        Plain(), Drawing(), ExactResume("last.ckpt"), data=data, max_epochs=2, ckpt_path="last.ckpt"
+    )
+    assert "the training loaders iterate twice for this resume" in capsys.readouterr().out
+
+
+def test_trainer_can_be_saved_after_a_training() -> None:
+    trainer = fit(Plain(), ExactResume("last.ckpt"), data=Kind(), max_epochs=1)
+    content = BytesIO()
+    torch.save(trainer, content)
+    content.seek(0)
+    assert torch.load(content, weights_only=False).global_step == STEPS
+
+
+def test_it_saves_after_the_checkpoints_of_the_user() -> None:
+    """So that its own holds what they have noted of theirs, wherever it stands in the list."""
+    kept = ModelCheckpoint("kept", save_top_k=-1, every_n_epochs=1)
+    trainer = fit(Plain(), ExactResume("last.ckpt"), kept, data=Kind(), max_epochs=2)
+    saved = torch.load("last.ckpt", weights_only=True)["callbacks"][kept.state_key]
+    assert saved["best_model_path"] == kept.best_model_path
+    assert isinstance(trainer.callbacks[-1], ExactResume)  # type: ignore[attr-defined]
+
+
+def test_storage_options_reach_the_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = fit(Plain(), ExactResume("last.ckpt"), data=Kind(), max_epochs=1)
+    plugin = Mock()
+    monkeypatch.setattr(trainer.strategy.checkpoint_io, "others", plugin)
+    trainer.save_checkpoint("other.ckpt", storage_options={"region": "north"})
+    plugin.save_checkpoint.assert_called_with(
+        ANY, "other.ckpt", storage_options={"region": "north"}
+    )
+
+
+def test_checkpoint_is_written_after_a_training_with_combined_loaders() -> None:
+    trainer = fit(Second(), ExactResume("last.ckpt"), data=Two(), max_epochs=1)
+    trainer.save_checkpoint("other.ckpt")
+    assert Path("other.ckpt").is_file()
+
+
+def test_lone_process_leaves_the_clock_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some tests count how often it is asked."""
+    monkeypatch.setattr(time, "perf_counter", Mock(side_effect=AssertionError))
+    fit(Plain(), ExactResume("last.ckpt"), data=Kind(), max_epochs=1)
