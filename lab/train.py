@@ -43,6 +43,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from convblocks.compare import command as compare
 from convblocks.compare.options import parse
@@ -211,7 +212,7 @@ def origins_of(records: Records) -> list[Origin]:
     Raises:
         UserError: some runs were not trained by the code of a commit, or do not say by which.
     """
-    origins = [(run.path, read_origin(run.provenance)) for _, run in records.runs]
+    origins = [(run.path, dict[str, Any](read_origin(run.provenance))) for _, run in records.runs]
     if unknown := [path for path, origin in origins if not is_committed(origin.get("git_commit"))]:
         raise UserError(
             f"{len(unknown)} of {len(origins)} runs of {records.name} make no record, since their "

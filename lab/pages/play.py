@@ -105,7 +105,7 @@ def write_numbers(data: Path) -> None:
     Raises:
         UserError: the code of a run is not known by its commit.
     """
-    origins = [read_origin(run.directory.provenance) for run in WATCHED]
+    origins = [dict[str, Any](read_origin(run.directory.provenance)) for run in WATCHED]
     if not all(is_committed(origin.get("git_commit")) for origin in origins):
         raise UserError(
             "the code of some runs of play is that of no commit: commit it, and train them again"

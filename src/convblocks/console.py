@@ -19,6 +19,7 @@ from types import FrameType
 from typing import NoReturn
 
 from convblocks.errors import printable
+from exact_resume import slurm
 from exact_resume.errors import ResumeError
 
 # Errors that a user can fix, whether or not they name a file: a disk that cannot be written to.
@@ -68,12 +69,14 @@ def status_of(command: Command, arguments: list[str]) -> int:
     0 for success, 2 for wrong usage, 1 for other errors that the user can fix, 130
     after Ctrl-C. Bugs keep their traceback.
     """
+    _open_closed_streams()
     # No command opens a window, and a missing backend would be an error.
     os.environ["MPLBACKEND"] = "agg"
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # notebooks replace the streams
             stream.reconfigure(errors="backslashreplace")
     try:
+        slurm.refuse_odd_numbers()
         command(arguments)
         sys.stdout.flush()
     except ResumeError as error:
@@ -90,6 +93,16 @@ def status_of(command: Command, arguments: list[str]) -> int:
         print_error(f"{error.filename or 'cannot write the output'}: {error.strerror}")
         return 1
     return 0
+
+
+def _open_closed_streams() -> None:
+    """In place of streams that a shell has closed, as by ``2>&-``, take /dev/null: else
+    the next file would have their numbers, and get what is printed.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # Open until the process ends.
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
 
 
 def end(status: int) -> NoReturn:

@@ -77,11 +77,11 @@ def _finite(value: Any) -> Any:
 
 
 def as_plain(value: Any, change: Callable[[Any], Any] = lambda leaf: leaf) -> Any:
-    """Nested dicts and lists, from mappings, lists and tuples, with each value in them
-    changed.
+    """Nested dicts and lists, from mappings, lists and tuples, with each key and value in
+    them changed.
     """
     if isinstance(value, Mapping):
-        return {key: as_plain(part, change) for key, part in value.items()}
+        return {change(key): as_plain(part, change) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return [as_plain(part, change) for part in value]
     return change(value)

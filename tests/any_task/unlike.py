@@ -5,8 +5,10 @@ end, for errors and resumes.
 from typing import Any
 
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch import nn
 
+from exact_resume import ExactResume
 from tests.any_task.regression import Curve, Pair
 
 FROZEN = "network.0."
@@ -101,3 +103,26 @@ class Unpicklable(Curve):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["function"] = lambda: 1
+
+
+class Sparse(Curve):
+    """Has an optimizer that takes sparse gradients only, and dense ones."""
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SparseAdam(self.parameters())
+
+
+class Unscheduled(Curve):
+    """Has a schedule that steps at no time."""
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.SGD(self.parameters(), 0.1)
+        schedule = torch.optim.lr_scheduler.ConstantLR(optimizer)
+        return [optimizer], [{"scheduler": schedule, "frequency": 0}]
+
+
+class Resuming(Curve):
+    """Brings an ExactResume, which Lightning puts in place of the run's."""
+
+    def configure_callbacks(self) -> list[Callback]:
+        return [ExactResume("own.ckpt")]

@@ -5,8 +5,6 @@ import sys
 import threading
 from typing import Any
 
-from jsonargparse import Namespace
-
 from convblocks.boards.tensorboard import RunTensorBoardLogger
 from convblocks.files import machine_lock
 from convblocks.run.callbacks import RunCallback
@@ -40,10 +38,10 @@ def make(run: Run) -> "Boards":
             loggers = [loggers]
         identities = json.loads(run.directory.loggers.read_text())
         for logger, identity in zip(loggers, identities, strict=False):
-            if isinstance(logger, Namespace):
-                name = logger.class_path.rpartition(".")[2]
+            if isinstance(logger, dict):
+                name = logger["class_path"].rpartition(".")[2]
                 if name in RUN_ARGUMENTS:
-                    logger.init_args[RUN_ARGUMENTS[name]] = identity
+                    logger.setdefault("init_args", {})[RUN_ARGUMENTS[name]] = identity
     threading.excepthook = _show_unless_of_tensorboard
     return Boards()
 

@@ -110,7 +110,7 @@ def _launch(environment: Mapping[str, str]) -> Launch | None:
     if TORCHRUN in environment:
         processes = int(environment["WORLD_SIZE"])
         description = f"torchrun started {counted(processes, 'worker')}"
-        return Launch(description, processes, int(environment["GROUP_WORLD_SIZE"]))
+        return Launch(description, processes, int(environment.get("GROUP_WORLD_SIZE", 1)))
     if SLURM not in environment:
         return None
     tasks = int(environment[SLURM])

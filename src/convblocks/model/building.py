@@ -1,5 +1,6 @@
 """Optimizers, schedules and losses, built from their class specs."""
 
+import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
@@ -67,6 +68,9 @@ def build_schedule(
             )
         return None
     named, arguments = split("lr_scheduler", spec)
+    for key in ("frequency", "step_size"):
+        if arguments.get(key) == 0:
+            raise UsageError(f"--lr_scheduler.{key} must be above 0, but is 0")
     settings = {key: arguments.pop(key) for key in FOR_LIGHTNING if key in arguments}
     if spans_the_run(spec):
         settings = {"interval": "step"} | settings
@@ -110,7 +114,9 @@ def _check_losses(name: str, loss: nn.Module, classes: int, is_sum: bool) -> Non
     one loss for each: a mean would be divided again.
     """
     expected = () if is_sum else (2,)
-    losses = loss(torch.zeros(2, classes), torch.tensor([0, classes - 1]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of shapes, which are refused here
+        losses = loss(torch.zeros(2, classes), torch.tensor([0, classes - 1]))
     shape = tuple(getattr(losses, "shape", ()))
     if shape != expected:
         raise UsageError(

@@ -1,5 +1,6 @@
 """The LightningModule: a network with its loss, metrics and optimizer."""
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -118,6 +119,8 @@ class ImageClassifier(LightningModule):
         self.arch = short_name(arch)
         self.network = build_network(arch, network, image_spec)
         self.loss = build_loss(loss, len(image_spec.classes))
+        if not 0 < lr < math.inf:
+            raise UsageError(f"--lr must be above 0 and finite, but is {lr}")
         specs = {"optimizer": optimizer, "lr_scheduler": lr_scheduler, "loss": loss}
         plain = {
             name: spec if isinstance(spec, dict) else short_name(spec)

@@ -24,8 +24,19 @@ from convblocks.model.trust import import_class
 BATCH_PIXELS = 1000 * math.prod(MNIST.shape)
 
 
-# The parts that a resume needs beyond the weights.
-RESUME_PARTS = {"optimizer_states", "lr_schedulers", "callbacks", "loops", "epoch", "global_step"}
+# The parts that a resume needs beyond the weights, and what a run keeps of itself.
+RESUME_PARTS = {
+    "optimizer_states": list,
+    "lr_schedulers": list,
+    "callbacks": dict,
+    "loops": dict,
+    "epoch": int,
+    "global_step": int,
+}
+OF_RUN: dict[str, dict[str, type]] = {
+    "MetricsLog": {"rows": list, "steps": int},
+    "BegunWith": {"settings": dict},
+}
 
 
 @dataclass(frozen=True)
@@ -100,6 +111,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file cannot be read or is damaged, or is not a checkpoint.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UserError(f"cannot load {path}: it is a pipe or a device, not a file")
     try:
         with zipfile.ZipFile(path) as archive:
             # torch.load ignores the checksums.
@@ -132,13 +145,22 @@ def read_resumable(path: Path) -> dict[str, Any] | None:
         return None
     try:
         checkpoint = read_checkpoint(path)
-        if not (checkpoint.keys() >= RESUME_PARTS and "MetricsLog" in checkpoint["callbacks"]):
+        is_whole = _has(checkpoint, RESUME_PARTS)
+        states = checkpoint["callbacks"] if is_whole else {}
+        if not all(_has(states.get(name), parts) for name, parts in OF_RUN.items()):
             raise wrong_version(path)
     except UserError as error:
         raise UserError(
-            f"{error}. Put an intact copy there, or delete it to start the run over"
+            f"{error}. Put a copy of that file back, or delete it to start the run over"
         ) from error
     return checkpoint
+
+
+def _has(parts: Any, kinds: Mapping[str, type]) -> bool:
+    """Whether a part of a checkpoint has parts of these kinds."""
+    return isinstance(parts, dict) and all(
+        isinstance(parts.get(name), kind) for name, kind in kinds.items()
+    )
 
 
 def wrong_version(path: Path) -> UserError:
@@ -170,6 +192,7 @@ def load_network(path: Path, allowed: Collection[str] = ()) -> TrainedNetwork:
     try:
         arch = str(hyper_parameters["arch"])
         ImageSpec.from_dict(hyper_parameters["image_spec"])
+        {**(hyper_parameters.get("network") or {})}  # a TypeError where it is no mapping
     except (KeyError, TypeError, UsageError, msgspec.ValidationError) as error:
         if "pytorch-lightning_version" in checkpoint and "arch" not in hyper_parameters:
             raise UserError(

@@ -61,6 +61,11 @@ def import_class(name: str) -> Factory:
         raise UsageError(
             f"cannot import {name}: {error.msg} in the current folder, and none is installed"
         ) from error
+    except SystemExit as error:
+        raise UsageError(
+            f"cannot import {name}: its module ends the program when it is imported: put what it "
+            'does then below `if __name__ == "__main__"`'
+        ) from error
     _named_by_a_person.add(name)
     return resolve(name)
 
@@ -86,7 +91,9 @@ def instantiate(kind: type, named: Named, /, *arguments: Any, **options: Any) ->
         raise
     # From code that is not ours, about arguments that a person chose.
     except Exception as error:
-        words = ", ".join(f"{key}={value!r}" for key, value in options.items()) or "no arguments"
+        # Short, since a value may print a page.
+        words = ", ".join(f"{key}={repr(value)[:60]}" for key, value in options.items())
+        words = words or "no arguments"
         reason = " ".join((str(error) or repr(error)).split())
         raise UsageError(f"{kind.__name__} {name} cannot be made with {words}: {reason}") from error
     if not isinstance(made, kind):

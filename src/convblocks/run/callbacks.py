@@ -13,13 +13,15 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import Tensor
 
 from convblocks.data.module import ImageDataModule
-from convblocks.errors import NotFiniteError
+from convblocks.errors import NotFiniteError, UsageError
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.restore import Evaluation, restore_network
 from convblocks.run.directory import RunDirectory
 from convblocks.run.judge import Judge
 from convblocks.run.metrics_log import ends_logged_step
 from convblocks.run.result import RunResult
+from convblocks.text import Settings
+from exact_resume.callback import ExactResume
 from exact_resume.keeper import State
 from exact_resume.training import steps_done
 
@@ -97,9 +99,31 @@ class BestCheckpoint(ModelCheckpoint):
             save_on_train_epoch_end=False,
         )
 
-    def load_state_dict(self, state_dict: State) -> None:
-        """Restore the best score even if the run was moved; Lightning would discard it."""
-        super().load_state_dict(state_dict | {"dirpath": self.dirpath})
+
+class BegunWith(Callback):
+    """Keeps the settings of a run in its checkpoints, so that a resume knows them from
+    those of another one, and from a config.yaml that was changed.
+
+    Raises:
+        UsageError: in ``setup``, another ExactResume has taken the place of the run's,
+            which writes these checkpoints.
+    """
+
+    keeps_own_state = True
+
+    def __init__(self, settings: Settings, resume: ExactResume) -> None:
+        self.settings = settings
+        self._resume = resume
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if self._resume not in trainer.callbacks:  # type: ignore[attr-defined]  # set at run time
+            raise UsageError(
+                "configure_callbacks of the module makes an ExactResume: leave it out, "
+                "since every run has one"
+            )
+
+    def state_dict(self) -> State:
+        return {"settings": self.settings}
 
 
 class Divergence(Callback):

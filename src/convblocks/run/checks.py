@@ -1,25 +1,37 @@
 """Checks of a command line for what neither jsonargparse nor Lightning refuses."""
 
+import re
+from typing import Any
+
 from jsonargparse import Namespace
 
 from convblocks.errors import UsageError
 from convblocks.model.class_specs import CONSTANT, spans_the_run
 from convblocks.run.parser import NO_LIMIT
 
+# More than any machine has: a slip of the finger.
+MOST_THREADS = 1024
+
 ABOVE_0 = (
     "threads",
     "trainer.accumulate_grad_batches",
     "trainer.limit_train_batches",
     "trainer.limit_test_batches",
+    "trainer.val_check_interval",
+    "trainer.check_val_every_n_epoch",
 )
 
 
 def check(parsed: Namespace) -> None:
     """Raise a UsageError for the first that is wrong."""
     for option in ABOVE_0:
-        value = parsed[option]
+        value = parsed.get(option)
         if isinstance(value, int | float) and not value > 0:
             raise UsageError(f"--{option} must be above 0, but is {value}")
+    if parsed.threads > MOST_THREADS:
+        raise UsageError(f"--threads must be at most {MOST_THREADS:,}, but is {parsed.threads:,}")
+    if (most := parsed.trainer.gradient_clip_val) is not None and most < 0:
+        raise UsageError(f"--trainer.gradient_clip_val must be at least 0, but is {most}")
     if not 0 <= parsed.seed < 2**32:
         raise UsageError(f"--seed must be in 0..2^32-1, but is {parsed.seed}")
     if parsed.trainer.fast_dev_run:
@@ -33,7 +45,10 @@ def check(parsed: Namespace) -> None:
 def _check_length(parsed: Namespace) -> None:
     epochs = parsed.trainer.max_epochs
     steps = parsed.trainer.max_steps
-    is_limited = steps > 0 or parsed.trainer.max_time is not None
+    time = parsed.trainer.max_time
+    is_limited = steps > 0 or time is not None
+    if time is not None and not any(_numbers_of(time)):
+        raise UsageError("--trainer.max_time must be above 0")
     least = NO_LIMIT if is_limited else 1
     if epochs < least or 0 in (epochs, steps):
         raise UsageError(
@@ -42,3 +57,10 @@ def _check_length(parsed: Namespace) -> None:
     schedule = parsed.get("model.lr_scheduler") or CONSTANT
     if epochs == steps == NO_LIMIT and spans_the_run(schedule):
         raise UsageError("a schedule over the whole run needs --epochs or --trainer.max_steps")
+
+
+def _numbers_of(time: Any) -> list[float]:
+    """Of a duration as Lightning takes it: text, a timedelta, or units with numbers."""
+    if isinstance(time, str):
+        return [float(number) for number in re.findall(r"\d+", time)]
+    return [*time.values()] if isinstance(time, dict) else [time.total_seconds()]

@@ -1,11 +1,11 @@
-"""The configuration of a run: parsed once and checked, then made into data and module."""
+"""The configuration of a run: settings in plain values, made into data and module."""
 
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import chdir
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ from convblocks.run.parser import (
     merge,
     read_config,
 )
-from convblocks.text import Settings, as_plain, as_yaml
+from convblocks.run.plain import is_same, plain_settings
+from convblocks.text import Settings, as_yaml
 
 # What a run trains, and on what, if nothing else is named.
 MODEL, DATA = "convblocks.ImageClassifier", "convblocks.ImageDataModule"
@@ -51,9 +52,6 @@ class Config:
         root: The parent folder of ``lightning_logs``.
         resume: Whether to resume an existing run.
         options: The values of the options that wings add, which are no settings.
-        parsed: All values in the types of the signatures.
-        parser: The one that parsed them.
-        classes: Those of ``model`` and ``data``.
     """
 
     settings: Settings
@@ -61,9 +59,6 @@ class Config:
     root: Path
     resume: bool
     options: Settings
-    parsed: Namespace = field(repr=False, compare=False)
-    parser: FitParser
-    classes: Mapping[str, type]
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> "Config":
@@ -78,6 +73,7 @@ class Config:
         words = full_words(arguments)
         given = {option: values[0] if values else "" for option, *values in words}
         settings, rest = _given_settings(words, given)
+        raw = {group: dict(settings[group]) for group in GROUPS}
         names, classes = _import_classes(settings)
         is_classifier = issubclass(classes["model"], ImageClassifier)
         named = {*settings["model"], *given}  # config keys have no dashes, options have
@@ -89,17 +85,17 @@ class Config:
         parser = make_parser(classes["model"], classes.get("data"))
         parsed = parser.parse(settings, rest)
         check(parsed)
-        settings = _plain_settings(parsed, parser.get_defaults(), names)
+        typed = _typed(raw, rest)
+        if parsed.get("data.root") is None and typed.get("data.root") is not None:
+            raise UsageError(
+                f"--data.root {typed['data.root']} is no value in YAML: give the path of a folder"
+            )
+        settings = plain_settings(parser, parsed, names, typed)
         if "--print_config" in given:
             print(as_yaml(settings), end="")
             sys.exit()
         if is_classifier:
-            # A checkpoint's names are not imported, but what a person names is.
-            chosen = settings["model"]["init_args"]
-            for option in ("arch", *parser.specs):
-                name = class_specs.short_name(chosen.get(option, ""))
-                if "." in name:
-                    trust.import_class(name)
+            _import_what_is_named(settings, ("arch", *parser.specs))
         return cls(
             settings=settings,
             name=parsed.name,
@@ -107,10 +103,26 @@ class Config:
             root=Path(os.path.expanduser(parsed.trainer.default_root_dir or "")).absolute(),
             resume=parsed.resume,
             options={option: parsed.get(option) for option in wings.modules("OPTIONS")},
-            parsed=parsed,
-            parser=parser,
-            classes=classes,
         )
+
+    @cached_property
+    def classes(self) -> Mapping[str, type]:
+        """Those of ``model`` and ``data``."""
+        groups = [group for group in KINDS if group in self.settings]
+        return {group: _import_class(group, self.settings[group]["class_path"]) for group in groups}
+
+    @property
+    def parser(self) -> FitParser:
+        """The one that reads the settings."""
+        return make_parser(self.classes["model"], self.classes.get("data"))
+
+    def effective(self, settings: Settings, with_unset: bool = False) -> Settings:
+        """Saved settings as they would hold now, with the present defaults of what they
+        lack; also what is None by default, if asked for.
+        """
+        names = {group: settings[group]["class_path"] for group in KINDS if group in settings}
+        parsed = self.parser.read(settings)
+        return plain_settings(self.parser, parsed, names, with_unset=with_unset)
 
     def make_data(self) -> LightningDataModule | None:
         """The data, if they are not the module's own.
@@ -149,13 +161,26 @@ class Config:
 
         Args:
             group: One of ``GROUPS``.
-            changed: Parsed values instead of those of the command line.
+            changed: Plain values instead of those of the settings.
         """
-        if group not in self.parsed:  # a class without parameters has none
+        part = self.settings.get(group, {})
+        arguments = part.get("init_args", part) | changed
+        parsed = self.parser.read(self.settings | {group: arguments})
+        if group not in parsed:  # a class without parameters has none
             return {}
-        parsed = Namespace(vars(self.parsed[group]) | changed)  # type: ignore[no-untyped-call]
-        parts = self.parser.instantiate(Namespace({group: parsed}))  # type: ignore[no-untyped-call]
-        return parts[group].as_dict()  # type: ignore[no-any-return]
+        values, defaults = vars(parsed[group]), self.parser.get_defaults()[group]
+        # Not instantiated, since a default may be of another type than its parameter.
+        usual = {
+            name: value
+            for name, value in values.items()
+            if is_same(value, defaults[name]) and not isinstance(value, Namespace)
+        }
+        chosen: Any = Namespace()  # type: ignore[no-untyped-call]
+        for name in values.keys() - usual.keys():
+            chosen[f"{group}.{name}"] = values[name]
+        made = self.parser.instantiate(chosen)
+        part = made.get(group)  # None where all are usual
+        return usual | (part.as_dict() if part else {})
 
     def _make(self, group: str, **more: Any) -> Any:
         # Seeded before each, so that what data draw does not change the weights.
@@ -232,6 +257,14 @@ def _import_classes(settings: Settings) -> tuple[dict[str, str], dict[str, type]
     return names, classes
 
 
+def _import_what_is_named(settings: Settings, options: Sequence[str]) -> None:
+    """A checkpoint's names are not imported, but what a person names is."""
+    for option in options:
+        name = class_specs.short_name(settings["model"]["init_args"].get(option, ""))
+        if "." in name:
+            trust.import_class(name)
+
+
 def _import_class(group: str, name: str) -> type:
     named = trust.import_class(name)
     kind = KINDS[group]
@@ -240,39 +273,11 @@ def _import_class(group: str, name: str) -> type:
     return named
 
 
-def _plain_settings(parsed: Namespace, defaults: Namespace, names: Mapping[str, str]) -> Settings:
-    """Everything that determines a run's results, in plain values, without what is None
-    by default.
+def _typed(raw: Settings, words: Words) -> Settings:
+    """What was given for each argument, as it was, by dotted names: in configs, or in the
+    last word of a command line.
     """
-    values = as_plain(parsed.as_dict(), _plain)
-    settings: Settings = {}
-    for group, name in names.items():
-        # a class without parameters has no group
-        arguments = _without_unset(values.get(group, {}), defaults.get(group))
-        settings[group] = {"class_path": name, "init_args": arguments}
-    options = {option: values[option] for option in ("judge", "seed", "threads")}
-    trainer = _without_unset(values["trainer"], defaults.trainer)
-    trainer.pop("default_root_dir", None)
-    return settings | _without_unset(options, defaults) | {"trainer": trainer}
-
-
-def _without_unset(values: Settings, defaults: Namespace) -> Settings:
-    """Without what is None, and None by default."""
-    return {
-        name: value
-        for name, value in values.items()
-        if value is not None or defaults[name] is not None
+    typed = {
+        f"{group}.{name}": value for group, part in raw.items() for name, value in part.items()
     }
-
-
-def _plain(value: Any) -> Any:
-    """A parsed value as jsonargparse reads it."""
-    if isinstance(value, Enum):
-        return value.name
-    name = getattr(value, "__name__", "")
-    # a function or class
-    if name and getattr(sys.modules.get(value.__module__), name, None) is value:
-        return f"{value.__module__}.{name}"
-    if isinstance(value, str | int | float | None):
-        return value
-    return str(value)
+    return typed | {option.removeprefix("--"): values[0] for option, *values in words if values}

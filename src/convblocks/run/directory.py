@@ -111,9 +111,11 @@ class RunDirectory:
         Raises:
             UserError: ``config.yaml`` is missing, damaged, or of an older version.
         """
-        with suppress(OSError, ValueError, AttributeError, RecursionError, yaml.YAMLError):
+        errors = OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError
+        with suppress(*errors, yaml.YAMLError):
             settings: Settings = yaml.load(self.config.read_text(), YAML_LOADER)
-            if settings.keys() >= SETTINGS:
+            groups = [settings[group] for group in ("model", "trainer")]
+            if settings.keys() >= SETTINGS and all(isinstance(group, dict) for group in groups):
                 return settings
         raise UserError(
             f"cannot read {self.config}: it is missing, damaged or of an older version: "
@@ -146,7 +148,14 @@ class RunDirectory:
             ) from error
 
     def create(self, exist_ok: bool = True) -> bool:
-        """Make the directory; returns False if it exists and must not."""
+        """Make the directory; returns False if it exists and must not.
+
+        Raises:
+            UsageError: its path is no Unicode, in which TensorBoard writes it.
+        """
+        path = str(self.path.absolute())
+        if path.encode(errors="replace").decode() != path:
+            raise UsageError(f"{path!a}: the name of a folder is no Unicode: choose another one")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self.path.mkdir(exist_ok=exist_ok)
@@ -174,7 +183,8 @@ def first_change(began: Settings, now: Settings, ignored: Collection[str] = ()) 
         before = saved.get(option)
         after = current.get(option)
         may_differ = option in ignored or f"{option}.".startswith(LAYOUT)
-        if before != after and not may_differ:
+        is_nan = before != before and after != after  # which equals nothing
+        if before != after and not (may_differ or is_nan):
             return f"{option}={before}, not {after}"
     return None
 

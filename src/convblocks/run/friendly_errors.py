@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from traceback import walk_tb
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -15,8 +16,9 @@ from convblocks.run.run import RESUME_HINT, Run
 from exact_resume import slurm
 from exact_resume.errors import ResumeError, Stopped
 
-# What is expected of Lightning and torch: the type of an exception, a pattern of its
-# message, and what the user is told instead, beginning at the first that fits.
+# What is expected of Lightning and torch: the type of an exception, a pattern of the
+# modules it came through and its message, and what the user is told instead, beginning
+# at the first that fits.
 EXPECTED = (
     (
         torch.OutOfMemoryError,
@@ -32,11 +34,24 @@ EXPECTED = (
     ),
     (MisconfigurationException, "", UserError, "{message}"),
     (
+        ZeroDivisionError,
+        r"(lightning|torch)\S*: ",
+        UsageError,
+        "{message}: the frequency and the step size of a schedule must be at least 1",
+    ),
+    (
+        AttributeError,
+        r"lightning\S*(lr_finder|finetuning( torch\S*)*): ",
+        UsageError,
+        "a callback asks for what the module lacks: {message}",
+    ),
+    (
         Exception,
         "Early stopping conditioned on metric|`val_check_interval`"
         "|loading state_dict|loaded state dict"
         # mixed precision with a fused optimizer; --optimizer.fused false helps
-        "|does not allow for gradient clipping",
+        "|does not allow for gradient clipping"
+        "|SparseAdam does not support dense gradients|does not support the `CombinedLoader",
         UserError,
         "{message}",
     ),
@@ -80,7 +95,7 @@ def friendly_errors(run: Run) -> Iterator[None]:
             raise
         print_error(f"stopped: {RESUME_HINT}")
         raise KeyboardInterrupt from error
-    except (MisconfigurationException, RuntimeError, ValueError, OSError) as error:
+    except Exception as error:
         if told := _told(error, run):
             raise told from error
         raise
@@ -92,8 +107,10 @@ def _told(error: Exception, run: Run) -> UserError | None:
         path = os.fsdecode(disk_error.filename or run.directory.path)
         return UserError(f"cannot write to {path} ({disk_error.strerror}); {RESUME_HINT}")
     message = " ".join(str(error).split())
+    frames = walk_tb(error.__traceback__)
+    way = " ".join(frame.f_globals.get("__name__", "") for frame, _ in frames)
     for kind, pattern, user_error, text in EXPECTED:
-        if isinstance(error, kind) and re.search(pattern, message):
+        if isinstance(error, kind) and re.search(pattern, f"{way}: {message}"):
             # Each process finds what Lightning and torch refuse, and one reports it.
             if not run.is_rank_zero:
                 message = ""

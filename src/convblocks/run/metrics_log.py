@@ -47,6 +47,7 @@ class MetricsLog(Callback):
         # of an evaluation or an epoch that has ended, if it is not among the others yet
         self._row: Row = {}
         self._evaluated: set[str] = set()  # the names of what evaluations log
+        self._rate: Row = {}  # the learning rate of the last step
         self._heading_shown = False
         self._start = time.perf_counter()
 
@@ -68,12 +69,14 @@ class MetricsLog(Callback):
     ) -> None:
         if self._row:  # of an evaluation in the middle of the epoch
             self._next_row(trainer, pl_module)
+        # Now, since schedules step before on_train_batch_end.
+        self._rate = learning_rate_of(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if ends_logged_step(trainer, batch_idx):
-            _log(trainer, learning_rate_of(trainer))
+            _log(trainer, self._rate)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking:
@@ -86,9 +89,13 @@ class MetricsLog(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # The module logs in its own on_train_epoch_end, after the callbacks: the row is
         # finished later, by the epoch's checkpoint or by the next epoch.
+        place = self._place()
+        if self.rows and not is_epoch(self.rows[-1]) and self.rows[-1]["step"] == place["step"]:
+            # A resume from the checkpoint of the evaluation at the end of this epoch.
+            self._row = self.rows.pop()
         evaluation = {name: value for name, value in self._row.items() if name in self._evaluated}
         # ``train/lr`` is always there; by it is_epoch recognises an epoch's row.
-        self._row = self._place() | learning_rate_of(trainer) | evaluation
+        self._row = place | (self._rate or learning_rate_of(trainer)) | evaluation
         _log(trainer, {"seconds": self._row["seconds"]})
 
     def state_dict(self) -> State:

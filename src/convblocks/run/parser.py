@@ -7,6 +7,7 @@ command line and in configs.
 """
 
 import inspect
+import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -78,13 +79,19 @@ NOISE = (
 REWRITTEN = {
     r'^Parser key "([\w.]+)":': r"--\1:",
     r": .*Expected a dot import path string: (\S+).*": (
-        r": there is no class \1: give one of Lightning's, such as WandbLogger or CSVLogger,"
-        " or module.Class"
+        r": there is no class \1: give one by its name, as module.Class, or one of Lightning's,"
+        " such as WandbLogger or CSVLogger"
     ),
     r".*: Requirement '(\w+).*' not met.*": r"\1 is not installed: pip install \1",
     # of a config
     r"^Option '([\w.]+)' is not accepted$": rf"{UNKNOWN}--\1",
 }
+
+# Of a message, in characters: jsonargparse may print a whole config.
+LONGEST_REASON = 400
+
+# In a config; aliases can stand for any number of them.
+MOST_VALUES = 100_000
 
 GROUPS = ("model", "data", "trainer")
 
@@ -107,6 +114,8 @@ class FitParser(jsonargparse.ArgumentParser):
         reason = " ".join(line for line in lines if not line.startswith(NOISE))
         for pattern, instead in REWRITTEN.items():
             reason = re.sub(pattern, instead, reason)
+        if len(reason) > LONGEST_REASON:
+            reason = f"{reason[:LONGEST_REASON]} ..."
         raise UsageError(with_suggestion(reason, [*short, *known])) from ex
 
     def parse(self, settings: Settings, words: Words) -> Namespace:
@@ -120,20 +129,11 @@ class FitParser(jsonargparse.ArgumentParser):
         Raises:
             UsageError: an unknown option, or a value of another type.
         """
-        given = {name: dict[str, str]() for name in self.specs}
-        rest = []  # for jsonargparse
-        for option, *values in words:
-            name, _, argument = option.removeprefix("--model.").partition(".")
-            if values and name in given:
-                given[name][argument] = values[0]
-            else:
-                rest.append("=".join([option, *values]))
-        for name, default in self.specs.items():
-            spec = settings["model"].get(name, default)
-            settings["model"][name] = _class_spec(name, spec, given[name])
+        rest = self._set_specs(settings, words)
+        settings |= {group: _nested(settings.get(group) or {}) for group in GROUPS}
         # With defaults, jsonargparse would also fill in those of callbacks and loggers.
-        chosen = self.parse_args(["--config", as_yaml(settings), *rest], defaults=False)
-        parsed: Namespace = self.merge_config(chosen, self.get_defaults())
+        parsed = self.parse_args(["--config", as_yaml(settings), *rest], defaults=False)
+        self._fill_in(parsed)
         if parsed.threads is None:
             # saved, since a resume must round sums in the same way
             parsed.threads = torch.get_num_threads()
@@ -143,6 +143,53 @@ class FitParser(jsonargparse.ArgumentParser):
             is_limited = trainer.max_steps != NO_LIMIT or trainer.max_time
             trainer.max_epochs = NO_LIMIT if is_limited else EPOCHS
         return parsed
+
+    def _set_specs(self, settings: Settings, words: Words) -> list[str]:
+        """Let the settings of the model have the class specs of configs, changed by the
+        command line; returns the other words, for jsonargparse.
+        """
+        model = settings["model"]
+        in_config = {name: dict[str, Any]() for name in self.specs}
+        given = {name: dict[str, Any]() for name in self.specs}
+        for key in list(model):
+            name, dot, argument = key.partition(".")
+            if dot and name in self.specs:
+                in_config[name][_argument(argument)] = model.pop(key)
+        rest = []
+        for option, *values in words:
+            name, _, argument = option.removeprefix("--model.").partition(".")
+            if values and name in self.specs:
+                argument, text = _argument(argument), values[0]
+                place = f"{option} {text[:80]}"
+                given[name][argument] = yaml_value(place, text) if argument else text
+            else:
+                rest.append("=".join([option, *values]))
+        for name, default in self.specs.items():
+            spec = _class_spec(name, model.get(name, default), in_config[name])
+            model[name] = _class_spec(name, spec, given[name])
+        return rest
+
+    def read(self, settings: Settings) -> Namespace:
+        """All values of a run's saved settings, in the types of the signatures.
+
+        Raises:
+            UsageError: an unknown option, or a value of another type.
+        """
+        groups = {
+            group: dict(part.get("init_args", part)) if group in GROUPS else part
+            for group, part in settings.items()
+        }
+        return self.parse({"model": {}, "data": {}} | groups, [])
+
+    def _fill_in(self, parsed: Namespace) -> None:
+        """The defaults of options that were not given, of groups one by one."""
+        for option, default in vars(self.get_defaults()).items():
+            if option not in parsed:
+                parsed[option] = default
+            elif option in GROUPS:
+                for argument, usual in vars(default).items():
+                    if argument not in parsed[option]:
+                        parsed[option][argument] = usual
 
 
 @cache
@@ -166,16 +213,21 @@ def make_parser(
     )
     parser.add_argument("--name", type=str, help="The run is lightning_logs/NAME.")
     parser.add_argument("--resume", action="store_true", help="Continue the run of that name.")
-    list(wings.call("OPTIONS", "add_option", parser))
     for group, part in (("model", model), ("data", data), ("trainer", Trainer)):
         if part:
             # Arguments that come from the data, the run and the Trainer are no options.
             skipped = {"image_spec", *BATCHES}
             if issubclass(part, ImageClassifier | ImageDataModule):
                 skipped |= {"seed", "sync_batchnorm"}
-            parser.add_class_arguments(
-                part, group, False, fail_untyped=False, instantiate=False, skip=skipped
-            )
+            try:
+                parser.add_class_arguments(
+                    part, group, False, fail_untyped=False, instantiate=False, skip=skipped
+                )
+            except Exception as error:  # jsonargparse compares defaults, such as arrays
+                raise UsageError(
+                    f"--{group}: the parameters of {part.__qualname__} and their defaults cannot "
+                    f"become options: {error}"
+                ) from error
     # by hand: typing may have cached Union[int, float] as Union[float, int]
     for option in BATCHES:
         parser.add_argument(
@@ -184,6 +236,7 @@ def make_parser(
             default=inspect.signature(Trainer).parameters[option].default,
             help="A number of batches, or a share of them: 0.5.",
         )
+    list(wings.call("OPTIONS", "add_option", parser))
     parameters = inspect.signature(model).parameters.values()
     specs = {part.name: part.default for part in parameters if part.annotation == ClassSpec}
     parser.specs = specs if issubclass(model, ImageClassifier) else {}
@@ -239,15 +292,18 @@ def read_config(path: str) -> Settings:
     Raises:
         UsageError: it cannot be read, or does not hold settings.
     """
-    is_yaml = re.search(": |\n", path)
+    # Path.is_file raises at a text that is too long for a name.
+    is_yaml = re.search(": |\n", path) and not os.path.isfile(path)  # noqa: PTH113
+    named = f"--config {' '.join(path.split())[:80]}"
     try:
-        content = _from_yaml("config", path if is_yaml else Path(path).read_text())
+        content = yaml_value(named, path if is_yaml else Path(path).read_text())
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--config {path[:80]}: {getattr(error, 'strerror', error)}") from error
+        raise UsageError(f"{named}: {getattr(error, 'strerror', error)}") from error
     if not isinstance(content, dict):
-        raise UsageError(
-            f"--config: expected lines such as lr: 0.01, but found {str(content or 'nothing')[:80]}"
-        )
+        found = str(content or "nothing")[:80]
+        raise UsageError(f"{named}: expected lines such as lr: 0.01, but found {found}")
+    if "config" in content:
+        raise UsageError(f"{named}: a config names no other one: give --config several times")
     return content
 
 
@@ -269,31 +325,77 @@ def merge(settings: Settings, config: Mapping[Any, Any]) -> None:
             raise UsageError(
                 f"{group} in a config must hold options, as in `{group}: {{option: 1}}`"
             )
+        named = parts.get("class_path", group)
+        if not (isinstance(named, str) and named):
+            raise UsageError(f"{group}.class_path in a config must be the name of a class")
         settings[group] |= parts | parts.get("init_args", {})
         settings[group].pop("init_args", None)
 
 
-def _class_spec(name: str, spec: Any, given: dict[str, str]) -> ClassSpec:
-    """A class spec, as a config has it, changed by what the command line gives: values
-    of arguments and, by the name "", another class, which drops the config's arguments.
+def _nested(options: Settings) -> Settings:
+    """Options with their dotted keys inside those that they belong to, in any order."""
+    nested = {name: value for name, value in options.items() if "." not in name}
+    for key, value in options.items():
+        name, _, rest = key.partition(".")
+        if not rest:
+            continue
+        there = nested.get(name)
+        if isinstance(there, str):
+            there = {"class_path": there}
+        parts = dict(there or {})
+        if "class_path" in parts and rest.partition(".")[0] != "init_args":
+            rest = f"init_args.{rest}"
+        nested[name] = _nested(parts | {rest: value})
+    return nested
+
+
+def _argument(name: str) -> str:
+    """The argument of a class spec by a dotted key; "" for the class itself."""
+    return "" if name == "class_path" else name.removeprefix("init_args.")
+
+
+def _class_spec(name: str, spec: Any, given: dict[str, Any]) -> ClassSpec:
+    """A class spec, changed by dotted keys of a config, or by the command line: values
+    of arguments and, by the name "", another class, which drops the arguments that were
+    there.
     """
     parts = {"class_path": spec} if isinstance(spec, str) else spec
     arguments = (parts.get("init_args") or {}) if isinstance(parts, dict) else None
     known = {"class_path", "init_args"}
-    if not isinstance(arguments, dict) or parts.keys() | {"init_args"} != known:
+    is_spec = isinstance(arguments, dict) and parts.keys() | {"init_args"} == known
+    class_path = given.get("", parts["class_path"]) if is_spec else None
+    if not (isinstance(class_path, str) and class_path):
         raise UsageError(f"--{name} must be a name, or a class_path with init_args")
-    arguments = {} if "" in given else dict(arguments)
-    class_path = given.pop("", parts["class_path"])
-    for argument, text in given.items():
-        arguments[argument] = _from_yaml(f"model.{name}.{argument}", text)
+    arguments = {} if "" in given else dict(arguments or {})
+    arguments |= {argument: value for argument, value in given.items() if argument}
     if arguments:
         return {"class_path": class_path, "init_args": arguments}
     return class_path
 
 
-def _from_yaml(option: str, text: str) -> Any:
-    """What YAML stands for; a UsageError if it is none."""
+def yaml_value(option: str, text: str) -> Any:
+    """What YAML stands for; a UsageError if it is none, or if some of it would be lost."""
     try:
+        _refuse_odd_nodes(option, text)
         return jsonargparse.get_loader("yaml")(text)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise UsageError(f"--{option} {text[:80]}: {' '.join(str(error).split())}") from error
+        reason = " ".join(str(error).split())[:LONGEST_REASON]
+        raise UsageError(f"{option}: {reason}") from error
+
+
+def _refuse_odd_nodes(option: str, text: str) -> None:
+    """Refuse a key that stands twice, of which YAML drops the first, and aliases without
+    end.
+    """
+    nodes = [yaml.compose(text, yaml.SafeLoader)]
+    for number, node in enumerate(nodes):
+        if number == MOST_VALUES:
+            raise UsageError(f"{option}: it has more than {MOST_VALUES:,} values, or holds itself")
+        if isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+        elif isinstance(node, yaml.MappingNode):
+            keys = [key.value for key, _ in node.value]
+            for key in keys:
+                if keys.count(key) > 1:
+                    raise UsageError(f"{option}: {key} stands there {keys.count(key)} times")
+            nodes += [value for _, value in node.value]

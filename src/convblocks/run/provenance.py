@@ -10,7 +10,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 import torch
@@ -23,6 +23,17 @@ from exact_resume.files import write
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics")
 
 
+class Origin(TypedDict, total=False):
+    """The content of ``provenance.json``; older ones lack the processor."""
+
+    command: str
+    machine: str
+    processor: str
+    data: dict[str, str]
+    git_commit: str | None
+    resumed: list[dict[str, Any]]
+
+
 def note_start(path: Path, data: dict[str, str]) -> list[str]:
     """Write ``provenance.json`` or, on a resume, add there what differs from the start of the run.
 
@@ -33,14 +44,14 @@ def note_start(path: Path, data: dict[str, str]) -> list[str]:
     Returns:
         The names of what differs. The command may.
     """
-    now = {
+    now: dict[str, Any] = {
         "command": shlex.join(sys.argv),
         "machine": describe_machine(),
         "processor": describe_processor(),
         "data": data,
         "git_commit": git_commit(),
     }
-    began = read_origin(path)
+    began: dict[str, Any] = {**read_origin(path)}
     changes = {}
     if began:
         command = now.pop("command")
@@ -50,14 +61,14 @@ def note_start(path: Path, data: dict[str, str]) -> list[str]:
     return list(changes)
 
 
-def read_origin(path: Path) -> dict[str, Any]:
+def read_origin(path: Path) -> Origin:
     """The content of a run's ``provenance.json``; empty if there is none yet.
 
     Raises:
         UserError: it is damaged.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        return msgspec.json.decode(path.read_bytes(), type=Origin)
     except FileNotFoundError:
         return {}
     except ValueError as error:

@@ -69,6 +69,9 @@ class RunResult:
         overrides: The options by which it differs from other runs of its comparison.
         facts: Plain values (of JSON) that callbacks of wings add by name, such as
             ``mistakes``. Any may be missing.
+
+    Raises:
+        ValueError: it has no epoch, or no score.
     """
 
     arch: str
@@ -85,6 +88,11 @@ class RunResult:
     evaluations: tuple[Row, ...] = ()
     overrides: Overrides = ()
     facts: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        score = self.judge.measured_in(self.final)
+        if not self.epochs or score not in self.final:
+            raise ValueError(f"it has no epoch, or no {score}")
 
     @property
     def score(self) -> float:

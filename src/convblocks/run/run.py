@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from convblocks.model.class_specs import short_name, spans_the_run
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import parameters_of
 from convblocks.model.restore import read_resumable
-from convblocks.run.callbacks import BestCheckpoint, Divergence, RunCallback
+from convblocks.run.callbacks import BegunWith, BestCheckpoint, Divergence, RunCallback
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory, first_change, next_version
 from convblocks.run.judge import Judge
@@ -29,6 +30,7 @@ from convblocks.run.trainer import make_trainer
 from convblocks.text import Settings, as_shown, listed
 from exact_resume.callback import ExactResume
 from exact_resume.checkpoints import AtomicCheckpointIO
+from exact_resume.keeper import Keeper
 from exact_resume.training import callbacks_of
 
 # The end of what a run says that has been stopped.
@@ -80,16 +82,20 @@ class Run:
         self.divergence = Divergence()
         # A callback that changes the weights after the last evaluation sets it.
         self.tests_again = False
-        # Wings may change these. The loggers are those that the user adds, as parsed.
+        # Wings may change these. The loggers are those that the user adds, in plain values.
         self.trainer_arguments: Settings = {
-            "plugins": [AtomicCheckpointIO(check_first=True)],
-            "logger": config.parsed.trainer.logger,
+            "plugins": [],
+            "logger": deepcopy(self.settings["trainer"].get("logger")),
             "use_distributed_sampler": not getattr(self.data, "shares_batches", False),
         }
         # Wings get this Run half-built: settings, data, module, judge, directory, log and
         # trainer_arguments are there; trainer, board and first_step are not.
         all_but_users = self._callbacks(callbacks)
         self.trainer = make_trainer(config, self.trainer_arguments, all_but_users)
+        writer = self.trainer.strategy.checkpoint_io
+        self.trainer.strategy.checkpoint_io = AtomicCheckpointIO(
+            writer, self.directory.last_checkpoint.absolute(), writes_all=True, check_first=True
+        )
         # When imported, Lightning sets this rank from Slurm's variables, even if Slurm did
         # not start these processes. (No type: set at run time.)
         rank_zero_only.rank = self.trainer.global_rank  # type: ignore[attr-defined]
@@ -156,7 +162,7 @@ class Run:
         last = self.directory.last_checkpoint
         if checkpoint := read_resumable(last):
             self._checkpoint = last
-            self._refuse_change(self.directory.read_config())
+            self._refuse_change(checkpoint["callbacks"]["BegunWith"]["settings"])
             self.first_step = checkpoint["callbacks"]["MetricsLog"]["steps"]
         if self.is_rank_zero:
             self._write_and_introduce()
@@ -192,7 +198,7 @@ class Run:
         may_change = ["data.root"]
         if is_longer and not spans:
             may_change.append("trainer.max_epochs")
-        if change := first_change(began, self.settings, may_change):
+        if change := first_change(self.config.effective(began), self.settings, may_change):
             raise UsageError(
                 f"{as_shown(self.directory.path)} was begun with {change}: "
                 "resume it with its own settings, or choose another --name"
@@ -226,11 +232,17 @@ class Run:
 
     def _callbacks(self, further: Sequence[Callback]) -> list[Callback]:
         """All callbacks but the user's, in the order in which Lightning must call them."""
-        callbacks = [self.log, *further, *wings.call("CALLBACKS", "make", self), self.divergence]
+        keepers = list(wings.call("KEEPERS", "make_keeper", kind=Keeper))
+        try:
+            resume = ExactResume(self.directory.last_checkpoint, RESUME_HINT, keepers)
+        except ValueError as error:  # of names
+            raise UsageError(f"the keepers of wings: {error}: remove one of the wings") from error
+        begun_with = BegunWith(self.config.effective(self.settings, with_unset=True), resume)
+        callbacks = [self.log, *further, *wings.call("CALLBACKS", "make", self, kind=Callback)]
+        callbacks += [begun_with, self.divergence]
         if self.keeps_best:
             callbacks.append(BestCheckpoint(self.directory.best_checkpoint, self.monitor))
-        keepers = list(wings.call("KEEPERS", "make_keeper"))
-        return [*callbacks, ExactResume(self.directory.last_checkpoint, RESUME_HINT, keepers)]
+        return [*callbacks, resume]
 
     def _place_users_checkpoints(self) -> None:
         """Put the user's checkpoints apart from those that a resume needs."""

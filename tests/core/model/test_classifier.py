@@ -227,9 +227,10 @@ def test_loss_derived_from_one_of_torchs_may_return_one_loss_per_image(
     ("settings", "message"),
     [
         ({"arch": lambda: 3}, "<lambda> returns a int, not a Module"),
+        ({"arch": "mlp", "lr": float("nan")}, "--lr must be above 0 and finite, but is nan"),
         (
-            {"arch": "mlp", "lr": float("nan")},
-            "Adam cannot be made with .* Invalid learning rate: nan",
+            {"arch": "mlp", "optimizer": {"class_path": "adam", "init_args": {"eps": -1.0}}},
+            "Adam cannot be made with .* Invalid epsilon value: -1.0",
         ),
     ],
 )

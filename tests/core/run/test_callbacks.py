@@ -54,7 +54,7 @@ def test_callbacks_for_checkpoints_keep_away_from_ours(workspace: Path) -> None:
     run = quick_run("--data.val_size", "2000", *named, *added("ModelCheckpoint", save_last=True))
     assert {path.name for path in Path("own").iterdir()} == {"epoch=0.ckpt", "epoch=1.ckpt"}
     assert (run.path / "own_checkpoints" / "last.ckpt").is_file()
-    assert {path.name for path in run.last_checkpoint.parent.iterdir()} == {
+    assert {path.name for path in run.last_checkpoint.parent.glob("[!.]*")} == {
         "best.ckpt",
         "last.ckpt",
     }

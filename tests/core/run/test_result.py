@@ -1,15 +1,18 @@
 """The result of a run: what follows from its epochs."""
 
+import json
 import math
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from convblocks.errors import UserError
 from convblocks.run import finish
 from convblocks.run.judge import ACCURACY, Judge
-from convblocks.run.result import Row, RunResult
+from convblocks.run.result import Row, RunResult, decode, encode
 from tests.made_up import course, result
 
 
@@ -50,6 +53,16 @@ def test_result_has_the_validation_accuracy_of_the_lowest_loss(
         == best
     )
     assert run_of(0.9).validation is None
+
+
+@pytest.mark.parametrize("missing", ["epochs", "final"])
+def test_damaged_result_is_refused(missing: str) -> None:
+    damaged = json.loads(encode(run_of(0.9)))
+    damaged[missing] = type(damaged[missing])()
+    with pytest.raises(
+        UserError, match=r"^cannot read x.json \(it has no epoch, or no (val|test)/acc\)"
+    ):
+        decode(json.dumps(damaged), Path("x.json"), "resume it")
 
 
 def test_judge_prefers_finite_values() -> None:
