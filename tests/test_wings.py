@@ -204,6 +204,55 @@ def test_wing_that_cannot_be_used_is_one_line_and_the_run_goes_on(
     assert done.stderr.count("\n") == 1
 
 
+ADDING = """
+from convblocks.run.callbacks import RunCallback
+
+def make(run):
+    return Adding()
+
+class Adding(RunCallback):
+    """
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("tables", "parts", "reason"),
+    [
+        ("CALLBACKS = 3", "", "the table CALLBACKS of the wing other is left out"),
+        ("CALLBACKS = ('gone',)", "", "the wing gone is left out: ModuleNotFoundError"),
+        ("CALLBACKS = ('other_parts',)", "", "AttributeError: module 'other_parts' has no"),
+        ("CALLBACKS = ('other_parts',)", "def make(run): 1 / 0", "ZeroDivisionError"),
+        ("CALLBACKS = ('other_parts',)", "def make(run): return 3", "its make returns a int"),
+        ("CALLBACKS = ('other_parts',)", "raise SystemExit(0)", "SystemExit: 0"),
+        ("KEEPERS = ('other_parts',)", "def make_keeper(): return []", "returns a list"),
+        ("SOURCES = ('other_parts',)", "", ""),  # not asked for, since MNIST is there
+        (
+            "OPTIONS = {'polite': 'other_parts'}",
+            "def add_option(parser): parser.add_argument('--seed')",
+            "conflicting option string",
+        ),
+        ("OPTIONS = {'a b': 'other_parts'}", "", "the table OPTIONS of the wing other is left out"),
+        (
+            "OPTIONS = {'trainer': 'other_parts'}",
+            "def add_option(parser): parser.add_argument('--trainer')",
+            "the table OPTIONS of the wing other is left out",
+        ),
+        ("CALLBACKS = ('other_parts',)", ADDING + "on_result = lambda *_: None", "not a RunResult"),
+        ("CALLBACKS = ('other_parts',)", ADDING + "on_result = lambda *_: 1 / 0", "adds is left"),
+        ("CALLBACKS = ('other_parts',)", ADDING + "last_lines = lambda *_: 'it'", "not a list of"),
+        ("CALLBACKS = ('other_parts',)", ADDING + "last_lines = lambda *_: exit(0)", "SystemExit"),
+    ],
+)
+def test_fault_of_a_wing_is_one_line_and_the_run_goes_on(
+    tmp_path: Path, tables: str, parts: str, reason: str
+) -> None:
+    installed(tmp_path / "site", other=f"VERSION = 2\n{tables}", other_parts=parts)
+    done = fit_with(tmp_path / "site")
+    assert (done.returncode, "test accuracy" in done.stdout) == (0, True), done.stderr
+    assert reason in done.stderr
+    assert done.stderr.count("\n") == (1 if reason else 0), done.stderr
+
+
 @pytest.mark.slow
 def test_wing_may_add_an_option_a_keeper_and_a_source_and_refuse_a_run(tmp_path: Path) -> None:
     tables = """

@@ -12,16 +12,25 @@ imported is left out, with a line that says why.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from convblocks.console import print_error
+from exact_resume.errors import ResumeError
 
 if TYPE_CHECKING:  # of the names in PUBLIC
     from convblocks.diagnosis.callback import DeadUnits as DeadUnits
     from convblocks.pictures.source import PictureFolder as PictureFolder
+
+# The beginning of our modules' names.
+OURS = "convblocks."
+
+# Of the options of fit.
+GROUPS = {"model", "data", "trainer"}
+
+NOT_NAMES = TypeError("it holds something else than names")
 
 # The names of modules, by their names in a table.
 Table = Mapping[str, str]
@@ -96,20 +105,48 @@ def public(name: str) -> str | None:
     return _full_names(PUBLIC).get(name)
 
 
-def call(table: str, function: str, *arguments: Any) -> Iterator[Any]:
-    """Call a function of each module of a table in turn, and yield what it returns
-    unless that is None.
+def call(table: str, function: str, *arguments: Any, kind: type = object) -> Iterator[Any]:
+    """Call a function of each module of a table in turn, and yield what it returns, of
+    this kind, unless that is None.
 
     A generator: nothing is called until it is iterated; ``find_source`` stops at the
-    first.
+    first. A wing that fails is left out, with a line, unless it is ours, and whole.
 
     Raises:
         UserError: a wing refuses the arguments.
     """
     for module in modules(table).values():
-        result = getattr(import_module(module), function)(*arguments)
-        if result is not None:
-            yield result
+        try:
+            result = getattr(import_module(module), function)(*arguments)
+            if not isinstance(result, kind | None):
+                raise TypeError(f"its {function} returns a {type(result).__name__}")
+        except ResumeError:
+            raise
+        except (Exception, SystemExit) as error:
+            if not _may_be_left_out(module, error):
+                raise
+            say_left_out(f"the wing {module}", error)
+        else:
+            if result is not None:
+                yield result
+
+
+@cache
+def _say_once(text: str) -> None:
+    print_error(text)
+
+
+def say_left_out(what: str, error: BaseException) -> None:
+    """Print a line, once, that something of another package does not take part."""
+    _say_once(f"{what} is left out: {type(error).__name__}: {error}")
+
+
+def _may_be_left_out(module: str, error: BaseException) -> bool:
+    """Whether an error is of another package's wing, or of one of ours that somebody has
+    deleted in part.
+    """
+    is_missing = isinstance(error, ModuleNotFoundError) and str(error.name).startswith(OURS)
+    return is_missing or not module.startswith(OURS)
 
 
 def run_option_instead(config: Any) -> bool:
@@ -117,10 +154,11 @@ def run_option_instead(config: Any) -> bool:
     raise a UserError.
     """
     for option, module in modules("OPTIONS").items():
-        instead = getattr(import_module(module), "instead", None)
-        if instead and config.options[option]:
-            instead(config)
-            return True
+        if config.options[option]:
+            instead = getattr(import_module(module), "instead", None)
+            if instead:
+                instead(config)
+                return True
     return False
 
 
@@ -131,7 +169,11 @@ def modules(table: str) -> Table:
     ours = _by_name(globals()[table])
     theirs: dict[str, str] = {}
     for wing in _wings_of_other_packages():
-        theirs |= _by_name(getattr(wing, table, ()))
+        named = getattr(wing, table, ())
+        if _is_table(named, table):
+            theirs |= _by_name(named)
+        else:
+            say_left_out(f"the table {table} of the wing {wing.__name__}", NOT_NAMES)
     for name in theirs.keys() & ours.keys():
         del theirs[name]
     return {**_full_names(ours), **theirs}
@@ -141,7 +183,15 @@ def _full_names(table: Table) -> Table:
     return {name: f"convblocks.{module}" for name, module in table.items() if is_there(module)}
 
 
-def _by_name(table: Table | tuple[str, ...]) -> Table:
+def _is_table(named: Any, table: str) -> bool:
+    names = [*named, *named.values()] if isinstance(named, Mapping) else named
+    if not (isinstance(names, tuple | list) and all(isinstance(name, str) for name in names)):
+        return False
+    options = [*named] if table == "OPTIONS" else []
+    return all(map(str.isidentifier, options)) and not GROUPS.intersection(options)
+
+
+def _by_name(table: Table | Sequence[str]) -> Table:
     return table if isinstance(table, Mapping) else {module: module for module in table}
 
 
@@ -150,7 +200,12 @@ def _wings_of_other_packages() -> list[Any]:
     from importlib.metadata import entry_points  # slow to load
 
     wings = []
-    for entry in entry_points(group="convblocks.wings"):
+    try:
+        entries = entry_points(group="convblocks.wings")
+    except ValueError as error:  # somebody's are not UTF-8
+        say_left_out("every wing of other packages", error)
+        return []
+    for entry in entries:
         try:
             wing = entry.load()
             if wing.VERSION != VERSION:
@@ -159,6 +214,6 @@ def _wings_of_other_packages() -> list[Any]:
                     f"this is {VERSION}"
                 )
             wings.append(wing)
-        except Exception as error:
-            print_error(f"the wing {entry.name} is left out: {type(error).__name__}: {error}")
+        except (Exception, SystemExit) as error:
+            say_left_out(f"the wing {entry.name}", error)
     return wings

@@ -219,4 +219,5 @@ def find_source(root: Path, size: Size | None = None) -> ImageSource:
     refused with a UsageError.
     """
     # MNISTFiles says what is missing.
-    return next(wings.call("SOURCES", "find", root, size), None) or MNISTFiles(root)
+    found = wings.call("SOURCES", "find", root, size, kind=ImageSource)
+    return next(found, None) or MNISTFiles(root)

@@ -1,22 +1,27 @@
 """The end of a run: its last metrics, its result, its files, and the lines printed last."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from shlex import quote
 
 import torch
 from lightning.pytorch.callbacks.early_stopping import EarlyStopping, EarlyStoppingReason
 
+from convblocks import wings
 from convblocks.console import echo
 from convblocks.errors import UserError
 from convblocks.model.distributed import broadcast_state
 from convblocks.model.networks import parameters_of
 from convblocks.model.restore import read_checkpoint
+from convblocks.run.callbacks import RunCallback
 from convblocks.run.directory import is_epoch
 from convblocks.run.metrics_log import logged_metrics, without_split
 from convblocks.run.provenance import describe_machine, describe_processor, read_origin
 from convblocks.run.result import EPOCHS, Provenance, Row, RunResult
 from convblocks.run.run import Run
 from convblocks.text import Settings, as_shown, counted
+from exact_resume.errors import ResumeError
 from exact_resume.training import callbacks_of, is_out_of_time
 
 
@@ -24,27 +29,42 @@ def finish(run: Run) -> None:
     """Measure the final metrics, in all processes; in one of them, let callbacks add to
     the result, write and print it.
 
-    An error of a callback spares the others, and is raised when ``summary.json`` is
-    written.
+    An error of a callback spares the others. One of ours is raised when ``summary.json``
+    is written, one of another package is a line.
     """
     final = final_metrics(run)
     if not run.is_rank_zero:
         return
     result = run_result(run, final)
-    errors: list[Exception] = []
+    errors: list[BaseException] = []
     try:
         for callback in run.run_callbacks:
-            try:
-                result = callback.on_result(run, result)
-            except Exception as error:
-                errors.append(error)
+            with _spared(callback, errors):
+                changed = callback.on_result(run, result)
+                if not isinstance(changed, RunResult):
+                    raise TypeError(f"on_result returns {changed}, not a RunResult")
+                result = changed
         for logger in run.trainer.loggers:
             logger.finalize("success")
     finally:
         run.directory.write_result(result)
+    if not errors:
+        print_result(run, result, errors)
     if errors:
         raise errors[0]
-    print_result(run, result)
+
+
+@contextmanager
+def _spared(callback: RunCallback, errors: list[BaseException]) -> Iterator[None]:
+    """Add an error of a callback to others; one of another package is left out."""
+    kind = type(callback)
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        if isinstance(error, ResumeError) or kind.__module__.startswith(wings.OURS):
+            errors.append(error)
+        else:
+            wings.say_left_out(f"what {kind.__module__}.{kind.__qualname__} adds", error)
 
 
 def final_metrics(run: Run) -> Row:
@@ -90,7 +110,14 @@ def load_best(run: Run) -> bool:
         checkpoint = read_checkpoint(best)
         # which may add what it leaves out, as when a run is resumed
         run.module.on_load_checkpoint(checkpoint)
-        run.module.load_state_dict(checkpoint["state_dict"], strict=run.module.strict_loading)
+        try:
+            run.module.load_state_dict(checkpoint["state_dict"], strict=run.module.strict_loading)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise UserError(
+                f"{best} does not hold the weights of {run.arch}: put a copy of that file back, "
+                f"or delete it ({reason})"
+            ) from error
     # Lightning has left it on the CPU, and NCCL takes GPUs only.
     run.module.to(run.trainer.strategy.root_device)
     broadcast_state(run.module)
@@ -127,9 +154,9 @@ def run_result(run: Run, final: Row) -> RunResult:
     )
 
 
-def print_result(run: Run, result: RunResult) -> None:
+def print_result(run: Run, result: RunResult, errors: list[BaseException]) -> None:
     """Print the result, what callbacks say of it, and the next commands; of a diverged
-    run, first that it diverged.
+    run, first that it diverged. Adds errors of callbacks to others.
     """
     score = f"{result.score_name} {run.judge.text(result.score)}"
     # the loss beside the accuracy
@@ -139,7 +166,11 @@ def print_result(run: Run, result: RunResult) -> None:
     score += f", {counted(len(result.epochs), 'epoch')} in {result.seconds:.1f} s"
     lines: list[str] = []
     for callback in run.run_callbacks:
-        lines += callback.last_lines(run, result)
+        with _spared(callback, errors):
+            said = callback.last_lines(run, result)
+            if not (isinstance(said, list | tuple) and all(isinstance(x, str) for x in said)):
+                raise TypeError(f"last_lines returns {said}, not a list of lines")
+            lines += said
     if run.divergence.step is not None:
         diverged = (
             f"This run diverged: after step {run.divergence.step} its loss or a weight "

@@ -13,14 +13,18 @@ from convblocks.run.config import Config
 from convblocks.text import Settings
 from exact_resume.lightning_private import START_METHOD
 
+# What a wing finds among a Trainer's arguments; it may add others.
+OF_EACH_RUN = ("plugins", "logger", "use_distributed_sampler")
+
 
 def make_trainer(config: Config, changed: Settings, callbacks: Sequence[Callback]) -> Trainer:
     """The Trainer, with a progress bar on a terminal.
 
     Args:
         config: The configuration.
-        changed: Its ``plugins``, before the user's; the loggers, as parsed; whether
-            Lightning may share the data between processes.
+        changed: Its ``plugins``, before the user's; the loggers, in plain values;
+            whether Lightning may share the data between processes; further arguments
+            of the Trainer, which hold.
         callbacks: Those before the user's.
 
     Raises:
@@ -54,15 +58,20 @@ def _arguments(config: Config, changed: Settings, callbacks: Sequence[Callback])
         users.insert(0, TQDMProgressBar(refresh_rate=10))
     if arguments["logger"] in (None, True):
         arguments["logger"] = False  # ours comes later
+    further = {name: value for name, value in changed.items() if name not in OF_EACH_RUN}
     if not changed["use_distributed_sampler"]:
-        arguments["use_distributed_sampler"] = False
-    return arguments | {
-        "default_root_dir": config.root,
-        "enable_progress_bar": show_bar or has_bar,
-        "sync_batchnorm": False,  # done without Lightning, on any device
-        "callbacks": [*callbacks, *users],
-        "plugins": [*changed["plugins"], *_as_list(arguments["plugins"])],
-    }
+        further["use_distributed_sampler"] = False
+    return (
+        arguments
+        | further
+        | {
+            "default_root_dir": config.root,
+            "enable_progress_bar": show_bar or has_bar,
+            "sync_batchnorm": False,  # done without Lightning, on any device
+            "callbacks": [*callbacks, *users],
+            "plugins": [*changed["plugins"], *_as_list(arguments["plugins"])],
+        }
+    )
 
 
 def _as_list(value: Any) -> list[Any]:
