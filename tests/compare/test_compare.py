@@ -50,6 +50,13 @@ def small(finished: Path, workspace: Path) -> Path:
 
 
 @pytest.mark.slow
+def test_summary_of_another_seed_is_no_result(small: Path) -> None:
+    first, second = (trial("small", "mlp", seed) for seed in (0, 1))
+    shutil.copy(second.run.summary, first.run.summary)
+    assert (first.result(), bool(second.result())) == (None, True)
+
+
+@pytest.mark.slow
 def test_comparison_leaves_its_files(small: Path) -> None:
     assert {path.suffix for path in small.glob("comparison.*")} == {
         ".html",

@@ -53,6 +53,7 @@ def test_scores_that_are_missing_or_not_finite_are_of_runs_that_diverged(
         ([*LINES, "ours,0,0.3"], JUDGE, "has a seed of one arm twice"),
         ([*LINES, "ours,x,0.3"], JUDGE, "and lines such as `mine,0,0.93`"),
         (LINES[:1], JUDGE, "has no lines below its heading"),
+        (["arm,seed,error,error", "ours,0,0.3,0.4"], JUDGE, "it has a column twice"),
     ],
 )
 def test_scores_in_a_wrong_file_are_refused_in_one_line(
@@ -63,3 +64,26 @@ def test_scores_in_a_wrong_file_are_refused_in_one_line(
         compare.main(["--from", "runs.csv", *options])
     assert "\n" not in str(caught.value)
     assert not Path("lightning_logs").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (" ,0,0.9", "no arm"),
+        ("a,0,0.9,4", "too many or too few fields"),
+        ("a,0", "too many or too few fields"),
+        ("a,0,1e308", "beyond 1e\\+100"),
+    ],
+)
+def test_line_that_is_no_run_is_refused(line: str, message: str, workspace: Path) -> None:
+    Path("runs.csv").write_text("\n".join([*LINES, line]))
+    with pytest.raises(UserError, match=message):
+        compare.main(["--from", "runs.csv", *JUDGE])
+
+
+def test_arm_may_have_any_name(workspace: Path) -> None:
+    """Also one that looks like a formula."""
+    text = "\n".join(LINES).replace("theirs", r"$\frac{a$")
+    Path("runs.csv").write_text(text)
+    compare.main(["--from", "runs.csv", *JUDGE])
+    assert r"$\frac{a$" in Path("lightning_logs/runs/comparison.html").read_text()

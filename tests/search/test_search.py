@@ -94,6 +94,9 @@ def test_any_task_is_searched_by_its_judge(task: str, workspace: Path) -> None:
     [
         (["--space", "speed=1..2"], "speed"),
         (["--space", "lr=fast|slow"], "lr.*fast"),
+        (["--space", ""], "--space is empty"),
+        (["--space", "lr=0.1..inf"], "the ends of a range must be finite"),
+        (["--confirm", "-1"], "--confirm: must be at least 0, but is -1"),
         (
             ["--space", "lr=1e-3..1e-1", "--lr", "0.1"],
             "--space lr=.*: this option is the same for all trials",

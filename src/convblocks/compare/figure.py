@@ -45,7 +45,9 @@ def comparison_figure(
         top, below = figure.subfigures(2, 1, height_ratios=heights, squeeze=False).flat
         ends = _by_epoch(top, results, curves, scale)
     _final_scores(below.subplots(), curves, scale)
-    figure.axes[0].set_title(finding, wrap=True)
+    # Names of arms and metrics may hold dollar signs, which are no formulas.
+    # parse_math is not heeded where lines are wrapped.
+    figure.axes[0].set_title(finding.replace("$", r"\$"), wrap=True)
     if ends:
         label_ends(figure, ends)
     return figure
@@ -66,7 +68,7 @@ def _by_epoch(
     for panel, (name, metric, own) in zip(panels, shown, strict=True):
         values = [[own.values_of(run, metric) for run in curve.runs] for curve in curves]
         own.set_axis(panel, "y", finite(chain.from_iterable(values)))
-        panel.set_ylabel(name)
+        panel.set_ylabel(name, parse_math=False)
         ends.append((panel, draw_by_epoch(panel, curves, values, of_trained=True)))
     dotted = "; dotted: runs that collapsed" * any(run.failed for run in results)
     figure.supxlabel(f"thick lines: {MEANS}{dotted}", fontsize=LETTERS)
@@ -95,11 +97,11 @@ def _final_scores(axes: Axes, curves: Sequence[Curve], scale: Scale) -> None:
         if collapsed := sum(run.failed for run in curve.runs):
             note = f"  {collapsed} of {len(curve.runs)} collapsed"
             axes.text(1, row, note, transform=axes.get_yaxis_transform(), va="center")
-    axes.set_yticks(range(len(curves)), [curve.name for curve in curves])
+    axes.set_yticks(range(len(curves)), [curve.name for curve in curves], parse_math=False)
     name = "test error" if scale.judge.in_percent else curves[0].runs[0].score_name
-    axes.set(
-        ylim=(len(curves) - 0.5, -0.5),
-        xlabel=f"final {name} of every run; strokes: {MEANS}, with 95 % intervals",
+    axes.set_ylim(len(curves) - 0.5, -0.5)
+    axes.set_xlabel(
+        f"final {name} of every run; strokes: {MEANS}, with 95 % intervals", parse_math=False
     )
     axes.tick_params(axis="y", length=0)
 

@@ -1,20 +1,24 @@
 """The command line of comparisons, and what it shares with that of searches."""
 
+import math
 import os
 from argparse import ArgumentTypeError, Namespace
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from convblocks.command_line import Parser
 from convblocks.compare.launch import Start, start_here
-from convblocks.compare.trials import VAL_SIZE, all_trials, root_of
+from convblocks.compare.trials import NO_SETTINGS, VAL_SIZE, all_trials, root_of
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.directory import RunDirectory
-from convblocks.run.parser import by_option
+from convblocks.run.parser import by_option, full_name, yaml_value
 from convblocks.run.result import Overrides
 
 # What the commands set themselves for every trial.
 OWN_OPTIONS = ("arch", "model", "seed", "name", "resume", "threads")
+
+# Of a comparison: more are a slip of the finger, and fill the memory.
+MOST_TRIALS = 10_000
 
 # Options that change the images, and with them what an accuracy means.
 OF_IMAGES = ("data.root", "data.size", "data.source", VAL_SIZE)
@@ -29,26 +33,44 @@ def parse(arguments: Sequence[str]) -> Namespace:
     """
     parser = shared_parser("compare", seeds("10"))
     parser.add_argument("--grid", type=_grid, action="append", default=[])
-    parser.add_argument("--confirm", type=int, default=0)
+    parser.add_argument("--confirm", type=not_negative, default=0)
     parser.add_argument("--trial", type=int)
     parser.add_argument("--no-fit", action="store_true")
     options = parse_shared(parser, arguments)
     options.archs = options.archs or list(ARCHITECTURES)
-    options.grid = dict(options.grid)
     if options.confirm and not options.grid:
         raise UsageError(
             "--confirm trains the best settings of a grid with fresh seeds: "
             "give --grid, or leave it out"
         )
-    for option in options.grid:
-        if option in OF_IMAGES:
-            raise UsageError(f"--grid {option}: runs on different images cannot be compared")
-        if option in dict(options.common) or option in OWN_OPTIONS:
-            raise UsageError(f"--grid {option}: this option is set for all trials already")
+    _check_grid([*options.grid], options)
+    options.grid = dict(options.grid)
+    count = math.prod(map(len, [options.archs, options.seeds, *options.grid.values()]))
+    if count > MOST_TRIALS:
+        raise UsageError(f"these are {count:,} trials: at most {MOST_TRIALS:,} can be compared")
     options.trials = all_trials(
         options.name, options.archs, options.seeds, options.common, options.grid, options.option
     )
     return options
+
+
+def _check_grid(grid: Sequence[tuple[str, list[str]]], options: Namespace) -> None:
+    """Raise a UsageError for an option that cannot be swept, under any of its names."""
+    taken = full_names([*OWN_OPTIONS, *dict(options.common)])
+    for option, _ in grid:
+        full = full_names([option])
+        if full & full_names(OF_IMAGES):
+            raise UsageError(f"--grid {option}: runs on different images cannot be compared")
+        if full & full_names(NO_SETTINGS):
+            raise UsageError(f"--grid {option}: this is no setting in which runs could differ")
+        if full & taken:
+            raise UsageError(f"--grid {option}: this option is set for all trials already")
+        taken |= full
+
+
+def full_names(options: Iterable[str]) -> set[str]:
+    """The options by the names of the arguments that they set."""
+    return {full_name(option) for option in options}
 
 
 def shared_parser(name: str, default_seeds: Sequence[int]) -> Parser:
@@ -99,7 +121,7 @@ def split(parser: Parser, arguments: Sequence[str]) -> tuple[Namespace, Override
     fit_options = []
     for word, *values in by_option(others):
         option = word.removeprefix("--")
-        if option in OWN_OPTIONS:
+        if full_names([option]) & full_names(OWN_OPTIONS):
             raise UsageError(f"--{option} is set for every trial")
         if option == word or len(values) != 1 or not values[0]:
             raise UsageError(
@@ -134,12 +156,13 @@ def refuse_run(directory: RunDirectory) -> None:
 def seeds(text: str) -> list[int]:
     """``3`` means seeds 0, 1, 2; ``5-9`` and ``0,4,7`` are these."""
     first, dash, last = text.partition("-")
-    if dash:
-        numbers = list(range(int(first), int(last) + 1))
-    elif "," in text:
+    if "," in text:
         numbers = [int(part) for part in text.split(",")]
     else:
-        numbers = list(range(int(text)))
+        begin, end = (int(first), int(last) + 1) if dash else (0, int(text))
+        if end - begin > MOST_TRIALS:
+            raise UsageError(f"--seeds {text}: at most {MOST_TRIALS:,} seeds can be compared")
+        numbers = list(range(begin, end))
     if not numbers or len(set(numbers)) < len(numbers):
         raise UsageError(f"--seeds {text}: give a number such as 5, or different seeds, as 0,4,7")
     return numbers
@@ -147,15 +170,35 @@ def seeds(text: str) -> list[int]:
 
 def positive(text: str) -> int:
     """A whole number of at least 1."""
-    if int(text) < 1:
-        raise ArgumentTypeError(f"must be at least 1, but is {text}")
+    return not_negative(text, 1)
+
+
+def not_negative(text: str, least: int = 0) -> int:
+    """A whole number of at least 0."""
+    if int(text) < least:
+        raise ArgumentTypeError(f"must be at least {least}, but is {text}")
     return int(text)
+
+
+def parts_of(text: str) -> list[str]:
+    """The parts between commas, but for those within brackets: ``[16, 32],[32]``."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "[{") - (letter in "]}")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts if part.strip()]
 
 
 def _grid(text: str) -> tuple[str, list[str]]:
     option, _, values = text.partition("=")
-    swept = [value for value in values.split(",") if value]
-    if not option or len(set(swept)) < max(len(swept), 1):
+    swept = parts_of(values)
+    if len(swept) == 1 and swept[0].startswith("["):
+        swept = parts_of(swept[0][1:-1])  # a list of them
+    meant = {str(yaml_value(f"--grid {text}", value)) for value in swept}
+    if not option or len(meant) < max(len(swept), 1):
         raise UsageError(
             f"--grid {text}: give an option of fit and different values, such as lr=1e-3,1e-2"
         )

@@ -18,6 +18,9 @@ from convblocks.run.result import EPOCHS, Provenance, RunResult
 UNKNOWN = Provenance(machine="", commit=None, data=None, device="", processes=1, threads=1)
 EPOCH = {"epoch": 1, "step": 0, "seconds": 0.0}
 
+# A score's largest size.
+LARGEST = 1e100
+
 
 def report_on_file(arguments: Sequence[str]) -> None:
     """Report on the runs of ``--from FILE``, whose column of scores and its direction
@@ -48,10 +51,11 @@ def read_scores(path: Path, judge: Judge) -> list[RunResult]:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            runs = [
-                (row["arm"], int(row["seed"]), float(row[judge.metric] or nan))
-                for row in csv.DictReader(file)
-            ]
+            lines = csv.DictReader(file)
+            runs = [_run(row, judge) for row in lines]
+            columns = lines.fieldnames or ()
+            if len({*columns}) < len(columns):
+                raise ValueError("it has a column twice")
     except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
         raise UserError(
             f"cannot read {path} ({error}): "
@@ -59,6 +63,8 @@ def read_scores(path: Path, judge: Judge) -> list[RunResult]:
         ) from error
     if not runs:
         raise UserError(f"{path} has no lines below its heading")
+    if any(abs(score) > LARGEST for _, _, score in runs):
+        raise UserError(f"{path} has a score beyond {LARGEST:g}, whose square is no number")
     if len({(arm, seed) for arm, seed, _ in runs}) < len(runs):
         raise UserError(f"{path} has a seed of one arm twice")
     return [
@@ -77,3 +83,13 @@ def read_scores(path: Path, judge: Judge) -> list[RunResult]:
         )
         for arm, seed, score in runs
     ]
+
+
+def _run(row: dict[str, str], judge: Judge) -> tuple[str, int, float]:
+    """The arm, seed and score in a line; raises a ValueError for one that has too many
+    fields or too few, or no arm.
+    """
+    if None in (*row, *row.values()) or not row["arm"].strip():
+        raise ValueError(f"in the line of {row['arm']!r}: too many or too few fields, or no arm")
+    score = float(row[judge.metric] or nan)
+    return row["arm"], int(row["seed"]), score if isfinite(score) else nan

@@ -108,13 +108,15 @@ class Trial:
         )
 
     def result(self) -> RunResult | None:
-        """The result; None if the run is not done, or its summary is damaged: a resume
-        writes it again.
+        """The result; None if the run is not done, or its summary is damaged or that of
+        another seed: a resume writes it again.
         """
         try:
-            return replace(self.run.read_result(), overrides=self.overrides)
+            result = self.run.read_result()
         except (OSError, UserError):
             return None
+        is_own = result.seed == self.seed
+        return replace(result, overrides=self.overrides) if is_own else None
 
     def metrics(self) -> list[dict[str, float]]:
         """The rows of its metrics so far; none if they are not readable, since the run

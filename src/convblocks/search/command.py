@@ -58,7 +58,14 @@ from convblocks.compare.launch import (
     start_here,
     train,
 )
-from convblocks.compare.options import launch, parse_shared, positive, refuse_run, shared_parser
+from convblocks.compare.options import (
+    launch,
+    not_negative,
+    parse_shared,
+    positive,
+    refuse_run,
+    shared_parser,
+)
 from convblocks.compare.trials import Trial
 from convblocks.console import echo
 from convblocks.errors import BusyError, UsageError, UserError
@@ -108,7 +115,7 @@ def parse(arguments: list[str]) -> Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sampler", choices=("tpe", "random"), default="tpe")
     parser.add_argument("--pruner", choices=("median", "none"), default="median")
-    parser.add_argument("--confirm", type=int, default=3)
+    parser.add_argument("--confirm", type=not_negative, default=3)
     options = parse_shared(parser, arguments)
     if len(options.archs) != 1:
         raise UsageError(f"give one --arch: {', '.join(ARCHITECTURES)}, or a class; or one --model")

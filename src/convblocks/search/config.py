@@ -4,6 +4,7 @@ for all trials.
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from optuna.distributions import (
 )
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
-from convblocks.compare.options import OF_IMAGES, OWN_OPTIONS
+from convblocks.compare.options import OF_IMAGES, OWN_OPTIONS, full_names, parts_of
 from convblocks.compare.trials import NO_SETTINGS, Trial, command_line
 from convblocks.errors import UsageError
 from convblocks.run.directory import RunDirectory
@@ -28,7 +29,7 @@ DEFAULT_SPACE = (
 )
 
 # Options that must be the same for all trials.
-FIXED = ("epochs", *OWN_OPTIONS, *OF_IMAGES, *NO_SETTINGS)
+FIXED = full_names(["epochs", *OWN_OPTIONS, *OF_IMAGES, *NO_SETTINGS])
 
 
 class SearchConfig(NamedTuple):
@@ -100,12 +101,15 @@ def parse_space(texts: Sequence[str], fixed: Collection[str] = ()) -> dict[str, 
     if not texts:
         default = parse_space([DEFAULT_SPACE])
         return {option: default[option] for option in default if option not in fixed}
-    space = {}
-    for part in ",".join(texts).split(","):
+    space: dict[str, BaseDistribution] = {}
+    taken = FIXED | full_names(fixed)
+    for part in parts_of(",".join(texts)):
         equation = part.strip().removeprefix("--")
         option, _, values = map(str.strip, equation.partition("="))
-        if option in FIXED or option in fixed:
+        if full_names([option]) & taken:
             raise UsageError(f"--space {part}: this option is the same for all trials")
+        if full_names([option]) & full_names(space):
+            raise UsageError(f"--space {part}: this option is there twice")
         try:
             space[option] = _distribution(values)
         except ValueError as error:
@@ -113,6 +117,8 @@ def parse_space(texts: Sequence[str], fixed: Collection[str] = ()) -> dict[str, 
                 f"--space {part}: {str(error).rstrip('.')}; write OPTION=VALUES, where VALUES "
                 "are a range such as 1e-4..1e-1:log, or different ones such as 32|64"
             ) from error
+    if not space:
+        raise UsageError("--space is empty: give OPTION=VALUES, such as lr=1e-4..1e-1:log")
     return space
 
 
@@ -142,6 +148,8 @@ def _distribution(text: str) -> BaseDistribution:
             raise ValueError("a range may end with :log")
         if all(end.strip().removeprefix("-").isdecimal() for end in (low, high)):
             return IntDistribution(int(low), int(high), log=bool(colon))
+        if not isfinite(float(low)) or not isfinite(float(high)):
+            raise ValueError("the ends of a range must be finite")
         return FloatDistribution(float(low), float(high), log=bool(colon))
     choices = text.split("|")
     if len(set(choices)) < max(2, len(choices)) or "" in choices:

@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from convblocks.compare.dry_run import Plan
 from convblocks.compare.trials import Trial
 from convblocks.console import print_error
-from convblocks.errors import UsageError, UserError
+from convblocks.errors import BusyError, UsageError, UserError
 from convblocks.run.directory import is_epoch
 from convblocks.run.judge import Judge
 from convblocks.search.config import SearchConfig, number_of
@@ -171,8 +171,11 @@ class SearchWorker:
         memory = optuna.create_study(direction=self.study.direction, sampler=sampler)
         memory.add_trials(trials)
         params = memory.ask(space).params
-        is_free = self._own(number)
-        assert is_free, f"trial {number} has a process, and is not recorded"
+        if not self._own(number):
+            raise BusyError(
+                f"another process trains trial {number}, which is not recorded: wait for it, "
+                "or stop it"
+            )
         trial = create_trial(state=TrialState.RUNNING, params=params, distributions=space)
         self.study.add_trial(trial)
         return self.config.trial(number, params)
@@ -255,7 +258,15 @@ def open_study(config: SearchConfig, judge: Judge, lock: FileLock) -> Study:
         UserError: the search was begun with other options.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = JournalStorage(Journal(config.directory.path / "journal.log", lock))
+    path = config.directory.path / "journal.log"
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is not a regular file: choose another --name")
+    try:
+        storage = JournalStorage(Journal(path, lock))
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+        raise UserError(
+            f"cannot read {path} ({error}), which is damaged: restore it, or choose another --name"
+        ) from error
     if not optuna.get_all_study_names(storage):
         optuna.create_study(
             storage=storage,

@@ -1,0 +1,52 @@
+"""What may be swept, and how it is written."""
+
+import pytest
+
+from convblocks.compare.options import parse
+from convblocks.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--grid", "fast=true,false"], "fast: this is no setting"),
+        (["--grid", "trainer.default_root_dir=a,b"], "default_root_dir: this is no setting"),
+        (["--grid", "model.arch=mlp,batchnorm"], "model.arch: this option is set for all"),
+        (["--lr", "1", "--grid", "model.lr=1,2"], "model.lr: this option is set for all"),
+        (["--grid", "lr=1,2", "--grid", "model.lr=3,4"], "model.lr: this option is set for all"),
+        (["--model.arch", "mlp"], "--model.arch is set for every trial"),
+        (["--seeds", "99999999999"], "at most 10,000 seeds"),
+        (["--seeds", "0-99999999999"], "at most 10,000 seeds"),
+    ],
+)
+def test_option_that_cannot_be_swept_is_refused_under_any_name(
+    words: list[str], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse(["--arch", "mlp", *words])
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("network.channels=[[16,32],[32,64]]", ["[16,32]", "[32,64]"]),
+        ("network.channels=[16,32],[32,64]", ["[16,32]", "[32,64]"]),
+        ("network={a: [1, 2]},{a: 3}", ["{a: [1, 2]}", "{a: 3}"]),
+        ("lr=1e-3,1e-2", ["1e-3", "1e-2"]),
+    ],
+)
+def test_values_of_a_grid_may_be_lists(text: str, values: list[str]) -> None:
+    assert list(parse(["--arch", "mlp", "--grid", text]).grid.values()) == [values]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--grid", "lr=1e-3,0.001"], "different values"),
+        (["--seeds", "9000", "--grid", "lr=1,2"], "these are 18,000 trials: at most 10,000"),
+        (["--seeds", f"1{'0' * 30}"], "at most 10,000 seeds"),
+    ],
+)
+def test_slip_of_the_finger_is_refused(words: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse(["--arch", "mlp", *words])
