@@ -5,6 +5,8 @@ import io
 import json
 import re
 import signal
+import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -64,6 +66,41 @@ def test_server_answers_its_own_page_only(
     method: str, path: str, headers: dict[str, str], status: int, plain: Server
 ) -> None:
     assert request(plain.server_port, method, path, headers=headers)[0] == status
+
+
+@pytest.mark.parametrize(
+    ("request_lines", "status"),
+    [
+        ("POST /answer HTTP/1.1\r\nHost: localhost\r\n", 411),
+        ("POST /answer HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n", 411),
+        ("POST /answer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1e3\r\n", 411),
+        ("POST /answer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999999\r\n", 413),
+        ("POST /answer HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n", 411),
+        (f"POST /answer HTTP/1.1\r\nHost: localhost\r\nContent-Length: {'9' * 5000}\r\n", 413),
+        ("GET /%00 HTTP/1.1\r\nHost: localhost\r\n", 404),
+        ("GET /\0 HTTP/1.1\r\nHost: localhost\r\n", 404),
+        ("GET /a%00b/../ HTTP/1.1\r\nHost: localhost\r\n", 404),
+    ],
+)
+def test_server_answers_malformed_requests_with_a_status(
+    request_lines: str, status: int, plain: Server, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_connection((HOST, plain.server_port), timeout=60) as connection:
+        connection.sendall(f"{request_lines}\r\n".encode())
+        assert connection.recv(100).split()[1] == str(status).encode()
+    assert capfd.readouterr().err == ""
+
+
+def test_server_prints_nothing_when_a_browser_leaves_early(
+    plain: Server, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(20):
+        with socket.create_connection((HOST, plain.server_port), timeout=60) as connection:
+            # Closed by a reset, as of a page that is left while it loads.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.sendall(b"GET /setup HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert request(plain.server_port, "GET", "/setup")[0] == 200
+    assert capfd.readouterr().err == ""
 
 
 def test_server_says_why_it_cannot_use_a_picture(plain: Server) -> None:

@@ -8,7 +8,7 @@ import torch
 from onnxruntime import InferenceSession
 
 from convblocks.data.images import ImageSets
-from convblocks.errors import UserError
+from convblocks.errors import UsageError, UserError
 from convblocks.evaluate import export
 from convblocks.model.restore import load_network
 from convblocks.pictures.source import PictureFolder
@@ -58,3 +58,18 @@ def test_export_names_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None
     )
     with pytest.raises(UserError, match="onnxruntime not found: pip install onnxruntime"):
         export.main(["last.ckpt"])
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "output"),
+    [("net.onnx", []), ("net.onnx", ["--output", "net"]), ("last.ckpt", ["--output", "."])],
+)
+def test_export_never_writes_over_its_checkpoint_or_a_hidden_file(
+    checkpoint: str, output: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(checkpoint).write_bytes(b"weights")
+    with pytest.raises(UsageError, match=r"give another name|give the name of a file"):
+        export.main([checkpoint, *output])
+    assert [path.name for path in tmp_path.iterdir()] == [checkpoint]
+    assert Path(checkpoint).read_bytes() == b"weights"

@@ -29,14 +29,18 @@ def test_predict_recognises_a_folder_and_lists_its_bad_pictures(
     Image.new("L", (50, 50), 255).save(photos / "blank.png")
     (photos / "broken.jpeg").write_bytes(b"\xff\xd8\xff\xe0")
     (photos / "notes.txt").touch()
-    finished = run_script("predict", str(trained), str(photos), "--show", "seen.png", cwd=workspace)
+    (workspace / "empty").mkdir()
+    finished = run_script(
+        "predict", str(trained), str(photos), "empty", "--show", "seen.png", cwd=workspace
+    )
     assert finished.returncode == 1
     rows = [line.split()[:2] for line in finished.stdout.splitlines() if "photos/" in line]
     assert rows == [["photos/seven.png", "7"], ["photos/two.jpg", "2"]]
     assert finished.stderr.splitlines() == [
         "photos/blank.png: it is blank",
         "photos/broken.jpeg: it is not a picture of a known format",
-        "predict.py: 2 of 4 pictures could not be recognised",
+        "empty: it cannot be read (Is a directory)",
+        "predict.py: 3 of 5 pictures could not be recognised",
     ]
     with Image.open("seen.png") as sheet:
         assert sheet.width > sheet.height > 28

@@ -3,6 +3,7 @@ file at a path.
 """
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,6 +32,12 @@ def removed(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def a_pipe(path: Path) -> None:
+    """Put a pipe there, which nobody writes to."""
+    removed(path)
+    os.mkfifo(path)
 
 
 def a_copy_of(source: str) -> Spoiler:

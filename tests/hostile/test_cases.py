@@ -20,6 +20,7 @@ import torch
 from tests.hostile.spoil import (
     Spoiler,
     a_copy_of,
+    a_pipe,
     checkpoint_with,
     cut,
     flipped,
@@ -53,6 +54,9 @@ class Network(nn.Sequential):
             raise torch.OutOfMemoryError("CUDA out of memory")
         return super().forward(images)
 """)
+
+# Wider than a terminal.
+LONG_NAME = f"{'x' * 200}.png"
 
 # Moves the cursor and clears the screen of a terminal.
 ESCAPE = "\x1b[2J"
@@ -90,12 +94,14 @@ RUN_DIRECTORIES = [
         f"fit {AGAIN}", f"{CONFIG}.*damaged.*restore it", 1, {CONFIG: with_values({"trainer": ...})}
     ),
     case(f"fit {AGAIN}", "cannot be resumed: it has no config.yaml", 2, {CONFIG: removed}),
+    case(f"fit {AGAIN}", "was begun with seed=0, not 1", 2, {CONFIG: with_values({"seed": 1})}),
+    case(f"fit {AGAIN}", "it is a pipe or a device, not a file", 1, {LAST: a_pipe}),
     case(f"fit {AGAIN}", "--trainer.nosuch", 2, {CONFIG: with_values({"trainer/nosuch": 1})}),
     case("fit --name nosuch --resume", "there is no run lightning_logs/nosuch", 2),
     *(
         case(
             f"fit {AGAIN}",
-            "last.ckpt.*Put an intact copy there, or delete it to start",
+            "last.ckpt.*Put a copy of that file back, or delete it to start",
             1,
             {LAST: spoiler},
         )
@@ -155,6 +161,7 @@ CHECKPOINTS = [
             "is not a checkpoint of this version",
         ),
         (checkpoint_with({"hyper_parameters/arch": "os.system"}), "of the class 'os.system'"),
+        (checkpoint_with({"hyper_parameters/network": "x"}), "is not a checkpoint of this version"),
         (
             checkpoint_with({"state_dict/network.layers.1.bias": torch.full((100,), torch.nan)}),
             "are not finite",
@@ -164,6 +171,7 @@ CHECKPOINTS = [
 
 PICTURES = [
     case(f"predict {LAST} seven.png", "seven.png", 0),
+    case(f"predict {LAST} {LONG_NAME}", LONG_NAME, 0, {LONG_NAME: a_copy_of("seven.png")}),
     case(
         f"predict {LAST} '{ESCAPE}.png'",
         r"\\x1b\[2J.png",

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,6 +120,17 @@ def test_best_checkpoint_of_a_moved_run_is_kept(folder: Path) -> None:
     assert expected["global_step"] == 4 * 3
     torch.testing.assert_close(best["state_dict"], expected["state_dict"], rtol=0, atol=0)
     assert metric_rows(whole) == metric_rows(moved)
+
+
+@pytest.mark.slow
+def test_best_checkpoint_takes_the_place_of_a_damaged_one(folder: Path) -> None:
+    """With the rows of the whole run, also if it was saved in the last evaluation."""
+    run = RunDirectory("run", folder)
+    whole = metric_rows(run)
+    shutil.copy(run.best_checkpoint, run.last_checkpoint)
+    run.summary.unlink()
+    assert run_script("fit", "--name", "run", "--resume", cwd=folder).returncode == 0
+    assert metric_rows(run) == whole
 
 
 TOO_HIGH = """
@@ -252,3 +264,42 @@ def test_error_of_several_processes_is_shown_by_the_first(
         "fit", *SHORT, "--data.root", "no", cwd=folder, environment={variable: str(rank)}
     )
     assert (wrong.returncode, wrong.stderr.count("\n")) == (1, lines)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_stream_changes_nothing_else(closed: str, folder: Path) -> None:
+    ended = shell(f"fit {shlex.join(SHORT)} --name closed {closed}", folder)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert RunDirectory("closed", folder).read_result()
+
+
+@pytest.mark.parametrize("name", ["LOCAL_RANK", "SLURM_PROCID"])
+def test_rank_that_is_no_number_is_one_line(name: str, folder: Path) -> None:
+    ended = shell("fit --arch mlp", folder, CONVBLOCKS_SLURM="0", **{name: "1a"})
+    assert ended.returncode == 1
+    assert ended.stderr.decode() == (
+        f"fit.py: the variable {name} is '1a', which is no number: unset it\n"
+    )
+
+
+def test_folder_whose_name_is_no_unicode_is_one_line(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"odd\xff")
+    folder.mkdir()
+    ended = shell("fit --arch mlp", folder)
+    assert (ended.returncode, ended.stderr.count(b"\n")) == (2, 1)
+    assert b"the name of a folder is no Unicode" in ended.stderr
+    assert not any(folder.iterdir())
+
+
+def test_command_line_is_read_without_a_warning(folder: Path) -> None:
+    """Where warnings are errors, as of what newer versions will lack."""
+    ended = shell("fit --arch mlp --print_config", folder, PYTHONWARNINGS="error")
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_module_that_ends_the_program_when_imported_is_one_line(folder: Path) -> None:
+    (folder / "mynets.py").write_text("raise SystemExit(0)")
+    ended = shell("fit --arch mynets.Rows", folder)
+    assert ended.returncode == 2
+    assert b"cannot import mynets.Rows: its module ends the program" in ended.stderr

@@ -5,6 +5,7 @@ There are no deadlines: on a busy machine a single example may take a second.
 
 import gzip
 import io
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from PIL import Image
 from convblocks.data.mnist import read_idx
 from convblocks.errors import UserError
 from convblocks.model.restore import read_checkpoint
+from convblocks.pictures import decoding
 from convblocks.pictures.decoding import read_picture
 from convblocks.run.directory import RunDirectory
 from tests.hostile.spoil import Spoiler, cut, holds, with_values
@@ -92,3 +94,22 @@ def test_summary_that_is_damaged_is_refused_in_one_line_and_its_run_can_be_resum
     ):
         run.read_result()
     assert not run.result_after(5)
+
+
+def test_reader_of_pictures_opens_no_device_and_no_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.png"
+    os.mkfifo(pipe)
+    for path in (Path("/dev/zero"), pipe):
+        with pytest.raises(UserError, match="it is not a regular file"):
+            read_picture(path)
+        with pytest.raises(UserError, match="it is not a regular file"):
+            decoding.read_shape(path)
+
+
+def test_reader_of_pictures_reads_no_more_than_a_picture_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "LARGEST_FILE", 10_000)
+    (tmp_path / "long.png").write_bytes(bytes(10_001))
+    with pytest.raises(UserError, match="it has more than 10,000 bytes"):
+        read_picture(tmp_path / "long.png")

@@ -2,6 +2,7 @@
 or leaves nothing.
 """
 
+import errno
 import os
 import re
 import subprocess
@@ -125,3 +126,15 @@ def test_project_overwrites_nothing(workspace: Path) -> None:
     with pytest.raises(FileExistsError):
         new.main(["flowers"])
     assert list(workspace.iterdir()) == [workspace / "flowers"]
+
+
+def test_project_on_a_full_disk_leaves_nothing(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", fail)
+    with pytest.raises(OSError, match="No space left"):
+        new.main(["flowers"])
+    assert not Path("flowers").exists()

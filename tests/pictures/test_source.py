@@ -79,6 +79,10 @@ def test_folder_with_a_picture_of_another_size_must_be_scaled_and_one_in_colour_
     [
         ("rm -r train/square", "{root}/train needs folders of pictures for two or more classes"),
         ("rm train/square/*; touch train/square/0.txt", "{root}/train/square holds no pictures"),
+        (
+            "ln -s .. train/square/loop",
+            "{root}/train/square/loop is a link to a folder that it is in: remove it",
+        ),
         ("mv test/square test/circle", "{root}/test/circle: {root}/train has no such class"),
         (
             "truncate -s 300 train/disc/8.png",

@@ -13,6 +13,7 @@ Example:
   convblocks demo lightning_logs/mlp/version_0/checkpoints/last.ckpt
 """
 
+import sys
 from collections.abc import Sequence
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -35,6 +36,15 @@ HOST = "127.0.0.1"
 
 PAGE = Path(__file__).with_name("page")
 
+# More bytes than a drawing has, or a picture of the size that is answered.
+MOST_BYTES = 100_000_000
+
+# Python reads no number from more than thousands of them.
+MOST_DIGITS = 20
+
+# The page has places for so many.
+MOST_NETWORKS = 4
+
 
 def main(arguments: list[str]) -> None:
     """Serve until Ctrl-C.
@@ -49,6 +59,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--arch", action="append", default=[])
     parser.add_argument("--port", type=int, default=8028)
     options = parser.parse_args(arguments)
+    if len(options.checkpoints) > MOST_NETWORKS:
+        raise UsageError(f"give at most {MOST_NETWORKS} checkpoints: the page has no more places")
     # A single image is no faster on several, and far slower where other programs use them.
     torch.set_num_threads(1)
     networks = [load_network(path, options.arch) for path in options.checkpoints]
@@ -82,6 +94,11 @@ class Server(ThreadingHTTPServer):
                 f"cannot serve at port {port} ({error}): give another --port"
             ) from error
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print a traceback, unless the other side has gone."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
 
 class Handler(SimpleHTTPRequestHandler):
     """A file of the page, or ``/setup``, what it needs at first; to a picture,
@@ -104,6 +121,8 @@ class Handler(SimpleHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/setup":
             self._send(setup(self.server.networks))
+        elif "%00" in self.path or "\0" in self.path:  # no file has such a name
+            self.send_error(404)
         else:
             super().do_GET()
 
@@ -111,7 +130,14 @@ class Handler(SimpleHTTPRequestHandler):
         if self.path not in ("/answer", "/layers"):
             self.send_error(404)
             return
-        picture = self.rfile.read(int(self.headers["Content-Length"]))
+        length = self.headers.get("Content-Length", "")
+        if not length.isdecimal():
+            self.send_error(411)  # its length is missing, or no number
+            return
+        if len(length) > MOST_DIGITS or int(length) > MOST_BYTES:
+            self.send_error(413)
+            return
+        picture = self.rfile.read(int(length))
         with self.server.computing:
             content = answer(self.server.networks, picture, with_layers=self.path == "/layers")
         self._send(content)

@@ -29,8 +29,9 @@ from torch.testing import assert_close
 
 from convblocks.console import echo
 from convblocks.data.images import ImageSpec
-from convblocks.errors import UserError
+from convblocks.errors import UsageError, UserError
 from convblocks.evaluate.subject import checkpoint_parser, load_network_and_data
+from convblocks.files import refuse_to_overwrite
 from convblocks.model.restore import in_batches
 from convblocks.text import as_shown, percent
 from exact_resume.files import write
@@ -65,13 +66,16 @@ def main(arguments: list[str]) -> None:
     parser = checkpoint_parser()
     parser.add_argument("--output", type=Path)
     options = parser.parse_args(arguments)
+    path = Path(f"{options.output or options.checkpoint.with_suffix('')}.onnx")
+    if path.name.startswith("."):
+        raise UsageError(f"--output {options.output}: give the name of a file, without .onnx")
+    refuse_to_overwrite(path, [options.checkpoint])
     missing = " ".join(package for package in REQUIRED if find_spec(package) is None)
     if missing:
         raise UserError(f"{missing} not found: pip install {missing}")
     trained, data = load_network_and_data(options)
     images, evaluation = data.test.images, trained.evaluate(data.test)
     network = ImageNetwork(trained.network, trained.image_spec).eval()
-    path = Path(f"{options.output or options.checkpoint.with_suffix('')}.onnx")
     # The exporter would specialise on a batch of 1.
     write_onnx(network, images[:1].repeat(2, 1, 1, 1), path)
     check(path, onnx_logits(path, images), evaluation.logits)

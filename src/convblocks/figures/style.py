@@ -122,6 +122,7 @@ def label_ends(figure: Figure, panels: Iterable[tuple[Axes, Sequence[End]]]) -> 
                 (1.06, place),
                 textcoords="axes fraction",
                 va="center",
+                parse_math=False,  # a name may hold dollar signs
                 arrowprops={**leader, "color": colour},
             )
 

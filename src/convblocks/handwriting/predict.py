@@ -15,9 +15,8 @@ Example:
   convblocks predict lightning_logs/mlp/version_0/checkpoints/last.ckpt 7.png
 """
 
-import os
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,12 +24,13 @@ import torch
 from PIL import Image, ImageOps
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from convblocks.command_line import Parser
 from convblocks.console import echo
 from convblocks.data.images import MNIST, ImageSpec
-from convblocks.errors import UsageError, UserError, printable
+from convblocks.errors import UserError, printable
+from convblocks.files import refuse_to_overwrite
 from convblocks.handwriting.ink import to_mnist
 from convblocks.model.restore import TrainedNetwork, load_network
 from convblocks.pictures.decoding import (
@@ -48,6 +48,9 @@ from exact_resume.files import atomic_write
 # and pairs of cells in a row.
 CELL, INSIDE = 176, (168, 168)
 COLUMNS = 3
+
+# More characters than a line has, where it is not read on a terminal.
+UNLIMITED = 10_000
 
 
 class Prediction(NamedTuple):
@@ -83,7 +86,9 @@ def main(arguments: list[str]) -> None:
     if options.json:
         print(as_json({str(made.path): dict(made.ranking) for made in predictions}))
     elif predictions:
-        console = Console(markup=False, emoji=False, highlight=False)
+        # Names are never cut: on a terminal they go on in the next line.
+        width = None if sys.stdout.isatty() else UNLIMITED
+        console = Console(width=width, markup=False, emoji=False, highlight=False)
         console.print(as_table(predictions))
     if options.show and predictions:
         write_sheet(predictions, options.show)
@@ -95,25 +100,13 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"{len(problems)} of {len(paths)} pictures could not be recognised")
 
 
-def refuse_to_overwrite(path: Path, read: Collection[Path]) -> None:
-    """Raise a UsageError if a command would write over a file that it reads, or over a device."""
-    if path.exists() and not path.is_file():
-        raise UsageError(f"cannot write {path}: it is not a regular file")
-    # Path.resolve raises at a link to itself.
-    if os.path.realpath(path) in map(os.path.realpath, read):
-        raise UsageError(f"{path} is read by this command: give another name")
-
-
 def find_pictures(paths: Sequence[Path]) -> list[Path]:
     """The files among the paths, and in place of a folder the pictures in it, by their
     names, in sorted order.
     """
     pictures: list[Path] = []
     for path in paths:
-        files = pictures_in(path) if path.is_dir() else [path]
-        if not files:
-            raise UserError(f"there are no pictures in the folder {path}")
-        pictures += files
+        pictures += (path.is_dir() and pictures_in(path)) or [path]
     return pictures
 
 
@@ -170,7 +163,7 @@ def in_percent(probability: float) -> str:
 
 def as_table(predictions: Sequence[Prediction]) -> Table:
     table = Table(
-        "picture",
+        Column("picture", overflow="fold"),
         "class",
         "probability",
         "runner-up",

@@ -13,6 +13,7 @@ Example:
 """
 
 import re
+import shutil
 from pathlib import Path
 from string import capwords
 
@@ -45,9 +46,14 @@ def main(arguments: list[str]) -> None:
         )
     class_name = capwords(name, "_").replace("_", "")
     Path(name).mkdir()
-    for path in filter(Path.is_file, [*TEMPLATE.iterdir(), *(TEMPLATE / options.task).iterdir()]):
-        text = path.read_text(encoding="utf-8").replace(NAME, name).replace(CLASS, class_name)
-        Path(name, path.name.replace(NAME, name)).write_text(text, encoding="utf-8")
+    files = filter(Path.is_file, [*TEMPLATE.iterdir(), *(TEMPLATE / options.task).iterdir()])
+    try:
+        for path in files:
+            text = path.read_text(encoding="utf-8").replace(NAME, name).replace(CLASS, class_name)
+            Path(name, path.name.replace(NAME, name)).write_text(text, encoding="utf-8")
+    except OSError:  # such as a full disk: leave no half of a project
+        shutil.rmtree(name)
+        raise
     echo(
         f"{name}/ is made; its README.md says what to do. To train:\n"
         f"cd {name}\nconvblocks fit --config config.yaml"

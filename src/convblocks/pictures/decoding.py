@@ -25,6 +25,9 @@ from convblocks.errors import DataError, UserError
 # More pixels than any camera takes: such a file is broken, or made to exhaust memory.
 LARGEST_PICTURE = 150_000_000
 
+# More bytes than a file of so many pixels has.
+LARGEST_FILE = 4 * LARGEST_PICTURE
+
 # Others are refused: some are programs, which Pillow hands to Ghostscript.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO")
 
@@ -63,7 +66,7 @@ def read_picture(source: Path | bytes, most_pixels: int = LARGEST_PICTURE) -> Im
             of an unsupported kind.
     """
     with _friendly_errors():
-        content = source.read_bytes() if isinstance(source, Path) else source
+        content = _content_of(source) if isinstance(source, Path) else source
         # Verify checksums, such as PNG's, which decoding ignores.
         Image.open(io.BytesIO(content), formats=FORMATS).verify()
         picture = Image.open(io.BytesIO(content), formats=FORMATS)
@@ -81,6 +84,22 @@ def read_picture(source: Path | bytes, most_pixels: int = LARGEST_PICTURE) -> Im
         return picture
 
 
+def _regular(path: Path) -> Path:
+    """The path, unless a device or a pipe is there."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UserError("it is not a regular file")
+    return path
+
+
+def _content_of(path: Path) -> bytes:
+    """A file's content; a device might never end, and a pipe never begin."""
+    with _regular(path).open("rb") as file:
+        content = file.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise UserError(f"it has more than {LARGEST_FILE:,} bytes: scale it down")
+    return content
+
+
 def read_shape(path: Path) -> tuple[int, int, int]:
     """The shape (C, H, W) of a picture when upright, from its header: C is 1 if it is
     grey, otherwise 3.
@@ -88,7 +107,7 @@ def read_shape(path: Path) -> tuple[int, int, int]:
     Raises:
         DataError: it is missing, or not a picture.
     """
-    with _friendly_errors(path), Image.open(path, formats=FORMATS) as picture:
+    with _friendly_errors(path), Image.open(_regular(path), formats=FORMATS) as picture:
         width, height = picture.size
         if picture.format not in UPRIGHT:
             orientation = picture.getexif().get(ExifTags.Base.Orientation)

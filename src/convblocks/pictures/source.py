@@ -235,9 +235,15 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    """The pictures in a folder and its subfolders."""
+    """The pictures in a folder and its subfolders.
+
+    Raises:
+        DataError: a link leads to a folder above, whose pictures would be there again.
+    """
     pictures = pictures_in(folder)
     for subfolder in _folders(folder):
+        if folder.resolve().is_relative_to(subfolder.resolve()):
+            raise DataError(f"{subfolder} is a link to a folder that it is in: remove it")
         pictures += _pictures(subfolder)
     return pictures
 
