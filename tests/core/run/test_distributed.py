@@ -3,6 +3,7 @@ a step may cost them.
 """
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,40 @@ def test_resume_on_another_number_of_processes_has_the_same_numbers(
         Run(["--name", "moved", "--resume", *on(resumed, "ddp_find_unused_parameters_true")]),
     )
     assert_same_numbers(train(1, *elastic), RunDirectory("moved"), "" if step == 40 else "test/")
+
+
+# A ModelCheckpoint of the user, which writes in each third step.
+KEPT = [
+    "--trainer.callbacks=ModelCheckpoint",
+    "--trainer.callbacks.every_n_train_steps=3",
+    "--trainer.callbacks.monitor=step",
+    "--trainer.callbacks.mode=max",
+    "--trainer.callbacks.save_top_k=2",
+    "--trainer.callbacks.save_last=true",
+]
+
+
+def kept_by(run: RunDirectory) -> tuple[list[str], dict[str, Any]]:
+    """The files of the user's checkpoints, and what is known of them."""
+    states = torch.load(run.last_checkpoint, weights_only=True)["callbacks"]
+    (state,) = [state for key, state in states.items() if key.startswith("ModelCheckpoint{")]
+    scores = {Path(path).name: float(score) for path, score in state["best_k_models"].items()}
+    known = {name: Path(state[name]).name for name in ("best_model_path", "last_model_path")}
+    files = sorted(path.name for path in (run.path / "own_checkpoints").iterdir())
+    return files, known | {"scores": scores}
+
+
+@pytest.mark.slow
+def test_users_checkpoints_of_processes_that_are_killed_end_as_without(folder: Path) -> None:
+    flags = ["--arch", "mlp", "--epochs", "2", "--trainer.limit_train_batches", "10"]
+    flags += [*FEW_IMAGES, *KEPT, *COMMON, *on(2)]
+    whole, killed = RunDirectory("whole"), RunDirectory("killed")
+    fit_on(2, Run([*flags, "--name", "whole"]))
+    fit_on(2, Run([*flags, "--name", "killed"], 16, signal.SIGKILL))
+    assert not killed.summary.exists()
+    fit_on(2, Run(["--name", "killed", "--resume"]))
+    assert kept_by(killed) == kept_by(whole)
+    assert_same_numbers(whole, killed, tolerance=0)
 
 
 @pytest.mark.slow
