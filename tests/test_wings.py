@@ -239,6 +239,11 @@ class Adding(RunCallback):
         ),
         ("CALLBACKS = ('other_parts',)", ADDING + "on_result = lambda *_: None", "not a RunResult"),
         ("CALLBACKS = ('other_parts',)", ADDING + "on_result = lambda *_: 1 / 0", "adds is left"),
+        (
+            "CALLBACKS = ('other_parts',)",
+            ADDING + "on_result = lambda *it: it[2].facts.update(x=object()) or it[2]",
+            "Encoding objects of type object is unsupported",
+        ),
         ("CALLBACKS = ('other_parts',)", ADDING + "last_lines = lambda *_: 'it'", "not a list of"),
         ("CALLBACKS = ('other_parts',)", ADDING + "last_lines = lambda *_: exit(0)", "SystemExit"),
     ],

@@ -6,6 +6,7 @@ Imports little: ``--help`` is quick, and Ctrl-C is handled almost from the start
 import atexit
 import errno
 import gc
+import logging
 import os
 import signal
 import sys
@@ -72,6 +73,8 @@ def status_of(command: Command, arguments: list[str]) -> int:
     _open_closed_streams()
     # No command opens a window, and a missing backend would be an error.
     os.environ["MPLBACKEND"] = "agg"
+    # It says so where there is no home for its cache of fonts.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # notebooks replace the streams
             stream.reconfigure(errors="backslashreplace")

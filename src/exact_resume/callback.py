@@ -23,6 +23,7 @@ from exact_resume.keepers import (
     metrics,
     schedules,
 )
+from exact_resume.keepers.values import is_plain
 from exact_resume.lightning_private import BEFORE_ITERATING, BY_STEPS, LAST_SAVED, SIGTERM
 from exact_resume.training import callbacks_of, is_out_of_time, steps_done
 
@@ -218,6 +219,11 @@ class ExactResume(ModelCheckpoint):
             return super().state_dict()
         moment = Moment.of(self._trainer)
         own = {keeper.name: keeper.state(moment) for keeper in self.keepers}
+        for keeper in self.keepers[len(KEEPERS) :]:
+            if not is_plain(own[keeper.name]):
+                raise ResumeError(
+                    f"the state of the keeper {keeper.name} has more than tensors and plain values"
+                )
         return super().state_dict() | {
             "version": VERSION,
             "moment": moment.value,

@@ -4,7 +4,7 @@ environment.
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 
 from exact_resume.errors import ResumeError
 
@@ -18,6 +18,9 @@ SWITCHES = ("EXACT_RESUME_SLURM", "CONVBLOCKS_SLURM")
 NUMBERS: tuple[str, ...] = ("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK", "WORLD_SIZE")
 NUMBERS += ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_NTASKS")
 
+# Lightning reads it however its processes were started.
+RANK = "SLURM_PROCID"
+
 # Set if there is a job to requeue.
 JOB = "SLURM_JOB_ID"
 
@@ -29,12 +32,15 @@ def visible(environment: Mapping[str, str] = os.environ) -> Mapping[str, str]:
     return environment
 
 
-def refuse_odd_numbers(environment: Mapping[str, str] = os.environ) -> None:
+def refuse_odd_numbers(environment: MutableMapping[str, str] = os.environ) -> None:
     """Raise a ResumeError for a rank or a number of processes that is no number: Lightning
-    reads them when it is imported, even if Slurm is to be ignored.
+    reads them when it is imported. Where Slurm is to be ignored, its rank is taken away.
     """
+    seen = visible(environment)
+    if RANK not in seen:
+        environment.pop(RANK, None)
     for name in NUMBERS:
-        number = environment.get(name, "0")
+        number = seen.get(name, "0")
         if not number.isdecimal():
             raise ResumeError(f"the variable {name} is {number!r}, which is no number: unset it")
 

@@ -15,6 +15,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer, seed_everything
 
 from exact_resume import ExactResume, Keeper, ResumeError, Stopped
+from exact_resume.keeper import Moment, State
 from tests.any_task.kinds import STEPS, Kind, Plain, Scored
 from tests.any_task.stop import Signal, forget_signal
 from tests.exact_resume.stopping import (
@@ -94,6 +95,24 @@ class Trains(Callback):
 
 
 @pytest.mark.parametrize(("name", "number", "batch"), parameters_of(CASES))
+class Holding(Keeper):
+    """Keeps what no checkpoint can hold."""
+
+    def state(self, moment: Moment) -> State:
+        return {"one": object()}
+
+
+def test_state_of_a_keeper_that_no_checkpoint_can_hold_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    resume = ExactResume("last.ckpt", keepers=[Holding()])
+    trainer = Trainer(**QUIET | {"max_epochs": 1, "callbacks": [resume]})
+    with pytest.raises(ResumeError, match="the state of the keeper Holding has more than tensors"):
+        trainer.fit(Plain(), datamodule=Kind())
+    assert not resume.path.exists()
+
+
 def test_resume_ends_with_the_same_bits(
     name: str, number: signal.Signals, batch: int, wholes: dict[str, End]
 ) -> None:

@@ -276,11 +276,24 @@ def test_closed_stream_changes_nothing_else(closed: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["LOCAL_RANK", "SLURM_PROCID"])
 def test_rank_that_is_no_number_is_one_line(name: str, folder: Path) -> None:
-    ended = shell("fit --arch mlp", folder, CONVBLOCKS_SLURM="0", **{name: "1a"})
+    ended = shell("fit --arch mlp", folder, **{name: "1a"})
     assert ended.returncode == 1
     assert ended.stderr.decode() == (
         f"fit.py: the variable {name} is '1a', which is no number: unset it\n"
     )
+
+
+def test_odd_rank_of_slurm_is_ignored_with_slurm(folder: Path) -> None:
+    odd = {"SLURM_PROCID": "1a", "SLURM_NTASKS": "", "CONVBLOCKS_SLURM": "0"}
+    ended = shell("fit --arch mlp --print_config", folder, **odd)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+@pytest.mark.slow
+def test_user_without_a_home_sees_no_other_line(folder: Path) -> None:
+    homeless = {"HOME": "/dev/null", "XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": ""}
+    ended = shell(f"fit {shlex.join(SHORT)} --name homeless", folder, **homeless)
+    assert (ended.returncode, ended.stderr) == (0, b"")
 
 
 def test_folder_whose_name_is_no_unicode_is_one_line(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from shlex import quote
 
 import torch
@@ -18,7 +19,7 @@ from convblocks.run.callbacks import RunCallback
 from convblocks.run.directory import is_epoch
 from convblocks.run.metrics_log import logged_metrics, without_split
 from convblocks.run.provenance import describe_machine, describe_processor, read_origin
-from convblocks.run.result import EPOCHS, Provenance, Row, RunResult
+from convblocks.run.result import EPOCHS, Provenance, Row, RunResult, encode
 from convblocks.run.run import Run
 from convblocks.text import Settings, as_shown, counted
 from exact_resume.errors import ResumeError
@@ -40,9 +41,10 @@ def finish(run: Run) -> None:
     try:
         for callback in run.run_callbacks:
             with _spared(callback, errors):
-                changed = callback.on_result(run, result)
+                changed = callback.on_result(run, replace(result, facts={**result.facts}))
                 if not isinstance(changed, RunResult):
                     raise TypeError(f"on_result returns {changed}, not a RunResult")
+                encode(changed)  # facts that JSON cannot hold are an error
                 result = changed
         for logger in run.trainer.loggers:
             logger.finalize("success")

@@ -2,13 +2,11 @@
 ``state_dict`` to go on exactly.
 """
 
-import io
 from ast import literal_eval
 from inspect import isgeneratorfunction
 from itertools import chain, islice
 from typing import Any
 
-import torch
 from lightning.fabric.utilities import data as lightning_data
 from lightning.pytorch import Callback, Trainer
 from torch.utils.data import IterableDataset
@@ -21,7 +19,7 @@ from exact_resume.keepers.generators import (
     set_states,
     states_of,
 )
-from exact_resume.keepers.values import SCALARS, plain
+from exact_resume.keepers.values import SCALARS, is_plain, plain
 from exact_resume.lightning_private import (
     COMBINED_BY,
     FETCHER,
@@ -149,7 +147,7 @@ class Loaders(Keeper):
                 "A batch sampler draws its order at once: write its __iter__ with yield, or give "
                 "it a state_dict"
             )
-        if not _is_plain(self._fetched_ahead()):
+        if not is_plain(self._fetched_ahead()):
             return (
                 "The training loader has no length, and its batches are more than tensors "
                 "and plain values"
@@ -227,18 +225,6 @@ def _draws_at_once(loader: Any) -> bool:
 def _reads_ahead(loader: Any) -> bool:
     """Whether it reads data as soon as it iterates."""
     return bool(getattr(loader, "num_workers", 0)) or lightning_data.sized_len(loader) is None
-
-
-def _is_plain(batches: list[Any]) -> bool:
-    """Whether a checkpoint may hold them."""
-    content = io.BytesIO()
-    try:
-        torch.save(batches, content)
-        content.seek(0)
-        torch.load(content, weights_only=True)
-    except Exception:  # pickles of any object raise many types
-        return False
-    return True
 
 
 def _state_of_data(data: Any) -> tuple[Any, State]:

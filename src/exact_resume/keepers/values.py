@@ -1,10 +1,12 @@
 """Values of attributes: whether they have changed, and how a checkpoint holds them."""
 
+import io
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 
@@ -65,3 +67,15 @@ def memory_of(value: Any) -> set[int]:
         value, Tensor, lambda tensor: pointers.add(tensor.untyped_storage().data_ptr())
     )
     return pointers - {0}
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a checkpoint may hold it."""
+    content = io.BytesIO()
+    try:
+        torch.save(value, content)
+        content.seek(0)
+        torch.load(content, weights_only=True)
+    except Exception:  # pickles of any object raise many types
+        return False
+    return True
