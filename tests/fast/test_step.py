@@ -4,6 +4,7 @@ anything else is asked.
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -97,14 +98,15 @@ def test_step_calls_each_hook_of_a_callback(
 def test_hooks_are_skipped_if_idle_and_not_if_a_user_sets_them(workspace: Path) -> None:
     run = Run(Config.parse([*SHORT, "--trainer.accelerator", "cpu"]))
     on_instance = LambdaCallback(on_after_backward=lambda *_: None)
-    idle = Callback()
-    run.trainer.callbacks += [on_instance, idle]  # type: ignore[attr-defined]  # set at run time
+    idle, mocked = Callback(), Mock(Callback)
+    run.trainer.callbacks += [on_instance, idle, mocked]  # type: ignore[attr-defined]  # is set
     run.module.on_before_backward = lambda loss: None  # type: ignore[method-assign]
     skip_idle_hooks(run.trainer, run.module)
+    assert all(callable(getattr(mocked, hook)) for hook in STEP_HOOKS)
     owners: tuple[Any, ...] = (on_instance, idle, run.module)
     left = [[hook for hook in STEP_HOOKS if callable(getattr(owner, hook))] for owner in owners]
     assert left == [["on_after_backward"], [], ["on_before_backward"]]
-    run.trainer.callbacks.remove(on_instance)  # type: ignore[attr-defined]
+    del run.trainer.callbacks[-3:]  # type: ignore[attr-defined]
     run.module.__class__ = FastClassifier
     assert not _is_usual(run.trainer, run.module)
     run.module.on_before_backward = None  # type: ignore[assignment,method-assign]
