@@ -95,24 +95,6 @@ class Trains(Callback):
 
 
 @pytest.mark.parametrize(("name", "number", "batch"), parameters_of(CASES))
-class Holding(Keeper):
-    """Keeps what no checkpoint can hold."""
-
-    def state(self, moment: Moment) -> State:
-        return {"one": object()}
-
-
-def test_state_of_a_keeper_that_no_checkpoint_can_hold_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    resume = ExactResume("last.ckpt", keepers=[Holding()])
-    trainer = Trainer(**QUIET | {"max_epochs": 1, "callbacks": [resume]})
-    with pytest.raises(ResumeError, match="the state of the keeper Holding has more than tensors"):
-        trainer.fit(Plain(), datamodule=Kind())
-    assert not resume.path.exists()
-
-
 def test_resume_ends_with_the_same_bits(
     name: str, number: signal.Signals, batch: int, wholes: dict[str, End]
 ) -> None:
@@ -210,3 +192,21 @@ def test_training_after_a_resume_of_an_ended_one_begins_anew(tmp_path: Path) -> 
 def test_keepers_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="two keepers have the same name"):
         ExactResume("state.pt", keepers=[Keeper(), Keeper()])
+
+
+class Holding(Keeper):
+    """Keeps what no checkpoint can hold."""
+
+    def state(self, moment: Moment) -> State:
+        return {"one": object()}
+
+
+def test_state_of_a_keeper_that_no_checkpoint_can_hold_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    resume = ExactResume("last.ckpt", keepers=[Holding()])
+    trainer = Trainer(**QUIET | {"max_epochs": 1, "callbacks": [resume]})
+    with pytest.raises(ResumeError, match="the state of the keeper Holding has more than tensors"):
+        trainer.fit(Plain(), datamodule=Kind())
+    assert not resume.path.exists()

@@ -283,6 +283,7 @@ def test_rank_that_is_no_number_is_one_line(name: str, folder: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_odd_rank_of_slurm_is_ignored_with_slurm(folder: Path) -> None:
     odd = {"SLURM_PROCID": "1a", "SLURM_NTASKS": "", "CONVBLOCKS_SLURM": "0"}
     ended = shell("fit --arch mlp --print_config", folder, **odd)
@@ -296,6 +297,7 @@ def test_user_without_a_home_sees_no_other_line(folder: Path) -> None:
     assert (ended.returncode, ended.stderr) == (0, b"")
 
 
+@pytest.mark.slow
 def test_folder_whose_name_is_no_unicode_is_one_line(tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b"odd\xff")
     folder.mkdir()
@@ -311,6 +313,7 @@ def test_command_line_is_read_without_a_warning(folder: Path) -> None:
     assert (ended.returncode, ended.stderr) == (0, b"")
 
 
+@pytest.mark.slow
 def test_module_that_ends_the_program_when_imported_is_one_line(folder: Path) -> None:
     (folder / "mynets.py").write_text("raise SystemExit(0)")
     ended = shell("fit --arch mynets.Rows", folder)

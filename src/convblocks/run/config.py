@@ -116,12 +116,17 @@ class Config:
         """The one that reads the settings."""
         return make_parser(self.classes["model"], self.classes.get("data"))
 
+    @cached_property
+    def _parsed(self) -> Namespace:
+        """The settings in the types of the signatures."""
+        return self.parser.read(self.settings)
+
     def effective(self, settings: Settings, with_unset: bool = False) -> Settings:
         """Saved settings as they would hold now, with the present defaults of what they
         lack; also what is None by default, if asked for.
         """
         names = {group: settings[group]["class_path"] for group in KINDS if group in settings}
-        parsed = self.parser.read(settings)
+        parsed = self._parsed if settings is self.settings else self.parser.read(settings)
         return plain_settings(self.parser, parsed, names, with_unset=with_unset)
 
     def make_data(self) -> LightningDataModule | None:
@@ -164,11 +169,13 @@ class Config:
             changed: Plain values instead of those of the settings.
         """
         part = self.settings.get(group, {})
-        arguments = part.get("init_args", part) | changed
-        parsed = self.parser.read(self.settings | {group: arguments})
+        arguments = part.get("init_args", part)
+        parsed = self._parsed
+        if any(arguments.get(name) != value for name, value in changed.items()):
+            parsed = self.parser.read(self.settings | {group: arguments | changed})
         if group not in parsed:  # a class without parameters has none
             return {}
-        values, defaults = vars(parsed[group]), self.parser.get_defaults()[group]
+        values, defaults = vars(parsed[group]), self.parser.usual[group]
         # Not instantiated, since a default may be of another type than its parameter.
         usual = {
             name: value
@@ -178,7 +185,7 @@ class Config:
         chosen: Any = Namespace()  # type: ignore[no-untyped-call]
         for name in values.keys() - usual.keys():
             chosen[f"{group}.{name}"] = values[name]
-        made = self.parser.instantiate(chosen)
+        made = self.parser.instantiate(chosen.clone())
         part = made.get(group)  # None where all are usual
         return usual | (part.as_dict() if part else {})
 

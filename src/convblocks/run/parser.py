@@ -9,8 +9,9 @@ command line and in configs.
 import inspect
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -107,6 +108,11 @@ class FitParser(jsonargparse.ArgumentParser):
 
     specs: dict[str, str]
 
+    @cached_property
+    def usual(self) -> Namespace:
+        """The defaults, only to be read: to make them takes a while."""
+        return self.get_defaults()
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         known = list(self.get_defaults().keys())
         short = [option for option, full in SHORT.items() if full in known]
@@ -183,9 +189,10 @@ class FitParser(jsonargparse.ArgumentParser):
 
     def _fill_in(self, parsed: Namespace) -> None:
         """The defaults of options that were not given, of groups one by one."""
-        for option, default in vars(self.get_defaults()).items():
+        for option, default in vars(self.usual).items():
             if option not in parsed:
-                parsed[option] = default
+                is_group = isinstance(default, Namespace)
+                parsed[option] = default.clone() if is_group else default
             elif option in GROUPS:
                 for argument, usual in vars(default).items():
                     if argument not in parsed[option]:
@@ -394,8 +401,8 @@ def _refuse_odd_nodes(option: str, text: str) -> None:
         if isinstance(node, yaml.SequenceNode):
             nodes += node.value
         elif isinstance(node, yaml.MappingNode):
-            keys = [key.value for key, _ in node.value]
-            for key in keys:
-                if keys.count(key) > 1:
-                    raise UsageError(f"{option}: {key} stands there {keys.count(key)} times")
+            keys = Counter(str(key.value) for key, _ in node.value)
+            for key, times in keys.items():
+                if times > 1:
+                    raise UsageError(f"{option}: {key} stands there {times} times")
             nodes += [value for _, value in node.value]

@@ -38,7 +38,7 @@ def plain_settings(
     Raises:
         UsageError: neither does.
     """
-    values, defaults = as_plain(parsed.as_dict(), _plain), parser.get_defaults()
+    values, defaults = as_plain(parsed.as_dict(), _plain), parser.usual
     kept = _all if with_unset else _without_unset
     settings: Settings = {}
     for group, name in names.items():
@@ -75,7 +75,7 @@ def _mend(
 ) -> None:
     """Let one of a group's arguments read back, or leave it out."""
     group, name = option.split(".", 1)
-    value, usual = parsed[group][name], parser.get_defaults()[group][name]
+    value, usual = parsed[group][name], parser.usual[group][name]
     for plain in _candidates(arguments[name], typed.get(option)):
         with suppress(UsageError, YAMLError):
             as_yaml({name: plain})
@@ -103,9 +103,8 @@ def _read(parser: FitParser, parsed: Namespace, group: str, name: str, plain: An
     """What a plain value of an argument is read as."""
     # With no defaults, which their own types may refuse.
     others: Any = Namespace()  # type: ignore[no-untyped-call]
-    defaults = parser.get_defaults()
     for option, value in parsed.items():
-        if option != f"{group}.{name}" and not is_same(value, defaults.get(option)):
+        if option != f"{group}.{name}" and not is_same(value, parser.usual.get(option)):
             others[option] = value
     chosen = {group: {name: plain}}
     return parser.parse_object(chosen, namespace=others, defaults=False)[group][name]

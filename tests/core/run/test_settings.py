@@ -53,7 +53,17 @@ def read_again(words: list[str], folder: Path) -> tuple[Config, Config, Config]:
     return config, again, Config.parse(["--name", "run", "--resume"])
 
 
-@pytest.mark.parametrize(("name", "text"), sorted(CASES))
+# Of some types in the fast part, with and without a value.
+FAST = ("Layer", "Number", "Set", "Text")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        pytest.param(*case, marks=() if case[0] in FAST else pytest.mark.slow)
+        for case in sorted(CASES)
+    ],
+)
 def test_parameter_of_any_type_is_read_back_as_it_was(
     name: str, text: str, workspace: Path
 ) -> None:
