@@ -37,8 +37,8 @@ CAUSES = ("metric", "buffer", "attribute", "random")
 # why it could not be stopped everywhere.
 Record = Mapping[str, Any]
 
-# What the processes of a training have recorded; or why it failed; or nothing, if there
-# was no checkpoint.
+# What the processes of a training have recorded; or what it printed when it failed; or
+# nothing, if there was no checkpoint.
 Records = Sequence[Record] | str
 
 # The names of the parts that differ between two trainings, by the number of batches before.
@@ -98,8 +98,7 @@ def check(make: Callable[[Path], Training]) -> Report:
             (root / name).mkdir()
         whole, again = pool.map(_train, [root / "whole", root / "again"])
         if isinstance(whole, str) or isinstance(again, str):
-            reason = whole if isinstance(whole, str) else again
-            raise ResumeError(f"the training that was to be checked has failed: {reason}")
+            raise _error(whole if isinstance(whole, str) else str(again))
         if text := first_difference(whole, again):
             return Report(
                 False,
@@ -156,7 +155,7 @@ def differences(whole: Record, resumed: Record) -> Differences:
 def _not_exact(whole: Sequence[Record], resumed: Records) -> str:
     """Why a resume is not exact; empty if it is."""
     if isinstance(resumed, str):
-        return f"a resume fails: {resumed}"
+        return f"a resume fails: {_reason(resumed)}"
     if any(record["states"][0][0] == 0 for record in resumed):
         return "a resume finds no checkpoint, and begins again"
     text = first_difference(whole, resumed)
@@ -200,9 +199,8 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def _train(folder: Path) -> Records:
-    """Let a training end in a folder, in processes of its own: what each has recorded,
-    or why it fails; nothing without the folder, since the whole training could not be
-    stopped there.
+    """Let a training end in a folder, in processes of its own: what each has recorded;
+    nothing without the folder, since the whole training could not be stopped there.
     """
     if not folder.is_dir():
         return []
@@ -215,18 +213,22 @@ def _train(folder: Path) -> Records:
         )
         if done.returncode:
             errors.seek(0)
-            return _reason(errors.read(), is_resumed=folder.name in PLACES)
+            return errors.read() or "its process was killed"
     return [json.loads(path.read_text()) for path in sorted(folder.glob("record_*.json"))]
 
 
-def _reason(text: str, is_resumed: bool) -> str:
-    """Why a training has failed: what it reports, or the end of a traceback, which is
-    printed as it is, unless only a resume fails.
+def _error(text: str) -> ResumeError:
+    """What a training has printed that fails: one line, or a traceback, which is printed
+    as it is.
     """
+    if PREFIX in text:
+        return ResumeError(_reason(text))
+    print(text, file=sys.stderr, end="")
+    return ResumeError("the training that was to be checked has failed")
+
+
+def _reason(text: str) -> str:
+    """Why a training has failed, in one line: what it reports, or the end of a traceback."""
     lines = text.splitlines()
-    for line in lines:
-        if line.startswith(PREFIX):
-            return line.removeprefix(PREFIX)
-    if not is_resumed:
-        print(text, file=sys.stderr, end="")
-    return lines[-1] if lines else "its process was killed"
+    reported = [line.removeprefix(PREFIX) for line in lines if line.startswith(PREFIX)]
+    return [*reported, lines[-1]][0]

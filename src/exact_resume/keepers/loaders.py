@@ -92,16 +92,21 @@ class Loaders(Keeper):
         """
         before, now = self._generators_at_epoch_start, states_of(generators)
         after, self._generators_after = self._generators_after, {}
-        if before.items() <= now.items() and not self._is_hook_set():
+        loaders, reason = loaders_of(self.trainer), ""
+        if any(getattr(loader, "persistent_workers", False) for loader in loaders):
+            reason = "persistent workers draw other numbers when they start"
+        elif self._is_hook_set() or not before.items() <= now.items():
+            reason = (
+                "on_train_epoch_start, which is called in between, may draw random numbers or "
+                "change the data"
+            )
+        if not reason:
             set_states(generators, after)
             return
         self._generators_at_epoch_start = now
         IS_RESUMING.replace(self.trainer.fit_loop, False)
-        if self.trainer.is_global_zero and any(map(_reads_ahead, loaders_of(self.trainer))):
-            print(
-                "the training loaders iterate twice for this resume, since on_train_epoch_start, "
-                "which is called in between, may draw random numbers or change the data"
-            )
+        if self.trainer.is_global_zero and any(map(_reads_ahead, loaders)):
+            print(f"the training loaders iterate twice for this resume, since {reason}")
 
     def _is_hook_set(self) -> bool:
         """Whether somebody may change what a loader reads just before it iterates."""
