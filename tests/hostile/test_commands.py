@@ -310,7 +310,9 @@ def test_folder_whose_name_is_no_unicode_is_one_line(tmp_path: Path) -> None:
 def test_command_line_is_read_without_a_warning(folder: Path) -> None:
     """Where warnings are errors, as of what newer versions will lack."""
     ended = shell("fit --arch mlp --print_config", folder, PYTHONWARNINGS="error")
-    assert (ended.returncode, ended.stderr) == (0, b"")
+    # With torch 2.15 compiled parts say at the end which references they have left.
+    assert ended.returncode == 0
+    assert not re.search(rb"Traceback|Warning", ended.stderr)
 
 
 @pytest.mark.slow
