@@ -222,8 +222,11 @@ def shorten(trainer: Trainer) -> None:
 
 
 if __name__ == "__main__":
+    # By the package's name, so that the Recorder is known not to change any data.
+    from exact_resume.check import part
+
     try:
-        main(Path(sys.argv[1]))
+        part.main(Path(sys.argv[1]))
     except ResumeError as error:
         # Its text is empty in all processes but one.
         sys.exit(f"{PREFIX}{error}" if str(error) else 1)

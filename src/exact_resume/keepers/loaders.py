@@ -61,7 +61,8 @@ class Loaders(Keeper):
             keep_generators_of_workers(loader)
         self._resumes_at_end = bool(state) and moment is Moment.EPOCH_END
         if self._resumes_at_end:
-            self._restore_data(state["data"])
+            self._data = state["data"]
+            self._restore_data(self._data)
             for loader in loaders:
                 SET_EPOCH.of(lightning_data)(loader, self.trainer.current_epoch)
         self._generators_at_epoch_start = states_of(generators_of(self.trainer))
@@ -104,6 +105,7 @@ class Loaders(Keeper):
             set_states(generators, after)
             return
         self._generators_at_epoch_start = now
+        self._restore_data(self._data)
         IS_RESUMING.replace(self.trainer.fit_loop, False)
         if self.trainer.is_global_zero and any(map(_reads_ahead, loaders)):
             print(f"the training loaders iterate twice for this resume, since {reason}")
