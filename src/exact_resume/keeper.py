@@ -24,7 +24,8 @@ class Moment(Enum):
         # `processed` is already incremented in on_train_epoch_end; before training both
         # are 0, which is EPOCH_END. max_steps may end a training within an epoch.
         epochs: Any = trainer.fit_loop.epoch_progress.current
-        is_cut = epochs.ready > 0 and not trainer.is_last_batch
+        # A loader without a length may end before a limit of batches, unannounced.
+        is_cut = 0 < trainer.max_steps <= trainer.global_step and not trainer.is_last_batch
         is_end = epochs.processed == epochs.ready and not is_cut
         return cls.EPOCH_END if is_end else cls.WITHIN_EPOCH
 
