@@ -28,9 +28,7 @@ if TYPE_CHECKING:  # of the names in PUBLIC
 OURS = "convblocks."
 
 # Of the options of fit.
-GROUPS = {"model", "data", "trainer"}
-
-NOT_NAMES = TypeError("it holds something else than names")
+GROUPS = ("model", "data", "trainer")
 
 # The names of modules, by their names in a table.
 Table = Mapping[str, str]
@@ -173,7 +171,10 @@ def modules(table: str) -> Table:
         if _is_table(named, table):
             theirs |= _by_name(named)
         else:
-            say_left_out(f"the table {table} of the wing {wing.__name__}", NOT_NAMES)
+            say_left_out(
+                f"the table {table} of the wing {wing.__name__}",
+                TypeError("it holds something else than names"),
+            )
     for name in theirs.keys() & ours.keys():
         del theirs[name]
     return {**_full_names(ours), **theirs}
@@ -188,7 +189,7 @@ def _is_table(named: Any, table: str) -> bool:
     if not (isinstance(names, tuple | list) and all(isinstance(name, str) for name in names)):
         return False
     options = [*named] if table == "OPTIONS" else []
-    return all(map(str.isidentifier, options)) and not GROUPS.intersection(options)
+    return all(map(str.isidentifier, options)) and not {*GROUPS} & {*options}
 
 
 def _by_name(table: Table | Sequence[str]) -> Table:

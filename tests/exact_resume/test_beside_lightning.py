@@ -220,6 +220,39 @@ def test_loader_iterates_twice_where_a_hook_draws_in_between(
     assert "the training loaders iterate twice for this resume" in capsys.readouterr().out
 
 
+class Idle(Callback):
+    """Has a hook between the two times at which a loader may iterate for a resume."""
+
+    keeps_own_state = True
+
+    def on_train_epoch_start(self, *_: Any) -> None: ...
+
+
+@pytest.mark.parametrize("kind", ["stream", "counted"])
+@pytest.mark.parametrize("callbacks", [(), (Idle(),)], ids=["plain", "with a hook"])
+@pytest.mark.parametrize("limit", [1.0, 10])
+def test_stream_resumes_exactly_at_the_end_of_an_epoch(
+    kind: str, callbacks: tuple[Callback, ...], limit: float
+) -> None:
+    """Also one that ends before a limit of batches."""
+    ends = []
+    for path, lengths in (("whole.ckpt", [3]), ("last.ckpt", [1, 3])):
+        for epochs in lengths:
+            seed_everything(0, verbose=False)
+            module, resume = Plain(), ExactResume(path)
+            fit(
+                module,
+                *callbacks,
+                resume,
+                data=Kind(kind),
+                max_epochs=epochs,
+                limit_train_batches=limit,
+                ckpt_path=resume.ckpt_path,
+            )
+        ends.append(torch.nn.utils.parameters_to_vector(module.parameters()))
+    assert torch.equal(*ends)
+
+
 def test_trainer_can_be_saved_after_a_training() -> None:
     trainer = fit(Plain(), ExactResume("last.ckpt"), data=Kind(), max_epochs=1)
     content = BytesIO()

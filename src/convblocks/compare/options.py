@@ -43,7 +43,7 @@ def parse(arguments: Sequence[str]) -> Namespace:
             "--confirm trains the best settings of a grid with fresh seeds: "
             "give --grid, or leave it out"
         )
-    _check_grid([*options.grid], options)
+    _check_grid(options)
     options.grid = dict(options.grid)
     count = math.prod(map(len, [options.archs, options.seeds, *options.grid.values()]))
     if count > MOST_TRIALS:
@@ -54,10 +54,10 @@ def parse(arguments: Sequence[str]) -> Namespace:
     return options
 
 
-def _check_grid(grid: Sequence[tuple[str, list[str]]], options: Namespace) -> None:
+def _check_grid(options: Namespace) -> None:
     """Raise a UsageError for an option that cannot be swept, under any of its names."""
     taken = full_names([*OWN_OPTIONS, *dict(options.common)])
-    for option, _ in grid:
+    for option, _ in options.grid:
         full = full_names([option])
         if full & full_names(OF_IMAGES):
             raise UsageError(f"--grid {option}: runs on different images cannot be compared")

@@ -20,17 +20,10 @@ from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.checks import check
 from convblocks.run.directory import RunDirectory
-from convblocks.run.parser import (
-    GROUPS,
-    FitParser,
-    Words,
-    full_words,
-    make_parser,
-    merge,
-    read_config,
-)
+from convblocks.run.parser import FitParser, Words, full_words, make_parser, merge, read_config
 from convblocks.run.plain import is_same, plain_settings
 from convblocks.text import Settings, as_yaml
+from convblocks.wings import GROUPS
 
 # What a run trains, and on what, if nothing else is named.
 MODEL, DATA = "convblocks.ImageClassifier", "convblocks.ImageDataModule"

@@ -30,6 +30,7 @@ from convblocks.errors import UsageError
 from convblocks.model.class_specs import ClassSpec
 from convblocks.model.classifier import ImageClassifier
 from convblocks.text import Settings, as_yaml, listed
+from convblocks.wings import GROUPS
 
 SHORT = {
     "arch": "model.arch",
@@ -93,8 +94,6 @@ LONGEST_REASON = 400
 
 # In a config; aliases can stand for any number of them.
 MOST_VALUES = 100_000
-
-GROUPS = ("model", "data", "trainer")
 
 # Each option of a command line with the words behind it.
 Words = list[list[str]]

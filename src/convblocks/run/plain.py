@@ -13,6 +13,7 @@ from yaml import YAMLError
 from convblocks.errors import UsageError
 from convblocks.run.parser import FitParser, yaml_value
 from convblocks.text import Settings, as_plain, as_yaml
+from convblocks.wings import GROUPS
 
 
 def plain_settings(
@@ -114,7 +115,7 @@ def _reads_back(parser: FitParser, settings: Settings, parsed: Namespace) -> boo
     # YAML has no text for some values.
     with suppress(UsageError, YAMLError):
         again = parser.read(settings)
-        groups = [group for group in ("model", "data", "trainer") if group in parsed]
+        groups = [group for group in GROUPS if group in parsed]
         return all(
             is_same(again[group].get(name), value)
             for group in groups
