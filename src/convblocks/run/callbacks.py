@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile, is_zipfile
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import Tensor
 
 from convblocks.data.module import ImageDataModule
-from convblocks.errors import NotFiniteError, UsageError
+from convblocks.errors import NotFiniteError, UsageError, UserError
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.restore import Evaluation, restore_network
 from convblocks.run.directory import RunDirectory
@@ -87,6 +88,9 @@ def classification_of(run: Any) -> Classification | None:
 class BestCheckpoint(ModelCheckpoint):
     """The checkpoint of the best evaluation; a subclass, to keep its state apart from a
     user's ModelCheckpoint.
+
+    Raises:
+        UserError: in ``load_state_dict``, the file has other tensors than it had.
     """
 
     def __init__(self, path: Path, monitor: Judge) -> None:
@@ -98,6 +102,33 @@ class BestCheckpoint(ModelCheckpoint):
             enable_version_counter=False,
             save_on_train_epoch_end=False,
         )
+        self.path = path
+        self.checksums: list[int] = []
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.checksums = []  # not in the file itself, which may take the place of the last one
+        super().on_validation_end(trainer, pl_module)
+        self.checksums = checksums_of_tensors(self.path)
+
+    def state_dict(self) -> State:
+        return super().state_dict() | {"checksums": self.checksums}
+
+    def load_state_dict(self, state_dict: State) -> None:
+        super().load_state_dict(state_dict)
+        self.checksums = state_dict.get("checksums", [])
+        found = checksums_of_tensors(self.path)
+        if self.checksums and found and found != self.checksums:
+            raise UserError(
+                f"{self.path} is not the best checkpoint of this run: put a copy of that back, "
+                "or delete it"
+            )
+
+
+def checksums_of_tensors(path: Path) -> list[int]:
+    """Those that torch.save writes beside each tensor; none if it is no checkpoint."""
+    if not is_zipfile(path):
+        return []
+    return [part.CRC for part in ZipFile(path).infolist() if "/data/" in part.filename]
 
 
 class BegunWith(Callback):

@@ -112,14 +112,7 @@ def load_best(run: Run) -> bool:
         checkpoint = read_checkpoint(best)
         # which may add what it leaves out, as when a run is resumed
         run.module.on_load_checkpoint(checkpoint)
-        try:
-            run.module.load_state_dict(checkpoint["state_dict"], strict=run.module.strict_loading)
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())
-            raise UserError(
-                f"{best} does not hold the weights of {run.arch}: put a copy of that file back, "
-                f"or delete it ({reason})"
-            ) from error
+        run.module.load_state_dict(checkpoint["state_dict"], strict=run.module.strict_loading)
     # Lightning has left it on the CPU, and NCCL takes GPUs only.
     run.module.to(run.trainer.strategy.root_device)
     broadcast_state(run.module)

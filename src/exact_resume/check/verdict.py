@@ -221,9 +221,10 @@ def _error(text: str) -> ResumeError:
     """What a training has printed that fails: one line, or a traceback, which is printed
     as it is.
     """
-    if PREFIX in text:
-        return ResumeError(_reason(text))
-    print(text, file=sys.stderr, end="")
+    reason = _reason(text)
+    if PREFIX + reason in text:
+        return ResumeError(reason)
+    sys.stderr.write(text)
     return ResumeError("the training that was to be checked has failed")
 
 
