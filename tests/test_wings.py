@@ -204,10 +204,12 @@ def test_wing_that_cannot_be_used_is_one_line_and_the_run_goes_on(
     assert done.stderr.count("\n") == 1
 
 
+MAKE = "def make(config, data, module): "
+
 ADDING = """
 from convblocks.run.callbacks import RunCallback
 
-def make(run):
+def make(config, data, module):
     return Adding()
 
 class Adding(RunCallback):
@@ -221,8 +223,8 @@ class Adding(RunCallback):
         ("CALLBACKS = 3", "", "the table CALLBACKS of the wing other is left out"),
         ("CALLBACKS = ('gone',)", "", "the wing gone is left out: ModuleNotFoundError"),
         ("CALLBACKS = ('other_parts',)", "", "AttributeError: module 'other_parts' has no"),
-        ("CALLBACKS = ('other_parts',)", "def make(run): 1 / 0", "ZeroDivisionError"),
-        ("CALLBACKS = ('other_parts',)", "def make(run): return 3", "its make returns a int"),
+        ("CALLBACKS = ('other_parts',)", f"{MAKE}1 / 0", "ZeroDivisionError"),
+        ("CALLBACKS = ('other_parts',)", f"{MAKE}return 3", "its make returns a int"),
         ("CALLBACKS = ('other_parts',)", "raise SystemExit(0)", "SystemExit: 0"),
         ("KEEPERS = ('other_parts',)", "def make_keeper(): return []", "returns a list"),
         ("SOURCES = ('other_parts',)", "", ""),  # not asked for, since MNIST is there
@@ -251,7 +253,7 @@ class Adding(RunCallback):
 def test_fault_of_a_wing_is_one_line_and_the_run_goes_on(
     tmp_path: Path, tables: str, parts: str, reason: str
 ) -> None:
-    installed(tmp_path / "site", other=f"VERSION = 2\n{tables}", other_parts=parts)
+    installed(tmp_path / "site", other=f"VERSION = 3\n{tables}", other_parts=parts)
     done = fit_with(tmp_path / "site")
     assert (done.returncode, "test accuracy" in done.stdout) == (0, True), done.stderr
     assert reason in done.stderr
@@ -261,7 +263,7 @@ def test_fault_of_a_wing_is_one_line_and_the_run_goes_on(
 @pytest.mark.slow
 def test_wing_may_add_an_option_a_keeper_and_a_source_and_refuse_a_run(tmp_path: Path) -> None:
     tables = """
-VERSION = 2
+VERSION = 3
 OPTIONS = {"polite": "other_parts"}
 CALLBACKS = KEEPERS = SOURCES = ("other_parts",)
 """
@@ -274,8 +276,8 @@ from exact_resume import Keeper
 def add_option(parser):
     parser.add_argument("--polite", type=bool, default=True)
 
-def make(run):
-    if not run.config.options["polite"]:
+def make(config, data, module):
+    if not config.options["polite"]:
         raise UsageError("say please")
 
 class Manners(Keeper):

@@ -33,7 +33,7 @@ from convblocks.figures.tables import Table, terminal, to_console
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run import fit
 from convblocks.run.config import Config
-from convblocks.run.run import Run
+from convblocks.run.run import make_run
 from lab.benchmarks.harness import apart
 
 Precision = Literal["32-true", "bf16-mixed"]
@@ -334,7 +334,7 @@ def _train(arch: str, setting: Setting, steps: int, start: Barrier) -> float:
     flags = [f"--{option}={value}" for option, value in options.items()]
     try:
         with apart():
-            run = Run(Config.parse(flags), [stopwatch])
+            run = make_run(Config.parse(flags), [stopwatch])
             run.prepare()
             run.directory.create(exist_ok=True)
             fit.complete(run)

@@ -15,6 +15,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
+from types import UnionType
 from typing import TYPE_CHECKING, Any
 
 from convblocks.console import print_error
@@ -34,7 +35,7 @@ GROUPS = ("model", "data", "trainer")
 Table = Mapping[str, str]
 
 # Of these tables; another package's wing states the one that it is made for.
-VERSION = 2
+VERSION = 3
 
 # The module of each command, which has its ``main``, and its help as docstring.
 COMMANDS = {
@@ -48,9 +49,9 @@ COMMANDS = {
     "new": "new.command",
 }
 
-# What each run gets, in this order. Their ``make(run)`` returns a callback or None,
-# before the Trainer exists: it may raise a UsageError, and change
-# ``run.trainer_arguments``. ``RunCallback`` says how a callback takes part in a run.
+# What each run gets, in this order. Their ``make(config, data, module)`` returns a
+# callback, an ``Added`` of ``run.callbacks``, or None, before the Trainer exists: it may
+# raise a UsageError. ``RunCallback`` says how a callback takes part in a run.
 CALLBACKS = (
     "fast.callback",
     "compat.callback",
@@ -103,7 +104,9 @@ def public(name: str) -> str | None:
     return _full_names(PUBLIC).get(name)
 
 
-def call(table: str, function: str, *arguments: Any, kind: type = object) -> Iterator[Any]:
+def call(
+    table: str, function: str, *arguments: Any, kind: type | UnionType = object
+) -> Iterator[Any]:
     """Call a function of each module of a table in turn, and yield what it returns, of
     this kind, unless that is None.
 

@@ -16,7 +16,7 @@ from convblocks.diagnosis.collapse import chance_accuracy, collapsed_in, has_col
 from convblocks.run.callbacks import Classification, classification_of
 from convblocks.run.config import Config
 from convblocks.run.result import Row, RunResult
-from convblocks.run.run import Run
+from convblocks.run.run import make_run
 from tests.made_up import course, result
 
 DIGITS = torch.arange(10)
@@ -138,7 +138,7 @@ def of_the_best_epoch() -> RunResult:
 @pytest.fixture
 def classification(workspace: Path) -> Classification:
     """Of a run on MNIST."""
-    run = Run(Config.parse(["--arch", "batchnorm"]))
+    run = make_run(Config.parse(["--arch", "batchnorm"]))
     run.prepare()
     classification = classification_of(run)
     assert classification

@@ -14,7 +14,7 @@ from convblocks.fast.step import FastOptimization
 from convblocks.run import fit
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
-from convblocks.run.run import Run as TrainingRun
+from convblocks.run.run import make_run
 from exact_resume.training import callbacks_of
 from lab.benchmarks.processes.measure import Case, recorded
 from tests.conftest import DEBUG
@@ -127,8 +127,8 @@ def test_fast_classes_are_for_data_without_hooks(
     workspace: Path, data: type[ImageDataModule]
 ) -> None:
     flags = ["--arch", "mlp", *QUICK]
-    assert callbacks_of(TrainingRun(Config.parse([*flags, "--fast", "false"])).trainer, Fast) == []
-    run = TrainingRun(Config.parse(flags))
+    assert callbacks_of(make_run(Config.parse([*flags, "--fast", "false"])).trainer, Fast) == []
+    run = make_run(Config.parse(flags))
     (fast,) = callbacks_of(run.trainer, Fast)
     run.trainer.datamodule = data(str(DEFAULT_ROOT))  # type: ignore[attr-defined]  # as fit does
     fast.setup(run.trainer, run.module, "fit")

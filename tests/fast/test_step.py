@@ -18,7 +18,7 @@ from convblocks.fast.lightning_private import AutomaticOptimization
 from convblocks.fast.step import HOOKS_WITHIN, _is_usual
 from convblocks.run import fit
 from convblocks.run.config import Config
-from convblocks.run.run import Run
+from convblocks.run.run import make_run
 from tests.conftest import DEBUG
 
 SHORT = [
@@ -96,7 +96,7 @@ def test_step_calls_each_hook_of_a_callback(
 
 
 def test_hooks_are_skipped_if_idle_and_not_if_a_user_sets_them(workspace: Path) -> None:
-    run = Run(Config.parse([*SHORT, "--trainer.accelerator", "cpu"]))
+    run = make_run(Config.parse([*SHORT, "--trainer.accelerator", "cpu"]))
     on_instance = LambdaCallback(on_after_backward=lambda *_: None)
     idle, mocked = Callback(), Mock(Callback)
     run.trainer.callbacks += [on_instance, idle, mocked]  # type: ignore[attr-defined]  # is set

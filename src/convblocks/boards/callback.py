@@ -3,11 +3,16 @@
 import json
 import sys
 import threading
+from copy import deepcopy
 from typing import Any
+
+from lightning.pytorch import LightningDataModule, LightningModule
 
 from convblocks.boards.tensorboard import RunTensorBoardLogger
 from convblocks.files import machine_lock
-from convblocks.run.callbacks import RunCallback
+from convblocks.run.callbacks import Added, RunCallback
+from convblocks.run.config import Config
+from convblocks.run.directory import RunDirectory
 from convblocks.run.parser import full_name
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
@@ -26,24 +31,24 @@ WRITER = "tensorboard.summary.writer.event_file_writer"
 _show_error = threading.excepthook
 
 
-def make(run: Run) -> "Boards":
+def make(config: Config, data: LightningDataModule | None, module: LightningModule) -> Added:
     """For every run; on a resume the loggers that a user adds continue their own runs,
     whose ids the run has saved.
 
     Other loggers than the run's are refused later, as any other changed setting.
     """
-    if run.config.resume and run.directory.loggers.is_file():
-        loggers = run.trainer_arguments["logger"]
-        if not isinstance(loggers, list):
-            loggers = [loggers]
-        identities = json.loads(run.directory.loggers.read_text())
+    chosen = deepcopy(config.settings["trainer"].get("logger"))
+    saved = RunDirectory(config.name, config.root).loggers if config.name else None
+    if config.resume and saved and saved.is_file():
+        loggers = chosen if isinstance(chosen, list) else [chosen]
+        identities = json.loads(saved.read_text())
         for logger, identity in zip(loggers, identities, strict=False):
             if isinstance(logger, dict):
                 name = logger["class_path"].rpartition(".")[2]
                 if name in RUN_ARGUMENTS:
                     logger.setdefault("init_args", {})[RUN_ARGUMENTS[name]] = identity
     threading.excepthook = _show_unless_of_tensorboard
-    return Boards()
+    return Added(Boards(), {"logger": chosen})
 
 
 class Boards(RunCallback):
@@ -75,7 +80,7 @@ class Boards(RunCallback):
         """The same result; the board gets its values."""
         if isinstance(run.board, RunTensorBoardLogger):
             hparams = {"arch": result.arch} | _chosen_settings(run)
-            first = {result.judge.measured_in(result.final): result.score}
+            first = {result.judge.measured_in(result.final): result.score} if result.judge else {}
             final = first | dict(sorted(result.final.items()))
             run.board.log_results(hparams, final, int(result.epochs[-1]["step"]))
         return result

@@ -13,7 +13,7 @@ from convblocks.console import echo
 from convblocks.errors import UserError
 from convblocks.run.config import Config
 from convblocks.run.quiet import quiet_lightning
-from convblocks.run.run import Run
+from convblocks.run.run import make_run
 from convblocks.text import as_yaml
 from exact_resume import signals
 from exact_resume.check.part import Training
@@ -38,9 +38,10 @@ def instead(config: Config) -> None:
     signals.uninstall()  # there is nothing to save
     trainer = config.settings["trainer"] | {"logger": False}
     words = ["--config", as_yaml(config.settings | {"trainer": trainer})]
+    options = config.options | {"weights_only": config.weights_only}
     words += [
         f"--{name}={value}"
-        for name, value in config.options.items()
+        for name, value in options.items()
         if name != OPTION and value is not None
     ]
     echo("checking on a few steps whether this run resumes exactly; nothing is written")
@@ -56,7 +57,7 @@ def training_of_run(words: Sequence[str], folder: Path) -> Training:
     """The training of a command line of fit, whose run directory is in the folder."""
     quiet_lightning()
     place = ["--name", "run", "--trainer.default_root_dir", str(folder), "--resume"]
-    run = Run(Config.parse([*words, *place]))
+    run = make_run(Config.parse([*words, *place]))
     run.prepare()
     if run.is_rank_zero:
         run.directory.create()

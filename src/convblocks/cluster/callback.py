@@ -4,11 +4,12 @@ why a run ends.
 
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from convblocks.cluster.layout import check, cluster_environments
-from convblocks.run.run import Run
+from convblocks.run.callbacks import Added
+from convblocks.run.config import Config
 
 
 class LastWord(Callback):
@@ -31,12 +32,11 @@ class LastWord(Callback):
             watched.clear()
 
 
-def make(run: Run) -> LastWord:
+def make(config: Config, data: LightningDataModule | None, module: LightningModule) -> Added:
     """For every run; with one process it does nothing.
 
     Raises:
         UsageError: Lightning cannot use this job's layout.
     """
-    check(run.settings)
-    run.trainer_arguments["plugins"] += cluster_environments(run.settings["trainer"])
-    return LastWord()
+    check(config.settings)
+    return Added(LastWord(), {"plugins": cluster_environments(config.settings["trainer"])})

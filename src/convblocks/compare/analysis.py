@@ -16,7 +16,7 @@ from convblocks.compare.statistics import holm, mean_interval, permutation_test,
 from convblocks.figures.estimates import PERCENT, POINTS, Estimate, Unit, share
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.run.result import Overrides, RunResult
+from convblocks.run.result import Overrides, RunResult, judge_of
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def difference(first: Sequence[RunResult], second: Sequence[RunResult]) -> Diffe
     """The difference of two networks' runs, unpaired: the same seed does not make two
     networks alike.
     """
-    sign = first[0].judge.sign
+    sign = judge_of(first).sign
 
     def ranked(runs: Sequence[RunResult]) -> list[float]:
         return [-math.inf if run.failed else sign * run.score for run in runs]
@@ -168,7 +168,7 @@ def unit_of(results: Sequence[RunResult], of_difference: bool = False) -> Unit:
     """How scores of these runs, or their differences, are written: accuracies in per
     cent, others with four digits.
     """
-    if results[0].judge.in_percent:
+    if judge_of(results).in_percent:
         return POINTS if of_difference else PERCENT
     sizes = [abs(run.score) for run in results if math.isfinite(run.score)]
     if not any(sizes):
@@ -191,7 +191,7 @@ def best_settings(results: Sequence[RunResult]) -> list[RunResult]:
     """
     if any(run.validation is None for run in results):
         return []
-    sign = results[0].judge.sign
+    sign = judge_of(results).sign
     best = []
     for runs in by_arch(results).values():
         settings = grouped(runs, lambda run: run.overrides).values()

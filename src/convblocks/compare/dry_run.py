@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 from convblocks.compare import forked
 from convblocks.compare.trials import Trial
-from convblocks.errors import UserError
+from convblocks.errors import UsageError, UserError
 from convblocks.run.config import Config
 from convblocks.run.directory import first_change
 from convblocks.run.judge import Judge
 from convblocks.run.quiet import quiet_lightning
 from convblocks.run.result import Overrides
-from convblocks.run.run import Run
+from convblocks.run.run import make_run
 
 
 class Plan(NamedTuple):
@@ -64,13 +64,21 @@ def refuse_conflicts(trials: Sequence[Trial], plans: Plans) -> None:
 
 def _plan(arguments: list[str]) -> Plan:
     quiet_lightning()
-    run = Run(Config.parse([word for word in arguments if word != "--resume"]))
-    has_validation = run.evaluation_split == "val" and run.has("validation")
+    run = make_run(Config.parse([word for word in arguments if word != "--resume"]))
+    if run.tries_out:
+        raise UsageError("--trainer.fast_dev_run is for fit: there is nothing to compare")
+    judge = run.judges.judge
+    if judge is None:
+        raise UsageError(
+            f"{run.arch} names no metric to judge it by: give, for example, --judge val/loss:min"
+        )
+    by_test = judge.is_of_test or (run.evaluation_split == "test" and not judge.is_of_training)
+    is_validated = run.has("validation") or judge.split is None
     return Plan(
         settings=run.settings,
-        judge=run.judge,
+        judge=judge,
         epochs=run.settings["trainer"]["max_epochs"],
-        is_validated=has_validation and not run.judge.is_of_test,
+        is_validated=is_validated and not by_test,
     )
 
 

@@ -20,7 +20,7 @@ from convblocks.compare.tables import as_row, differences_table, results_table
 from convblocks.figures.curves import TITLES
 from convblocks.figures.grouping import grouped
 from convblocks.figures.report import Chart, Report
-from convblocks.run.result import RunResult
+from convblocks.run.result import RunResult, judge_of
 
 # Networks within a sentence.
 NAMES = TITLES | {"mlp": "the MLP"}
@@ -39,7 +39,7 @@ def report_of(
         repeat: The command that makes the report again.
     """
     swept = swept_options(results)
-    judge = results[0].judge
+    judge = judge_of(results)
     chosen = confirmed or (best_settings(results) if swept else results)
     main = compare(chosen) if chosen else None
     title = "Results"
@@ -159,7 +159,7 @@ def over_all_runs(comparison: Comparison) -> list[str]:
 
 def neighbours(comparison: Comparison) -> list[Difference]:
     """Of the three networks with the best means of runs that trained, each minus the next one."""
-    sign = comparison.results[0].judge.sign
+    sign = judge_of(comparison.results).sign
     means = {arm.arch: sign * arm.score.value for arm in comparison.arms if arm.score}
     best = sorted(means, key=lambda arch: -means[arch])[:3]
     found = {}

@@ -3,20 +3,23 @@
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelPruning, StochasticWeightAveraging, WeightAveraging
 
 from convblocks.model.classifier import ImageClassifier
 from convblocks.run.callbacks import RunCallback
+from convblocks.run.config import Config
 from convblocks.run.run import Run
 from exact_resume.callback import ExactResume
 from exact_resume.lightning_private import AVERAGE
 from exact_resume.training import callbacks_of
 
 
-def make(run: Run) -> "Compatibility":
+def make(
+    config: Config, data: LightningDataModule | None, module: LightningModule
+) -> "Compatibility":
     """For every run."""
-    return Compatibility(run)
+    return Compatibility()
 
 
 class Compatibility(RunCallback):
@@ -27,9 +30,11 @@ class Compatibility(RunCallback):
     issue 21724).
     """
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
+    def __init__(self) -> None:
         self.trains = False
+
+    def on_start(self, run: Run, checkpoint: dict[str, Any] | None) -> None:
+        self.run = run
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if (

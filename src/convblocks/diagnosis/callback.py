@@ -6,7 +6,7 @@ from shlex import quote
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
 from convblocks.console import command_words
 from convblocks.diagnosis.advice import diagnose, whole_percent
@@ -18,7 +18,8 @@ from convblocks.diagnosis.collapse import (
 )
 from convblocks.diagnosis.dead_units import dead_shares
 from convblocks.model.classifier import ImageClassifier
-from convblocks.run.callbacks import RunCallback, classification_of
+from convblocks.run.callbacks import RunCallback, classification_of, is_classification
+from convblocks.run.config import Config
 from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
@@ -29,9 +30,11 @@ from convblocks.text import as_shown
 IMAGES = 1000
 
 
-def make(run: Run) -> "DeadUnits | None":
+def make(
+    config: Config, data: LightningDataModule | None, module: LightningModule
+) -> "DeadUnits | None":
     """For runs of image classifiers."""
-    return DeadUnits() if classification_of(run) else None
+    return DeadUnits() if is_classification(data, module) else None
 
 
 class DeadUnits(RunCallback):
@@ -56,9 +59,7 @@ class DeadUnits(RunCallback):
         """The result, failed if it has collapsed, with facts: its images, what chance
         gets, what is wrong with it.
         """
-        classification = classification_of(run)
-        assert classification is not None
-        data = classification.data
+        data = classification_of(run).data
         train = data.train.labels
         test = data.test.labels
         images = {"spec": data.image_spec.as_dict(), "train": len(train), "test": len(test)}

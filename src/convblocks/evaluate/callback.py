@@ -5,11 +5,13 @@ from dataclasses import replace
 from shlex import quote
 
 import torch
+from lightning.pytorch import LightningDataModule, LightningModule
 
 from convblocks import wings
 from convblocks.console import command_words
 from convblocks.model.restore import Evaluation
-from convblocks.run.callbacks import Classification, RunCallback, classification_of
+from convblocks.run.callbacks import RunCallback, classification_of, is_classification
+from convblocks.run.config import Config
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
 from convblocks.text import as_csv, as_shown, flatten
@@ -20,24 +22,22 @@ from exact_resume.files import write
 MISTAKE = ("image", "label", "predicted")
 
 
-def make(run: Run) -> "Mistakes | None":
+def make(
+    config: Config, data: LightningDataModule | None, module: LightningModule
+) -> "Mistakes | None":
     """For runs of image classifiers."""
-    classification = classification_of(run)
-    return Mistakes(classification) if classification else None
+    return Mistakes() if is_classification(data, module) else None
 
 
 class Mistakes(RunCallback):
     """Writes ``mistakes.csv``, and prints the commands that show more of the run."""
-
-    def __init__(self, classification: Classification) -> None:
-        self.classification = classification
 
     def on_result(self, run: Run, result: RunResult) -> RunResult:
         """The result with the fact ``mistakes``: the numbers of the images that the
         final network gets wrong.
         """
         run.directory.mistakes.unlink(missing_ok=True)
-        evaluation = self.classification.evaluation
+        evaluation = classification_of(run).evaluation
         if evaluation is None:
             return result
         rows = mistakes_of(evaluation)
@@ -52,13 +52,13 @@ class Mistakes(RunCallback):
         lines = []
         if "mistakes" in result.facts:
             mistakes = len(result.facts["mistakes"])
-            images = len(self.classification.data.test)
+            images = len(classification_of(run).data.test)
             lines.append(f"wrong: {mistakes:,} of {images:,} test images")
         if run.divergence.step is not None:
             return lines
         directory = run.directory
         checkpoint = directory.last_checkpoint
-        if run.keeps_best and directory.best_checkpoint.is_file():
+        if run.best and directory.best_checkpoint.is_file():
             checkpoint = directory.best_checkpoint
         arguments = [as_shown(checkpoint)]
         if "." in run.arch:

@@ -105,8 +105,9 @@ def in_batches(images: Tensor) -> Iterator[Tensor]:
     yield from images.split(max(1, size))
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Load a checkpoint's tensors and plain values; code in a pickle is never run.
+def read_checkpoint(path: Path, weights_only: bool = True) -> dict[str, Any]:
+    """Load a checkpoint's tensors and plain values; code in a pickle is run only if it
+    may hold more.
 
     Raises:
         UserError: the file cannot be read or is damaged, or is not a checkpoint.
@@ -121,7 +122,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         with warnings.catch_warnings():
             # torch warns of a foreign pickle before it refuses it.
             warnings.simplefilter("ignore")
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+            checkpoint = torch.load(path, map_location="cpu", weights_only=weights_only)
     except PermissionError as error:
         raise UserError(f"cannot load {path}: {error.strerror}") from error
     except Exception as error:  # damaged files raise many types
@@ -133,7 +134,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def read_resumable(path: Path) -> dict[str, Any] | None:
+def read_resumable(path: Path, weights_only: bool = True) -> dict[str, Any] | None:
     """The content of the checkpoint to resume from; None if there is none.
 
     Whether the weights fit is left to Lightning: ``setup`` may make or rename some.
@@ -144,7 +145,7 @@ def read_resumable(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        checkpoint = read_checkpoint(path)
+        checkpoint = read_checkpoint(path, weights_only)
         is_whole = _has(checkpoint, RESUME_PARTS)
         states = checkpoint["callbacks"] if is_whole else {}
         if not all(_has(states.get(name), parts) for name, parts in OF_RUN.items()):

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zipfile import ZipFile, is_zipfile
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import Tensor
 
@@ -19,6 +19,7 @@ from convblocks.model.classifier import ImageClassifier
 from convblocks.model.restore import Evaluation, restore_network
 from convblocks.run.directory import RunDirectory
 from convblocks.run.judge import Judge
+from convblocks.run.judging import Judges
 from convblocks.run.metrics_log import ends_logged_step
 from convblocks.run.result import RunResult
 from convblocks.text import Settings
@@ -56,6 +57,15 @@ class RunCallback(Callback):
         return ()
 
 
+class Added(NamedTuple):
+    """A callback, and arguments of the Trainer that it needs, in their types: plugins
+    are added to others, and loggers are plain values.
+    """
+
+    callback: Callback
+    arguments: Settings
+
+
 @dataclass
 class Classification:
     """What callbacks know of a run of an ImageClassifier on an ImageDataModule."""
@@ -78,22 +88,37 @@ class Classification:
 
 
 @lru_cache(maxsize=1)
-def classification_of(run: Any) -> Classification | None:
-    """The run's Classification, shared by its callbacks; None if it trains something else."""
-    if isinstance(run.module, ImageClassifier) and isinstance(run.data, ImageDataModule):
-        return Classification(run.module, run.data, run.directory)
-    return None
+def classification_of(run: Any) -> Classification:
+    """The Classification of a run that ``is_classification``, shared by its callbacks."""
+    return Classification(run.module, run.data, run.directory)
+
+
+def is_classification(data: LightningDataModule | None, module: LightningModule) -> bool:
+    """Whether an ImageClassifier is trained on an ImageDataModule."""
+    return isinstance(module, ImageClassifier) and isinstance(data, ImageDataModule)
+
+
+# Names under which the loss of a validation is logged.
+USUAL = ("val_loss", "val/loss")
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """The checkpoint of the best evaluation; a subclass, to keep its state apart from a
-    user's ModelCheckpoint.
+    """The checkpoint of the best evaluation, by the metric that the first one logs
+    where nothing names any: one of ``USUAL``.
+
+    Args:
+        path: Of the checkpoint.
+        judges: Those of the run.
 
     Raises:
         UserError: in ``load_state_dict``, the file has other tensors than it had.
     """
 
-    def __init__(self, path: Path, monitor: Judge) -> None:
+    # Its state is kept apart from a user's ModelCheckpoint.
+    state_key = "BestCheckpoint"
+
+    def __init__(self, path: Path, judges: Judges) -> None:
+        monitor = judges.monitor or Judge("", "min")
         super().__init__(
             path.parent,
             path.stem,
@@ -103,19 +128,34 @@ class BestCheckpoint(ModelCheckpoint):
             save_on_train_epoch_end=False,
         )
         self.path = path
+        self.judges = judges
+        self.has_evaluated = False
         self.checksums: list[int] = []
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.sanity_checking:
+            return
+        logged = trainer.callback_metrics
+        if not (self.monitor or self.has_evaluated):
+            self.monitor = next((name for name in USUAL if name in logged), "")
+        self.has_evaluated = True
+        if self.monitor not in logged and not self.judges.is_asked:
+            return
         self.checksums = []  # not in the file itself, which may take the place of the last one
         super().on_validation_end(trainer, pl_module)
         self.checksums = checksums_of_tensors(self.path)
 
     def state_dict(self) -> State:
-        return super().state_dict() | {"checksums": self.checksums}
+        return super().state_dict() | {
+            "checksums": self.checksums,
+            "has_evaluated": self.has_evaluated,
+        }
 
     def load_state_dict(self, state_dict: State) -> None:
         super().load_state_dict(state_dict)
-        self.checksums = state_dict.get("checksums", [])
+        self.monitor = state_dict["monitor"]
+        self.has_evaluated = state_dict["has_evaluated"]
+        self.checksums = state_dict["checksums"]
         found = checksums_of_tensors(self.path)
         if self.checksums and found and found != self.checksums:
             raise UserError(

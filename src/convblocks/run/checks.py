@@ -34,11 +34,6 @@ def check(parsed: Namespace) -> None:
         raise UsageError(f"--trainer.gradient_clip_val must be at least 0, but is {most}")
     if not 0 <= parsed.seed < 2**32:
         raise UsageError(f"--seed must be in 0..2^32-1, but is {parsed.seed}")
-    if parsed.trainer.fast_dev_run:
-        raise UsageError(
-            "--trainer.fast_dev_run is not supported: "
-            "give --check_resume, which tries all loops out"
-        )
     _check_length(parsed)
 
 

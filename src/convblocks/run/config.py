@@ -44,6 +44,7 @@ class Config:
             version.
         root: The parent folder of ``lightning_logs``.
         resume: Whether to resume an existing run.
+        weights_only: Whether its checkpoint is refused if it holds objects.
         options: The values of the options that wings add, which are no settings.
     """
 
@@ -51,6 +52,7 @@ class Config:
     name: str | None
     root: Path
     resume: bool
+    weights_only: bool
     options: Settings
 
     @classmethod
@@ -95,6 +97,7 @@ class Config:
             # Absolute, since a module may change the current folder.
             root=Path(os.path.expanduser(parsed.trainer.default_root_dir or "")).absolute(),
             resume=parsed.resume,
+            weights_only=parsed.weights_only,
             options={option: parsed.get(option) for option in wings.modules("OPTIONS")},
         )
 

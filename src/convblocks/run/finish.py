@@ -17,6 +17,7 @@ from convblocks.model.networks import parameters_of
 from convblocks.model.restore import read_checkpoint
 from convblocks.run.callbacks import RunCallback
 from convblocks.run.directory import is_epoch
+from convblocks.run.judge import Judge
 from convblocks.run.metrics_log import logged_metrics, without_split
 from convblocks.run.provenance import describe_machine, describe_processor, read_origin
 from convblocks.run.result import EPOCHS, Provenance, Row, RunResult, encode
@@ -77,27 +78,38 @@ def final_metrics(run: Run) -> Row:
     is left out. Every process must call this.
 
     Raises:
-        UserError: the metric that the run is judged by is not among them.
+        UserError: the metric that it shall be judged by is not among them.
     """
     final = dict(run.log.rows[-1])
-    if run.keeps_best and load_best(run):
-        final = dict(run.monitor.best(run.log.rows) or final)
+    judge, monitor = judges_of(run)
+    if monitor and run.best and load_best(run):
+        final = dict(monitor.best(run.log.rows) or final)
     for name in ("epoch", "step", "seconds"):
         final.pop(name, None)
     is_of_test = run.evaluation_split == "test"
-    is_tested = is_of_test and run.judge.tested in final and not run.tests_again
+    is_tested = is_of_test and judge and judge.tested in final and not run.tests_again
     if run.has("test") and not is_tested:
         run.trainer.test(run.module, datamodule=run.data, verbose=False)
         tested = logged_metrics(run.trainer)
         final |= tested
         if is_of_test and run.is_rank_zero:
             run.log.note_final(tested)
-    if run.judge.measured_in(final) not in final:
+    if judge and run.judges.is_asked and judge.measured_in(final) not in final:
         raise UserError(
-            f"{run.arch} logs no {run.judge.metric}, "
+            f"{run.arch} logs no {judge.metric}, "
             f"but {', '.join(final) or 'nothing'}: give one as --judge"
         )
     return final
+
+
+def judges_of(run: Run) -> tuple[Judge | None, Judge | None]:
+    """What a run is judged by and its best checkpoint chosen by: named by the settings or
+    the module, or found in its first evaluation.
+    """
+    judge, monitor, _ = run.judges
+    if judge is None and run.best and run.best.monitor:
+        judge = monitor = Judge(run.best.monitor, "min")
+    return judge, monitor
 
 
 def load_best(run: Run) -> bool:
@@ -109,7 +121,7 @@ def load_best(run: Run) -> bool:
     """
     best = run.directory.best_checkpoint
     if run.is_rank_zero and best.is_file():
-        checkpoint = read_checkpoint(best)
+        checkpoint = read_checkpoint(best, run.config.weights_only)
         # which may add what it leaves out, as when a run is resumed
         run.module.on_load_checkpoint(checkpoint)
         run.module.load_state_dict(checkpoint["state_dict"], strict=run.module.strict_loading)
@@ -124,7 +136,10 @@ def run_result(run: Run, final: Row) -> RunResult:
     """The result of a finished run, without what callbacks know of it."""
     rows = run.log.rows
     origin = read_origin(run.directory.provenance)
-    judged = [final.get(metric.measured_in(final), 0) for metric in (run.judge, run.monitor)]
+    judge, monitor = judges_of(run)
+    if judge and judge.measured_in(final) not in final:
+        judge = monitor = None
+    judged = [final.get(metric.measured_in(final), 0) for metric in (judge, monitor) if metric]
     return RunResult(
         arch=run.arch,
         seed=run.settings["seed"],
@@ -133,8 +148,8 @@ def run_result(run: Run, final: Row) -> RunResult:
         epochs=tuple(row for row in rows if is_epoch(row)),
         evaluations=tuple(row for row in rows if not is_epoch(row)),
         final=final,
-        judge=run.judge,
-        monitor=run.monitor,
+        judge=judge,
+        monitor=monitor,
         ended_by=ended_by(run),
         failed=run.divergence.step is not None or not all(map(math.isfinite, judged)),
         provenance=Provenance(
@@ -153,11 +168,13 @@ def print_result(run: Run, result: RunResult, errors: list[BaseException]) -> No
     """Print the result, what callbacks say of it, and the next commands; of a diverged
     run, first that it diverged. Adds errors of callbacks to others.
     """
-    score = f"{result.score_name} {run.judge.text(result.score)}"
-    # the loss beside the accuracy
-    monitored = run.monitor.measured_in(result.final)
-    if run.monitor != run.judge and monitored in result.final:
-        score += f", {without_split(monitored)} {result.final[monitored]:.4f}"
+    judge, monitor = result.judge, result.monitor
+    score = f"{result.score_name} {judge.text(result.score)}" if judge else "not judged"
+    if monitor and monitor != judge:
+        # the loss beside the accuracy
+        monitored = monitor.measured_in(result.final)
+        if monitored in result.final:
+            score += f", {without_split(monitored)} {result.final[monitored]:.4f}"
     score += f", {counted(len(result.epochs), 'epoch')} in {result.seconds:.1f} s"
     lines: list[str] = []
     for callback in run.run_callbacks:

@@ -28,14 +28,16 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 
 from lightning.pytorch import Callback
+from lightning.pytorch.loggers.logger import DummyLogger
 
 from convblocks import wings
 from convblocks.console import echo
 from convblocks.run.config import Config
 from convblocks.run.finish import finish
 from convblocks.run.friendly_errors import friendly_errors, rank_zero_errors
+from convblocks.run.metrics_log import logged_metrics
 from convblocks.run.quiet import quiet_lightning
-from convblocks.run.run import Run
+from convblocks.run.run import Run, make_run
 from convblocks.text import as_shown, counted
 from exact_resume.agreement import end_process_group
 
@@ -54,7 +56,10 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
         config = Config.parse(arguments)
         if wings.run_option_instead(config):
             return
-        run = Run(config, callbacks)
+        run = make_run(config, callbacks)
+        if run.tries_out:
+            try_out(run)
+            return
         run.refuse_conflict()
     epochs = config.settings["trainer"]["max_epochs"]
     result = run.directory.result_after(epochs) if config.resume else None
@@ -68,10 +73,28 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
     with rank_zero_errors():
         run.prepare()
     while run.is_rank_zero and not run.directory.create(exist_ok=config.name is not None):
-        run = Run(config, callbacks)  # another run has taken the free version
+        run = make_run(config, callbacks)  # another run has taken the free version
         run.prepare()
     with run.directory.lock() if run.is_rank_zero else nullcontext():
         complete(run)
+
+
+def try_out(run: Run) -> None:
+    """Train, validate and test on a few batches, and write nothing, as Lightning's
+    fast_dev_run does.
+    """
+    with friendly_errors(run):
+        run.prepare()
+        run.trainer.loggers = [DummyLogger()]
+        run.train()
+        metrics = logged_metrics(run.trainer)
+        if run.has("test"):
+            run.trainer.test(run.module, datamodule=run.data, verbose=False)
+            metrics |= logged_metrics(run.trainer)
+    if run.is_rank_zero:
+        for name, value in metrics.items():
+            echo(f"{name} {value:.4g}")
+        echo(f"{run.arch}: all loops ran; nothing was written")
 
 
 def complete(run: Run) -> None:

@@ -11,6 +11,8 @@ from convblocks.errors import UsageError
 # What was measured, by name.
 Metrics = Mapping[str, float]
 
+Split = Literal["validation", "test"]
+
 
 @dataclass(frozen=True)
 class Judge:
@@ -37,11 +39,11 @@ class Judge:
         Raises:
             UsageError: it is written differently.
         """
-        written = re.fullmatch("(?!train)(.+):(max|min)(:%)?", text, re.DOTALL)
+        written = re.fullmatch("(.+):(max|min)(:%)?", text, re.DOTALL)
         if not written:
             raise UsageError(
                 f"--judge {text}: give a metric and its direction, "
-                "such as val/loss:min or test/acc:max, not one of training"
+                "such as val/loss:min or test/acc:max"
             )
         metric, direction, percent = written.groups()
         return cls(metric, "max" if direction == "max" else "min", bool(percent))
@@ -60,6 +62,18 @@ class Judge:
     def is_of_test(self) -> bool:
         """Whether it is measured on test data, and so known only after training."""
         return bool(re.match("test[/_.-]", self.metric))
+
+    @property
+    def split(self) -> Split | None:
+        """The evaluation that its name has; None if it has none, or that of training."""
+        if self.is_of_test:
+            return "test"
+        return "validation" if self.tested != self.metric else None
+
+    @property
+    def is_of_training(self) -> bool:
+        """Whether it is measured while training."""
+        return bool(re.match("train(ing)?[/_.-]", self.metric))
 
     @property
     def sign(self) -> int:
@@ -83,6 +97,8 @@ class Judge:
     def name_of(self, metric: str) -> str:
         """Its name in a sentence, on validation or test data."""
         split = "test" if metric == self.tested else "validation"
+        if self.is_of_training:
+            split = "training"
         return f"{split} accuracy" if self.in_percent else metric
 
     def number(self, value: float) -> str:

@@ -2,15 +2,16 @@
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from convblocks.console import echo
-from convblocks.run.directory import is_epoch
-from convblocks.run.judge import Judge, Metrics
+from convblocks.run.directory import DEAD, is_epoch
+from convblocks.run.judge import Metrics
+from convblocks.run.judging import Judges
 from convblocks.run.result import Row
 from convblocks.text import as_csv, percent
 from exact_resume.files import write
@@ -21,8 +22,11 @@ from exact_resume.training import steps_done
 # Width of a printed column at least; the usual ones fit into a terminal of 80 columns.
 WIDTH = 11
 
-# The metrics that are printed, and whether each is written as a percentage.
-Columns = Mapping[str, bool]
+# Of a row, what is no metric that the module logs.
+PLACE = ("step", "epoch", "seconds", "train/lr")
+
+# Of a terminal, in columns.
+TERMINAL = 80
 
 
 class MetricsLog(Callback):
@@ -35,20 +39,20 @@ class MetricsLog(Callback):
 
     Args:
         path: The CSV file.
-        columns: What is printed of each row; see ``printed_columns``.
+        judges: The metrics that are printed first.
     """
 
     keeps_own_state = True
 
-    def __init__(self, path: Path, columns: Columns) -> None:
+    def __init__(self, path: Path, judges: Judges) -> None:
         self.path = path
-        self.columns = columns
+        self.judges = judges
+        self.columns: list[str] = []  # of the printed heading
         self.rows: list[Row] = []
         # of an evaluation or an epoch that has ended, if it is not among the others yet
         self._row: Row = {}
         self._evaluated: set[str] = set()  # the names of what evaluations log
         self._rate: Row = {}  # the learning rate of the last step
-        self._heading_shown = False
         self._start = time.perf_counter()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -140,30 +144,35 @@ class MetricsLog(Callback):
         self._row = {}
         if trainer.is_global_zero:
             write(self.path, as_csv(self.rows))
-            if not self._heading_shown:
+            columns = printed_columns(row, self.judges)
+            if not {*columns} <= {*self.columns}:
+                # Others are of an evaluation in the middle of the first epoch.
+                others = [name for name in self.columns if name not in columns]
+                self.columns = [*others, *columns]
                 show(trainer, heading(self.columns, trainer.max_epochs))
-            self._heading_shown = True
-            show(trainer, format_row(row, self.columns, trainer.max_epochs))
+            show(trainer, format_row(row, self.columns, self.judges, trainer.max_epochs))
 
 
-def printed_columns(judge: Judge, monitor: Judge, split: str) -> Columns:
-    """The metrics that are printed, and whether each is written as a percentage.
-
-    The training loss, and what a run is judged and monitored by; a judge that is a
-    percentage also in training.
-
-    Args:
-        judge: The metric that it is judged by.
-        monitor: That by which its best checkpoint is chosen.
-        split: What it is evaluated on: val or test.
+def printed_columns(row: Metrics, judges: Judges) -> list[str]:
+    """The metrics of a row that are printed, in their order: first what it is judged by,
+    and losses, then others, as far as they fit in a terminal; of an evaluation in the
+    middle of an epoch also the step.
     """
-    columns = {"train/loss": False}
-    if judge.in_percent:
-        columns[f"train/{without_split(judge.metric)}"] = True
-    if split == "test" or not judge.is_of_test:
-        for metric in (monitor, judge):
-            columns[metric.tested if split == "test" else metric.metric] = metric.in_percent
-    return columns
+    place = PLACE if is_epoch(row) else PLACE[1:]
+    names = [name for name in row if name not in place and not name.startswith(DEAD)]
+    first = {"step", "loss", *_stems(judges)}
+    chosen: list[str] = []
+    for name in sorted(names, key=lambda name: without_split(name) not in first):
+        if len(heading([*chosen, name], None)) <= TERMINAL:
+            chosen.append(name)
+    return [name for name in names if name in chosen]
+
+
+def _stems(judges: Judges, only_percent: bool = False) -> set[str]:
+    metrics = [metric for metric in (judges.judge, judges.monitor) if metric]
+    return {
+        without_split(metric.metric) for metric in metrics if metric.in_percent or not only_percent
+    }
 
 
 def without_split(metric: str) -> str:
@@ -171,18 +180,20 @@ def without_split(metric: str) -> str:
     return re.sub(r"^(train|val(id(ation)?)?|test)[/_.-]", "", metric)
 
 
-def heading(columns: Columns, epochs: int | None) -> str:
+def heading(columns: Sequence[str], epochs: int | None) -> str:
     """The heading of the printed rows."""
     return _line("epoch", {name: name for name in columns}, "time", epochs)
 
 
-def format_row(row: Metrics, columns: Columns, epochs: int | None) -> str:
-    """A row as printed below the heading; an evaluation in the middle of an epoch has its step."""
+def format_row(row: Metrics, columns: Sequence[str], judges: Judges, epochs: int | None) -> str:
+    """A row as printed below the heading."""
     texts = dict.fromkeys(columns, "")
-    for name in row.keys() & columns.keys():
-        texts[name] = percent(row[name]) if columns[name] else f"{row[name]:.4f}"
-    if not is_epoch(row):
-        texts["train/loss"] = f"step {row['step']}"
+    for name in row.keys() & columns:
+        texts[name] = f"{row[name]:.4f}"
+        if name == "step":
+            texts[name] = str(row[name])
+        elif without_split(name) in _stems(judges, only_percent=True):
+            texts[name] = percent(row[name])
     limit = "" if epochs in (None, -1) else f"/{epochs}"
     return _line(f"{int(row['epoch'])}{limit}", texts, f"{row['seconds']:.1f} s", epochs)
 

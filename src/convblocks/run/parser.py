@@ -41,6 +41,7 @@ SHORT = {
     "loss": "model.loss",
     "batch_size": "data.batch_size",
     "epochs": "trainer.max_epochs",
+    "fast_dev_run": "trainer.fast_dev_run",
 }
 
 DEFAULTS = {
@@ -219,6 +220,12 @@ def make_parser(
     )
     parser.add_argument("--name", type=str, help="The run is lightning_logs/NAME.")
     parser.add_argument("--resume", action="store_true", help="Continue the run of that name.")
+    parser.add_argument(
+        "--weights_only",
+        type=bool,
+        default=True,
+        help="Read no objects from its checkpoint, which could run code.",
+    )
     for group, part in (("model", model), ("data", data), ("trainer", Trainer)):
         if part:
             # Arguments that come from the data, the run and the Trainer are no options.
@@ -288,6 +295,8 @@ def full_words(arguments: Sequence[str]) -> Words:
         full = full_name(option)
         if len(values) > 1:
             raise UsageError(f"{full} takes one value, not {listed(values)}")
+        if full == "--trainer.fast_dev_run" and not values:
+            values = ["true"]
         words.append([full, *values])
     return words
 

@@ -3,6 +3,7 @@ many results.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,9 @@ class RunResult:
             ``seconds``, and all that is logged.
         final: The metrics of the final weights; where a best checkpoint is kept, those
             of the best evaluation.
-        judge: The metric that it is judged by.
-        monitor: The metric by which the best checkpoint is kept.
+        judge: The metric that it is judged by; None where nothing that it logs names one.
+        monitor: The metric by which the best checkpoint is kept; None where it is judged
+            by no evaluation.
         ended_by: Why it ended, ``EPOCHS`` where nothing ended it early.
         failed: Whether it diverged, or learned nothing and cannot recover.
         provenance: Where its numbers come from.
@@ -71,7 +73,7 @@ class RunResult:
             ``mistakes``. Any may be missing.
 
     Raises:
-        ValueError: it has no epoch, or no score.
+        ValueError: it has no epoch, or not the metric that judges it.
     """
 
     arch: str
@@ -80,8 +82,8 @@ class RunResult:
     hparams: dict[str, Any]
     epochs: tuple[Row, ...]
     final: Row
-    judge: Judge
-    monitor: Judge
+    judge: Judge | None
+    monitor: Judge | None
     ended_by: str
     failed: bool
     provenance: Provenance
@@ -90,30 +92,36 @@ class RunResult:
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        score = self.judge.measured_in(self.final)
-        if not self.epochs or score not in self.final:
+        score = self.judge.measured_in(self.final) if self.judge else None
+        if not self.epochs or (score and score not in self.final):
             raise ValueError(f"it has no epoch, or no {score}")
 
     @property
     def score(self) -> float:
         """The judged metric at the end: on test data, where it is measured on these."""
-        return self.final[self.judge.measured_in(self.final)]
+        return self.final[judge_of([self]).measured_in(self.final)]
 
     @property
     def score_name(self) -> str:
         """The name of the metric behind ``score``."""
-        return self.judge.name_of(self.judge.measured_in(self.final))
+        judge = judge_of([self])
+        return judge.name_of(judge.measured_in(self.final))
 
     @property
     def best_evaluation(self) -> Metrics | None:
-        """The evaluation whose checkpoint is kept; None where there are no validation data."""
-        return self.monitor.best((*self.epochs, *self.evaluations))
+        """The evaluation whose checkpoint is kept; None where there are no validation
+        data. The last epoch if none is kept for a metric.
+        """
+        monitor = self.monitor
+        if monitor is None:
+            return self.epochs[-1]
+        return monitor.best((*self.epochs, *self.evaluations))
 
     @property
     def validation(self) -> float | None:
         """The judged metric at the best evaluation; None where there are no validation data."""
         best = self.best_evaluation
-        return best.get(self.judge.metric) if best else None
+        return best.get(judge_of([self]).metric) if best else None
 
     @property
     def seconds(self) -> float:
@@ -125,9 +133,24 @@ class RunResult:
         """The judged metric after each epoch, on validation data if there are any; nan
         where it was not measured.
         """
-        return [
-            row.get(self.judge.metric, row.get(self.judge.tested, math.nan)) for row in self.epochs
-        ]
+        judge = judge_of([self])
+        return [row.get(judge.metric, row.get(judge.tested, math.nan)) for row in self.epochs]
+
+
+def judge_of(results: Sequence[RunResult]) -> Judge:
+    """What results that are compared are judged by.
+
+    Raises:
+        UserError: one of them was not judged.
+    """
+    for result in results:
+        if result.judge is None:
+            raise UserError(
+                f"{result.arch} was not judged: give --judge a metric that it logs, "
+                "such as val/loss:min"
+            )
+    assert results[0].judge is not None
+    return results[0].judge
 
 
 def encode(result: RunResult, indent: int | None = None) -> str:

@@ -2,14 +2,14 @@
 
 import os
 from collections.abc import Sequence
-from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
-from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from convblocks import wings
 from convblocks.console import echo
@@ -19,17 +19,18 @@ from convblocks.model.class_specs import short_name, spans_the_run
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import parameters_of
 from convblocks.model.restore import read_resumable
-from convblocks.run.callbacks import BegunWith, BestCheckpoint, Divergence, RunCallback
+from convblocks.run.callbacks import Added, BegunWith, BestCheckpoint, Divergence, RunCallback
+from convblocks.run.checkpoint_io import RunCheckpointIO
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory, first_change, next_version
-from convblocks.run.judge import Judge
-from convblocks.run.metrics_log import MetricsLog, printed_columns
+from convblocks.run.judge import Split
+from convblocks.run.judging import Judges, find_judges, has_loop
+from convblocks.run.metrics_log import MetricsLog
 from convblocks.run.parser import NO_LIMIT
 from convblocks.run.provenance import note_start, read_origin
 from convblocks.run.trainer import make_trainer
 from convblocks.text import Settings, as_shown, listed
 from exact_resume.callback import ExactResume
-from exact_resume.checkpoints import AtomicCheckpointIO
 from exact_resume.keeper import Keeper
 from exact_resume.training import callbacks_of
 
@@ -37,12 +38,10 @@ from exact_resume.training import callbacks_of
 RESUME_HINT = "continue with --resume"
 
 
+@dataclass(eq=False)
 class Run:
     """A run of a LightningModule: ``prepare``, ``start`` (which resumes if there is a
-    checkpoint) and ``train``.
-
-    Making one builds all parts and writes nothing. ``is_rank_zero`` is true in the
-    process that prints and writes.
+    checkpoint) and ``train``. Made by ``make_run``, which writes nothing.
 
     A module may say how it is judged: by ``judge = "val/acc:max"`` runs are compared,
     and the checkpoint is kept that is best by ``monitor = "val/loss:min"``, the same
@@ -53,70 +52,63 @@ class Run:
 
     Args:
         config: The configuration.
-        callbacks: Further ones, called behind the metrics log and before those of
-            wings.
-
-    Raises:
-        UsageError: invalid or incompatible options.
+        data: None if they are the module's own.
+        module: With its first weights.
+        judges: What names them in the settings or the module.
+        directory: Where it writes.
+        log: Its rows.
+        divergence: Whether it has diverged.
+        best: Its best checkpoint; None if none is kept.
+        trainer: With all callbacks.
+        board: The logger that every run has; wings may change it.
+        first_step: To be logged.
+        tests_again: Set by a callback that changes the weights after the last evaluation.
     """
 
-    def __init__(self, config: Config, callbacks: Sequence[Callback] = ()) -> None:
-        self.config = config
-        self.settings = config.settings
-        torch.set_num_threads(self.settings["threads"])
-        self.data = config.make_data()
-        self.module = config.make_module(self.data)
-        arch = getattr(self.module, "arch", None)
-        # for people
-        self.arch = arch if isinstance(arch, str) else short_name(self.settings["model"])
-        self.evaluation_split = getattr(self.data, "evaluation_split", "val")
-        self.judge, self.monitor = self._judges()
-        by_test = self.judge.is_of_test or self.monitor.is_of_test
-        self.keeps_best = self.evaluation_split != "test" and not by_test
-        if config.name is None:
-            self.directory = next_version(self.arch, config.root)
-        else:
-            self.directory = RunDirectory(config.name, config.root)
-        columns = printed_columns(self.judge, self.monitor, self.evaluation_split)
-        self.log = MetricsLog(self.directory.metrics, columns)
-        self.divergence = Divergence()
-        # A callback that changes the weights after the last evaluation sets it.
-        self.tests_again = False
-        # Wings may change these. The loggers are those that the user adds, in plain values.
-        self.trainer_arguments: Settings = {
-            "plugins": [],
-            "logger": deepcopy(self.settings["trainer"].get("logger")),
-            "use_distributed_sampler": not getattr(self.data, "shares_batches", False),
-        }
-        # Wings get this Run half-built: settings, data, module, judge, directory, log and
-        # trainer_arguments are there; trainer, board and first_step are not.
-        all_but_users = self._callbacks(callbacks)
-        self.trainer = make_trainer(config, self.trainer_arguments, all_but_users)
-        writer = self.trainer.strategy.checkpoint_io
-        self.trainer.strategy.checkpoint_io = AtomicCheckpointIO(
-            writer, self.directory.last_checkpoint.absolute(), writes_all=True, check_first=True
-        )
-        # When imported, Lightning sets this rank from Slurm's variables, even if Slurm did
-        # not start these processes. (No type: set at run time.)
-        rank_zero_only.rank = self.trainer.global_rank  # type: ignore[attr-defined]
-        self.is_rank_zero = self.trainer.is_global_zero
-        self.run_callbacks: list[RunCallback] = callbacks_of(self.trainer, RunCallback)
-        # The logger that every run has; wings may change it.
-        self.board: TensorBoardLogger | None = None
-        self.first_step = 0  # to be logged
-        self._checkpoint: Path | None = None  # to resume from
-        self._place_users_checkpoints()
-        self._prepare_processes()
+    config: Config
+    data: LightningDataModule | None
+    module: LightningModule
+    judges: Judges
+    directory: RunDirectory
+    log: MetricsLog
+    divergence: Divergence
+    best: BestCheckpoint | None
+    trainer: Trainer
+    board: TensorBoardLogger | None = None
+    first_step: int = 0
+    tests_again: bool = False
+    _checkpoint: Path | None = None  # to resume from
 
-    def has(self, split: str) -> bool:
-        """Whether module and data have a loop, of ``validation`` or ``test``, that the
-        Trainer does not skip.
-        """
-        short = split.replace("validation", "val")
-        limit = self.settings["trainer"].get(f"limit_{short}_batches")
-        has_loader = is_overridden(f"{short}_dataloader", self.data or self.module)
-        has_step = is_overridden(f"{split}_step", self.module)
-        return has_loader and has_step and limit != 0
+    @property
+    def settings(self) -> Settings:
+        return self.config.settings
+
+    @property
+    def arch(self) -> str:
+        """What is trained, for people."""
+        return name_of(self.config, self.module)
+
+    @property
+    def evaluation_split(self) -> str:
+        return evaluation_split(self.data)
+
+    @property
+    def tries_out(self) -> bool:
+        """Whether a few batches are only tried, and nothing is written."""
+        return bool(self.settings["trainer"].get("fast_dev_run"))
+
+    @property
+    def is_rank_zero(self) -> bool:
+        """True in the process that prints and writes."""
+        return self.trainer.is_global_zero
+
+    @property
+    def run_callbacks(self) -> list[RunCallback]:
+        return callbacks_of(self.trainer, RunCallback)
+
+    def has(self, split: Split) -> bool:
+        """Whether there is a loop of evaluation, which the Trainer does not skip."""
+        return has_loop(split, self.settings, self.module, self.data)
 
     def refuse_conflict(self) -> None:
         """Refuse to overwrite an existing run, or to resume what is not a run."""
@@ -160,7 +152,7 @@ class Run:
                 settings.
         """
         last = self.directory.last_checkpoint
-        if checkpoint := read_resumable(last):
+        if checkpoint := read_resumable(last, self.config.weights_only):
             self._checkpoint = last
             self._refuse_change(checkpoint["callbacks"]["BegunWith"]["settings"])
             self.first_step = checkpoint["callbacks"]["MetricsLog"]["steps"]
@@ -181,7 +173,10 @@ class Run:
     def train(self) -> None:
         """Run the Trainer, from the checkpoint if there is one."""
         self.trainer.fit(
-            self.module, datamodule=self.data, ckpt_path=self._checkpoint, weights_only=True
+            self.module,
+            datamodule=self.data,
+            ckpt_path=self._checkpoint,
+            weights_only=self.config.weights_only,
         )
 
     def _refuse_change(self, began: Settings) -> None:
@@ -204,63 +199,6 @@ class Run:
                 "resume it with its own settings, or choose another --name"
             )
 
-    def _judges(self) -> tuple[Judge, Judge]:
-        """The metric that the run is judged by, and the one that its best checkpoint is
-        chosen by.
-        """
-        by_option = self.settings.get("judge")
-        by_module = getattr(self.module, "judge", None)
-        if not isinstance(by_module, str):
-            by_module = ""
-        if not (by_option or by_module):
-            raise UsageError(
-                "--model needs the metric to judge it by: give, for example, --judge val/loss:min"
-            )
-        judge = Judge.parse(by_option or by_module)
-        split = "test" if judge.is_of_test else "validation"
-        splits = [split] if by_option else ["validation", "test"]
-        if not any(map(self.has, splits)):
-            raise UsageError(
-                f"--judge {judge.metric} is of the {split}, "
-                "but this run has no loader and no step for it"
-            )
-        # Without a judge a module's monitor may mean something else.
-        monitor = getattr(self.module, "monitor", None)
-        if by_module and monitor:
-            return judge, Judge.parse(monitor)
-        return judge, judge
-
-    def _callbacks(self, further: Sequence[Callback]) -> list[Callback]:
-        """All callbacks but the user's, in the order in which Lightning must call them."""
-        keepers = list(wings.call("KEEPERS", "make_keeper", kind=Keeper))
-        try:
-            resume = ExactResume(self.directory.last_checkpoint, RESUME_HINT, keepers)
-        except ValueError as error:  # of names
-            raise UsageError(f"the keepers of wings: {error}: remove one of the wings") from error
-        begun_with = BegunWith(self.config.effective(self.settings, with_unset=True), resume)
-        callbacks = [self.log, *further, *wings.call("CALLBACKS", "make", self, kind=Callback)]
-        callbacks += [begun_with, self.divergence]
-        if self.keeps_best:
-            callbacks.append(BestCheckpoint(self.directory.best_checkpoint, self.monitor))
-        return [*callbacks, resume]
-
-    def _place_users_checkpoints(self) -> None:
-        """Put the user's checkpoints apart from those that a resume needs."""
-        for checkpoint in callbacks_of(self.trainer, ModelCheckpoint):
-            if checkpoint.dirpath is None:
-                checkpoint.dirpath = str(self.directory.path.resolve() / "own_checkpoints")
-
-    def _prepare_processes(self) -> None:
-        """With several processes: set their threads and synchronise batch norm."""
-        if self.trainer.world_size == 1:
-            return
-        # Otherwise Lightning, which starts processes, sets their threads itself.
-        os.environ["OMP_NUM_THREADS"] = str(self.settings["threads"])
-        is_synchronized = self.settings["trainer"]["sync_batchnorm"]
-        # an ImageClassifier does so itself
-        if is_synchronized and "sync_batchnorm" not in self.module.hparams:
-            synchronize_batch_norm(self.module)
-
     def _write_and_introduce(self) -> None:
         """Write settings and provenance, and print what is special about the data, and
         what is trained.
@@ -276,3 +214,117 @@ class Run:
             f"{self.arch}{size} · {self.trainer.strategy.root_device} "
             f"· seed {self.settings['seed']} -> {as_shown(self.directory.path)}"
         )
+
+
+def make_run(config: Config, callbacks: Sequence[Callback] = ()) -> Run:
+    """Build all parts of a run.
+
+    Args:
+        config: The configuration.
+        callbacks: Further ones, called behind the metrics log and before those of
+            wings.
+
+    Raises:
+        UsageError: invalid or incompatible options.
+    """
+    torch.set_num_threads(config.settings["threads"])
+    data = config.make_data()
+    module = config.make_module(data)
+    judges = find_judges(config.settings, module, data)
+    directory = _directory(config, name_of(config, module))
+    log = MetricsLog(directory.metrics, judges)
+    divergence = Divergence()
+    best = _best_checkpoint(config, data, module, judges, directory)
+    resume = _exact_resume(directory)
+    begun_with = BegunWith(config.effective(config.settings, with_unset=True), resume)
+    added, arguments = added_by_wings(config, data, module)
+    # In the order in which Lightning must call them; the user's come behind.
+    ours = [log, *callbacks, *added, begun_with, divergence, *([best] if best else []), resume]
+    if config.settings["trainer"].get("fast_dev_run"):
+        ours = [*callbacks]
+    if getattr(data, "shares_batches", False):
+        arguments["use_distributed_sampler"] = False
+    trainer = make_trainer(config, arguments, ours)
+    trainer.strategy.checkpoint_io = RunCheckpointIO(
+        trainer.strategy.checkpoint_io, directory, type(module).__qualname__, config.weights_only
+    )
+    # When imported, Lightning sets this rank from Slurm's variables, even if Slurm did
+    # not start these processes. (No type: set at run time.)
+    rank_zero_only.rank = trainer.global_rank  # type: ignore[attr-defined]
+    _place_users_checkpoints(trainer, directory)
+    _prepare_processes(trainer, config, module)
+    return Run(config, data, module, judges, directory, log, divergence, best, trainer)
+
+
+def name_of(config: Config, module: LightningModule) -> str:
+    arch = getattr(module, "arch", None)
+    return arch if isinstance(arch, str) else short_name(config.settings["model"])
+
+
+def evaluation_split(data: LightningDataModule | None) -> str:
+    return getattr(data, "evaluation_split", "val")
+
+
+def _directory(config: Config, arch: str) -> RunDirectory:
+    if config.name is None:
+        return next_version(arch, config.root)
+    return RunDirectory(config.name, config.root)
+
+
+def _best_checkpoint(
+    config: Config,
+    data: LightningDataModule | None,
+    module: LightningModule,
+    judges: Judges,
+    directory: RunDirectory,
+) -> BestCheckpoint | None:
+    """None where evaluations cannot choose one, or must not."""
+    judge, monitor, _ = judges
+    has_validation = has_loop("validation", config.settings, module, data)
+    by_test = any(metric and metric.is_of_test for metric in (judge, monitor))
+    if not has_validation or by_test or evaluation_split(data) == "test" or (judge and not monitor):
+        return None
+    return BestCheckpoint(directory.best_checkpoint, judges)
+
+
+def _exact_resume(directory: RunDirectory) -> ExactResume:
+    keepers = list(wings.call("KEEPERS", "make_keeper", kind=Keeper))
+    try:
+        return ExactResume(directory.last_checkpoint, RESUME_HINT, keepers)
+    except ValueError as error:  # of names
+        raise UsageError(f"the keepers of wings: {error}: remove one of the wings") from error
+
+
+def added_by_wings(
+    config: Config, data: LightningDataModule | None, module: LightningModule
+) -> tuple[list[Callback], Settings]:
+    """The callbacks that wings add, and arguments of the Trainer."""
+    callbacks: list[Callback] = []
+    arguments: Settings = {"plugins": []}
+    for added in wings.call("CALLBACKS", "make", config, data, module, kind=Callback | Added):
+        further: Settings = {}
+        if isinstance(added, Added):
+            added, further = added
+        callbacks.append(added)
+        plugins = [*arguments["plugins"], *further.get("plugins", ())]
+        arguments |= {**further, "plugins": plugins}
+    return callbacks, arguments
+
+
+def _place_users_checkpoints(trainer: Trainer, directory: RunDirectory) -> None:
+    """Put the user's checkpoints apart from those that a resume needs."""
+    for checkpoint in callbacks_of(trainer, ModelCheckpoint):
+        if checkpoint.dirpath is None:
+            checkpoint.dirpath = str(directory.path.resolve() / "own_checkpoints")
+
+
+def _prepare_processes(trainer: Trainer, config: Config, module: LightningModule) -> None:
+    """With several processes: set their threads and synchronise batch norm."""
+    if trainer.world_size == 1:
+        return
+    # Otherwise Lightning, which starts processes, sets their threads itself.
+    os.environ["OMP_NUM_THREADS"] = str(config.settings["threads"])
+    is_synchronized = config.settings["trainer"]["sync_batchnorm"]
+    # an ImageClassifier does so itself
+    if is_synchronized and "sync_batchnorm" not in module.hparams:
+        synchronize_batch_norm(module)

@@ -13,18 +13,14 @@ from convblocks.run.config import Config
 from convblocks.text import Settings
 from exact_resume.lightning_private import START_METHOD
 
-# What a wing finds among a Trainer's arguments; it may add others.
-OF_EACH_RUN = ("plugins", "logger", "use_distributed_sampler")
-
 
 def make_trainer(config: Config, changed: Settings, callbacks: Sequence[Callback]) -> Trainer:
     """The Trainer, with a progress bar on a terminal.
 
     Args:
         config: The configuration.
-        changed: Its ``plugins``, before the user's; the loggers, in plain values;
-            whether Lightning may share the data between processes; further arguments
-            of the Trainer, which hold.
+        changed: Arguments that hold: ``plugins``, before the user's; the loggers, in
+            plain values; others.
         callbacks: Those before the user's.
 
     Raises:
@@ -50,7 +46,8 @@ def make_trainer(config: Config, changed: Settings, callbacks: Sequence[Callback
 
 
 def _arguments(config: Config, changed: Settings, callbacks: Sequence[Callback]) -> Settings:
-    arguments = config.arguments("trainer", logger=changed["logger"])
+    logger = changed.get("logger", config.settings["trainer"].get("logger"))
+    arguments = config.arguments("trainer", logger=logger)
     users = _as_list(arguments["callbacks"])
     has_bar = any(isinstance(callback, ProgressBar) for callback in users)
     show_bar = arguments["enable_progress_bar"] is not False and sys.stdout.isatty()
@@ -58,9 +55,7 @@ def _arguments(config: Config, changed: Settings, callbacks: Sequence[Callback])
         users.insert(0, TQDMProgressBar(refresh_rate=10))
     if arguments["logger"] in (None, True):
         arguments["logger"] = False  # ours comes later
-    further = {name: value for name, value in changed.items() if name not in OF_EACH_RUN}
-    if not changed["use_distributed_sampler"]:
-        further["use_distributed_sampler"] = False
+    further = {name: value for name, value in changed.items() if name != "logger"}
     return (
         arguments
         | further

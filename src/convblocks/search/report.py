@@ -14,6 +14,7 @@ from convblocks.console import command_words
 from convblocks.figures.estimates import number, p_text
 from convblocks.figures.report import Report, publish
 from convblocks.figures.tables import Column, Table
+from convblocks.run.result import judge_of
 from convblocks.search.config import as_overrides
 from convblocks.search.worker import SearchWorker, ending_of
 
@@ -76,7 +77,7 @@ def _with_fresh_seeds(confirmed: Comparison, label: str) -> tuple[str, bool]:
         distance = f"{number(abs(means.value), means.unit)}{means.unit.name}"
         side = "below" if means.value < 0 else "above"
         fresh = f"it is {distance} {side} the default ({p_text(means.p)})"
-        sign = confirmed.results[0].judge.sign
+        sign = judge_of(confirmed.results).sign
         is_better = means.p < SIGNIFICANCE and sign * means.value > 0
     else:
         fresh = f"all runs of {'the default' if trained else label} collapse"
@@ -118,7 +119,7 @@ def confirmed_table(confirmed: Comparison) -> Table:
         "The default is fit without the options that were searched. In the search, the best "
         "of many looks better."
     )
-    if confirmed.results[0].judge.in_percent:
+    if judge_of(confirmed.results).in_percent:
         fresh += (
             " All are trained on all training images, and the test set was read once, at the "
             "end of each run."

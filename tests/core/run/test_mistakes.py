@@ -13,7 +13,7 @@ from convblocks.run import fit
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from convblocks.run.friendly_errors import find_disk_error
-from convblocks.run.run import Run
+from convblocks.run.run import make_run
 from exact_resume import ResumeError
 from tests.any_task.tasks import HERE, options_of
 from tests.conftest import DEBUG
@@ -59,7 +59,6 @@ MISTAKES = [
     # The Trainer's options.
     (["--trainer.barebones", "true"], "barebones=True, .* was passed"),
     (["--trainer.enable_checkpointing", "false"], "enable_checkpointing"),
-    (["--trainer.fast_dev_run", "true"], "fast_dev_run"),
     (["--trainer.accelerator", "abacus"], "invalid accelerator"),
     (["--trainer.strategy", "ddp_spawn"], "forks are not supported: give --trainer.strategy ddp"),
     (["--trainer.callbacks", "EarlyStopping"], "--trainer.callbacks: .*required: monitor"),
@@ -168,7 +167,7 @@ def test_mistake_is_one_line_before_anything_is_written(
 ) -> None:
     arch = ["--arch", "mlp"] if flags and not {"--arch", "--model"} & {*flags} else []
     with pytest.raises(UsageError, match=message) as caught:
-        Run(Config.parse([*arch, *flags]))
+        make_run(Config.parse([*arch, *flags]))
     assert "\n" not in str(caught.value)
     assert not Path("lightning_logs").exists()
 
@@ -240,7 +239,7 @@ def test_option_that_names_something_else_calls_nothing(
     with pytest.raises(
         UserError, match=r"subclass|denied|[Ee]xpected|no signature|no attribute"
     ) as caught:
-        Run(Config.parse(words))
+        make_run(Config.parse(words))
     assert "\n" not in str(caught.value)
     assert not list(workspace.iterdir())
 

@@ -15,7 +15,7 @@ from convblocks.data.module import ImageDataModule
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from convblocks.run.parser import SHORT, make_parser
-from convblocks.run.run import Run
+from convblocks.run.run import make_run
 from convblocks.text import as_yaml, flatten
 from tests.conftest import REPOSITORY
 from tests.scripts import run_script
@@ -68,7 +68,7 @@ def test_options_reach_the_parts(workspace: Path) -> None:
     flags += ["--trainer.profiler", "simple", "--trainer.limit_train_batches", "1"]
     flags += ["--trainer.callbacks", "TQDMProgressBar"]
     config = Config.parse(["--arch", "mlp", *flags])
-    run = Run(config)
+    run = make_run(config)
     data, trainer = run.data, run.trainer
     assert isinstance(data, ImageDataModule)
     assert (data.batch_size, data.seed, data.val_size) == (32, 5, 1000)

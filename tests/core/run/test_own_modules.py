@@ -11,8 +11,10 @@ from convblocks.run import fit
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from convblocks.run.judge import ACCURACY, Judge
-from convblocks.run.metrics_log import heading, printed_columns
-from convblocks.run.run import Run
+from convblocks.run.judging import Judges
+from convblocks.run.metrics_log import printed_columns
+from convblocks.run.result import judge_of
+from convblocks.run.run import make_run
 from tests.any_task.shapes import Segmenter, Shapes
 from tests.any_task.tasks import TASKS, options_of
 from tests.core.run.subjects import unlike
@@ -31,14 +33,12 @@ def test_task_is_learned(task: str, workspace: Path, capsys: pytest.CaptureFixtu
     fit.main([*options_of(task), "--name", "run"])
     run = RunDirectory("run")
     result, (*_, steps, limit) = run.read_result(), TASKS[task]
-    assert result.judge.sign * (result.score - limit) > 0
+    judge = judge_of([result])
+    assert judge.sign * (result.score - limit) > 0
     assert [row["step"] for row in result.epochs] == [steps, 2 * steps, 3 * steps]
-    columns = ["epoch", "step", "seconds", "train/lr", "train/loss", result.judge.metric]
+    columns = ["epoch", "step", "seconds", "train/lr", "train/loss", judge.metric]
     assert run.metrics.read_text().splitlines()[0].split(",") == columns  # none of classification
-    assert (
-        f"{result.score_name} {result.judge.text(result.score)}, 3 epochs"
-        in capsys.readouterr().out
-    )
+    assert f"{result.score_name} {judge.text(result.score)}, 3 epochs" in capsys.readouterr().out
 
 
 def test_judge_is_written_as_it_is_read_and_in_per_cent_only_if_it_says_so() -> None:
@@ -70,14 +70,17 @@ def test_judge_is_what_the_module_says_unless_an_option_does(
     )
     # which others use for something else
     monkeypatch.setattr(Segmenter, "monitor", "val_loss", raising=False)
-    run = Run(config)
-    assert (run.judge, run.monitor) == (IOU, IOU)
+    run = make_run(config)
+    assert (run.judges.judge, run.judges.monitor) == (IOU, IOU)
     monkeypatch.setattr(Segmenter, "monitor", "val/loss:min")
     monkeypatch.setattr(Segmenter, "judge", "val/dice:max:%", raising=False)
-    run = Run(unjudged)
-    assert (run.judge, run.monitor) == (Judge("val/dice", "max", in_percent=True), LOSS)
-    run = Run(config)
-    assert (run.judge, run.monitor, run.keeps_best) == (IOU, LOSS, True)
+    run = make_run(unjudged)
+    assert (run.judges.judge, run.judges.monitor) == (
+        Judge("val/dice", "max", in_percent=True),
+        LOSS,
+    )
+    run = make_run(config)
+    assert (run.judges.judge, run.judges.monitor, run.best is not None) == (IOU, LOSS, True)
     assert (Judge.parse(ImageClassifier.judge), Judge.parse(ImageClassifier.monitor)) == (
         ACCURACY,
         LOSS,
@@ -88,9 +91,9 @@ def test_best_checkpoint_is_not_chosen_by_test_data(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Shapes, "evaluation_split", "test", raising=False)
-    assert Run(Config.parse(options_of("shapes"))).keeps_best is False
-    assert Run(Config.parse(["--arch", "mlp"])).keeps_best is False
-    assert Run(Config.parse(["--arch", "mlp", "--data.val_size", "9"])).keeps_best is True
+    assert make_run(Config.parse(options_of("shapes"))).best is None
+    assert make_run(Config.parse(["--arch", "mlp"])).best is None
+    assert make_run(Config.parse(["--arch", "mlp", "--data.val_size", "9"])).best is not None
 
 
 def test_resume_recognises_any_data_by_their_fingerprint(
@@ -130,19 +133,22 @@ def test_metric_of_every_other_epoch_is_nan_in_the_others(workspace: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("judge", "monitor", "split", "expected"),
+    ("judges", "logged", "expected"),
     [
-        (ACCURACY, LOSS, "test", "train/loss train/acc test/loss test/acc"),
-        (IOU, LOSS, "val", "train/loss val/loss val/iou"),
-        (Judge("val_f1", "max"), Judge("val_f1", "max"), "val", "train/loss val_f1"),
-        (Judge("test/iou", "max"), Judge("test/iou", "max"), "val", "train/loss"),
+        (
+            Judges(ACCURACY, LOSS),
+            "train/lr train/loss train/acc test/loss test/acc dead/relu1",
+            "train/loss train/acc test/loss test/acc",
+        ),
+        (Judges(IOU, IOU), "train/lr train/loss val/iou", "train/loss val/iou"),
+        (Judges(), "train/lr g_loss d_loss", "g_loss d_loss"),
+        (Judges(), "val_loss", "step val_loss"),  # in the middle of an epoch
+        (Judges(), "train/lr", ""),
+        (Judges(LOSS, LOSS), f"train/lr {'a' * 60} val/loss b", "val/loss b"),
     ],
 )
-def test_row_has_a_column_of_each_judged_metric(
-    judge: Judge, monitor: Judge, split: str, expected: str
+def test_row_has_a_column_of_each_metric_that_is_logged_and_fits(
+    judges: Judges, logged: str, expected: str
 ) -> None:
-    assert heading(printed_columns(judge, monitor, split), 3).split() == [
-        "epoch",
-        *expected.split(),
-        "time",
-    ]
+    row = dict.fromkeys(["epoch", "step", "seconds", *logged.split()], 1.0)
+    assert printed_columns(row, judges) == expected.split()

@@ -12,6 +12,7 @@ import pytest
 from convblocks.errors import UserError
 from convblocks.run import finish
 from convblocks.run.judge import ACCURACY, Judge
+from convblocks.run.judging import Judges
 from convblocks.run.result import Row, RunResult, decode, encode
 from tests.made_up import course, result
 
@@ -82,10 +83,9 @@ def test_final_metrics_are_of_the_evaluation_that_the_monitor_prefers(
     ]
     monitor = Judge("val/loss", "min")
     run: Any = SimpleNamespace(
-        keeps_best=True,
+        best=SimpleNamespace(monitor="val/loss"),
         log=SimpleNamespace(rows=rows),
-        judge=ACCURACY,
-        monitor=monitor,
+        judges=Judges(ACCURACY, monitor),
         evaluation_split="val",
     )
     run.has = lambda split: False
