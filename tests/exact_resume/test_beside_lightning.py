@@ -205,7 +205,8 @@ def test_training_goes_on_within_an_epoch_that_max_steps_has_cut() -> None:
 def test_evaluation_after_a_resume_within_an_epoch_is_whole_with_max_steps() -> None:
     ends = []
     for name, stops in (("whole", []), ("stopped", [Signal(STEPS + 2)])):
-        path, settings = Path(f"{name}.ckpt"), {"data": Kind(), "max_steps": 2 * STEPS}
+        path = Path(f"{name}.ckpt")
+        settings: dict[str, Any] = {"data": Kind(), "max_steps": 2 * STEPS}
         seed_everything(0, verbose=False)  # the weights
         with suppress(Stopped):
             fit(Plain(), *stops, ExactResume(path), **settings)
