@@ -183,15 +183,19 @@ class ExactResume(ModelCheckpoint):
             self._stop(self._saved_signal)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        if trainer.fit_loop.restarting:
+        fit_loop = trainer.fit_loop
+        if fit_loop.restarting:
             # Otherwise Lightning skips the update of a ReduceLROnPlateau at the end of
-            # a resumed epoch. Only if it is set, since the setter walks all loops.
-            trainer.fit_loop.restarting = False
+            # a resumed epoch. Only if it is set, since the setter walks all loops; with
+            # max_steps it would set them all, and cut the next evaluation.
+            BY_STEPS.replace(fit_loop, no)
+            fit_loop.restarting = False
+            BY_STEPS.reset(fit_loop)
         # Not after an epoch's last batch: its evaluation and its checkpoint follow, and
         # the run stops after these. Not while gradients accumulate: they are not part
         # of a checkpoint.
         number = self._signal.after_step()
-        stepped = (trainer.fit_loop.batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        stepped = (fit_loop.batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if number and stepped and not trainer.is_last_batch:
             self._saved_signal = number
             self.save_within_epoch("on_train_batch_end")

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from lightning.pytorch.callbacks import LearningRateFinder, ModelCheckpoint
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from exact_resume import ExactResume
+from exact_resume import ExactResume, Stopped
 from tests.any_task.kinds import POINTS, STEPS, Kind, Plain
+from tests.any_task.stop import Signal, forget_signal
 from tests.exact_resume.subjects import QUIET
 
 NOT_EXACT = "goes on as Lightning resumes it, which is not exact"
@@ -198,6 +200,19 @@ def test_training_goes_on_within_an_epoch_that_max_steps_has_cut() -> None:
         ckpt_path="last.ckpt",
     )
     assert torch.equal(torch.stack(batches.seen), torch.stack([*short.seen, *resumed.seen]))
+
+
+def test_evaluation_after_a_resume_within_an_epoch_is_whole_with_max_steps() -> None:
+    ends = []
+    for name, stops in (("whole", []), ("stopped", [Signal(STEPS + 2)])):
+        path = Path(f"{name}.ckpt")
+        settings: dict[str, Any] = {"data": Kind(), "max_steps": 2 * STEPS}
+        seed_everything(0, verbose=False)  # the weights
+        with suppress(Stopped):
+            fit(Plain(), *stops, ExactResume(path), **settings)
+        forget_signal()
+        ends.append(fit(Plain(), ExactResume(path), ckpt_path=path, **settings).callback_metrics)
+    assert ends[0] == ends[1]
 
 
 def test_stream_loses_nothing_in_a_resume() -> None:
