@@ -223,9 +223,9 @@ def named_by_setting(results: Sequence[RunResult]) -> list[RunResult]:
     swept = swept_options(results)
     if not swept or len(by_arch(results)) > 1:
         return []
-    names = {option: option.rpartition(".")[2] for option in swept}
-    if len({*names.values()}) < len(names):
-        names = dict(zip(swept, swept, strict=True))
+    ends = [option.rpartition(".")[2] for option in swept]
+    is_unique = len({*ends}) == len(ends)
+    names = dict(zip(swept, ends if is_unique else swept, strict=True))
 
     def name(run: RunResult) -> str:
         words = [f"{names[option]}={value}" for option, value in run.overrides if option in names]

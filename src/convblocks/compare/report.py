@@ -48,7 +48,7 @@ def report_of(
     swept = swept_options(results)
     settings = [] if confirmed else named_by_setting(results)
     chosen = confirmed or settings or (best_settings(results) if swept else results)
-    main = compare(chosen, of_settings=bool(settings)) if chosen else None
+    main = compare(chosen, settings != []) if chosen else None
     tables = []
     if main:
         tables.append(main_table(main, swept, results[0].arch, bool(confirmed)))
@@ -110,11 +110,9 @@ def conclusions(results: Sequence[RunResult], comparison: Comparison | None) -> 
             "Nothing was chosen from the grid, since that takes validation data: add "
             "`--data.val_size 5000` for images, or a `--judge` that is measured on such data."
         ]
-    sentences = [
-        *ranking(comparison),
-        *choice_of_setting(results, comparison),
-        *test_set_note(comparison),
-    ]
+    sentences = (
+        ranking(comparison) + choice_of_setting(results, comparison) + test_set_note(comparison)
+    )
     machines = sorted({run.provenance.machine for run in results})
     if len(machines) > 1:
         sentences.append(
@@ -125,12 +123,13 @@ def conclusions(results: Sequence[RunResult], comparison: Comparison | None) -> 
 
 def choice_of_setting(results: Sequence[RunResult], comparison: Comparison) -> list[str]:
     """The setting that validation data choose, where settings are compared on test data."""
-    chosen = best_settings(results) if comparison.of_settings else []
-    name = results[0].judge.name_of(results[0].judge.metric)
-    if not chosen or name == results[0].score_name:
-        return []
-    (best,) = [arm.arch for arm in comparison.arms if arm.overrides == chosen[0].overrides]
-    return [f"Validation data choose {best}, by its mean {name}."]
+    chosen = best_settings(results)
+    judge = results[0].judge
+    name = judge.name_of(judge.metric)
+    if comparison.of_settings and chosen and name != results[0].score_name:
+        (best,) = [arm.arch for arm in comparison.arms if arm.overrides == chosen[0].overrides]
+        return [f"Validation data choose {best}, by its mean {name}."]
+    return []
 
 
 def test_set_note(comparison: Comparison) -> list[str]:
@@ -250,6 +249,7 @@ def _lead(step: Difference) -> str:
     few = f"{n} and {m} runs are"
     if n == m:
         few = "1 run each is" if n == 1 else f"{n} runs each are"
-    can_decide = lead.interval() and lead.p > least_p_unpaired(n, m)
-    doubt = "which may be chance" if can_decide else f"but {few} too few to be sure"
+    doubt = f"but {few} too few to be sure"
+    if lead.interval() and lead.p > least_p_unpaired(n, m):
+        doubt = "which may be chance"
     return f"{name_of(step.first)} leads {name_of(step.second)} by {lead:u}, {doubt}"
