@@ -7,6 +7,7 @@ means are compared.
 """
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, combinations, product
@@ -106,9 +107,9 @@ def compare(results: Sequence[RunResult], of_settings: bool = False) -> Comparis
     runs = by_arch(results)
     archs = [arch for arch in dict.fromkeys([*ARCHITECTURES, *runs]) if arch in runs]
     latest_first = [runs[arch] for arch in reversed(archs)]
-    both = combinations(latest_first, 2)
+    both = [*combinations(latest_first, 2)]
     if of_settings and len(archs) > MOST_PAIRED:
-        both = product(latest_first[:-1], latest_first[-1:])
+        both = [*product(latest_first[:-1], latest_first[-1:])]
     pairs = [difference(*pair) for pair in both]
     adjusted_all = holm([pair.all_runs.p for pair in pairs])
     adjusted_trained = holm([pair.trained.p if pair.trained else 1.0 for pair in pairs])
@@ -200,10 +201,15 @@ def best_settings(results: Sequence[RunResult]) -> list[RunResult]:
     if any(run.validation is None for run in results):
         return []
     sign = results[0].judge.sign
+
+    def rank(at_setting: Sequence[RunResult]) -> float:
+        mean = mean_validation(at_setting) or 0.0
+        return sign * mean if math.isfinite(mean) else -math.inf
+
     best = []
     for runs in by_arch(results).values():
         settings = grouped(runs, lambda run: run.overrides).values()
-        chosen = max(settings, key=lambda at_setting: sign * (mean_validation(at_setting) or 0.0))
+        chosen = max(settings, key=rank)
         best += chosen
     return best
 
@@ -223,12 +229,9 @@ def named_by_setting(results: Sequence[RunResult]) -> list[RunResult]:
     swept = swept_options(results)
     if not swept or len(by_arch(results)) > 1:
         return []
-    ends = [option.rpartition(".")[2] for option in swept]
-    is_unique = len({*ends}) == len(ends)
-    names = dict(zip(swept, ends if is_unique else swept, strict=True))
 
     def name(run: RunResult) -> str:
-        words = [f"{names[option]}={value}" for option, value in run.overrides if option in names]
-        return ", ".join(words)
+        words = [f"{option}={value}" for option, value in run.overrides if option in swept]
+        return ", ".join(re.sub(r"^(model|network)\.", "", word) for word in words)
 
     return [replace(run, arch=name(run)) for run in results]

@@ -127,8 +127,8 @@ def choice_of_setting(results: Sequence[RunResult], comparison: Comparison) -> l
     judge = results[0].judge
     name = judge.name_of(judge.metric)
     if comparison.of_settings and chosen and name != results[0].score_name:
-        (best,) = [arm.arch for arm in comparison.arms if arm.overrides == chosen[0].overrides]
-        return [f"Validation data choose {best}, by its mean {name}."]
+        best = comparison.results[results.index(chosen[0])]
+        return [f"Validation data choose {best.arch}, by its mean {name}."]
     return []
 
 

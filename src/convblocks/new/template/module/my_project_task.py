@@ -32,7 +32,7 @@ class MyProjectData(LightningDataModule):
             TensorDataset(rows, answers), [2000, 500, 500], random
         )
 
-    def train_dataloader(self) -> DataLoader[Any]:
+    def train_dataloader(self) -> StatefulDataLoader[Any]:
         # It knows its position, so that a run can be resumed within an epoch.
         return StatefulDataLoader(self.train, batch_size=self.batch_size, shuffle=True)
 
