@@ -26,6 +26,8 @@ def results_table(
     are the options of a grid, ``kind`` is what the first column names.
     """
     baseline = next((arm.against.second for arm in arms if arm.against), "")
+    if baseline and kind == "setting":
+        baseline = "the baseline"  # its name may be long
     chance = results[0].facts.get("chance")
     collapsed = "diverges" if results[0].provenance.machine else "has no score"
     if chance:
