@@ -235,12 +235,12 @@ def test_figure_has_the_curves_of_a_few_settings(count: int, panels: int) -> Non
     assert labels[0] == ("lr=0" if panels == 3 else "MLP\nmodel.lr 0")
 
 
-@pytest.mark.parametrize("name", ["model.lr", "data.augmentation.rotation"])
-def test_long_names_of_settings_stand_whole_in_the_figure(name: str) -> None:
-    runs = [result("mlp", 0, 0.95, ((name, str(rate)), ("model.width", "128"))) for rate in (1, 2)]
-    figure = report_of(runs).figures[""].draw()
-    labels = [label.get_text() for label in figure.axes[-1].get_yticklabels()]
-    assert labels[1] in ("lr=2", f"MLP\n{name} 2")
+def test_long_names_of_settings_stand_whole_in_the_figure() -> None:
+    name = "data.augmentation.rotation"
+    runs = [result("mlp", 0, 0.95, ((name, value),)) for value in ("1", "2")]
+    (final,) = report_of(runs).figures[""].draw().axes
+    labels = [label.get_text() for label in final.get_yticklabels()]
+    assert labels == [f"MLP\n{name} 1", f"MLP\n{name} 2"]
 
 
 def test_setting_whose_runs_diverged_is_never_chosen() -> None:
