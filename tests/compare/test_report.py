@@ -17,11 +17,11 @@ from itertools import product
 
 import pytest
 
-from convblocks.compare.analysis import compare
+from convblocks.compare.analysis import best_settings, compare, named_by_setting
 from convblocks.compare.report import report_of
 from convblocks.compare.tables import as_row
 from convblocks.data.images import ImageSpec
-from convblocks.run.result import RunResult
+from convblocks.run.result import Overrides, RunResult
 from convblocks.text import as_csv
 from tests.made_up import (
     COURSES,
@@ -61,6 +61,21 @@ def grid(
         )
         for rate, schedule, arch, seed in product(RATES, SCHEDULES, archs, range(seeds))
     ]
+
+
+def settings(*means: float, seeds: int = 5, collapsed: Iterable[int] = ()) -> list[RunResult]:
+    """Runs of one network at a learning rate for each mean; those of these numbers
+    collapse.
+    """
+    runs = [
+        short("mlp", seed, mean + 0.0001 * (seed * 3 % 5), overrides=(("model.lr", f"{rate}"),))
+        for rate, mean in enumerate(means, start=1)
+        for seed in range(seeds)
+    ]
+    for number in collapsed:
+        dead = runs[number]
+        runs[number] = short("mlp", dead.seed, 0.098, overrides=dead.overrides)
+    return runs
 
 
 SHAPES = ImageSpec(3, 32, 40, ("disc", "ring"), mean=(0.5,) * 3, std=(0.2,) * 3)
@@ -105,6 +120,8 @@ REPORTS: dict[str, tuple[Sequence[RunResult], Sequence[RunResult]]] = {
         (),
     ),
     "grid": (grid(BEST), FRESH),
+    # MaxPool's runs alone: the test set would choose another setting than validation does.
+    "settings": (grid(["maxpool"], seeds=4), ()),
     "grid-without-validation": (
         [run for run in grid(COURSES, best={}, seeds=2) if ("lr", "1e-3") in run.overrides],
         (),
@@ -139,6 +156,15 @@ OTHERS = {
     "one network": near(3)[:3],
     "no trained runs": lost(0.1),
     "diverged runs": lost(math.nan),
+    "settings": settings(0.95, 0.97, 0.96),
+    "settings with the best first": settings(0.97, 0.95, 0.96),
+    "settings of which runs collapsed": settings(0.95, 0.97, collapsed=[1, 7, 8]),
+    "a setting that always collapsed": settings(0.95, 0.97, collapsed=range(5, 10)),
+    "a baseline that always collapsed": settings(0.95, 0.97, collapsed=range(5)),
+    "settings that always collapsed": settings(0.95, 0.97, collapsed=range(10)),
+    "many settings with few runs": settings(*[0.95] * 7, 0.97),
+    "many settings": settings(*[0.95] * 7, 0.97, seeds=6),
+    "one setting": settings(0.95),
 }
 
 
@@ -148,6 +174,83 @@ def test_report_has_the_expected_conclusions() -> None:
         for case, runs in OTHERS.items()
     ]
     assert_expected("conclusions.md", "\n".join(texts))
+
+
+@pytest.mark.parametrize(("count", "differences"), [(6, 15), (7, 6)])
+def test_each_of_many_settings_is_compared_with_the_first_only(
+    count: int, differences: int
+) -> None:
+    report = report_of(settings(*[0.95] * count))
+    numbers = report.plain_numbers()
+    assert [arm["arch"] for arm in numbers["results"]] == [f"lr={n + 1}" for n in range(count)]
+    assert len(numbers["differences"]) == differences
+    assert all(arm["better"] and arm["minus"] for arm in numbers["results"][1:])
+    assert [row["arch"] for row in report.runs] == ["mlp"] * 5 * count
+
+
+@pytest.mark.parametrize(
+    ("overrides", "names"),
+    [
+        # What all runs share is no part of a name, even if it is there twice.
+        (
+            [(("callbacks+", "A"), ("callbacks+", "B"), ("model.lr", rate)) for rate in RATES],
+            [f"lr={rate}" for rate in RATES],
+        ),
+        (
+            [
+                (("network.width", "4"), ("data.batch_size", "8")),
+                (("network.width", "4"), ("data.batch_size", "9")),
+                (("network.width", "5"), ("data.batch_size", "8")),
+            ],
+            [
+                "width=4, data.batch_size=8",
+                "width=4, data.batch_size=9",
+                "width=5, data.batch_size=8",
+            ],
+        ),
+        (
+            [(("config", "a/x.yaml"),), (("config", "b/x.yaml"),)],
+            ["config=a/x.yaml", "config=b/x.yaml"],
+        ),
+        ([(("model.lr", "1"),)], []),
+    ],
+)
+def test_settings_are_named_by_what_differs(
+    overrides: Sequence[Overrides], names: list[str]
+) -> None:
+    runs = [short("mlp", 0, 0.9, overrides=own) for own in overrides]
+    assert [run.arch for run in named_by_setting(runs)] == names
+
+
+@pytest.mark.parametrize(("count", "panels"), [(2, 3), (7, 1)])
+def test_figure_has_the_curves_of_a_few_settings(count: int, panels: int) -> None:
+    runs = [
+        result("mlp", seed, 0.95, (("model.lr", str(rate)),))
+        for rate in range(count)
+        for seed in range(2)
+    ]
+    figure = report_of(runs).figures[""].draw()
+    assert len(figure.axes) == panels
+    labels = [label.get_text() for label in figure.axes[-1].get_yticklabels()]
+    assert labels[0] == ("lr=0" if panels == 3 else "MLP\nmodel.lr 0")
+
+
+def test_long_names_of_settings_stand_whole_in_the_figure() -> None:
+    name = "data.augmentation.rotation"
+    runs = [result("mlp", 0, 0.95, ((name, value),)) for value in ("1", "2")]
+    (final,) = report_of(runs).figures[""].draw().axes
+    labels = [label.get_text() for label in final.get_yticklabels()]
+    assert labels == [f"MLP\n{name} 1", f"MLP\n{name} 2"]
+
+
+def test_setting_whose_runs_diverged_is_never_chosen() -> None:
+    """Not even where it is the first one, since nan is neither more nor less."""
+    runs = [
+        short("mlp", seed, 0.9, overrides=(("lr", rate),), validation=validation)
+        for rate, validation in (("10", math.nan), ("1e-3", 0.9), ("1e-2", 0.8))
+        for seed in range(2)
+    ]
+    assert {run.overrides[-1] for run in best_settings(runs)} == {("lr", "1e-3")}
 
 
 def test_report_needs_no_facts() -> None:

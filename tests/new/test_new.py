@@ -65,6 +65,7 @@ def test_project_runs_what_its_readme_shows(
     install, *shown = [line for line in block.splitlines() if not line.startswith("#")]
     assert install == "pip install -e ."
     assert [command.split()[1] for command in shown] == commands
+    printed = []
     for command in shown[:-1]:
         words = (
             command.replace("convblocks", "python -m convblocks", 1)
@@ -73,6 +74,11 @@ def test_project_runs_what_its_readme_shows(
         )
         finished = run_quickly(*words[1:], cwd=project)
         assert finished.returncode == 0, finished.stdout + finished.stderr
+        assert finished.stderr == ""
+        printed.append(finished.stdout)
+    assert "This run can resume only" not in "".join(printed)
+    assert re.search(r" leads | is better than ", printed[-1]), printed[-1]
+    assert "nothing to compare" not in printed[-1]
     paths = os.environ | {
         "PYTHONPATH": python_path()
     }  # the check of resume starts processes of its own

@@ -7,9 +7,10 @@ means are compared.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import chain, combinations, product
 from statistics import fmean, median
 
 from convblocks.compare.statistics import holm, mean_interval, permutation_test, superiority
@@ -17,6 +18,9 @@ from convblocks.figures.estimates import PERCENT, POINTS, Estimate, Unit, share
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.result import Overrides, RunResult, judge_of
+
+# Of more settings than this only the differences from the first one are tested.
+MOST_PAIRED = 6
 
 
 @dataclass(frozen=True)
@@ -83,25 +87,30 @@ class Summary:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Networks against each other, each at one setting, on the same data; the first of
-    them is the baseline.
+    """Networks against each other, each at one setting, on the same data, or settings of
+    one network; the first of them is the baseline.
     """
 
     arms: tuple[Summary, ...]
     differences: tuple[Difference, ...]
     results: tuple[RunResult, ...]
+    of_settings: bool = False
 
 
-def compare(results: Sequence[RunResult]) -> Comparison:
-    """Compare the networks among runs that have at most one setting for each.
+def compare(results: Sequence[RunResult], of_settings: bool = False) -> Comparison:
+    """Compare the networks among runs that have at most one setting for each, or
+    ``named_by_setting`` the settings of one.
 
     Registered networks come first, in their order; the later of two networks is the
-    first of a difference.
+    first of a difference. Of many settings each is only compared with the baseline.
     """
     runs = by_arch(results)
     archs = [arch for arch in dict.fromkeys([*ARCHITECTURES, *runs]) if arch in runs]
     latest_first = [runs[arch] for arch in reversed(archs)]
-    pairs = [difference(*pair) for pair in combinations(latest_first, 2)]
+    both = [*combinations(latest_first, 2)]
+    if of_settings and len(archs) > MOST_PAIRED:
+        both = [*product(latest_first[:-1], latest_first[-1:])]
+    pairs = [difference(*pair) for pair in both]
     adjusted_all = holm([pair.all_runs.p for pair in pairs])
     adjusted_trained = holm([pair.trained.p if pair.trained else 1.0 for pair in pairs])
     differences = [
@@ -110,7 +119,7 @@ def compare(results: Sequence[RunResult]) -> Comparison:
     ]
     against = {pair.first: pair for pair in differences if pair.second == archs[0]}
     arms = [replace(summarise(runs[arch]), against=against.get(arch)) for arch in archs]
-    return Comparison(tuple(arms), tuple(differences), tuple(results))
+    return Comparison(tuple(arms), tuple(differences), tuple(results), of_settings)
 
 
 def difference(first: Sequence[RunResult], second: Sequence[RunResult]) -> Difference:
@@ -192,18 +201,37 @@ def best_settings(results: Sequence[RunResult]) -> list[RunResult]:
     if any(run.validation is None for run in results):
         return []
     sign = judge_of(results).sign
+
+    def rank(at_setting: Sequence[RunResult]) -> float:
+        mean = mean_validation(at_setting) or 0.0
+        return sign * mean if math.isfinite(mean) else -math.inf
+
     best = []
     for runs in by_arch(results).values():
         settings = grouped(runs, lambda run: run.overrides).values()
-        chosen = max(settings, key=lambda at_setting: sign * (mean_validation(at_setting) or 0.0))
+        chosen = max(settings, key=rank)
         best += chosen
     return best
 
 
-def swept_options(results: Iterable[RunResult]) -> tuple[str, ...]:
-    """The options of a grid: those that have several values."""
-    values: dict[str, set[str]] = {}
-    for run in results:
-        for option, value in run.overrides:
-            values.setdefault(option, set()).add(value)
-    return tuple(option for option, found in values.items() if len(found) > 1)
+def swept_options(results: Sequence[RunResult]) -> tuple[str, ...]:
+    """The options of a grid: those that not all runs have with the same values."""
+    found = [run.overrides for run in results]
+    shared = set(found[0]).intersection(*found)
+    swept = [option for option, value in chain(*found) if (option, value) not in shared]
+    return tuple(dict.fromkeys(swept))
+
+
+def named_by_setting(results: Sequence[RunResult]) -> list[RunResult]:
+    """The runs of one network under the names of their settings, such as ``lr=1e-3``;
+    none if there are several networks, or no grid.
+    """
+    swept = swept_options(results)
+    if not swept or len(by_arch(results)) > 1:
+        return []
+
+    def name(run: RunResult) -> str:
+        words = [f"{option}={value}" for option, value in run.overrides if option in swept]
+        return ", ".join(re.sub(r"^(model|network)\.", "", word) for word in words)
+
+    return [replace(run, arch=name(run)) for run in results]

@@ -8,7 +8,8 @@ with their uncertainty. A rerun reuses finished trials and resumes the others.
   --arch NAME ...      as for fit (default: mlp, maxpool, batchnorm)
   --model NAME ...     or any LightningModules, with --data NAME
   --seeds N or A,B,C   seeds 0 to N-1, or these, or A-B (default: 10)
-  --grid KEY=V1,V2     sweep an option of fit: lr=1e-3,1e-2; may be repeated
+  --grid KEY=V1,V2     sweep an option of fit: lr=1e-3,1e-2; may be repeated; of
+                       one network each setting is compared with the first
   --confirm N          train the best settings of the grid again, with N fresh
                        seeds and all training images
   --jobs N             parallel trials (default: as many as CPUs)
@@ -21,7 +22,7 @@ with their uncertainty. A rerun reuses finished trials and resumes the others.
                        and a score, which --judge score:max names
 
 Other options are passed to fit for all trials. With --data.val_size and a grid,
-each network is tested at its best setting on held-out training images.
+several networks are each tested at the setting that is best on held-out images.
 
 Examples:
   convblocks compare --seeds 5

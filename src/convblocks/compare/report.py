@@ -4,22 +4,28 @@ a line for each run.
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import pairwise
 
+from matplotlib.figure import Figure
+
 from convblocks.compare.analysis import (
+    MOST_PAIRED,
     Comparison,
     Difference,
     best_settings,
     compare,
+    named_by_setting,
     summarise,
     swept_options,
 )
 from convblocks.compare.figure import comparison_figure
-from convblocks.compare.statistics import SIGNIFICANCE
+from convblocks.compare.statistics import SIGNIFICANCE, least_p_unpaired
 from convblocks.compare.tables import as_row, differences_table, results_table
-from convblocks.figures.curves import TITLES
+from convblocks.figures.curves import LONGEST_NAME, TITLES
 from convblocks.figures.grouping import grouped
 from convblocks.figures.report import Chart, Report
+from convblocks.figures.tables import Table
 from convblocks.run.result import RunResult, judge_of
 
 # Networks within a sentence.
@@ -31,6 +37,7 @@ def report_of(
 ) -> Report:
     """The report of a comparison, at the only setting or at the best ones of a grid.
 
+    One network's settings are compared with each other, unless one was confirmed.
     Without validation data it has all settings of the grid, since none may be chosen.
 
     Args:
@@ -39,22 +46,16 @@ def report_of(
         repeat: The command that makes the report again.
     """
     swept = swept_options(results)
-    judge = judge_of(results)
-    chosen = confirmed or (best_settings(results) if swept else results)
-    main = compare(chosen) if chosen else None
-    title = "Results"
-    notes = []
-    if swept:
-        title = "Each network at its own best setting"
-        fresh = "; these are runs with fresh seeds" if confirmed else ""
-        notes = [f"Each setting was chosen by its mean {judge.name_of(judge.metric)}{fresh}."]
+    settings = [] if confirmed else named_by_setting(results)
+    chosen = confirmed or settings or (best_settings(results) if swept else results)
+    main = compare(chosen, settings != []) if chosen else None
     tables = []
     if main:
-        tables.append(results_table(title, main.arms, main.results, swept, notes))
+        tables.append(main_table(main, swept, results[0].arch, bool(confirmed)))
     if swept:
         arms = grouped(results, lambda run: (run.overrides, run.arch)).values()
-        settings = [*map(summarise, arms)]
-        tables.append(results_table("Every setting", settings, results, swept, key="settings"))
+        every = [*map(summarise, arms)]
+        tables.append(results_table("Every setting", every, results, swept, key="settings"))
     if main and main.differences:
         tables.append(differences_table(main))
     return Report(
@@ -64,13 +65,40 @@ def report_of(
         details=tables[1:],
         figures={
             "": Chart(
-                lambda: comparison_figure(results, swept, finding_of(main) if main else ""),
+                partial(figure_of, results, swept, main),
                 "Every run, and the means of those that trained",
             )
         },
         runs=[as_row(run) for run in (*results, *confirmed)],
         repeat=repeat,
     )
+
+
+def main_table(
+    comparison: Comparison, swept: Sequence[str], network: str, confirmed: bool
+) -> Table:
+    """The table of the networks, or of the settings of one."""
+    arms, results = comparison.arms, comparison.results
+    if comparison.of_settings:
+        return results_table(f"Every setting of {network}", arms, results, kind="setting")
+    if not swept:
+        return results_table("Results", arms, results)
+    judge = judge_of(results)
+    fresh = "; these are runs with fresh seeds" if confirmed else ""
+    note = f"Each setting was chosen by its mean {judge.name_of(judge.metric)}{fresh}."
+    return results_table("Each network at its own best setting", arms, results, swept, [note])
+
+
+def figure_of(
+    results: Sequence[RunResult], swept: Sequence[str], comparison: Comparison | None
+) -> Figure:
+    """The curves of networks or of a few settings with short names; else final scores."""
+    finding = finding_of(comparison) if comparison else ""
+    if comparison and comparison.of_settings:
+        names = [arm.arch for arm in comparison.arms]
+        if len(names) <= MOST_PAIRED and max(map(len, names)) <= LONGEST_NAME:
+            return comparison_figure(comparison.results, finding=finding)
+    return comparison_figure(results, swept, finding)
 
 
 def conclusions(results: Sequence[RunResult], comparison: Comparison | None) -> list[str]:
@@ -82,13 +110,26 @@ def conclusions(results: Sequence[RunResult], comparison: Comparison | None) -> 
             "Nothing was chosen from the grid, since that takes validation data: add "
             "`--data.val_size 5000` for images, or a `--judge` that is measured on such data."
         ]
-    sentences = ranking(comparison) + test_set_note(comparison)
+    sentences = (
+        ranking(comparison) + choice_of_setting(results, comparison) + test_set_note(comparison)
+    )
     machines = sorted({run.provenance.machine for run in results})
     if len(machines) > 1:
         sentences.append(
             f"These runs are of {len(machines)} machines or versions: {'; '.join(machines)}."
         )
     return sentences
+
+
+def choice_of_setting(results: Sequence[RunResult], comparison: Comparison) -> list[str]:
+    """The setting that validation data choose, where settings are compared on test data."""
+    chosen = best_settings(results)
+    judge = judge_of(results)
+    name = judge.name_of(judge.metric)
+    if comparison.of_settings and chosen and name != results[0].score_name:
+        best = comparison.results[results.index(chosen[0])]
+        return [f"Validation data choose {best.arch}, by its mean {name}."]
+    return []
 
 
 def test_set_note(comparison: Comparison) -> list[str]:
@@ -123,12 +164,17 @@ def ranking(comparison: Comparison) -> list[str]:
             *collapsed,
         ]
     leads = _leads(comparison)
-    if not leads:
-        return ["Too few networks trained to compare them.", *collapsed]
     over_all = over_all_runs(comparison)
-    among = "among the runs that trained, " if over_all else ""
-    order = sentence(f"{among}{'; '.join(leads)}", archs)
-    return [" ".join([order, *over_all]), *collapsed]
+    order = []
+    if leads:
+        among = "among the runs that trained, " if over_all else ""
+        if comparison.of_settings:
+            among = f"best of {len(archs)} settings ({archs[0]} is the baseline): {among}"
+        order = [sentence(f"{among}{'; '.join(leads)}", archs)]
+    elif not over_all:
+        kind = "settings" if comparison.of_settings else "networks"
+        order = [f"Too few {kind} trained to compare them."]
+    return [" ".join([*order, *over_all]), *collapsed]
 
 
 def finding_of(comparison: Comparison) -> str:
@@ -158,10 +204,15 @@ def over_all_runs(comparison: Comparison) -> list[str]:
 
 
 def neighbours(comparison: Comparison) -> list[Difference]:
-    """Of the three networks with the best means of runs that trained, each minus the next one."""
+    """Of the three networks with the best means of runs that trained, each minus the
+    next one; of settings the best one minus the baseline, or the baseline minus the next.
+    """
     sign = judge_of(comparison.results).sign
     means = {arm.arch: sign * arm.score.value for arm in comparison.arms if arm.score}
     best = sorted(means, key=lambda arch: -means[arch])[:3]
+    if comparison.of_settings and best:
+        archs = [arm.arch for arm in comparison.arms]
+        best = list(dict.fromkeys([best[0], archs[0], *best, *archs]))[:2]
     found = {}
     for pair in comparison.differences:
         found[pair.first, pair.second] = pair
@@ -183,7 +234,7 @@ def sentence(text: str, archs: Iterable[str] = ()) -> str:
 
 
 def _leads(comparison: Comparison) -> list[str]:
-    return [_lead(step) for step in neighbours(comparison)]
+    return [_lead(step) for step in neighbours(comparison) if step.trained]
 
 
 def _lead(step: Difference) -> str:
@@ -198,5 +249,7 @@ def _lead(step: Difference) -> str:
     few = f"{n} and {m} runs are"
     if n == m:
         few = "1 run each is" if n == 1 else f"{n} runs each are"
-    doubt = "which may be chance" if lead.interval() else f"but {few} too few to be sure"
+    doubt = f"but {few} too few to be sure"
+    if lead.interval() and lead.p > least_p_unpaired(n, m):
+        doubt = "which may be chance"
     return f"{name_of(step.first)} leads {name_of(step.second)} by {lead:u}, {doubt}"

@@ -20,11 +20,14 @@ def results_table(
     swept: Sequence[str] = (),
     notes: Sequence[str] = (),
     key: str = "results",
+    kind: str = "network",
 ) -> Table:
     """A line for each network at a setting, from summaries of the results; ``swept``
-    are the options of a grid.
+    are the options of a grid, ``kind`` is what the first column names.
     """
     baseline = next((arm.against.second for arm in arms if arm.against), "")
+    if baseline and kind == "setting":
+        baseline = "the baseline"  # its name may be long
     chance = results[0].facts.get("chance")
     collapsed = "diverges" if results[0].provenance.machine else "has no score"
     if chance:
@@ -39,10 +42,12 @@ def results_table(
             f"P(beats {baseline}): the probability that a run beats one of {baseline}; "
             "collapsed runs come last."
         )
-    return Table(title, columns_of(results, swept, baseline), arms, notes, key)
+    return Table(title, columns_of(results, swept, baseline, kind), arms, notes, key)
 
 
-def columns_of(results: Sequence[RunResult], swept: Sequence[str], baseline: str) -> list[Column]:
+def columns_of(
+    results: Sequence[RunResult], swept: Sequence[str], baseline: str, kind: str
+) -> list[Column]:
     """The columns of the table of networks, whose rows are summaries, the verdict's
     first: a phone shows these.
 
@@ -59,7 +64,7 @@ def columns_of(results: Sequence[RunResult], swept: Sequence[str], baseline: str
 
     known = partial(Column, optional=True)
     return [
-        Column("network", attrgetter("arch"), key="arch"),
+        Column(kind, attrgetter("arch"), key="arch"),
         known("setting", setting, key="setting"),
         known(
             "validation",

@@ -56,5 +56,5 @@ def main(arguments: list[str]) -> None:
         raise
     echo(
         f"{name}/ is made; its README.md says what to do. To train:\n"
-        f"cd {name}\nconvblocks fit --config config.yaml"
+        f"cd {name}\npip install -e .\nconvblocks fit --config config.yaml"
     )
