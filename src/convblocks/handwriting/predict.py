@@ -1,15 +1,19 @@
-"""Recognise the digits in your own pictures.
+"""Recognise the digits in your own pictures, or predict with any run.
 
 usage: convblocks predict CHECKPOINT PICTURE... [options]
+       convblocks predict RUN [options]
 
 One digit in each picture: drawn, printed, photographed or scanned, of any size
 and colour. For a network trained on other pictures, yours are resized to match.
 A folder stands for all pictures in it. A picture that cannot be recognised gets
-a line that says why, and the exit status is then 1.
+a line that says why, and the exit status is then 1. Without pictures, what the
+module of a run predicts for its data is written to a file; as in `test`, options
+of fit change its settings.
 
   --arch NAME          allow the import of your own network, such as mynets.Rows
   --json               print the probabilities of all classes as JSON
   --show FILE          write a figure: each picture beside what the network saw
+  --output FILE        where predictions go (default: predictions.pt)
 
 Example:
   convblocks predict lightning_logs/mlp/version_0/checkpoints/last.ckpt 7.png
@@ -41,6 +45,7 @@ from convblocks.pictures.decoding import (
     to_pixels,
 )
 from convblocks.pictures.source import pictures_in
+from convblocks.run import loops
 from convblocks.text import as_json, as_shown
 from exact_resume.files import atomic_write
 
@@ -65,12 +70,16 @@ class Prediction(NamedTuple):
 
 
 def main(arguments: list[str]) -> None:
-    """Predict the classes of pictures and print them.
+    """Predict the classes of pictures and print them; without pictures, see
+    ``loops.predict``.
 
     Raises:
         UserError: the checkpoint cannot be used, or some pictures cannot; the others
             are done by then.
     """
+    if not names_pictures(arguments):
+        loops.predict(arguments)
+        return
     parser = Parser()
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--arch", action="append", default=[])
@@ -98,6 +107,16 @@ def main(arguments: list[str]) -> None:
         print(printable(f"{as_shown(path)}: {problem}"), file=sys.stderr)
     if problems:
         raise UserError(f"{len(problems)} of {len(paths)} pictures could not be recognised")
+
+
+def names_pictures(arguments: Sequence[str]) -> bool:
+    """Whether a command line names more than a checkpoint: of fit's options, too, each
+    takes one value.
+    """
+    words = [word for word in arguments if word != "--json"]
+    options = [word for word in words if word.startswith("--")]
+    values = len(words) - len(options)
+    return values - sum("=" not in option for option in options) > 1
 
 
 def find_pictures(paths: Sequence[Path]) -> list[Path]:
