@@ -45,7 +45,6 @@ from convblocks.pictures.decoding import (
     to_pixels,
 )
 from convblocks.pictures.source import pictures_in
-from convblocks.run import loops
 from convblocks.text import as_json, as_shown
 from exact_resume.files import atomic_write
 
@@ -78,6 +77,8 @@ def main(arguments: list[str]) -> None:
             are done by then.
     """
     if not names_pictures(arguments):
+        from convblocks.run import loops  # slow to load
+
         loops.predict(arguments)
         return
     parser = Parser()
@@ -110,13 +111,14 @@ def main(arguments: list[str]) -> None:
 
 
 def names_pictures(arguments: Sequence[str]) -> bool:
-    """Whether a command line names more than a checkpoint: of fit's options, too, each
-    takes one value.
-    """
-    words = [word for word in arguments if word != "--json"]
-    options = [word for word in words if word.startswith("--")]
-    values = len(words) - len(options)
-    return values - sum("=" not in option for option in options) > 1
+    """Whether a command line names more than the run; each option but one has a value."""
+    names = 0
+    for word in arguments:
+        if not word.startswith("--"):
+            names += 1
+        elif "=" not in word and word != "--json":
+            names -= 1
+    return names > 1
 
 
 def find_pictures(paths: Sequence[Path]) -> list[Path]:

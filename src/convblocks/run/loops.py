@@ -1,5 +1,6 @@
-"""The loops of a run that has trained: validation, test and prediction, with its
-weights. Nothing of the run is written.
+"""``validate``, ``test`` and ``predict`` of the Trainer, over a run that has trained.
+
+Nothing of the run is written.
 """
 
 import atexit
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.model_helpers import is_overridden
@@ -19,7 +20,6 @@ from convblocks.errors import UsageError, UserError
 from convblocks.model.restore import read_checkpoint
 from convblocks.run.config import Config
 from convblocks.run.directory import LOGS
-from convblocks.run.friendly_errors import rank_zero_errors
 from convblocks.run.metrics_log import logged_metrics
 from convblocks.run.parser import full_words, read_config
 from convblocks.run.quiet import quiet_lightning
@@ -28,42 +28,32 @@ from convblocks.text import Settings, as_json, as_shown, as_yaml
 from exact_resume.agreement import end_process_group
 from exact_resume.files import atomic_write
 
-# The steps of the module and the loaders of the data, by the Trainer's method: one of each.
-LOOPS = {
-    "validate": (["validation_step"], ["val_dataloader"]),
-    "test": (["test_step"], ["test_dataloader"]),
-    "predict": (["predict_step", "forward"], ["predict_dataloader", "test_dataloader"]),
+# What each needs: a step of the module, and a loader.
+NEEDED = {
+    "validate": ("validation_step", "val_dataloader"),
+    "test": ("test_step", "test_dataloader"),
+    "predict": ("predict_step or forward", "predict_dataloader or test_dataloader"),
 }
 
-# Of a Trainer, unless the command line says otherwise.
-ONE_PROCESS: Settings = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
+# Unless the command line says otherwise.
+ONE_PROCESS = ("--trainer.devices=1", "--trainer.num_nodes=1", "--trainer.strategy=auto")
 
 
 def measure(loop: str, arguments: Sequence[str]) -> None:
-    """``convblocks validate`` and ``test``: print the metrics that the module logs.
+    """Validate or test a run, and print the metrics that its module logs.
 
     Raises:
         UserError: there is no such run, or it has no such loop.
     """
     options, words = _run_parser().parse_known_args(arguments)
     with only_json(options.json):
-        run = Loop(loop, options.run, words)
-        run()
-    metrics = logged_metrics(run.trainer)
-    if not run.trainer.is_global_zero:
-        return
-    if options.json:
-        print(as_json(metrics))
-        return
-    echo(as_shown(run.checkpoint))
-    width = max(map(len, metrics), default=0)
-    for name, value in metrics.items():
-        echo(f"{name:<{width}}  {value:.6g}")
+        trainer, _ = run_loop(loop, options.run, words)
+    if trainer.is_global_zero:
+        _print(logged_metrics(trainer), options.json)
 
 
 def predict(arguments: Sequence[str]) -> None:
-    """``convblocks predict`` without pictures: write what the Trainer's ``predict``
-    returns, by ``torch.save``.
+    """Write what the Trainer's ``predict`` returns for a run, by ``torch.save``.
 
     Raises:
         UserError: there is no such run, it cannot predict, or the file exists.
@@ -72,18 +62,13 @@ def predict(arguments: Sequence[str]) -> None:
     parser.add_argument("--output", type=Path, default=Path("predictions.pt"))
     options, words = parser.parse_known_args(arguments)
     output = options.output
-    if output.exists():
-        raise UsageError(f"{output} exists: give another name as --output")
+    if output.exists() or not output.parent.is_dir():
+        raise UsageError(f"--output {output} must be a new file in a folder that exists")
     with only_json(options.json):
-        run = Loop("predict", options.run, words)
-        if run.trainer.world_size > 1:
-            raise UsageError("predict writes one file, in one process: give --trainer.devices 1")
-        with atomic_write(output) as file:
-            torch.save(run(), file)
-    if options.json:
-        print(as_json({"output": str(output)}))
-    else:
-        echo(f"{as_shown(output)}: the predictions of {as_shown(run.checkpoint)}, for torch.load")
+        _, predictions = run_loop("predict", options.run, words)
+    with atomic_write(output) as file:
+        torch.save(predictions, file)
+    _print({"predictions": as_shown(output)}, options.json)
 
 
 def _run_parser() -> Parser:
@@ -93,94 +78,75 @@ def _run_parser() -> Parser:
     return parser
 
 
-class Loop:
-    """A loop of the Trainer, ``validate``, ``test`` or ``predict``, over the data of a
-    run, with its module; all are made as ``fit`` makes them.
+def _print(values: Settings, is_json: bool) -> None:
+    """Print values by name, as a table or as JSON."""
+    if is_json:
+        print(as_json(values))
+        return
+    width = max(map(len, values), default=0)
+    for name, value in values.items():
+        echo(f"{name:<{width}}  {value}")
+
+
+def run_loop(loop: str, run: str, words: Sequence[str]) -> tuple[Trainer, Any]:
+    """The Trainer of a run after a loop, and what its method returned.
+
+    Data, module and Trainer are made as ``fit`` makes them, but for one process.
 
     Args:
-        name: One of ``LOOPS``.
-        run: The run's folder, its name below ``lightning_logs``, or a checkpoint in
-            it; of a run, the weights are those of ``best.ckpt`` if there is one.
-        words: Options of ``fit`` that change the run's settings.
+        loop: One of ``NEEDED``.
+        run: The run, as for ``find_checkpoint``.
+        words: Options of ``fit`` that change its settings.
 
     Raises:
-        UserError: there is no such run, or it lacks the step or the loader.
+        UserError: there is no such run, it lacks what is needed, or its checkpoint is
+            damaged or of another module.
     """
-
-    def __init__(self, name: str, run: str, words: Sequence[str]) -> None:
-        quiet_lightning()
-        self.name = name
-        config_file, self.checkpoint = find_checkpoint(run)
-        with rank_zero_errors():
-            config = Config.parse(_with_settings(config_file, words))
-            torch.set_num_threads(config.settings["threads"])
-            self.data = config.make_data()
-            self.module = config.make_module(self.data)
-            shares_batches = getattr(self.data, "shares_batches", False)
-            changed = {
-                "plugins": [],
-                "logger": False,
-                "use_distributed_sampler": not shares_batches,
-            }
-            self.trainer = make_trainer(config, changed, [])
-            self._find_step_and_loader()
-        self.trainer.loggers = [DummyLogger()]  # some callbacks want one
-        self.trainer.strategy.checkpoint_io = Weights()
-
-    def __call__(self) -> Any:
-        """Run it, and return what the Trainer's method does.
-
-        Raises:
-            UserError: the checkpoint is damaged, or of another module.
-        """
-        atexit.register(end_process_group)
-        run = getattr(self.trainer, self.name)
-        silent = {} if self.name == "predict" else {"verbose": False}
-        try:
-            return run(self.module, datamodule=self.data, ckpt_path=self.checkpoint, **silent)
-        except RuntimeError as error:
-            if "loading state_dict" not in str(error):
-                raise
-            name = type(self.module).__name__
-            raise UserError(f"{self.checkpoint} does not hold the weights of {name}") from error
-
-    def _find_step_and_loader(self) -> None:
-        """Find both, or take the loader of the test for predictions."""
-        steps, loaders = LOOPS[self.name]
-        data = self.data or self.module
-        _first(steps, self.module)
-        loader = _first(loaders, data)
-        if loader != loaders[0]:
-            echo(f"{type(data).__name__} has no {loaders[0]}: {loader} takes its place")
-            _predict_test_data(data)
-
-
-class Weights(TorchCheckpointIO):
-    """Reads the weights of a checkpoint, not the state of callbacks and loops, some of
-    which this Trainer does not have.
-    """
-
-    def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> dict[str, Any]:
-        checkpoint = read_checkpoint(Path(path))
-        for name in ("callbacks", "loops"):
-            checkpoint.pop(name, None)
-        return checkpoint
+    quiet_lightning()
+    atexit.register(end_process_group)
+    config_file, checkpoint = find_checkpoint(run)
+    config = Config.parse(_with_settings(config_file, words))
+    torch.set_num_threads(config.settings["threads"])
+    data = config.make_data()
+    module = config.make_module(data)
+    _refuse_what_lacks(loop, module, data)
+    shares_batches = getattr(data, "shares_batches", False)
+    changed = {"plugins": [], "logger": False, "use_distributed_sampler": not shares_batches}
+    trainer = make_trainer(config, changed, [])
+    if loop == "predict" and trainer.world_size > 1:
+        raise UsageError("predict takes one process: give --trainer.devices 1")
+    trainer.loggers = [DummyLogger()]  # some callbacks want one
+    trainer.strategy.checkpoint_io = Weights()
+    if trainer.is_global_zero:
+        echo(as_shown(checkpoint))
+    options = {} if loop == "predict" else {"verbose": False}
+    try:
+        returned = getattr(trainer, loop)(
+            module, datamodule=data, ckpt_path=checkpoint, weights_only=True, **options
+        )
+    except RuntimeError as error:
+        if "loading state_dict" not in str(error):
+            raise
+        raise UserError(
+            f"{checkpoint} does not hold the weights of {type(module).__name__}"
+        ) from error
+    return trainer, returned
 
 
 def find_checkpoint(run: str) -> tuple[Path, Path]:
-    """The config of a run and its checkpoint: the best one, else the last, or the one
-    that is named.
+    """The config of a run and a checkpoint: the best one, if it is kept, else the last.
+
+    Args:
+        run: The run's folder, its name below ``lightning_logs``, or a checkpoint in it,
+            which is then taken.
 
     Raises:
         UserError: there is none.
     """
     for path in (Path(run), LOGS / run):
-        folder, checkpoints = path, [path / f"checkpoints/{name}.ckpt" for name in ("best", "last")]
-        if path.is_file():
-            folder, checkpoints = path.absolute().parent.parent, [path]
-        config = folder / "config.yaml"
-        for checkpoint in checkpoints:
-            if config.is_file() and checkpoint.is_file():
+        for checkpoint in (path, path / "checkpoints/best.ckpt", path / "checkpoints/last.ckpt"):
+            config = checkpoint.absolute().parent.parent / "config.yaml"
+            if checkpoint.is_file() and config.is_file():
                 return config, checkpoint
     raise UserError(
         f"{run} is neither a run with a checkpoint nor a checkpoint in one: give the folder of a "
@@ -189,35 +155,44 @@ def find_checkpoint(run: str) -> tuple[Path, Path]:
 
 
 def _with_settings(config: Path, words: Sequence[str]) -> list[str]:
-    """A command line of ``fit`` with the settings of a run, in one process; other data
-    come with their own.
+    """A command line of ``fit``, with the settings of a run; other data have none of
+    its arguments.
     """
     if words and not words[0].startswith("-"):
         raise UsageError(f"{UNKNOWN}{words[0]}")
     settings = read_config(str(config))
     if "--data" in [option for option, *_ in full_words(words)]:
         settings.pop("data", None)
-    configs = (settings, {"trainer": ONE_PROCESS})
-    return [*(f"--config={as_yaml(config)}" for config in configs), *words]
+    return ["--config", as_yaml(settings), *ONE_PROCESS, *words]
 
 
-def _first(methods: Sequence[str], part: LightningModule | LightningDataModule) -> str:
-    """The first of the methods that a module or data have.
-
-    Raises:
-        UserError: they have none.
+def _refuse_what_lacks(
+    loop: str, module: LightningModule, data: LightningDataModule | None
+) -> None:
+    """Refuse a module without the step, or data without the loader; those of the test
+    may be predicted.
     """
-    for method in methods:
-        if is_overridden(method, part):
-            return method
-    raise UserError(f"{type(part).__name__} has no {' or '.join(methods)}")
+    owner = data or module
+    for part, names in zip((module, owner), NEEDED[loop], strict=True):
+        if not any(is_overridden(name, part) for name in names.split(" or ")):
+            raise UserError(f"{type(part).__name__} has no {names}")
+    if loop != "predict" or is_overridden("predict_dataloader", owner):
+        return
 
-
-def _predict_test_data(data: LightningModule | LightningDataModule) -> None:
     def predict_dataloader() -> Any:
-        # a module has no further setup: it could undo the weights
-        if isinstance(data, LightningDataModule):
+        if data:  # a module has no further setup: it could undo the weights
             data.setup("test")
-        return data.test_dataloader()
+        return owner.test_dataloader()
 
-    data.predict_dataloader = predict_dataloader  # type: ignore[method-assign]
+    echo(f"{type(owner).__name__} has no predict_dataloader: its test_dataloader is taken")
+    owner.predict_dataloader = predict_dataloader  # type: ignore[method-assign]
+
+
+class Weights(TorchCheckpointIO):
+    """Reads a checkpoint without the states of callbacks and loops, some of which only
+    ``fit`` has.
+    """
+
+    def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> dict[str, Any]:
+        checkpoint = read_checkpoint(Path(path))
+        return checkpoint | {"callbacks": None, "loops": None}
