@@ -16,9 +16,8 @@ Example:
   convblocks test mlp/version_0 --json
 """
 
-from convblocks.run.loops import measure
+from functools import partial
 
+from convblocks.run.loops import command
 
-def main(arguments: list[str]) -> None:
-    """Print the metrics of the test loop; see ``measure``."""
-    measure("test", arguments)
+main = partial(command, "test")

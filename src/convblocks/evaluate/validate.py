@@ -16,9 +16,8 @@ Example:
   convblocks validate mlp/version_0 --data.eval_batch_size 100
 """
 
-from convblocks.run.loops import measure
+from functools import partial
 
+from convblocks.run.loops import command
 
-def main(arguments: list[str]) -> None:
-    """Print the metrics of the validation loop; see ``measure``."""
-    measure("validate", arguments)
+main = partial(command, "validate")

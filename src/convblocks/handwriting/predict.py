@@ -33,7 +33,7 @@ from rich.table import Column, Table
 from convblocks.command_line import Parser
 from convblocks.console import echo
 from convblocks.data.images import MNIST, ImageSpec
-from convblocks.errors import UserError, printable
+from convblocks.errors import UsageError, UserError, printable
 from convblocks.files import refuse_to_overwrite
 from convblocks.handwriting.ink import to_mnist
 from convblocks.model.restore import TrainedNetwork, load_network
@@ -70,24 +70,28 @@ class Prediction(NamedTuple):
 
 def main(arguments: list[str]) -> None:
     """Predict the classes of pictures and print them; without pictures, see
-    ``loops.predict``.
+    ``loops.command``.
 
     Raises:
         UserError: the checkpoint cannot be used, or some pictures cannot; the others
             are done by then.
     """
-    if not names_pictures(arguments):
-        from convblocks.run import loops  # slow to load
-
-        loops.predict(arguments)
-        return
     parser = Parser()
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--arch", action="append", default=[])
     parser.add_argument("pictures", type=Path, nargs="+")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--show", type=Path)
-    options = parser.parse_args(arguments)
+    try:
+        options = parser.parse_args(arguments)
+    except UsageError:
+        if arguments[1:] and not arguments[1].startswith("--"):
+            raise
+        # no pictures, or options of fit
+        from convblocks.run import loops  # slow to load
+
+        loops.command("predict", arguments)
+        return
     trained = load_network(options.checkpoint, options.arch)
     paths = find_pictures(options.pictures)
     if options.show:
@@ -108,17 +112,6 @@ def main(arguments: list[str]) -> None:
         print(printable(f"{as_shown(path)}: {problem}"), file=sys.stderr)
     if problems:
         raise UserError(f"{len(problems)} of {len(paths)} pictures could not be recognised")
-
-
-def names_pictures(arguments: Sequence[str]) -> bool:
-    """Whether a command line names more than the run; each option but one has a value."""
-    names = 0
-    for word in arguments:
-        if not word.startswith("--"):
-            names += 1
-        elif "=" not in word and word != "--json":
-            names -= 1
-    return names > 1
 
 
 def find_pictures(paths: Sequence[Path]) -> list[Path]:

@@ -3,18 +3,15 @@
 Nothing of the run is written.
 """
 
-import atexit
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.loggers.logger import DummyLogger
-from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
-from convblocks.command_line import UNKNOWN, Parser
+from convblocks.command_line import Parser
 from convblocks.console import echo, only_json
 from convblocks.errors import UsageError, UserError
 from convblocks.model.restore import read_checkpoint
@@ -25,7 +22,6 @@ from convblocks.run.parser import full_words, read_config
 from convblocks.run.quiet import quiet_lightning
 from convblocks.run.trainer import make_trainer
 from convblocks.text import Settings, as_json, as_shown, as_yaml
-from exact_resume.agreement import end_process_group
 from exact_resume.files import atomic_write
 
 # What each needs: a step of the module, and a loader.
@@ -39,53 +35,33 @@ NEEDED = {
 ONE_PROCESS = ("--trainer.devices=1", "--trainer.num_nodes=1", "--trainer.strategy=auto")
 
 
-def measure(loop: str, arguments: Sequence[str]) -> None:
-    """Validate or test a run, and print the metrics that its module logs.
+def command(loop: str, arguments: Sequence[str]) -> None:
+    """A command line of one of ``NEEDED``: print the metrics that the module logs, or
+    write what the Trainer's ``predict`` returns, by ``torch.save``.
 
     Raises:
-        UserError: there is no such run, or it has no such loop.
+        UserError: there is no such run, it has no such loop, or there is such a file.
     """
-    options, words = _run_parser().parse_known_args(arguments)
-    with only_json(options.json):
-        trainer, _ = run_loop(loop, options.run, words)
-    if trainer.is_global_zero:
-        _print(logged_metrics(trainer), options.json)
-
-
-def predict(arguments: Sequence[str]) -> None:
-    """Write what the Trainer's ``predict`` returns for a run, by ``torch.save``.
-
-    Raises:
-        UserError: there is no such run, it cannot predict, or the file exists.
-    """
-    parser = _run_parser()
-    parser.add_argument("--output", type=Path, default=Path("predictions.pt"))
-    options, words = parser.parse_known_args(arguments)
-    output = options.output
-    if output.exists() or not output.parent.is_dir():
-        raise UsageError(f"--output {output} must be a new file in a folder that exists")
-    with only_json(options.json):
-        _, predictions = run_loop("predict", options.run, words)
-    with atomic_write(output) as file:
-        torch.save(predictions, file)
-    _print({"predictions": as_shown(output)}, options.json)
-
-
-def _run_parser() -> Parser:
     parser = Parser()
     parser.add_argument("run")
     parser.add_argument("--json", action="store_true")
-    return parser
-
-
-def _print(values: Settings, is_json: bool) -> None:
-    """Print values by name, as a table or as JSON."""
-    if is_json:
-        print(as_json(values))
-        return
-    width = max(map(len, values), default=0)
-    for name, value in values.items():
-        echo(f"{name:<{width}}  {value}")
+    if loop == "predict":
+        parser.add_argument("--output", type=Path, default=Path("predictions.pt"))
+    options, words = parser.parse_known_args(arguments)
+    if words and not words[0].startswith("-"):
+        parser.error(f"unrecognized arguments: {words[0]}")
+    output = getattr(options, "output", None)
+    if output and (output.exists() or not output.parent.is_dir()):
+        raise UsageError(f"--output {output} must be a new file in a folder that exists")
+    with only_json(options.json):
+        trainer, returned = run_loop(loop, options.run, words)
+    values: Settings = logged_metrics(trainer)
+    if output:
+        with atomic_write(output) as file:
+            torch.save(returned, file)
+        values = {"predictions": as_shown(output)}
+    if trainer.is_global_zero:
+        print(as_json(values) if options.json else as_yaml(values).rstrip())
 
 
 def run_loop(loop: str, run: str, words: Sequence[str]) -> tuple[Trainer, Any]:
@@ -103,34 +79,40 @@ def run_loop(loop: str, run: str, words: Sequence[str]) -> tuple[Trainer, Any]:
             damaged or of another module.
     """
     quiet_lightning()
-    atexit.register(end_process_group)
     config_file, checkpoint = find_checkpoint(run)
-    config = Config.parse(_with_settings(config_file, words))
+    # The states of callbacks and loops, some of which only fit has, would not be found.
+    weights = read_checkpoint(checkpoint) | {"callbacks": None, "loops": None}
+    settings = read_config(str(config_file))
+    if "--data" in [option for option, *_ in full_words(words)]:
+        settings.pop("data", None)  # other data have none of its arguments
+    config = Config.parse(["--config", as_yaml(settings), *ONE_PROCESS, *words])
     torch.set_num_threads(config.settings["threads"])
     data = config.make_data()
     module = config.make_module(data)
-    _refuse_what_lacks(loop, module, data)
-    shares_batches = getattr(data, "shares_batches", False)
-    changed = {"plugins": [], "logger": False, "use_distributed_sampler": not shares_batches}
+    for part, names in zip((module, data or module), NEEDED[loop], strict=True):
+        if not any(is_overridden(name, part) for name in names.split(" or ")):
+            raise UserError(f"{type(part).__name__} has no {names}")
+    changed = {
+        "plugins": [],
+        # Some callbacks want one; this writes nothing.
+        "logger": "lightning.pytorch.loggers.logger.DummyLogger",
+        "use_distributed_sampler": not getattr(data, "shares_batches", False),
+    }
     trainer = make_trainer(config, changed, [])
-    if loop == "predict" and trainer.world_size > 1:
-        raise UsageError("predict takes one process: give --trainer.devices 1")
-    trainer.loggers = [DummyLogger()]  # some callbacks want one
-    trainer.strategy.checkpoint_io = Weights()
-    if trainer.is_global_zero:
-        echo(as_shown(checkpoint))
+    trainer.strategy.load_checkpoint = lambda *_, **__: weights  # type: ignore[method-assign]
     options = {} if loop == "predict" else {"verbose": False}
+    if loop == "predict":
+        _make_predict_loader(trainer, data or module)
+    echo(as_shown(checkpoint))
+    method = getattr(trainer, loop)
     try:
-        returned = getattr(trainer, loop)(
-            module, datamodule=data, ckpt_path=checkpoint, weights_only=True, **options
-        )
+        return trainer, method(module, datamodule=data, ckpt_path=checkpoint, **options)
     except RuntimeError as error:
         if "loading state_dict" not in str(error):
             raise
         raise UserError(
             f"{checkpoint} does not hold the weights of {type(module).__name__}"
         ) from error
-    return trainer, returned
 
 
 def find_checkpoint(run: str) -> tuple[Path, Path]:
@@ -154,45 +136,19 @@ def find_checkpoint(run: str) -> tuple[Path, Path]:
     )
 
 
-def _with_settings(config: Path, words: Sequence[str]) -> list[str]:
-    """A command line of ``fit``, with the settings of a run; other data have none of
-    its arguments.
+def _make_predict_loader(trainer: Trainer, owner: Any) -> None:
+    """Make the loader of a module or data for predictions, else that of the test.
+
+    Not in Lightning's hook, which does not take ``DataLoader(dataset, 32)``.
     """
-    if words and not words[0].startswith("-"):
-        raise UsageError(f"{UNKNOWN}{words[0]}")
-    settings = read_config(str(config))
-    if "--data" in [option for option, *_ in full_words(words)]:
-        settings.pop("data", None)
-    return ["--config", as_yaml(settings), *ONE_PROCESS, *words]
-
-
-def _refuse_what_lacks(
-    loop: str, module: LightningModule, data: LightningDataModule | None
-) -> None:
-    """Refuse a module without the step, or data without the loader; those of the test
-    may be predicted.
-    """
-    owner = data or module
-    for part, names in zip((module, owner), NEEDED[loop], strict=True):
-        if not any(is_overridden(name, part) for name in names.split(" or ")):
-            raise UserError(f"{type(part).__name__} has no {names}")
-    if loop != "predict" or is_overridden("predict_dataloader", owner):
-        return
-
-    def predict_dataloader() -> Any:
-        if data:  # a module has no further setup: it could undo the weights
-            data.setup("test")
-        return owner.test_dataloader()
-
-    echo(f"{type(owner).__name__} has no predict_dataloader: its test_dataloader is taken")
-    owner.predict_dataloader = predict_dataloader  # type: ignore[method-assign]
-
-
-class Weights(TorchCheckpointIO):
-    """Reads a checkpoint without the states of callbacks and loops, some of which only
-    ``fit`` has.
-    """
-
-    def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> dict[str, Any]:
-        checkpoint = read_checkpoint(Path(path))
-        return checkpoint | {"callbacks": None, "loops": None}
+    if trainer.world_size > 1:
+        raise UsageError("predict takes one process: give --trainer.devices 1")
+    stage = "predict"
+    if not is_overridden("predict_dataloader", owner):
+        stage = "test"
+        echo(f"{type(owner).__name__} has no predict_dataloader: its test_dataloader is taken")
+    owner.trainer = trainer
+    owner.prepare_data()
+    owner.setup(stage)
+    loader = getattr(owner, f"{stage}_dataloader")()
+    owner.predict_dataloader = lambda: loader
