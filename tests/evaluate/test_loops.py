@@ -131,7 +131,17 @@ def test_wrong_words_are_one_line(run: RunDirectory, words: list[str], message: 
         test.main(words)
 
 
-def test_damaged_checkpoint_is_one_line(run: RunDirectory) -> None:
+def test_damaged_files_are_one_line(run: RunDirectory) -> None:
+    for config in (
+        "nothing",
+        "trainer: nothing",
+        "model: {class_path: 3}",
+        "judge: [",
+        "model: {}",
+    ):
+        run.config.write_text(config)
+        with pytest.raises(UserError):
+            test.main(["curve"])
     run.best_checkpoint.write_bytes(b"PK")
     with pytest.raises(UserError, match=r"^cannot load .*best\.ckpt: it is damaged"):
         test.main(["curve"])
@@ -216,6 +226,13 @@ def test_module_with_loaders_of_its_own_is_measured(
     capsys.readouterr()
     test.main(["alone", "--json"])
     assert measured(capsys).items() <= RunDirectory("alone").read_result().final.items()
+    monkeypatch.setattr(Curve, "predict_step", lambda self, batch, batch_idx: batch[1])
+    predict.main(["alone"])
+    assert (
+        "Curve has no predict_dataloader: its test_dataloader is taken" in capsys.readouterr().out
+    )
+    expected = torch.cat([batch[1] for batch in Points().test_dataloader()])
+    assert torch.equal(torch.cat(torch.load("predictions.pt")), expected)
 
 
 def test_image_run_has_the_metrics_of_its_summary_by_each_command(

@@ -6,9 +6,10 @@ usage: convblocks predict CHECKPOINT PICTURE... [options]
 One digit in each picture: drawn, printed, photographed or scanned, of any size
 and colour. For a network trained on other pictures, yours are resized to match.
 A folder stands for all pictures in it. A picture that cannot be recognised gets
-a line that says why, and the exit status is then 1. Without pictures, what the
-module of a run predicts for its data is written to a file; as in `test`, options
-of fit change its settings.
+a line that says why, and the exit status is then 1.
+
+Without pictures, what the module of a run predicts for its data is written to a
+file. Options of fit change the run's settings, as those of `test` do.
 
   --arch NAME          allow the import of your own network, such as mynets.Rows
   --json               print the probabilities of all classes as JSON
@@ -20,6 +21,7 @@ Example:
 """
 
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -91,7 +93,12 @@ def main(arguments: list[str]) -> None:
         from convblocks.run import loops  # slow to load
 
         loops.command("predict", arguments)
-        return
+    else:
+        predict_pictures(options)
+
+
+def predict_pictures(options: Namespace) -> None:
+    """Predict, print and show them; see ``main``."""
     trained = load_network(options.checkpoint, options.arch)
     paths = find_pictures(options.pictures)
     if options.show:
