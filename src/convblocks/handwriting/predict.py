@@ -1,4 +1,4 @@
-"""Recognise the digits in your own pictures, or predict with any run.
+"""Recognise digits in your own pictures, or predict with any run.
 
 usage: convblocks predict CHECKPOINT PICTURE... [options]
        convblocks predict RUN [options]
@@ -89,12 +89,13 @@ def main(arguments: list[str]) -> None:
     except UsageError:
         if arguments[1:] and not arguments[1].startswith("--"):
             raise
-        # no pictures, or options of fit
-        from convblocks.run import loops  # slow to load
-
-        loops.command("predict", arguments)
     else:
         predict_pictures(options)
+        return
+    # There are no pictures, or options of fit.
+    from convblocks.run import loops  # slow to load
+
+    loops.command("predict", arguments)
 
 
 def predict_pictures(options: Namespace) -> None:
