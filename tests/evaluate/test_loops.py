@@ -174,7 +174,7 @@ def test_predictions_are_those_of_the_trainer(
     before = contents()
     predict.main(["curve"])
     assert capsys.readouterr().out.splitlines() == [
-        "Points has no predict_dataloader: its test_dataloader is taken",
+        "Points has no predict_dataloader: predict_step gets batches of its test_dataloader",
         "lightning_logs/curve/checkpoints/best.ckpt",
         "predictions: predictions.pt",
     ]
@@ -228,9 +228,7 @@ def test_module_with_loaders_of_its_own_is_measured(
     assert measured(capsys).items() <= RunDirectory("alone").read_result().final.items()
     monkeypatch.setattr(Curve, "predict_step", lambda self, batch, batch_idx: batch[1])
     predict.main(["alone"])
-    assert (
-        "Curve has no predict_dataloader: its test_dataloader is taken" in capsys.readouterr().out
-    )
+    assert "Curve has no predict_dataloader: predict_step gets" in capsys.readouterr().out
     expected = torch.cat([batch[1] for batch in Points().test_dataloader()])
     assert torch.equal(torch.cat(torch.load("predictions.pt")), expected)
 

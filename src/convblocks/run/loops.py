@@ -80,7 +80,7 @@ def run_loop(loop: str, run: str, words: Sequence[str]) -> tuple[Trainer, Any]:
     """
     quiet_lightning()
     config_file, checkpoint = find_checkpoint(run)
-    # The states of callbacks and loops, some of which only fit has, would not be found.
+    # Without the states of callbacks and loops: only fit has them all.
     weights = read_checkpoint(checkpoint) | {"callbacks": None, "loops": None}
     settings = read_config(str(config_file))
     if "--data" in [option for option, *_ in full_words(words)]:
@@ -146,7 +146,8 @@ def _make_predict_loader(trainer: Trainer, owner: Any) -> None:
     stage = "predict"
     if not is_overridden("predict_dataloader", owner):
         stage = "test"
-        echo(f"{type(owner).__name__} has no predict_dataloader: its test_dataloader is taken")
+        name = type(owner).__name__
+        echo(f"{name} has no predict_dataloader: predict_step gets batches of its test_dataloader")
     owner.trainer = trainer
     owner.prepare_data()
     owner.setup(stage)
