@@ -12,12 +12,12 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from importlib import import_module
 from io import TextIOWrapper
 from shlex import quote
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from convblocks.errors import printable
 from exact_resume import slurm
@@ -132,6 +132,11 @@ def end(status: int) -> NoReturn:
 def echo(line: str = "") -> None:
     """Print a line at once; control characters in names from elsewhere are escaped."""
     print(printable(line, allowed="\n"), flush=True)
+
+
+def only_json(is_wanted: bool) -> redirect_stdout[TextIO]:
+    """Meanwhile, print to standard error if standard output is for JSON alone."""
+    return redirect_stdout(sys.stderr if is_wanted else sys.stdout)
 
 
 def command_words(name: str) -> list[str]:

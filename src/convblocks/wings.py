@@ -42,6 +42,8 @@ COMMANDS = {
     "fit": "run.fit",
     "compare": "compare.command",
     "search": "search.command",
+    "validate": "evaluate.validate",
+    "test": "evaluate.test",
     "evaluate": "evaluate.command",
     "predict": "handwriting.predict",
     "demo": "demo.server",

@@ -63,6 +63,29 @@ def test_predict_has_the_probabilities_of_the_evaluation_for_pictures_of_any_siz
     assert shares == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["last.ckpt", "7.png", "--shw", "seen.png"],
+            "arguments: --shw seen.png: did you mean --show",
+        ),
+        (["last.ckpt", "7.png"], "^there is no checkpoint last.ckpt"),
+        (["--json", "last.ckpt", "7.png"], "^there is no checkpoint last.ckpt"),
+        (["last.ckpt", "--json", "7.png"], "^there is no checkpoint last.ckpt"),
+        (["last.ckpt"], "^last.ckpt is neither a run"),
+        (["last.ckpt", "--json"], "^last.ckpt is neither a run"),
+        (["last.ckpt", "--data.root", "shapes", "--output=7.pt"], "^last.ckpt is neither a run"),
+        ([], "the following arguments are required: run"),
+    ],
+)
+def test_predict_without_pictures_is_of_a_run(
+    words: list[str], message: str, workspace: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        predict.main(words)
+
+
 class Malicious:
     """Makes a folder when unpickled by plain ``pickle``."""
 

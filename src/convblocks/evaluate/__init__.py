@@ -1,1 +1,3 @@
-"""``evaluate`` tests a checkpoint, ``export`` writes it as ONNX; each run records its mistakes."""
+"""``evaluate``, ``validate`` and ``test`` measure a run, ``export`` writes it as ONNX; each run
+records its mistakes.
+"""

@@ -9,6 +9,7 @@ report.html into its folder, with the hardest images, calibration and curves.
   --arch NAME          allow the import of your own network, such as mynets.Rows
   --data.root DIR      the data it was trained on, or similar (default: MNIST)
   --data.source NAME   a class of your own that reads the data
+  --json               print the measures as JSON, and nothing else
 
 Example:
   convblocks evaluate lightning_logs/maxpool/version_0/checkpoints/last.ckpt
@@ -27,7 +28,7 @@ from torchmetrics.functional.classification import (
     multiclass_recall,
 )
 
-from convblocks.console import command_words, echo
+from convblocks.console import command_words, echo, only_json
 from convblocks.data.images import ImageSets
 from convblocks.errors import UserError
 from convblocks.evaluate.subject import checkpoint_parser, load_network_and_data
@@ -39,7 +40,7 @@ from convblocks.figures.tables import Column, Table, terminal, to_console
 from convblocks.model.restore import Evaluation, TrainedNetwork
 from convblocks.run.directory import LOGS, RunDirectory
 from convblocks.run.result import EPOCHS, RunResult
-from convblocks.text import as_shown, as_yaml, counted, percent
+from convblocks.text import Settings, as_json, as_shown, as_yaml, counted, percent
 from exact_resume.files import write
 
 # Characters of class names that fit side by side in a terminal of 80 columns.
@@ -52,9 +53,15 @@ def main(arguments: list[str]) -> None:
     Raises:
         UserError: the checkpoint or the data cannot be used.
     """
-    options = checkpoint_parser().parse_args(arguments)
-    trained, data = load_network_and_data(options)
-    evaluation = trained.evaluate(data.test)
+    parser = checkpoint_parser()
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    with only_json(options.json):
+        trained, data = load_network_and_data(options)
+        evaluation = trained.evaluate(data.test)
+    if options.json:
+        print(as_json(measures(evaluation)))
+        return
     echo(as_shown(trained.path))
     echo(f"{trained.arch} on the {len(data.test):,} test images in {as_shown(options.root)}\n")
     to_console(tables(evaluation), terminal())
@@ -136,6 +143,17 @@ def run_report(
         },
     )
     return report.to_html(f"Run {as_shown(directory.path)}")
+
+
+def measures(evaluation: Evaluation) -> Settings:
+    """What ``--json`` prints; loss and accuracy by their names in ``summary.json``."""
+    return {
+        "test/loss": evaluation.loss,
+        "test/acc": evaluation.accuracy,
+        "calibration_error": calibration_error(evaluation),
+        "classes": classes_table(evaluation).numbers(),
+        "confusion": confusion(evaluation).tolist(),
+    }
 
 
 def tables(evaluation: Evaluation) -> Sequence[Table]:

@@ -1,1 +1,1 @@
-"""``predict`` recognises digits in your own pictures."""
+"""``predict`` recognises digits in your own pictures, or writes what a module predicts."""

@@ -1,21 +1,27 @@
-"""Recognise the digits in your own pictures.
+"""Recognise digits in your own pictures, or predict with any run.
 
 usage: convblocks predict CHECKPOINT PICTURE... [options]
+       convblocks predict RUN [options]
 
 One digit in each picture: drawn, printed, photographed or scanned, of any size
 and colour. For a network trained on other pictures, yours are resized to match.
 A folder stands for all pictures in it. A picture that cannot be recognised gets
 a line that says why, and the exit status is then 1.
 
+Without pictures, what the module of a run predicts for its data is written to a
+file. Options of fit change the run's settings, as those of `test` do.
+
   --arch NAME          allow the import of your own network, such as mynets.Rows
   --json               print the probabilities of all classes as JSON
   --show FILE          write a figure: each picture beside what the network saw
+  --output FILE        where predictions go (default: predictions.pt)
 
 Example:
   convblocks predict lightning_logs/mlp/version_0/checkpoints/last.ckpt 7.png
 """
 
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -29,7 +35,7 @@ from rich.table import Column, Table
 from convblocks.command_line import Parser
 from convblocks.console import echo
 from convblocks.data.images import MNIST, ImageSpec
-from convblocks.errors import UserError, printable
+from convblocks.errors import UsageError, UserError, printable
 from convblocks.files import refuse_to_overwrite
 from convblocks.handwriting.ink import to_mnist
 from convblocks.model.restore import TrainedNetwork, load_network
@@ -65,7 +71,8 @@ class Prediction(NamedTuple):
 
 
 def main(arguments: list[str]) -> None:
-    """Predict the classes of pictures and print them.
+    """Predict the classes of pictures and print them; without pictures, see
+    ``loops.command``.
 
     Raises:
         UserError: the checkpoint cannot be used, or some pictures cannot; the others
@@ -77,7 +84,22 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("pictures", type=Path, nargs="+")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--show", type=Path)
-    options = parser.parse_args(arguments)
+    try:
+        options = parser.parse_args(arguments)
+    except UsageError:
+        if arguments[1:] and not arguments[1].startswith("--"):
+            raise
+    else:
+        predict_pictures(options)
+        return
+    # There are no pictures, or options of fit.
+    from convblocks.run import loops  # slow to load
+
+    loops.command("predict", arguments)
+
+
+def predict_pictures(options: Namespace) -> None:
+    """Predict, print and show them; see ``main``."""
     trained = load_network(options.checkpoint, options.arch)
     paths = find_pictures(options.pictures)
     if options.show:

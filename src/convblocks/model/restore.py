@@ -198,7 +198,8 @@ def load_network(path: Path, allowed: Collection[str] = ()) -> TrainedNetwork:
         if "pytorch-lightning_version" in checkpoint and "arch" not in hyper_parameters:
             raise UserError(
                 f"{path} holds a LightningModule, not an image classifier: in Python its "
-                "load_from_checkpoint restores it, for Trainer.test or torch.export"
+                "load_from_checkpoint restores it, for torch.export; the commands validate and "
+                "test, and predict without pictures, run it"
             ) from error
         raise wrong_version(path) from error
     if arch not in ARCHITECTURES:

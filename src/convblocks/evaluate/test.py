@@ -1,0 +1,23 @@
+"""Test a run of any LightningModule.
+
+usage: convblocks test RUN [options]
+
+Prints the metrics that the module logs in the test loop. RUN is a run's folder,
+its name below lightning_logs, or a checkpoint in it. Its best weights are taken
+if it has kept any, else the last ones; its settings are those in its
+config.yaml, with one process, unless options of fit change them:
+
+  --data.root DIR      an argument of the data
+  --data NAME          other data
+  --trainer.KEY X      an argument of the Trainer, such as limit_test_batches
+  --json               print the metrics as JSON, and nothing else
+
+Example:
+  convblocks test mlp/version_0 --json
+"""
+
+from functools import partial
+
+from convblocks.run.loops import command
+
+main = partial(command, "test")

@@ -1,0 +1,155 @@
+"""``validate``, ``test`` and ``predict`` of the Trainer, over a run that has trained.
+
+Nothing of the run is written.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.model_helpers import is_overridden
+
+from convblocks.command_line import Parser
+from convblocks.console import echo, only_json
+from convblocks.errors import UsageError, UserError
+from convblocks.model.restore import read_checkpoint
+from convblocks.run.config import Config
+from convblocks.run.directory import LOGS
+from convblocks.run.metrics_log import logged_metrics
+from convblocks.run.parser import full_words, read_config
+from convblocks.run.quiet import quiet_lightning
+from convblocks.run.trainer import make_trainer
+from convblocks.text import Settings, as_json, as_shown, as_yaml
+from exact_resume.files import atomic_write
+
+# What each needs: a step of the module, and a loader.
+NEEDED = {
+    "validate": ("validation_step", "val_dataloader"),
+    "test": ("test_step", "test_dataloader"),
+    "predict": ("predict_step or forward", "predict_dataloader or test_dataloader"),
+}
+
+# Unless the command line says otherwise.
+ONE_PROCESS = ("--trainer.devices=1", "--trainer.num_nodes=1", "--trainer.strategy=auto")
+
+
+def command(loop: str, arguments: Sequence[str]) -> None:
+    """A command line of one of ``NEEDED``: print the metrics that the module logs, or
+    write what the Trainer's ``predict`` returns, by ``torch.save``.
+
+    Raises:
+        UserError: there is no such run, it has no such loop, or there is such a file.
+    """
+    parser = Parser()
+    parser.add_argument("run")
+    parser.add_argument("--json", action="store_true")
+    if loop == "predict":
+        parser.add_argument("--output", type=Path, default=Path("predictions.pt"))
+    options, words = parser.parse_known_args(arguments)
+    if words and not words[0].startswith("-"):
+        parser.error(f"unrecognized arguments: {words[0]}")
+    output = getattr(options, "output", None)
+    if output and (output.exists() or not output.parent.is_dir()):
+        raise UsageError(f"--output {output} must be a new file in a folder that exists")
+    with only_json(options.json):
+        trainer, returned = run_loop(loop, options.run, words)
+    values: Settings = logged_metrics(trainer)
+    if output:
+        with atomic_write(output) as file:
+            torch.save(returned, file)
+        values = {"predictions": as_shown(output)}
+    if trainer.is_global_zero:
+        print(as_json(values) if options.json else as_yaml(values).rstrip())
+
+
+def run_loop(loop: str, run: str, words: Sequence[str]) -> tuple[Trainer, Any]:
+    """The Trainer of a run after a loop, and what its method returned.
+
+    Data, module and Trainer are made as ``fit`` makes them, but for one process.
+
+    Args:
+        loop: One of ``NEEDED``.
+        run: The run, as for ``find_checkpoint``.
+        words: Options of ``fit`` that change its settings.
+
+    Raises:
+        UserError: there is no such run, it lacks what is needed, or its checkpoint is
+            damaged or of another module.
+    """
+    quiet_lightning()
+    config_file, checkpoint = find_checkpoint(run)
+    # Without the states of callbacks and loops: only fit has them all.
+    weights = read_checkpoint(checkpoint) | {"callbacks": None, "loops": None}
+    settings = read_config(str(config_file))
+    if "--data" in [option for option, *_ in full_words(words)]:
+        settings.pop("data", None)  # other data have none of its arguments
+    config = Config.parse(["--config", as_yaml(settings), *ONE_PROCESS, *words])
+    torch.set_num_threads(config.settings["threads"])
+    data = config.make_data()
+    module = config.make_module(data)
+    for part, names in zip((module, data or module), NEEDED[loop], strict=True):
+        if not any(is_overridden(name, part) for name in names.split(" or ")):
+            raise UserError(f"{type(part).__name__} has no {names}")
+    changed = {
+        "plugins": [],
+        # Some callbacks want one; this writes nothing.
+        "logger": "lightning.pytorch.loggers.logger.DummyLogger",
+        "use_distributed_sampler": not getattr(data, "shares_batches", False),
+    }
+    trainer = make_trainer(config, changed, [])
+    trainer.strategy.load_checkpoint = lambda *_, **__: weights  # type: ignore[method-assign]
+    options = {} if loop == "predict" else {"verbose": False}
+    if loop == "predict":
+        _make_predict_loader(trainer, data or module)
+    echo(as_shown(checkpoint))
+    method = getattr(trainer, loop)
+    try:
+        return trainer, method(module, datamodule=data, ckpt_path=checkpoint, **options)
+    except RuntimeError as error:
+        if "loading state_dict" not in str(error):
+            raise
+        raise UserError(
+            f"{checkpoint} does not hold the weights of {type(module).__name__}"
+        ) from error
+
+
+def find_checkpoint(run: str) -> tuple[Path, Path]:
+    """The config of a run and a checkpoint: the best one, if it is kept, else the last.
+
+    Args:
+        run: The run's folder, its name below ``lightning_logs``, or a checkpoint in it,
+            which is then taken.
+
+    Raises:
+        UserError: there is none.
+    """
+    for path in (Path(run), LOGS / run):
+        for checkpoint in (path, path / "checkpoints/best.ckpt", path / "checkpoints/last.ckpt"):
+            config = checkpoint.absolute().parent.parent / "config.yaml"
+            if checkpoint.is_file() and config.is_file():
+                return config, checkpoint
+    raise UserError(
+        f"{run} is neither a run with a checkpoint nor a checkpoint in one: give the folder of a "
+        f"run, its name below {LOGS}/, or its checkpoints/last.ckpt"
+    )
+
+
+def _make_predict_loader(trainer: Trainer, owner: Any) -> None:
+    """Make the loader of a module or data for predictions, else that of the test.
+
+    Not in Lightning's hook, which does not take ``DataLoader(dataset, 32)``.
+    """
+    if trainer.world_size > 1:
+        raise UsageError("predict takes one process: give --trainer.devices 1")
+    stage = "predict"
+    if not is_overridden("predict_dataloader", owner):
+        stage = "test"
+        name = type(owner).__name__
+        echo(f"{name} has no predict_dataloader: predict_step gets batches of its test_dataloader")
+    owner.trainer = trainer
+    owner.prepare_data()
+    owner.setup(stage)
+    loader = getattr(owner, f"{stage}_dataloader")()
+    owner.predict_dataloader = lambda: loader
