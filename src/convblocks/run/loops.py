@@ -92,12 +92,13 @@ def run_loop(loop: str, run: str, words: Sequence[str]) -> tuple[Trainer, Any]:
     for part, names in zip((module, data or module), NEEDED[loop], strict=True):
         if not any(is_overridden(name, part) for name in names.split(" or ")):
             raise UserError(f"{type(part).__name__} has no {names}")
-    changed = {
+    changed: Settings = {
         "plugins": [],
         # Some callbacks want one; this writes nothing.
         "logger": "lightning.pytorch.loggers.logger.DummyLogger",
-        "use_distributed_sampler": not getattr(data, "shares_batches", False),
     }
+    if getattr(data, "shares_batches", False):
+        changed["use_distributed_sampler"] = False
     trainer = make_trainer(config, changed, [])
     trainer.strategy.load_checkpoint = lambda *_, **__: weights  # type: ignore[method-assign]
     options = {} if loop == "predict" else {"verbose": False}
