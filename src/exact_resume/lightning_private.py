@@ -38,6 +38,11 @@ COMBINED_BY = Private(
     "_mode",
     "several loaders of max_size cannot resume within an epoch",
 )
+MADE_ITERATORS = Private(
+    "lightning.pytorch.utilities.combined_loader:CombinedLoader",
+    "_iterator",
+    "the iterators of torch's own loaders, to skip what a training has seen",
+)
 FETCHER = Private(FIT_LOOP, "_data_fetcher", "the batches fetched ahead, to keep and put back")
 BEFORE_ITERATING = Private(
     FIT_LOOP, "_load_combined_loader_states", "called before the loaders first iterate"

@@ -26,7 +26,7 @@ from lightning.pytorch.loggers.logger import DummyLogger
 
 from exact_resume.agreement import end_process_group
 from exact_resume.callback import ExactResume
-from exact_resume.check.digest import digest
+from exact_resume.digest import digest
 from exact_resume.errors import ResumeError
 from exact_resume.training import callbacks_of
 

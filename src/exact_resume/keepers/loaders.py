@@ -6,10 +6,11 @@ from ast import literal_eval
 from inspect import isgeneratorfunction
 from itertools import chain, islice
 from typing import Any
+from warnings import catch_warnings, filterwarnings
 
 from lightning.fabric.utilities import data as lightning_data
 from lightning.pytorch import Callback, Trainer
-from torch.utils.data import IterableDataset
+from torch.utils.data import DataLoader, IterableDataset
 
 from exact_resume.keeper import Keeper, Moment, State
 from exact_resume.keepers.generators import (
@@ -19,6 +20,7 @@ from exact_resume.keepers.generators import (
     set_states,
     states_of,
 )
+from exact_resume.keepers.orders import Order, gives_other_data, order_of, samplers_of
 from exact_resume.keepers.values import SCALARS, is_plain, plain
 from exact_resume.lightning_private import (
     COMBINED_BY,
@@ -26,6 +28,7 @@ from exact_resume.lightning_private import (
     INDICES,
     IS_RESUMING,
     ITERATOR,
+    MADE_ITERATORS,
     SET_EPOCH,
     TRAIN_LOADERS,
 )
@@ -37,6 +40,9 @@ HUGGING_FACE = "datasets.iterable_dataset"
 # Where hooks are defined that leave the data as they are.
 KNOWN = ("lightning.", "pytorch_lightning.", "exact_resume.")
 
+# Lightning's warning of torch's own loaders, which a resume takes up all the same.
+NOT_RESUMABLE = "You're resuming from a checkpoint that ended before"
+
 
 class Loaders(Keeper):
     """Keeps the position of training loaders that have ``state_dict`` and
@@ -45,6 +51,10 @@ class Loaders(Keeper):
     In the middle of an epoch a loader may draw the order of the epoch again: for this
     it keeps all generators as they were when the loaders began to iterate. At the end
     of one it keeps the ``state_dict`` of data sets that have one.
+
+    Of a single loader of torch's own, without worker processes, it keeps the generators
+    as they were before the first index, and how many batches were taken: on a resume the
+    sampler draws the same order, and gives that many without reading their data.
     """
 
     def setup(self, trainer: Trainer) -> None:
@@ -52,13 +62,21 @@ class Loaders(Keeper):
         self._generators_at_epoch_start: State = {}
         # After Lightning has iterated for a resume at the end of an epoch.
         self._generators_after: State = {}
+        # Of the loaders, tried before they iterate.
+        self._orders: list[Order] = []
+        # The number in this epoch of the first batch since the loader began to iterate.
+        self._first_batch = 0
+        self._is_restored = False
         trainer.fit_loop.reset = self._note_iterated  # type: ignore[method-assign]
-        trainer.fit_loop.epoch_loop.on_run_start = self._start_epoch  # type: ignore[method-assign]
+        epoch_loop = trainer.fit_loop.epoch_loop
+        epoch_loop.reset = self._reset_epoch  # type: ignore[method-assign]
+        epoch_loop.on_run_start = self._start_epoch  # type: ignore[method-assign]
 
     def before_iterating(self, state: State, moment: Moment) -> None:
         loaders = loaders_of(self.trainer)
         for loader in loaders:
             keep_generators_of_workers(loader)
+        self._orders = [order_of(loader, self.trainer, self.module) for loader in loaders]
         self._resumes_at_end = bool(state) and moment is Moment.EPOCH_END
         if self._resumes_at_end:
             self._data = state["data"]
@@ -75,6 +93,14 @@ class Loaders(Keeper):
         fit_loop = self.trainer.fit_loop
         type(fit_loop).reset(fit_loop)
 
+    def _reset_epoch(self) -> None:
+        """Called before an epoch begins or is resumed."""
+        epoch_loop = self.trainer.fit_loop.epoch_loop
+        with catch_warnings():
+            if self._is_restored:
+                filterwarnings("ignore", NOT_RESUMABLE)
+            type(epoch_loop).reset(epoch_loop)
+
     def _start_epoch(self, data_fetcher: Any) -> None:
         """Called before Lightning iterates at the start of an epoch, but for the first
         one of a training.
@@ -86,6 +112,12 @@ class Loaders(Keeper):
         elif self.trainer.current_epoch > 0 and not (fit_loop.is_resuming or epoch_loop.restarting):
             self._generators_at_epoch_start = states_of(generators)
         type(epoch_loop).on_run_start(epoch_loop, data_fetcher)
+        if not self._is_restored:
+            self._first_batch = fit_loop.batch_idx + 1
+            if not all(map(is_stateful, loaders_of(self.trainer))):
+                # The order is drawn now, after the hooks of the start.
+                self._generators_at_epoch_start = states_of(generators)
+        self._is_restored = False
 
     def _take_up(self, generators: dict[str, Any]) -> None:
         """At the start of an epoch, on a resume: keep the iterators that Lightning has
@@ -118,13 +150,22 @@ class Loaders(Keeper):
 
     def state(self, moment: Moment) -> State:
         if moment is Moment.EPOCH_END:
-            return {"data": [_state_of_data(data) for data in self._stateful_data()]}
+            return {"data": self._states_of_data()}
         if self.lost_position():
             return {}
         return {
             "began": self._generators_at_epoch_start,
-            "positions": [loader.state_dict() for loader in loaders_of(self.trainer)],
+            "positions": [*map(self._position, loaders_of(self.trainer))],
             "fetched": self._fetched_ahead(),
+        }
+
+    def _position(self, loader: Any) -> State:
+        if is_stateful(loader):
+            return dict(loader.state_dict())
+        return {
+            "first": self._first_batch,
+            "taken": self.trainer.fit_loop.batch_idx + 1 - self._first_batch,
+            "data": self._states_of_data(),
         }
 
     def restore(self, state: State) -> None:
@@ -138,7 +179,7 @@ class Loaders(Keeper):
 
     def lost_position(self) -> str:
         loaders, combined = loaders_of(self.trainer), TRAIN_LOADERS.of(self.trainer.fit_loop)
-        if not all(map(is_stateful, loaders)):
+        if not (all(map(is_stateful, loaders)) or self._is_only_one_of_torch(loaders)):
             return "To resume within one, use torchdata's StatefulDataLoader"
         if len(loaders) > 1 and (
             COMBINED_BY.of(combined) == "max_size" or None in map(lightning_data.sized_len, loaders)
@@ -161,6 +202,28 @@ class Loaders(Keeper):
             )
         return ""
 
+    def _is_only_one_of_torch(self, loaders: list[Any]) -> bool:
+        """Whether there is one, which can draw its order again and skip batches."""
+        return self._orders == [Order.SAME] and all(
+            type(loader).__iter__ is DataLoader.__iter__ and not loader.num_workers
+            for loader in loaders
+        )
+
+    def inexact(self) -> str:
+        for loader, order in zip(loaders_of(self.trainer), self._orders, strict=True):
+            own = [*filter(_is_own, samplers_of(loader))]
+            if order is Order.OTHER and own:
+                return (
+                    f"{type(own[0]).__name__} gives an order that follows from more than its "
+                    "generators, such as the order before: shuffle a new list each time"
+                )
+            if getattr(loader, "persistent_workers", False) and gives_other_data(loader):
+                return (
+                    "The data draw random numbers, or change, in persistent workers, which "
+                    "start anew in a resume: set persistent_workers=False"
+                )
+        return ""
+
     def _restore_data(self, states: list[tuple[Any, State]]) -> None:
         for data, (known, attributes) in zip(self._stateful_data(), states, strict=False):
             data.load_state_dict(known)
@@ -176,7 +239,8 @@ class Loaders(Keeper):
         set_states(generators, self._generators_at_epoch_start)
         for loader, position in zip(loaders, state["positions"], strict=True):
             SET_EPOCH.of(lightning_data)(loader, self.trainer.current_epoch)
-            loader.load_state_dict(position)
+            if is_stateful(loader):
+                loader.load_state_dict(position)
         # Lightning has already called iter() on the loaders (a) with states that are now
         # replaced, so iterate again (b) without fetching ahead, since the saved positions
         # lie behind those batches, which (c) are put back.
@@ -191,7 +255,21 @@ class Loaders(Keeper):
             # before the generators are restored.
             if isinstance(indices, islice):
                 INDICES.replace(iterator, chain(list(islice(indices, 1)), indices))
+        if not all(map(is_stateful, loaders)):
+            # Iterating draws a seed.
+            set_states(generators, self._generators_at_epoch_start)
+            self._skip(*state["positions"])
+        self._is_restored = True
         set_states(generators, now)
+
+    def _skip(self, position: State) -> None:
+        """Let a loader of torch's own go on where it was."""
+        combined = TRAIN_LOADERS.of(self.trainer.fit_loop)
+        (iterator,) = MADE_ITERATORS.of(combined).iterators
+        self._first_batch = position["first"]
+        for _ in islice(INDICES.of(iterator), position["taken"]):
+            pass
+        self._restore_data(position["data"])
 
     def _fetched_ahead(self) -> list[Any]:
         """The batches that Lightning has fetched to notice the last one: of loaders
@@ -210,6 +288,9 @@ class Loaders(Keeper):
         ]
         return [data for data in found if is_stateful(data) and hasattr(data, "__dict__")]
 
+    def _states_of_data(self) -> list[tuple[Any, State]]:
+        return [*map(_state_of_data, self._stateful_data())]
+
 
 def is_stateful(part: Any) -> bool:
     """Whether a loader or a data set can say where it is, and go there."""
@@ -220,13 +301,15 @@ def _draws_at_once(loader: Any) -> bool:
     """Whether its batch sampler may draw as soon as it is iterated over, which torchdata
     does twice on a resume.
     """
-    sampler = getattr(loader, "batch_sampler", None)
-    if sampler is None:
-        sampler = getattr(loader, "sampler", None)
-    kind = type(sampler)
-    if sampler is None or is_stateful(sampler) or kind.__module__.startswith(("torch", *KNOWN)):
-        return False
-    return not isgeneratorfunction(getattr(kind, "__iter__", None))
+    # The second is the first one's, which iterates over it later.
+    sampler, *_ = [*samplers_of(loader), None]
+    return _is_own(sampler) and not isgeneratorfunction(getattr(type(sampler), "__iter__", None))
+
+
+def _is_own(sampler: Any) -> bool:
+    """Whether a sampler is somebody's own, and keeps no state."""
+    is_known = type(sampler).__module__.startswith(("torch", "builtins", *KNOWN))
+    return not (is_known or is_stateful(sampler))
 
 
 def _reads_ahead(loader: Any) -> bool:
