@@ -120,6 +120,19 @@ class Scored(Plain):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
+class Composed(Plain):
+    """Logs the sum of two metrics, which counts its updates and is never reset."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.both = MeanSquaredError() + MeanAbsoluteError()
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        self.both.update(self.network(batch).squeeze(1), batch.sum(dim=1))
+        self.log("train/both", self.both, on_step=False, on_epoch=True)
+        return super().training_step(batch, batch_idx)
+
+
 class Caching(Plain):
     """Registers a buffer in its first step, which is not persistent."""
 

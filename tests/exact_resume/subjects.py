@@ -63,7 +63,14 @@ def found_by(finder: Callable[[], Callback], within: int) -> Subject:
 
 
 MODULES = (
-    *(kinds.MovingMean, kinds.Scored, kinds.Caching, kinds.Histories, kinds.Sharing),
+    *(
+        kinds.MovingMean,
+        kinds.Scored,
+        kinds.Caching,
+        kinds.Composed,
+        kinds.Histories,
+        kinds.Sharing,
+    ),
     *(changing.Scheduled, changing.Replaying, changing.Numbered),
 )
 OF_RATES = partial(LearningRateFinder, num_training_steps=20, early_stop_threshold=None)
