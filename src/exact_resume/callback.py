@@ -168,7 +168,10 @@ class ExactResume(ModelCheckpoint):
         signals.install()
         self._signal = AgreedSignal()
         if trainer.is_global_zero:
-            self._say_what_is_lost()
+            if reason := self.lost_position():
+                print(f"This run can resume only at the end of an epoch. {reason}.")
+            for reason in filter(None, [keeper.inexact() for keeper in self.keepers]):
+                print(f"A resume of this run will not be exact. {reason}.")
         _after_own(pl_module, "on_train_start", self._begin)
 
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
@@ -310,13 +313,6 @@ class ExactResume(ModelCheckpoint):
         """Why training loaders cannot save and restore where they are; empty if they can."""
         reasons = [keeper.lost_position() for keeper in self.keepers]
         return next(filter(None, reasons), "")
-
-    def _say_what_is_lost(self) -> None:
-        if reason := self.lost_position():
-            print(f"This run can resume only at the end of an epoch. {reason}.")
-        for reason in (keeper.inexact() for keeper in self.keepers):
-            if reason:
-                print(f"A resume of this run will not be exact. {reason}.")
 
     def _stop(self, number: int) -> None:
         trainer = self._trainer

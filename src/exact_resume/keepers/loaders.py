@@ -6,7 +6,7 @@ from ast import literal_eval
 from inspect import isgeneratorfunction
 from itertools import chain, islice
 from typing import Any
-from warnings import catch_warnings, filterwarnings
+from warnings import filterwarnings
 
 from lightning.fabric.utilities import data as lightning_data
 from lightning.pytorch import Callback, Trainer
@@ -20,7 +20,7 @@ from exact_resume.keepers.generators import (
     set_states,
     states_of,
 )
-from exact_resume.keepers.orders import Order, gives_other_data, order_of, samplers_of
+from exact_resume.keepers.orders import gives_other_data, is_repeated, samplers_of
 from exact_resume.keepers.values import SCALARS, is_plain, plain
 from exact_resume.lightning_private import (
     COMBINED_BY,
@@ -62,21 +62,18 @@ class Loaders(Keeper):
         self._generators_at_epoch_start: State = {}
         # After Lightning has iterated for a resume at the end of an epoch.
         self._generators_after: State = {}
-        # Of the loaders, tried before they iterate.
-        self._orders: list[Order] = []
-        # The number in this epoch of the first batch since the loader began to iterate.
-        self._first_batch = 0
-        self._is_restored = False
+        # Of each loader, tried before it iterates.
+        self._are_repeated: list[bool | None] = []
         trainer.fit_loop.reset = self._note_iterated  # type: ignore[method-assign]
-        epoch_loop = trainer.fit_loop.epoch_loop
-        epoch_loop.reset = self._reset_epoch  # type: ignore[method-assign]
-        epoch_loop.on_run_start = self._start_epoch  # type: ignore[method-assign]
+        trainer.fit_loop.epoch_loop.on_run_start = self._start_epoch  # type: ignore[method-assign]
 
     def before_iterating(self, state: State, moment: Moment) -> None:
         loaders = loaders_of(self.trainer)
         for loader in loaders:
             keep_generators_of_workers(loader)
-        self._orders = [order_of(loader, self.trainer, self.module) for loader in loaders]
+        # A resume of a checkpoint that knows of no position begins anywhere.
+        is_known = state or not self.trainer.fit_loop.is_resuming
+        self._are_repeated = [*map(is_repeated, loaders)] if is_known else []
         self._resumes_at_end = bool(state) and moment is Moment.EPOCH_END
         if self._resumes_at_end:
             self._data = state["data"]
@@ -93,14 +90,6 @@ class Loaders(Keeper):
         fit_loop = self.trainer.fit_loop
         type(fit_loop).reset(fit_loop)
 
-    def _reset_epoch(self) -> None:
-        """Called before an epoch begins or is resumed."""
-        epoch_loop = self.trainer.fit_loop.epoch_loop
-        with catch_warnings():
-            if self._is_restored:
-                filterwarnings("ignore", NOT_RESUMABLE)
-            type(epoch_loop).reset(epoch_loop)
-
     def _start_epoch(self, data_fetcher: Any) -> None:
         """Called before Lightning iterates at the start of an epoch, but for the first
         one of a training.
@@ -112,12 +101,9 @@ class Loaders(Keeper):
         elif self.trainer.current_epoch > 0 and not (fit_loop.is_resuming or epoch_loop.restarting):
             self._generators_at_epoch_start = states_of(generators)
         type(epoch_loop).on_run_start(epoch_loop, data_fetcher)
-        if not self._is_restored:
-            self._first_batch = fit_loop.batch_idx + 1
-            if not all(map(is_stateful, loaders_of(self.trainer))):
-                # The order is drawn now, after the hooks of the start.
-                self._generators_at_epoch_start = states_of(generators)
-        self._is_restored = False
+        if fit_loop.batch_idx < 0 and not all(map(is_stateful, loaders_of(self.trainer))):
+            # Torch's own draw their order only now, after the hooks of the start.
+            self._generators_at_epoch_start = states_of(generators)
 
     def _take_up(self, generators: dict[str, Any]) -> None:
         """At the start of an epoch, on a resume: keep the iterators that Lightning has
@@ -150,7 +136,7 @@ class Loaders(Keeper):
 
     def state(self, moment: Moment) -> State:
         if moment is Moment.EPOCH_END:
-            return {"data": self._states_of_data()}
+            return {"data": [*map(_state_of_data, self._stateful_data())]}
         if self.lost_position():
             return {}
         return {
@@ -159,14 +145,11 @@ class Loaders(Keeper):
             "fetched": self._fetched_ahead(),
         }
 
-    def _position(self, loader: Any) -> State:
+    def _position(self, loader: Any) -> Any:
         if is_stateful(loader):
-            return dict(loader.state_dict())
-        return {
-            "first": self._first_batch,
-            "taken": self.trainer.fit_loop.batch_idx + 1 - self._first_batch,
-            "data": self._states_of_data(),
-        }
+            return loader.state_dict()
+        taken = self.trainer.fit_loop.batch_idx + 1
+        return taken, [*map(_state_of_data, self._stateful_data())]
 
     def restore(self, state: State) -> None:
         if "positions" in state:
@@ -204,15 +187,15 @@ class Loaders(Keeper):
 
     def _is_only_one_of_torch(self, loaders: list[Any]) -> bool:
         """Whether there is one, which can draw its order again and skip batches."""
-        return self._orders == [Order.SAME] and all(
+        return self._are_repeated == [True] and all(
             type(loader).__iter__ is DataLoader.__iter__ and not loader.num_workers
             for loader in loaders
         )
 
     def inexact(self) -> str:
-        for loader, order in zip(loaders_of(self.trainer), self._orders, strict=True):
+        for loader, same in zip(loaders_of(self.trainer), self._are_repeated, strict=False):
             own = [*filter(_is_own, samplers_of(loader))]
-            if order is Order.OTHER and own:
+            if same is False and own:
                 return (
                     f"{type(own[0]).__name__} gives an order that follows from more than its "
                     "generators, such as the order before: shuffle a new list each time"
@@ -248,28 +231,26 @@ class Loaders(Keeper):
         iter(fetcher)
         fetcher.prefetch_batches = 1  # Lightning's default, which some fetchers do not have
         fetcher.batches = state["fetched"]
-        for loader in loaders:
+        for loader, position in zip(loaders, state["positions"], strict=True):
             iterator = ITERATOR.of(loader, None)
             indices = INDICES.of(iterator, None)
             # torchdata skips lazily: take one index now, so that the sampler draws
             # before the generators are restored.
             if isinstance(indices, islice):
                 INDICES.replace(iterator, chain(list(islice(indices, 1)), indices))
-        if not all(map(is_stateful, loaders)):
-            # Iterating draws a seed.
-            set_states(generators, self._generators_at_epoch_start)
-            self._skip(*state["positions"])
-        self._is_restored = True
+            if not is_stateful(loader):
+                self._skip(*position)
         set_states(generators, now)
 
-    def _skip(self, position: State) -> None:
-        """Let a loader of torch's own go on where it was."""
-        combined = TRAIN_LOADERS.of(self.trainer.fit_loop)
-        (iterator,) = MADE_ITERATORS.of(combined).iterators
-        self._first_batch = position["first"]
-        for _ in islice(INDICES.of(iterator), position["taken"]):
+    def _skip(self, taken: int, data: list[tuple[Any, State]]) -> None:
+        """Let the loader of torch's own go on where it was."""
+        filterwarnings("ignore", NOT_RESUMABLE)
+        # Iterating has drawn a seed.
+        set_states(generators_of(self.trainer), self._generators_at_epoch_start)
+        (iterator,) = MADE_ITERATORS.of(TRAIN_LOADERS.of(self.trainer.fit_loop)).iterators
+        for _ in islice(INDICES.of(iterator), taken):
             pass
-        self._restore_data(position["data"])
+        self._restore_data(data)
 
     def _fetched_ahead(self) -> list[Any]:
         """The batches that Lightning has fetched to notice the last one: of loaders
@@ -287,9 +268,6 @@ class Loaders(Keeper):
             if not getattr(loader, "num_workers", 0)
         ]
         return [data for data in found if is_stateful(data) and hasattr(data, "__dict__")]
-
-    def _states_of_data(self) -> list[tuple[Any, State]]:
-        return [*map(_state_of_data, self._stateful_data())]
 
 
 def is_stateful(part: Any) -> bool:

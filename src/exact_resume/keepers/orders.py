@@ -1,33 +1,22 @@
 """Whether the order in which a loader gives its data can be drawn again, and whether its
-data are the same each time.
+data are the same each time: by a trial.
 """
 
 from copy import deepcopy
-from enum import Enum
-from hashlib import blake2b
 from itertools import islice
 from typing import Any
 
 import torch
-from lightning.fabric.utilities.data import sized_len
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 
 from exact_resume.digest import digest
 from exact_resume.keepers.generators import generators_in, global_generators, set_states, states_of
 
-# Of more indices the order is not tried.
-MOST = 10_000_000
+# Of a longer epoch nothing is known.
+MOST = 50_000
 
 # For a worker process to start and give two items, in seconds.
 PATIENCE = 60
-
-
-class Order(Enum):
-    """What a loader's sampler gives when it begins again with the same generators."""
-
-    SAME = "the same order, all drawn with its first index"
-    OTHER = "another order"
-    UNKNOWN = ""
 
 
 def samplers_of(loader: Any) -> list[Any]:
@@ -36,48 +25,43 @@ def samplers_of(loader: Any) -> list[Any]:
     return [part for part in parts if part is not None]
 
 
-def order_of(loader: Any, *shared: Any) -> Order:
-    """Try it twice, with a copy of a loader's sampler, and put all generators back.
+def is_repeated(loader: Any) -> bool | None:
+    """Whether a loader's sampler gives the same order again from the same generators,
+    all of it drawn with the first index; None if that is not known.
 
-    Args:
-        loader: Of any kind.
-        shared: What the sampler may refer to and must not be copied.
+    A copy of it gives two, and all generators are put back.
     """
-    size = sized_len(loader)
-    is_indexed = isinstance(loader, DataLoader) and not isinstance(loader.dataset, IterableDataset)
-    if not is_indexed or size is None or (sized_len(loader.sampler) or 0) > MOST:
-        return Order.UNKNOWN
+    if not isinstance(loader, DataLoader):
+        return None
     generators = global_generators() | generators_in(loader)
     source = getattr(loader.sampler, "data_source", None)
-    known = [loader.dataset, source, *generators.values(), *shared]
+    shared = [loader.dataset, source, *generators.values()]
     before = states_of(generators)
     try:
-        copied = deepcopy(samplers_of(loader)[0], {id(part): part for part in known})
-        first = _drawn(copied, size, generators)
+        size = min(len(loader), MOST)
+        copied = deepcopy(samplers_of(loader)[0], {id(part): part for part in shared})
+        order, is_known = _drawn(copied, size, generators)
         set_states(generators, before)
-        second = _drawn(copied, size, generators)
-    except Exception:  # it is somebody else's
-        return Order.UNKNOWN
+        other, _ = _drawn(copied, size, generators)
+    except Exception:  # it is somebody else's, or has no length
+        return None
     finally:
         set_states(generators, before)
-    (order, is_whole, is_drawn_first), (other, *_) = first, second
-    if order != other:
-        # Lightning may set what makes them differ.
-        return Order.UNKNOWN if hasattr(loader.sampler, "set_epoch") else Order.OTHER
-    return Order.SAME if is_whole and is_drawn_first else Order.UNKNOWN
+    if order == other:
+        return is_known or None
+    # Lightning may set what makes them differ, or the rest of a long one does.
+    return None if size == MOST or hasattr(loader.sampler, "set_epoch") else False
 
 
-def _drawn(sampler: Any, size: int, generators: dict[str, Any]) -> tuple[str, bool, bool]:
-    """A digest of an order, whether it is as long as it says, and whether nothing was
-    drawn after its first index.
+def _drawn(sampler: Any, size: int, generators: dict[str, Any]) -> tuple[list[str], bool]:
+    """An order, and whether it is as long as it says and nothing was drawn after its
+    first index.
     """
-    content, count, drawn = blake2b(), 0, states_of(generators)
-    for index in islice(sampler, size + 1):
-        content.update(f"{index} ".encode())
-        count += 1
-        if count == 1:
-            drawn = states_of(generators)
-    return content.hexdigest(), count == size, drawn == states_of(generators)
+    indices = map(str, islice(sampler, size + 1))
+    order = [*islice(indices, 1)]
+    drawn = states_of(generators)
+    order += indices
+    return order, len(order) == size and drawn == states_of(generators)
 
 
 def gives_other_data(loader: Any) -> bool:

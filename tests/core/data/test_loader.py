@@ -123,7 +123,7 @@ def test_loader_has_its_images_one_by_one_for_other_tools(colourful: LabelledIma
         colourful, 64, shuffle=True, image_spec=SPEC, augmentation=Augmentation(flip=True)
     )
     assert len(loader.dataset) == len(colourful)
-    pairs = [*loader.dataset]
+    pairs = [loader.dataset[index] for index in range(len(colourful))]
     plain = ImageLoader(colourful, len(colourful), shuffle=False, image_spec=SPEC)
     ((images, targets),) = plain
     assert torch.equal(torch.stack([image for image, _ in pairs]), images)
