@@ -167,11 +167,8 @@ class ExactResume(ModelCheckpoint):
         # be, which can deadlock.
         signals.install()
         self._signal = AgreedSignal()
-        if trainer.is_global_zero:
-            if reason := self.lost_position():
-                print(f"This run can resume only at the end of an epoch. {reason}.")
-            for reason in filter(None, [keeper.inexact() for keeper in self.keepers]):
-                print(f"A resume of this run will not be exact. {reason}.")
+        if trainer.is_global_zero and (reason := self.lost_position()):
+            print(f"This run can resume only at the end of an epoch. {reason}.")
         _after_own(pl_module, "on_train_start", self._begin)
 
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:

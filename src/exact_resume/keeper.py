@@ -98,7 +98,3 @@ class Keeper:
         Not cheap: Loaders saves and loads the batches that were fetched ahead for it.
         """
         return ""
-
-    def inexact(self) -> str:
-        """Why no resume will be exact, as far as that is known when a training begins."""
-        return ""

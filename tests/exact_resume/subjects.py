@@ -83,6 +83,8 @@ SUBJECTS = {
         changing.ChangedInHooks, within=STEPS + 1, val_check_interval=3
     ),
     **{f"loader {kind}": plain(Plain, kind) for kind in LOADERS},
+    "loader torch, evaluated within an epoch": plain(Plain, "torch global", val_check_interval=3),
+    "loader torch, in the first epoch": plain(changing.Drawing, "torch global", within=3),
     "finder of rates": found_by(OF_RATES, STEPS + 3),
     "finder of sizes": found_by(OF_SIZES, 3),
 }

@@ -203,7 +203,7 @@ class Advancing(Sampler[int]):
         ),
         pytest.param(
             lambda: DataLoader(Noisy(), 5, **PERSISTENT),
-            "The data draw random numbers, or change",
+            "the data draw random numbers, or change",
             id="persistent and drawing",
         ),
         pytest.param(lambda: DataLoader(POINTS, 5, **PERSISTENT), "", id="persistent"),
@@ -237,19 +237,22 @@ def test_training_begins_with_a_line_about_what_no_resume_keeps(
 
     whole = train("whole", 3)
     printed = capsys.readouterr().out
-    assert (f"A resume of this run will not be exact. {line}" in printed) == bool(line)
+    assert (f"No resume of this run will be exact: {line}" in printed) == bool(line)
     train("resumed", 2)
     assert is_same(whole, train("resumed", 3)) == (not line)
 
 
-def test_training_is_the_same_whose_sampler_was_tried(tmp_path: Path) -> None:
-    """With a copy, and generators that are put back."""
+@pytest.mark.parametrize("workers", [{}, PERSISTENT])
+def test_training_is_the_same_whose_loader_was_tried(
+    workers: dict[str, Any], tmp_path: Path
+) -> None:
+    """Its sampler with a copy and generators that are put back, its data in a worker."""
     ends = []
     for callbacks in ([], [ExactResume(tmp_path / "state.pt")]):
         seed_everything(0, verbose=False)
         settings = QUIET | {"enable_checkpointing": bool(callbacks)}
         trainer = Trainer(max_epochs=2, callbacks=callbacks, **settings)
-        trainer.fit(Plain(), DataLoader(Noisy(), 5, sampler=Reshuffled()), val())
+        trainer.fit(Plain(), DataLoader(Noisy(), 5, sampler=Reshuffled(), **workers), val())
         ends.append(trainer.lightning_module.state_dict())
     assert_same(*ends)
 

@@ -192,20 +192,22 @@ class Loaders(Keeper):
             for loader in loaders
         )
 
-    def inexact(self) -> str:
+    def begin(self) -> None:
+        if not self.trainer.is_global_zero:
+            return
         for loader, same in zip(loaders_of(self.trainer), self._are_repeated, strict=False):
             own = [*filter(_is_own, samplers_of(loader))]
             if same is False and own:
-                return (
-                    f"{type(own[0]).__name__} gives an order that follows from more than its "
-                    "generators, such as the order before: shuffle a new list each time"
+                print(
+                    f"No resume of this run will be exact: {type(own[0]).__name__} gives an order "
+                    "that follows from more than its generators, such as the order before. "
+                    "Shuffle a new list each time."
                 )
             if getattr(loader, "persistent_workers", False) and gives_other_data(loader):
-                return (
-                    "The data draw random numbers, or change, in persistent workers, which "
-                    "start anew in a resume: set persistent_workers=False"
+                print(
+                    "No resume of this run will be exact: the data draw random numbers, or change, "
+                    "in persistent workers, which start anew. Set persistent_workers=False."
                 )
-        return ""
 
     def _restore_data(self, states: list[tuple[Any, State]]) -> None:
         for data, (known, attributes) in zip(self._stateful_data(), states, strict=False):
