@@ -150,6 +150,7 @@ def test_resume_says_what_a_loader_loses(
 
 
 val = Kind().val_dataloader
+points: Any = POINTS
 
 PERSISTENT: dict[str, Any] = {"num_workers": 1, "persistent_workers": True}
 
@@ -187,17 +188,17 @@ class Advancing(Sampler[int]):
     ("make", "line"),
     [
         pytest.param(
-            lambda: DataLoader(POINTS, 5, sampler=Reshuffled()),
+            lambda: DataLoader(points, 5, sampler=Reshuffled()),
             "Reshuffled gives an order that",
             id="sampler",
         ),
         pytest.param(
-            lambda: DataLoader(POINTS, batch_sampler=Rebatched()),
+            lambda: DataLoader(points, batch_sampler=Rebatched()),
             "Rebatched gives an order that",
             id="batch sampler",
         ),
         pytest.param(
-            lambda: StatefulDataLoader(POINTS, 5, sampler=Reshuffled()),
+            lambda: StatefulDataLoader(points, 5, sampler=Reshuffled()),
             "Reshuffled gives an order",
             id="stateful",
         ),
@@ -206,13 +207,13 @@ class Advancing(Sampler[int]):
             "the data draw random numbers, or change",
             id="persistent and drawing",
         ),
-        pytest.param(lambda: DataLoader(POINTS, 5, **PERSISTENT), "", id="persistent"),
+        pytest.param(lambda: DataLoader(points, 5, **PERSISTENT), "", id="persistent"),
         pytest.param(lambda: DataLoader(Noisy(), 5, num_workers=1), "", id="workers"),
-        pytest.param(lambda: DataLoader(POINTS, 5, sampler=Shuffled()), "", id="own generator"),
-        pytest.param(lambda: DataLoader(POINTS, 5, sampler=Drawn()), "", id="drawn"),
-        pytest.param(lambda: DataLoader(POINTS, 5, sampler=Advancing()), "", id="epoch"),
-        pytest.param(lambda: DataLoader(POINTS, 5, sampler=[3, 1, 2]), "", id="list"),
-        pytest.param(lambda: DataLoader(POINTS, 5, shuffle=True), "", id="shuffled"),
+        pytest.param(lambda: DataLoader(points, 5, sampler=Shuffled()), "", id="own generator"),
+        pytest.param(lambda: DataLoader(points, 5, sampler=Drawn()), "", id="drawn"),
+        pytest.param(lambda: DataLoader(points, 5, sampler=Advancing()), "", id="epoch"),
+        pytest.param(lambda: DataLoader(points, 5, sampler=[3, 1, 2]), "", id="list"),
+        pytest.param(lambda: DataLoader(points, 5, shuffle=True), "", id="shuffled"),
         pytest.param(lambda: DataLoader(Stream(), 5), "", id="stream"),
     ],
 )
@@ -247,8 +248,8 @@ def test_training_is_the_same_whose_loader_was_tried(
     workers: dict[str, Any], tmp_path: Path
 ) -> None:
     """Its sampler with a copy and generators that are put back, its data in a worker."""
-    ends = []
-    for callbacks in ([], [ExactResume(tmp_path / "state.pt")]):
+    ends, resume = [], ExactResume(tmp_path / "state.pt")
+    for callbacks in list[list[Callback]]([[], [resume]]):
         seed_everything(0, verbose=False)
         settings = QUIET | {"enable_checkpointing": bool(callbacks)}
         trainer = Trainer(max_epochs=2, callbacks=callbacks, **settings)
