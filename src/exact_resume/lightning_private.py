@@ -38,6 +38,11 @@ COMBINED_BY = Private(
     "_mode",
     "several loaders of max_size cannot resume within an epoch",
 )
+MAKE_ITERATOR = Private(
+    "torch.utils.data:DataLoader",
+    "_get_iterator",
+    "whether a loader wraps its iterator, in which no batches can be skipped",
+)
 MADE_ITERATORS = Private(
     "lightning.pytorch.utilities.combined_loader:CombinedLoader",
     "_iterator",

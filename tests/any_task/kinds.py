@@ -314,6 +314,13 @@ def torchs(data: Any, sampler: Sampler[int]) -> DataLoader[Tensor]:
     return DataLoader(data, batch_size=5, sampler=sampler)
 
 
+class Wrapping(DataLoader[Tensor]):
+    """Wraps its iterator, as the loaders of graphs do."""
+
+    def _get_iterator(self) -> Any:
+        return (batch / 2 for batch in super()._get_iterator())
+
+
 # How each kind makes its training loader.
 LOADERS: dict[str, Callable[[], Any]] = {
     "stream": lambda: loader(Stream()),
@@ -338,6 +345,7 @@ LOADERS: dict[str, Callable[[], Any]] = {
     "torch seen": lambda: DataLoader(Seen(), 5, shuffle=True),
     "torch drawn": lambda: torchs(Noisy(), Drawn()),
     "torch workers": lambda: DataLoader(Noisy(), 5, shuffle=True, num_workers=1),
+    "torch wrapped": lambda: Wrapping(Noisy(), 5, shuffle=True),
     "torch stream": lambda: DataLoader(Stream(), 5),
     "torch batches": lambda: DataLoader(Noisy(), batch_sampler=Batches()),
     "named": lambda: loader(Stream(), collate_fn=named),

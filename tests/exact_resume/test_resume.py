@@ -126,7 +126,10 @@ def test_resume_ends_with_the_same_bits(
         ("torch", ""),
         ("batch sampler", "an epoch. A batch sampler draws its order at once: write"),
         ("torch batches", "an epoch. A batch sampler draws its order at once: write"),
-        *((kind, OF_TORCH) for kind in ("torch workers", "torch stream", "torch drawn")),
+        *(
+            (kind, OF_TORCH)
+            for kind in ("torch workers", "torch stream", "torch drawn", "torch wrapped")
+        ),
         (
             "named",
             "an epoch. The training loader has no length, and its batches are more than "

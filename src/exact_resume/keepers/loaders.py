@@ -29,6 +29,7 @@ from exact_resume.lightning_private import (
     IS_RESUMING,
     ITERATOR,
     MADE_ITERATORS,
+    MAKE_ITERATOR,
     SET_EPOCH,
     TRAIN_LOADERS,
 )
@@ -188,7 +189,9 @@ class Loaders(Keeper):
     def _is_only_one_of_torch(self, loaders: list[Any]) -> bool:
         """Whether there is one, which can draw its order again and skip batches."""
         return self._are_repeated == [True] and all(
-            type(loader).__iter__ is DataLoader.__iter__ and not loader.num_workers
+            type(loader).__iter__ is DataLoader.__iter__
+            and MAKE_ITERATOR.of(type(loader)) is MAKE_ITERATOR.of(DataLoader)
+            and not loader.num_workers
             for loader in loaders
         )
 
