@@ -3,6 +3,7 @@ not use.
 """
 
 import io
+import os
 import re
 from os.path import relpath
 from pathlib import Path
@@ -18,6 +19,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.optim import SGD, Adagrad, Adam, AdamW
+from torch.serialization import get_unsafe_globals_in_checkpoint
 
 from exact_resume.errors import ResumeError
 from exact_resume.files import write
@@ -40,11 +42,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         path: The checkpoint, on a local disk.
         writes_all: Whether to write others on local disks too, unless their plugin is
             not Lightning's usual one.
-        check_first: Whether to check that the first one can be read back.
+        check_first: Whether to refuse a first one that holds more than weights and plain
+            values; otherwise a line says what its resume needs.
 
     Raises:
-        ResumeError: it cannot be written, or the first one holds more than weights and
-            plain values.
+        ResumeError: it cannot be written, or the first one is refused.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self.journal = Journal(path)
         self.writes_all = writes_all and type(others) is TorchCheckpointIO
         self.check_first = check_first
+        self._is_first = True
         self.latest: str | Path = ""  # what others wrote last
 
     def writes(self, path: str | Path) -> bool:
@@ -86,16 +89,20 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 f"the checkpoint cannot be written: {error}: leave it out in "
                 "on_save_checkpoint, or in save_hyperparameters by ignore=[...]"
             ) from error
-        if self.check_first:
-            self.check_first = False
+        if self._is_first and self.check_first:
             refuse_objects(content)
         write(path, content.getbuffer())
         if is_own:
             self.journal.begin(save)
+        if self._is_first and not self.check_first:
+            say_what_resume_needs(content)
+        self._is_first = False
 
     def load_checkpoint(self, path: str | Path, *arguments: Any, **named: Any) -> dict[str, Any]:
         if self.writes(path):
-            return super().load_checkpoint(path, *arguments, **named)
+            checkpoint = super().load_checkpoint(path, *arguments, **named)
+            self._is_first = self.check_first  # whoever resumes knows what that needs
+            return checkpoint
         return self.others.load_checkpoint(path, *arguments, **named)
 
     @rank_zero_only
@@ -124,6 +131,17 @@ def refuse_objects(content: io.BytesIO) -> None:
             "would refuse, since only plain values and tensors are safe to read: leave it out "
             "(save_hyperparameters has ignore=[...])"
         ) from error
+
+
+def say_what_resume_needs(content: io.BytesIO) -> None:
+    """Print it, of a checkpoint that holds objects, which torch by default does not read."""
+    content.seek(0)
+    names = get_unsafe_globals_in_checkpoint(content)
+    if names and not os.environ.get("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"):
+        print(
+            f"The checkpoint holds {', '.join(sorted(names))}: a resume needs trainer.fit(..., "
+            "weights_only=False), which trusts it"
+        )
 
 
 def move_paths(checkpoint: dict[str, Any], own: ModelCheckpoint, trainer: Trainer) -> None:

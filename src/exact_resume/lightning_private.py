@@ -38,6 +38,16 @@ COMBINED_BY = Private(
     "_mode",
     "several loaders of max_size cannot resume within an epoch",
 )
+MAKE_ITERATOR = Private(
+    "torch.utils.data:DataLoader",
+    "_get_iterator",
+    "whether a loader wraps its iterator, in which no batches can be skipped",
+)
+MADE_ITERATORS = Private(
+    "lightning.pytorch.utilities.combined_loader:CombinedLoader",
+    "_iterator",
+    "the iterators of torch's own loaders, to skip what a training has seen",
+)
 FETCHER = Private(FIT_LOOP, "_data_fetcher", "the batches fetched ahead, to keep and put back")
 BEFORE_ITERATING = Private(
     FIT_LOOP, "_load_combined_loader_states", "called before the loaders first iterate"

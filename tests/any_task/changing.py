@@ -130,3 +130,13 @@ class Unseeded(Plain):
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         return super().training_step(batch * random.SystemRandom().random(), batch_idx)
+
+
+class Drawing(Plain):
+    """Draws a random number in the hooks before the first batch of an epoch."""
+
+    def on_train_start(self) -> None:
+        self.trace = torch.rand(())
+
+    def on_train_epoch_start(self) -> None:
+        self.trace = torch.rand(())

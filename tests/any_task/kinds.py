@@ -12,6 +12,7 @@ from torch.utils.data import (
     DataLoader,
     Dataset,
     IterableDataset,
+    RandomSampler,
     Sampler,
     TensorDataset,
     WeightedRandomSampler,
@@ -117,6 +118,19 @@ class Scored(Plain):
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class Composed(Plain):
+    """Logs the sum of two metrics, which counts its updates and is never reset."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.both = MeanSquaredError() + MeanAbsoluteError()
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        self.both.update(self.network(batch).squeeze(1), batch.sum(dim=1))
+        self.log("train/both", self.both, on_step=False, on_epoch=True)
+        return super().training_step(batch, batch_idx)
 
 
 class Caching(Plain):
@@ -240,6 +254,30 @@ class Shuffled(Sampler[int]):
         yield from torch.randperm(len(POINTS), generator=self.own).tolist()
 
 
+class Reshuffled(Sampler[int]):
+    """Shuffles one array again and again, as some packages do."""
+
+    def __init__(self) -> None:
+        self.own = np.random.default_rng(1)
+        self.order = np.arange(len(POINTS))
+
+    def __len__(self) -> int:
+        return len(POINTS)
+
+    def __iter__(self) -> Iterator[int]:
+        self.own.shuffle(self.order)
+        return iter(self.order.tolist())
+
+
+class Drawn(Shuffled):
+    """Draws each index when it is asked for, from the generator from which the data draw."""
+
+    def __iter__(self) -> Iterator[int]:
+        left = [*range(len(POINTS))]
+        while left:
+            yield left.pop(random.randrange(len(left)))
+
+
 class Batches(Sampler[list[int]]):
     """Draws the order of all batches as soon as it is iterated over."""
 
@@ -272,6 +310,17 @@ def loader(data: Any = POINTS, **arguments: Any) -> Any:
     return StatefulDataLoader(data, batch_size=5, **arguments)
 
 
+def torchs(data: Any, sampler: Sampler[int]) -> DataLoader[Tensor]:
+    return DataLoader(data, batch_size=5, sampler=sampler)
+
+
+class Wrapping(DataLoader[Tensor]):
+    """Wraps its iterator, as the loaders of graphs do."""
+
+    def _get_iterator(self) -> Any:
+        return (batch / 2 for batch in super()._get_iterator())
+
+
 # How each kind makes its training loader.
 LOADERS: dict[str, Callable[[], Any]] = {
     "stream": lambda: loader(Stream()),
@@ -287,6 +336,18 @@ LOADERS: dict[str, Callable[[], Any]] = {
     "workers": lambda: loader(Noisy(), shuffle=True, num_workers=1),
     "own generator in workers": lambda: loader(Noisy(np.random.default_rng(0)), num_workers=1),
     "torch": lambda: DataLoader(Noisy(np.random.default_rng(0)), 5, shuffle=True),
+    "torch global": lambda: DataLoader(Noisy(), 5, shuffle=True),
+    "torch generator": lambda: torchs(
+        Noisy(), RandomSampler(POINTS, generator=torch.Generator().manual_seed(1))
+    ),
+    "torch weighted": lambda: torchs(Noisy(), WeightedRandomSampler([1.0] * 40, 40)),
+    "torch sampler": lambda: torchs(Noisy(), Shuffled()),
+    "torch seen": lambda: DataLoader(Seen(), 5, shuffle=True),
+    "torch drawn": lambda: torchs(Noisy(), Drawn()),
+    "torch workers": lambda: DataLoader(Noisy(), 5, shuffle=True, num_workers=1),
+    "torch wrapped": lambda: Wrapping(Noisy(), 5, shuffle=True),
+    "torch stream": lambda: DataLoader(Stream(), 5),
+    "torch batches": lambda: DataLoader(Noisy(), batch_sampler=Batches()),
     "named": lambda: loader(Stream(), collate_fn=named),
     "persistent workers": lambda: loader(shuffle=True, num_workers=1, persistent_workers=True),
 }

@@ -42,7 +42,9 @@ SURE = [options_of(task) for task in TASKS]
 SURE += [options(f"kinds.{module}") for module in ("MovingMean", "Caching", "Histories", "Sharing")]
 CHANGING = ("ChangedInHooks", "Scheduled", "Replaying", "Counting")
 SURE += [options(f"changing.{module}") for module in CHANGING]
-SURE += [options("kinds.Plain", loader) for loader in LOADERS if loader not in ("named", "torch")]
+SURE += [
+    options("kinds.Plain", loader) for loader in LOADERS if loader not in ("named", "torch workers")
+]
 
 
 @pytest.mark.nightly
@@ -64,7 +66,9 @@ def test_check_finds_exact_what_is(flags: list[str], tmp_path: Path) -> None:
             options("changing.Unseeded"), "not exact at the end of an epoch: ", marks=NIGHTLY
         ),
         pytest.param(
-            options("kinds.Plain", "torch"), "not checked within the first epoch: ", marks=NIGHTLY
+            options("kinds.Plain", "torch workers"),
+            "not checked within the first epoch: ",
+            marks=NIGHTLY,
         ),
     ],
 )

@@ -81,5 +81,9 @@ def assert_same(whole: End, resumed: End) -> None:
     assert [part for part in whole if not _is_same(whole[part], resumed[part])] == []
 
 
+def is_same(whole: End, resumed: End) -> bool:
+    return all(_is_same(whole[part], resumed[part]) for part in whole)
+
+
 def _is_same(left: Any, right: Any) -> bool:
     return torch.equal(left, right) if isinstance(left, torch.Tensor) else bool(left == right)

@@ -63,7 +63,14 @@ def found_by(finder: Callable[[], Callback], within: int) -> Subject:
 
 
 MODULES = (
-    *(kinds.MovingMean, kinds.Scored, kinds.Caching, kinds.Histories, kinds.Sharing),
+    *(
+        kinds.MovingMean,
+        kinds.Scored,
+        kinds.Caching,
+        kinds.Composed,
+        kinds.Histories,
+        kinds.Sharing,
+    ),
     *(changing.Scheduled, changing.Replaying, changing.Numbered),
 )
 OF_RATES = partial(LearningRateFinder, num_training_steps=20, early_stop_threshold=None)
@@ -76,6 +83,8 @@ SUBJECTS = {
         changing.ChangedInHooks, within=STEPS + 1, val_check_interval=3
     ),
     **{f"loader {kind}": plain(Plain, kind) for kind in LOADERS},
+    "loader torch, evaluated within an epoch": plain(Plain, "torch global", val_check_interval=3),
+    "loader torch, in the first epoch": plain(changing.Drawing, "torch global", within=3),
     "finder of rates": found_by(OF_RATES, STEPS + 3),
     "finder of sizes": found_by(OF_SIZES, 3),
 }

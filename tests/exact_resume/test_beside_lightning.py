@@ -185,17 +185,18 @@ def test_finder_within_a_training_is_not_taken_for_a_resume(
     assert "which is not exact" not in capsys.readouterr().out
 
 
-def test_training_goes_on_within_an_epoch_that_max_steps_has_cut() -> None:
+@pytest.mark.parametrize("kind", ["", "torch global"])
+def test_training_goes_on_within_an_epoch_that_max_steps_has_cut(kind: str) -> None:
     """With the batches that a longer training would see."""
     batches = Batches()
-    fit(Plain(), batches, ExactResume("whole.ckpt"), data=Kind(), max_steps=STEPS + 5)
+    fit(Plain(), batches, ExactResume("whole.ckpt"), data=Kind(kind), max_steps=STEPS + 5)
     short, resumed = Batches(), Batches()
-    fit(Plain(), short, ExactResume("last.ckpt"), data=Kind(), max_steps=STEPS + 2)
+    fit(Plain(), short, ExactResume("last.ckpt"), data=Kind(kind), max_steps=STEPS + 2)
     fit(
         Plain(),
         resumed,
         ExactResume("last.ckpt"),
-        data=Kind(),
+        data=Kind(kind),
         max_steps=STEPS + 5,
         ckpt_path="last.ckpt",
     )

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from torch import Tensor
 import exact_resume
 from exact_resume import ExactResume, ResumeError, check_resume
 from tests.any_task.changing import Taught
-from tests.any_task.kinds import Kind, Plain
+from tests.any_task.kinds import Composed, Kind, Plain
 from tests.exact_resume.subjects import QUIET
 
 EXACT = "exact within the first epoch, at the end of an epoch and within the second epoch"
@@ -47,6 +48,17 @@ def accumulating() -> tuple[Any, ...]:
     kept = ModelCheckpoint("kept", every_n_train_steps=1, save_top_k=-1)
     callbacks = [GradientAccumulationScheduler({1: 3}), kept]
     return Trainer(**QUIET | {"max_epochs": 5, "callbacks": callbacks}), Plain(), Kind()
+
+
+def composed() -> tuple[Any, ...]:
+    seed_everything(0, verbose=False)
+    return Trainer(**QUIET | {"max_epochs": 5}), Composed(), Kind()
+
+
+def of_torch() -> tuple[Any, ...]:
+    """A training with torch's own loader, whose data draw."""
+    seed_everything(0, verbose=False)
+    return Trainer(**QUIET | {"max_epochs": 5}), Plain(), Kind("torch global")
 
 
 def unseeded() -> tuple[Any, ...]:
@@ -84,6 +96,12 @@ def test_check_names_what_is_lost() -> None:
     is_exact, lines = check_resume(taught)
     assert not is_exact
     assert lines[-1].startswith("not restored: attribute teachers. Keep it in on_save_checkpoint")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [composed, of_torch])
+def test_check_finds_exact_what_others_do_not_restore(make: Callable[[], Any]) -> None:
+    assert check_resume(make) == (True, [EXACT])
 
 
 @pytest.mark.slow

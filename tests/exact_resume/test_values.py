@@ -29,6 +29,15 @@ def test_mark_changes_with_a_tensor_in_place() -> None:
     assert mark(box) != before
 
 
+def test_tensor_of_inference_mode_is_taken_as_changed() -> None:
+    """It does not count its changes."""
+    with torch.inference_mode():
+        box = [torch.zeros(())]
+    assert mark(box) != mark(box)
+    assert mark(box) is not None
+    assert plain(box) == [torch.zeros(())]
+
+
 def test_member_of_an_enum_cannot_be_kept() -> None:
     assert mark(Phase.LATE) is None
     assert mark([1, Phase.LATE]) is None

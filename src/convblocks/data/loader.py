@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import IterableDataset, SequentialSampler
+from torch.utils.data import Dataset, IterableDataset, SequentialSampler
 
 from convblocks.data.images import MNIST, ImageSpec, LabelledImages
 
@@ -114,6 +114,22 @@ def fetch(images: Tensor, parts: Iterable[Tensor]) -> Iterator[Tensor]:
     return (images.index_select(0, part) for part in parts)
 
 
+@dataclass(frozen=True)
+class NormalizedImages(Dataset[Batch]):
+    """One image after the other, in the order of the files: (C, H, W) float32,
+    normalised, and its target () int64.
+    """
+
+    data: LabelledImages
+    image_spec: ImageSpec
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.image_spec.normalize(self.data.images[index]), self.data.labels[index]
+
+
 @dataclass(eq=False, repr=False)
 class ImageLoader(IterableDataset[Batch]):
     """Yields batches: images (B, C, H, W) float32, normalised, and targets (B,) int64,
@@ -125,6 +141,7 @@ class ImageLoader(IterableDataset[Batch]):
     function of (seed, epoch). Each iteration is an epoch: the one that Lightning sets
     with ``set_epoch``, or else the next.
 
+    For other tools ``dataset`` has the same images one by one, without augmentation.
     Lightning Fabric accepts torch's loaders only:
     ``fabric.setup_dataloaders(DataLoader(loader, batch_size=None))``. There a loader
     for several processes needs ``processes`` and ``process``, which the data module
@@ -159,9 +176,10 @@ class ImageLoader(IterableDataset[Batch]):
     process: int = 0
 
     def __post_init__(self) -> None:
+        self.dataset = NormalizedImages(self.data, self.image_spec)
         # Through it Lightning sets the epoch. With overfit_batches it would replace one
         # that is not sequential, which only works for torch's own loaders.
-        self.sampler = SequentialSampler(self.data)
+        self.sampler = SequentialSampler(self.dataset)
         self.sampler.set_epoch = self.set_epoch  # type: ignore[attr-defined]
         self._epoch = 0
         self._state = dict[str, int]()

@@ -8,7 +8,8 @@ import re
 import shlex
 import subprocess
 import sys
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -80,14 +81,15 @@ def read_origin(path: Path) -> Origin:
 def describe_machine() -> str:
     """Processor, system, and the versions that can change a result, in one line."""
     processor = _of_processor("model name") or platform.processor() or platform.machine()
-    versions = [f"{package} {version(package)}" for package in PACKAGES]
-    return ", ".join(
-        [
-            f"{os.cpu_count()} CPUs ({processor}), {platform.system()}",
-            f"python {platform.python_version()}",
-            *versions,
-        ]
-    )
+    described = [
+        f"{os.cpu_count()} CPUs ({processor}), {platform.system()}",
+        f"python {platform.python_version()}",
+    ]
+    for package in PACKAGES:
+        # Torchvision is only for those who use it.
+        with suppress(PackageNotFoundError):
+            described.append(f"{package} {version(package)}")
+    return ", ".join(described)
 
 
 def describe_processor() -> str:

@@ -26,7 +26,7 @@ from lightning.pytorch.loggers.logger import DummyLogger
 
 from exact_resume.agreement import end_process_group
 from exact_resume.callback import ExactResume
-from exact_resume.check.digest import digest
+from exact_resume.digest import digest
 from exact_resume.errors import ResumeError
 from exact_resume.training import callbacks_of
 
@@ -172,7 +172,9 @@ def main(folder: Path) -> None:
         train()
 
 
-def training_of_trainer(make: Callable[[], Sequence[Any]], folder: Path) -> Training:
+def training_of_trainer(
+    make: Callable[[], Sequence[Any]], weights_only: bool | None, folder: Path
+) -> Training:
     """The training of somebody's own Trainer, with its ExactResume or one more, whose
     checkpoint is in the folder.
     """
@@ -183,7 +185,8 @@ def training_of_trainer(make: Callable[[], Sequence[Any]], folder: Path) -> Trai
     resume.path = folder / resume.path.name
     resume.dirpath = str(folder)
     trainer.loggers = [DummyLogger()] if trainer.loggers else []
-    return trainer, partial(trainer.fit, module, *data, ckpt_path=resume.ckpt_path)
+    options = {"ckpt_path": resume.ckpt_path, "weights_only": weights_only}
+    return trainer, partial(trainer.fit, module, *data, **options)
 
 
 def call_of_script(path: str, name: str) -> Any:

@@ -55,7 +55,7 @@ class Report(NamedTuple):
         return "\n".join(self.lines)
 
 
-def check_resume(make: Callable[[], Sequence[Any]]) -> Report:
+def check_resume(make: Callable[[], Sequence[Any]], weights_only: bool | None = None) -> Report:
     """Check that a training which is stopped and resumed goes on with the same bits, by
     a few of its steps.
 
@@ -63,6 +63,7 @@ def check_resume(make: Callable[[], Sequence[Any]]) -> Report:
         make: Returns a Trainer, its module, and the data: a LightningDataModule, or
             loaders. A function of a module or a script, which other processes import;
             it seeds what it draws. Loggers are turned off, and checkpoints kept apart.
+        weights_only: Of Trainer.fit; False for a module that keeps objects.
 
     Raises:
         ResumeError: a launcher has started this process, the function cannot be
@@ -71,7 +72,7 @@ def check_resume(make: Callable[[], Sequence[Any]]) -> Report:
     script = getattr(sys.modules["__main__"], "__file__", None)
     if make.__module__ == "__main__" and script:
         make = partial(call_of_script, str(Path(script).absolute()), make.__qualname__)
-    return check(partial(training_of_trainer, make))
+    return check(partial(training_of_trainer, make, weights_only))
 
 
 def check(make: Callable[[Path], Training]) -> Report:
@@ -155,6 +156,8 @@ def differences(whole: Record, resumed: Record) -> Differences:
 def _not_exact(whole: Sequence[Record], resumed: Records) -> str:
     """Why a resume is not exact; empty if it is."""
     if isinstance(resumed, str):
+        if "weights_only" in resumed:
+            return "a resume fails, since the checkpoint holds objects: weights_only=False reads it"
         return f"a resume fails: {_reason(resumed)}"
     if any(record["states"][0][0] == 0 for record in resumed):
         return "a resume finds no checkpoint, and begins again"

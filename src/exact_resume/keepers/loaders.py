@@ -6,10 +6,11 @@ from ast import literal_eval
 from inspect import isgeneratorfunction
 from itertools import chain, islice
 from typing import Any
+from warnings import filterwarnings
 
 from lightning.fabric.utilities import data as lightning_data
 from lightning.pytorch import Callback, Trainer
-from torch.utils.data import IterableDataset
+from torch.utils.data import DataLoader, IterableDataset
 
 from exact_resume.keeper import Keeper, Moment, State
 from exact_resume.keepers.generators import (
@@ -19,6 +20,7 @@ from exact_resume.keepers.generators import (
     set_states,
     states_of,
 )
+from exact_resume.keepers.orders import gives_other_data, is_repeated, samplers_of
 from exact_resume.keepers.values import SCALARS, is_plain, plain
 from exact_resume.lightning_private import (
     COMBINED_BY,
@@ -26,6 +28,8 @@ from exact_resume.lightning_private import (
     INDICES,
     IS_RESUMING,
     ITERATOR,
+    MADE_ITERATORS,
+    MAKE_ITERATOR,
     SET_EPOCH,
     TRAIN_LOADERS,
 )
@@ -37,6 +41,9 @@ HUGGING_FACE = "datasets.iterable_dataset"
 # Where hooks are defined that leave the data as they are.
 KNOWN = ("lightning.", "pytorch_lightning.", "exact_resume.")
 
+# Lightning's warning of torch's own loaders, which a resume takes up all the same.
+NOT_RESUMABLE = "You're resuming from a checkpoint that ended before"
+
 
 class Loaders(Keeper):
     """Keeps the position of training loaders that have ``state_dict`` and
@@ -45,6 +52,10 @@ class Loaders(Keeper):
     In the middle of an epoch a loader may draw the order of the epoch again: for this
     it keeps all generators as they were when the loaders began to iterate. At the end
     of one it keeps the ``state_dict`` of data sets that have one.
+
+    Of a single loader of torch's own, without worker processes, it keeps the generators
+    as they were before the first index, and how many batches were taken: on a resume the
+    sampler draws the same order, and gives that many without reading their data.
     """
 
     def setup(self, trainer: Trainer) -> None:
@@ -52,6 +63,8 @@ class Loaders(Keeper):
         self._generators_at_epoch_start: State = {}
         # After Lightning has iterated for a resume at the end of an epoch.
         self._generators_after: State = {}
+        # Of each loader, tried before it iterates.
+        self._are_repeated: list[bool | None] = []
         trainer.fit_loop.reset = self._note_iterated  # type: ignore[method-assign]
         trainer.fit_loop.epoch_loop.on_run_start = self._start_epoch  # type: ignore[method-assign]
 
@@ -59,6 +72,9 @@ class Loaders(Keeper):
         loaders = loaders_of(self.trainer)
         for loader in loaders:
             keep_generators_of_workers(loader)
+        # A resume of a checkpoint that knows of no position begins anywhere.
+        is_known = state or not self.trainer.fit_loop.is_resuming
+        self._are_repeated = [*map(is_repeated, loaders)] if is_known else []
         self._resumes_at_end = bool(state) and moment is Moment.EPOCH_END
         if self._resumes_at_end:
             self._data = state["data"]
@@ -86,6 +102,9 @@ class Loaders(Keeper):
         elif self.trainer.current_epoch > 0 and not (fit_loop.is_resuming or epoch_loop.restarting):
             self._generators_at_epoch_start = states_of(generators)
         type(epoch_loop).on_run_start(epoch_loop, data_fetcher)
+        if fit_loop.batch_idx < 0 and not all(map(is_stateful, loaders_of(self.trainer))):
+            # Torch's own draw their order only now, after the hooks of the start.
+            self._generators_at_epoch_start = states_of(generators)
 
     def _take_up(self, generators: dict[str, Any]) -> None:
         """At the start of an epoch, on a resume: keep the iterators that Lightning has
@@ -118,14 +137,20 @@ class Loaders(Keeper):
 
     def state(self, moment: Moment) -> State:
         if moment is Moment.EPOCH_END:
-            return {"data": [_state_of_data(data) for data in self._stateful_data()]}
+            return {"data": [*map(_state_of_data, self._stateful_data())]}
         if self.lost_position():
             return {}
         return {
             "began": self._generators_at_epoch_start,
-            "positions": [loader.state_dict() for loader in loaders_of(self.trainer)],
+            "positions": [*map(self._position, loaders_of(self.trainer))],
             "fetched": self._fetched_ahead(),
         }
+
+    def _position(self, loader: Any) -> Any:
+        if is_stateful(loader):
+            return loader.state_dict()
+        taken = self.trainer.fit_loop.batch_idx + 1
+        return taken, [*map(_state_of_data, self._stateful_data())]
 
     def restore(self, state: State) -> None:
         if "positions" in state:
@@ -138,7 +163,7 @@ class Loaders(Keeper):
 
     def lost_position(self) -> str:
         loaders, combined = loaders_of(self.trainer), TRAIN_LOADERS.of(self.trainer.fit_loop)
-        if not all(map(is_stateful, loaders)):
+        if not (all(map(is_stateful, loaders)) or self._is_only_one_of_torch(loaders)):
             return "To resume within one, use torchdata's StatefulDataLoader"
         if len(loaders) > 1 and (
             COMBINED_BY.of(combined) == "max_size" or None in map(lightning_data.sized_len, loaders)
@@ -161,6 +186,32 @@ class Loaders(Keeper):
             )
         return ""
 
+    def _is_only_one_of_torch(self, loaders: list[Any]) -> bool:
+        """Whether there is one, which can draw its order again and skip batches."""
+        return self._are_repeated == [True] and all(
+            type(loader).__iter__ is DataLoader.__iter__
+            and MAKE_ITERATOR.of(type(loader)) is MAKE_ITERATOR.of(DataLoader)
+            and not loader.num_workers
+            for loader in loaders
+        )
+
+    def begin(self) -> None:
+        if not self.trainer.is_global_zero:
+            return
+        for loader, same in zip(loaders_of(self.trainer), self._are_repeated, strict=False):
+            own = [*filter(_is_own, samplers_of(loader))]
+            if same is False and own:
+                print(
+                    f"No resume of this run will be exact: {type(own[0]).__name__} gives an order "
+                    "that follows from more than its generators, such as the order before. "
+                    "Shuffle a new list each time."
+                )
+            if getattr(loader, "persistent_workers", False) and gives_other_data(loader):
+                print(
+                    "No resume of this run will be exact: the data draw random numbers, or change, "
+                    "in persistent workers, which start anew. Set persistent_workers=False."
+                )
+
     def _restore_data(self, states: list[tuple[Any, State]]) -> None:
         for data, (known, attributes) in zip(self._stateful_data(), states, strict=False):
             data.load_state_dict(known)
@@ -176,7 +227,8 @@ class Loaders(Keeper):
         set_states(generators, self._generators_at_epoch_start)
         for loader, position in zip(loaders, state["positions"], strict=True):
             SET_EPOCH.of(lightning_data)(loader, self.trainer.current_epoch)
-            loader.load_state_dict(position)
+            if is_stateful(loader):
+                loader.load_state_dict(position)
         # Lightning has already called iter() on the loaders (a) with states that are now
         # replaced, so iterate again (b) without fetching ahead, since the saved positions
         # lie behind those batches, which (c) are put back.
@@ -184,14 +236,26 @@ class Loaders(Keeper):
         iter(fetcher)
         fetcher.prefetch_batches = 1  # Lightning's default, which some fetchers do not have
         fetcher.batches = state["fetched"]
-        for loader in loaders:
+        for loader, position in zip(loaders, state["positions"], strict=True):
             iterator = ITERATOR.of(loader, None)
             indices = INDICES.of(iterator, None)
             # torchdata skips lazily: take one index now, so that the sampler draws
             # before the generators are restored.
             if isinstance(indices, islice):
                 INDICES.replace(iterator, chain(list(islice(indices, 1)), indices))
+            if not is_stateful(loader):
+                self._skip(*position)
         set_states(generators, now)
+
+    def _skip(self, taken: int, data: list[tuple[Any, State]]) -> None:
+        """Let the loader of torch's own go on where it was."""
+        filterwarnings("ignore", NOT_RESUMABLE)
+        # Iterating has drawn a seed.
+        set_states(generators_of(self.trainer), self._generators_at_epoch_start)
+        (iterator,) = MADE_ITERATORS.of(TRAIN_LOADERS.of(self.trainer.fit_loop)).iterators
+        for _ in islice(INDICES.of(iterator), taken):
+            pass
+        self._restore_data(data)
 
     def _fetched_ahead(self) -> list[Any]:
         """The batches that Lightning has fetched to notice the last one: of loaders
@@ -220,13 +284,15 @@ def _draws_at_once(loader: Any) -> bool:
     """Whether its batch sampler may draw as soon as it is iterated over, which torchdata
     does twice on a resume.
     """
-    sampler = getattr(loader, "batch_sampler", None)
-    if sampler is None:
-        sampler = getattr(loader, "sampler", None)
-    kind = type(sampler)
-    if sampler is None or is_stateful(sampler) or kind.__module__.startswith(("torch", *KNOWN)):
-        return False
-    return not isgeneratorfunction(getattr(kind, "__iter__", None))
+    # The second is the first one's, which iterates over it later.
+    sampler, *_ = [*samplers_of(loader), None]
+    return _is_own(sampler) and not isgeneratorfunction(getattr(type(sampler), "__iter__", None))
+
+
+def _is_own(sampler: Any) -> bool:
+    """Whether a sampler is somebody's own, and keeps no state."""
+    is_known = type(sampler).__module__.startswith(("torch", "builtins", *KNOWN))
+    return not (is_known or is_stateful(sampler))
 
 
 def _reads_ahead(loader: Any) -> bool:

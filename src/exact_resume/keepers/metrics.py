@@ -5,6 +5,7 @@ from typing import Any
 from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor, nn
 from torchmetrics import Metric
+from torchmetrics.metric import CompositionalMetric
 
 from exact_resume.keeper import Keeper, Moment, State
 from exact_resume.keepers.values import plain
@@ -21,7 +22,8 @@ class Metrics(Keeper):
         return {
             name: sums_of(metric)
             for name, metric in parts_of(self.module, Metric).items()
-            if not f"{name}.".startswith(reset)
+            # A composition resets its parts, not itself.
+            if isinstance(metric, CompositionalMetric) or not f"{name}.".startswith(reset)
         }
 
     def restore(self, state: State) -> None:

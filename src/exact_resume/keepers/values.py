@@ -24,7 +24,8 @@ def mark(value: Any) -> Any:
     if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
         # A bound method equals only that of the same tensor, and holds it: an id alone
         # could later be that of another tensor.
-        return value.size, VERSION.of(value)
+        # One made in inference mode does not count its changes: taken as changed.
+        return value.size, object() if value.is_inference() else VERSION.of(value)
     if not isinstance(value, Mapping | list | tuple | deque):
         return None
     parts = value.items() if isinstance(value, Mapping) else value

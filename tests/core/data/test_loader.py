@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils.data import DataLoader, random_split
 
 from convblocks.data.images import ImageSets, ImageSpec, LabelledImages
 from convblocks.data.loader import Augmentation, ImageLoader, epoch_draws
@@ -114,6 +115,24 @@ def test_loader_moves_images_by_their_own_draws_of_the_epoch_and_normalises_them
         images, targets = next(iter(loader))
         assert torch.equal(images, SPEC.normalize(expected))
         assert torch.equal(targets, colourful.labels[order])
+
+
+def test_loader_has_its_images_one_by_one_for_other_tools(colourful: LabelledImages) -> None:
+    """In the order of the files, as the loader gives them: (image, label)."""
+    loader = ImageLoader(
+        colourful, 64, shuffle=True, image_spec=SPEC, augmentation=Augmentation(flip=True)
+    )
+    assert len(loader.dataset) == len(colourful)
+    pairs = [loader.dataset[index] for index in range(len(colourful))]
+    plain = ImageLoader(colourful, len(colourful), shuffle=False, image_spec=SPEC)
+    ((images, targets),) = plain
+    assert torch.equal(torch.stack([image for image, _ in pairs]), images)
+    assert torch.equal(torch.stack([target for _, target in pairs]), targets)
+    # Workers get a copy of it.
+    batches = DataLoader(loader.dataset, batch_size=30, num_workers=1)
+    assert torch.equal(torch.cat([batch for batch, _ in batches]), images)
+    subset, _ = random_split(loader.dataset, [10, 90])
+    assert len(next(iter(DataLoader(subset, batch_size=64)))[1]) == 10
 
 
 # Of each movement the largest, and none of the others.

@@ -1,7 +1,7 @@
 """Where a run comes from is recorded at its start, and a resume prints how that differs."""
 
 import json
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -42,3 +42,19 @@ def test_provenance_that_is_damaged_is_one_line(tmp_path: Path, content: bytes) 
     with pytest.raises(UserError, match=r"cannot read .*provenance\.json .*: restore") as caught:
         provenance.read_origin(path)
     assert "\n" not in str(caught.value)
+
+
+def test_machine_is_described_without_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is needed by those who use it, not by a run."""
+
+    def version_of(package: str) -> str:
+        if package == "torchvision":
+            raise PackageNotFoundError(package)
+        return version(package)
+
+    whole = provenance.describe_machine()
+    monkeypatch.setattr(provenance, "version", version_of)
+    without = provenance.describe_machine()
+    assert whole == without.replace(
+        ", lightning", f", torchvision {version('torchvision')}, lightning"
+    )
