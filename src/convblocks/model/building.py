@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from lightning.pytorch import LightningModule
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -26,21 +27,60 @@ from convblocks.model.trust import accepts, instantiate
 FOR_LIGHTNING = ("interval", "frequency", "monitor", "strict")
 
 
-def build_optimizer(spec: ClassSpec, parameters: Iterable[nn.Parameter], lr: float) -> Optimizer:
+def configure(
+    parameters: Iterable[nn.Parameter],
+    steps: Callable[[], int],
+    optimizer: ClassSpec,
+    lr_scheduler: ClassSpec = CONSTANT,
+    lr: float | None = None,
+) -> Any:
+    """An optimizer, with a schedule if it is not constant, as ``configure_optimizers``
+    returns them; for ``steps()`` and ``lr`` see the functions below.
+    """
+    built = build_optimizer(optimizer, parameters, lr)
+    highest = built.param_groups[0].get("lr") if lr is None else lr
+    schedule = build_schedule(lr_scheduler, built, highest, steps)
+    return {"optimizer": built, "lr_scheduler": schedule} if schedule else built
+
+
+def install_optimizer(module: LightningModule, **specs: ClassSpec) -> None:
+    """Give a module a ``configure_optimizers``, as LightningCLI does.
+
+    Args:
+        module: One that overrides none.
+        specs: Its ``optimizer`` and ``lr_scheduler``.
+
+    Raises:
+        UsageError: there is no such class, or it does not take the arguments.
+    """
+    # Wrong arguments are refused now; the weights may be made later, in setup.
+    configure([nn.Parameter(torch.zeros(1))], lambda: 1000, **specs)
+    module.configure_optimizers = partial(_configure, module, specs)  # type: ignore[method-assign]
+
+
+def _configure(module: LightningModule, specs: dict[str, ClassSpec]) -> Any:
+    steps = lambda: int(module.trainer.estimated_stepping_batches)  # noqa: E731
+    return configure(module.parameters(), steps, **specs)
+
+
+def build_optimizer(
+    spec: ClassSpec, parameters: Iterable[nn.Parameter], lr: float | None
+) -> Optimizer:
     """The optimizer, fused if torch has fused kernels for the device; ``sgd`` has
-    momentum 0.9.
+    momentum 0.9. Without ``lr``, the learning rate is one of its arguments.
 
     Raises:
         UsageError: there is no such class, or it does not take the arguments, or a
-            learning rate is among them.
+            second learning rate is among them.
     """
     named, arguments = split("optimizer", spec)
-    if "lr" in arguments:
-        raise UsageError("--optimizer.lr is set with --lr")
     if short_name(spec) == "sgd":
         arguments = {"momentum": 0.9} | arguments
-    if accepts(named, "lr"):
-        arguments["lr"] = lr
+    if lr is not None:
+        if "lr" in arguments:
+            raise UsageError("--optimizer.lr is set with --lr")
+        if accepts(named, "lr"):
+            arguments["lr"] = lr
     build: Callable[..., Optimizer] = partial(instantiate, Optimizer, named, list(parameters))
     if short_name(named).startswith("torch.optim.") and accepts(named, "fused"):
         # There may be no fused kernels for this device, or not with these arguments.
@@ -72,6 +112,14 @@ def build_schedule(
         if arguments.get(key) == 0:
             raise UsageError(f"--lr_scheduler.{key} must be above 0, but is 0")
     settings = {key: arguments.pop(key) for key in FOR_LIGHTNING if key in arguments}
+    is_plateau = short_name(named).endswith(".ReduceLROnPlateau")
+    if is_plateau and "monitor" not in settings:
+        raise UsageError(
+            "--lr_scheduler ReduceLROnPlateau needs the metric that it watches: "
+            "give, for example, --lr_scheduler.monitor val/loss"
+        )
+    if is_plateau and accepts(named, "monitor"):  # LightningCLI's
+        arguments["monitor"] = settings["monitor"]
     if spans_the_run(spec):
         settings = {"interval": "step"} | settings
         if short_name(spec) == "onecycle":

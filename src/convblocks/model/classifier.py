@@ -15,7 +15,7 @@ from convblocks.data.images import MNIST, ImageSpec
 from convblocks.data.loader import Batch
 from convblocks.errors import NotImportedError, UsageError
 from convblocks.model.batch_norm import synchronize_batch_norm
-from convblocks.model.building import build_loss, build_optimizer, build_schedule
+from convblocks.model.building import build_loss, configure
 from convblocks.model.class_specs import AnySpec, Named, short_name
 from convblocks.model.distributed import sum_over_processes
 from convblocks.model.networks import build_network
@@ -213,12 +213,8 @@ class ImageClassifier(LightningModule):
             synchronize_batch_norm(self.network)
 
     def _optimizer_and_schedule(self, steps: Callable[[], int]) -> Any:
-        lr = self.hparams["lr"]
-        optimizer = build_optimizer(self.hparams["optimizer"], self.network.parameters(), lr)
-        schedule = build_schedule(self.hparams["lr_scheduler"], optimizer, lr, steps)
-        if not schedule:
-            return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        specs = {name: self.hparams[name] for name in ("optimizer", "lr_scheduler", "lr")}
+        return configure(self.network.parameters(), steps, **specs)
 
     def _measure(self, batch: Batch, metrics: LossAndAccuracy) -> Tensor:
         """The sum of the batch's losses: (). Adds the batch to the metrics."""

@@ -8,13 +8,20 @@ and that a person has named, for ``import_class``.
 
 import importlib
 import inspect
+import os
 import sys
 import typing
 from contextlib import suppress
+from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 from convblocks.errors import NotImportedError, UsageError, UserError
 from convblocks.model.class_specs import Factory, Named, short_name
+from convblocks.text import as_shown
+
+# The package with the classes of lightning.pytorch once more.
+OTHER_LIGHTNING = "pytorch_lightning"
 
 _named_by_a_person: set[str] = set()
 
@@ -58,9 +65,11 @@ def import_class(name: str) -> Factory:
     try:
         importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise UsageError(
-            f"cannot import {name}: {error.msg} in the current folder, and none is installed"
-        ) from error
+        reason = f"{error.msg} in the current folder, and none is installed"
+        if error.name == OTHER_LIGHTNING:
+            files = [frame.f_code.co_filename for frame, _ in walk_tb(error.__traceback__)]
+            reason = f"{error.msg}: {advice(next(filter(os.path.isfile, reversed(files)), name))}"
+        raise UsageError(f"cannot import {name}: {reason}") from error
     except SystemExit as error:
         raise UsageError(
             f"cannot import {name}: its module ends the program when it is imported: put what it "
@@ -108,12 +117,7 @@ def _check_kind(kind: type, named: Named, called: Factory) -> None:
     is_function = not isinstance(called, type)
     if is_function and not isinstance(named, str):
         return
-    made: Any = called
-    if is_function:
-        # Some types cannot be evaluated.
-        with suppress(Exception):
-            made = typing.get_type_hints(called).get("return")
-    if not (isinstance(made, type) and issubclass(made, kind)):
+    if not is_a(kind, made_by(called)):
         raise UsageError(
             f"{named} is not a subclass of {kind.__name__}, or a function that says it returns one"
         )
@@ -122,6 +126,42 @@ def _check_kind(kind: type, named: Named, called: Factory) -> None:
             f"{named} is a function, which a checkpoint alone must not call: "
             "pass the function itself"
         )
+
+
+def made_by(called: Factory) -> Any:
+    """The class itself, or what a function says that it returns, if it does."""
+    if isinstance(called, type):
+        return called
+    # Some types cannot be evaluated.
+    with suppress(Exception):
+        return typing.get_type_hints(called).get("return")
+    return None
+
+
+def is_a(kind: Any, named: Any) -> bool:
+    """Whether something is a subclass of a kind."""
+    return isinstance(named, type) and issubclass(named, kind)
+
+
+def refuse_other_lightning(kind: type, name: str, made: Any) -> None:
+    """Raise a UsageError for a class of the package ``pytorch_lightning``, whose classes
+    are others than those of ``lightning.pytorch``.
+    """
+    ancestors = getattr(made, "__mro__", ())
+    theirs = [each for each in ancestors if each.__module__.startswith(OTHER_LIGHTNING)]
+    if kind.__name__ not in {each.__name__ for each in theirs}:
+        return
+    own = [each for each in ancestors if issubclass(each, theirs[0]) and each not in theirs]
+    file = inspect.getsourcefile(own[-1]) if own else None
+    raise UsageError(
+        f"{name}: it is a {kind.__name__} of {OTHER_LIGHTNING}, "
+        f"which is another class than lightning's: {advice(file or name)}"
+    )
+
+
+def advice(place: str) -> str:
+    """Which import to change, in a file."""
+    return f"in {as_shown(Path(place))}, import lightning.pytorch instead of {OTHER_LIGHTNING}"
 
 
 def accepts(named: Named, parameter: str) -> bool:

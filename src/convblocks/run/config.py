@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import chdir
+from contextlib import chdir, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,18 +11,33 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, LightningModule, seed_everything
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from lightning.pytorch.utilities.seed import isolate_rng
+from yaml import YAMLError
 
 from convblocks import wings
 from convblocks.data.module import ImageDataModule
-from convblocks.errors import UsageError
-from convblocks.model import class_specs, trust
+from convblocks.errors import UsageError, UserError
+from convblocks.model import trust
+from convblocks.model.building import install_optimizer
+from convblocks.model.class_specs import Factory, short_name
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.checks import check
 from convblocks.run.directory import RunDirectory
-from convblocks.run.parser import FitParser, Words, full_words, make_parser, merge, read_config
+from convblocks.run.parser import (
+    FROM_DATA,
+    SECTIONS,
+    FitParser,
+    Words,
+    full_words,
+    linked,
+    make_parser,
+    merge,
+    read_config,
+)
 from convblocks.run.plain import is_same, plain_settings
-from convblocks.text import Settings, as_yaml
+from convblocks.text import Settings, as_plain, as_yaml, listed
 from convblocks.wings import GROUPS
 
 # What a run trains, and on what, if nothing else is named.
@@ -68,17 +83,19 @@ class Config:
         settings, rest = _given_settings(words, given)
         raw = {group: dict(settings[group]) for group in GROUPS}
         names, classes = _import_classes(settings)
-        is_classifier = issubclass(classes["model"], ImageClassifier)
+        is_classifier = trust.is_a(ImageClassifier, classes["model"])
         named = {*settings["model"], *given}  # config keys have no dashes, options have
         if is_classifier and not named & {"arch", "--model.arch", "--help"}:
             raise UsageError(
                 f"--arch is required: choose one of {', '.join(ARCHITECTURES)}, "
                 "or give a LightningModule as --model"
             )
+        typed = _typed(raw, rest)
+        if "--help" not in given:
+            _add_linked(settings, names, classes, rest, typed)
         parser = make_parser(classes["model"], classes.get("data"))
         parsed = parser.parse(settings, rest)
         check(parsed)
-        typed = _typed(raw, rest)
         if parsed.get("data.root") is None and typed.get("data.root") is not None:
             raise UsageError(
                 f"--data.root {typed['data.root']} is no value in YAML: give the path of a folder"
@@ -87,8 +104,7 @@ class Config:
         if "--print_config" in given:
             print(as_yaml(settings), end="")
             sys.exit()
-        if is_classifier:
-            _import_what_is_named(settings, ("arch", *parser.specs))
+        _import_what_is_named(settings, ["arch"] * is_classifier + [*parser.specs])
         return cls(
             settings=settings,
             name=parsed.name,
@@ -99,8 +115,8 @@ class Config:
         )
 
     @cached_property
-    def classes(self) -> Mapping[str, type]:
-        """Those of ``model`` and ``data``."""
+    def classes(self) -> Mapping[str, Factory]:
+        """Those of ``model`` and ``data``, or the functions that make them."""
         groups = [group for group in KINDS if group in self.settings]
         return {group: _import_class(group, self.settings[group]["class_path"]) for group in groups}
 
@@ -130,7 +146,7 @@ class Config:
         """
         if "data" not in self.classes:
             return None
-        is_ours = issubclass(self.classes["data"], ImageDataModule)
+        is_ours = trust.is_a(ImageDataModule, self.classes["data"])
         more = {"seed": self.settings["seed"]} if is_ours else {}
         return self._make("data", **more)  # type: ignore[no-any-return]
 
@@ -150,9 +166,28 @@ class Config:
         more: Settings = {}
         if image_spec is not None and trust.accepts(model, "image_spec"):
             more["image_spec"] = image_spec
-        if issubclass(model, ImageClassifier):
+        if trust.is_a(ImageClassifier, model):
             more["sync_batchnorm"] = self.settings["trainer"]["sync_batchnorm"]
-        return self._make("model", **more)  # type: ignore[no-any-return]
+        module: LightningModule = self._make("model", **more)
+        self._complete(module)
+        return module
+
+    def _complete(self, module: LightningModule) -> None:
+        """Give a module without ``configure_optimizers`` that of the settings."""
+        sections = {name: self.settings[name] for name in SECTIONS if name in self.settings}
+        name = short_name(self.settings["model"])
+        if is_overridden("configure_optimizers", module):
+            if sections:
+                raise UsageError(
+                    f"--{listed([*sections])}: {name} has its own configure_optimizers"
+                )
+        elif "optimizer" in sections:
+            install_optimizer(module, **sections)
+        else:
+            raise UsageError(
+                f"{name} overrides no configure_optimizers, so nothing would be trained: "
+                "give, for example, --optimizer Adam --optimizer.lr 1e-3"
+            )
 
     def arguments(self, group: str, **changed: Any) -> Settings:
         """What the class of model, data or Trainer is called with, in its types.
@@ -208,6 +243,9 @@ def _given_settings(words: Words, given: Mapping[str, str]) -> tuple[Settings, W
         elif option != "--print_config":
             rest.append(word)
     merge(settings, named)
+    if "--resume" not in given:  # found anew, since the data may be others
+        for name in settings.pop(FROM_DATA, None) or ():
+            settings["model"].pop(name, None)
     return settings, rest
 
 
@@ -238,7 +276,84 @@ def _saved_settings(given: Mapping[str, str]) -> Settings:
     return settings
 
 
-def _import_classes(settings: Settings) -> tuple[dict[str, str], dict[str, type]]:
+def _add_linked(
+    settings: Settings,
+    names: Mapping[str, str],
+    classes: Mapping[str, Factory],
+    words: Words,
+    typed: Settings,
+) -> None:
+    """Let the settings have the arguments that the model demands, nobody has given, and
+    its data know: as they are made, or else set up.
+
+    Raises:
+        UsageError: they do not.
+    """
+    given = {option.split(".")[1] for option in typed if option.startswith("model.")}
+    links = linked(classes["model"], classes.get("data"))
+    missing = [name for name in links if name not in given]
+    if not missing:
+        return
+    alone = {
+        "model": {"class_path": "lightning.pytorch.LightningModule"},
+        "data": {"class_path": names["data"], **settings["data"]},
+        "seed": settings.get("seed", 0),
+    }
+    of_data = ["=".join(word) for word in words if word[0].startswith(("--data.", "--seed"))]
+    config = Config.parse(["--config", as_yaml(alone), *of_data])
+    found = _found_in(config, missing)
+    for name in missing:
+        if name not in found:
+            raise UsageError(
+                f"--model.{name} is required: {names['model']} has no default for it, and "
+                f"{names['data']} no attribute {name} that is a number, text or a list of these"
+            )
+    settings["model"] |= found
+    settings[FROM_DATA] = missing
+
+
+def _found_in(config: "Config", names: Sequence[str]) -> Settings:
+    """Attributes of a config's data in plain values: as they are made, or else set up.
+
+    Raises:
+        UsageError: they cannot be made, or set up without a Trainer.
+    """
+    with isolate_rng(include_cuda=False):
+        data: Any = config.make_data()
+        found = _plain_attributes(data, names)
+        if len(found) < len(names):
+            try:
+                data.prepare_data()
+                data.setup("fit")
+            except UserError:
+                raise
+            except Exception as error:  # of a user's code
+                raise UsageError(
+                    f"give --model.{names[0]}: the setup of {type(data).__qualname__}, which may "
+                    f"know it, fails without a Trainer: {type(error).__name__}: {error}"
+                ) from error
+            found = _plain_attributes(data, names) | found
+    return found
+
+
+def _plain_attributes(owner: Any, names: Sequence[str]) -> Settings:
+    """Those that there are, and YAML stands for."""
+    plain: Settings = {}
+    for name in names:
+        value = as_plain(getattr(owner, name, None), _as_number)
+        with suppress(YAMLError):
+            as_yaml({name: value})
+            if value is not None:
+                plain[name] = value
+    return plain
+
+
+def _as_number(value: Any) -> Any:
+    """A number of NumPy or torch as one of Python's."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value
+
+
+def _import_classes(settings: Settings) -> tuple[dict[str, str], dict[str, Factory]]:
     """The names and classes of model and data; an ImageClassifier gets an
     ImageDataModule unless --data names another.
 
@@ -249,7 +364,7 @@ def _import_classes(settings: Settings) -> tuple[dict[str, str], dict[str, type]
     """
     names = {"model": settings["model"].pop("class_path", MODEL)}
     classes = {"model": _import_class("model", names["model"])}
-    usual_data = DATA if issubclass(classes["model"], ImageClassifier) else None
+    usual_data = DATA if trust.is_a(ImageClassifier, classes["model"]) else None
     if data := settings["data"].pop("class_path", usual_data):
         names["data"], classes["data"] = data, _import_class("data", data)
     elif not settings["data"]:
@@ -260,16 +375,20 @@ def _import_classes(settings: Settings) -> tuple[dict[str, str], dict[str, type]
 def _import_what_is_named(settings: Settings, options: Sequence[str]) -> None:
     """A checkpoint's names are not imported, but what a person names is."""
     for option in options:
-        name = class_specs.short_name(settings["model"]["init_args"].get(option, ""))
+        arguments = settings["model"]["init_args"] | settings
+        name = short_name(arguments.get(option, ""))
         if "." in name:
             trust.import_class(name)
 
 
-def _import_class(group: str, name: str) -> type:
+def _import_class(group: str, name: str) -> Factory:
     named = trust.import_class(name)
-    kind = KINDS[group]
-    if not (isinstance(named, type) and issubclass(named, kind)):
-        raise UsageError(f"--{group} {name}: it is not a {kind.__name__}")
+    kind, made = KINDS[group], trust.made_by(named)
+    if not trust.is_a(kind, made):
+        trust.refuse_other_lightning(kind, f"--{group} {name}", made)
+        raise UsageError(
+            f"--{group} {name}: it is not a {kind.__name__}, or a function that says it returns one"
+        )
     return named
 
 

@@ -21,13 +21,14 @@ import yaml
 
 # the first has no types
 from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 
 from convblocks import wings
 from convblocks.command_line import UNKNOWN, with_suggestion
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
-from convblocks.model.class_specs import ClassSpec
+from convblocks.model import trust
+from convblocks.model.class_specs import ClassSpec, Factory
 from convblocks.model.classifier import ImageClassifier
 from convblocks.text import Settings, as_yaml, listed
 from convblocks.wings import GROUPS
@@ -51,6 +52,12 @@ DEFAULTS = {
 }
 
 EPOCHS = 5
+
+# LightningCLI's, for modules that override no configure_optimizers.
+SECTIONS = ("optimizer", "lr_scheduler")
+
+# The setting that names the arguments of the model which its data have given.
+FROM_DATA = "from_data"
 
 # Lightning's value for no limit.
 NO_LIMIT = -1
@@ -87,10 +94,16 @@ REWRITTEN = {
     r".*: Requirement '(\w+).*' not met.*": r"\1 is not installed: pip install \1",
     # of a config
     r"^Option '([\w.]+)' is not accepted$": rf"{UNKNOWN}--\1",
+    rf"^{UNKNOWN}--model\.({'|'.join(SECTIONS)})\b.*": (
+        r"--\1 is for modules that override no configure_optimizers: this one has its own"
+    ),
 }
 
 # Of a message, in characters: jsonargparse may print a whole config.
 LONGEST_REASON = 400
+
+# Parameters that stand for one value each.
+NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 # In a config; aliases can stand for any number of them.
 MOST_VALUES = 100_000
@@ -102,10 +115,11 @@ Words = list[list[str]]
 class FitParser(jsonargparse.ArgumentParser):
     """Raises a one-line UsageError instead of exiting.
 
-    ``specs`` are the model's parameters that are class specs, with their defaults.
+    ``specs`` are the model's parameters that are class specs, with their defaults, or
+    the ``SECTIONS`` that are there, with None.
     """
 
-    specs: dict[str, str]
+    specs: dict[str, Any]
 
     @cached_property
     def usual(self) -> Namespace:
@@ -128,7 +142,7 @@ class FitParser(jsonargparse.ArgumentParser):
 
         Args:
             settings: Those of configs, as ``merge`` leaves them; the class specs in
-                ``settings["model"]`` are replaced by those that hold.
+                ``settings["model"]`` are replaced by those that hold, sections apart.
             words: The command line, as of ``full_words``.
 
         Raises:
@@ -170,8 +184,12 @@ class FitParser(jsonargparse.ArgumentParser):
             else:
                 rest.append("=".join([option, *values]))
         for name, default in self.specs.items():
-            spec = _class_spec(name, model.get(name, default), in_config[name])
-            model[name] = _class_spec(name, spec, given[name])
+            is_section = default is None
+            spec = model.pop(name, settings.get(name) if is_section else default)
+            for changes in (in_config[name], given[name]):
+                if changes or not (is_section and spec is None):
+                    spec = _class_spec(name, spec, changes)
+            (settings if is_section else model)[name] = spec
         return rest
 
     def read(self, settings: Settings) -> Namespace:
@@ -200,11 +218,10 @@ class FitParser(jsonargparse.ArgumentParser):
 
 @cache
 def make_parser(
-    model: type[LightningModule] = ImageClassifier,
-    data: type[LightningDataModule] | None = ImageDataModule,
+    model: Factory = ImageClassifier, data: Factory | None = ImageDataModule
 ) -> FitParser:
     """All options with types, defaults and help, from the signatures and docstrings of
-    the classes that they set.
+    the classes or functions that they set.
     """
     parser = FitParser(prog="convblocks fit", allow_abbrev=False)
     parser.add_argument("--config", action=ActionConfigFile, help="A YAML file with options.")
@@ -223,12 +240,14 @@ def make_parser(
         if part:
             # Arguments that come from the data, the run and the Trainer are no options.
             skipped = {"image_spec", *BATCHES}
-            if issubclass(part, ImageClassifier | ImageDataModule):
+            if trust.is_a(ImageClassifier | ImageDataModule, part):
                 skipped |= {"seed", "sync_batchnorm"}
+            options: Settings = {"fail_untyped": False, "skip": skipped}
             try:
-                parser.add_class_arguments(
-                    part, group, False, fail_untyped=False, instantiate=False, skip=skipped
-                )
+                if isinstance(part, type):
+                    parser.add_class_arguments(part, group, False, instantiate=False, **options)
+                else:
+                    parser.add_function_arguments(part, group, False, **options)
             except Exception as error:  # jsonargparse compares defaults, such as arrays
                 raise UsageError(
                     f"--{group}: the parameters of {part.__qualname__} and their defaults cannot "
@@ -243,11 +262,50 @@ def make_parser(
             help="A number of batches, or a share of them: 0.5.",
         )
     list(wings.call("OPTIONS", "add_option", parser))
-    parameters = inspect.signature(model).parameters.values()
-    specs = {part.name: part.default for part in parameters if part.annotation == ClassSpec}
-    parser.specs = specs if issubclass(model, ImageClassifier) else {}
+    parameters = inspect.signature(model).parameters
+    if trust.is_a(ImageClassifier, model):
+        specs = [part for part in parameters.values() if part.annotation == ClassSpec]
+        parser.specs = {part.name: part.default for part in specs}
+    else:
+        _add_sections(parser, model)
+        _add_links(parser, linked(model, data))
     parser.set_defaults(DEFAULTS)
     return parser
+
+
+def _add_sections(parser: FitParser, model: Factory) -> None:
+    own = getattr(trust.made_by(model), "configure_optimizers", None)
+    is_overridden = own is not LightningModule.configure_optimizers
+    names = [] if is_overridden else [name for name in SECTIONS if not trust.accepts(model, name)]
+    parser.specs = dict.fromkeys(names)
+    for name in names:
+        parser.add_argument(
+            f"--{name}",
+            type=ClassSpec | None,
+            help=f"A class of torch's, or its own; its arguments: --{name}.KEY.",
+        )
+
+
+def _add_links(parser: FitParser, links: Sequence[str]) -> None:
+    if not links:
+        return
+    parser.add_argument(
+        f"--{FROM_DATA}", type=list[str] | None, help="Not to be given: what the data have given."
+    )
+    for name in links:
+        option = parser._option_string_actions[f"--model.{name}"]
+        option.help = f"{option.help or ''} If not given, the attribute {name} of the data."
+
+
+def linked(model: Factory, data: Factory | None) -> list[str]:
+    """The parameters of a model that its data may give: those without a default."""
+    if data is None or trust.is_a(ImageClassifier, model):
+        return []
+    return [
+        name
+        for name, part in inspect.signature(model).parameters.items()
+        if part.default is part.empty and part.kind in NAMED and name != "image_spec"
+    ]
 
 
 def by_option(arguments: Sequence[str]) -> Words:
@@ -365,7 +423,7 @@ def _class_spec(name: str, spec: Any, given: dict[str, Any]) -> ClassSpec:
     of arguments and, by the name "", another class, which drops the arguments that were
     there.
     """
-    parts = {"class_path": spec} if isinstance(spec, str) else spec
+    parts = {"class_path": spec} if isinstance(spec, str | None) else spec
     arguments = (parts.get("init_args") or {}) if isinstance(parts, dict) else None
     known = {"class_path", "init_args"}
     is_spec = isinstance(arguments, dict) and parts.keys() | {"init_args"} == known

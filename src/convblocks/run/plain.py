@@ -11,9 +11,12 @@ from jsonargparse import Namespace
 from yaml import YAMLError
 
 from convblocks.errors import UsageError
-from convblocks.run.parser import FitParser, yaml_value
+from convblocks.run.parser import FROM_DATA, SECTIONS, FitParser, yaml_value
 from convblocks.text import Settings, as_plain, as_yaml
 from convblocks.wings import GROUPS
+
+# Beside the groups; parsers of some modules lack the last ones.
+SAVED = ("judge", "seed", "threads", *SECTIONS, FROM_DATA)
 
 
 def plain_settings(
@@ -46,7 +49,7 @@ def plain_settings(
         # a class without parameters has no group
         arguments = kept(values.get(group, {}), defaults.get(group))
         settings[group] = {"class_path": name, "init_args": arguments}
-    options = {option: values[option] for option in ("judge", "seed", "threads")}
+    options = {option: values[option] for option in SAVED if option in values}
     trainer = kept(values["trainer"], defaults.trainer)
     trainer.pop("default_root_dir", None)
     settings |= kept(options, defaults) | {"trainer": trainer}
