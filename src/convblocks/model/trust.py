@@ -68,7 +68,8 @@ def import_class(name: str) -> Factory:
         reason = f"{error.msg} in the current folder, and none is installed"
         if error.name == OTHER_LIGHTNING:
             files = [frame.f_code.co_filename for frame, _ in walk_tb(error.__traceback__)]
-            reason = f"{error.msg}: {advice(next(filter(os.path.isfile, reversed(files)), name))}"
+            importing = [*filter(os.path.isfile, files)][-1]
+            reason = f"{error.msg}: {advice(importing)}"
         raise UsageError(f"cannot import {name}: {reason}") from error
     except SystemExit as error:
         raise UsageError(
@@ -147,21 +148,19 @@ def refuse_other_lightning(kind: type, name: str, made: Any) -> None:
     """Raise a UsageError for a class of the package ``pytorch_lightning``, whose classes
     are others than those of ``lightning.pytorch``.
     """
-    ancestors = getattr(made, "__mro__", ())
-    theirs = [each for each in ancestors if each.__module__.startswith(OTHER_LIGHTNING)]
-    if kind.__name__ not in {each.__name__ for each in theirs}:
-        return
-    own = [each for each in ancestors if issubclass(each, theirs[0]) and each not in theirs]
-    file = inspect.getsourcefile(own[-1]) if own else None
-    raise UsageError(
-        f"{name}: it is a {kind.__name__} of {OTHER_LIGHTNING}, "
-        f"which is another class than lightning's: {advice(file or name)}"
-    )
+    for parent in getattr(made, "__mro__", ()):
+        for base in parent.__bases__:
+            package = base.__module__.partition(".")[0]
+            if (package, base.__name__) == (OTHER_LIGHTNING, kind.__name__):
+                raise UsageError(
+                    f"{name}: it is a {kind.__name__} of {OTHER_LIGHTNING}, which is "
+                    f"another class than lightning's: {advice(inspect.getfile(parent))}"
+                )
 
 
-def advice(place: str) -> str:
-    """Which import to change, in a file."""
-    return f"in {as_shown(Path(place))}, import lightning.pytorch instead of {OTHER_LIGHTNING}"
+def advice(file: str) -> str:
+    """Which import to change."""
+    return f"in {as_shown(Path(file))}, import lightning.pytorch instead of {OTHER_LIGHTNING}"
 
 
 def accepts(named: Named, parameter: str) -> bool:

@@ -17,7 +17,7 @@ from yaml import YAMLError
 
 from convblocks import wings
 from convblocks.data.module import ImageDataModule
-from convblocks.errors import UsageError, UserError
+from convblocks.errors import UsageError
 from convblocks.model import trust
 from convblocks.model.building import install_optimizer
 from convblocks.model.class_specs import Factory, short_name
@@ -26,7 +26,6 @@ from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.checks import check
 from convblocks.run.directory import RunDirectory
 from convblocks.run.parser import (
-    FROM_DATA,
     SECTIONS,
     FitParser,
     Words,
@@ -175,17 +174,16 @@ class Config:
     def _complete(self, module: LightningModule) -> None:
         """Give a module without ``configure_optimizers`` that of the settings."""
         sections = {name: self.settings[name] for name in SECTIONS if name in self.settings}
-        name = short_name(self.settings["model"])
         if is_overridden("configure_optimizers", module):
             if sections:
                 raise UsageError(
-                    f"--{listed([*sections])}: {name} has its own configure_optimizers"
+                    f"--{listed([*sections])}: this model has its own configure_optimizers"
                 )
         elif "optimizer" in sections:
             install_optimizer(module, **sections)
         else:
             raise UsageError(
-                f"{name} overrides no configure_optimizers, so nothing would be trained: "
+                "the model overrides no configure_optimizers, so nothing would be trained: "
                 "give, for example, --optimizer Adam --optimizer.lr 1e-3"
             )
 
@@ -244,7 +242,7 @@ def _given_settings(words: Words, given: Mapping[str, str]) -> tuple[Settings, W
             rest.append(word)
     merge(settings, named)
     if "--resume" not in given:  # found anew, since the data may be others
-        for name in settings.pop(FROM_DATA, None) or ():
+        for name in settings.pop("from_data", None) or ():
             settings["model"].pop(name, None)
     return settings, rest
 
@@ -294,22 +292,18 @@ def _add_linked(
     missing = [name for name in links if name not in given]
     if not missing:
         return
-    alone = {
-        "model": {"class_path": "lightning.pytorch.LightningModule"},
-        "data": {"class_path": names["data"], **settings["data"]},
-        "seed": settings.get("seed", 0),
-    }
+    alone = ["--model=lightning.pytorch.LightningModule", f"--data={names['data']}"]
+    config = as_yaml({"data": settings["data"], "seed": settings.get("seed", 0)})
     of_data = ["=".join(word) for word in words if word[0].startswith(("--data.", "--seed"))]
-    config = Config.parse(["--config", as_yaml(alone), *of_data])
-    found = _found_in(config, missing)
+    found = _found_in(Config.parse([*alone, "--config", config, *of_data]), missing)
     for name in missing:
         if name not in found:
             raise UsageError(
-                f"--model.{name} is required: {names['model']} has no default for it, and "
-                f"{names['data']} no attribute {name} that is a number, text or a list of these"
+                f"--model.{name} is required: the model has no default for it, "
+                "and the data no attribute of this name that is a number, text or a list"
             )
     settings["model"] |= found
-    settings[FROM_DATA] = missing
+    settings["from_data"] = missing
 
 
 def _found_in(config: "Config", names: Sequence[str]) -> Settings:
@@ -321,19 +315,17 @@ def _found_in(config: "Config", names: Sequence[str]) -> Settings:
     with isolate_rng(include_cuda=False):
         data: Any = config.make_data()
         found = _plain_attributes(data, names)
-        if len(found) < len(names):
-            try:
-                data.prepare_data()
-                data.setup("fit")
-            except UserError:
-                raise
-            except Exception as error:  # of a user's code
-                raise UsageError(
-                    f"give --model.{names[0]}: the setup of {type(data).__qualname__}, which may "
-                    f"know it, fails without a Trainer: {type(error).__name__}: {error}"
-                ) from error
-            found = _plain_attributes(data, names) | found
-    return found
+        if len(found) == len(names):
+            return found
+        try:
+            data.prepare_data()
+            data.setup("fit")
+        except Exception as error:  # of a user's code
+            raise UsageError(
+                f"give --model.{names[0]}: the setup of the data, which may know it, "
+                f"fails without a Trainer: {error!r}"
+            ) from error
+        return _plain_attributes(data, names) | found
 
 
 def _plain_attributes(owner: Any, names: Sequence[str]) -> Settings:

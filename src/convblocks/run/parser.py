@@ -21,7 +21,7 @@ import yaml
 
 # the first has no types
 from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Trainer
 
 from convblocks import wings
 from convblocks.command_line import UNKNOWN, with_suggestion
@@ -55,9 +55,6 @@ EPOCHS = 5
 
 # LightningCLI's, for modules that override no configure_optimizers.
 SECTIONS = ("optimizer", "lr_scheduler")
-
-# The setting that names the arguments of the model which its data have given.
-FROM_DATA = "from_data"
 
 # Lightning's value for no limit.
 NO_LIMIT = -1
@@ -94,16 +91,10 @@ REWRITTEN = {
     r".*: Requirement '(\w+).*' not met.*": r"\1 is not installed: pip install \1",
     # of a config
     r"^Option '([\w.]+)' is not accepted$": rf"{UNKNOWN}--\1",
-    rf"^{UNKNOWN}--model\.({'|'.join(SECTIONS)})\b.*": (
-        r"--\1 is for modules that override no configure_optimizers: this one has its own"
-    ),
 }
 
 # Of a message, in characters: jsonargparse may print a whole config.
 LONGEST_REASON = 400
-
-# Parameters that stand for one value each.
-NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 # In a config; aliases can stand for any number of them.
 MOST_VALUES = 100_000
@@ -274,27 +265,23 @@ def make_parser(
 
 
 def _add_sections(parser: FitParser, model: Factory) -> None:
-    own = getattr(trust.made_by(model), "configure_optimizers", None)
-    is_overridden = own is not LightningModule.configure_optimizers
-    names = [] if is_overridden else [name for name in SECTIONS if not trust.accepts(model, name)]
-    parser.specs = dict.fromkeys(names)
-    for name in names:
+    parser.specs = {name: None for name in SECTIONS if not trust.accepts(model, name)}
+    for name in parser.specs:
         parser.add_argument(
             f"--{name}",
             type=ClassSpec | None,
-            help=f"A class of torch's, or its own; its arguments: --{name}.KEY.",
+            help="A class, with arguments, for a model without configure_optimizers.",
         )
 
 
 def _add_links(parser: FitParser, links: Sequence[str]) -> None:
-    if not links:
-        return
-    parser.add_argument(
-        f"--{FROM_DATA}", type=list[str] | None, help="Not to be given: what the data have given."
-    )
+    if links:
+        parser.add_argument(
+            "--from_data", type=list[str] | None, help="What the data gave: not to be given."
+        )
     for name in links:
         option = parser._option_string_actions[f"--model.{name}"]
-        option.help = f"{option.help or ''} If not given, the attribute {name} of the data."
+        option.help = f"{option.help or ''} If not given, that of the data."
 
 
 def linked(model: Factory, data: Factory | None) -> list[str]:
@@ -304,7 +291,7 @@ def linked(model: Factory, data: Factory | None) -> list[str]:
     return [
         name
         for name, part in inspect.signature(model).parameters.items()
-        if part.default is part.empty and part.kind in NAMED and name != "image_spec"
+        if part.default is part.empty and "VAR" not in part.kind.name and name != "image_spec"
     ]
 
 

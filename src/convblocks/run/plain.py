@@ -11,12 +11,12 @@ from jsonargparse import Namespace
 from yaml import YAMLError
 
 from convblocks.errors import UsageError
-from convblocks.run.parser import FROM_DATA, SECTIONS, FitParser, yaml_value
+from convblocks.run.parser import SECTIONS, FitParser, yaml_value
 from convblocks.text import Settings, as_plain, as_yaml
 from convblocks.wings import GROUPS
 
 # Beside the groups; parsers of some modules lack the last ones.
-SAVED = ("judge", "seed", "threads", *SECTIONS, FROM_DATA)
+SAVED = ("judge", "seed", "threads", *SECTIONS, "from_data")
 
 
 def plain_settings(
