@@ -28,39 +28,35 @@ FOR_LIGHTNING = ("interval", "frequency", "monitor", "strict")
 
 
 def configure(
-    parameters: Iterable[nn.Parameter],
-    steps: Callable[[], int],
+    module: LightningModule,
     optimizer: ClassSpec,
     lr_scheduler: ClassSpec = CONSTANT,
     lr: float | None = None,
+    is_trial: bool = False,
 ) -> Any:
-    """An optimizer, with a schedule if it is not constant, as ``configure_optimizers``
-    returns them; for ``steps()`` and ``lr`` see the functions below.
-    """
-    built = build_optimizer(optimizer, parameters, lr)
-    highest = built.param_groups[0].get("lr") if lr is None else lr
-    schedule = build_schedule(lr_scheduler, built, highest, steps)
-    return {"optimizer": built, "lr_scheduler": schedule} if schedule else built
-
-
-def install_optimizer(module: LightningModule, **specs: ClassSpec) -> None:
-    """Give a module a ``configure_optimizers``, as LightningCLI does.
+    """What ``configure_optimizers`` returns: an optimizer of all weights, with a
+    schedule unless it is constant.
 
     Args:
-        module: One that overrides none.
-        specs: Its ``optimizer`` and ``lr_scheduler``.
+        module: Has a Trainer, unless this is a trial.
+        optimizer: As for ``build_optimizer``.
+        lr_scheduler: As for ``build_schedule``.
+        lr: Learning rate, if it is not among the arguments of the optimizer.
+        is_trial: Whether only to see that the arguments are right.
 
     Raises:
         UsageError: there is no such class, or it does not take the arguments.
     """
-    # Wrong arguments are refused now; the weights may be made later, in setup.
-    configure([nn.Parameter(torch.zeros(1))], lambda: 1000, **specs)
-    module.configure_optimizers = partial(_configure, module, specs)  # type: ignore[method-assign]
-
-
-def _configure(module: LightningModule, specs: dict[str, ClassSpec]) -> Any:
-    steps = lambda: int(module.trainer.estimated_stepping_batches)  # noqa: E731
-    return configure(module.parameters(), steps, **specs)
+    # They may be made later, in setup.
+    weights = [*module.parameters()] or [nn.Parameter(torch.zeros(1, 1))]
+    built = build_optimizer(optimizer, weights, lr)
+    schedule = build_schedule(
+        lr_scheduler,
+        built,
+        built.param_groups[0].get("lr", lr),
+        lambda: 1000 if is_trial else int(module.trainer.estimated_stepping_batches),
+    )
+    return {"optimizer": built, "lr_scheduler": schedule} if schedule else built
 
 
 def build_optimizer(

@@ -12,13 +12,11 @@ import os
 import sys
 import typing
 from contextlib import suppress
-from pathlib import Path
-from traceback import walk_tb
+from traceback import extract_tb
 from typing import Any
 
 from convblocks.errors import NotImportedError, UsageError, UserError
 from convblocks.model.class_specs import Factory, Named, short_name
-from convblocks.text import as_shown
 
 # The package with the classes of lightning.pytorch once more.
 OTHER_LIGHTNING = "pytorch_lightning"
@@ -67,9 +65,8 @@ def import_class(name: str) -> Factory:
     except ModuleNotFoundError as error:
         reason = f"{error.msg} in the current folder, and none is installed"
         if error.name == OTHER_LIGHTNING:
-            files = [frame.f_code.co_filename for frame, _ in walk_tb(error.__traceback__)]
-            importing = [*filter(os.path.isfile, files)][-1]
-            reason = f"{error.msg}: {advice(importing)}"
+            files = [frame.filename for frame in extract_tb(error.__traceback__)]
+            reason = f"{error.msg}: {advice([*filter(os.path.isfile, files)][-1])}"
         raise UsageError(f"cannot import {name}: {reason}") from error
     except SystemExit as error:
         raise UsageError(
@@ -148,19 +145,18 @@ def refuse_other_lightning(kind: type, name: str, made: Any) -> None:
     """Raise a UsageError for a class of the package ``pytorch_lightning``, whose classes
     are others than those of ``lightning.pytorch``.
     """
-    for parent in getattr(made, "__mro__", ()):
-        for base in parent.__bases__:
-            package = base.__module__.partition(".")[0]
-            if (package, base.__name__) == (OTHER_LIGHTNING, kind.__name__):
-                raise UsageError(
-                    f"{name}: it is a {kind.__name__} of {OTHER_LIGHTNING}, which is "
-                    f"another class than lightning's: {advice(inspect.getfile(parent))}"
-                )
+    theirs: Any = getattr(sys.modules.get(OTHER_LIGHTNING), kind.__name__, ())
+    if is_a(theirs, made):
+        child = next(each for each in made.__mro__ if theirs in each.__bases__)
+        raise UsageError(
+            f"{name}: it is a {kind.__name__} of {OTHER_LIGHTNING}, which is another class "
+            f"than lightning's: {advice(inspect.getfile(child))}"
+        )
 
 
 def advice(file: str) -> str:
     """Which import to change."""
-    return f"in {as_shown(Path(file))}, import lightning.pytorch instead of {OTHER_LIGHTNING}"
+    return f"in {file}, import lightning.pytorch instead of {OTHER_LIGHTNING}"
 
 
 def accepts(named: Named, parameter: str) -> bool:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import chdir, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from convblocks import wings
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
 from convblocks.model import trust
-from convblocks.model.building import install_optimizer
+from convblocks.model.building import configure
 from convblocks.model.class_specs import Factory, short_name
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import ARCHITECTURES
@@ -36,7 +36,7 @@ from convblocks.run.parser import (
     read_config,
 )
 from convblocks.run.plain import is_same, plain_settings
-from convblocks.text import Settings, as_plain, as_yaml, listed
+from convblocks.text import Settings, as_plain, as_yaml
 from convblocks.wings import GROUPS
 
 # What a run trains, and on what, if nothing else is named.
@@ -69,8 +69,8 @@ class Config:
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> "Config":
-        """Parse and check a command line, without building anything; imports the
-        classes that it names.
+        """Parse and check a command line; imports the classes that it names, and builds
+        nothing but data that know what the model demands.
 
         Raises:
             UsageError: options that are unknown, out of range, or incompatible, or
@@ -154,10 +154,11 @@ class Config:
         which are seeded.
 
         A module with a parameter ``image_spec`` gets that of its data, for which images
-        may be read.
+        may be read. One that overrides no ``configure_optimizers`` gets that of the
+        settings.
 
         Raises:
-            UsageError: it does not take its arguments.
+            UsageError: it does not take its arguments, or has no optimizer, or two.
             DataError: there are no images.
         """
         image_spec = getattr(data, "image_spec", None)
@@ -168,24 +169,23 @@ class Config:
         if trust.is_a(ImageClassifier, model):
             more["sync_batchnorm"] = self.settings["trainer"]["sync_batchnorm"]
         module: LightningModule = self._make("model", **more)
-        self._complete(module)
-        return module
-
-    def _complete(self, module: LightningModule) -> None:
-        """Give a module without ``configure_optimizers`` that of the settings."""
         sections = {name: self.settings[name] for name in SECTIONS if name in self.settings}
         if is_overridden("configure_optimizers", module):
             if sections:
                 raise UsageError(
-                    f"--{listed([*sections])}: this model has its own configure_optimizers"
+                    "--optimizer and --lr_scheduler are for models without configure_optimizers: "
+                    "this one has its own"
                 )
         elif "optimizer" in sections:
-            install_optimizer(module, **sections)
+            configure(module, is_trial=True, **sections)
+            # as LightningCLI does
+            module.configure_optimizers = partial(configure, module, **sections)  # type: ignore[method-assign]
         else:
             raise UsageError(
                 "the model overrides no configure_optimizers, so nothing would be trained: "
                 "give, for example, --optimizer Adam --optimizer.lr 1e-3"
             )
+        return module
 
     def arguments(self, group: str, **changed: Any) -> Settings:
         """What the class of model, data or Trainer is called with, in its types.
@@ -288,8 +288,7 @@ def _add_linked(
         UsageError: they do not.
     """
     given = {option.split(".")[1] for option in typed if option.startswith("model.")}
-    links = linked(classes["model"], classes.get("data"))
-    missing = [name for name in links if name not in given]
+    missing = [name for name in linked(classes["model"], classes.get("data")) if name not in given]
     if not missing:
         return
     alone = ["--model=lightning.pytorch.LightningModule", f"--data={names['data']}"]
@@ -375,7 +374,8 @@ def _import_what_is_named(settings: Settings, options: Sequence[str]) -> None:
 
 def _import_class(group: str, name: str) -> Factory:
     named = trust.import_class(name)
-    kind, made = KINDS[group], trust.made_by(named)
+    kind = KINDS[group]
+    made = trust.made_by(named)
     if not trust.is_a(kind, made):
         trust.refuse_other_lightning(kind, f"--{group} {name}", made)
         raise UsageError(

@@ -159,28 +159,25 @@ class FitParser(jsonargparse.ArgumentParser):
         command line; returns the other words, for jsonargparse.
         """
         model = settings["model"]
-        in_config = {name: dict[str, Any]() for name in self.specs}
-        given = {name: dict[str, Any]() for name in self.specs}
+        # For each, those of configs, and then of the command line.
+        changes: dict[str, list[Settings]] = {name: [{}, {}] for name in self.specs}
         for key in list(model):
             name, dot, argument = key.partition(".")
             if dot and name in self.specs:
-                in_config[name][_argument(argument)] = model.pop(key)
+                changes[name][0][_argument(argument)] = model.pop(key)
         rest = []
         for option, *values in words:
             name, _, argument = option.removeprefix("--model.").partition(".")
             if values and name in self.specs:
                 argument, text = _argument(argument), values[0]
                 place = f"{option} {text[:80]}"
-                given[name][argument] = yaml_value(place, text) if argument else text
+                changes[name][1][argument] = yaml_value(place, text) if argument else text
             else:
                 rest.append("=".join([option, *values]))
         for name, default in self.specs.items():
-            is_section = default is None
-            spec = model.pop(name, settings.get(name) if is_section else default)
-            for changes in (in_config[name], given[name]):
-                if changes or not (is_section and spec is None):
-                    spec = _class_spec(name, spec, changes)
-            (settings if is_section else model)[name] = spec
+            group = settings if default is None else model
+            spec = model.pop(name, group.get(name, default))
+            group[name] = _class_spec(name, spec, changes[name])
         return rest
 
     def read(self, settings: Settings) -> Namespace:
@@ -233,12 +230,9 @@ def make_parser(
             skipped = {"image_spec", *BATCHES}
             if trust.is_a(ImageClassifier | ImageDataModule, part):
                 skipped |= {"seed", "sync_batchnorm"}
-            options: Settings = {"fail_untyped": False, "skip": skipped}
             try:
-                if isinstance(part, type):
-                    parser.add_class_arguments(part, group, False, instantiate=False, **options)
-                else:
-                    parser.add_function_arguments(part, group, False, **options)
+                # which takes classes too
+                parser.add_function_arguments(part, group, False, fail_untyped=False, skip=skipped)
             except Exception as error:  # jsonargparse compares defaults, such as arrays
                 raise UsageError(
                     f"--{group}: the parameters of {part.__qualname__} and their defaults cannot "
@@ -255,8 +249,9 @@ def make_parser(
     list(wings.call("OPTIONS", "add_option", parser))
     parameters = inspect.signature(model).parameters
     if trust.is_a(ImageClassifier, model):
-        specs = [part for part in parameters.values() if part.annotation == ClassSpec]
-        parser.specs = {part.name: part.default for part in specs}
+        parser.specs = {
+            name: part.default for name, part in parameters.items() if part.annotation == ClassSpec
+        }
     else:
         _add_sections(parser, model)
         _add_links(parser, linked(model, data))
@@ -405,23 +400,27 @@ def _argument(name: str) -> str:
     return "" if name == "class_path" else name.removeprefix("init_args.")
 
 
-def _class_spec(name: str, spec: Any, given: dict[str, Any]) -> ClassSpec:
-    """A class spec, changed by dotted keys of a config, or by the command line: values
+def _class_spec(name: str, spec: Any, changes: Sequence[Settings]) -> ClassSpec | None:
+    """A class spec, changed by dotted keys of a config, and by the command line: values
     of arguments and, by the name "", another class, which drops the arguments that were
-    there.
+    there. None for a section that is not given.
     """
-    parts = {"class_path": spec} if isinstance(spec, str | None) else spec
-    arguments = (parts.get("init_args") or {}) if isinstance(parts, dict) else None
+    if spec is None and not any(changes):
+        return None
+    parts = spec if isinstance(spec, dict) else {"class_path": spec}
+    arguments = parts.get("init_args") or {}
     known = {"class_path", "init_args"}
     is_spec = isinstance(arguments, dict) and parts.keys() | {"init_args"} == known
-    class_path = given.get("", parts["class_path"]) if is_spec else None
+    if not is_spec:
+        parts, arguments = {"class_path": None}, {}
+    class_path = parts["class_path"]
+    for given in changes:
+        if "" in given:
+            class_path, arguments = given.pop(""), {}
+        arguments = arguments | given
     if not (isinstance(class_path, str) and class_path):
         raise UsageError(f"--{name} must be a name, or a class_path with init_args")
-    arguments = {} if "" in given else dict(arguments or {})
-    arguments |= {argument: value for argument, value in given.items() if argument}
-    if arguments:
-        return {"class_path": class_path, "init_args": arguments}
-    return class_path
+    return {"class_path": class_path, "init_args": arguments} if arguments else class_path
 
 
 def yaml_value(option: str, text: str) -> Any:

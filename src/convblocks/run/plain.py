@@ -15,9 +15,6 @@ from convblocks.run.parser import SECTIONS, FitParser, yaml_value
 from convblocks.text import Settings, as_plain, as_yaml
 from convblocks.wings import GROUPS
 
-# Beside the groups; parsers of some modules lack the last ones.
-SAVED = ("judge", "seed", "threads", *SECTIONS, "from_data")
-
 
 def plain_settings(
     parser: FitParser,
@@ -49,7 +46,9 @@ def plain_settings(
         # a class without parameters has no group
         arguments = kept(values.get(group, {}), defaults.get(group))
         settings[group] = {"class_path": name, "init_args": arguments}
-    options = {option: values[option] for option in SAVED if option in values}
+    saved = "judge", "seed", "threads", *SECTIONS, "from_data"
+    # The options of some models lack the last ones.
+    options = {option: values[option] for option in saved if option in values}
     trainer = kept(values["trainer"], defaults.trainer)
     trainer.pop("default_root_dir", None)
     settings |= kept(options, defaults) | {"trainer": trainer}

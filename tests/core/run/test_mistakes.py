@@ -171,14 +171,14 @@ MISTAKES = [
         "so nothing would be trained",
     ),
     ([*TUNED, "--lr_scheduler", "StepLR"], "so nothing would be trained"),
-    ([*SHAPES, "--optimizer", "Adam"], "--optimizer: this model has its own configure_optimizers"),
+    ([*SHAPES, "--optimizer", "Adam"], "are for models without configure_optimizers: this one has"),
     (
         [*SHAPES, "--config", "{optimizer: Adam, lr_scheduler: StepLR}"],
-        "--optimizer and lr_scheduler: this model has its own",
+        "^--optimizer and --lr_scheduler are for models without configure_optimizers",
     ),
     (
         ["--model", f"{BARE}.some_module", *POINTS, "--optimizer", "Adam"],
-        "--optimizer: this model has its own configure_optimizers",
+        "are for models without configure_optimizers: this one has its own",
     ),
     ([*TUNED, "--optimizer", "adma"], "unknown optimizer 'adma': choose one of adam, adamw, sgd"),
     ([*TUNED, "--optimizer.lr", "1"], "--optimizer must be a name, or a class_path"),

@@ -96,9 +96,9 @@ BARE = ["--model", "tests.any_task.bare.Bare", "--data", "tests.any_task.bare.Re
         ["--optimizer", "RAdam", "--optimizer.betas", "[0.5, 0.9]", "--optimizer.lr", "1e-3"],
         [
             "--config",
-            "{optimizer: {class_path: SGD, init_args: {lr: 1e-3}}, lr_scheduler.step_size: 2}",
-            "--lr_scheduler",
-            "torch.optim.lr_scheduler.StepLR",
+            "{optimizer: {class_path: SGD, init_args: {lr: 1e-3}}, lr_scheduler: StepLR}",
+            "--lr_scheduler.step_size",
+            "2",
         ],
     ],
 )
