@@ -86,7 +86,7 @@ def build_optimizer(
 
 
 def build_schedule(
-    spec: ClassSpec, optimizer: Optimizer, lr: float, steps: Callable[[], int]
+    spec: ClassSpec, optimizer: Optimizer, lr: float | None, steps: Callable[[], int]
 ) -> dict[str, Any] | None:
     """A schedule as Lightning takes it; None for a constant learning rate.
 

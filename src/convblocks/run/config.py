@@ -230,20 +230,24 @@ def _given_settings(words: Words, given: Mapping[str, str]) -> tuple[Settings, W
     and the words that change them.
     """
     settings = _saved_settings(given)
+    saved = dict(settings["model"])
     named = {}
     rest = []
     for word in words:
         option, *values = word
         if values and option == "--config":
-            merge(settings, read_config(*values))
+            config = read_config(*values)
+            of_data = config.pop("from_data", None) or ()
+            merge(settings, config)
+            for name in map(str, of_data):  # the data may be others now
+                settings["model"].pop(name, None)
+                if name in saved:
+                    settings["model"][name] = saved[name]
         elif values and option in ("--model", "--data"):
             named[option.removeprefix("--")] = {"class_path": values[0]}
         elif option != "--print_config":
             rest.append(word)
     merge(settings, named)
-    if "--resume" not in given:  # found anew, since the data may be others
-        for name in settings.pop("from_data", None) or ():
-            settings["model"].pop(name, None)
     return settings, rest
 
 

@@ -227,7 +227,7 @@ def make_parser(
     for group, part in (("model", model), ("data", data), ("trainer", Trainer)):
         if part:
             # Arguments that come from the data, the run and the Trainer are no options.
-            skipped = {"image_spec", *BATCHES}
+            skipped: set[str | int] = {"image_spec", *BATCHES}
             if trust.is_a(ImageClassifier | ImageDataModule, part):
                 skipped |= {"seed", "sync_batchnorm"}
             try:

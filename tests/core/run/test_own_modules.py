@@ -315,6 +315,11 @@ def test_config_takes_them_from_other_data_anew(workspace: Path) -> None:
         config = Config.parse(["--config", saved, *options])
         assert config.settings["model"]["init_args"] == {"width": width}
     fit.main([*KNOWN, "--optimizer", "sgd", "--epochs", "1", "--name", "run"])
+    # Comparisons resume new runs, and give the same words to a begun one.
+    words = ["--config", saved, "--data.width", "9", "--resume", "--name"]
+    assert Config.parse([*words, "new"]).settings["model"]["init_args"] == {"width": 9}
+    assert Config.parse([*words, "run"]).settings["model"]["init_args"] == {"width": 4}
+    assert Config.parse([*words, "run"]).settings["from_data"] == ["width"]
     with pytest.raises(UserError, match=r"was begun with model\.width=4, not 5"):
         fit.main(["--name", "run", "--resume", "--model.width", "5", "--epochs", "2"])
     assert Bare.load_from_checkpoint(RunDirectory("run").last_checkpoint).hparams["width"] == 4
