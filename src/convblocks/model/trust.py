@@ -91,7 +91,7 @@ def instantiate(kind: type, named: Named, /, *arguments: Any, **options: Any) ->
     """
     name = short_name(named)
     called = resolve(named)
-    _check_kind(kind, named, called)
+    check_kind(kind, named, called)
     try:
         made = called(*arguments, **options)
     except UserError:
@@ -108,14 +108,26 @@ def instantiate(kind: type, named: Named, /, *arguments: Any, **options: Any) ->
     return made
 
 
-def _check_kind(kind: type, named: Named, called: Factory) -> None:
+def check_kind(kind: type, named: Named, called: Factory) -> None:
     """Raise a UsageError unless it is a subclass, or a function: passed, or named by a
     person with its return type.
     """
     is_function = not isinstance(called, type)
     if is_function and not isinstance(named, str):
         return
-    if not is_a(kind, made_by(called)):
+    made: Any = called
+    if is_function:
+        # Some types cannot be evaluated.
+        with suppress(Exception):
+            made = typing.get_type_hints(called).get("return")
+    theirs: Any = getattr(sys.modules.get(OTHER_LIGHTNING), kind.__name__, ())
+    if is_a(theirs, made):
+        child = next(each for each in made.__mro__ if theirs in each.__bases__)
+        raise UsageError(
+            f"{named} is a {kind.__name__} of {OTHER_LIGHTNING}, which is another class "
+            f"than lightning's: {advice(inspect.getfile(child))}"
+        )
+    if not is_a(kind, made):
         raise UsageError(
             f"{named} is not a subclass of {kind.__name__}, or a function that says it returns one"
         )
@@ -126,32 +138,9 @@ def _check_kind(kind: type, named: Named, called: Factory) -> None:
         )
 
 
-def made_by(called: Factory) -> Any:
-    """The class itself, or what a function says that it returns, if it does."""
-    if isinstance(called, type):
-        return called
-    # Some types cannot be evaluated.
-    with suppress(Exception):
-        return typing.get_type_hints(called).get("return")
-    return None
-
-
 def is_a(kind: Any, named: Any) -> bool:
     """Whether something is a subclass of a kind."""
     return isinstance(named, type) and issubclass(named, kind)
-
-
-def refuse_other_lightning(kind: type, name: str, made: Any) -> None:
-    """Raise a UsageError for a class of the package ``pytorch_lightning``, whose classes
-    are others than those of ``lightning.pytorch``.
-    """
-    theirs: Any = getattr(sys.modules.get(OTHER_LIGHTNING), kind.__name__, ())
-    if is_a(theirs, made):
-        child = next(each for each in made.__mro__ if theirs in each.__bases__)
-        raise UsageError(
-            f"{name}: it is a {kind.__name__} of {OTHER_LIGHTNING}, which is another class "
-            f"than lightning's: {advice(inspect.getfile(child))}"
-        )
 
 
 def advice(file: str) -> str:

@@ -1,6 +1,7 @@
 """The configuration of a run: settings in plain values, made into data and module."""
 
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import chdir, suppress
@@ -237,9 +238,9 @@ def _given_settings(words: Words, given: Mapping[str, str]) -> tuple[Settings, W
         option, *values = word
         if values and option == "--config":
             config = read_config(*values)
-            of_data = config.pop("from_data", None) or ()
+            of_data = str(config.pop("from_data", ""))
             merge(settings, config)
-            for name in map(str, of_data):  # the data may be others now
+            for name in re.findall(r"\w+", of_data):  # the data may be others now
                 settings["model"].pop(name, None)
                 if name in saved:
                     settings["model"][name] = saved[name]
@@ -378,13 +379,7 @@ def _import_what_is_named(settings: Settings, options: Sequence[str]) -> None:
 
 def _import_class(group: str, name: str) -> Factory:
     named = trust.import_class(name)
-    kind = KINDS[group]
-    made = trust.made_by(named)
-    if not trust.is_a(kind, made):
-        trust.refuse_other_lightning(kind, f"--{group} {name}", made)
-        raise UsageError(
-            f"--{group} {name}: it is not a {kind.__name__}, or a function that says it returns one"
-        )
+    trust.check_kind(KINDS[group], name, named)
     return named
 
 

@@ -247,10 +247,11 @@ def make_parser(
             help="A number of batches, or a share of them: 0.5.",
         )
     list(wings.call("OPTIONS", "add_option", parser))
-    parameters = inspect.signature(model).parameters
     if trust.is_a(ImageClassifier, model):
         parser.specs = {
-            name: part.default for name, part in parameters.items() if part.annotation == ClassSpec
+            name: part.default
+            for name, part in inspect.signature(model).parameters.items()
+            if part.annotation == ClassSpec
         }
     else:
         _add_sections(parser, model)

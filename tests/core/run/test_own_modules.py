@@ -181,7 +181,7 @@ def test_module_of_pytorch_lightning_is_told_which_import_to_change(
     for name in ("theirs.Net", "made.net"):
         with pytest.raises(
             UsageError,
-            match=f"^--model {name}: it is a LightningModule of pytorch_lightning, .* "
+            match=f"^{name} is a LightningModule of pytorch_lightning, .* "
             f"in {Path('of_others.py').absolute()}, import lightning.pytorch instead of py",
         ):
             Config.parse(["--model", name, *POINTS])
