@@ -179,8 +179,8 @@ class Config:
                 )
         elif "optimizer" in sections:
             configure(module, is_trial=True, **sections)
-            # as LightningCLI does
-            module.configure_optimizers = partial(configure, module, **sections)  # type: ignore[method-assign]
+            configured = partial(configure, module, **sections)  # as LightningCLI does
+            module.configure_optimizers = configured  # type: ignore[method-assign]
         else:
             raise UsageError(
                 "the model overrides no configure_optimizers, so nothing would be trained: "

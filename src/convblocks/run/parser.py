@@ -24,7 +24,7 @@ from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-define
 from lightning.pytorch import Trainer
 
 from convblocks import wings
-from convblocks.command_line import UNKNOWN, with_suggestion
+from convblocks.command_line import UNKNOWN, option_of, with_suggestion
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
 from convblocks.model import trust
@@ -276,7 +276,7 @@ def _add_links(parser: FitParser, links: Sequence[str]) -> None:
             "--from_data", type=list[str] | None, help="What the data gave: not to be given."
         )
     for name in links:
-        option = parser._option_string_actions[f"--model.{name}"]
+        option = option_of(parser, f"--model.{name}")
         option.help = f"{option.help or ''} If not given, that of the data."
 
 

@@ -284,7 +284,8 @@ def test_run_whose_schedule_spans_it_cannot_be_longer(workspace: Path) -> None:
 
 
 def global_numbers() -> tuple[Any, ...]:
-    return torch.get_rng_state().tolist(), random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index]
+    of_numpy: Any = np.random.get_state()
+    return torch.get_rng_state().tolist(), random.getstate(), of_numpy[1].tolist()
 
 
 @pytest.mark.parametrize(("data", "width"), [("Known", 4), ("Read", 6)])
