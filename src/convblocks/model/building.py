@@ -108,14 +108,14 @@ def build_schedule(
         if arguments.get(key) == 0:
             raise UsageError(f"--lr_scheduler.{key} must be above 0, but is 0")
     settings = {key: arguments.pop(key) for key in FOR_LIGHTNING if key in arguments}
-    is_plateau = short_name(named).endswith(".ReduceLROnPlateau")
-    if is_plateau and "monitor" not in settings:
-        raise UsageError(
-            "--lr_scheduler ReduceLROnPlateau needs the metric that it watches: "
-            "give, for example, --lr_scheduler.monitor val/loss"
-        )
-    if is_plateau and accepts(named, "monitor"):  # LightningCLI's
-        arguments["monitor"] = settings["monitor"]
+    if short_name(named).endswith(".ReduceLROnPlateau"):
+        if "monitor" not in settings:
+            raise UsageError(
+                "--lr_scheduler ReduceLROnPlateau needs the metric that it watches: "
+                "give, for example, --lr_scheduler.monitor val/loss"
+            )
+        if accepts(named, "monitor"):  # LightningCLI's
+            arguments["monitor"] = settings["monitor"]
     if spans_the_run(spec):
         settings = {"interval": "step"} | settings
         if short_name(spec) == "onecycle":

@@ -254,30 +254,23 @@ def make_parser(
             if part.annotation == ClassSpec
         }
     else:
-        _add_sections(parser, model)
-        _add_links(parser, linked(model, data))
+        _add_what_others_give(parser, model, linked(model, data))
     parser.set_defaults(DEFAULTS)
     return parser
 
 
-def _add_sections(parser: FitParser, model: Factory) -> None:
+def _add_what_others_give(parser: FitParser, model: Factory, links: Sequence[str]) -> None:
+    """Options for a model that leaves its optimizer to a section, or arguments to data."""
     parser.specs = {name: None for name in SECTIONS if not trust.accepts(model, name)}
     for name in parser.specs:
         parser.add_argument(
-            f"--{name}",
-            type=ClassSpec | None,
-            help="A class, with arguments, for a model without configure_optimizers.",
-        )
-
-
-def _add_links(parser: FitParser, links: Sequence[str]) -> None:
-    if links:
-        parser.add_argument(
-            "--from_data", type=list[str] | None, help="What the data gave: not to be given."
+            f"--{name}", type=ClassSpec | None, help="For a model without configure_optimizers."
         )
     for name in links:
         option = option_of(parser, f"--model.{name}")
         option.help = f"{option.help or ''} If not given, that of the data."
+    if links:
+        parser.add_argument("--from_data", type=list[str] | None, help="Those of the data.")
 
 
 def linked(model: Factory, data: Factory | None) -> list[str]:

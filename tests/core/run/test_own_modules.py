@@ -333,4 +333,4 @@ def test_help_says_what_the_data_may_give(
         Config.parse([*KNOWN, "--help"])
     answer = " ".join(capsys.readouterr().out.split())
     assert "--model.width WIDTH If not given, that of the data." in answer
-    assert "--optimizer OPTIMIZER A class, with arguments" in answer
+    assert "--optimizer OPTIMIZER For a model without configure_optimizers." in answer
