@@ -53,7 +53,8 @@ class Config:
     Args:
         settings: Everything that determines the run's results, in plain values, as
             LightningCLI writes them: ``model`` and ``data`` as ``{"class_path": NAME,
-            "init_args": {...}}``, ``trainer``, ``seed`` and so on. Saved in
+            "init_args": {...}}``, ``trainer``, ``seed`` and so on; ``from_data`` names
+            the arguments of the model that its data have given. Saved in
             ``config.yaml``, and read by ``--config``.
         name: The run directory below ``lightning_logs``; None for the next free
             version.

@@ -177,7 +177,8 @@ class FitParser(jsonargparse.ArgumentParser):
         for name, default in self.specs.items():
             group = settings if default is None else model
             spec = model.pop(name, group.get(name, default))
-            group[name] = _class_spec(name, spec, changes[name])
+            if (default or spec) is not None or any(changes[name]):
+                group[name] = _class_spec(name, spec, changes[name])
         return rest
 
     def read(self, settings: Settings) -> Namespace:
@@ -394,13 +395,11 @@ def _argument(name: str) -> str:
     return "" if name == "class_path" else name.removeprefix("init_args.")
 
 
-def _class_spec(name: str, spec: Any, changes: Sequence[Settings]) -> ClassSpec | None:
+def _class_spec(name: str, spec: Any, changes: Sequence[Settings]) -> ClassSpec:
     """A class spec, changed by dotted keys of a config, and by the command line: values
     of arguments and, by the name "", another class, which drops the arguments that were
-    there. None for a section that is not given.
+    there.
     """
-    if spec is None and not any(changes):
-        return None
     parts = spec if isinstance(spec, dict) else {"class_path": spec}
     arguments = parts.get("init_args") or {}
     known = {"class_path", "init_args"}

@@ -109,6 +109,8 @@ def test_optimizer_of_a_module_without_one_is_read_back(
     assert again.settings == resumed.settings == config.settings
     assert config.settings["optimizer"] == config.effective(config.settings)["optimizer"]
     assert config.settings["from_data"] == ["width"]
+    nulls = Config.parse([*BARE, "--config", "{optimizer: null, lr_scheduler: null}"]).settings
+    assert not {"optimizer", "lr_scheduler"} & nulls.keys()
     assert config.arguments("model") == resumed.arguments("model") == {"width": 6}
 
 
