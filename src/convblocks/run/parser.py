@@ -177,7 +177,8 @@ class FitParser(jsonargparse.ArgumentParser):
         for name, default in self.specs.items():
             group = settings if default is None else model
             spec = model.pop(name, group.get(name, default))
-            if (default or spec) is not None or any(changes[name]):
+            # unless it is a section that nobody gives
+            if [default, spec, *changes[name]] != [None, None, {}, {}]:
                 group[name] = _class_spec(name, spec, changes[name])
         return rest
 
