@@ -1,7 +1,7 @@
 """Parser shared by all commands but ``fit``, which has a parser of its own."""
 
 import re
-from argparse import ArgumentParser
+from argparse import Action, ArgumentParser
 from collections.abc import Collection
 from difflib import get_close_matches
 from typing import NoReturn
@@ -35,6 +35,11 @@ def options_of(parser: ArgumentParser) -> list[str]:
         for option in parser._option_string_actions
         if option.startswith("--")
     ]
+
+
+def option_of(parser: ArgumentParser, name: str) -> Action:
+    """What a parser knows of an option, by its name with dashes."""
+    return parser._option_string_actions[name]
 
 
 def with_suggestion(message: str, options: Collection[str]) -> str:

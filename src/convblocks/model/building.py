@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from lightning.pytorch import LightningModule
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -26,21 +27,56 @@ from convblocks.model.trust import accepts, instantiate
 FOR_LIGHTNING = ("interval", "frequency", "monitor", "strict")
 
 
-def build_optimizer(spec: ClassSpec, parameters: Iterable[nn.Parameter], lr: float) -> Optimizer:
+def configure(
+    module: LightningModule,
+    optimizer: ClassSpec,
+    lr_scheduler: ClassSpec = CONSTANT,
+    lr: float | None = None,
+    is_trial: bool = False,
+) -> Any:
+    """What ``configure_optimizers`` returns: an optimizer of all weights, with a
+    schedule unless it is constant.
+
+    Args:
+        module: Has a Trainer, unless this is a trial.
+        optimizer: As for ``build_optimizer``.
+        lr_scheduler: As for ``build_schedule``.
+        lr: Learning rate, if it is not among the arguments of the optimizer.
+        is_trial: Whether only to see that the arguments are right.
+
+    Raises:
+        UsageError: there is no such class, or it does not take the arguments.
+    """
+    # They may be made later, in setup.
+    weights = [*module.parameters()] or [nn.Parameter(torch.zeros(1, 1))]
+    built = build_optimizer(optimizer, weights, lr)
+    schedule = build_schedule(
+        lr_scheduler,
+        built,
+        built.param_groups[0].get("lr", lr),
+        lambda: 1000 if is_trial else int(module.trainer.estimated_stepping_batches),
+    )
+    return {"optimizer": built, "lr_scheduler": schedule} if schedule else built
+
+
+def build_optimizer(
+    spec: ClassSpec, parameters: Iterable[nn.Parameter], lr: float | None
+) -> Optimizer:
     """The optimizer, fused if torch has fused kernels for the device; ``sgd`` has
-    momentum 0.9.
+    momentum 0.9. Without ``lr``, the learning rate is one of its arguments.
 
     Raises:
         UsageError: there is no such class, or it does not take the arguments, or a
-            learning rate is among them.
+            second learning rate is among them.
     """
     named, arguments = split("optimizer", spec)
-    if "lr" in arguments:
-        raise UsageError("--optimizer.lr is set with --lr")
     if short_name(spec) == "sgd":
         arguments = {"momentum": 0.9} | arguments
-    if accepts(named, "lr"):
-        arguments["lr"] = lr
+    if lr is not None:
+        if "lr" in arguments:
+            raise UsageError("--optimizer.lr is set with --lr")
+        if accepts(named, "lr"):
+            arguments["lr"] = lr
     build: Callable[..., Optimizer] = partial(instantiate, Optimizer, named, list(parameters))
     if short_name(named).startswith("torch.optim.") and accepts(named, "fused"):
         # There may be no fused kernels for this device, or not with these arguments.
@@ -50,7 +86,7 @@ def build_optimizer(spec: ClassSpec, parameters: Iterable[nn.Parameter], lr: flo
 
 
 def build_schedule(
-    spec: ClassSpec, optimizer: Optimizer, lr: float, steps: Callable[[], int]
+    spec: ClassSpec, optimizer: Optimizer, lr: float | None, steps: Callable[[], int]
 ) -> dict[str, Any] | None:
     """A schedule as Lightning takes it; None for a constant learning rate.
 
@@ -72,6 +108,14 @@ def build_schedule(
         if arguments.get(key) == 0:
             raise UsageError(f"--lr_scheduler.{key} must be above 0, but is 0")
     settings = {key: arguments.pop(key) for key in FOR_LIGHTNING if key in arguments}
+    if short_name(named).endswith(".ReduceLROnPlateau"):
+        if "monitor" not in settings:
+            raise UsageError(
+                "--lr_scheduler ReduceLROnPlateau needs the metric that it watches: "
+                "give, for example, --lr_scheduler.monitor val/loss"
+            )
+        if accepts(named, "monitor"):  # LightningCLI's
+            arguments["monitor"] = settings["monitor"]
     if spans_the_run(spec):
         settings = {"interval": "step"} | settings
         if short_name(spec) == "onecycle":

@@ -15,7 +15,7 @@ from convblocks.data.images import MNIST, ImageSpec
 from convblocks.data.loader import Batch
 from convblocks.errors import NotImportedError, UsageError
 from convblocks.model.batch_norm import synchronize_batch_norm
-from convblocks.model.building import build_loss, build_optimizer, build_schedule
+from convblocks.model.building import build_loss, configure
 from convblocks.model.class_specs import AnySpec, Named, short_name
 from convblocks.model.distributed import sum_over_processes
 from convblocks.model.networks import build_network
@@ -132,7 +132,7 @@ class ImageClassifier(LightningModule):
         # Wrong arguments are refused now. A checkpoint can be used without its
         # optimizer's class.
         with suppress(NotImportedError):
-            self._optimizer_and_schedule(steps=lambda: 1000)
+            self._configure(is_trial=True)
         self.train_metrics = LossAndAccuracy()
         self.eval_metrics = LossAndAccuracy()
 
@@ -192,9 +192,7 @@ class ImageClassifier(LightningModule):
         return self(images).softmax(dim=1)  # type: ignore[no-any-return]
 
     def configure_optimizers(self) -> Any:
-        return self._optimizer_and_schedule(
-            steps=lambda: int(self.trainer.estimated_stepping_batches)
-        )
+        return self._configure()
 
     def setup(self, stage: str) -> None:
         datamodule = getattr(self.trainer, "datamodule", None)
@@ -212,13 +210,9 @@ class ImageClassifier(LightningModule):
         if self.trainer.world_size > 1 and self.hparams["sync_batchnorm"]:
             synchronize_batch_norm(self.network)
 
-    def _optimizer_and_schedule(self, steps: Callable[[], int]) -> Any:
-        lr = self.hparams["lr"]
-        optimizer = build_optimizer(self.hparams["optimizer"], self.network.parameters(), lr)
-        schedule = build_schedule(self.hparams["lr_scheduler"], optimizer, lr, steps)
-        if not schedule:
-            return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+    def _configure(self, is_trial: bool = False) -> Any:
+        specs = {name: self.hparams[name] for name in ("optimizer", "lr_scheduler", "lr")}
+        return configure(self, is_trial=is_trial, **specs)
 
     def _measure(self, batch: Batch, metrics: LossAndAccuracy) -> Tensor:
         """The sum of the batch's losses: (). Adds the batch to the metrics."""

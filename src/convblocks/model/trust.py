@@ -8,13 +8,18 @@ and that a person has named, for ``import_class``.
 
 import importlib
 import inspect
+import os
 import sys
 import typing
 from contextlib import suppress
+from traceback import extract_tb
 from typing import Any
 
 from convblocks.errors import NotImportedError, UsageError, UserError
 from convblocks.model.class_specs import Factory, Named, short_name
+
+# The package with the classes of lightning.pytorch once more.
+OTHER_LIGHTNING = "pytorch_lightning"
 
 _named_by_a_person: set[str] = set()
 
@@ -58,9 +63,11 @@ def import_class(name: str) -> Factory:
     try:
         importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise UsageError(
-            f"cannot import {name}: {error.msg} in the current folder, and none is installed"
-        ) from error
+        reason = f"{error.msg} in the current folder, and none is installed"
+        if error.name == OTHER_LIGHTNING:
+            files = [frame.filename for frame in extract_tb(error.__traceback__)]
+            reason = f"{error.msg}: {advice([*filter(os.path.isfile, files)][-1])}"
+        raise UsageError(f"cannot import {name}: {reason}") from error
     except SystemExit as error:
         raise UsageError(
             f"cannot import {name}: its module ends the program when it is imported: put what it "
@@ -84,7 +91,7 @@ def instantiate(kind: type, named: Named, /, *arguments: Any, **options: Any) ->
     """
     name = short_name(named)
     called = resolve(named)
-    _check_kind(kind, named, called)
+    check_kind(kind, named, called)
     try:
         made = called(*arguments, **options)
     except UserError:
@@ -101,7 +108,7 @@ def instantiate(kind: type, named: Named, /, *arguments: Any, **options: Any) ->
     return made
 
 
-def _check_kind(kind: type, named: Named, called: Factory) -> None:
+def check_kind(kind: type, named: Named, called: Factory) -> None:
     """Raise a UsageError unless it is a subclass, or a function: passed, or named by a
     person with its return type.
     """
@@ -113,7 +120,14 @@ def _check_kind(kind: type, named: Named, called: Factory) -> None:
         # Some types cannot be evaluated.
         with suppress(Exception):
             made = typing.get_type_hints(called).get("return")
-    if not (isinstance(made, type) and issubclass(made, kind)):
+    theirs: Any = getattr(sys.modules.get(OTHER_LIGHTNING), kind.__name__, ())
+    if is_a(theirs, made):
+        child = next(each for each in made.__mro__ if theirs in each.__bases__)
+        raise UsageError(
+            f"{named} is a {kind.__name__} of {OTHER_LIGHTNING}, which is another class "
+            f"than lightning's: {advice(inspect.getfile(child))}"
+        )
+    if not is_a(kind, made):
         raise UsageError(
             f"{named} is not a subclass of {kind.__name__}, or a function that says it returns one"
         )
@@ -122,6 +136,16 @@ def _check_kind(kind: type, named: Named, called: Factory) -> None:
             f"{named} is a function, which a checkpoint alone must not call: "
             "pass the function itself"
         )
+
+
+def is_a(kind: Any, named: Any) -> bool:
+    """Whether something is a subclass of a kind."""
+    return isinstance(named, type) and issubclass(named, kind)
+
+
+def advice(file: str) -> str:
+    """Which import to change."""
+    return f"in {file}, import lightning.pytorch instead of {OTHER_LIGHTNING}"
 
 
 def accepts(named: Named, parameter: str) -> bool:

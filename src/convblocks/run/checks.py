@@ -49,7 +49,7 @@ def _check_length(parsed: Namespace) -> None:
         raise UsageError(
             "--epochs and --trainer.max_steps must be at least 1; -1 is no limit, for one of them"
         )
-    schedule = parsed.get("model.lr_scheduler") or CONSTANT
+    schedule = parsed.get("model.lr_scheduler") or parsed.get("lr_scheduler") or CONSTANT
     if epochs == steps == NO_LIMIT and spans_the_run(schedule):
         raise UsageError("a schedule over the whole run needs --epochs or --trainer.max_steps")
 

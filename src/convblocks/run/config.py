@@ -1,28 +1,43 @@
 """The configuration of a run: settings in plain values, made into data and module."""
 
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import chdir
+from contextlib import chdir, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, LightningModule, seed_everything
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from lightning.pytorch.utilities.seed import isolate_rng
+from yaml import YAMLError
 
 from convblocks import wings
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
-from convblocks.model import class_specs, trust
+from convblocks.model import trust
+from convblocks.model.building import configure
+from convblocks.model.class_specs import Factory, short_name
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.checks import check
 from convblocks.run.directory import RunDirectory
-from convblocks.run.parser import FitParser, Words, full_words, make_parser, merge, read_config
+from convblocks.run.parser import (
+    SECTIONS,
+    FitParser,
+    Words,
+    full_words,
+    linked,
+    make_parser,
+    merge,
+    read_config,
+)
 from convblocks.run.plain import is_same, plain_settings
-from convblocks.text import Settings, as_yaml
+from convblocks.text import Settings, as_plain, as_yaml
 from convblocks.wings import GROUPS
 
 # What a run trains, and on what, if nothing else is named.
@@ -38,7 +53,8 @@ class Config:
     Args:
         settings: Everything that determines the run's results, in plain values, as
             LightningCLI writes them: ``model`` and ``data`` as ``{"class_path": NAME,
-            "init_args": {...}}``, ``trainer``, ``seed`` and so on. Saved in
+            "init_args": {...}}``, ``trainer``, ``seed`` and so on; ``from_data`` names
+            the arguments of the model that its data have given. Saved in
             ``config.yaml``, and read by ``--config``.
         name: The run directory below ``lightning_logs``; None for the next free
             version.
@@ -57,8 +73,8 @@ class Config:
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> "Config":
-        """Parse and check a command line, without building anything; imports the
-        classes that it names.
+        """Parse and check a command line; imports the classes that it names, and builds
+        nothing but data that know what the model demands.
 
         Raises:
             UsageError: options that are unknown, out of range, or incompatible, or
@@ -70,17 +86,19 @@ class Config:
         settings, rest = _given_settings(words, given)
         raw = {group: dict(settings[group]) for group in GROUPS}
         names, classes = _import_classes(settings)
-        is_classifier = issubclass(classes["model"], ImageClassifier)
+        is_classifier = trust.is_a(ImageClassifier, classes["model"])
         named = {*settings["model"], *given}  # config keys have no dashes, options have
         if is_classifier and not named & {"arch", "--model.arch", "--help"}:
             raise UsageError(
                 f"--arch is required: choose one of {', '.join(ARCHITECTURES)}, "
                 "or give a LightningModule as --model"
             )
+        typed = _typed(raw, rest)
+        if "--help" not in given:
+            _add_linked(settings, names, classes, rest, typed)
         parser = make_parser(classes["model"], classes.get("data"))
         parsed = parser.parse(settings, rest)
         check(parsed)
-        typed = _typed(raw, rest)
         if parsed.get("data.root") is None and typed.get("data.root") is not None:
             raise UsageError(
                 f"--data.root {typed['data.root']} is no value in YAML: give the path of a folder"
@@ -89,8 +107,7 @@ class Config:
         if "--print_config" in given:
             print(as_yaml(settings), end="")
             sys.exit()
-        if is_classifier:
-            _import_what_is_named(settings, ("arch", *parser.specs))
+        _import_what_is_named(settings, ["arch"] * is_classifier + [*parser.specs])
         return cls(
             settings=settings,
             name=parsed.name,
@@ -102,8 +119,8 @@ class Config:
         )
 
     @cached_property
-    def classes(self) -> Mapping[str, type]:
-        """Those of ``model`` and ``data``."""
+    def classes(self) -> Mapping[str, Factory]:
+        """Those of ``model`` and ``data``, or the functions that make them."""
         groups = [group for group in KINDS if group in self.settings]
         return {group: _import_class(group, self.settings[group]["class_path"]) for group in groups}
 
@@ -133,7 +150,7 @@ class Config:
         """
         if "data" not in self.classes:
             return None
-        is_ours = issubclass(self.classes["data"], ImageDataModule)
+        is_ours = trust.is_a(ImageDataModule, self.classes["data"])
         more = {"seed": self.settings["seed"]} if is_ours else {}
         return self._make("data", **more)  # type: ignore[no-any-return]
 
@@ -142,10 +159,11 @@ class Config:
         which are seeded.
 
         A module with a parameter ``image_spec`` gets that of its data, for which images
-        may be read.
+        may be read. One that overrides no ``configure_optimizers`` gets that of the
+        settings.
 
         Raises:
-            UsageError: it does not take its arguments.
+            UsageError: it does not take its arguments, or has no optimizer, or two.
             DataError: there are no images.
         """
         image_spec = getattr(data, "image_spec", None)
@@ -153,9 +171,26 @@ class Config:
         more: Settings = {}
         if image_spec is not None and trust.accepts(model, "image_spec"):
             more["image_spec"] = image_spec
-        if issubclass(model, ImageClassifier):
+        if trust.is_a(ImageClassifier, model):
             more["sync_batchnorm"] = self.settings["trainer"]["sync_batchnorm"]
-        return self._make("model", **more)  # type: ignore[no-any-return]
+        module: LightningModule = self._make("model", **more)
+        sections = {name: self.settings[name] for name in SECTIONS if name in self.settings}
+        if is_overridden("configure_optimizers", module):
+            if sections:
+                raise UsageError(
+                    "--optimizer and --lr_scheduler are for models without configure_optimizers: "
+                    "this one has its own"
+                )
+        elif "optimizer" in sections:
+            configure(module, is_trial=True, **sections)
+            configured = partial(configure, module, **sections)  # as LightningCLI does
+            module.configure_optimizers = configured  # type: ignore[method-assign]
+        else:
+            raise UsageError(
+                "the model overrides no configure_optimizers, so nothing would be trained: "
+                "give, for example, --optimizer Adam --optimizer.lr 1e-3"
+            )
+        return module
 
     def arguments(self, group: str, **changed: Any) -> Settings:
         """What the class of model, data or Trainer is called with, in its types.
@@ -200,12 +235,19 @@ def _given_settings(words: Words, given: Mapping[str, str]) -> tuple[Settings, W
     and the words that change them.
     """
     settings = _saved_settings(given)
+    saved = dict(settings["model"])
     named = {}
     rest = []
     for word in words:
         option, *values = word
         if values and option == "--config":
-            merge(settings, read_config(*values))
+            config = read_config(*values)
+            of_data = str(config.pop("from_data", ""))
+            merge(settings, config)
+            for name in re.findall(r"\w+", of_data):  # the data may be others now
+                settings["model"].pop(name, None)
+                if name in saved:
+                    settings["model"][name] = saved[name]
         elif values and option in ("--model", "--data"):
             named[option.removeprefix("--")] = {"class_path": values[0]}
         elif option != "--print_config":
@@ -241,7 +283,77 @@ def _saved_settings(given: Mapping[str, str]) -> Settings:
     return settings
 
 
-def _import_classes(settings: Settings) -> tuple[dict[str, str], dict[str, type]]:
+def _add_linked(
+    settings: Settings,
+    names: Mapping[str, str],
+    classes: Mapping[str, Factory],
+    words: Words,
+    typed: Settings,
+) -> None:
+    """Let the settings have the arguments that the model demands, nobody has given, and
+    its data know: as they are made, or else set up.
+
+    Raises:
+        UsageError: they do not.
+    """
+    given = {option.split(".")[1] for option in typed if option.startswith("model.")}
+    missing = [name for name in linked(classes["model"], classes.get("data")) if name not in given]
+    if not missing:
+        return
+    alone = ["--model=lightning.pytorch.LightningModule", f"--data={names['data']}"]
+    config = as_yaml({"data": settings["data"], "seed": settings.get("seed", 0)})
+    of_data = ["=".join(word) for word in words if word[0].startswith(("--data.", "--seed"))]
+    found = _found_in(Config.parse([*alone, "--config", config, *of_data]), missing)
+    for name in missing:
+        if name not in found:
+            raise UsageError(
+                f"--model.{name} is required: the model has no default for it, "
+                "and the data no attribute of this name that is a number, text or a list"
+            )
+    settings["model"] |= found
+    settings["from_data"] = missing
+
+
+def _found_in(config: "Config", names: Sequence[str]) -> Settings:
+    """Attributes of a config's data in plain values: as they are made, or else set up.
+
+    Raises:
+        UsageError: they cannot be made, or set up without a Trainer.
+    """
+    with isolate_rng(include_cuda=False):
+        data: Any = config.make_data()
+        found = _plain_attributes(data, names)
+        if len(found) == len(names):
+            return found
+        try:
+            data.prepare_data()
+            data.setup("fit")
+        except Exception as error:  # of a user's code
+            raise UsageError(
+                f"give --model.{names[0]}: the setup of the data, which may know it, "
+                f"fails without a Trainer: {error!r}"
+            ) from error
+        return _plain_attributes(data, names) | found
+
+
+def _plain_attributes(owner: Any, names: Sequence[str]) -> Settings:
+    """Those that there are, and YAML stands for."""
+    plain: Settings = {}
+    for name in names:
+        value = as_plain(getattr(owner, name, None), _as_number)
+        with suppress(YAMLError):
+            as_yaml({name: value})
+            if value is not None:
+                plain[name] = value
+    return plain
+
+
+def _as_number(value: Any) -> Any:
+    """A number of NumPy or torch as one of Python's."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value
+
+
+def _import_classes(settings: Settings) -> tuple[dict[str, str], dict[str, Factory]]:
     """The names and classes of model and data; an ImageClassifier gets an
     ImageDataModule unless --data names another.
 
@@ -252,7 +364,7 @@ def _import_classes(settings: Settings) -> tuple[dict[str, str], dict[str, type]
     """
     names = {"model": settings["model"].pop("class_path", MODEL)}
     classes = {"model": _import_class("model", names["model"])}
-    usual_data = DATA if issubclass(classes["model"], ImageClassifier) else None
+    usual_data = DATA if trust.is_a(ImageClassifier, classes["model"]) else None
     if data := settings["data"].pop("class_path", usual_data):
         names["data"], classes["data"] = data, _import_class("data", data)
     elif not settings["data"]:
@@ -263,16 +375,15 @@ def _import_classes(settings: Settings) -> tuple[dict[str, str], dict[str, type]
 def _import_what_is_named(settings: Settings, options: Sequence[str]) -> None:
     """A checkpoint's names are not imported, but what a person names is."""
     for option in options:
-        name = class_specs.short_name(settings["model"]["init_args"].get(option, ""))
+        arguments = settings["model"]["init_args"] | settings
+        name = short_name(arguments.get(option, ""))
         if "." in name:
             trust.import_class(name)
 
 
-def _import_class(group: str, name: str) -> type:
+def _import_class(group: str, name: str) -> Factory:
     named = trust.import_class(name)
-    kind = KINDS[group]
-    if not (isinstance(named, type) and issubclass(named, kind)):
-        raise UsageError(f"--{group} {name}: it is not a {kind.__name__}")
+    trust.check_kind(KINDS[group], name, named)
     return named
 
 

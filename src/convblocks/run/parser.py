@@ -21,13 +21,14 @@ import yaml
 
 # the first has no types
 from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import Trainer
 
 from convblocks import wings
-from convblocks.command_line import UNKNOWN, with_suggestion
+from convblocks.command_line import UNKNOWN, option_of, with_suggestion
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
-from convblocks.model.class_specs import ClassSpec
+from convblocks.model import trust
+from convblocks.model.class_specs import ClassSpec, Factory
 from convblocks.model.classifier import ImageClassifier
 from convblocks.text import Settings, as_yaml, listed
 from convblocks.wings import GROUPS
@@ -52,6 +53,9 @@ DEFAULTS = {
 }
 
 EPOCHS = 5
+
+# LightningCLI's, for modules that override no configure_optimizers.
+SECTIONS = ("optimizer", "lr_scheduler")
 
 # Lightning's value for no limit.
 NO_LIMIT = -1
@@ -103,10 +107,11 @@ Words = list[list[str]]
 class FitParser(jsonargparse.ArgumentParser):
     """Raises a one-line UsageError instead of exiting.
 
-    ``specs`` are the model's parameters that are class specs, with their defaults.
+    ``specs`` are the model's parameters that are class specs, with their defaults, or
+    the ``SECTIONS`` that are there, with None.
     """
 
-    specs: dict[str, str]
+    specs: dict[str, Any]
 
     @cached_property
     def usual(self) -> Namespace:
@@ -129,7 +134,7 @@ class FitParser(jsonargparse.ArgumentParser):
 
         Args:
             settings: Those of configs, as ``merge`` leaves them; the class specs in
-                ``settings["model"]`` are replaced by those that hold.
+                ``settings["model"]`` are replaced by those that hold, sections apart.
             words: The command line, as of ``full_words``.
 
         Raises:
@@ -155,24 +160,27 @@ class FitParser(jsonargparse.ArgumentParser):
         command line; returns the other words, for jsonargparse.
         """
         model = settings["model"]
-        in_config = {name: dict[str, Any]() for name in self.specs}
-        given = {name: dict[str, Any]() for name in self.specs}
+        # For each, those of configs, and then of the command line.
+        changes: dict[str, list[Settings]] = {name: [{}, {}] for name in self.specs}
         for key in list(model):
             name, dot, argument = key.partition(".")
             if dot and name in self.specs:
-                in_config[name][_argument(argument)] = model.pop(key)
+                changes[name][0][_argument(argument)] = model.pop(key)
         rest = []
         for option, *values in words:
             name, _, argument = option.removeprefix("--model.").partition(".")
             if values and name in self.specs:
                 argument, text = _argument(argument), values[0]
                 place = f"{option} {text[:80]}"
-                given[name][argument] = yaml_value(place, text) if argument else text
+                changes[name][1][argument] = yaml_value(place, text) if argument else text
             else:
                 rest.append("=".join([option, *values]))
         for name, default in self.specs.items():
-            spec = _class_spec(name, model.get(name, default), in_config[name])
-            model[name] = _class_spec(name, spec, given[name])
+            group = settings if default is None else model
+            spec = model.pop(name, group.get(name, default))
+            # unless it is a section that nobody gives
+            if [default, spec, *changes[name]] != [None, None, {}, {}]:
+                group[name] = _class_spec(name, spec, changes[name])
         return rest
 
     def read(self, settings: Settings) -> Namespace:
@@ -201,11 +209,10 @@ class FitParser(jsonargparse.ArgumentParser):
 
 @cache
 def make_parser(
-    model: type[LightningModule] = ImageClassifier,
-    data: type[LightningDataModule] | None = ImageDataModule,
+    model: Factory = ImageClassifier, data: Factory | None = ImageDataModule
 ) -> FitParser:
     """All options with types, defaults and help, from the signatures and docstrings of
-    the classes that they set.
+    the classes or functions that they set.
     """
     parser = FitParser(prog="convblocks fit", allow_abbrev=False)
     parser.add_argument("--config", action=ActionConfigFile, help="A YAML file with options.")
@@ -229,13 +236,12 @@ def make_parser(
     for group, part in (("model", model), ("data", data), ("trainer", Trainer)):
         if part:
             # Arguments that come from the data, the run and the Trainer are no options.
-            skipped = {"image_spec", *BATCHES}
-            if issubclass(part, ImageClassifier | ImageDataModule):
+            skipped: set[str | int] = {"image_spec", *BATCHES}
+            if trust.is_a(ImageClassifier | ImageDataModule, part):
                 skipped |= {"seed", "sync_batchnorm"}
             try:
-                parser.add_class_arguments(
-                    part, group, False, fail_untyped=False, instantiate=False, skip=skipped
-                )
+                # which takes classes too
+                parser.add_function_arguments(part, group, False, fail_untyped=False, skip=skipped)
             except Exception as error:  # jsonargparse compares defaults, such as arrays
                 raise UsageError(
                     f"--{group}: the parameters of {part.__qualname__} and their defaults cannot "
@@ -250,11 +256,41 @@ def make_parser(
             help="A number of batches, or a share of them: 0.5.",
         )
     list(wings.call("OPTIONS", "add_option", parser))
-    parameters = inspect.signature(model).parameters.values()
-    specs = {part.name: part.default for part in parameters if part.annotation == ClassSpec}
-    parser.specs = specs if issubclass(model, ImageClassifier) else {}
+    if trust.is_a(ImageClassifier, model):
+        parser.specs = {
+            name: part.default
+            for name, part in inspect.signature(model).parameters.items()
+            if part.annotation == ClassSpec
+        }
+    else:
+        _add_what_others_give(parser, model, linked(model, data))
     parser.set_defaults(DEFAULTS)
     return parser
+
+
+def _add_what_others_give(parser: FitParser, model: Factory, links: Sequence[str]) -> None:
+    """Options for a model that leaves its optimizer to a section, or arguments to data."""
+    parser.specs = {name: None for name in SECTIONS if not trust.accepts(model, name)}
+    for name in parser.specs:
+        parser.add_argument(
+            f"--{name}", type=ClassSpec | None, help="For a model without configure_optimizers."
+        )
+    for name in links:
+        option = option_of(parser, f"--model.{name}")
+        option.help = f"{option.help or ''} If not given, that of the data."
+    if links:
+        parser.add_argument("--from_data", type=list[str] | None, help="Those of the data.")
+
+
+def linked(model: Factory, data: Factory | None) -> list[str]:
+    """The parameters of a model that its data may give: those without a default."""
+    if data is None or trust.is_a(ImageClassifier, model):
+        return []
+    return [
+        name
+        for name, part in inspect.signature(model).parameters.items()
+        if part.default is part.empty and "VAR" not in part.kind.name and name != "image_spec"
+    ]
 
 
 def by_option(arguments: Sequence[str]) -> Words:
@@ -369,23 +405,25 @@ def _argument(name: str) -> str:
     return "" if name == "class_path" else name.removeprefix("init_args.")
 
 
-def _class_spec(name: str, spec: Any, given: dict[str, Any]) -> ClassSpec:
-    """A class spec, changed by dotted keys of a config, or by the command line: values
+def _class_spec(name: str, spec: Any, changes: Sequence[Settings]) -> ClassSpec:
+    """A class spec, changed by dotted keys of a config, and by the command line: values
     of arguments and, by the name "", another class, which drops the arguments that were
     there.
     """
-    parts = {"class_path": spec} if isinstance(spec, str) else spec
-    arguments = (parts.get("init_args") or {}) if isinstance(parts, dict) else None
+    parts = spec if isinstance(spec, dict) else {"class_path": spec}
+    arguments = parts.get("init_args") or {}
     known = {"class_path", "init_args"}
     is_spec = isinstance(arguments, dict) and parts.keys() | {"init_args"} == known
-    class_path = given.get("", parts["class_path"]) if is_spec else None
+    if not is_spec:
+        parts, arguments = {"class_path": None}, {}
+    class_path = parts["class_path"]
+    for given in changes:
+        if "" in given:
+            class_path, arguments = given.pop(""), {}
+        arguments = arguments | given
     if not (isinstance(class_path, str) and class_path):
         raise UsageError(f"--{name} must be a name, or a class_path with init_args")
-    arguments = {} if "" in given else dict(arguments or {})
-    arguments |= {argument: value for argument, value in given.items() if argument}
-    if arguments:
-        return {"class_path": class_path, "init_args": arguments}
-    return class_path
+    return {"class_path": class_path, "init_args": arguments} if arguments else class_path
 
 
 def yaml_value(option: str, text: str) -> Any:

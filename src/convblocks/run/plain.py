@@ -11,7 +11,7 @@ from jsonargparse import Namespace
 from yaml import YAMLError
 
 from convblocks.errors import UsageError
-from convblocks.run.parser import FitParser, yaml_value
+from convblocks.run.parser import SECTIONS, FitParser, yaml_value
 from convblocks.text import Settings, as_plain, as_yaml
 from convblocks.wings import GROUPS
 
@@ -46,7 +46,9 @@ def plain_settings(
         # a class without parameters has no group
         arguments = kept(values.get(group, {}), defaults.get(group))
         settings[group] = {"class_path": name, "init_args": arguments}
-    options = {option: values[option] for option in ("judge", "seed", "threads")}
+    saved = "judge", "seed", "threads", *SECTIONS, "from_data"
+    # The options of some models lack the last ones.
+    options = {option: values[option] for option in saved if option in values}
     trainer = kept(values["trainer"], defaults.trainer)
     trainer.pop("default_root_dir", None)
     settings |= kept(options, defaults) | {"trainer": trainer}

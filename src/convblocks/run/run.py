@@ -15,7 +15,7 @@ from convblocks import wings
 from convblocks.console import echo
 from convblocks.errors import DataError, UsageError
 from convblocks.model.batch_norm import synchronize_batch_norm
-from convblocks.model.class_specs import short_name, spans_the_run
+from convblocks.model.class_specs import CONSTANT, short_name, spans_the_run
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import parameters_of
 from convblocks.model.restore import read_resumable
@@ -183,15 +183,15 @@ class Run:
         """Refuse to go on with other settings than those that the run has, except for
         more epochs.
         """
-        spans = isinstance(self.module, ImageClassifier) and spans_the_run(
-            self.module.hparams["lr_scheduler"]
-        )
+        schedule = self.settings.get("lr_scheduler", CONSTANT)
+        if isinstance(self.module, ImageClassifier):
+            schedule = self.module.hparams["lr_scheduler"]
         before = began["trainer"]["max_epochs"]
         now = self.settings["trainer"]["max_epochs"]
         is_longer = before != NO_LIMIT and (now == NO_LIMIT or now > before)
         # The same data may lie elsewhere, which their fingerprint tells.
         may_change = ["data.root"]
-        if is_longer and not spans:
+        if is_longer and not spans_the_run(schedule):
             may_change.append("trainer.max_epochs")
         if change := first_change(self.config.effective(began), self.settings, may_change):
             raise UsageError(

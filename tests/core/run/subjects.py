@@ -81,6 +81,10 @@ OWN_PARTS = [
     "--loss",
     f"{own_parts.__name__}.Squared",
 ]
+# Its width is that of the data.
+BARE = ["--model", f"{HERE}.bare.Bare", "--data", f"{HERE}.bare.Read", "--judge", "val/loss:min"]
+BARE += ["--epochs", "3", "--optimizer", "Adam", "--optimizer.lr", "0.01"]
+BARE += ["--lr_scheduler", "StepLR", "--lr_scheduler.step_size", "2"]
 PERCEPTRON = partial(ImageClassifier, "mlp", lr_scheduler="onecycle")
 SHIFTED = partial(MNISTDataModule, "digits", shift=2.0)
 
@@ -120,6 +124,7 @@ SUBJECTS = {
         partial(by_trainer, PERCEPTRON, SHIFTED, {"limit_train_batches": 20}), steps=20, within=27
     ),
     **{f"task {task}": module(options_of(task), TASKS[task][3]) for task in TASKS},
+    "task of a bare module": module(BARE, 16),
     "unusual logging": module(ODD, 20, 28),
     "unusual logging, with torch's loader": module([*ODD, "--data.stateful", "false"], 20, 40),
     **{f"unlike {name}": module(unlike(name), 16) for name in ("Adapter", "Lazy", "Untrained")},

@@ -15,6 +15,8 @@ from convblocks.run.directory import RunDirectory
 from convblocks.run.friendly_errors import find_disk_error
 from convblocks.run.run import make_run
 from exact_resume import ResumeError
+from tests.any_task.bare import HERE as BARE
+from tests.any_task.bare import POINTS
 from tests.any_task.tasks import HERE, options_of
 from tests.conftest import DEBUG
 from tests.core.run import own_parts
@@ -25,6 +27,8 @@ from tests.core.run.test_fit import QUICK
 PARTS = own_parts.__name__
 SHAPES = options_of("shapes")
 MODEL, DATA, JUDGE = SHAPES[:2], SHAPES[2:4], SHAPES[4:6]
+TUNED = ["--model", f"{BARE}.Tuned", *POINTS]
+KNOWN = ["--model", f"{BARE}.Bare", "--data", f"{BARE}.Known", "--judge", "val/loss:min"]
 DIGITS = [*DEBUG, "--arch", "mlp", *QUICK]
 
 # Each with --arch mlp, unless it names a network, a model or nothing.
@@ -52,6 +56,7 @@ MISTAKES = [
     (["--config", "config: other.yaml"], "a config names no other one"),
     (["--config", "model: {class_path: 3}"], "model.class_path in a config must be the name"),
     (["--config", "optimizer: {class_path: null}"], "--optimizer must be a name"),
+    (["--config", "optimizer: null"], "--optimizer must be a name"),
     (["--trainer.limit_train_batches", "0"], "limit_train_batches must be above 0"),
     (["--trainer.limit_test_batches", "0"], "limit_test_batches must be above 0"),
     (["--trainer.accumulate_grad_batches", "0"], "accumulate_grad_batches must be above 0"),
@@ -153,8 +158,62 @@ MISTAKES = [
         [*MODEL, *JUDGE],
         "--judge val/iou is of the validation, but this run has no loader and no step for it",
     ),
-    ([*MODEL, *JUDGE, "--data", f"{HERE}.shapes.Drawn"], "is not a LightningDataModule"),
-    (["--model", "os.system"], "os.system: it is not a LightningModule"),
+    (
+        [*MODEL, *JUDGE, "--data", f"{HERE}.shapes.Drawn"],
+        "Drawn is not a subclass of LightningDataModule",
+    ),
+    (["--model", "os.system"], "os.system is not a subclass of LightningModule"),
+    (
+        ["--model", f"{BARE}.unsaid"],
+        "is not a subclass of LightningModule, or a function that says it",
+    ),
+    (["--model", f"{BARE}.points"], "points is not a subclass of LightningModule"),
+    ([*MODEL, "--data", f"{BARE}.curve"], "curve is not a subclass of LightningDataModule"),
+    (["--model", f"{BARE}.curve", "--model.depth", "3"], "unrecognized arguments: --model.depth"),
+    # Optimizers of modules, and what they take from their data.
+    (["--model", f"{BARE}.Tuned", *POINTS], "so nothing would be trained: give, for example"),
+    (
+        ["--model", f"{BARE}.some_module", "--model.bare=true", *POINTS],
+        "so nothing would be trained",
+    ),
+    ([*TUNED, "--lr_scheduler", "StepLR"], "so nothing would be trained"),
+    ([*SHAPES, "--optimizer", "Adam"], "are for models without configure_optimizers: this one has"),
+    (
+        [*SHAPES, "--config", "{optimizer: Adam, lr_scheduler: StepLR}"],
+        "^--optimizer and --lr_scheduler are for models without configure_optimizers",
+    ),
+    (
+        ["--model", f"{BARE}.some_module", *POINTS, "--optimizer", "Adam"],
+        "are for models without configure_optimizers: this one has its own",
+    ),
+    ([*TUNED, "--optimizer", "adma"], "unknown optimizer 'adma': choose one of adam, adamw, sgd"),
+    ([*TUNED, "--optimizer.lr", "1"], "--optimizer must be a name, or a class_path"),
+    (["--model", f"{BARE}.Bare", *POINTS, "--config", "from_data: 3"], "--model.width is required"),
+    ([*TUNED, "--config", "optimizer: 3"], "--optimizer must be a name, or a class_path"),
+    ([*TUNED, "--optimizer", "Adam", "--optimizer.speed", "1"], "cannot be made with .*'speed'"),
+    ([*TUNED, "--optimizer", "os.system"], "os.system is not a subclass of Optimizer"),
+    (
+        [*KNOWN, "--optimizer=sgd", "--lr_scheduler=ReduceLROnPlateau"],
+        "--lr_scheduler ReduceLROnPlateau needs the metric that it watches",
+    ),
+    (
+        [*KNOWN, "--optimizer=sgd", "--lr_scheduler=onecycle", "--epochs=-1"],
+        "--epochs and --trainer.max_steps must be at least 1",
+    ),
+    (["--model", f"{BARE}.Bare", "--judge", "val/loss:min"], "required: .*model.width"),
+    (["--model", f"{BARE}.Bare", *POINTS], "--model.width is required: the model has no default"),
+    (
+        ["--model", f"{BARE}.Wide", "--data", f"{BARE}.Odd"],
+        "--model.shape is required: .* no attribute of this name that is a number, text or a list",
+    ),
+    (
+        ["--model", f"{BARE}.Bare", "--data", f"{BARE}.Late"],
+        "give --model.width: the setup of the data, .*, fails without a Trainer: AttributeError",
+    ),
+    (
+        ["--model", f"{BARE}.Bare", "--data", f"{BARE}.Known", "--data.wide", "3"],
+        "unrecognized arguments: --data.wide=3: did you mean --data.width",
+    ),
     ([*SHAPES, "--arch", "mlp"], "unrecognized arguments: --model.arch=mlp"),
 ]
 

@@ -86,6 +86,34 @@ def test_value_that_cannot_be_read_back_is_refused(
         Config.parse(["--model", f"{ODD}.TicketOdd", "--model.x=1"])
 
 
+BARE = ["--model", "tests.any_task.bare.Bare", "--data", "tests.any_task.bare.Read"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--optimizer", "adam", "--lr_scheduler", "cosine"],
+        ["--optimizer", "RAdam", "--optimizer.betas", "[0.5, 0.9]", "--optimizer.lr", "1e-3"],
+        [
+            "--config",
+            "{optimizer: {class_path: SGD, init_args: {lr: 1e-3}}, lr_scheduler: StepLR}",
+            "--lr_scheduler.step_size",
+            "2",
+        ],
+    ],
+)
+def test_optimizer_of_a_module_without_one_is_read_back(
+    options: list[str], workspace: Path
+) -> None:
+    config, again, resumed = read_again([*BARE, *options], workspace)
+    assert again.settings == resumed.settings == config.settings
+    assert config.settings["optimizer"] == config.effective(config.settings)["optimizer"]
+    assert config.settings["from_data"] == ["width"]
+    nulls = Config.parse([*BARE, "--config", "{optimizer: null, lr_scheduler: null}"]).settings
+    assert not {"optimizer", "lr_scheduler"} & nulls.keys()
+    assert config.arguments("model") == resumed.arguments("model") == {"width": 6}
+
+
 NUMBERS = st.floats(1e-6, 1e3, allow_nan=False).map(str)
 OPTIONS: dict[str, st.SearchStrategy[str]] = {
     "lr": NUMBERS,

@@ -1,0 +1,101 @@
+"""Modules that leave things to whoever trains them: their optimizer, how they are made,
+and what their data know.
+"""
+
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+
+from tests.any_task.regression import Curve, Pair, Points
+
+HERE = __name__
+POINTS = ["--data", f"{Points.__module__}.Points", "--judge", "val/loss:min"]
+
+
+class Bare(LightningModule):
+    """As users of LightningCLI write them: without ``configure_optimizers``."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.network = nn.Sequential(nn.Linear(1, width), nn.Tanh(), nn.Linear(width, 1))
+
+    def training_step(self, batch: Pair, batch_idx: int) -> Tensor:
+        loss = nn.functional.mse_loss(self.network(batch[0]), batch[1])
+        self.log("train/loss", loss, on_step=False, on_epoch=True)
+        return loss
+
+    def validation_step(self, batch: Pair, batch_idx: int) -> None:
+        self.log("val/loss", nn.functional.mse_loss(self.network(batch[0]), batch[1]))
+
+
+class Tuned(Bare):
+    """Has a parameter of its own for a schedule, and none for an optimizer."""
+
+    def __init__(self, lr_scheduler: str = "none") -> None:
+        super().__init__(8)
+        self.lr_scheduler = lr_scheduler
+
+
+class Wide(Curve):
+    """A curve that must know its width, and something of another type."""
+
+    def __init__(self, width: int, shape: tuple[int, ...], lr: float = 0.01) -> None:
+        super().__init__(width, lr)
+        self.save_hyperparameters()
+
+
+def curve(width: int = 2, rate: float = 0.01) -> Curve:
+    """A curve of twice the width.
+
+    Args:
+        width: Half of the hidden units.
+        rate: The learning rate.
+    """
+    return Curve(hidden=2 * width, lr=rate)
+
+
+def points(noise: float = 0.2) -> Points:
+    return Points(noise)
+
+
+def some_module(bare: bool = False) -> LightningModule:
+    return Bare(2) if bare else Curve()
+
+
+def unsaid():  # type: ignore[no-untyped-def]  # what it returns
+    return Curve()
+
+
+class Known(Points):
+    """Points that know width and shape as soon as they are made."""
+
+    def __init__(self, width: int = 4, noise: float = 0.1) -> None:
+        super().__init__(noise)
+        self.width, self.shape = torch.tensor(width), torch.Size([1, width])
+
+
+class Read(Points):
+    """Points that know them when they have been set up, which draws random numbers."""
+
+    width: int | None = None
+
+    def setup(self, stage: str) -> None:
+        self.width = 6
+        self.shape = (1, len(torch.rand(6)))
+
+
+class Odd(Points):
+    """Points that have something else by one of these names."""
+
+    width = 3
+    shape: Any = nn.ReLU()
+
+
+class Late(Points):
+    """Points that cannot be set up without a Trainer."""
+
+    def setup(self, stage: str) -> None:
+        self.width = self.trainer.world_size  # type: ignore[union-attr]
