@@ -24,6 +24,8 @@ from convblocks.run.metrics_log import ends_logged_step
 from convblocks.run.result import RunResult
 from convblocks.text import Settings
 from exact_resume.callback import ExactResume
+from exact_resume.checkpoints import SAVE
+from exact_resume.journal import was_written_after
 from exact_resume.keeper import State
 from exact_resume.training import steps_done
 
@@ -111,7 +113,7 @@ class BestCheckpoint(ModelCheckpoint):
         judges: Those of the run.
 
     Raises:
-        UserError: in ``load_state_dict``, the file has other tensors than it had.
+        UserError: in ``on_load_checkpoint``, the file has other tensors than it had.
     """
 
     # Its state is kept apart from a user's ModelCheckpoint.
@@ -156,12 +158,21 @@ class BestCheckpoint(ModelCheckpoint):
         self.monitor = state_dict["monitor"]
         self.has_evaluated = state_dict["has_evaluated"]
         self.checksums = state_dict["checksums"]
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: State
+    ) -> None:
+        state = checkpoint["callbacks"].get(self.state_key, {})
         found = checksums_of_tensors(self.path)
-        if self.checksums and found and found != self.checksums:
+        if not (found and state.get("checksums")) or found == state["checksums"]:
+            return
+        # A run that was killed may have written it since, and will write it again.
+        if not was_written_after(checkpoint[SAVE], str(self.path)):
             raise UserError(
                 f"{self.path} is not the best checkpoint of this run: put a copy of that back, "
                 "or delete it"
             )
+        state["checksums"] = []
 
 
 def checksums_of_tensors(path: Path) -> list[int]:
