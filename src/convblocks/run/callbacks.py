@@ -18,7 +18,6 @@ from convblocks.errors import NotFiniteError, UsageError, UserError
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.restore import Evaluation, restore_network
 from convblocks.run.directory import RunDirectory
-from convblocks.run.judge import Judge
 from convblocks.run.judging import Judges
 from convblocks.run.metrics_log import ends_logged_step
 from convblocks.run.result import RunResult
@@ -120,27 +119,25 @@ class BestCheckpoint(ModelCheckpoint):
     state_key = "BestCheckpoint"
 
     def __init__(self, path: Path, judges: Judges) -> None:
-        monitor = judges.monitor or Judge("", "min")
+        monitor = judges.monitor
         super().__init__(
             path.parent,
             path.stem,
-            monitor=monitor.metric,
-            mode=monitor.direction,
+            monitor=monitor.metric if monitor else None,
+            mode=monitor.direction if monitor else "min",
             enable_version_counter=False,
             save_on_train_epoch_end=False,
         )
         self.path = path
         self.judges = judges
-        self.has_evaluated = False
         self.checksums: list[int] = []
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking:
             return
         logged = trainer.callback_metrics
-        if not (self.monitor or self.has_evaluated):
+        if self.monitor is None:
             self.monitor = next((name for name in USUAL if name in logged), "")
-        self.has_evaluated = True
         if self.monitor not in logged and not self.judges.is_asked:
             return
         self.checksums = []  # not in the file itself, which may take the place of the last one
@@ -148,15 +145,11 @@ class BestCheckpoint(ModelCheckpoint):
         self.checksums = checksums_of_tensors(self.path)
 
     def state_dict(self) -> State:
-        return super().state_dict() | {
-            "checksums": self.checksums,
-            "has_evaluated": self.has_evaluated,
-        }
+        return super().state_dict() | {"checksums": self.checksums}
 
     def load_state_dict(self, state_dict: State) -> None:
         super().load_state_dict(state_dict)
         self.monitor = state_dict["monitor"]
-        self.has_evaluated = state_dict["has_evaluated"]
         self.checksums = state_dict["checksums"]
 
     def on_load_checkpoint(
