@@ -33,7 +33,7 @@ from convblocks.figures.tables import Table, terminal, to_console
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run import fit
 from convblocks.run.config import Config
-from convblocks.run.run import make_run
+from convblocks.run.make import make_run
 from lab.benchmarks.harness import apart
 
 Precision = Literal["32-true", "bf16-mixed"]

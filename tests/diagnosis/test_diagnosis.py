@@ -15,8 +15,8 @@ from convblocks.diagnosis.advice import diagnose
 from convblocks.diagnosis.collapse import chance_accuracy, collapsed_in, has_collapsed
 from convblocks.run.callbacks import Classification, classification_of
 from convblocks.run.config import Config
+from convblocks.run.make import make_run
 from convblocks.run.result import Row, RunResult
-from convblocks.run.run import make_run
 from tests.made_up import course, result
 
 DIGITS = torch.arange(10)

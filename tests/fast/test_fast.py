@@ -14,7 +14,7 @@ from convblocks.fast.step import FastOptimization
 from convblocks.run import fit
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
-from convblocks.run.run import make_run
+from convblocks.run.make import make_run
 from exact_resume.training import callbacks_of
 from lab.benchmarks.processes.measure import Case, recorded
 from tests.conftest import DEBUG

@@ -18,7 +18,7 @@ from convblocks.fast.lightning_private import AutomaticOptimization
 from convblocks.fast.step import HOOKS_WITHIN, _is_usual
 from convblocks.run import fit
 from convblocks.run.config import Config
-from convblocks.run.run import make_run
+from convblocks.run.make import make_run
 from tests.conftest import DEBUG
 
 SHORT = [

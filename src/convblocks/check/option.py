@@ -12,8 +12,8 @@ from lightning.pytorch.loggers.logger import DummyLogger
 from convblocks.console import echo
 from convblocks.errors import UserError
 from convblocks.run.config import Config
+from convblocks.run.make import make_run
 from convblocks.run.quiet import quiet_lightning
-from convblocks.run.run import make_run
 from convblocks.text import as_yaml
 from exact_resume import signals
 from exact_resume.check.part import Training

@@ -13,9 +13,9 @@ from convblocks.errors import UsageError, UserError
 from convblocks.run.config import Config
 from convblocks.run.directory import first_change
 from convblocks.run.judge import Judge
+from convblocks.run.make import make_run
 from convblocks.run.quiet import quiet_lightning
 from convblocks.run.result import Overrides
-from convblocks.run.run import make_run
 
 
 class Plan(NamedTuple):

@@ -13,7 +13,7 @@ from convblocks.run import fit
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from convblocks.run.friendly_errors import find_disk_error
-from convblocks.run.run import make_run
+from convblocks.run.make import make_run
 from exact_resume import ResumeError
 from tests.any_task.bare import HERE as BARE
 from tests.any_task.bare import POINTS

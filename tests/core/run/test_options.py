@@ -14,8 +14,8 @@ from convblocks.__main__ import docstring
 from convblocks.data.module import ImageDataModule
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
+from convblocks.run.make import make_run
 from convblocks.run.parser import SHORT, make_parser
-from convblocks.run.run import make_run
 from convblocks.text import as_yaml, flatten
 from tests.conftest import REPOSITORY
 from tests.scripts import run_script

@@ -20,9 +20,9 @@ from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from convblocks.run.judge import ACCURACY, Judge
 from convblocks.run.judging import Judges
+from convblocks.run.make import make_run
 from convblocks.run.metrics_log import printed_columns
 from convblocks.run.result import judge_of
-from convblocks.run.run import make_run
 from convblocks.text import as_yaml
 from tests.any_task.bare import HERE as BARE
 from tests.any_task.bare import POINTS, Bare, Wide

@@ -10,7 +10,7 @@ from convblocks.run import fit
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from convblocks.run.judge import Judge
-from convblocks.run.run import make_run
+from convblocks.run.make import make_run
 from tests.any_task.tasks import HERE
 from tests.any_task.unjudged import Scaled, Scaler
 from tests.core.run.test_resume import fit_until

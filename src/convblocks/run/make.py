@@ -1,0 +1,130 @@
+"""Builds the parts of a run, one after the other."""
+
+import os
+from collections.abc import Sequence
+
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_only
+
+from convblocks import wings
+from convblocks.errors import UsageError
+from convblocks.model.batch_norm import synchronize_batch_norm
+from convblocks.run.callbacks import Added, BegunWith, BestCheckpoint, Divergence
+from convblocks.run.checkpoint_io import RunCheckpointIO
+from convblocks.run.config import Config
+from convblocks.run.directory import RunDirectory, next_version
+from convblocks.run.judging import Judges, find_judges, has_loop
+from convblocks.run.metrics_log import MetricsLog
+from convblocks.run.run import RESUME_HINT, Run, evaluation_split, name_of
+from convblocks.run.trainer import make_trainer
+from convblocks.text import Settings
+from exact_resume.callback import ExactResume
+from exact_resume.keeper import Keeper
+from exact_resume.training import callbacks_of
+
+
+def make_run(config: Config, callbacks: Sequence[Callback] = ()) -> Run:
+    """Build all parts of a run.
+
+    Args:
+        config: The configuration.
+        callbacks: Further ones, called behind the metrics log and before those of
+            wings.
+
+    Raises:
+        UsageError: invalid or incompatible options.
+    """
+    torch.set_num_threads(config.settings["threads"])
+    data = config.make_data()
+    module = config.make_module(data)
+    judges = find_judges(config.settings, module, data)
+    directory = _directory(config, name_of(config, module))
+    log = MetricsLog(directory.metrics, judges)
+    divergence = Divergence()
+    best = _best_checkpoint(config, data, module, judges, directory)
+    resume = _exact_resume(directory)
+    begun_with = BegunWith(config.effective(config.settings, with_unset=True), resume)
+    added, arguments = added_by_wings(config, data, module)
+    # In the order in which Lightning must call them; the user's come behind.
+    ours = [log, *callbacks, *added, begun_with, divergence, *([best] if best else []), resume]
+    if config.settings["trainer"].get("fast_dev_run"):
+        ours = [*callbacks]
+    if getattr(data, "shares_batches", False):
+        arguments["use_distributed_sampler"] = False
+    trainer = make_trainer(config, arguments, ours)
+    trainer.strategy.checkpoint_io = RunCheckpointIO(
+        trainer.strategy.checkpoint_io, directory, type(module).__qualname__, config.weights_only
+    )
+    # When imported, Lightning sets this rank from Slurm's variables, even if Slurm did
+    # not start these processes. (No type: set at run time.)
+    rank_zero_only.rank = trainer.global_rank  # type: ignore[attr-defined]
+    _place_users_checkpoints(trainer, directory)
+    _prepare_processes(trainer, config, module)
+    return Run(config, data, module, judges, directory, log, divergence, best, trainer)
+
+
+def _directory(config: Config, arch: str) -> RunDirectory:
+    if config.name is None:
+        return next_version(arch, config.root)
+    return RunDirectory(config.name, config.root)
+
+
+def _best_checkpoint(
+    config: Config,
+    data: LightningDataModule | None,
+    module: LightningModule,
+    judges: Judges,
+    directory: RunDirectory,
+) -> BestCheckpoint | None:
+    """None where evaluations cannot choose one, or must not."""
+    judge, monitor, _ = judges
+    has_validation = has_loop("validation", config.settings, module, data)
+    by_test = any(metric and metric.is_of_test for metric in (judge, monitor))
+    if not has_validation or by_test or evaluation_split(data) == "test" or (judge and not monitor):
+        return None
+    return BestCheckpoint(directory.best_checkpoint, judges)
+
+
+def _exact_resume(directory: RunDirectory) -> ExactResume:
+    keepers = list(wings.call("KEEPERS", "make_keeper", kind=Keeper))
+    try:
+        return ExactResume(directory.last_checkpoint, RESUME_HINT, keepers)
+    except ValueError as error:  # of names
+        raise UsageError(f"the keepers of wings: {error}: remove one of the wings") from error
+
+
+def added_by_wings(
+    config: Config, data: LightningDataModule | None, module: LightningModule
+) -> tuple[list[Callback], Settings]:
+    """The callbacks that wings add, and arguments of the Trainer."""
+    callbacks: list[Callback] = []
+    arguments: Settings = {"plugins": []}
+    for added in wings.call("CALLBACKS", "make", config, data, module, kind=Callback | Added):
+        further: Settings = {}
+        if isinstance(added, Added):
+            added, further = added
+        callbacks.append(added)
+        plugins = [*arguments["plugins"], *further.get("plugins", ())]
+        arguments |= {**further, "plugins": plugins}
+    return callbacks, arguments
+
+
+def _place_users_checkpoints(trainer: Trainer, directory: RunDirectory) -> None:
+    """Put the user's checkpoints apart from those that a resume needs."""
+    for checkpoint in callbacks_of(trainer, ModelCheckpoint):
+        if checkpoint.dirpath is None:
+            checkpoint.dirpath = str(directory.path.resolve() / "own_checkpoints")
+
+
+def _prepare_processes(trainer: Trainer, config: Config, module: LightningModule) -> None:
+    """With several processes: set their threads and synchronise batch norm."""
+    if trainer.world_size == 1:
+        return
+    # Otherwise Lightning, which starts processes, sets their threads itself.
+    os.environ["OMP_NUM_THREADS"] = str(config.settings["threads"])
+    is_synchronized = config.settings["trainer"]["sync_batchnorm"]
+    # an ImageClassifier does so itself
+    if is_synchronized and "sync_batchnorm" not in module.hparams:
+        synchronize_batch_norm(module)
