@@ -150,7 +150,7 @@ class BestCheckpoint(ModelCheckpoint):
     def load_state_dict(self, state_dict: State) -> None:
         super().load_state_dict(state_dict)
         self.monitor = state_dict["monitor"]
-        self.checksums = state_dict["checksums"]
+        self.checksums = state_dict.get("checksums", [])  # of an older version
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: State
