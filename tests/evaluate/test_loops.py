@@ -117,7 +117,10 @@ def test_settings_of_data_and_trainer_can_be_changed(run: RunDirectory, capsys: 
         ([], "the following arguments are required: run"),
         (["curve", "again"], "unrecognized arguments: again"),
         (["curve", "--data.nose", "1"], "unrecognized arguments: --data.nose.*data.noise"),
-        (["curve", "--data", "tests.any_task.regression.Line"], "it is not a LightningDataModule"),
+        (
+            ["curve", "--data", "tests.any_task.regression.Line"],
+            "is not a subclass of LightningDataModule",
+        ),
         (
             ["curve", "--model", "tests.any_task.regression.Line", "--config=model.hidden: 3"],
             "unrecognized arguments: --model.hidden",

@@ -86,20 +86,25 @@ def final_metrics(run: Run) -> Row:
         final = dict(monitor.best(run.log.rows) or final)
     for name in ("epoch", "step", "seconds"):
         final.pop(name, None)
-    is_of_test = run.evaluation_split == "test"
-    is_tested = is_of_test and judge and judge.tested in final and not run.tests_again
-    if run.has("test") and not is_tested:
-        run.trainer.test(run.module, datamodule=run.data, verbose=False)
-        tested = logged_metrics(run.trainer)
-        final |= tested
-        if is_of_test and run.is_rank_zero:
-            run.log.note_final(tested)
+    final |= _tested(run, judge, final)
     if judge and run.judges.is_asked and judge.measured_in(final) not in final:
         raise UserError(
             f"{run.arch} logs no {judge.metric}, "
             f"but {', '.join(final) or 'nothing'}: give one as --judge"
         )
     return final
+
+
+def _tested(run: Run, judge: Judge | None, final: Row) -> Row:
+    is_of_test = run.evaluation_split == "test"
+    is_tested = is_of_test and judge and judge.tested in final and not run.tests_again
+    if is_tested or not run.has("test"):
+        return {}
+    run.trainer.test(run.module, datamodule=run.data, verbose=False)
+    tested = logged_metrics(run.trainer)
+    if is_of_test and run.is_rank_zero:
+        run.log.note_final(tested)
+    return tested
 
 
 def judges_of(run: Run) -> tuple[Judge | None, Judge | None]:

@@ -15,8 +15,8 @@ usage: convblocks fit --arch {mlp,maxpool,batchnorm,module.Network} [options]
   --seed N             of weights, image order and augmentation (default: 0)
   --threads N          CPU threads; their number changes how sums round
   --name NAME          the run is lightning_logs/NAME (default: ARCH/version_N)
-  --resume             continue the run of that name, also with more --epochs
-  --check_resume       only check that this run would resume with the same bits
+  --resume             continue that run; --weights_only false reads its objects
+  --check_resume       would it resume exactly? --fast_dev_run: do all loops run?
   --config FILE        options in YAML, which the command line overrides
   --help_all           list all options; --print_config: with their values
 
@@ -58,18 +58,10 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
         if wings.run_option_instead(config):
             return
         run = make_run(config, callbacks)
-        if run.tries_out:
-            try_out(run)
+        if try_out(run):
             return
         run.refuse_conflict()
-    epochs = config.settings["trainer"]["max_epochs"]
-    result = run.directory.result_after(epochs) if config.resume else None
-    if result:
-        if run.is_rank_zero:
-            echo(
-                f"{as_shown(run.directory.path)} is finished: it has "
-                f"{counted(len(result.epochs), 'epoch')}, and was ended by {result.ended_by}"
-            )
+    if is_finished(run):
         return
     with rank_zero_errors():
         run.prepare()
@@ -80,10 +72,24 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
         complete(run)
 
 
-def try_out(run: Run) -> None:
-    """Train, validate and test on a few batches, and write nothing, as Lightning's
-    fast_dev_run does.
+def is_finished(run: Run) -> bool:
+    """Whether there is nothing to resume, with a line that says so."""
+    epochs = run.settings["trainer"]["max_epochs"]
+    result = run.directory.result_after(epochs) if run.config.resume else None
+    if result and run.is_rank_zero:
+        echo(
+            f"{as_shown(run.directory.path)} is finished: it has "
+            f"{counted(len(result.epochs), 'epoch')}, and was ended by {result.ended_by}"
+        )
+    return result is not None
+
+
+def try_out(run: Run) -> bool:
+    """With fast_dev_run, train, validate and test on a few batches, and write nothing;
+    return whether it is so.
     """
+    if not run.tries_out:
+        return False
     with friendly_errors(run):
         run.prepare()
         run.trainer.loggers = [DummyLogger()]
@@ -96,6 +102,7 @@ def try_out(run: Run) -> None:
         for name, value in metrics.items():
             echo(f"{name} {value:.4g}")
         echo(f"{run.arch}: all loops ran; nothing was written")
+    return True
 
 
 def complete(run: Run) -> None:

@@ -45,26 +45,31 @@ def find_judges(
         UsageError: ``--judge`` is of an evaluation that the run does not have.
     """
     asked = settings.get("judge")
-    by_module, monitor, mode = (
-        text if isinstance(text := getattr(module, name, None), str) else ""
-        for name in ("judge", "monitor", "mode")
-    )
-    if not (asked or by_module):
-        if not monitor or mode not in ("min", "max"):
-            return Judges()
-        by_module, monitor = f"{monitor}:{mode}", ""
-    judge = Judge.parse(asked or by_module)
+    named, monitor = _of_module(module)
+    if not (asked or named):
+        return Judges()
+    judge = Judge.parse(asked or named)
     has_validation = has_loop("validation", settings, module, data)
-    if not (has_validation or has_loop("test", settings, module, data)):
-        if not asked:
-            return Judges()
-        monitor = ""
+    is_evaluated = has_validation or has_loop("test", settings, module, data)
+    if not (asked or is_evaluated):
+        return Judges()
     if asked and judge.split and not has_loop(judge.split, settings, module, data):
         raise UsageError(
             f"--judge {judge.metric} is of the {judge.split}, "
             "but this run has no loader and no step for it"
         )
+    best = Judge.parse(monitor) if monitor else judge
+    chooses = has_validation and not best.is_of_training
+    return Judges(judge, best if chooses else None, bool(asked))
+
+
+def _of_module(module: LightningModule) -> tuple[str, str]:
+    """What a module says of its judge, and of another metric for its best checkpoint."""
+    judge, monitor, mode = (
+        text if isinstance(text := getattr(module, name, None), str) else ""
+        for name in ("judge", "monitor", "mode")
+    )
+    if judge:
+        return judge, monitor
     # Without a judge a module's monitor may mean something else.
-    best = Judge.parse(monitor) if by_module and monitor else judge
-    is_evaluated = has_validation and not best.is_of_training
-    return Judges(judge, best if is_evaluated else None, bool(asked))
+    return (f"{monitor}:{mode}", "") if monitor and mode in ("min", "max") else ("", "")

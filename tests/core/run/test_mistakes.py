@@ -151,9 +151,7 @@ MISTAKES = [
         "--data.source: .*'own_networks.Lion' to be a subclass of .*Source",
     ),
     # A user's module.
-    ([*MODEL, *DATA], "--model needs the metric to judge it by"),
     ([*MODEL, *DATA, "--judge", "val/iou"], "--judge val/iou: give a metric and its direction"),
-    ([*MODEL, *DATA, "--judge", "train/loss:min"], "or test/acc:max, not one of training"),
     (
         [*MODEL, *JUDGE],
         "--judge val/iou is of the validation, but this run has no loader and no step for it",
