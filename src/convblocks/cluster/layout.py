@@ -74,7 +74,7 @@ def has_own_environment(trainer: Mapping[str, Any]) -> bool:
     plugins = trainer.get("plugins")
     specs = plugins if isinstance(plugins, list) else [plugins]
     kinds = [trust.import_class(spec["class_path"]) for spec in specs if spec]
-    return any(isinstance(kind, type) and issubclass(kind, ClusterEnvironment) for kind in kinds)
+    return any(trust.is_a(ClusterEnvironment, kind) for kind in kinds)
 
 
 def cluster_environments(trainer: Mapping[str, Any]) -> list[ClusterEnvironment]:

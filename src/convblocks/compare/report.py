@@ -80,7 +80,9 @@ def main_table(
     """The table of the networks, or of the settings of one."""
     arms, results = comparison.arms, comparison.results
     if comparison.of_settings:
-        return results_table(f"Every setting of {network}", arms, results, kind="setting")
+        title = f"Every setting of {network}"
+        baseline = "the baseline"  # its name may be long
+        return results_table(title, arms, results, kind="setting", baseline=baseline)
     if not swept:
         return results_table("Results", arms, results)
     judge = judge_of(results)

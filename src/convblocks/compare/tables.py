@@ -21,13 +21,13 @@ def results_table(
     notes: Sequence[str] = (),
     key: str = "results",
     kind: str = "network",
+    baseline: str = "",
 ) -> Table:
     """A line for each network at a setting, from summaries of the results; ``swept``
-    are the options of a grid, ``kind`` is what the first column names.
+    are the options of a grid, ``kind`` is what the first column names, ``baseline``
+    what stands for the name of the first.
     """
-    baseline = next((arm.against.second for arm in arms if arm.against), "")
-    if baseline and kind == "setting":
-        baseline = "the baseline"  # its name may be long
+    baseline = baseline or next((arm.against.second for arm in arms if arm.against), "")
     chance = results[0].facts.get("chance")
     collapsed = "diverges" if results[0].provenance.machine else "has no score"
     if chance:

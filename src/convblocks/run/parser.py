@@ -24,7 +24,7 @@ from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-define
 from lightning.pytorch import Trainer
 
 from convblocks import wings
-from convblocks.command_line import UNKNOWN, option_of, with_suggestion
+from convblocks.command_line import UNKNOWN, options_of, with_suggestion
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
 from convblocks.model import trust
@@ -276,7 +276,7 @@ def _add_what_others_give(parser: FitParser, model: Factory, links: Sequence[str
             f"--{name}", type=ClassSpec | None, help="For a model without configure_optimizers."
         )
     for name in links:
-        option = option_of(parser, f"--model.{name}")
+        option = options_of(parser)[f"model.{name}"]
         option.help = f"{option.help or ''} If not given, that of the data."
     if links:
         parser.add_argument("--from_data", type=list[str] | None, help="Those of the data.")

@@ -1,7 +1,6 @@
 """The report of a search: tables and a conclusion."""
 
 import shlex
-from dataclasses import replace
 from typing import Any
 
 from optuna.trial import FrozenTrial
@@ -124,11 +123,14 @@ def confirmed_table(confirmed: Comparison) -> Table:
             " All are trained on all training images, and the test set was read once, at the "
             "end of each run."
         )
-    table = results_table(
-        "The best settings with fresh seeds", confirmed.arms, confirmed.results, notes=[fresh]
+    return results_table(
+        "The best settings with fresh seeds",
+        confirmed.arms,
+        confirmed.results,
+        notes=[fresh],
+        key="confirmed",
+        kind="setting",
     )
-    first, *columns = table.fields
-    return replace(table, columns=[replace(first, name="setting"), *columns], key="confirmed")
 
 
 def _row(trial: FrozenTrial) -> dict[str, Any]:
