@@ -6,14 +6,12 @@ import threading
 from copy import deepcopy
 from typing import Any
 
-from lightning.pytorch import LightningDataModule, LightningModule
-
 from convblocks.boards.tensorboard import RunTensorBoardLogger
 from convblocks.files import machine_lock
 from convblocks.run.callbacks import Added, RunCallback
-from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from convblocks.run.parser import full_name
+from convblocks.run.parts import Parts
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
 from convblocks.text import flatten
@@ -31,12 +29,13 @@ WRITER = "tensorboard.summary.writer.event_file_writer"
 _show_error = threading.excepthook
 
 
-def make(config: Config, data: LightningDataModule | None, module: LightningModule) -> Added:
+def make(parts: Parts) -> Added:
     """For every run; on a resume the loggers that a user adds continue their own runs,
     whose ids the run has saved.
 
     Other loggers than the run's are refused later, as any other changed setting.
     """
+    config = parts.config
     chosen = deepcopy(config.settings["trainer"].get("logger"))
     saved = RunDirectory(config.name, config.root).loggers if config.name else None
     if config.resume and saved and saved.is_file():
@@ -60,14 +59,7 @@ class Boards(RunCallback):
         """
         added = [logger for logger in run.trainer.loggers if logger is not run.board]
         if run.board:
-            run.board = RunTensorBoardLogger(
-                run.directory.logs,
-                name="",
-                version=run.directory.name,
-                default_hp_metric=False,
-                purge_step=run.first_step,
-            )
-            run.trainer.loggers = [run.board, *added]
+            run.board.__class__ = RunTensorBoardLogger  # which only adds methods
         saved = run.directory.loggers
         if run.is_rank_zero and added and not saved.is_file():
             # Two runs that start at once could create tables twice.

@@ -6,7 +6,7 @@ from shlex import quote
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 
 from convblocks.console import command_words
 from convblocks.diagnosis.advice import diagnose, whole_percent
@@ -18,9 +18,9 @@ from convblocks.diagnosis.collapse import (
 )
 from convblocks.diagnosis.dead_units import dead_shares
 from convblocks.model.classifier import ImageClassifier
-from convblocks.run.callbacks import RunCallback, classification_of, is_classification
-from convblocks.run.config import Config
+from convblocks.run.callbacks import RunCallback, classification_of
 from convblocks.run.directory import DEAD
+from convblocks.run.parts import Parts
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
 from convblocks.text import as_shown
@@ -30,11 +30,9 @@ from convblocks.text import as_shown
 IMAGES = 1000
 
 
-def make(
-    config: Config, data: LightningDataModule | None, module: LightningModule
-) -> "DeadUnits | None":
+def make(parts: Parts) -> "DeadUnits | None":
     """For runs of image classifiers."""
-    return DeadUnits() if is_classification(data, module) else None
+    return DeadUnits() if parts.is_classification else None
 
 
 class DeadUnits(RunCallback):

@@ -5,13 +5,12 @@ from dataclasses import replace
 from shlex import quote
 
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule
 
 from convblocks import wings
 from convblocks.console import command_words
 from convblocks.model.restore import Evaluation
-from convblocks.run.callbacks import RunCallback, classification_of, is_classification
-from convblocks.run.config import Config
+from convblocks.run.callbacks import RunCallback, classification_of
+from convblocks.run.parts import Parts
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
 from convblocks.text import as_csv, as_shown, flatten
@@ -22,11 +21,9 @@ from exact_resume.files import write
 MISTAKE = ("image", "label", "predicted")
 
 
-def make(
-    config: Config, data: LightningDataModule | None, module: LightningModule
-) -> "Mistakes | None":
+def make(parts: Parts) -> "Mistakes | None":
     """For runs of image classifiers."""
-    return Mistakes() if is_classification(data, module) else None
+    return Mistakes() if parts.is_classification else None
 
 
 class Mistakes(RunCallback):

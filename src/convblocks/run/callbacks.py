@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import ZipFile, is_zipfile
 
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import Tensor
 
@@ -92,11 +92,6 @@ class Classification:
 def classification_of(run: Any) -> Classification:
     """The Classification of a run that ``is_classification``, shared by its callbacks."""
     return Classification(run.module, run.data, run.directory)
-
-
-def is_classification(data: LightningDataModule | None, module: LightningModule) -> bool:
-    """Whether an ImageClassifier is trained on an ImageDataModule."""
-    return isinstance(module, ImageClassifier) and isinstance(data, ImageDataModule)
 
 
 # Names under which the loss of a validation is logged.
