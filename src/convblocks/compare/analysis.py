@@ -17,7 +17,7 @@ from convblocks.compare.statistics import holm, mean_interval, permutation_test,
 from convblocks.figures.estimates import PERCENT, POINTS, Estimate, Unit, share
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.run.result import Overrides, RunResult, judge_of
+from convblocks.run.result import Overrides, RunResult
 
 # Of more settings than this only the differences from the first one are tested.
 MOST_PAIRED = 6
@@ -126,7 +126,7 @@ def difference(first: Sequence[RunResult], second: Sequence[RunResult]) -> Diffe
     """The difference of two networks' runs, unpaired: the same seed does not make two
     networks alike.
     """
-    sign = judge_of(first).sign
+    sign = first[0].judged_by.sign
 
     def ranked(runs: Sequence[RunResult]) -> list[float]:
         return [-math.inf if run.failed else sign * run.score for run in runs]
@@ -177,7 +177,7 @@ def unit_of(results: Sequence[RunResult], of_difference: bool = False) -> Unit:
     """How scores of these runs, or their differences, are written: accuracies in per
     cent, others with four digits.
     """
-    if judge_of(results).in_percent:
+    if results[0].judged_by.in_percent:
         return POINTS if of_difference else PERCENT
     sizes = [abs(run.score) for run in results if math.isfinite(run.score)]
     if not any(sizes):
@@ -200,7 +200,7 @@ def best_settings(results: Sequence[RunResult]) -> list[RunResult]:
     """
     if any(run.validation is None for run in results):
         return []
-    sign = judge_of(results).sign
+    sign = results[0].judged_by.sign
 
     def rank(at_setting: Sequence[RunResult]) -> float:
         mean = mean_validation(at_setting) or 0.0

@@ -19,7 +19,7 @@ from convblocks.figures.curves import LOSS, Curve, Scale, draw_by_epoch, evaluat
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.style import LETTERS, WIDTH, End, Style, foreground, label_ends, style
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.run.result import RunResult, judge_of
+from convblocks.run.result import RunResult
 
 MEANS = "means of the runs that trained"
 
@@ -34,7 +34,7 @@ def comparison_figure(
     Above stands the ``finding``.
     """
     curves = curves_of_networks(results, swept)
-    scale = Scale(judge_of(results))
+    scale = Scale(results[0].judged_by)
     height = 1.1 + 0.45 * len(curves)
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     below: Figure | SubFigure = figure

@@ -26,7 +26,7 @@ from convblocks.figures.curves import LONGEST_NAME, TITLES
 from convblocks.figures.grouping import grouped
 from convblocks.figures.report import Chart, Report
 from convblocks.figures.tables import Table
-from convblocks.run.result import RunResult, judge_of
+from convblocks.run.result import RunResult
 
 # Networks within a sentence.
 NAMES = TITLES | {"mlp": "the MLP"}
@@ -85,7 +85,7 @@ def main_table(
         return results_table(title, arms, results, kind="setting", baseline=baseline)
     if not swept:
         return results_table("Results", arms, results)
-    judge = judge_of(results)
+    judge = results[0].judged_by
     fresh = "; these are runs with fresh seeds" if confirmed else ""
     note = f"Each setting was chosen by its mean {judge.name_of(judge.metric)}{fresh}."
     return results_table("Each network at its own best setting", arms, results, swept, [note])
@@ -126,7 +126,7 @@ def conclusions(results: Sequence[RunResult], comparison: Comparison | None) -> 
 def choice_of_setting(results: Sequence[RunResult], comparison: Comparison) -> list[str]:
     """The setting that validation data choose, where settings are compared on test data."""
     chosen = best_settings(results)
-    judge = judge_of(results)
+    judge = results[0].judged_by
     name = judge.name_of(judge.metric)
     if comparison.of_settings and chosen and name != results[0].score_name:
         best = comparison.results[results.index(chosen[0])]
@@ -209,7 +209,7 @@ def neighbours(comparison: Comparison) -> list[Difference]:
     """Of the three networks with the best means of runs that trained, each minus the
     next one; of settings the best one minus the baseline, or the baseline minus the next.
     """
-    sign = judge_of(comparison.results).sign
+    sign = comparison.results[0].judged_by.sign
     means = {arm.arch: sign * arm.score.value for arm in comparison.arms if arm.score}
     best = sorted(means, key=lambda arch: -means[arch])[:3]
     if comparison.of_settings and best:

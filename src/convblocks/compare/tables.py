@@ -10,7 +10,7 @@ from convblocks.compare.analysis import Comparison, Summary, unit_of
 from convblocks.compare.trials import settings_text
 from convblocks.figures.estimates import COUNT, LOSS, P_VALUE
 from convblocks.figures.tables import Column, Table
-from convblocks.run.result import RunResult, judge_of
+from convblocks.run.result import RunResult
 
 
 def results_table(
@@ -125,7 +125,7 @@ def as_row(result: RunResult) -> dict[str, Any]:
     """The run's line of comparison.csv, under plain names; a collapsed run has no score
     in ``..._if_trained``.
     """
-    judge = judge_of([result])
+    judge = result.judged_by
     score = judge.measured_in(result.final)
     scores = {
         name: value for name, value in result.final.items() if name.startswith(("test", "val"))

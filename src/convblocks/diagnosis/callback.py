@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from shlex import quote
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 
-from convblocks.console import command_words
+from convblocks.console import command_text
 from convblocks.diagnosis.advice import diagnose, whole_percent
 from convblocks.diagnosis.collapse import (
     chance_accuracy,
@@ -18,7 +17,7 @@ from convblocks.diagnosis.collapse import (
 )
 from convblocks.diagnosis.dead_units import dead_shares
 from convblocks.model.classifier import ImageClassifier
-from convblocks.run.callbacks import RunCallback, classification_of
+from convblocks.run.callbacks import RunCallback
 from convblocks.run.directory import DEAD
 from convblocks.run.parts import Parts
 from convblocks.run.result import RunResult
@@ -57,7 +56,7 @@ class DeadUnits(RunCallback):
         """The result, failed if it has collapsed, with facts: its images, what chance
         gets, what is wrong with it.
         """
-        data = classification_of(run).data
+        data: Any = run.data
         train = data.train.labels
         test = data.test.labels
         images = {"spec": data.image_spec.as_dict(), "train": len(train), "test": len(test)}
@@ -81,9 +80,8 @@ class DeadUnits(RunCallback):
             if diagnosis:
                 lines.append(diagnosis["sentence"])
         if diagnosis and diagnosis["options"]:
-            config = quote(as_shown(run.directory.config))
-            again = [*command_words("fit"), "--config", config, *diagnosis["options"]]
-            lines.append("try next      " + " ".join(again))
+            words = ["--config", as_shown(run.directory.config), *diagnosis["options"]]
+            lines.append("try next      " + command_text("fit", *words))
         return lines
 
 

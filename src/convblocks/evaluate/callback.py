@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from shlex import quote
+from typing import Any
 
 import torch
 
 from convblocks import wings
-from convblocks.console import command_words
-from convblocks.model.restore import Evaluation
-from convblocks.run.callbacks import RunCallback, classification_of
+from convblocks.console import command_text
+from convblocks.errors import NotFiniteError
+from convblocks.model.restore import Evaluation, restore_network
+from convblocks.run.callbacks import RunCallback
 from convblocks.run.parts import Parts
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
@@ -34,8 +35,12 @@ class Mistakes(RunCallback):
         final network gets wrong.
         """
         run.directory.mistakes.unlink(missing_ok=True)
-        evaluation = classification_of(run).evaluation
-        if evaluation is None:
+        data: Any = run.data
+        module = run.module
+        trained = restore_network(run.directory.path, module.hparams, module.state_dict())
+        try:
+            evaluation = trained.evaluate(data.test)
+        except NotFiniteError:
             return result
         rows = mistakes_of(evaluation)
         write(run.directory.mistakes, as_csv(rows, MISTAKE))
@@ -49,8 +54,8 @@ class Mistakes(RunCallback):
         lines = []
         if "mistakes" in result.facts:
             mistakes = len(result.facts["mistakes"])
-            images = len(classification_of(run).data.test)
-            lines.append(f"wrong: {mistakes:,} of {images:,} test images")
+            data: Any = run.data
+            lines.append(f"wrong: {mistakes:,} of {len(data.test):,} test images")
         if run.divergence.step is not None:
             return lines
         directory = run.directory
@@ -71,8 +76,7 @@ class Mistakes(RunCallback):
             ("demo", "try it        ", []),
         ]:
             if name in wings.commands():
-                words = map(quote, arguments + options)
-                lines.append(label + " ".join([*command_words(name), *words]))
+                lines.append(label + command_text(name, *arguments, *options))
         return lines
 
 

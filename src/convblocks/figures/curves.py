@@ -26,7 +26,7 @@ from convblocks.figures.style import (
     muted,
 )
 from convblocks.run.judge import ACCURACY, Judge
-from convblocks.run.result import RunResult, judge_of
+from convblocks.run.result import RunResult
 
 LOSS = Judge("train/loss", "min")
 
@@ -160,7 +160,7 @@ def values_of(run: RunResult, metric: str) -> list[float]:
 
 def evaluated(results: Sequence[RunResult]) -> str:
     """The images of the evaluation after each epoch: ``val`` or ``test``."""
-    metric = judge_of(results).metric
+    metric = results[0].judged_by.metric
     return "val" if any(metric in row for run in results for row in run.epochs) else "test"
 
 

@@ -235,19 +235,16 @@ def _given_settings(words: Words, given: Mapping[str, str]) -> tuple[Settings, W
     and the words that change them.
     """
     settings = _saved_settings(given)
-    saved = dict(settings["model"])
     named = {}
     rest = []
     for word in words:
         option, *values = word
         if values and option == "--config":
-            config = read_config(*values)
-            of_data = str(config.pop("from_data", ""))
+            config: Settings = {group: {} for group in GROUPS}
+            merge(config, read_config(*values))
+            for name in re.findall(r"\w+", str(config.pop("from_data", ""))):
+                config["model"].pop(name, None)  # the data may be others now
             merge(settings, config)
-            for name in re.findall(r"\w+", of_data):  # the data may be others now
-                settings["model"].pop(name, None)
-                if name in saved:
-                    settings["model"][name] = saved[name]
         elif values and option in ("--model", "--data"):
             named[option.removeprefix("--")] = {"class_path": values[0]}
         elif option != "--print_config":

@@ -58,7 +58,8 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
         if wings.run_option_instead(config):
             return
         run = make_run(config, callbacks)
-        if try_out(run):
+        if run.tries_out:
+            try_out(run)
             return
         run.refuse_conflict()
     if is_finished(run):
@@ -84,12 +85,8 @@ def is_finished(run: Run) -> bool:
     return result is not None
 
 
-def try_out(run: Run) -> bool:
-    """With fast_dev_run, train, validate and test on a few batches, and write nothing;
-    return whether it is so.
-    """
-    if not run.tries_out:
-        return False
+def try_out(run: Run) -> None:
+    """Train, validate and test on a few batches, and write nothing."""
     with friendly_errors(run):
         run.prepare()
         run.trainer.loggers = [DummyLogger()]
@@ -102,7 +99,6 @@ def try_out(run: Run) -> bool:
         for name, value in metrics.items():
             echo(f"{name} {value:.4g}")
         echo(f"{run.arch}: all loops ran; nothing was written")
-    return True
 
 
 def complete(run: Run) -> None:
