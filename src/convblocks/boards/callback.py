@@ -4,7 +4,6 @@ import json
 import sys
 import threading
 from copy import deepcopy
-from typing import Any
 
 from convblocks.boards.tensorboard import RunTensorBoardLogger
 from convblocks.files import machine_lock
@@ -14,8 +13,9 @@ from convblocks.run.parser import full_name
 from convblocks.run.parts import Parts
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
-from convblocks.text import flatten
+from convblocks.text import Settings, flatten
 from exact_resume.files import write
+from exact_resume.keeper import State
 
 # The argument of each logger's class that continues an earlier run; others begin a new one.
 RUN_ARGUMENTS = {"MLFlowLogger": "run_id", "TensorBoardLogger": "version", "WandbLogger": "id"}
@@ -53,7 +53,7 @@ def make(parts: Parts) -> Added:
 class Boards(RunCallback):
     """Starts a run's loggers, and shows its result in TensorBoard."""
 
-    def on_start(self, run: Run, checkpoint: dict[str, Any] | None) -> None:
+    def on_start(self, run: Run, checkpoint: State | None) -> None:
         """Start the loggers, TensorBoard's from the first step that is logged again,
         and save the others' ids.
         """
@@ -78,7 +78,7 @@ class Boards(RunCallback):
         return result
 
 
-def _chosen_settings(run: Run) -> dict[str, Any]:
+def _chosen_settings(run: Run) -> Settings:
     """Those that people compare, that were given, or that are not as usual; by the last
     part of their names.
     """

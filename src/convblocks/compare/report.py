@@ -26,15 +26,13 @@ from convblocks.figures.curves import LONGEST_NAME, TITLES
 from convblocks.figures.grouping import grouped
 from convblocks.figures.report import Chart, Report
 from convblocks.figures.tables import Table
-from convblocks.run.result import RunResult
+from convblocks.run.result import Results
 
 # Networks within a sentence.
 NAMES = TITLES | {"mlp": "the MLP"}
 
 
-def report_of(
-    results: Sequence[RunResult], confirmed: Sequence[RunResult] = (), repeat: str = ""
-) -> Report:
+def report_of(results: Results, confirmed: Results = (), repeat: str = "") -> Report:
     """The report of a comparison, at the only setting or at the best ones of a grid.
 
     One network's settings are compared with each other, unless one was confirmed.
@@ -91,9 +89,7 @@ def main_table(
     return results_table("Each network at its own best setting", arms, results, swept, [note])
 
 
-def figure_of(
-    results: Sequence[RunResult], swept: Sequence[str], comparison: Comparison | None
-) -> Figure:
+def figure_of(results: Results, swept: Sequence[str], comparison: Comparison | None) -> Figure:
     """The curves of networks or of a few settings with short names; else final scores."""
     finding = finding_of(comparison) if comparison else ""
     if comparison and comparison.of_settings:
@@ -103,7 +99,7 @@ def figure_of(
     return comparison_figure(results, swept, finding)
 
 
-def conclusions(results: Sequence[RunResult], comparison: Comparison | None) -> list[str]:
+def conclusions(results: Results, comparison: Comparison | None) -> list[str]:
     """The conclusions, in a few sentences; there is no comparison if nothing could be
     chosen from a grid.
     """
@@ -123,7 +119,7 @@ def conclusions(results: Sequence[RunResult], comparison: Comparison | None) -> 
     return sentences
 
 
-def choice_of_setting(results: Sequence[RunResult], comparison: Comparison) -> list[str]:
+def choice_of_setting(results: Results, comparison: Comparison) -> list[str]:
     """The setting that validation data choose, where settings are compared on test data."""
     chosen = best_settings(results)
     judge = results[0].judged_by

@@ -10,13 +10,13 @@ from convblocks.compare.analysis import Comparison, Summary, unit_of
 from convblocks.compare.trials import settings_text
 from convblocks.figures.estimates import COUNT, LOSS, P_VALUE
 from convblocks.figures.tables import Column, Table
-from convblocks.run.result import RunResult
+from convblocks.run.result import Results, RunResult
 
 
 def results_table(
     title: str,
     arms: Sequence[Summary],
-    results: Sequence[RunResult],
+    results: Results,
     swept: Sequence[str] = (),
     notes: Sequence[str] = (),
     key: str = "results",
@@ -45,9 +45,7 @@ def results_table(
     return Table(title, columns_of(results, swept, baseline, kind), arms, notes, key)
 
 
-def columns_of(
-    results: Sequence[RunResult], swept: Sequence[str], baseline: str, kind: str
-) -> list[Column]:
+def columns_of(results: Results, swept: Sequence[str], baseline: str, kind: str) -> list[Column]:
     """The columns of the table of networks, whose rows are summaries, the verdict's
     first: a phone shows these.
 

@@ -1,7 +1,5 @@
 """What Lightning's ModelPruning and averages of weights need in a run."""
 
-from typing import Any
-
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelPruning, StochasticWeightAveraging, WeightAveraging
@@ -11,6 +9,7 @@ from convblocks.run.callbacks import RunCallback
 from convblocks.run.parts import Parts
 from convblocks.run.run import Run
 from exact_resume.callback import ExactResume
+from exact_resume.keeper import State
 from exact_resume.lightning_private import AVERAGE
 from exact_resume.training import callbacks_of
 
@@ -31,7 +30,7 @@ class Compatibility(RunCallback):
     def __init__(self) -> None:
         self.trains = False
 
-    def on_start(self, run: Run, checkpoint: dict[str, Any] | None) -> None:
+    def on_start(self, run: Run, checkpoint: State | None) -> None:
         self.run = run
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -58,7 +57,7 @@ class Compatibility(RunCallback):
     on_train_end = _follow
 
     def on_save_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: State
     ) -> None:
         self._follow(trainer, pl_module)
 

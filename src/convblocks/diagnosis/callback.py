@@ -60,12 +60,12 @@ class DeadUnits(RunCallback):
         train = data.train.labels
         test = data.test.labels
         images = {"spec": data.image_spec.as_dict(), "train": len(train), "test": len(test)}
-        result = with_facts(result, images=images, chance=chance_accuracy(test))
+        result = result.with_facts(images=images, chance=chance_accuracy(test))
         if result.failed or has_collapsed(result, train):
-            result = with_facts(result, collapsed_in=collapsed_in(result))
+            result = result.with_facts(collapsed_in=collapsed_in(result))
             result = replace(result, failed=True)
         diagnosis = diagnose(data, result, run.divergence.step)
-        return with_facts(result, diagnosis=diagnosis._asdict()) if diagnosis else result
+        return result.with_facts(diagnosis=diagnosis._asdict()) if diagnosis else result
 
     def last_lines(self, run: Run, result: RunResult) -> Sequence[str]:
         """The shares of dead units, what is wrong, and the command to try next."""
@@ -83,10 +83,6 @@ class DeadUnits(RunCallback):
             words = ["--config", as_shown(run.directory.config), *diagnosis["options"]]
             lines.append("try next      " + command_text("fit", *words))
         return lines
-
-
-def with_facts(result: RunResult, **facts: Any) -> RunResult:
-    return replace(result, facts=result.facts | facts)
 
 
 def measure_dead_units(trainer: Trainer, classifier: LightningModule) -> dict[str, float]:

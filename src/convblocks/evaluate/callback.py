@@ -1,7 +1,6 @@
 """The final network's mistakes, in a file and in the result, and the commands that show more."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -44,8 +43,7 @@ class Mistakes(RunCallback):
             return result
         rows = mistakes_of(evaluation)
         write(run.directory.mistakes, as_csv(rows, MISTAKE))
-        mistakes = {"mistakes": [row["image"] for row in rows]}
-        return replace(result, facts=result.facts | mistakes)
+        return result.with_facts(mistakes=[row["image"] for row in rows])
 
     def last_lines(self, run: Run, result: RunResult) -> Sequence[str]:
         """The number of mistakes and, unless the weights are useless, commands that

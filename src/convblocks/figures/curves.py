@@ -26,7 +26,7 @@ from convblocks.figures.style import (
     muted,
 )
 from convblocks.run.judge import ACCURACY, Judge
-from convblocks.run.result import RunResult
+from convblocks.run.result import Results, RunResult
 
 LOSS = Judge("train/loss", "min")
 
@@ -158,7 +158,7 @@ def values_of(run: RunResult, metric: str) -> list[float]:
     return values
 
 
-def evaluated(results: Sequence[RunResult]) -> str:
+def evaluated(results: Results) -> str:
     """The images of the evaluation after each epoch: ``val`` or ``test``."""
     metric = results[0].judged_by.metric
     return "val" if any(metric in row for run in results for row in run.epochs) else "test"

@@ -31,11 +31,9 @@ class RunCheckpointIO(AtomicCheckpointIO):
     def __init__(
         self, others: CheckpointIO, directory: RunDirectory, model: str, weights_only: bool
     ) -> None:
-        last, best = (
-            path.absolute() for path in (directory.last_checkpoint, directory.best_checkpoint)
-        )
+        last = directory.last_checkpoint.absolute()
         super().__init__(others, last, writes_all=True, check_first=weights_only)
-        self.own = (last, best)
+        self.own = (last, directory.best_checkpoint.absolute())
         self.model = model
         self.said = False
 

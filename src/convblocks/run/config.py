@@ -62,6 +62,8 @@ class Config:
         resume: Whether to resume an existing run.
         weights_only: Whether its checkpoint is refused if it holds objects.
         options: The values of the options that wings add, which are no settings.
+        classes: Those of ``model`` and ``data``, or the functions that make them.
+        parser: The one that reads the settings.
     """
 
     settings: Settings
@@ -70,6 +72,8 @@ class Config:
     resume: bool
     weights_only: bool
     options: Settings
+    classes: Mapping[str, Factory]
+    parser: FitParser
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> "Config":
@@ -116,18 +120,9 @@ class Config:
             resume=parsed.resume,
             weights_only=parsed.weights_only,
             options={option: parsed.get(option) for option in wings.modules("OPTIONS")},
+            classes=classes,
+            parser=parser,
         )
-
-    @cached_property
-    def classes(self) -> Mapping[str, Factory]:
-        """Those of ``model`` and ``data``, or the functions that make them."""
-        groups = [group for group in KINDS if group in self.settings]
-        return {group: _import_class(group, self.settings[group]["class_path"]) for group in groups}
-
-    @property
-    def parser(self) -> FitParser:
-        """The one that reads the settings."""
-        return make_parser(self.classes["model"], self.classes.get("data"))
 
     @cached_property
     def _parsed(self) -> Namespace:
@@ -182,8 +177,8 @@ class Config:
                     "this one has its own"
                 )
         elif "optimizer" in sections:
-            configure(module, is_trial=True, **sections)
             configured = partial(configure, module, **sections)  # as LightningCLI does
+            configured(is_trial=True)
             module.configure_optimizers = configured  # type: ignore[method-assign]
         else:
             raise UsageError(

@@ -26,7 +26,7 @@ from lightning.pytorch import Trainer
 from convblocks import wings
 from convblocks.command_line import UNKNOWN, options_of, with_suggestion
 from convblocks.data.module import ImageDataModule
-from convblocks.errors import UsageError
+from convblocks.errors import UsageError, one_line
 from convblocks.model import trust
 from convblocks.model.class_specs import ClassSpec, Factory
 from convblocks.model.classifier import ImageClassifier
@@ -432,7 +432,7 @@ def yaml_value(option: str, text: str) -> Any:
         _refuse_odd_nodes(option, text)
         return jsonargparse.get_loader("yaml")(text)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())[:LONGEST_REASON]
+        reason = one_line(error)[:LONGEST_REASON]
         raise UsageError(f"{option}: {reason}") from error
 
 

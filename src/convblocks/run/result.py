@@ -3,7 +3,8 @@ many results.
 """
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,9 @@ class RunResult:
     overrides: Overrides = ()
     facts: dict[str, Any] = field(default_factory=dict)
 
+    def with_facts(self, **facts: Any) -> "RunResult":
+        return replace(self, facts=self.facts | facts)
+
     def __post_init__(self) -> None:
         score = self.judge.measured_in(self.final) if self.judge else None
         if not self.epochs or (score and score not in self.final):
@@ -148,6 +152,10 @@ class RunResult:
         """
         judge = self.judged_by
         return [row.get(judge.metric, row.get(judge.tested, math.nan)) for row in self.epochs]
+
+
+# Of runs that belong together, such as those of a comparison.
+Results = Sequence[RunResult]
 
 
 def encode(result: RunResult, indent: int | None = None) -> str:
