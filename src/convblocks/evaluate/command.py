@@ -77,9 +77,7 @@ def run_of(checkpoint: Path) -> RunDirectory | None:
     if not logs:
         return None
     run = RunDirectory(path.parents[1].relative_to(logs[0]).as_posix(), logs[0].parent)
-    if path not in (run.last_checkpoint, run.best_checkpoint):
-        return None
-    return run
+    return run if path in (run.last_checkpoint, run.best_checkpoint) else None
 
 
 def write_report(trained: TrainedNetwork, data: ImageSets, evaluation: Evaluation) -> None:

@@ -88,7 +88,7 @@ class Config:
         words = full_words(arguments)
         given = {option: values[0] if values else "" for option, *values in words}
         settings, rest = _given_settings(words, given)
-        raw = {group: dict(settings[group]) for group in GROUPS}
+        typed = _typed(settings, rest)
         names, classes = _import_classes(settings)
         is_classifier = trust.is_a(ImageClassifier, classes["model"])
         named = {*settings["model"], *given}  # config keys have no dashes, options have
@@ -97,7 +97,6 @@ class Config:
                 f"--arch is required: choose one of {', '.join(ARCHITECTURES)}, "
                 "or give a LightningModule as --model"
             )
-        typed = _typed(raw, rest)
         if "--help" not in given:
             _add_linked(settings, names, classes, rest, typed)
         parser = make_parser(classes["model"], classes.get("data"))
@@ -379,11 +378,11 @@ def _import_class(group: str, name: str) -> Factory:
     return named
 
 
-def _typed(raw: Settings, words: Words) -> Settings:
+def _typed(settings: Settings, words: Words) -> Settings:
     """What was given for each argument, as it was, by dotted names: in configs, or in the
     last word of a command line.
     """
     typed = {
-        f"{group}.{name}": value for group, part in raw.items() for name, value in part.items()
+        f"{group}.{name}": value for group in GROUPS for name, value in settings[group].items()
     }
     return typed | {option.removeprefix("--"): values[0] for option, *values in words if values}
