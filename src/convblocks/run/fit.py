@@ -16,7 +16,7 @@ usage: convblocks fit --arch {mlp,maxpool,batchnorm,module.Network} [options]
   --threads N          CPU threads; their number changes how sums round
   --name NAME          the run is lightning_logs/NAME (default: ARCH/version_N)
   --resume             continue that run; --weights_only false reads its objects
-  --check_resume       would it resume exactly? --fast_dev_run: do all loops run?
+  --check_resume       does it resume exactly? --fast_dev_run: do all loops run?
   --config FILE        options in YAML, which the command line overrides
   --help_all           list all options; --print_config: with their values
 
