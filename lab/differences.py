@@ -12,7 +12,7 @@ from convblocks.compare.analysis import Comparison, Difference, unit_of
 from convblocks.compare.statistics import SIGNIFICANCE, superiority
 from convblocks.figures.estimates import LOSS, SHARE, Estimate, Unit
 from convblocks.figures.grouping import by_arch
-from convblocks.run.result import RunResult, judge_of
+from convblocks.run.result import RunResult
 from lab.statistics import exact_permutation_test
 
 Reading = Literal["all", "trained"]
@@ -83,7 +83,7 @@ class Measured(Difference):
 
 def score_of(results: Sequence[RunResult]) -> Measure:
     """The score of these runs as a measure."""
-    judge = judge_of(results)
+    judge = results[0].judged_by
     unit = unit_of(results, of_difference=True)
     return Measure(results[0].score_name, lambda run: run.score, judge.sign, unit)
 
@@ -135,7 +135,7 @@ def winner(comparison: Comparison) -> str | None:
     """The network that is certainly better than every other one, over all runs too;
     None without one.
     """
-    sign = judge_of(comparison.results).sign
+    sign = comparison.results[0].judged_by.sign
     leads: dict[str, list[bool]] = {}
     for pair in comparison.differences:
         all_lead = pair.all_runs.value > 0.5

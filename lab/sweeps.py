@@ -13,7 +13,7 @@ from convblocks.compare.figure import MEANS, curves_of_networks, draw_runs
 from convblocks.figures.curves import Curve, Scale
 from convblocks.figures.grouping import grouped
 from convblocks.figures.style import LETTERS, WIDTH, End, label_ends
-from convblocks.run.result import RunResult, judge_of
+from convblocks.run.result import RunResult
 from lab.results import is_number, option_values
 
 # Options in words.
@@ -31,7 +31,7 @@ def sweep_figure(swept: Sequence[RunResult], titles: Mapping[str, str] | None = 
     values = option_values(swept, least=2)
     option = _horizontal(values)
     positions = _positions(values.pop(option))
-    scale = Scale(judge_of(swept))
+    scale = Scale(swept[0].judged_by)
     split = "val" if all(run.validation is not None for run in swept) else "test"
 
     def setting(run: RunResult) -> str:

@@ -204,12 +204,12 @@ def test_wing_that_cannot_be_used_is_one_line_and_the_run_goes_on(
     assert done.stderr.count("\n") == 1
 
 
-MAKE = "def make(config, data, module): "
+MAKE = "def make(parts): "
 
 ADDING = """
 from convblocks.run.callbacks import RunCallback
 
-def make(config, data, module):
+def make(parts):
     return Adding()
 
 class Adding(RunCallback):
@@ -276,8 +276,8 @@ from exact_resume import Keeper
 def add_option(parser):
     parser.add_argument("--polite", type=bool, default=True)
 
-def make(config, data, module):
-    if not config.options["polite"]:
+def make(parts):
+    if not parts.config.options["polite"]:
         raise UsageError("say please")
 
 class Manners(Keeper):

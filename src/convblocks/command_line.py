@@ -28,18 +28,13 @@ class Parser(ArgumentParser):
         raise UsageError(with_suggestion(message, options_of(self)))
 
 
-def options_of(parser: ArgumentParser) -> list[str]:
-    """A parser's options, without their dashes."""
-    return [
-        option.removeprefix("--")
-        for option in parser._option_string_actions
+def options_of(parser: ArgumentParser) -> dict[str, Action]:
+    """What a parser knows of its options, by their names without dashes."""
+    return {
+        option.removeprefix("--"): action
+        for option, action in parser._option_string_actions.items()
         if option.startswith("--")
-    ]
-
-
-def option_of(parser: ArgumentParser, name: str) -> Action:
-    """What a parser knows of an option, by its name with dashes."""
-    return parser._option_string_actions[name]
+    }
 
 
 def with_suggestion(message: str, options: Collection[str]) -> str:

@@ -154,6 +154,11 @@ def command_words(name: str) -> list[str]:
     return ["convblocks", name]
 
 
+def command_text(name: str, *words: str) -> str:
+    """A command line that runs another command as this one was started, for a shell."""
+    return " ".join([*command_words(name), *map(quote, words)])
+
+
 def print_error(message: str) -> None:
     """Print a line to standard error, after the program's name."""
     folder, file = os.path.split(sys.argv[0])

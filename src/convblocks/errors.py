@@ -13,6 +13,11 @@ def printable(text: str, allowed: str = "") -> str:
     )
 
 
+def one_line(error: object) -> str:
+    """The message of an error without its line breaks."""
+    return " ".join(str(error).split())
+
+
 class UserError(ResumeError):
     """Something the user can fix; the message says what is wrong and what to do."""
 

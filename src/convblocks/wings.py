@@ -51,9 +51,9 @@ COMMANDS = {
     "new": "new.command",
 }
 
-# What each run gets, in this order. Their ``make(config, data, module)`` returns a
-# callback, an ``Added`` of ``run.callbacks``, or None, before the Trainer exists: it may
-# raise a UsageError. ``RunCallback`` says how a callback takes part in a run.
+# What each run gets, in this order. Their ``make(parts)`` returns a callback, an
+# ``Added`` of ``run.callbacks``, or None, before the Trainer exists: it may raise a
+# UsageError. ``RunCallback`` says how a callback takes part in a run.
 CALLBACKS = (
     "fast.callback",
     "compat.callback",

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 
+from convblocks.data.module import ImageDataModule
 from convblocks.diagnosis.advice import diagnose
 from convblocks.diagnosis.collapse import chance_accuracy, collapsed_in, has_collapsed
-from convblocks.run.callbacks import Classification, classification_of
 from convblocks.run.config import Config
 from convblocks.run.make import make_run
 from convblocks.run.result import Row, RunResult
@@ -136,13 +136,12 @@ def of_the_best_epoch() -> RunResult:
 
 
 @pytest.fixture
-def classification(workspace: Path) -> Classification:
+def data(workspace: Path) -> ImageDataModule:
     """Of a run on MNIST."""
     run = make_run(Config.parse(["--arch", "batchnorm"]))
     run.prepare()
-    classification = classification_of(run)
-    assert classification
-    return classification
+    assert isinstance(run.data, ImageDataModule)
+    return run.data
 
 
 @pytest.mark.parametrize(
@@ -201,9 +200,9 @@ def test_diagnosis_names_the_evidence_and_options_to_try_next(
     diverged_at: int | None,
     sentence: str,
     options: tuple[str, ...],
-    classification: Classification,
+    data: ImageDataModule,
 ) -> None:
-    diagnosis = diagnose(classification.data, run, diverged_at)
+    diagnosis = diagnose(data, run, diverged_at)
     assert diagnosis
     assert re.search(sentence, diagnosis.sentence)
     assert diagnosis.options == options
@@ -218,10 +217,8 @@ HEALTHY = [
 
 
 @pytest.mark.parametrize("healthy", [*HEALTHY, after_epoch(0.5, 0.5, dead=0.49)])
-def test_diagnosis_of_a_healthy_run_is_none(
-    healthy: RunResult, classification: Classification
-) -> None:
-    assert diagnose(classification.data, healthy, None) is None
+def test_diagnosis_of_a_healthy_run_is_none(healthy: RunResult, data: ImageDataModule) -> None:
+    assert diagnose(data, healthy, None) is None
 
 
 def test_collapsed_run_of_many_classes_has_had_more_steps() -> None:

@@ -4,20 +4,18 @@ import json
 import sys
 import threading
 from copy import deepcopy
-from typing import Any
-
-from lightning.pytorch import LightningDataModule, LightningModule
 
 from convblocks.boards.tensorboard import RunTensorBoardLogger
 from convblocks.files import machine_lock
 from convblocks.run.callbacks import Added, RunCallback
-from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from convblocks.run.parser import full_name
+from convblocks.run.parts import Parts
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
-from convblocks.text import flatten
+from convblocks.text import Settings, flatten
 from exact_resume.files import write
+from exact_resume.keeper import State
 
 # The argument of each logger's class that continues an earlier run; others begin a new one.
 RUN_ARGUMENTS = {"MLFlowLogger": "run_id", "TensorBoardLogger": "version", "WandbLogger": "id"}
@@ -31,12 +29,13 @@ WRITER = "tensorboard.summary.writer.event_file_writer"
 _show_error = threading.excepthook
 
 
-def make(config: Config, data: LightningDataModule | None, module: LightningModule) -> Added:
+def make(parts: Parts) -> Added:
     """For every run; on a resume the loggers that a user adds continue their own runs,
     whose ids the run has saved.
 
     Other loggers than the run's are refused later, as any other changed setting.
     """
+    config = parts.config
     chosen = deepcopy(config.settings["trainer"].get("logger"))
     saved = RunDirectory(config.name, config.root).loggers if config.name else None
     if config.resume and saved and saved.is_file():
@@ -54,20 +53,13 @@ def make(config: Config, data: LightningDataModule | None, module: LightningModu
 class Boards(RunCallback):
     """Starts a run's loggers, and shows its result in TensorBoard."""
 
-    def on_start(self, run: Run, checkpoint: dict[str, Any] | None) -> None:
+    def on_start(self, run: Run, checkpoint: State | None) -> None:
         """Start the loggers, TensorBoard's from the first step that is logged again,
         and save the others' ids.
         """
         added = [logger for logger in run.trainer.loggers if logger is not run.board]
         if run.board:
-            run.board = RunTensorBoardLogger(
-                run.directory.logs,
-                name="",
-                version=run.directory.name,
-                default_hp_metric=False,
-                purge_step=run.first_step,
-            )
-            run.trainer.loggers = [run.board, *added]
+            run.board.__class__ = RunTensorBoardLogger  # which only adds methods
         saved = run.directory.loggers
         if run.is_rank_zero and added and not saved.is_file():
             # Two runs that start at once could create tables twice.
@@ -86,7 +78,7 @@ class Boards(RunCallback):
         return result
 
 
-def _chosen_settings(run: Run) -> dict[str, Any]:
+def _chosen_settings(run: Run) -> Settings:
     """Those that people compare, that were given, or that are not as usual; by the last
     part of their names.
     """

@@ -4,12 +4,12 @@ why a run ends.
 
 from typing import Any
 
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from convblocks.cluster.layout import check, cluster_environments
 from convblocks.run.callbacks import Added
-from convblocks.run.config import Config
+from convblocks.run.parts import Parts
 
 
 class LastWord(Callback):
@@ -32,11 +32,11 @@ class LastWord(Callback):
             watched.clear()
 
 
-def make(config: Config, data: LightningDataModule | None, module: LightningModule) -> Added:
+def make(parts: Parts) -> Added:
     """For every run; with one process it does nothing.
 
     Raises:
         UsageError: Lightning cannot use this job's layout.
     """
-    check(config.settings)
-    return Added(LastWord(), {"plugins": cluster_environments(config.settings["trainer"])})
+    check(parts.settings)
+    return Added(LastWord(), {"plugins": cluster_environments(parts.settings["trainer"])})

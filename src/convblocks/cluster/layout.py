@@ -9,7 +9,7 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
-from convblocks.errors import UsageError
+from convblocks.errors import UsageError, one_line
 from convblocks.model import trust
 from convblocks.text import counted
 from exact_resume.slurm import SLURM, TORCHRUN, visible
@@ -74,7 +74,7 @@ def has_own_environment(trainer: Mapping[str, Any]) -> bool:
     plugins = trainer.get("plugins")
     specs = plugins if isinstance(plugins, list) else [plugins]
     kinds = [trust.import_class(spec["class_path"]) for spec in specs if spec]
-    return any(isinstance(kind, type) and issubclass(kind, ClusterEnvironment) for kind in kinds)
+    return any(trust.is_a(ClusterEnvironment, kind) for kind in kinds)
 
 
 def cluster_environments(trainer: Mapping[str, Any]) -> list[ClusterEnvironment]:
@@ -97,7 +97,7 @@ def cluster_environments(trainer: Mapping[str, Any]) -> list[ClusterEnvironment]
         # ExactResume requeues, without deadlocks.
         return [SLURMEnvironment(auto_requeue=False)]
     except RuntimeError as error:
-        raise UsageError(" ".join(str(error).split())) from error
+        raise UsageError(one_line(error)) from error
 
 
 def _launch(environment: Mapping[str, str]) -> Launch | None:

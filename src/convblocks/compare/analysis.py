@@ -8,7 +8,6 @@ means are compared.
 
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, combinations, product
 from statistics import fmean, median
@@ -17,7 +16,7 @@ from convblocks.compare.statistics import holm, mean_interval, permutation_test,
 from convblocks.figures.estimates import PERCENT, POINTS, Estimate, Unit, share
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.run.result import Overrides, RunResult, judge_of
+from convblocks.run.result import Overrides, Results, RunResult
 
 # Of more settings than this only the differences from the first one are tested.
 MOST_PAIRED = 6
@@ -97,7 +96,7 @@ class Comparison:
     of_settings: bool = False
 
 
-def compare(results: Sequence[RunResult], of_settings: bool = False) -> Comparison:
+def compare(results: Results, of_settings: bool = False) -> Comparison:
     """Compare the networks among runs that have at most one setting for each, or
     ``named_by_setting`` the settings of one.
 
@@ -122,13 +121,13 @@ def compare(results: Sequence[RunResult], of_settings: bool = False) -> Comparis
     return Comparison(tuple(arms), tuple(differences), tuple(results), of_settings)
 
 
-def difference(first: Sequence[RunResult], second: Sequence[RunResult]) -> Difference:
+def difference(first: Results, second: Results) -> Difference:
     """The difference of two networks' runs, unpaired: the same seed does not make two
     networks alike.
     """
-    sign = judge_of(first).sign
+    sign = first[0].judged_by.sign
 
-    def ranked(runs: Sequence[RunResult]) -> list[float]:
+    def ranked(runs: Results) -> list[float]:
         return [-math.inf if run.failed else sign * run.score for run in runs]
 
     trained = [run.score for run in first if not run.failed]
@@ -147,7 +146,7 @@ def difference(first: Sequence[RunResult], second: Sequence[RunResult]) -> Diffe
     )
 
 
-def summarise(results: Sequence[RunResult]) -> Summary:
+def summarise(results: Results) -> Summary:
     """The summary of one network's runs at one setting."""
     trained = [run for run in results if not run.failed]
     losses_known = all("train/loss" in run.epochs[place] for run in trained for place in (0, -1))
@@ -173,11 +172,11 @@ def summarise(results: Sequence[RunResult]) -> Summary:
     )
 
 
-def unit_of(results: Sequence[RunResult], of_difference: bool = False) -> Unit:
+def unit_of(results: Results, of_difference: bool = False) -> Unit:
     """How scores of these runs, or their differences, are written: accuracies in per
     cent, others with four digits.
     """
-    if judge_of(results).in_percent:
+    if results[0].judged_by.in_percent:
         return POINTS if of_difference else PERCENT
     sizes = [abs(run.score) for run in results if math.isfinite(run.score)]
     if not any(sizes):
@@ -186,7 +185,7 @@ def unit_of(results: Sequence[RunResult], of_difference: bool = False) -> Unit:
     return Unit(digits=max(0, 3 - magnitude))
 
 
-def mean_validation(results: Sequence[RunResult]) -> float | None:
+def mean_validation(results: Results) -> float | None:
     """The mean score on validation data, by which settings are chosen; None if some
     runs have none.
     """
@@ -194,15 +193,15 @@ def mean_validation(results: Sequence[RunResult]) -> float | None:
     return fmean(scores) if len(scores) == len(results) else None
 
 
-def best_settings(results: Sequence[RunResult]) -> list[RunResult]:
+def best_settings(results: Results) -> list[RunResult]:
     """The runs at each network's setting with the best mean score on validation data;
     none without such data.
     """
     if any(run.validation is None for run in results):
         return []
-    sign = judge_of(results).sign
+    sign = results[0].judged_by.sign
 
-    def rank(at_setting: Sequence[RunResult]) -> float:
+    def rank(at_setting: Results) -> float:
         mean = mean_validation(at_setting) or 0.0
         return sign * mean if math.isfinite(mean) else -math.inf
 
@@ -214,7 +213,7 @@ def best_settings(results: Sequence[RunResult]) -> list[RunResult]:
     return best
 
 
-def swept_options(results: Sequence[RunResult]) -> tuple[str, ...]:
+def swept_options(results: Results) -> tuple[str, ...]:
     """The options of a grid: those that not all runs have with the same values."""
     found = [run.overrides for run in results]
     shared = set(found[0]).intersection(*found)
@@ -222,7 +221,7 @@ def swept_options(results: Sequence[RunResult]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(swept))
 
 
-def named_by_setting(results: Sequence[RunResult]) -> list[RunResult]:
+def named_by_setting(results: Results) -> list[RunResult]:
     """The runs of one network under the names of their settings, such as ``lr=1e-3``;
     none if there are several networks, or no grid.
     """

@@ -19,14 +19,12 @@ from convblocks.figures.curves import LOSS, Curve, Scale, draw_by_epoch, evaluat
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.style import LETTERS, WIDTH, End, Style, foreground, label_ends, style
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.run.result import RunResult, judge_of
+from convblocks.run.result import Results, RunResult
 
 MEANS = "means of the runs that trained"
 
 
-def comparison_figure(
-    results: Sequence[RunResult], swept: Sequence[str] = (), finding: str = ""
-) -> Figure:
+def comparison_figure(results: Results, swept: Sequence[str] = (), finding: str = "") -> Figure:
     """Training loss, if it is known, and error or score by epoch, from three on, and
     every run's final one.
 
@@ -34,7 +32,7 @@ def comparison_figure(
     Above stands the ``finding``.
     """
     curves = curves_of_networks(results, swept)
-    scale = Scale(judge_of(results))
+    scale = Scale(results[0].judged_by)
     height = 1.1 + 0.45 * len(curves)
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     below: Figure | SubFigure = figure
@@ -54,7 +52,7 @@ def comparison_figure(
 
 
 def _by_epoch(
-    figure: SubFigure, results: Sequence[RunResult], curves: Sequence[Curve], scale: Scale
+    figure: SubFigure, results: Results, curves: Sequence[Curve], scale: Scale
 ) -> list[tuple[Axes, list[End]]]:
     """The panels of what is known after each epoch, and the ends of their curves."""
     shown = []
@@ -106,7 +104,7 @@ def _final_scores(axes: Axes, curves: Sequence[Curve], scale: Scale) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def curves_of_networks(results: Sequence[RunResult], swept: Sequence[str] = ()) -> list[Curve]:
+def curves_of_networks(results: Results, swept: Sequence[str] = ()) -> list[Curve]:
     """A curve for each network, in their order, at each setting of the ``swept`` options.
 
     A registered network has its own colour in every figure.
@@ -126,7 +124,7 @@ def curves_of_networks(results: Sequence[RunResult], swept: Sequence[str] = ()) 
 
 
 def draw_runs(
-    axes: Axes, runs: Sequence[RunResult], x: Iterable[float], y: Iterable[float], look: Style
+    axes: Axes, runs: Results, x: Iterable[float], y: Iterable[float], look: Style
 ) -> None:
     """A dot for each run, a cross for one that collapsed."""
     points = list(zip(runs, x, y, strict=True))

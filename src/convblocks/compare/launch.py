@@ -13,7 +13,7 @@ from convblocks.compare.trials import NO_SETTINGS, Trial, settings_text
 from convblocks.console import echo
 from convblocks.errors import UserError, printable
 from convblocks.run.directory import RunDirectory
-from convblocks.run.result import RunResult, judge_of
+from convblocks.run.result import RunResult
 from convblocks.text import as_json, as_shown, counted
 from exact_resume import signals
 from exact_resume.errors import Stopped
@@ -89,7 +89,7 @@ def train(
             how = f"FAILED, see {trial.log}"
             result = None if status else trial.result()
             if result:
-                score = f"{result.score_name} {judge_of([result]).text(result.score)}"
+                score = f"{result.score_name} {result.judged_by.text(result.score)}"
                 how = f"{score}, {result.seconds:.1f} s"
             echo(end_text(trial, how, ended, len(missing)))
     return finished(trials)

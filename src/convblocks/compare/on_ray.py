@@ -12,7 +12,7 @@ from pathlib import Path
 
 from convblocks.compare.launch import Process, Start, fit_all
 from convblocks.compare.trials import Trial
-from convblocks.errors import UserError
+from convblocks.errors import UserError, one_line
 from convblocks.run.result import Overrides
 
 if find_spec("ray") is None:
@@ -70,7 +70,7 @@ def _join_cluster(address: str) -> None:
             socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except (OSError, ValueError, RuntimeError, RayError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise UserError(
             f"cannot use the Ray cluster at RAY_ADDRESS={address} ({reason}): "
             "start one with ray start --head, and the same RAY_AUTH_TOKEN"

@@ -26,15 +26,13 @@ from convblocks.figures.curves import LONGEST_NAME, TITLES
 from convblocks.figures.grouping import grouped
 from convblocks.figures.report import Chart, Report
 from convblocks.figures.tables import Table
-from convblocks.run.result import RunResult, judge_of
+from convblocks.run.result import Results
 
 # Networks within a sentence.
 NAMES = TITLES | {"mlp": "the MLP"}
 
 
-def report_of(
-    results: Sequence[RunResult], confirmed: Sequence[RunResult] = (), repeat: str = ""
-) -> Report:
+def report_of(results: Results, confirmed: Results = (), repeat: str = "") -> Report:
     """The report of a comparison, at the only setting or at the best ones of a grid.
 
     One network's settings are compared with each other, unless one was confirmed.
@@ -80,18 +78,18 @@ def main_table(
     """The table of the networks, or of the settings of one."""
     arms, results = comparison.arms, comparison.results
     if comparison.of_settings:
-        return results_table(f"Every setting of {network}", arms, results, kind="setting")
+        title = f"Every setting of {network}"
+        baseline = "the baseline"  # its name may be long
+        return results_table(title, arms, results, kind="setting", baseline=baseline)
     if not swept:
         return results_table("Results", arms, results)
-    judge = judge_of(results)
+    judge = results[0].judged_by
     fresh = "; these are runs with fresh seeds" if confirmed else ""
     note = f"Each setting was chosen by its mean {judge.name_of(judge.metric)}{fresh}."
     return results_table("Each network at its own best setting", arms, results, swept, [note])
 
 
-def figure_of(
-    results: Sequence[RunResult], swept: Sequence[str], comparison: Comparison | None
-) -> Figure:
+def figure_of(results: Results, swept: Sequence[str], comparison: Comparison | None) -> Figure:
     """The curves of networks or of a few settings with short names; else final scores."""
     finding = finding_of(comparison) if comparison else ""
     if comparison and comparison.of_settings:
@@ -101,7 +99,7 @@ def figure_of(
     return comparison_figure(results, swept, finding)
 
 
-def conclusions(results: Sequence[RunResult], comparison: Comparison | None) -> list[str]:
+def conclusions(results: Results, comparison: Comparison | None) -> list[str]:
     """The conclusions, in a few sentences; there is no comparison if nothing could be
     chosen from a grid.
     """
@@ -121,10 +119,10 @@ def conclusions(results: Sequence[RunResult], comparison: Comparison | None) -> 
     return sentences
 
 
-def choice_of_setting(results: Sequence[RunResult], comparison: Comparison) -> list[str]:
+def choice_of_setting(results: Results, comparison: Comparison) -> list[str]:
     """The setting that validation data choose, where settings are compared on test data."""
     chosen = best_settings(results)
-    judge = judge_of(results)
+    judge = results[0].judged_by
     name = judge.name_of(judge.metric)
     if comparison.of_settings and chosen and name != results[0].score_name:
         best = comparison.results[results.index(chosen[0])]
@@ -207,7 +205,7 @@ def neighbours(comparison: Comparison) -> list[Difference]:
     """Of the three networks with the best means of runs that trained, each minus the
     next one; of settings the best one minus the baseline, or the baseline minus the next.
     """
-    sign = judge_of(comparison.results).sign
+    sign = comparison.results[0].judged_by.sign
     means = {arm.arch: sign * arm.score.value for arm in comparison.arms if arm.score}
     best = sorted(means, key=lambda arch: -means[arch])[:3]
     if comparison.of_settings and best:

@@ -10,24 +10,24 @@ from convblocks.compare.analysis import Comparison, Summary, unit_of
 from convblocks.compare.trials import settings_text
 from convblocks.figures.estimates import COUNT, LOSS, P_VALUE
 from convblocks.figures.tables import Column, Table
-from convblocks.run.result import RunResult, judge_of
+from convblocks.run.result import Results, RunResult
 
 
 def results_table(
     title: str,
     arms: Sequence[Summary],
-    results: Sequence[RunResult],
+    results: Results,
     swept: Sequence[str] = (),
     notes: Sequence[str] = (),
     key: str = "results",
     kind: str = "network",
+    baseline: str = "",
 ) -> Table:
     """A line for each network at a setting, from summaries of the results; ``swept``
-    are the options of a grid, ``kind`` is what the first column names.
+    are the options of a grid, ``kind`` is what the first column names, ``baseline``
+    what stands for the name of the first.
     """
-    baseline = next((arm.against.second for arm in arms if arm.against), "")
-    if baseline and kind == "setting":
-        baseline = "the baseline"  # its name may be long
+    baseline = baseline or next((arm.against.second for arm in arms if arm.against), "")
     chance = results[0].facts.get("chance")
     collapsed = "diverges" if results[0].provenance.machine else "has no score"
     if chance:
@@ -45,9 +45,7 @@ def results_table(
     return Table(title, columns_of(results, swept, baseline, kind), arms, notes, key)
 
 
-def columns_of(
-    results: Sequence[RunResult], swept: Sequence[str], baseline: str, kind: str
-) -> list[Column]:
+def columns_of(results: Results, swept: Sequence[str], baseline: str, kind: str) -> list[Column]:
     """The columns of the table of networks, whose rows are summaries, the verdict's
     first: a phone shows these.
 
@@ -125,7 +123,7 @@ def as_row(result: RunResult) -> dict[str, Any]:
     """The run's line of comparison.csv, under plain names; a collapsed run has no score
     in ``..._if_trained``.
     """
-    judge = judge_of([result])
+    judge = result.judged_by
     score = judge.measured_in(result.final)
     scores = {
         name: value for name, value in result.final.items() if name.startswith(("test", "val"))

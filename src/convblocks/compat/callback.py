@@ -1,23 +1,20 @@
 """What Lightning's ModelPruning and averages of weights need in a run."""
 
-from typing import Any
-
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelPruning, StochasticWeightAveraging, WeightAveraging
 
 from convblocks.model.classifier import ImageClassifier
 from convblocks.run.callbacks import RunCallback
-from convblocks.run.config import Config
+from convblocks.run.parts import Parts
 from convblocks.run.run import Run
 from exact_resume.callback import ExactResume
+from exact_resume.keeper import State
 from exact_resume.lightning_private import AVERAGE
 from exact_resume.training import callbacks_of
 
 
-def make(
-    config: Config, data: LightningDataModule | None, module: LightningModule
-) -> "Compatibility":
+def make(parts: Parts) -> "Compatibility":
     """For every run."""
     return Compatibility()
 
@@ -33,7 +30,7 @@ class Compatibility(RunCallback):
     def __init__(self) -> None:
         self.trains = False
 
-    def on_start(self, run: Run, checkpoint: dict[str, Any] | None) -> None:
+    def on_start(self, run: Run, checkpoint: State | None) -> None:
         self.run = run
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -48,16 +45,21 @@ class Compatibility(RunCallback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.trains = True  # not where the training had ended already before a resume
 
-    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        _follow(trainer, pl_module)
+    def _follow(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Copy the weights to each average that has not started."""
+        for averaging in callbacks_of(trainer, WeightAveraging):
+            average = AVERAGE.of(averaging)
+            if average is not None and average.n_averaged == 0:
+                average.update_parameters(pl_module)  # a first update only copies
+                average.n_averaged.zero_()
+
+    on_validation_epoch_start = _follow
+    on_train_end = _follow
 
     def on_save_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: State
     ) -> None:
-        _follow(trainer, pl_module)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        _follow(trainer, pl_module)
+        self._follow(trainer, pl_module)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put in place the average of StochasticWeightAveraging, which it makes after
@@ -77,12 +79,3 @@ class Compatibility(RunCallback):
                 self.run.tests_again = True
                 for resume in callbacks_of(trainer, ExactResume):
                     trainer.save_checkpoint(resume.path)
-
-
-def _follow(trainer: Trainer, module: LightningModule) -> None:
-    """Copy the weights to each average that has not started."""
-    for averaging in callbacks_of(trainer, WeightAveraging):
-        average = AVERAGE.of(averaging)
-        if average is not None and average.n_averaged == 0:
-            average.update_parameters(module)  # a first update only copies
-            average.n_averaged.zero_()

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from shlex import quote
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 
-from convblocks.console import command_words
+from convblocks.console import command_text
 from convblocks.diagnosis.advice import diagnose, whole_percent
 from convblocks.diagnosis.collapse import (
     chance_accuracy,
@@ -18,9 +17,9 @@ from convblocks.diagnosis.collapse import (
 )
 from convblocks.diagnosis.dead_units import dead_shares
 from convblocks.model.classifier import ImageClassifier
-from convblocks.run.callbacks import RunCallback, classification_of, is_classification
-from convblocks.run.config import Config
+from convblocks.run.callbacks import RunCallback
 from convblocks.run.directory import DEAD
+from convblocks.run.parts import Parts
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
 from convblocks.text import as_shown
@@ -30,11 +29,9 @@ from convblocks.text import as_shown
 IMAGES = 1000
 
 
-def make(
-    config: Config, data: LightningDataModule | None, module: LightningModule
-) -> "DeadUnits | None":
+def make(parts: Parts) -> "DeadUnits | None":
     """For runs of image classifiers."""
-    return DeadUnits() if is_classification(data, module) else None
+    return DeadUnits() if parts.is_classification else None
 
 
 class DeadUnits(RunCallback):
@@ -59,16 +56,16 @@ class DeadUnits(RunCallback):
         """The result, failed if it has collapsed, with facts: its images, what chance
         gets, what is wrong with it.
         """
-        data = classification_of(run).data
+        data: Any = run.data
         train = data.train.labels
         test = data.test.labels
         images = {"spec": data.image_spec.as_dict(), "train": len(train), "test": len(test)}
-        result = with_facts(result, images=images, chance=chance_accuracy(test))
+        result = result.with_facts(images=images, chance=chance_accuracy(test))
         if result.failed or has_collapsed(result, train):
-            result = with_facts(result, collapsed_in=collapsed_in(result))
+            result = result.with_facts(collapsed_in=collapsed_in(result))
             result = replace(result, failed=True)
         diagnosis = diagnose(data, result, run.divergence.step)
-        return with_facts(result, diagnosis=diagnosis._asdict()) if diagnosis else result
+        return result.with_facts(diagnosis=diagnosis._asdict()) if diagnosis else result
 
     def last_lines(self, run: Run, result: RunResult) -> Sequence[str]:
         """The shares of dead units, what is wrong, and the command to try next."""
@@ -83,14 +80,9 @@ class DeadUnits(RunCallback):
             if diagnosis:
                 lines.append(diagnosis["sentence"])
         if diagnosis and diagnosis["options"]:
-            config = quote(as_shown(run.directory.config))
-            again = [*command_words("fit"), "--config", config, *diagnosis["options"]]
-            lines.append("try next      " + " ".join(again))
+            words = ["--config", as_shown(run.directory.config), *diagnosis["options"]]
+            lines.append("try next      " + command_text("fit", *words))
         return lines
-
-
-def with_facts(result: RunResult, **facts: Any) -> RunResult:
-    return replace(result, facts=result.facts | facts)
 
 
 def measure_dead_units(trainer: Trainer, classifier: LightningModule) -> dict[str, float]:

@@ -1,17 +1,16 @@
 """The final network's mistakes, in a file and in the result, and the commands that show more."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from shlex import quote
+from typing import Any
 
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule
 
 from convblocks import wings
-from convblocks.console import command_words
-from convblocks.model.restore import Evaluation
-from convblocks.run.callbacks import RunCallback, classification_of, is_classification
-from convblocks.run.config import Config
+from convblocks.console import command_text
+from convblocks.errors import NotFiniteError
+from convblocks.model.restore import Evaluation, restore_network
+from convblocks.run.callbacks import RunCallback
+from convblocks.run.parts import Parts
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
 from convblocks.text import as_csv, as_shown, flatten
@@ -22,11 +21,9 @@ from exact_resume.files import write
 MISTAKE = ("image", "label", "predicted")
 
 
-def make(
-    config: Config, data: LightningDataModule | None, module: LightningModule
-) -> "Mistakes | None":
+def make(parts: Parts) -> "Mistakes | None":
     """For runs of image classifiers."""
-    return Mistakes() if is_classification(data, module) else None
+    return Mistakes() if parts.is_classification else None
 
 
 class Mistakes(RunCallback):
@@ -37,13 +34,16 @@ class Mistakes(RunCallback):
         final network gets wrong.
         """
         run.directory.mistakes.unlink(missing_ok=True)
-        evaluation = classification_of(run).evaluation
-        if evaluation is None:
+        data: Any = run.data
+        module = run.module
+        trained = restore_network(run.directory.path, module.hparams, module.state_dict())
+        try:
+            evaluation = trained.evaluate(data.test)
+        except NotFiniteError:
             return result
         rows = mistakes_of(evaluation)
         write(run.directory.mistakes, as_csv(rows, MISTAKE))
-        mistakes = {"mistakes": [row["image"] for row in rows]}
-        return replace(result, facts=result.facts | mistakes)
+        return result.with_facts(mistakes=[row["image"] for row in rows])
 
     def last_lines(self, run: Run, result: RunResult) -> Sequence[str]:
         """The number of mistakes and, unless the weights are useless, commands that
@@ -52,8 +52,8 @@ class Mistakes(RunCallback):
         lines = []
         if "mistakes" in result.facts:
             mistakes = len(result.facts["mistakes"])
-            images = len(classification_of(run).data.test)
-            lines.append(f"wrong: {mistakes:,} of {images:,} test images")
+            data: Any = run.data
+            lines.append(f"wrong: {mistakes:,} of {len(data.test):,} test images")
         if run.divergence.step is not None:
             return lines
         directory = run.directory
@@ -74,8 +74,7 @@ class Mistakes(RunCallback):
             ("demo", "try it        ", []),
         ]:
             if name in wings.commands():
-                words = map(quote, arguments + options)
-                lines.append(label + " ".join([*command_words(name), *words]))
+                lines.append(label + command_text(name, *arguments, *options))
         return lines
 
 

@@ -19,7 +19,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from shlex import quote
 
 from torch import Tensor
 from torchmetrics.functional.classification import (
@@ -28,7 +27,7 @@ from torchmetrics.functional.classification import (
     multiclass_recall,
 )
 
-from convblocks.console import command_words, echo, only_json
+from convblocks.console import command_text, echo, only_json
 from convblocks.data.images import ImageSets
 from convblocks.errors import UserError
 from convblocks.evaluate.subject import checkpoint_parser, load_network_and_data
@@ -78,9 +77,7 @@ def run_of(checkpoint: Path) -> RunDirectory | None:
     if not logs:
         return None
     run = RunDirectory(path.parents[1].relative_to(logs[0]).as_posix(), logs[0].parent)
-    if path not in (run.last_checkpoint, run.best_checkpoint):
-        return None
-    return run
+    return run if path in (run.last_checkpoint, run.best_checkpoint) else None
 
 
 def write_report(trained: TrainedNetwork, data: ImageSets, evaluation: Evaluation) -> None:
@@ -110,7 +107,7 @@ def run_report(
         UserError: its config is damaged.
     """
     config = as_shown(directory.config)
-    again = " ".join([*command_words("fit"), "--config", quote(config)])
+    again = command_text("fit", "--config", config)
     diagnosis = result.facts.get("diagnosis", {"sentence": "", "options": []})
     sentences = [
         f"Test {summary(evaluation)}.",

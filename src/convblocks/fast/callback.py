@@ -13,7 +13,7 @@ somebody has:
 """
 
 from jsonargparse import ArgumentParser
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 
 from convblocks.data.module import ImageDataModule, MNISTDataModule
 from convblocks.fast.lightning import (
@@ -26,7 +26,7 @@ from convblocks.fast.network import speed_up_network
 from convblocks.fast.step import FastOptimization
 from convblocks.model.classifier import ImageClassifier
 from convblocks.run.callbacks import RunCallback
-from convblocks.run.config import Config
+from convblocks.run.parts import Parts
 
 # Their batches need nothing that Lightning does after the loader; a subclass may ask
 # for it in a hook.
@@ -44,11 +44,9 @@ def add_option(parser: ArgumentParser) -> None:
     )
 
 
-def make(
-    config: Config, data: LightningDataModule | None, module: LightningModule
-) -> "Fast | None":
+def make(parts: Parts) -> "Fast | None":
     """For every run, unless it is turned off."""
-    return Fast() if config.options["fast"] else None
+    return Fast() if parts.config.options["fast"] else None
 
 
 class Fast(RunCallback):

@@ -26,7 +26,7 @@ from convblocks.figures.style import (
     muted,
 )
 from convblocks.run.judge import ACCURACY, Judge
-from convblocks.run.result import RunResult, judge_of
+from convblocks.run.result import Results, RunResult
 
 LOSS = Judge("train/loss", "min")
 
@@ -158,9 +158,9 @@ def values_of(run: RunResult, metric: str) -> list[float]:
     return values
 
 
-def evaluated(results: Sequence[RunResult]) -> str:
+def evaluated(results: Results) -> str:
     """The images of the evaluation after each epoch: ``val`` or ``test``."""
-    metric = judge_of(results).metric
+    metric = results[0].judged_by.metric
     return "val" if any(metric in row for run in results for row in run.epochs) else "test"
 
 

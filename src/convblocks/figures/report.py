@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 
-from convblocks.console import command_words, echo
+from convblocks.console import command_text, echo
 from convblocks.errors import printable
 from convblocks.figures.style import LIGHT, WIDTH, render, save, themed
 from convblocks.figures.tables import Table, terminal, to_console, to_markdown, without_html
@@ -106,8 +106,7 @@ class Report(NamedTuple):
 
 def repeat_of(command: str, arguments: Sequence[str]) -> str:
     """The command line that makes a report again, and trains what is missing."""
-    options = shlex.join(word for word in arguments if word != "--no-fit")
-    return " ".join([*command_words(command), options])
+    return command_text(command, *[word for word in arguments if word != "--no-fit"])
 
 
 def publish(report: Report, directory: RunDirectory) -> None:

@@ -132,7 +132,7 @@ class ImageClassifier(LightningModule):
         # Wrong arguments are refused now. A checkpoint can be used without its
         # optimizer's class.
         with suppress(NotImportedError):
-            self._configure(is_trial=True)
+            ImageClassifier.configure_optimizers(self, is_trial=True)
         self.train_metrics = LossAndAccuracy()
         self.eval_metrics = LossAndAccuracy()
 
@@ -191,8 +191,9 @@ class ImageClassifier(LightningModule):
         # LightningModule's own call is untyped
         return self(images).softmax(dim=1)  # type: ignore[no-any-return]
 
-    def configure_optimizers(self) -> Any:
-        return self._configure()
+    def configure_optimizers(self, is_trial: bool = False) -> Any:
+        specs = {name: self.hparams[name] for name in ("optimizer", "lr_scheduler", "lr")}
+        return configure(self, is_trial=is_trial, **specs)
 
     def setup(self, stage: str) -> None:
         datamodule = getattr(self.trainer, "datamodule", None)
@@ -209,10 +210,6 @@ class ImageClassifier(LightningModule):
         )
         if self.trainer.world_size > 1 and self.hparams["sync_batchnorm"]:
             synchronize_batch_norm(self.network)
-
-    def _configure(self, is_trial: bool = False) -> Any:
-        specs = {name: self.hparams[name] for name in ("optimizer", "lr_scheduler", "lr")}
-        return configure(self, is_trial=is_trial, **specs)
 
     def _measure(self, batch: Batch, metrics: LossAndAccuracy) -> Tensor:
         """The sum of the batch's losses: (). Adds the batch to the metrics."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from convblocks.data.images import MNIST, ImageSpec
-from convblocks.errors import UsageError
+from convblocks.errors import UsageError, one_line
 from convblocks.model.class_specs import Named, short_name
 from convblocks.model.trust import accepts, instantiate
 
@@ -180,7 +180,7 @@ def _check_shapes(arch: str, network: nn.Module, image_spec: ImageSpec) -> None:
     except (RuntimeError, TypeError, ValueError, AssertionError, IndexError) as error:
         raise UsageError(
             f"{arch} does not take images (B, {', '.join(map(str, image_spec.shape))}): "
-            f"{' '.join(str(error).split())}"
+            f"{one_line(error)}"
         ) from error
     shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     expected = (2, len(image_spec.classes))

@@ -28,14 +28,10 @@ BATCH_PIXELS = 1000 * math.prod(MNIST.shape)
 RESUME_PARTS = {
     "optimizer_states": list,
     "lr_schedulers": list,
-    "callbacks": dict,
+    "callbacks": {"MetricsLog": {"rows": list, "steps": int}, "BegunWith": {"settings": dict}},
     "loops": dict,
     "epoch": int,
     "global_step": int,
-}
-OF_RUN: dict[str, dict[str, type]] = {
-    "MetricsLog": {"rows": list, "steps": int},
-    "BegunWith": {"settings": dict},
 }
 
 
@@ -146,9 +142,7 @@ def read_resumable(path: Path, weights_only: bool = True) -> dict[str, Any] | No
         return None
     try:
         checkpoint = read_checkpoint(path, weights_only)
-        is_whole = _has(checkpoint, RESUME_PARTS)
-        states = checkpoint["callbacks"] if is_whole else {}
-        if not all(_has(states.get(name), parts) for name, parts in OF_RUN.items()):
+        if not _is_like(checkpoint, RESUME_PARTS):
             raise wrong_version(path)
     except UserError as error:
         raise UserError(
@@ -157,11 +151,11 @@ def read_resumable(path: Path, weights_only: bool = True) -> dict[str, Any] | No
     return checkpoint
 
 
-def _has(parts: Any, kinds: Mapping[str, type]) -> bool:
-    """Whether a part of a checkpoint has parts of these kinds."""
-    return isinstance(parts, dict) and all(
-        isinstance(parts.get(name), kind) for name, kind in kinds.items()
-    )
+def _is_like(part: Any, kind: Any) -> bool:
+    """Whether a part of a checkpoint is of a kind, or has parts of these kinds."""
+    if isinstance(kind, type):
+        return isinstance(part, kind)
+    return isinstance(part, dict) and all(_is_like(part.get(name), kind[name]) for name in kind)
 
 
 def wrong_version(path: Path) -> UserError:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from traceback import extract_tb
 from typing import Any
 
-from convblocks.errors import NotImportedError, UsageError, UserError
+from convblocks.errors import NotImportedError, UsageError, UserError, one_line
 from convblocks.model.class_specs import Factory, Named, short_name
 
 # The package with the classes of lightning.pytorch once more.
@@ -101,7 +101,7 @@ def instantiate(kind: type, named: Named, /, *arguments: Any, **options: Any) ->
         # Short, since a value may print a page.
         words = ", ".join(f"{key}={repr(value)[:60]}" for key, value in options.items())
         words = words or "no arguments"
-        reason = " ".join((str(error) or repr(error)).split())
+        reason = one_line(str(error) or repr(error))
         raise UsageError(f"{kind.__name__} {name} cannot be made with {words}: {reason}") from error
     if not isinstance(made, kind):
         raise UsageError(f"{name} returns a {type(made).__name__}, not a {kind.__name__}")

@@ -3,21 +3,15 @@ Lightning's hooks.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import ZipFile, is_zipfile
 
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import Tensor
 
-from convblocks.data.module import ImageDataModule
-from convblocks.errors import NotFiniteError, UsageError, UserError
-from convblocks.model.classifier import ImageClassifier
-from convblocks.model.restore import Evaluation, restore_network
-from convblocks.run.directory import RunDirectory
+from convblocks.errors import UsageError, UserError
 from convblocks.run.judging import Judges
 from convblocks.run.metrics_log import ends_logged_step
 from convblocks.run.result import RunResult
@@ -65,38 +59,6 @@ class Added(NamedTuple):
 
     callback: Callback
     arguments: Settings
-
-
-@dataclass
-class Classification:
-    """What callbacks know of a run of an ImageClassifier on an ImageDataModule."""
-
-    module: ImageClassifier
-    data: ImageDataModule
-    directory: RunDirectory
-
-    @cached_property
-    def evaluation(self) -> Evaluation | None:
-        """The answers to all test images of the network with the final weights, once
-        these are there; None if they are not finite.
-        """
-        weights = self.module.state_dict()
-        trained = restore_network(self.directory.path, dict(self.module.hparams), weights)
-        try:
-            return trained.evaluate(self.data.test)
-        except NotFiniteError:
-            return None
-
-
-@lru_cache(maxsize=1)
-def classification_of(run: Any) -> Classification:
-    """The Classification of a run that ``is_classification``, shared by its callbacks."""
-    return Classification(run.module, run.data, run.directory)
-
-
-def is_classification(data: LightningDataModule | None, module: LightningModule) -> bool:
-    """Whether an ImageClassifier is trained on an ImageDataModule."""
-    return isinstance(module, ImageClassifier) and isinstance(data, ImageDataModule)
 
 
 # Names under which the loss of a validation is logged.

@@ -31,34 +31,29 @@ class RunCheckpointIO(AtomicCheckpointIO):
     def __init__(
         self, others: CheckpointIO, directory: RunDirectory, model: str, weights_only: bool
     ) -> None:
-        last, best = (
-            path.absolute() for path in (directory.last_checkpoint, directory.best_checkpoint)
-        )
+        last = directory.last_checkpoint.absolute()
         super().__init__(others, last, writes_all=True, check_first=weights_only)
-        self.own = (last, best)
+        self.own = (last, directory.best_checkpoint.absolute())
         self.model = model
-        self.left_out: set[str] | None = None  # unknown before the first save
+        self.said = False
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
     ) -> None:
         if Path(path).absolute() in self.own:
-            parts = {name: checkpoint[name] for name in HYPER_PARAMETERS if name in checkpoint}
-            if self.left_out is None:
-                self.left_out = {
-                    name
-                    for part in parts.values()
-                    for name, value in part.items()
-                    if not is_plain(value)
-                }
-                self._say_left_out(self.left_out)
-            for name, part in parts.items():
-                kept = {key: part[key] for key in part if key not in self.left_out}
-                checkpoint = checkpoint | {name: kept}
+            left_out: set[str] = set()
+            for part in HYPER_PARAMETERS:
+                given = checkpoint.get(part, {})
+                kept = {name: value for name, value in given.items() if is_plain(value)}
+                left_out |= given.keys() - kept.keys()
+                if given:
+                    checkpoint = checkpoint | {part: kept}
+            self._say_left_out(left_out)
         super().save_checkpoint(checkpoint, path, storage_options)
 
     def _say_left_out(self, names: Collection[str]) -> None:
-        if names:
+        if names and not self.said:
+            self.said = True
             given = ", ".join(f"{name}=..." for name in sorted(names))
             echo(
                 f"Checkpoints leave out {listed(sorted(names))}, no plain values: "

@@ -62,6 +62,8 @@ class Config:
         resume: Whether to resume an existing run.
         weights_only: Whether its checkpoint is refused if it holds objects.
         options: The values of the options that wings add, which are no settings.
+        classes: Those of ``model`` and ``data``, or the functions that make them.
+        parser: The one that reads the settings.
     """
 
     settings: Settings
@@ -70,6 +72,8 @@ class Config:
     resume: bool
     weights_only: bool
     options: Settings
+    classes: Mapping[str, Factory]
+    parser: FitParser
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> "Config":
@@ -84,7 +88,7 @@ class Config:
         words = full_words(arguments)
         given = {option: values[0] if values else "" for option, *values in words}
         settings, rest = _given_settings(words, given)
-        raw = {group: dict(settings[group]) for group in GROUPS}
+        typed = _typed(settings, rest)
         names, classes = _import_classes(settings)
         is_classifier = trust.is_a(ImageClassifier, classes["model"])
         named = {*settings["model"], *given}  # config keys have no dashes, options have
@@ -93,7 +97,6 @@ class Config:
                 f"--arch is required: choose one of {', '.join(ARCHITECTURES)}, "
                 "or give a LightningModule as --model"
             )
-        typed = _typed(raw, rest)
         if "--help" not in given:
             _add_linked(settings, names, classes, rest, typed)
         parser = make_parser(classes["model"], classes.get("data"))
@@ -116,18 +119,9 @@ class Config:
             resume=parsed.resume,
             weights_only=parsed.weights_only,
             options={option: parsed.get(option) for option in wings.modules("OPTIONS")},
+            classes=classes,
+            parser=parser,
         )
-
-    @cached_property
-    def classes(self) -> Mapping[str, Factory]:
-        """Those of ``model`` and ``data``, or the functions that make them."""
-        groups = [group for group in KINDS if group in self.settings]
-        return {group: _import_class(group, self.settings[group]["class_path"]) for group in groups}
-
-    @property
-    def parser(self) -> FitParser:
-        """The one that reads the settings."""
-        return make_parser(self.classes["model"], self.classes.get("data"))
 
     @cached_property
     def _parsed(self) -> Namespace:
@@ -182,8 +176,8 @@ class Config:
                     "this one has its own"
                 )
         elif "optimizer" in sections:
-            configure(module, is_trial=True, **sections)
             configured = partial(configure, module, **sections)  # as LightningCLI does
+            configured(is_trial=True)
             module.configure_optimizers = configured  # type: ignore[method-assign]
         else:
             raise UsageError(
@@ -235,19 +229,16 @@ def _given_settings(words: Words, given: Mapping[str, str]) -> tuple[Settings, W
     and the words that change them.
     """
     settings = _saved_settings(given)
-    saved = dict(settings["model"])
     named = {}
     rest = []
     for word in words:
         option, *values = word
         if values and option == "--config":
-            config = read_config(*values)
-            of_data = str(config.pop("from_data", ""))
+            config: Settings = {group: {} for group in GROUPS}
+            merge(config, read_config(*values))
+            for name in re.findall(r"\w+", str(config.pop("from_data", ""))):
+                config["model"].pop(name, None)  # the data may be others now
             merge(settings, config)
-            for name in re.findall(r"\w+", of_data):  # the data may be others now
-                settings["model"].pop(name, None)
-                if name in saved:
-                    settings["model"][name] = saved[name]
         elif values and option in ("--model", "--data"):
             named[option.removeprefix("--")] = {"class_path": values[0]}
         elif option != "--print_config":
@@ -387,11 +378,11 @@ def _import_class(group: str, name: str) -> Factory:
     return named
 
 
-def _typed(raw: Settings, words: Words) -> Settings:
+def _typed(settings: Settings, words: Words) -> Settings:
     """What was given for each argument, as it was, by dotted names: in configs, or in the
     last word of a command line.
     """
     typed = {
-        f"{group}.{name}": value for group, part in raw.items() for name, value in part.items()
+        f"{group}.{name}": value for group in GROUPS for name, value in settings[group].items()
     }
     return typed | {option.removeprefix("--"): values[0] for option, *values in words if values}

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from shlex import quote
 
 import torch
@@ -42,7 +41,7 @@ def finish(run: Run) -> None:
     try:
         for callback in run.run_callbacks:
             with _spared(callback, errors):
-                changed = callback.on_result(run, replace(result, facts={**result.facts}))
+                changed = callback.on_result(run, result.with_facts())
                 if not isinstance(changed, RunResult):
                     raise TypeError(f"on_result returns {changed}, not a RunResult")
                 encode(changed)  # facts that JSON cannot hold are an error

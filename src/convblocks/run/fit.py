@@ -16,7 +16,7 @@ usage: convblocks fit --arch {mlp,maxpool,batchnorm,module.Network} [options]
   --threads N          CPU threads; their number changes how sums round
   --name NAME          the run is lightning_logs/NAME (default: ARCH/version_N)
   --resume             continue that run; --weights_only false reads its objects
-  --check_resume       would it resume exactly? --fast_dev_run: do all loops run?
+  --check_resume       does it resume exactly? --fast_dev_run: do all loops run?
   --config FILE        options in YAML, which the command line overrides
   --help_all           list all options; --print_config: with their values
 
@@ -58,7 +58,8 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
         if wings.run_option_instead(config):
             return
         run = make_run(config, callbacks)
-        if try_out(run):
+        if run.tries_out:
+            try_out(run)
             return
         run.refuse_conflict()
     if is_finished(run):
@@ -84,12 +85,8 @@ def is_finished(run: Run) -> bool:
     return result is not None
 
 
-def try_out(run: Run) -> bool:
-    """With fast_dev_run, train, validate and test on a few batches, and write nothing;
-    return whether it is so.
-    """
-    if not run.tries_out:
-        return False
+def try_out(run: Run) -> None:
+    """Train, validate and test on a few batches, and write nothing."""
     with friendly_errors(run):
         run.prepare()
         run.trainer.loggers = [DummyLogger()]
@@ -102,7 +99,6 @@ def try_out(run: Run) -> bool:
         for name, value in metrics.items():
             echo(f"{name} {value:.4g}")
         echo(f"{run.arch}: all loops ran; nothing was written")
-    return True
 
 
 def complete(run: Run) -> None:

@@ -11,7 +11,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from convblocks.console import DISK_ERRORS, print_error
-from convblocks.errors import DataError, UsageError, UserError
+from convblocks.errors import DataError, UsageError, UserError, one_line
 from convblocks.run.run import RESUME_HINT, Run
 from exact_resume import slurm
 from exact_resume.errors import ResumeError, Stopped
@@ -106,7 +106,7 @@ def _told(error: Exception, run: Run) -> UserError | None:
     if disk_error := find_disk_error(error, run.directory.path):
         path = os.fsdecode(disk_error.filename or run.directory.path)
         return UserError(f"cannot write to {path} ({disk_error.strerror}); {RESUME_HINT}")
-    message = " ".join(str(error).split())
+    message = one_line(error)
     frames = walk_tb(error.__traceback__)
     way = " ".join(frame.f_globals.get("__name__", "") for frame, _ in frames)
     for kind, pattern, user_error, text in EXPECTED:

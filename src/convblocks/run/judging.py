@@ -2,12 +2,11 @@
 
 from typing import NamedTuple
 
-from lightning.pytorch import LightningDataModule, LightningModule
-from lightning.pytorch.utilities.model_helpers import is_overridden
+from lightning.pytorch import LightningModule
 
 from convblocks.errors import UsageError
-from convblocks.run.judge import Judge, Split
-from convblocks.text import Settings
+from convblocks.run.judge import Judge
+from convblocks.run.parts import Parts
 
 
 class Judges(NamedTuple):
@@ -25,35 +24,22 @@ class Judges(NamedTuple):
     is_asked: bool = False
 
 
-def has_loop(
-    split: Split, settings: Settings, module: LightningModule, data: LightningDataModule | None
-) -> bool:
-    """Whether module and data have a loop that the Trainer of these settings does not skip."""
-    short = split.replace("validation", "val")
-    limit = settings["trainer"].get(f"limit_{short}_batches")
-    has_loader = is_overridden(f"{short}_dataloader", data or module)
-    return has_loader and is_overridden(f"{split}_step", module) and limit != 0
-
-
-def find_judges(
-    settings: Settings, module: LightningModule, data: LightningDataModule | None
-) -> Judges:
+def find_judges(parts: Parts) -> Judges:
     """The judges of ``--judge``, of the module's ``judge`` and ``monitor``, texts such as
     ``val/loss:min``, or of its ``monitor`` and ``mode``, a name and ``min`` or ``max``.
 
     Raises:
         UsageError: ``--judge`` is of an evaluation that the run does not have.
     """
-    asked = settings.get("judge")
-    named, monitor = _of_module(module)
+    asked = parts.settings.get("judge")
+    named, monitor = _of_module(parts.module)
     if not (asked or named):
         return Judges()
     judge = Judge.parse(asked or named)
-    has_validation = has_loop("validation", settings, module, data)
-    is_evaluated = has_validation or has_loop("test", settings, module, data)
-    if not (asked or is_evaluated):
+    has_validation = parts.has("validation")
+    if not (asked or has_validation or parts.has("test")):
         return Judges()
-    if asked and judge.split and not has_loop(judge.split, settings, module, data):
+    if asked and judge.split and not parts.has(judge.split):
         raise UsageError(
             f"--judge {judge.metric} is of the {judge.split}, "
             "but this run has no loader and no step for it"

@@ -19,6 +19,7 @@ from convblocks.run.config import Config
 from convblocks.run.directory import LOGS
 from convblocks.run.metrics_log import logged_metrics
 from convblocks.run.parser import full_words, read_config
+from convblocks.run.parts import make_parts
 from convblocks.run.quiet import quiet_lightning
 from convblocks.run.trainer import make_trainer
 from convblocks.text import Settings, as_json, as_shown, as_yaml
@@ -86,9 +87,8 @@ def run_loop(loop: str, run: str, words: Sequence[str]) -> tuple[Trainer, Any]:
     if "--data" in [option for option, *_ in full_words(words)]:
         settings.pop("data", None)  # other data have none of its arguments
     config = Config.parse(["--config", as_yaml(settings), *ONE_PROCESS, *words])
-    torch.set_num_threads(config.settings["threads"])
-    data = config.make_data()
-    module = config.make_module(data)
+    parts = make_parts(config)
+    data, module = parts.data, parts.module
     for part, names in zip((module, data or module), NEEDED[loop], strict=True):
         if not any(is_overridden(name, part) for name in names.split(" or ")):
             raise UserError(f"{type(part).__name__} has no {names}")
@@ -97,12 +97,11 @@ def run_loop(loop: str, run: str, words: Sequence[str]) -> tuple[Trainer, Any]:
         # Some callbacks want one; this writes nothing.
         "logger": "lightning.pytorch.loggers.logger.DummyLogger",
     }
-    if getattr(data, "shares_batches", False):
-        changed["use_distributed_sampler"] = False
-    trainer = make_trainer(config, changed, [])
+    trainer = make_trainer(parts, changed, [])
     trainer.strategy.load_checkpoint = lambda *_, **__: weights  # type: ignore[method-assign]
-    options = {} if loop == "predict" else {"verbose": False}
+    options = {"verbose": False}
     if loop == "predict":
+        options = {}
         _make_predict_loader(trainer, data or module)
     echo(as_shown(checkpoint))
     method = getattr(trainer, loop)

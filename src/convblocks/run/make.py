@@ -3,8 +3,7 @@
 import os
 from collections.abc import Sequence
 
-import torch
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -15,9 +14,10 @@ from convblocks.run.callbacks import Added, BegunWith, BestCheckpoint, Divergenc
 from convblocks.run.checkpoint_io import RunCheckpointIO
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory, next_version
-from convblocks.run.judging import Judges, find_judges, has_loop
+from convblocks.run.judging import Judges, find_judges
 from convblocks.run.metrics_log import MetricsLog
-from convblocks.run.run import RESUME_HINT, Run, evaluation_split, name_of
+from convblocks.run.parts import Parts, make_parts
+from convblocks.run.run import RESUME_HINT, Run
 from convblocks.run.trainer import make_trainer
 from convblocks.text import Settings
 from exact_resume.callback import ExactResume
@@ -36,24 +36,21 @@ def make_run(config: Config, callbacks: Sequence[Callback] = ()) -> Run:
     Raises:
         UsageError: invalid or incompatible options.
     """
-    torch.set_num_threads(config.settings["threads"])
-    data = config.make_data()
-    module = config.make_module(data)
-    judges = find_judges(config.settings, module, data)
-    directory = _directory(config, name_of(config, module))
+    parts = make_parts(config)
+    module = parts.module
+    judges = find_judges(parts)
+    directory = _directory(parts)
     log = MetricsLog(directory.metrics, judges)
     divergence = Divergence()
-    best = _best_checkpoint(config, data, module, judges, directory)
+    best = _best_checkpoint(parts, judges, directory)
     resume = _exact_resume(directory)
     begun_with = BegunWith(config.effective(config.settings, with_unset=True), resume)
-    added, arguments = added_by_wings(config, data, module)
+    added, arguments = added_by_wings(parts)
     # In the order in which Lightning must call them; the user's come behind.
     ours = [log, *callbacks, *added, begun_with, divergence, *([best] if best else []), resume]
-    if config.settings["trainer"].get("fast_dev_run"):
+    if parts.tries_out:
         ours = [*callbacks]
-    if getattr(data, "shares_batches", False):
-        arguments["use_distributed_sampler"] = False
-    trainer = make_trainer(config, arguments, ours)
+    trainer = make_trainer(parts, arguments, ours)
     trainer.strategy.checkpoint_io = RunCheckpointIO(
         trainer.strategy.checkpoint_io, directory, type(module).__qualname__, config.weights_only
     )
@@ -61,28 +58,25 @@ def make_run(config: Config, callbacks: Sequence[Callback] = ()) -> Run:
     # not start these processes. (No type: set at run time.)
     rank_zero_only.rank = trainer.global_rank  # type: ignore[attr-defined]
     _place_users_checkpoints(trainer, directory)
-    _prepare_processes(trainer, config, module)
-    return Run(config, data, module, judges, directory, log, divergence, best, trainer)
+    _prepare_processes(trainer, parts)
+    return Run(config, parts.data, module, judges, directory, log, divergence, best, trainer)
 
 
-def _directory(config: Config, arch: str) -> RunDirectory:
+def _directory(parts: Parts) -> RunDirectory:
+    config = parts.config
     if config.name is None:
-        return next_version(arch, config.root)
+        return next_version(parts.arch, config.root)
     return RunDirectory(config.name, config.root)
 
 
 def _best_checkpoint(
-    config: Config,
-    data: LightningDataModule | None,
-    module: LightningModule,
-    judges: Judges,
-    directory: RunDirectory,
+    parts: Parts, judges: Judges, directory: RunDirectory
 ) -> BestCheckpoint | None:
     """None where evaluations cannot choose one, or must not."""
     judge, monitor, _ = judges
-    has_validation = has_loop("validation", config.settings, module, data)
     by_test = any(metric and metric.is_of_test for metric in (judge, monitor))
-    if not has_validation or by_test or evaluation_split(data) == "test" or (judge and not monitor):
+    by_test = by_test or parts.evaluation_split == "test"
+    if not parts.has("validation") or by_test or (judge and not monitor):
         return None
     return BestCheckpoint(directory.best_checkpoint, judges)
 
@@ -95,19 +89,17 @@ def _exact_resume(directory: RunDirectory) -> ExactResume:
         raise UsageError(f"the keepers of wings: {error}: remove one of the wings") from error
 
 
-def added_by_wings(
-    config: Config, data: LightningDataModule | None, module: LightningModule
-) -> tuple[list[Callback], Settings]:
+def added_by_wings(parts: Parts) -> tuple[list[Callback], Settings]:
     """The callbacks that wings add, and arguments of the Trainer."""
     callbacks: list[Callback] = []
     arguments: Settings = {"plugins": []}
-    for added in wings.call("CALLBACKS", "make", config, data, module, kind=Callback | Added):
+    for added in wings.call("CALLBACKS", "make", parts, kind=Callback | Added):
         further: Settings = {}
         if isinstance(added, Added):
             added, further = added
         callbacks.append(added)
         plugins = [*arguments["plugins"], *further.get("plugins", ())]
-        arguments |= {**further, "plugins": plugins}
+        arguments |= further | {"plugins": plugins}
     return callbacks, arguments
 
 
@@ -118,13 +110,13 @@ def _place_users_checkpoints(trainer: Trainer, directory: RunDirectory) -> None:
             checkpoint.dirpath = str(directory.path.resolve() / "own_checkpoints")
 
 
-def _prepare_processes(trainer: Trainer, config: Config, module: LightningModule) -> None:
+def _prepare_processes(trainer: Trainer, parts: Parts) -> None:
     """With several processes: set their threads and synchronise batch norm."""
     if trainer.world_size == 1:
         return
     # Otherwise Lightning, which starts processes, sets their threads itself.
-    os.environ["OMP_NUM_THREADS"] = str(config.settings["threads"])
-    is_synchronized = config.settings["trainer"]["sync_batchnorm"]
+    os.environ["OMP_NUM_THREADS"] = str(parts.settings["threads"])
+    is_synchronized = parts.settings["trainer"]["sync_batchnorm"]
     # an ImageClassifier does so itself
-    if is_synchronized and "sync_batchnorm" not in module.hparams:
-        synchronize_batch_norm(module)
+    if is_synchronized and "sync_batchnorm" not in parts.module.hparams:
+        synchronize_batch_norm(parts.module)

@@ -168,11 +168,10 @@ def printed_columns(row: Metrics, judges: Judges) -> list[str]:
     return [name for name in names if name in chosen]
 
 
-def _stems(judges: Judges, only_percent: bool = False) -> set[str]:
-    metrics = [metric for metric in (judges.judge, judges.monitor) if metric]
-    return {
-        without_split(metric.metric) for metric in metrics if metric.in_percent or not only_percent
-    }
+def _stems(judges: Judges) -> dict[str, bool]:
+    """Their names without splits, and whether they are written in per cent."""
+    metrics = (judges.monitor, judges.judge)
+    return {without_split(metric.metric): metric.in_percent for metric in metrics if metric}
 
 
 def without_split(metric: str) -> str:
@@ -192,7 +191,7 @@ def format_row(row: Metrics, columns: Sequence[str], judges: Judges, epochs: int
         texts[name] = f"{row[name]:.4f}"
         if name == "step":
             texts[name] = str(row[name])
-        elif without_split(name) in _stems(judges, only_percent=True):
+        elif _stems(judges).get(without_split(name)):
             texts[name] = percent(row[name])
     limit = "" if epochs in (None, -1) else f"/{epochs}"
     return _line(f"{int(row['epoch'])}{limit}", texts, f"{row['seconds']:.1f} s", epochs)

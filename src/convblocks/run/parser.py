@@ -24,9 +24,9 @@ from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-define
 from lightning.pytorch import Trainer
 
 from convblocks import wings
-from convblocks.command_line import UNKNOWN, option_of, with_suggestion
+from convblocks.command_line import UNKNOWN, options_of, with_suggestion
 from convblocks.data.module import ImageDataModule
-from convblocks.errors import UsageError
+from convblocks.errors import UsageError, one_line
 from convblocks.model import trust
 from convblocks.model.class_specs import ClassSpec, Factory
 from convblocks.model.classifier import ImageClassifier
@@ -276,7 +276,7 @@ def _add_what_others_give(parser: FitParser, model: Factory, links: Sequence[str
             f"--{name}", type=ClassSpec | None, help="For a model without configure_optimizers."
         )
     for name in links:
-        option = option_of(parser, f"--model.{name}")
+        option = options_of(parser)[f"model.{name}"]
         option.help = f"{option.help or ''} If not given, that of the data."
     if links:
         parser.add_argument("--from_data", type=list[str] | None, help="Those of the data.")
@@ -432,7 +432,7 @@ def yaml_value(option: str, text: str) -> Any:
         _refuse_odd_nodes(option, text)
         return jsonargparse.get_loader("yaml")(text)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())[:LONGEST_REASON]
+        reason = one_line(error)[:LONGEST_REASON]
         raise UsageError(f"{option}: {reason}") from error
 
 

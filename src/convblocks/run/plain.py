@@ -39,8 +39,15 @@ def plain_settings(
     Raises:
         UsageError: neither does.
     """
+
+    def kept(values: Settings, defaults: Namespace) -> Settings:
+        return {
+            name: value
+            for name, value in values.items()
+            if with_unset or value is not None or defaults[name] is not None
+        }
+
     values, defaults = as_plain(parsed.as_dict(), _plain), parser.usual
-    kept = _all if with_unset else _without_unset
     settings: Settings = {}
     for group, name in names.items():
         # a class without parameters has no group
@@ -58,19 +65,6 @@ def plain_settings(
             for option in [*arguments]:
                 _mend(parser, parsed, f"{group}.{option}", arguments, typed or {})
     return settings
-
-
-def _all(values: Settings, defaults: Namespace) -> Settings:
-    return dict(values)
-
-
-def _without_unset(values: Settings, defaults: Namespace) -> Settings:
-    """Without what is None, and None by default."""
-    return {
-        name: value
-        for name, value in values.items()
-        if value is not None or defaults[name] is not None
-    }
 
 
 def _mend(

@@ -4,7 +4,7 @@ many results.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,20 +91,37 @@ class RunResult:
     overrides: Overrides = ()
     facts: dict[str, Any] = field(default_factory=dict)
 
+    def with_facts(self, **facts: Any) -> "RunResult":
+        return replace(self, facts=self.facts | facts)
+
     def __post_init__(self) -> None:
         score = self.judge.measured_in(self.final) if self.judge else None
         if not self.epochs or (score and score not in self.final):
             raise ValueError(f"it has no epoch, or no {score}")
 
     @property
+    def judged_by(self) -> Judge:
+        """What it is compared by.
+
+        Raises:
+            UserError: it was not judged.
+        """
+        if self.judge is None:
+            raise UserError(
+                f"{self.arch} was not judged: give --judge a metric that it logs, "
+                "such as val/loss:min"
+            )
+        return self.judge
+
+    @property
     def score(self) -> float:
         """The judged metric at the end: on test data, where it is measured on these."""
-        return self.final[judge_of([self]).measured_in(self.final)]
+        return self.final[self.judged_by.measured_in(self.final)]
 
     @property
     def score_name(self) -> str:
         """The name of the metric behind ``score``."""
-        judge = judge_of([self])
+        judge = self.judged_by
         return judge.name_of(judge.measured_in(self.final))
 
     @property
@@ -121,7 +138,7 @@ class RunResult:
     def validation(self) -> float | None:
         """The judged metric at the best evaluation; None where there are no validation data."""
         best = self.best_evaluation
-        return best.get(judge_of([self]).metric) if best else None
+        return best.get(self.judged_by.metric) if best else None
 
     @property
     def seconds(self) -> float:
@@ -133,24 +150,12 @@ class RunResult:
         """The judged metric after each epoch, on validation data if there are any; nan
         where it was not measured.
         """
-        judge = judge_of([self])
+        judge = self.judged_by
         return [row.get(judge.metric, row.get(judge.tested, math.nan)) for row in self.epochs]
 
 
-def judge_of(results: Sequence[RunResult]) -> Judge:
-    """What results that are compared are judged by.
-
-    Raises:
-        UserError: one of them was not judged.
-    """
-    for result in results:
-        if result.judge is None:
-            raise UserError(
-                f"{result.arch} was not judged: give --judge a metric that it logs, "
-                "such as val/loss:min"
-            )
-    assert results[0].judge is not None
-    return results[0].judge
+# Of runs that belong together, such as those of a comparison.
+Results = Sequence[RunResult]
 
 
 def encode(result: RunResult, indent: int | None = None) -> str:

@@ -3,22 +3,21 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from convblocks.console import echo
 from convblocks.errors import DataError, UsageError
-from convblocks.model.class_specs import CONSTANT, short_name, spans_the_run
+from convblocks.model.class_specs import CONSTANT, spans_the_run
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import parameters_of
 from convblocks.model.restore import read_resumable
 from convblocks.run.callbacks import BestCheckpoint, Divergence, RunCallback
-from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory, first_change
-from convblocks.run.judge import Split
-from convblocks.run.judging import Judges, has_loop
+from convblocks.run.judging import Judges
 from convblocks.run.metrics_log import MetricsLog
 from convblocks.run.parser import NO_LIMIT
+from convblocks.run.parts import Parts
 from convblocks.run.provenance import note_start, read_origin
 from convblocks.text import Settings, as_shown, listed
 from exact_resume.training import callbacks_of
@@ -28,7 +27,7 @@ RESUME_HINT = "continue with --resume"
 
 
 @dataclass(eq=False)
-class Run:
+class Run(Parts):
     """A run of a LightningModule: ``prepare``, ``start`` (which resumes if there is a
     checkpoint) and ``train``. Made by ``make_run``, which writes nothing.
 
@@ -40,9 +39,6 @@ class Run:
     have ``notes``, lines to print.
 
     Args:
-        config: The configuration.
-        data: None if they are the module's own.
-        module: With its first weights.
         judges: What names them in the settings or the module.
         directory: Where it writes.
         log: Its rows.
@@ -54,9 +50,6 @@ class Run:
         tests_again: Set by a callback that changes the weights after the last evaluation.
     """
 
-    config: Config
-    data: LightningDataModule | None
-    module: LightningModule
     judges: Judges
     directory: RunDirectory
     log: MetricsLog
@@ -69,24 +62,6 @@ class Run:
     _checkpoint: Path | None = None  # to resume from
 
     @property
-    def settings(self) -> Settings:
-        return self.config.settings
-
-    @property
-    def arch(self) -> str:
-        """What is trained, for people."""
-        return name_of(self.config, self.module)
-
-    @property
-    def evaluation_split(self) -> str:
-        return evaluation_split(self.data)
-
-    @property
-    def tries_out(self) -> bool:
-        """Whether a few batches are only tried, and nothing is written."""
-        return bool(self.settings["trainer"].get("fast_dev_run"))
-
-    @property
     def is_rank_zero(self) -> bool:
         """True in the process that prints and writes."""
         return self.trainer.is_global_zero
@@ -94,10 +69,6 @@ class Run:
     @property
     def run_callbacks(self) -> list[RunCallback]:
         return callbacks_of(self.trainer, RunCallback)
-
-    def has(self, split: Split) -> bool:
-        """Whether there is a loop of evaluation, which the Trainer does not skip."""
-        return has_loop(split, self.settings, self.module, self.data)
 
     def refuse_conflict(self) -> None:
         """Refuse to overwrite an existing run, or to resume what is not a run."""
@@ -203,12 +174,3 @@ class Run:
             f"{self.arch}{size} · {self.trainer.strategy.root_device} "
             f"· seed {self.settings['seed']} -> {as_shown(self.directory.path)}"
         )
-
-
-def name_of(config: Config, module: LightningModule) -> str:
-    arch = getattr(module, "arch", None)
-    return arch if isinstance(arch, str) else short_name(config.settings["model"])
-
-
-def evaluation_split(data: LightningDataModule | None) -> str:
-    return getattr(data, "evaluation_split", "val")

@@ -9,16 +9,16 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 
 from convblocks.errors import UsageError
-from convblocks.run.config import Config
+from convblocks.run.parts import Parts
 from convblocks.text import Settings
 from exact_resume.lightning_private import START_METHOD
 
 
-def make_trainer(config: Config, changed: Settings, callbacks: Sequence[Callback]) -> Trainer:
+def make_trainer(parts: Parts, changed: Settings, callbacks: Sequence[Callback]) -> Trainer:
     """The Trainer, with a progress bar on a terminal.
 
     Args:
-        config: The configuration.
+        parts: Of the run.
         changed: Arguments that hold: ``plugins``, before the user's; the loggers, in
             plain values; others.
         callbacks: Those before the user's.
@@ -27,7 +27,7 @@ def make_trainer(config: Config, changed: Settings, callbacks: Sequence[Callback
         UsageError: an unknown class, or options that Lightning refuses.
     """
     try:
-        trainer = Trainer(**_arguments(config, changed, callbacks))
+        trainer = Trainer(**_arguments(parts, changed, callbacks))
     except (
         MisconfigurationException,
         ModuleNotFoundError,
@@ -35,7 +35,7 @@ def make_trainer(config: Config, changed: Settings, callbacks: Sequence[Callback
         TypeError,
         RuntimeError,
     ) as error:
-        config.parser.error(str(error), error)
+        parts.config.parser.error(str(error), error)
     # ddp_spawn, ddp_fork, ddp_notebook
     if START_METHOD.of(trainer.strategy, "popen") != "popen":
         raise UsageError(
@@ -45,7 +45,8 @@ def make_trainer(config: Config, changed: Settings, callbacks: Sequence[Callback
     return trainer
 
 
-def _arguments(config: Config, changed: Settings, callbacks: Sequence[Callback]) -> Settings:
+def _arguments(parts: Parts, changed: Settings, callbacks: Sequence[Callback]) -> Settings:
+    config = parts.config
     logger = changed.get("logger", config.settings["trainer"].get("logger"))
     arguments = config.arguments("trainer", logger=logger)
     users = _as_list(arguments["callbacks"])
@@ -53,14 +54,15 @@ def _arguments(config: Config, changed: Settings, callbacks: Sequence[Callback])
     show_bar = arguments["enable_progress_bar"] is not False and sys.stdout.isatty()
     if show_bar and not has_bar:
         users.insert(0, TQDMProgressBar(refresh_rate=10))
-    if arguments["logger"] in (None, True):
-        arguments["logger"] = False  # ours comes later
-    further = {name: value for name, value in changed.items() if name != "logger"}
+    if getattr(parts.data, "shares_batches", False):
+        arguments["use_distributed_sampler"] = False
+    logger = arguments["logger"]
     return (
         arguments
-        | further
+        | changed
         | {
             "default_root_dir": config.root,
+            "logger": False if logger in (None, True) else logger,  # ours comes later
             "enable_progress_bar": show_bar or has_bar,
             "sync_batchnorm": False,  # done without Lightning, on any device
             "callbacks": [*callbacks, *users],

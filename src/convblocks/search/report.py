@@ -1,7 +1,6 @@
 """The report of a search: tables and a conclusion."""
 
 import shlex
-from dataclasses import replace
 from typing import Any
 
 from optuna.trial import FrozenTrial
@@ -10,11 +9,10 @@ from convblocks.compare.analysis import Comparison
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.compare.tables import results_table
 from convblocks.compare.trials import VAL_SIZE, Trial, command_line, settings_text
-from convblocks.console import command_words
+from convblocks.console import command_text
 from convblocks.figures.estimates import number, p_text
 from convblocks.figures.report import Report, publish
 from convblocks.figures.tables import Column, Table
-from convblocks.run.result import judge_of
 from convblocks.search.config import as_overrides
 from convblocks.search.worker import SearchWorker, ending_of
 
@@ -77,7 +75,7 @@ def _with_fresh_seeds(confirmed: Comparison, label: str) -> tuple[str, bool]:
         distance = f"{number(abs(means.value), means.unit)}{means.unit.name}"
         side = "below" if means.value < 0 else "above"
         fresh = f"it is {distance} {side} the default ({p_text(means.p)})"
-        sign = judge_of(confirmed.results).sign
+        sign = confirmed.results[0].judged_by.sign
         is_better = means.p < SIGNIFICANCE and sign * means.value > 0
     else:
         fresh = f"all runs of {'the default' if trained else label} collapse"
@@ -90,9 +88,9 @@ def _with_fresh_seeds(confirmed: Comparison, label: str) -> tuple[str, bool]:
 def command_for(trial: Trial) -> str:
     """The command that writes the config of a trial's settings, without held-out images."""
     options = [pair for pair in trial.overrides if pair[0] != VAL_SIZE]
-    arguments = shlex.join([f"--{trial.option}", trial.arch, *command_line(options)])
+    fit = command_text("fit", f"--{trial.option}", trial.arch, *command_line(options))
     name = shlex.quote(trial.comparison.replace("/", "-"))
-    return f"{' '.join(command_words('fit'))} {arguments} --print_config > {name}.yaml"
+    return f"{fit} --print_config > {name}.yaml"
 
 
 def best_table(worker: SearchWorker) -> Table:
@@ -119,16 +117,19 @@ def confirmed_table(confirmed: Comparison) -> Table:
         "The default is fit without the options that were searched. In the search, the best "
         "of many looks better."
     )
-    if judge_of(confirmed.results).in_percent:
+    if confirmed.results[0].judged_by.in_percent:
         fresh += (
             " All are trained on all training images, and the test set was read once, at the "
             "end of each run."
         )
-    table = results_table(
-        "The best settings with fresh seeds", confirmed.arms, confirmed.results, notes=[fresh]
+    return results_table(
+        "The best settings with fresh seeds",
+        confirmed.arms,
+        confirmed.results,
+        notes=[fresh],
+        key="confirmed",
+        kind="setting",
     )
-    first, *columns = table.fields
-    return replace(table, columns=[replace(first, name="setting"), *columns], key="confirmed")
 
 
 def _row(trial: FrozenTrial) -> dict[str, Any]:

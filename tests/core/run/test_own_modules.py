@@ -22,7 +22,6 @@ from convblocks.run.judge import ACCURACY, Judge
 from convblocks.run.judging import Judges
 from convblocks.run.make import make_run
 from convblocks.run.metrics_log import printed_columns
-from convblocks.run.result import judge_of
 from convblocks.text import as_yaml
 from tests.any_task.bare import HERE as BARE
 from tests.any_task.bare import POINTS, Bare, Wide
@@ -44,7 +43,7 @@ def test_task_is_learned(task: str, workspace: Path, capsys: pytest.CaptureFixtu
     fit.main([*options_of(task), "--name", "run"])
     run = RunDirectory("run")
     result, (*_, steps, limit) = run.read_result(), TASKS[task]
-    judge = judge_of([result])
+    judge = result.judged_by
     assert judge.sign * (result.score - limit) > 0
     assert [row["step"] for row in result.epochs] == [steps, 2 * steps, 3 * steps]
     columns = ["epoch", "step", "seconds", "train/lr", "train/loss", judge.metric]

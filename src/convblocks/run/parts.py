@@ -1,0 +1,72 @@
+"""What a run is made of before it has a Trainer: its configuration, data and module."""
+
+from dataclasses import dataclass
+
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch.utilities.model_helpers import is_overridden
+
+from convblocks.data.module import ImageDataModule
+from convblocks.model.class_specs import short_name
+from convblocks.model.classifier import ImageClassifier
+from convblocks.run.config import Config
+from convblocks.run.judge import Split
+from convblocks.text import Settings
+
+
+@dataclass(eq=False)
+class Parts:
+    """What is trained, and on what.
+
+    Args:
+        config: The configuration.
+        data: None if they are the module's own.
+        module: With its first weights.
+    """
+
+    config: Config
+    data: LightningDataModule | None
+    module: LightningModule
+
+    @property
+    def settings(self) -> Settings:
+        return self.config.settings
+
+    @property
+    def arch(self) -> str:
+        """What is trained, for people."""
+        arch = getattr(self.module, "arch", None)
+        return arch if isinstance(arch, str) else short_name(self.settings["model"])
+
+    @property
+    def evaluation_split(self) -> str:
+        return getattr(self.data, "evaluation_split", "val")
+
+    @property
+    def tries_out(self) -> bool:
+        """Whether a few batches are only tried, and nothing is written."""
+        return bool(self.settings["trainer"].get("fast_dev_run"))
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether an ImageClassifier is trained on an ImageDataModule."""
+        return isinstance(self.module, ImageClassifier) and isinstance(self.data, ImageDataModule)
+
+    def has(self, split: Split) -> bool:
+        """Whether there is a loop of evaluation, which the Trainer does not skip."""
+        short = split.replace("validation", "val")
+        limit = self.settings["trainer"].get(f"limit_{short}_batches")
+        has_loader = is_overridden(f"{short}_dataloader", self.data or self.module)
+        return has_loader and is_overridden(f"{split}_step", self.module) and limit != 0
+
+
+def make_parts(config: Config) -> Parts:
+    """Make data and module in this process's threads.
+
+    Raises:
+        UsageError: see ``make_data`` and ``make_module``.
+        DataError: there are no images.
+    """
+    torch.set_num_threads(config.settings["threads"])
+    data = config.make_data()
+    return Parts(config, data, config.make_module(data))
