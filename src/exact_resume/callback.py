@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from exact_resume.keepers import (
 )
 from exact_resume.keepers.values import is_plain
 from exact_resume.lightning_private import BEFORE_ITERATING, BY_STEPS, LAST_SAVED, SIGTERM
-from exact_resume.training import callbacks_of, is_out_of_time, steps_done
+from exact_resume.training import callbacks_of, is_out_of_time, say, steps_done
 
 # Restored in this order. Generators comes after Callbacks, whose hooks may draw, and
 # before Loaders, which iterates with them and puts them back. Schedules comes after
@@ -153,8 +154,9 @@ class ExactResume(ModelCheckpoint):
             keeper.setup(trainer)
         # Last, so that its checkpoint has what the user's have noted of theirs. In a new
         # list: Lightning is iterating over the old one.
-        others = [callback for callback in callbacks_of(trainer, object) if callback is not self]
-        trainer.callbacks = [*others, self]  # type: ignore[attr-defined]  # set at run time
+        callbacks = callbacks_of(trainer, object)
+        callbacks.remove(self)
+        trainer.callbacks = [*callbacks, self]  # type: ignore[attr-defined]  # set at run time
         BY_STEPS.reset(trainer.fit_loop)
         BEFORE_ITERATING.replace(trainer.fit_loop, self._before_iterating)
         SIGTERM.replace(trainer.fit_loop.epoch_loop, nothing)
@@ -167,8 +169,8 @@ class ExactResume(ModelCheckpoint):
         # be, which can deadlock.
         signals.install()
         self._signal = AgreedSignal()
-        if trainer.is_global_zero and (reason := self.lost_position()):
-            print(f"This run can resume only at the end of an epoch. {reason}.")
+        if reason := self.lost_position():
+            say(f"This run can resume only at the end of an epoch. {reason}.")
         _after_own(pl_module, "on_train_start", self._begin)
 
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
@@ -206,9 +208,9 @@ class ExactResume(ModelCheckpoint):
         if self._saved_signal:
             self.save_within_epoch("on_validation_end")
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_epoch_end(self, *arguments: Any) -> None:
         LAST_SAVED.replace(self, -1)
-        super().on_train_epoch_end(trainer, pl_module)
+        super().on_train_epoch_end(*arguments)
 
     def on_train_end(self, *_: Any) -> None:
         self._signal.now()  # completes the pending all_reduce before the processes end
@@ -292,8 +294,8 @@ class ExactResume(ModelCheckpoint):
             keeper.begin()
         if self._states:
             check_optimizer_states(trainer)
-        elif self._resumes_from and trainer.is_global_zero:
-            print(
+        elif self._resumes_from:
+            say(
                 f"{self._resumes_from} has no state of exact_resume: the training goes on as "
                 "Lightning resumes it, which is not exact"
             )
@@ -311,9 +313,12 @@ class ExactResume(ModelCheckpoint):
             _after_own(self._trainer.lightning_module, hook, save)
 
     def lost_position(self) -> str:
-        """Why training loaders cannot save and restore where they are; empty if they can."""
+        """Why training loaders cannot save and restore where they are; empty if they can.
+        Every process must call this: where one of them cannot, none does, since all save
+        together.
+        """
         reasons = [keeper.lost_position() for keeper in self.keepers]
-        return next(filter(None, reasons), "")
+        return next(filter(None, chain(*of_all_processes(reasons))), "")
 
     def _stop(self, number: int) -> None:
         trainer = self._trainer
