@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -169,8 +168,8 @@ class ExactResume(ModelCheckpoint):
         # be, which can deadlock.
         signals.install()
         self._signal = AgreedSignal()
-        if reason := self.lost_position():
-            say(f"This run can resume only at the end of an epoch. {reason}.")
+        if trainer.is_global_zero and (reason := self.lost_position()):
+            print(f"This run can resume only at the end of an epoch. {reason}.")
         _after_own(pl_module, "on_train_start", self._begin)
 
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
@@ -307,18 +306,17 @@ class ExactResume(ModelCheckpoint):
         BY_STEPS.reset(trainer.fit_loop)
 
     def save_within_epoch(self, hook: str) -> None:
-        """Called in a hook within an epoch: save once the module's own has been called."""
-        if not self.lost_position():
+        """Called in a hook within an epoch: save once the module's own has been called. Of
+        all processes or none, since they wait for each other.
+        """
+        if not any(of_all_processes(self.lost_position())):
             save = partial(self._trainer.save_checkpoint, self.path)
             _after_own(self._trainer.lightning_module, hook, save)
 
     def lost_position(self) -> str:
-        """Why training loaders cannot save and restore where they are; empty if they can.
-        Every process must call this: where one of them cannot, none does, since all save
-        together.
-        """
+        """Why training loaders cannot save and restore where they are; empty if they can."""
         reasons = [keeper.lost_position() for keeper in self.keepers]
-        return next(filter(None, chain(*of_all_processes(reasons))), "")
+        return next(filter(None, reasons), "")
 
     def _stop(self, number: int) -> None:
         trainer = self._trainer

@@ -29,10 +29,13 @@ class Callbacks(Keeper):
         names = [SIZE_NAME.of(finder, "") or RATE_NAME.of(finder, "") for finder in finders]
         if "" in names:
             names += ["lr", "learning_rate"]  # a finder without a name changes one of these
-        found = [name for name in names if lightning_hasattr(self.module, name)]
         checkpoints = callbacks_of(self.trainer, ModelCheckpoint)
         return {
-            "found": {name: lightning_getattr(self.module, name) for name in found},
+            "found": {
+                name: lightning_getattr(self.module, name)
+                for name in names
+                if lightning_hasattr(self.module, name)
+            },
             "saved": [LAST_SAVED.of(checkpoint) for checkpoint in checkpoints],
         }
 
