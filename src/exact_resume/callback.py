@@ -25,7 +25,7 @@ from exact_resume.keepers import (
 )
 from exact_resume.keepers.values import is_plain
 from exact_resume.lightning_private import BEFORE_ITERATING, BY_STEPS, LAST_SAVED, SIGTERM
-from exact_resume.training import callbacks_of, is_out_of_time, say, steps_done
+from exact_resume.training import callbacks_of, is_out_of_time, nothing, say, steps_done
 
 # Restored in this order. Generators comes after Callbacks, whose hooks may draw, and
 # before Loaders, which iterates with them and puts them back. Schedules comes after
@@ -346,10 +346,6 @@ def _after_own(module: LightningModule, hook: str, act: Callable[[], None]) -> N
     attributes[hook] = own_then_act
 
 
-# Not written where they are used, since a Trainer that is saved holds them.
+# Not written where it is used, since a Trainer that is saved holds it.
 def no() -> bool:
     return False
-
-
-def nothing(*_: Any) -> None:
-    pass

@@ -12,6 +12,10 @@ from exact_resume.lightning_private import TRAIN_LOADERS
 say = rank_zero_only(print)
 
 
+def nothing(*_: Any) -> None:
+    """In place of a hook."""
+
+
 def callbacks_of(trainer: Trainer, *classes: type) -> list[Any]:
     """A Trainer's callbacks of these classes."""
     callbacks = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it at run time
