@@ -74,11 +74,7 @@ def is_repeated(loader: Any) -> bool | None:
         size = len(loader)
         if size > MOST:
             return None
-        held = [part for sampler in samplers for part in getattr(sampler, "__dict__", {}).values()]
-        source = getattr(loader.sampler, "data_source", None)
-        shared = [loader.dataset, source, *generators.values()]
-        shared += [part for part in held if isinstance(part, SHARED)]
-        copied = deepcopy(samplers[0], {id(part): part for part in shared})
+        copied = _copy(loader, generators)
         order, is_known = _drawn(copied, size, generators)
         set_states(generators, before)
         other, _ = _drawn(copied, size, generators)
@@ -90,6 +86,15 @@ def is_repeated(loader: Any) -> bool | None:
         return is_known or None
     # Lightning may set what makes them differ.
     return None if any(hasattr(sampler, "set_epoch") for sampler in samplers) else False
+
+
+def _copy(loader: Any, generators: dict[str, Any]) -> Any:
+    """A copy of what decides on a loader's order; it draws from the same generators."""
+    samplers = samplers_of(loader)
+    held = [part for sampler in samplers for part in getattr(sampler, "__dict__", {}).values()]
+    shared = [loader.dataset, getattr(loader.sampler, "data_source", None), *generators.values()]
+    shared += [part for part in held if isinstance(part, SHARED)]
+    return deepcopy(samplers[0], {id(part): part for part in shared})
 
 
 def _drawn(sampler: Any, size: int, generators: dict[str, Any]) -> tuple[list[int], bool]:
