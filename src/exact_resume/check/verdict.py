@@ -161,7 +161,7 @@ def differences(whole: Sequence[Record], other: Sequence[Record]) -> list[Differ
 def _failure(resumed: Records) -> str:
     """What a resume does that cannot be exact; empty if it trains on."""
     if isinstance(resumed, str):
-        if "weights_only" in resumed:
+        if "Weights only load failed" in resumed:  # as torch says
             return "fails, since the checkpoint holds objects: weights_only=False reads it"
         return f"fails: {_reason(resumed)}"
     is_new = any(record["states"][0][0] == 0 for record in resumed)
