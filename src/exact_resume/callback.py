@@ -25,7 +25,7 @@ from exact_resume.keepers import (
 )
 from exact_resume.keepers.values import is_plain
 from exact_resume.lightning_private import BEFORE_ITERATING, BY_STEPS, LAST_SAVED, SIGTERM
-from exact_resume.training import callbacks_of, is_out_of_time, steps_done
+from exact_resume.training import callbacks_of, is_out_of_time, nothing, say, steps_done
 
 # Restored in this order. Generators comes after Callbacks, whose hooks may draw, and
 # before Loaders, which iterates with them and puts them back. Schedules comes after
@@ -153,8 +153,9 @@ class ExactResume(ModelCheckpoint):
             keeper.setup(trainer)
         # Last, so that its checkpoint has what the user's have noted of theirs. In a new
         # list: Lightning is iterating over the old one.
-        others = [callback for callback in callbacks_of(trainer, object) if callback is not self]
-        trainer.callbacks = [*others, self]  # type: ignore[attr-defined]  # set at run time
+        callbacks = callbacks_of(trainer, object)
+        callbacks.remove(self)
+        trainer.callbacks = [*callbacks, self]  # type: ignore[attr-defined]  # set at run time
         BY_STEPS.reset(trainer.fit_loop)
         BEFORE_ITERATING.replace(trainer.fit_loop, self._before_iterating)
         SIGTERM.replace(trainer.fit_loop.epoch_loop, nothing)
@@ -206,9 +207,9 @@ class ExactResume(ModelCheckpoint):
         if self._saved_signal:
             self.save_within_epoch("on_validation_end")
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_epoch_end(self, *arguments: Any) -> None:
         LAST_SAVED.replace(self, -1)
-        super().on_train_epoch_end(trainer, pl_module)
+        super().on_train_epoch_end(*arguments)
 
     def on_train_end(self, *_: Any) -> None:
         self._signal.now()  # completes the pending all_reduce before the processes end
@@ -292,8 +293,8 @@ class ExactResume(ModelCheckpoint):
             keeper.begin()
         if self._states:
             check_optimizer_states(trainer)
-        elif self._resumes_from and trainer.is_global_zero:
-            print(
+        elif self._resumes_from:
+            say(
                 f"{self._resumes_from} has no state of exact_resume: the training goes on as "
                 "Lightning resumes it, which is not exact"
             )
@@ -305,8 +306,10 @@ class ExactResume(ModelCheckpoint):
         BY_STEPS.reset(trainer.fit_loop)
 
     def save_within_epoch(self, hook: str) -> None:
-        """Called in a hook within an epoch: save once the module's own has been called."""
-        if not self.lost_position():
+        """Called in a hook within an epoch: save once the module's own has been called. Of
+        all processes or none, since they wait for each other.
+        """
+        if not any(of_all_processes(self.lost_position())):
             save = partial(self._trainer.save_checkpoint, self.path)
             _after_own(self._trainer.lightning_module, hook, save)
 
@@ -343,10 +346,6 @@ def _after_own(module: LightningModule, hook: str, act: Callable[[], None]) -> N
     attributes[hook] = own_then_act
 
 
-# Not written where they are used, since a Trainer that is saved holds them.
+# Not written where it is used, since a Trainer that is saved holds it.
 def no() -> bool:
     return False
-
-
-def nothing(*_: Any) -> None:
-    pass

@@ -55,7 +55,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self.others, self.path = others, path
         self.journal = Journal(path)
         self.writes_all = writes_all and type(others) is TorchCheckpointIO
-        self.check_first = check_first
+        self._check = refuse_objects if check_first else say_what_resume_needs
         self._is_first = True
         self.latest: str | Path = ""  # what others wrote last
 
@@ -89,19 +89,18 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 f"the checkpoint cannot be written: {error}: leave it out in "
                 "on_save_checkpoint, or in save_hyperparameters by ignore=[...]"
             ) from error
-        if self._is_first and self.check_first:
-            refuse_objects(content)
+        if self._is_first:
+            self._check(content)
+            self._is_first = False
         write(path, content.getbuffer())
         if is_own:
             self.journal.begin(save)
-        if self._is_first and not self.check_first:
-            say_what_resume_needs(content)
-        self._is_first = False
 
     def load_checkpoint(self, path: str | Path, *arguments: Any, **named: Any) -> dict[str, Any]:
         if self.writes(path):
             checkpoint = super().load_checkpoint(path, *arguments, **named)
-            self._is_first = self.check_first  # whoever resumes knows what that needs
+            # whoever resumes knows what that needs
+            self._is_first = self._check is refuse_objects
             return checkpoint
         return self.others.load_checkpoint(path, *arguments, **named)
 

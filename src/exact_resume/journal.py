@@ -60,10 +60,8 @@ class Journal:
         """A training begins at an exact checkpoint, or without one, which has no name:
         remove what was written since, if that was the last one.
         """
-        if not self.file.is_file():
-            self.save = save or self.save
-            return
-        last, *names = self.file.read_text().splitlines() or [""]
+        lines = self.file.read_text().splitlines() if self.file.is_file() else []
+        last, *names = lines or [""]
         for name in names if last == save or not save else ():
             path = name if "://" in name else os.path.normpath(self.folder / name)
             if was_written_after(last, path):

@@ -4,8 +4,16 @@ from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.utilities import rank_zero_only
 
 from exact_resume.lightning_private import TRAIN_LOADERS
+
+# Prints in one process only.
+say = rank_zero_only(print)
+
+
+def nothing(*_: Any) -> None:
+    """In place of a hook."""
 
 
 def callbacks_of(trainer: Trainer, *classes: type) -> list[Any]:
@@ -17,6 +25,11 @@ def callbacks_of(trainer: Trainer, *classes: type) -> list[Any]:
 def loaders_of(trainer: Trainer) -> list[Any]:
     """The training loaders; none before they are set up."""
     return list(getattr(TRAIN_LOADERS.of(trainer.fit_loop), "flattened", ()))
+
+
+def is_stateful(part: Any) -> bool:
+    """Whether a loader, a sampler or a data set can say where it is, and go there."""
+    return hasattr(part, "state_dict") and hasattr(part, "load_state_dict")
 
 
 def steps_done(trainer: Trainer) -> int:

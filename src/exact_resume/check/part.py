@@ -16,8 +16,9 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from runpy import run_path
+from types import ModuleType
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -129,16 +130,16 @@ class Recorder(Callback):
         trainer, parts = self.trainer, {"batch": batch}
         for keeper in self.resume.keepers:
             parts |= keeper.parts()
-        for i, config in enumerate(trainer.lr_scheduler_configs):
-            parts[f"schedule {i}"] = config.scheduler
-        for name, weight in trainer.lightning_module.state_dict().items():
-            parts[f"weight {name}"] = weight
-        for i, optimizer in enumerate(trainer.optimizers):
-            parts[f"optimizer {i}"] = optimizer
-        if trainer.is_global_zero:
-            for i, callback in enumerate(callbacks_of(trainer, ModelCheckpoint)):
-                if callback is not self.resume:
-                    parts[f"checkpoints {i}"] = files_of(callback)
+        checkpoints = callbacks_of(trainer, ModelCheckpoint) if trainer.is_global_zero else []
+        kinds: dict[str, Any] = {
+            "schedule": enumerate(config.scheduler for config in trainer.lr_scheduler_configs),
+            "weight": trainer.lightning_module.state_dict().items(),
+            "optimizer": enumerate(trainer.optimizers),
+            # The last is our own.
+            "checkpoints": enumerate(map(files_of, checkpoints[:-1])),
+        }
+        for kind, named in kinds.items():
+            parts |= {f"{kind} {name}": part for name, part in named}
         done = trainer.fit_loop.total_batch_idx + (batch is None)
         self.states.append((done, {name: digest(part) for name, part in parts.items()}))
 
@@ -153,7 +154,7 @@ class Recorder(Callback):
 def files_of(checkpoint: ModelCheckpoint) -> list[Any]:
     """What is left of a callback's checkpoints, and what it knows of them."""
     folder = Path(str(checkpoint.dirpath))
-    files = sorted(path.name for path in folder.glob("*")) if folder.is_dir() else []
+    files = sorted(path.name for path in folder.glob("*"))
     known = [Path(path).name for path in (checkpoint.best_model_path, checkpoint.last_model_path)]
     scores = {Path(path).name: float(score) for path, score in checkpoint.best_k_models.items()}
     return [files, known, scores]
@@ -193,12 +194,9 @@ def call_of_script(path: str, name: str) -> Any:
     """What a function of a script returns, whose ``if __name__ == "__main__"`` does not run."""
     # Known by the name that multiprocessing gives to a script, so that its classes can be
     # pickled.
-    spec = spec_from_file_location("__mp_main__", path)
-    assert spec
-    assert spec.loader
-    script = module_from_spec(spec)
-    sys.modules[spec.name] = script
-    spec.loader.exec_module(script)
+    script = ModuleType("__mp_main__")
+    vars(script).update(run_path(path, run_name=script.__name__))
+    sys.modules[script.__name__] = script
     return getattr(script, name)()
 
 

@@ -95,12 +95,11 @@ def check(make: Callable[[Path], Training]) -> Report:
     with TemporaryDirectory() as folder, ThreadPoolExecutor() as pool:
         root = Path(folder)
         (root / "make").write_bytes(pickled)
-        for name in ("whole", "again"):
-            (root / name).mkdir()
-        whole, again = pool.map(_train, [root / "whole", root / "again"])
-        if isinstance(whole, str) or isinstance(again, str):
-            raise _error(whole if isinstance(whole, str) else str(again))
-        if text := first_difference(whole, again):
+        folders = [root / name for name in ("whole", "again")]
+        for path in folders:
+            path.mkdir()
+        whole, again = map(_ended, pool.map(_train, folders))
+        if text := first_difference(differences(whole, again)):
             return Report(
                 False,
                 [
@@ -128,14 +127,15 @@ def report(whole: Sequence[Record], resumed: Mapping[str, Records]) -> Report:
         if not records:
             lines.append(f"not checked {where}: {whole[0]['reason']}.")
             continue
-        if text := _not_exact(whole, records):
+        found = [] if isinstance(records, str) else differences(whole, records)
+        text = first_difference(found)
+        if text := _failure(records) or (text and f"differs {text}"):
             is_exact = False
-            lines.append(f"not exact {where}: {text}")
+            lines.append(f"not exact {where}: a resume {text}")
         else:
             exact.append(where)
-        if not isinstance(records, str):
-            for pair in zip(whole, records, strict=True):
-                lost |= dict.fromkeys(lost_parts(differences(*pair)))
+        for parts in found:
+            lost |= dict.fromkeys(lost_parts(parts))
     if exact:
         lines.insert(0, f"exact {_listed(exact)}")
     if lost:
@@ -146,28 +146,30 @@ def report(whole: Sequence[Record], resumed: Mapping[str, Records]) -> Report:
     return Report(is_exact and bool(exact), lines)
 
 
-def differences(whole: Record, resumed: Record) -> Differences:
-    """The parts that differ between a training and a resume, from where this begins on."""
-    left, right = dict(whole["states"]), dict(resumed["states"])
-    numbers = [number for number in sorted(left | right) if number >= min(right)]
-    return {n: _differing(left.get(n, {}), right.get(n, {})) for n in numbers}
+def differences(whole: Sequence[Record], other: Sequence[Record]) -> list[Differences]:
+    """The parts that differ between two trainings in each process, from where the other
+    begins on.
+    """
+    found = list[Differences]()
+    for records in zip(whole, other, strict=True):
+        left, right = (dict(record["states"]) for record in records)
+        numbers = [number for number in sorted(left | right) if number >= min(right)]
+        found.append({n: _differing(left.get(n, {}), right.get(n, {})) for n in numbers})
+    return found
 
 
-def _not_exact(whole: Sequence[Record], resumed: Records) -> str:
-    """Why a resume is not exact; empty if it is."""
+def _failure(resumed: Records) -> str:
+    """What a resume does that cannot be exact; empty if it trains on."""
     if isinstance(resumed, str):
-        if "weights_only" in resumed:
-            return "a resume fails, since the checkpoint holds objects: weights_only=False reads it"
-        return f"a resume fails: {_reason(resumed)}"
-    if any(record["states"][0][0] == 0 for record in resumed):
-        return "a resume finds no checkpoint, and begins again"
-    text = first_difference(whole, resumed)
-    return text and f"a resume differs {text}"
+        if "Weights only load failed" in resumed:  # as torch says
+            return "fails, since the checkpoint holds objects: weights_only=False reads it"
+        return f"fails: {_reason(resumed)}"
+    is_new = any(record["states"][0][0] == 0 for record in resumed)
+    return "finds no checkpoint, and begins again" if is_new else ""
 
 
-def first_difference(whole: Sequence[Record], other: Sequence[Record]) -> str:
+def first_difference(found: Sequence[Differences]) -> str:
     """What differs first, in the first process that finds something; empty if nothing does."""
-    found = [differences(*pair) for pair in zip(whole, other, strict=True)]
     return next(filter(None, map(_first_of, found)), "")
 
 
@@ -220,15 +222,17 @@ def _train(folder: Path) -> Records:
     return [json.loads(path.read_text()) for path in sorted(folder.glob("record_*.json"))]
 
 
-def _error(text: str) -> ResumeError:
-    """What a training has printed that fails: one line, or a traceback, which is printed
-    as it is.
+def _ended(records: Records) -> Sequence[Record]:
+    """What a training has recorded. If it fails, what it has printed is the error: one
+    line, or a traceback, which is printed as it is.
     """
-    reason = _reason(text)
-    if PREFIX + reason in text:
-        return ResumeError(reason)
-    sys.stderr.write(text)
-    return ResumeError("the training that was to be checked has failed")
+    if not isinstance(records, str):
+        return records
+    reason = _reason(records)
+    if PREFIX + reason in records:
+        raise ResumeError(reason)
+    sys.stderr.write(records)
+    raise ResumeError("the training that was to be checked has failed")
 
 
 def _reason(text: str) -> str:

@@ -58,12 +58,10 @@ class Attributes(Keeper):
                 tracker.increment()
         owners = self._owners()
         on_device = move_data_to_device(state, self.module.device)
-        for (owner, name), value in on_device["changed"].items():
-            if owner in owners:
-                set_attribute(owners[owner], name, value)
-        for (owner, name), value in on_device["buffers"].items():
-            if owner in owners:
-                _set_buffer(owners[owner], name, value)
+        for kind, put in (("changed", set_attribute), ("buffers", _set_buffer)):
+            for (owner, name), value in on_device[kind].items():
+                if owner in owners:
+                    put(owners[owner], name, value)
 
     def parts(self) -> dict[str, Any]:
         kinds = {"buffer": buffers_not_kept(self.module), "attribute": dict(self._attributes())}

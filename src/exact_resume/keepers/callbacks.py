@@ -15,7 +15,7 @@ from lightning.pytorch.utilities.parsing import (
 
 from exact_resume.keeper import Keeper, Moment, State
 from exact_resume.lightning_private import LAST_SAVED, RATE_NAME, SIZE_NAME
-from exact_resume.training import callbacks_of
+from exact_resume.training import callbacks_of, nothing
 
 
 class Callbacks(Keeper):
@@ -29,10 +29,13 @@ class Callbacks(Keeper):
         names = [SIZE_NAME.of(finder, "") or RATE_NAME.of(finder, "") for finder in finders]
         if "" in names:
             names += ["lr", "learning_rate"]  # a finder without a name changes one of these
-        found = [name for name in names if lightning_hasattr(self.module, name)]
         checkpoints = callbacks_of(self.trainer, ModelCheckpoint)
         return {
-            "found": {name: lightning_getattr(self.module, name) for name in found},
+            "found": {
+                name: lightning_getattr(self.module, name)
+                for name in names
+                if lightning_hasattr(self.module, name)
+            },
             "saved": [LAST_SAVED.of(checkpoint) for checkpoint in checkpoints],
         }
 
@@ -40,7 +43,7 @@ class Callbacks(Keeper):
         for name, value in state["found"].items():
             lightning_setattr(self.module, name, value)
         for finder in callbacks_of(self.trainer, LearningRateFinder, BatchSizeFinder):
-            finder.on_fit_start = _has_found
+            finder.on_fit_start = nothing  # has found
 
     def restore(self, state: State) -> None:
         checkpoints = callbacks_of(self.trainer, ModelCheckpoint)
@@ -50,7 +53,3 @@ class Callbacks(Keeper):
             kinds = GradientAccumulationScheduler, StochasticWeightAveraging
             for callback in callbacks_of(self.trainer, *kinds):
                 callback.on_train_epoch_start(self.trainer, self.module)
-
-
-def _has_found(*_: object) -> None:
-    """In place of a search."""

@@ -57,7 +57,12 @@ class Generators(Keeper):
 
 def generators_of(trainer: Trainer) -> dict[str, Any]:
     """The global generators of this process, and those that its loaders hold."""
-    return global_generators() | generators_in(*loaders_of(trainer), trainer.val_dataloaders)
+    return all_generators(*loaders_of(trainer), trainer.val_dataloaders)
+
+
+def all_generators(*objects: Any) -> dict[str, Any]:
+    """The global generators of this process, and those that objects hold."""
+    return global_generators() | generators_in(*objects)
 
 
 def global_generators() -> dict[str, Any]:

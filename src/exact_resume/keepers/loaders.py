@@ -2,26 +2,26 @@
 ``state_dict`` to go on exactly.
 """
 
-from ast import literal_eval
-from inspect import isgeneratorfunction
 from itertools import chain, islice
 from typing import Any
 from warnings import filterwarnings
 
 from lightning.fabric.utilities import data as lightning_data
 from lightning.pytorch import Callback, Trainer
-from torch.utils.data import DataLoader, IterableDataset
+from lightning.pytorch.utilities import rank_zero_only
 
 from exact_resume.keeper import Keeper, Moment, State
-from exact_resume.keepers.generators import (
-    generators_in,
-    generators_of,
-    global_generators,
-    set_states,
-    states_of,
+from exact_resume.keepers.generators import generators_of, set_states, states_of
+from exact_resume.keepers.orders import (
+    KNOWN,
+    can_skip,
+    draws_at_once,
+    is_own,
+    is_repeated,
+    samplers_of,
 )
-from exact_resume.keepers.orders import gives_other_data, is_repeated, samplers_of
 from exact_resume.keepers.values import SCALARS, is_plain, plain
+from exact_resume.keepers.workers import gives_other_data, keep_generators_of_workers
 from exact_resume.lightning_private import (
     COMBINED_BY,
     FETCHER,
@@ -29,17 +29,13 @@ from exact_resume.lightning_private import (
     IS_RESUMING,
     ITERATOR,
     MADE_ITERATORS,
-    MAKE_ITERATOR,
     SET_EPOCH,
     TRAIN_LOADERS,
 )
-from exact_resume.training import callbacks_of, loaders_of
+from exact_resume.training import callbacks_of, is_stateful, loaders_of, say
 
 # The module of a class that cannot go on exactly from its own ``state_dict``.
 HUGGING_FACE = "datasets.iterable_dataset"
-
-# Where hooks are defined that leave the data as they are.
-KNOWN = ("lightning.", "pytorch_lightning.", "exact_resume.")
 
 # Lightning's warning of torch's own loaders, which a resume takes up all the same.
 NOT_RESUMABLE = "You're resuming from a checkpoint that ended before"
@@ -68,19 +64,25 @@ class Loaders(Keeper):
         trainer.fit_loop.reset = self._note_iterated  # type: ignore[method-assign]
         trainer.fit_loop.epoch_loop.on_run_start = self._start_epoch  # type: ignore[method-assign]
 
+    @property
+    def _loaders(self) -> list[Any]:
+        return loaders_of(self.trainer)
+
+    def _set_epoch(self) -> None:
+        for loader in self._loaders:
+            SET_EPOCH.of(lightning_data)(loader, self.trainer.current_epoch)
+
     def before_iterating(self, state: State, moment: Moment) -> None:
-        loaders = loaders_of(self.trainer)
-        for loader in loaders:
+        for loader in self._loaders:
             keep_generators_of_workers(loader)
         # A resume of a checkpoint that knows of no position begins anywhere.
         is_known = state or not self.trainer.fit_loop.is_resuming
-        self._are_repeated = [*map(is_repeated, loaders)] if is_known else []
+        self._are_repeated = [*map(is_repeated, self._loaders)] if is_known else []
         self._resumes_at_end = bool(state) and moment is Moment.EPOCH_END
         if self._resumes_at_end:
             self._data = state["data"]
             self._restore_data(self._data)
-            for loader in loaders:
-                SET_EPOCH.of(lightning_data)(loader, self.trainer.current_epoch)
+            self._set_epoch()
         self._generators_at_epoch_start = states_of(generators_of(self.trainer))
 
     def _note_iterated(self) -> None:
@@ -102,7 +104,7 @@ class Loaders(Keeper):
         elif self.trainer.current_epoch > 0 and not (fit_loop.is_resuming or epoch_loop.restarting):
             self._generators_at_epoch_start = states_of(generators)
         type(epoch_loop).on_run_start(epoch_loop, data_fetcher)
-        if fit_loop.batch_idx < 0 and not all(map(is_stateful, loaders_of(self.trainer))):
+        if fit_loop.batch_idx < 0 and not all(map(is_stateful, self._loaders)):
             # Torch's own draw their order only now, after the hooks of the start.
             self._generators_at_epoch_start = states_of(generators)
 
@@ -112,22 +114,21 @@ class Loaders(Keeper):
         """
         before, now = self._generators_at_epoch_start, states_of(generators)
         after, self._generators_after = self._generators_after, {}
-        loaders, reason = loaders_of(self.trainer), ""
-        if any(getattr(loader, "persistent_workers", False) for loader in loaders):
+        if any(map(_has_persistent_workers, self._loaders)):
             reason = "persistent workers draw other numbers when they start"
         elif self._is_hook_set() or not before.items() <= now.items():
             reason = (
                 "on_train_epoch_start, which is called in between, may draw random numbers or "
                 "change the data"
             )
-        if not reason:
+        else:
             set_states(generators, after)
             return
         self._generators_at_epoch_start = now
         self._restore_data(self._data)
         IS_RESUMING.replace(self.trainer.fit_loop, False)
-        if self.trainer.is_global_zero and any(map(_reads_ahead, loaders)):
-            print(f"the training loaders iterate twice for this resume, since {reason}")
+        if any(map(_reads_ahead, self._loaders)):
+            say(f"the training loaders iterate twice for this resume, since {reason}")
 
     def _is_hook_set(self) -> bool:
         """Whether somebody may change what a loader reads just before it iterates."""
@@ -137,33 +138,36 @@ class Loaders(Keeper):
 
     def state(self, moment: Moment) -> State:
         if moment is Moment.EPOCH_END:
-            return {"data": [*map(_state_of_data, self._stateful_data())]}
+            return {"data": self._states_of_data()}
         if self.lost_position():
             return {}
         return {
             "began": self._generators_at_epoch_start,
-            "positions": [*map(self._position, loaders_of(self.trainer))],
+            "positions": [*map(self._position, self._loaders)],
             "fetched": self._fetched_ahead(),
         }
 
     def _position(self, loader: Any) -> Any:
         if is_stateful(loader):
             return loader.state_dict()
-        taken = self.trainer.fit_loop.batch_idx + 1
-        return taken, [*map(_state_of_data, self._stateful_data())]
+        return self.trainer.fit_loop.batch_idx + 1, self._states_of_data()
 
     def restore(self, state: State) -> None:
         if "positions" in state:
             self._restore_positions(state)
-        elif "data" not in state and self.trainer.is_global_zero:
-            print(
+        elif "data" not in state:
+            say(
                 "the checkpoint lies within an epoch, and does not know where its loaders were: "
                 "the training goes on as Lightning resumes it, which is not exact"
             )
 
     def lost_position(self) -> str:
-        loaders, combined = loaders_of(self.trainer), TRAIN_LOADERS.of(self.trainer.fit_loop)
-        if not (all(map(is_stateful, loaders)) or self._is_only_one_of_torch(loaders)):
+        loaders, combined = self._loaders, TRAIN_LOADERS.of(self.trainer.fit_loop)
+        # One of torch's own can draw its order again.
+        are_kept = all(map(is_stateful, loaders)) or (
+            self._are_repeated == [True] and all(map(can_skip, loaders))
+        )
+        if not are_kept:
             return "To resume within one, use torchdata's StatefulDataLoader"
         if len(loaders) > 1 and (
             COMBINED_BY.of(combined) == "max_size" or None in map(lightning_data.sized_len, loaders)
@@ -174,7 +178,7 @@ class Loaders(Keeper):
         data_sets = [getattr(loader, "dataset", None) for loader in loaders]
         if HUGGING_FACE in {type(data).__module__ for data in data_sets}:
             return "An iterable data set of Hugging Face cannot continue exactly from a position"
-        if any(map(_draws_at_once, loaders)):
+        if any(map(draws_at_once, loaders)):
             return (
                 "A batch sampler draws its order at once: write its __iter__ with yield, or give "
                 "it a state_dict"
@@ -186,27 +190,17 @@ class Loaders(Keeper):
             )
         return ""
 
-    def _is_only_one_of_torch(self, loaders: list[Any]) -> bool:
-        """Whether there is one, which can draw its order again and skip batches."""
-        return self._are_repeated == [True] and all(
-            type(loader).__iter__ is DataLoader.__iter__
-            and MAKE_ITERATOR.of(type(loader)) is MAKE_ITERATOR.of(DataLoader)
-            and not loader.num_workers
-            for loader in loaders
-        )
-
+    @rank_zero_only
     def begin(self) -> None:
-        if not self.trainer.is_global_zero:
-            return
-        for loader, same in zip(loaders_of(self.trainer), self._are_repeated, strict=False):
-            own = [*filter(_is_own, samplers_of(loader))]
+        for loader, same in zip(self._loaders, self._are_repeated, strict=False):
+            own = [*filter(is_own, samplers_of(loader))]
             if same is False and own:
                 print(
                     f"No resume of this run will be exact: {type(own[0]).__name__} gives an order "
                     "that follows from more than its generators, such as the order before. "
                     "Shuffle a new list each time."
                 )
-            if getattr(loader, "persistent_workers", False) and gives_other_data(loader):
+            if _has_persistent_workers(loader) and gives_other_data(loader):
                 print(
                     "No resume of this run will be exact: the data draw random numbers, or change, "
                     "in persistent workers, which start anew. Set persistent_workers=False."
@@ -220,13 +214,14 @@ class Loaders(Keeper):
             vars(data).update(attributes)
 
     def _restore_positions(self, state: State) -> None:
-        loaders, fetcher = loaders_of(self.trainer), FETCHER.of(self.trainer.fit_loop)
+        fetcher = FETCHER.of(self.trainer.fit_loop)
         generators = generators_of(self.trainer)
         now = states_of(generators)
         self._generators_at_epoch_start = state["began"]
         set_states(generators, self._generators_at_epoch_start)
-        for loader, position in zip(loaders, state["positions"], strict=True):
-            SET_EPOCH.of(lightning_data)(loader, self.trainer.current_epoch)
+        self._set_epoch()
+        positions = [*zip(self._loaders, state["positions"], strict=True)]
+        for loader, position in positions:
             if is_stateful(loader):
                 loader.load_state_dict(position)
         # Lightning has already called iter() on the loaders (a) with states that are now
@@ -236,7 +231,7 @@ class Loaders(Keeper):
         iter(fetcher)
         fetcher.prefetch_batches = 1  # Lightning's default, which some fetchers do not have
         fetcher.batches = state["fetched"]
-        for loader, position in zip(loaders, state["positions"], strict=True):
+        for loader, position in positions:
             iterator = ITERATOR.of(loader, None)
             indices = INDICES.of(iterator, None)
             # torchdata skips lazily: take one index now, so that the sampler draws
@@ -263,81 +258,32 @@ class Loaders(Keeper):
         """
         return list(getattr(FETCHER.of(self.trainer.fit_loop), "batches", ()))
 
+    def _states_of_data(self) -> list[tuple[Any, State]]:
+        """Of each its ``state_dict``, and its attributes that are numbers, strings or None."""
+        states = []
+        for data in self._stateful_data():
+            attributes = {
+                name: value for name, value in vars(data).items() if type(value) in SCALARS
+            }
+            states.append((data.state_dict(), plain(attributes)))
+        return states
+
     def _stateful_data(self) -> list[Any]:
         """The data sets of the training loaders that have a ``state_dict``; workers
         have copies of theirs.
         """
         found = [
             getattr(loader, "dataset", None)
-            for loader in loaders_of(self.trainer)
+            for loader in self._loaders
             if not getattr(loader, "num_workers", 0)
         ]
         return [data for data in found if is_stateful(data) and hasattr(data, "__dict__")]
 
 
-def is_stateful(part: Any) -> bool:
-    """Whether a loader or a data set can say where it is, and go there."""
-    return hasattr(part, "state_dict") and hasattr(part, "load_state_dict")
-
-
-def _draws_at_once(loader: Any) -> bool:
-    """Whether its batch sampler may draw as soon as it is iterated over, which torchdata
-    does twice on a resume.
-    """
-    # The second is the first one's, which iterates over it later.
-    sampler, *_ = [*samplers_of(loader), None]
-    return _is_own(sampler) and not isgeneratorfunction(getattr(type(sampler), "__iter__", None))
-
-
-def _is_own(sampler: Any) -> bool:
-    """Whether a sampler is somebody's own, and keeps no state."""
-    is_known = type(sampler).__module__.startswith(("torch", "builtins", *KNOWN))
-    return not (is_known or is_stateful(sampler))
+def _has_persistent_workers(loader: Any) -> bool:
+    return bool(getattr(loader, "persistent_workers", False))
 
 
 def _reads_ahead(loader: Any) -> bool:
     """Whether it reads data as soon as it iterates."""
     return bool(getattr(loader, "num_workers", 0)) or lightning_data.sized_len(loader) is None
-
-
-def _state_of_data(data: Any) -> tuple[Any, State]:
-    """Its ``state_dict``, and its attributes that are numbers, strings or None."""
-    attributes = {name: value for name, value in vars(data).items() if type(value) in SCALARS}
-    return data.state_dict(), plain(attributes)
-
-
-class GeneratorsOfWorker:
-    """Lets torchdata's loader keep, as the state of its data set, the generators of
-    each worker process.
-    """
-
-    def __init__(self, loader: Any) -> None:
-        self.parts = loader.dataset, loader.collate_fn
-
-    def state_dict(self) -> dict[str, str]:
-        """As text, since torchdata compares states with the last ones at each batch,
-        number by number.
-        """
-        return {"generators": repr(states_of(self._generators()))}
-
-    def load_state_dict(self, state_dict: dict[str, str]) -> None:
-        set_states(self._generators(), literal_eval(state_dict["generators"]))
-
-    def _generators(self) -> dict[str, Any]:
-        return global_generators() | generators_in(*self.parts)
-
-
-def keep_generators_of_workers(loader: Any) -> None:
-    """Let a loader with worker processes keep their generators with its position, if
-    its data set has no state.
-
-    Permanently adds two attributes to the user's data set.
-    """
-    data: Any = getattr(loader, "dataset", None)
-    # Of an iterable data set torchdata fetches the batches again.
-    has_state = is_stateful(data) or isinstance(data, IterableDataset)
-    if getattr(loader, "num_workers", 0) and not has_state and hasattr(data, "__dict__"):
-        generators = GeneratorsOfWorker(loader)
-        vars(data).update(
-            state_dict=generators.state_dict, load_state_dict=generators.load_state_dict
-        )

@@ -10,6 +10,7 @@ from torchmetrics.metric import CompositionalMetric
 from exact_resume.keeper import Keeper, Moment, State
 from exact_resume.keepers.values import plain
 from exact_resume.lightning_private import COMPUTED, TRAIN_RESULTS, UPDATES, VAL_RESULTS
+from exact_resume.training import say
 
 
 class Metrics(Keeper):
@@ -34,8 +35,8 @@ class Metrics(Keeper):
     def restore_other_world_size(self, state: State) -> None:
         has_sums = any(sums[UPDATES.name] for sums in state.values())
         is_within = self.trainer.fit_loop.restarted_mid_epoch
-        if self.trainer.is_global_zero and (has_sums or is_within):
-            print(
+        if has_sums or is_within:
+            say(
                 "the number of processes has changed: metric sums restart; this epoch's "
                 "cover only its remaining batches"
             )
@@ -45,8 +46,7 @@ class Metrics(Keeper):
         evaluation or an epoch, since they are logged.
         """
         loop = self.trainer.fit_loop.epoch_loop
-        is_evaluation = self.trainer.validating
-        ended = VAL_RESULTS.of(loop.val_loop) if is_evaluation else TRAIN_RESULTS.of(loop)
+        ended = VAL_RESULTS.of(loop.val_loop) if self.trainer.validating else TRAIN_RESULTS.of(loop)
         return tuple(
             f"{logged.meta.metric_attribute}." for logged in ended.values() if not logged.is_tensor
         )

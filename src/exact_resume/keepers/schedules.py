@@ -16,15 +16,16 @@ class Schedules(Keeper):
             interval, done = "epoch", self.trainer.current_epoch + 1
         else:
             interval, done = "step", self.trainer.fit_loop.batch_idx + 1
-        pending = [
-            number
-            for number, config in enumerate(self.trainer.lr_scheduler_configs)
-            if config.reduce_on_plateau
-            and config.interval == interval
-            and done % config.frequency == 0
-            and config.monitor in self.trainer.callback_metrics
-        ]
-        return {"pending": pending}
+        return {
+            "pending": [
+                number
+                for number, config in enumerate(self.trainer.lr_scheduler_configs)
+                if config.reduce_on_plateau
+                and config.interval == interval
+                and done % config.frequency == 0
+                and config.monitor in self.trainer.callback_metrics
+            ]
+        }
 
     def restore(self, state: State) -> None:
         for number in state["pending"]:
