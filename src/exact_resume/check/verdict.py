@@ -97,8 +97,10 @@ def check(make: Callable[[Path], Training]) -> Report:
         for name in ("whole", "again"):
             (root / name).mkdir()
         whole, again = pool.map(_train, [root / "whole", root / "again"])
-        if isinstance(whole, str) or isinstance(again, str):
-            raise _error(whole if isinstance(whole, str) else str(again))
+        if isinstance(whole, str):
+            raise _error(whole)
+        if isinstance(again, str):
+            raise _error(again)
         if text := first_difference(whole, again):
             return Report(
                 False,
@@ -155,7 +157,7 @@ def differences(whole: Record, resumed: Record) -> Differences:
 def _not_exact(whole: Sequence[Record], resumed: Records) -> str:
     """Why a resume is not exact; empty if it is."""
     if isinstance(resumed, str):
-        return f"a resume fails: {_reason(resumed)}"
+        return f"a resume fails: {_reported(resumed) or resumed.splitlines()[-1]}"
     if any(record["states"][0][0] == 0 for record in resumed):
         return "a resume finds no checkpoint, and begins again"
     text = first_difference(whole, resumed)
@@ -221,15 +223,13 @@ def _error(text: str) -> ResumeError:
     """What a training has printed that fails: one line, or a traceback, which is printed
     as it is.
     """
-    reason = _reason(text)
-    if PREFIX + reason in text:
-        return ResumeError(reason)
+    if reported := _reported(text):
+        return ResumeError(reported)
     sys.stderr.write(text)
     return ResumeError("the training that was to be checked has failed")
 
 
-def _reason(text: str) -> str:
-    """Why a training has failed, in one line: what it reports, or the end of a traceback."""
-    lines = text.splitlines()
-    reported = [line.removeprefix(PREFIX) for line in lines if line.startswith(PREFIX)]
-    return [*reported, lines[-1]][0]
+def _reported(text: str) -> str:
+    """The line with which a training has said why it fails; empty after a traceback."""
+    lines = [line for line in text.splitlines() if line.startswith(PREFIX)]
+    return lines[0].removeprefix(PREFIX) if lines else ""
