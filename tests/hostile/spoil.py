@@ -66,6 +66,11 @@ def flipped(position: int) -> Spoiler:
     return spoil
 
 
+def with_a_damaged_list(path: Path) -> None:
+    """The list of parts at the end of a zip archive is damaged, the end itself is not."""
+    path.write_bytes(path.read_bytes().replace(b"PK\1\2", b"PK\0\0"))
+
+
 def with_values(changes: Mapping[str, Any]) -> Spoiler:
     """A YAML or JSON file with other values, ``a/b`` for b within a; ``...`` stands for none."""
     return lambda path: path.write_text(

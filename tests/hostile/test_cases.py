@@ -26,6 +26,7 @@ from tests.hostile.spoil import (
     flipped,
     holds,
     removed,
+    with_a_damaged_list,
     with_values,
 )
 from tests.scripts import run_script
@@ -129,6 +130,20 @@ RUN_DIRECTORIES = [
             {SUMMARY: removed, BEST: spoiler},
         )
         for spoiler in (WITHOUT_A_BIAS, WITH_ANOTHER_BIAS)
+    ),
+    case(
+        "fit --name run --resume",
+        "best.ckpt: it is damaged",
+        1,
+        {SUMMARY: removed, BEST: with_a_damaged_list},
+    ),
+    case("fit --name run --resume", "test accuracy", 0, {SUMMARY: removed, BEST: a_pipe}),
+    # Another checkpoint in the place of the last one, beside a best one of later on.
+    case(
+        f"fit {AGAIN}",
+        "best.ckpt is not the best checkpoint of this run",
+        1,
+        {LAST: checkpoint_with({"exact_resume_save": ...}), BEST: WITH_ANOTHER_BIAS},
     ),
     case(f"fit {AGAIN}", r"\n3/3 ", 0, {METRICS: holds("nonsense")}),
     case(

@@ -3,9 +3,10 @@ Lightning's hooks.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import ZipFile, is_zipfile
+from zipfile import BadZipFile, ZipFile
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
@@ -112,29 +113,31 @@ class BestCheckpoint(ModelCheckpoint):
     def load_state_dict(self, state_dict: State) -> None:
         super().load_state_dict(state_dict)
         self.monitor = state_dict["monitor"]
-        self.checksums = state_dict.get("checksums", [])  # of an older version
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: State
     ) -> None:
-        state = checkpoint["callbacks"].get(self.state_key, {})
-        found = checksums_of_tensors(self.path)
-        if not (found and state.get("checksums")) or found == state["checksums"]:
+        known = checkpoint["callbacks"].get(self.state_key, {}).get("checksums")
+        self.checksums = checksums_of_tensors(self.path)
+        if not known or self.checksums in ([], known):
             return
         # A run that was killed may have written it since, and will write it again.
-        if not was_written_after(checkpoint[SAVE], str(self.path)):
+        if not was_written_after(checkpoint.get(SAVE, ""), str(self.path)):
             raise UserError(
                 f"{self.path} is not the best checkpoint of this run: put a copy of that back, "
                 "or delete it"
             )
-        state["checksums"] = []
 
 
 def checksums_of_tensors(path: Path) -> list[int]:
-    """Those that torch.save writes beside each tensor; none if it is no checkpoint."""
-    if not is_zipfile(path):
+    """Those that torch.save writes beside each tensor; none if it is no checkpoint, or
+    damaged.
+    """
+    if not path.is_file():  # opening a pipe would wait
         return []
-    return [part.CRC for part in ZipFile(path).infolist() if "/data/" in part.filename]
+    with suppress(OSError, BadZipFile), ZipFile(path) as archive:
+        return [part.CRC for part in archive.infolist() if "/data/" in part.filename]
+    return []
 
 
 class BegunWith(Callback):

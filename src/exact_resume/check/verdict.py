@@ -163,7 +163,7 @@ def _failure(resumed: Records) -> str:
     if isinstance(resumed, str):
         if "Weights only load failed" in resumed:  # as torch says
             return "fails, since the checkpoint holds objects: weights_only=False reads it"
-        return f"fails: {_reason(resumed)}"
+        return f"fails: {_reported(resumed) or resumed.splitlines()[-1]}"
     is_new = any(record["states"][0][0] == 0 for record in resumed)
     return "finds no checkpoint, and begins again" if is_new else ""
 
@@ -228,15 +228,13 @@ def _ended(records: Records) -> Sequence[Record]:
     """
     if not isinstance(records, str):
         return records
-    reason = _reason(records)
-    if PREFIX + reason in records:
-        raise ResumeError(reason)
+    if reported := _reported(records):
+        raise ResumeError(reported)
     sys.stderr.write(records)
     raise ResumeError("the training that was to be checked has failed")
 
 
-def _reason(text: str) -> str:
-    """Why a training has failed, in one line: what it reports, or the end of a traceback."""
-    lines = text.splitlines()
-    reported = [line.removeprefix(PREFIX) for line in lines if line.startswith(PREFIX)]
-    return [*reported, lines[-1]][0]
+def _reported(text: str) -> str:
+    """The line with which a training has said why it fails; empty after a traceback."""
+    lines = [line for line in text.splitlines() if line.startswith(PREFIX)]
+    return lines[0].removeprefix(PREFIX) if lines else ""
