@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import Tensor
 
 from convblocks.errors import UsageError, UserError
-from convblocks.run.judging import Judges
+from convblocks.run.judge import Judges
 from convblocks.run.metrics_log import ends_logged_step
 from convblocks.run.result import RunResult
 from convblocks.text import Settings

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from convblocks.errors import UsageError
 
@@ -115,3 +115,18 @@ class Judge:
 
 # The judge of image classifiers.
 ACCURACY = Judge("val/acc", "max", in_percent=True)
+
+
+class Judges(NamedTuple):
+    """What a run is judged by.
+
+    Args:
+        judge: The metric by which runs are compared; None where nothing names one.
+        monitor: That by which its best checkpoint is chosen; None without a judge, or
+            with one of training.
+        is_asked: Whether a person has named it, and not only the module.
+    """
+
+    judge: Judge | None = None
+    monitor: Judge | None = None
+    is_asked: bool = False

@@ -1,27 +1,10 @@
 """How a run finds the metrics that it is judged by, and its best checkpoint chosen by."""
 
-from typing import NamedTuple
-
 from lightning.pytorch import LightningModule
 
 from convblocks.errors import UsageError
-from convblocks.run.judge import Judge
+from convblocks.run.judge import Judge, Judges
 from convblocks.run.parts import Parts
-
-
-class Judges(NamedTuple):
-    """What a run is judged by.
-
-    Args:
-        judge: The metric by which runs are compared; None where nothing names one.
-        monitor: That by which its best checkpoint is chosen; None without a judge, or
-            with one of training.
-        is_asked: Whether a person has named it, and not only the module.
-    """
-
-    judge: Judge | None = None
-    monitor: Judge | None = None
-    is_asked: bool = False
 
 
 def find_judges(parts: Parts) -> Judges:

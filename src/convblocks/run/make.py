@@ -14,7 +14,8 @@ from convblocks.run.callbacks import Added, BegunWith, BestCheckpoint, Divergenc
 from convblocks.run.checkpoint_io import RunCheckpointIO
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory, next_version
-from convblocks.run.judging import Judges, find_judges
+from convblocks.run.judge import Judges
+from convblocks.run.judging import find_judges
 from convblocks.run.metrics_log import MetricsLog
 from convblocks.run.parts import Parts, make_parts
 from convblocks.run.run import RESUME_HINT, Run

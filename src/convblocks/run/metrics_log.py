@@ -10,8 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from convblocks.console import echo
 from convblocks.run.directory import DEAD, is_epoch
-from convblocks.run.judge import Metrics
-from convblocks.run.judging import Judges
+from convblocks.run.judge import Judges, Metrics
 from convblocks.run.result import Row
 from convblocks.text import as_csv, percent
 from exact_resume.files import write

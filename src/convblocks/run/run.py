@@ -14,7 +14,7 @@ from convblocks.model.networks import parameters_of
 from convblocks.model.restore import read_resumable
 from convblocks.run.callbacks import BestCheckpoint, Divergence, RunCallback
 from convblocks.run.directory import RunDirectory, first_change
-from convblocks.run.judging import Judges
+from convblocks.run.judge import Judges
 from convblocks.run.metrics_log import MetricsLog
 from convblocks.run.parser import NO_LIMIT
 from convblocks.run.parts import Parts

@@ -18,8 +18,7 @@ from convblocks.model.classifier import ImageClassifier
 from convblocks.run import fit
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
-from convblocks.run.judge import ACCURACY, Judge
-from convblocks.run.judging import Judges
+from convblocks.run.judge import ACCURACY, Judge, Judges
 from convblocks.run.make import make_run
 from convblocks.run.metrics_log import printed_columns
 from convblocks.text import as_yaml

@@ -11,8 +11,7 @@ import pytest
 
 from convblocks.errors import UserError
 from convblocks.run import finish
-from convblocks.run.judge import ACCURACY, Judge
-from convblocks.run.judging import Judges
+from convblocks.run.judge import ACCURACY, Judge, Judges
 from convblocks.run.result import Row, RunResult, decode, encode
 from tests.made_up import course, result
 
