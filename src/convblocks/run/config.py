@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import chdir, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -153,8 +153,7 @@ class Config:
         which are seeded.
 
         A module with a parameter ``image_spec`` gets that of its data, for which images
-        may be read. One that overrides no ``configure_optimizers`` gets that of the
-        settings.
+        may be read. One that configures no optimizer gets that of the settings.
 
         Raises:
             UsageError: it does not take its arguments, or has no optimizer, or two.
@@ -169,21 +168,22 @@ class Config:
             more["sync_batchnorm"] = self.settings["trainer"]["sync_batchnorm"]
         module: LightningModule = self._make("model", **more)
         sections = {name: self.settings[name] for name in SECTIONS if name in self.settings}
-        if is_overridden("configure_optimizers", module):
-            if sections:
-                raise UsageError(
-                    "--optimizer and --lr_scheduler are for models without configure_optimizers: "
-                    "this one has its own"
-                )
-        elif "optimizer" in sections:
-            configured = partial(configure, module, **sections)  # as LightningCLI does
-            configured(is_trial=True)
-            module.configure_optimizers = configured  # type: ignore[method-assign]
-        else:
+        is_own = is_overridden("configure_optimizers", module)
+        if is_own and not sections:
+            return module
+        if is_own and not _returns_none(module.configure_optimizers):
             raise UsageError(
-                "the model overrides no configure_optimizers, so nothing would be trained: "
+                "--optimizer and --lr_scheduler are for models without configure_optimizers: "
+                "this one has its own"
+            )
+        if "optimizer" not in sections:
+            raise UsageError(
+                "the model configures no optimizer, so nothing would be trained: "
                 "give, for example, --optimizer Adam --optimizer.lr 1e-3"
             )
+        configured = partial(configure, module, **sections)  # as LightningCLI does
+        configured(is_trial=True)
+        module.configure_optimizers = configured  # type: ignore[method-assign]
         return module
 
     def arguments(self, group: str, **changed: Any) -> Settings:
@@ -222,6 +222,13 @@ class Config:
         # starts further processes in it.
         with chdir("."):
             return trust.instantiate(KINDS[group], self.classes[group], **arguments)
+
+
+def _returns_none(method: Callable[[], Any]) -> bool:
+    """Whether it does, before there is a Trainer."""
+    with suppress(Exception):  # of a user's code
+        return method() is None
+    return False
 
 
 def _given_settings(words: Words, given: Mapping[str, str]) -> tuple[Settings, Words]:

@@ -1,93 +1,212 @@
-"""A user's own optimizers, schedules, networks, losses and data, by the commands that a
-user types.
+"""Modules and data that others have made, and what a run adds to them: functions that
+make them, optimizers, arguments taken from the data.
 """
 
+import random
+import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+import yaml
+from lightning.pytorch.cli import LightningCLI, ReduceLROnPlateau
 
-from convblocks.errors import UsageError
-from convblocks.model.classifier import ImageClassifier
-from convblocks.model.restore import load_network
+from convblocks.errors import UsageError, UserError
 from convblocks.run import fit
+from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
-from tests.core.run.test_fit import TENSORBOARD, assert_same_weights, curves, quick_run
-from tests.hostile.spoil import checkpoint_with
+from convblocks.run.make import make_run
+from convblocks.text import as_yaml
+from tests.any_task.bare import HERE as BARE
+from tests.any_task.bare import POINTS, Bare, Wide
+from tests.core.run.subjects import unlike
 
-PLATEAU = ["--lr_scheduler", "ReduceLROnPlateau", "--lr_scheduler.monitor", "train/loss"]
-NEVER_BETTER = ["--lr_scheduler.patience", "0", "--lr_scheduler.threshold", "0.99", "--epochs", "3"]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")  # by torchdata
+]
+
+OF_OTHERS = """
+import pytorch_lightning as pl
+
+class Base(pl.LightningModule):
+    pass
+"""
 
 
-@pytest.mark.parametrize(
-    ("flags", "expected"),
-    [
-        (
-            [
-                "--lr_scheduler",
-                "StepLR",
-                "--lr_scheduler.step_size",
-                "5",
-                "--lr_scheduler.interval",
-                "step",
-            ],
-            0.001,
-        ),
-        (
-            [
-                "--lr_scheduler",
-                "torch.optim.lr_scheduler.ExponentialLR",
-                "--lr_scheduler.gamma",
-                "0.5",
-            ],
-            0.005,
-        ),
-        ([*PLATEAU, *NEVER_BETTER], 0.001),
-    ],
-    ids=["steps", "epochs", "a metric"],
-)
-def test_schedule_of_any_class_goes_by_epochs_steps_or_a_metric(
-    workspace: Path, flags: list[str], expected: float
+def test_module_of_pytorch_lightning_is_told_which_import_to_change(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    short = ["--trainer.limit_train_batches", "5", "--trainer.log_every_n_steps", "1"]
-    rates = [value for _, value in curves(quick_run(*TENSORBOARD, *short, *flags))["train/lr"]]
-    assert rates[:4] == pytest.approx(4 * [0.01])
-    assert rates[-2] == pytest.approx(expected)
+    Path("of_others.py").write_text(OF_OTHERS)
+    Path("theirs.py").write_text("from of_others import Base\nclass Net(Base): ...")
+    Path("made.py").write_text("import theirs\ndef net() -> theirs.Net: ...")
+    others = ModuleType("pytorch_lightning")
+    # the one that is installed is this under another name
+    other_class = type("LightningModule", (torch.nn.Module,), {"__module__": others.__name__})
+    monkeypatch.setattr(others, "LightningModule", other_class, raising=False)
+    monkeypatch.setitem(sys.modules, "pytorch_lightning", others)
+    for name in ("theirs.Net", "made.net"):
+        with pytest.raises(
+            UsageError,
+            match=f"^{name} is a LightningModule of pytorch_lightning, .* "
+            f"in {Path('of_others.py').absolute()}, import lightning.pytorch instead of py",
+        ):
+            Config.parse(["--model", name, *POINTS])
+    assert sys.modules["pytorch_lightning"] is others
 
 
-def test_network_and_optimizer_of_ones_own_are_kept_as_plain_values_that_repeat_the_run(
-    own_networks: Path,
+def test_import_of_pytorch_lightning_that_is_not_installed_is_told_too(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    optimizer = ["--optimizer", "torch.optim.RAdam", "--optimizer.weight_decay", "0.01"]
-    run = quick_run("--arch", "own_networks.Rows", "--network.hidden", "24", *optimizer)
-    expected = {
-        "arch": "own_networks.Rows",
-        "network": {"hidden": 24},
-        "optimizer": {"class_path": "torch.optim.RAdam", "init_args": {"weight_decay": 0.01}},
+    Path("of_none.py").write_text(OF_OTHERS)
+    monkeypatch.setitem(sys.modules, "pytorch_lightning", None)  # as if it were not there
+    with pytest.raises(
+        UsageError, match=r"cannot import of_none\.Base: .* in \S+/of_none\.py, import"
+    ):
+        Config.parse(["--model", "of_none.Base", *POINTS])
+
+
+FACTORIES = ["--model", f"{BARE}.curve", "--data", f"{BARE}.points", "--judge", "val/rmse:min"]
+
+
+def test_factories_make_model_and_data_from_options(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--model.width", "3", "--model.rate=0.1", "--data.noise", "0.5", "--epochs", "1"]
+    fit.main([*FACTORIES, *options, "--name", "run"])
+    config = Config.parse(["--name", "run", "--resume"])
+    assert config.settings["model"] == {
+        "class_path": f"{BARE}.curve",
+        "init_args": {"width": 3, "rate": 0.1},
     }
-    hyper_parameters = torch.load(run.last_checkpoint, weights_only=True)["hyper_parameters"]
-    for saved in (hyper_parameters, run.read_config()["model"]["init_args"]):
-        assert {name: saved[name] for name in expected} == expected
-    assert run.read_result().parameters == 3 * 24 * (28 + 24 + 2) + 10 * 25
-    fit.main(["--config", str(run.config), "--name", "again"])
-    assert_same_weights(run, RunDirectory("again"))
+    run = make_run(config)
+    assert run.module.hparams == {"hidden": 6, "lr": 0.1}
+    assert getattr(run.data, "noise", None) == 0.5
+    fit.main(["--name", "run", "--resume", "--epochs", "2"])
+    assert len(RunDirectory("run").read_result().epochs) == 2
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        Config.parse([*FACTORIES, "--help"])
+    assert "Half of the hidden units." in capsys.readouterr().out
 
 
-def test_checkpoint_calls_nothing_but_networks(workspace: Path) -> None:
-    checkpoint = quick_run().last_checkpoint
-    checkpoint_with(
-        {"hyper_parameters/arch": "os.mkdir", "hyper_parameters/network": {"path": "owned"}}
-    )(checkpoint)
-    with pytest.raises(UsageError, match=r"os\.mkdir"):
-        ImageClassifier.load_from_checkpoint(checkpoint, weights_only=True)
-    assert not Path("owned").exists()
+KNOWN = ["--model", f"{BARE}.Bare", "--data", f"{BARE}.Known", "--judge", "val/loss:min"]
+OPTIMIZER = {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.02, "betas": [0.5, 0.9]}}
 
 
-def test_checkpoint_with_an_optimizer_that_is_not_there_still_predicts(workspace: Path) -> None:
-    checkpoint = quick_run().last_checkpoint
-    checkpoint_with({"hyper_parameters/optimizer": "gone.Lion"})(checkpoint)
-    assert load_network(checkpoint).arch == "mlp"
-    assert (
-        ImageClassifier.load_from_checkpoint(checkpoint, weights_only=True).hparams["optimizer"]
-        == "gone.Lion"
+def configured(options: list[str]) -> Any:
+    """What the optimizers of a module without any are made of."""
+    return make_run(Config.parse([*KNOWN, *options])).module.configure_optimizers()
+
+
+def test_optimizer_is_that_of_a_lightning_cli_config(workspace: Path) -> None:
+    sections = {
+        "optimizer": OPTIMIZER,
+        "lr_scheduler": {"class_path": "StepLR", "init_args": {"step_size": 2}},
+    }
+    made = configured(["--config", as_yaml(sections)])
+    step = made["lr_scheduler"]["scheduler"]
+    assert isinstance(step, torch.optim.lr_scheduler.StepLR)
+    assert (step.step_size, made["optimizer"].defaults["betas"]) == (2, (0.5, 0.9))
+    words = ["--optimizer=Adam", "--optimizer.lr=0.02", "--optimizer.betas=[0.5, 0.9]"]
+    cli = {
+        **sections,
+        "model": {"class_path": f"{BARE}.Bare", "init_args": {"width": 4}},
+        "trainer": {"logger": False},
+    }
+    Path("cli.yaml").write_text(yaml.safe_dump(cli))
+    theirs = LightningCLI(
+        args=["--config", "cli.yaml"], run=False, save_config_callback=None
+    ).model.configure_optimizers()
+    for ours in (made["optimizer"], configured(words)):
+        ours.defaults.pop("fused")
+        assert ours.defaults == {name: theirs[0][0].defaults[name] for name in ours.defaults}
+        assert len(ours.param_groups[0]["params"]) == 4
+
+
+def test_optimizer_of_the_settings_takes_the_place_of_none(workspace: Path) -> None:
+    chosen = ["--optimizer", "sgd", "--optimizer.lr", "0.1"]
+    run = make_run(Config.parse([*unlike("Untrained"), *chosen]))
+    made: Any = run.module.configure_optimizers()
+    assert (type(made), made.defaults["lr"]) == (torch.optim.SGD, 0.1)
+
+
+@pytest.mark.parametrize("name", ["ReduceLROnPlateau", "lightning.pytorch.cli.ReduceLROnPlateau"])
+def test_schedule_watches_the_metric_that_it_is_given(name: str, workspace: Path) -> None:
+    made = configured(
+        ["--optimizer=sgd", f"--lr_scheduler={name}", "--lr_scheduler.monitor=val/loss"]
     )
+    assert made["lr_scheduler"]["monitor"] == "val/loss"
+    assert isinstance(made["lr_scheduler"]["scheduler"], torch.optim.lr_scheduler.ReduceLROnPlateau)
+    assert isinstance(made["lr_scheduler"]["scheduler"], ReduceLROnPlateau) is ("." in name)
+
+
+def test_parameter_of_the_name_of_a_section_is_the_modules(workspace: Path) -> None:
+    tuned = ["--model", f"{BARE}.Tuned", *POINTS, "--optimizer", "adam", "--lr_scheduler", "mine"]
+    config = Config.parse(tuned)
+    assert config.settings["model"]["init_args"] == {"lr_scheduler": "mine"}
+    assert config.settings["optimizer"] == "adam"
+
+
+def test_run_whose_schedule_spans_it_cannot_be_longer(workspace: Path) -> None:
+    fit.main([*KNOWN, "--epochs=1", "--optimizer=sgd", "--lr_scheduler=onecycle", "--name=run"])
+    assert RunDirectory("run").read_result().epochs[0]["train/lr"] < 1e-6
+    with pytest.raises(UserError, match="max_epochs=1, not 2"):
+        fit.main(["--name", "run", "--resume", "--epochs", "2"])
+    with pytest.raises(UserError, match="was begun with optimizer=sgd, not adam"):
+        fit.main(["--name", "run", "--resume", "--epochs", "2", "--optimizer", "adam"])
+
+
+def global_numbers() -> tuple[Any, ...]:
+    of_numpy: Any = np.random.get_state()
+    return torch.get_rng_state().tolist(), random.getstate(), of_numpy[1].tolist()
+
+
+@pytest.mark.parametrize(("data", "width"), [("Known", 4), ("Read", 6)])
+def test_arguments_that_nobody_gives_are_taken_from_the_data(
+    data: str, width: int, workspace: Path
+) -> None:
+    words = ["--model", f"{BARE}.Wide", "--data", f"{BARE}.{data}", "--judge", "val/rmse:min"]
+    before = global_numbers()
+    config = Config.parse(words)
+    assert global_numbers() == before
+    assert config.settings["from_data"] == ["width", "shape"]
+    assert config.arguments("model") == {"width": width, "shape": (1, width), "lr": 0.01}
+    given = ["--model.width", str(width), "--model.shape", f"[1, {width}]"]
+    assert "from_data" not in Config.parse([*words, *given]).settings
+    for options in (words, [*words, *given]):
+        name = f"run{len(options)}"
+        fit.main([*options, "--epochs", "1", "--name", name])
+    runs = [RunDirectory(f"run{len(options)}") for options in (words, [*words, *given])]
+    states = [torch.load(run.last_checkpoint)["state_dict"] for run in runs]
+    torch.testing.assert_close(*states, rtol=0, atol=0)
+    loaded = Wide.load_from_checkpoint(runs[0].last_checkpoint)
+    assert loaded.hparams["width"] == width
+
+
+def test_config_takes_them_from_other_data_anew(workspace: Path) -> None:
+    saved = as_yaml(Config.parse(KNOWN).settings)
+    for options, width in (([], 4), (["--data.width", "9"], 9), (["--model.width=7"], 7)):
+        config = Config.parse(["--config", saved, *options])
+        assert config.settings["model"]["init_args"] == {"width": width}
+    fit.main([*KNOWN, "--optimizer", "sgd", "--epochs", "1", "--name", "run"])
+    # Comparisons resume new runs, and give the same words to a begun one.
+    words = ["--config", saved, "--data.width", "9", "--resume", "--name"]
+    assert Config.parse([*words, "new"]).settings["model"]["init_args"] == {"width": 9}
+    assert Config.parse([*words, "run"]).settings["model"]["init_args"] == {"width": 4}
+    assert Config.parse([*words, "run"]).settings["from_data"] == ["width"]
+    with pytest.raises(UserError, match=r"was begun with model\.width=4, not 5"):
+        fit.main(["--name", "run", "--resume", "--model.width", "5", "--epochs", "2"])
+    assert Bare.load_from_checkpoint(RunDirectory("run").last_checkpoint).hparams["width"] == 4
+
+
+def test_help_says_what_the_data_may_give(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        Config.parse([*KNOWN, "--help"])
+    answer = " ".join(capsys.readouterr().out.split())
+    assert "--model.width WIDTH If not given, that of the data." in answer
+    assert "--optimizer OPTIMIZER For a model without configure_optimizers." in answer
