@@ -266,7 +266,7 @@ def test_mistake_is_one_line_before_anything_is_written(
         (unlike("Seldom"), "--judge val/rmse is not logged; logged are "),
         (
             [*MODEL, *DATA, "--judge", "test/io:max"],
-            "^--judge test/io is not logged; logged are .*: did you mean test/iou?$",
+            r"^--judge test/io is not logged; logged are .*: did you mean test/iou\?$",
         ),
         (unlike("Unpicklable"), r"the checkpoint cannot be written: .*Unpicklable.*: leave it out"),
         (unlike("Sparse"), "SparseAdam does not support dense gradients"),
