@@ -57,6 +57,10 @@ def curve(width: int = 2, rate: float = 0.01) -> Curve:
     return Curve(hidden=2 * width, lr=rate)
 
 
+def untyped(width=2, sizes=None) -> Curve:  # type: ignore[no-untyped-def]
+    return Curve(width)
+
+
 def points(noise: float = 0.2) -> Points:
     return Points(noise)
 

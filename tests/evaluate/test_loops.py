@@ -134,6 +134,16 @@ def test_wrong_words_are_one_line(run: RunDirectory, words: list[str], message: 
         test.main(words)
 
 
+def test_own_options_are_checked_before_the_run() -> None:
+    for words, option in (
+        (["--ouptut", "x.pt"], "--output"),
+        (["--jsn"], "--json"),
+        (["--output_file=x.pt"], "--output"),
+    ):
+        with pytest.raises(UserError, match=f": {words[0][:5]}.*: did you mean {option}"):
+            predict.main(["nosuch", *words])
+
+
 def test_damaged_files_are_one_line(run: RunDirectory) -> None:
     for config in (
         "nothing",
@@ -193,6 +203,9 @@ def test_predictions_are_those_of_the_trainer(
     assert not torch.cat(torch.load("last.pt")).any()
     for output in ("predictions.pt", "nosuch/predictions.pt"):
         with pytest.raises(UserError, match="must be a new file in a folder that exists"):
+            predict.main(["curve", "--output", output])
+    for output in ("predictions.csv", "predictions"):
+        with pytest.raises(UserError, match=f"^--output {output} must end in .pt: torch.save"):
             predict.main(["curve", "--output", output])
     assert contents().keys() - before.keys() == {Path("predictions.pt"), Path("last.pt")}
     assert contents().items() >= before.items()

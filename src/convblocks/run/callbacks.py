@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import Tensor
 
 from convblocks.errors import UsageError, UserError
-from convblocks.run.judge import Judges
+from convblocks.run.judge import Judges, not_logged
 from convblocks.run.metrics_log import ends_logged_step
 from convblocks.run.result import RunResult
 from convblocks.text import Settings
@@ -101,7 +101,9 @@ class BestCheckpoint(ModelCheckpoint):
         logged = trainer.callback_metrics
         if self.monitor is None:
             self.monitor = next((name for name in USUAL if name in logged), "")
-        if self.monitor not in logged and not self.judges.is_asked:
+        if self.monitor not in logged:
+            if self.judges.is_asked:
+                raise not_logged(self.monitor, logged)
             return
         self.checksums = []  # not in the file itself, which may take the place of the last one
         super().on_validation_end(trainer, pl_module)

@@ -35,6 +35,7 @@ from convblocks.run.parser import (
     make_parser,
     merge,
     read_config,
+    refuse_several,
 )
 from convblocks.run.plain import is_same, plain_settings
 from convblocks.text import Settings, as_plain, as_yaml
@@ -90,6 +91,8 @@ class Config:
         settings, rest = _given_settings(words, given)
         typed = _typed(settings, rest)
         names, classes = _import_classes(settings)
+        for group, part in classes.items():
+            refuse_several(rest, group, part)
         is_classifier = trust.is_a(ImageClassifier, classes["model"])
         named = {*settings["model"], *given}  # config keys have no dashes, options have
         if is_classifier and not named & {"arch", "--model.arch", "--help"}:
@@ -236,6 +239,7 @@ def _given_settings(words: Words, given: Mapping[str, str]) -> tuple[Settings, W
     and the words that change them.
     """
     settings = _saved_settings(given)
+    began = settings["model"].get("class_path")
     named = {}
     rest = []
     for word in words:
@@ -251,6 +255,9 @@ def _given_settings(words: Words, given: Mapping[str, str]) -> tuple[Settings, W
         elif option != "--print_config":
             rest.append(word)
     merge(settings, named)
+    now = settings["model"].get("class_path")
+    if began not in (None, now):
+        raise UsageError(f"{given['--name']} is a run of {began}, not {now}")
     return settings, rest
 
 

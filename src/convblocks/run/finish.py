@@ -10,13 +10,12 @@ from lightning.pytorch.callbacks.early_stopping import EarlyStopping, EarlyStopp
 
 from convblocks import wings
 from convblocks.console import echo
-from convblocks.errors import UserError
 from convblocks.model.distributed import broadcast_state
 from convblocks.model.networks import parameters_of
 from convblocks.model.restore import read_checkpoint
 from convblocks.run.callbacks import RunCallback
 from convblocks.run.directory import is_epoch
-from convblocks.run.judge import Judge
+from convblocks.run.judge import Judge, not_logged
 from convblocks.run.metrics_log import logged_metrics, without_split
 from convblocks.run.provenance import describe_machine, describe_processor, read_origin
 from convblocks.run.result import EPOCHS, Provenance, Row, RunResult, encode
@@ -87,10 +86,7 @@ def final_metrics(run: Run) -> Row:
         final.pop(name, None)
     final |= _tested(run, judge, final)
     if judge and run.judges.is_asked and judge.measured_in(final) not in final:
-        raise UserError(
-            f"{run.arch} logs no {judge.metric}, "
-            f"but {', '.join(final) or 'nothing'}: give one as --judge"
-        )
+        raise not_logged(judge.metric, final)
     return final
 
 

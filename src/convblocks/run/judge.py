@@ -1,12 +1,13 @@
 """The metric by which runs are judged, and its direction."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from math import isfinite
 from typing import Literal, NamedTuple
 
-from convblocks.errors import UsageError
+from convblocks.errors import UsageError, UserError
 
 # What was measured, by name.
 Metrics = Mapping[str, float]
@@ -111,6 +112,14 @@ class Judge:
         """A value in a sentence: ``97.01 %``."""
         unit = " %" if self.in_percent else ""
         return f"{self.number(value)}{unit}"
+
+
+def not_logged(metric: str | None, logged: Collection[str]) -> UserError:
+    """The error for a metric that has been asked for, with the names of those there are."""
+    nearest = "".join(get_close_matches(str(metric), logged, n=1))
+    hint = f": did you mean {nearest}?" if nearest else ""
+    names = ", ".join(logged) or "none"
+    return UserError(f"--judge {metric} is not logged; logged are {names}{hint}")
 
 
 # The judge of image classifiers.

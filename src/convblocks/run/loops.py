@@ -4,6 +4,7 @@ Nothing of the run is written.
 """
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
-from convblocks.command_line import Parser
+from convblocks.command_line import UNKNOWN, Parser
 from convblocks.console import echo, only_json
 from convblocks.errors import UsageError, UserError
 from convblocks.model.restore import read_checkpoint
@@ -47,13 +48,15 @@ def command(loop: str, arguments: Sequence[str]) -> None:
     parser.add_argument("run")
     parser.add_argument("--json", action="store_true")
     if loop == "predict":
-        parser.add_argument("--output", type=Path, default=Path("predictions.pt"))
+        parser.add_argument("--output", type=_new_file, default="predictions.pt")
     options, words = parser.parse_known_args(arguments)
     if words and not words[0].startswith("-"):
         parser.error(f"unrecognized arguments: {words[0]}")
+    for option, *_ in full_words(words):
+        # others are those of fit, which knows them later
+        if "." not in option and get_close_matches(option, ["--output", "--json"], cutoff=0.7):
+            parser.error(f"{UNKNOWN}{option}")
     output = getattr(options, "output", None)
-    if output and (output.exists() or not output.parent.is_dir()):
-        raise UsageError(f"--output {output} must be a new file in a folder that exists")
     with only_json(options.json):
         trainer, returned = run_loop(loop, options.run, words)
     values: Settings = logged_metrics(trainer)
@@ -63,6 +66,15 @@ def command(loop: str, arguments: Sequence[str]) -> None:
         values = {"predictions": as_shown(output)}
     if trainer.is_global_zero:
         print(as_json(values) if options.json else as_yaml(values).rstrip())
+
+
+def _new_file(text: str) -> Path:
+    output = Path(text)
+    if output.exists() or not output.parent.is_dir():
+        raise UsageError(f"--output {output} must be a new file in a folder that exists")
+    if output.suffix != ".pt":
+        raise UsageError(f"--output {output} must end in .pt: torch.save writes it")
+    return output
 
 
 def run_loop(loop: str, run: str, words: Sequence[str]) -> tuple[Trainer, Any]:

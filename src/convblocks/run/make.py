@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from convblocks import wings
 from convblocks.errors import UsageError
@@ -39,6 +40,8 @@ def make_run(config: Config, callbacks: Sequence[Callback] = ()) -> Run:
     """
     parts = make_parts(config)
     module = parts.module
+    if not (parts.data or is_overridden("train_dataloader", module)):
+        raise UsageError(f"give --data: {type(module).__name__} has no train_dataloader")
     judges = find_judges(parts)
     directory = _directory(parts)
     log = MetricsLog(directory.metrics, judges)

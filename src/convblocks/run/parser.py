@@ -85,6 +85,7 @@ NOISE = (
 # jsonargparse's messages as patterns, and what a user reads instead of the match.
 REWRITTEN = {
     r'^Parser key "([\w.]+)":': r"--\1:",
+    r": .*(pytorch_lightning\.[\w.]+).*": r": \1: write lightning.pytorch for pytorch_lightning",
     r": .*Expected a dot import path string: (\S+).*": (
         r": there is no class \1: give one by its name, as module.Class, or one of Lightning's,"
         " such as WandbLogger or CSVLogger"
@@ -127,6 +128,13 @@ class FitParser(jsonargparse.ArgumentParser):
             reason = re.sub(pattern, instead, reason)
         if len(reason) > LONGEST_REASON:
             reason = f"{reason[:LONGEST_REASON]} ..."
+        unknown = reason.partition("=")[0].removeprefix(f"{UNKNOWN}--model.")
+        if f"model.{unknown}" in SHORT.values():
+            others = [name.removeprefix("model.") for name in known if name.startswith("model.")]
+            raise UsageError(
+                f"{reason}: the model has no argument {unknown}; "
+                f"its arguments are {listed(others) or 'none'}"
+            ) from ex
         raise UsageError(with_suggestion(reason, [*short, *known])) from ex
 
     def parse(self, settings: Settings, words: Words) -> Namespace:
@@ -141,6 +149,9 @@ class FitParser(jsonargparse.ArgumentParser):
             UsageError: an unknown option, or a value of another type.
         """
         rest = self._set_specs(settings, words)
+        has_lr = any(option == "--model.lr" for option, *_ in words)
+        if has_lr and "model.lr" not in self.usual and "optimizer" in settings:
+            raise UsageError("the model has no argument lr: did you mean --optimizer.lr?")
         settings |= {group: _nested(settings.get(group) or {}) for group in GROUPS}
         # With defaults, jsonargparse would also fill in those of callbacks and loggers.
         parsed = self.parse_args(["--config", as_yaml(settings), *rest], defaults=False)
@@ -293,6 +304,25 @@ def linked(model: Factory, data: Factory | None) -> list[str]:
     ]
 
 
+class Several(str):
+    """The list, in YAML, that several values have become."""
+
+
+def refuse_several(words: Words, group: str, part: Factory) -> None:
+    """Raise a UsageError if a parameter whose type, or else default, is a single value
+    is given several.
+    """
+    parameters = inspect.signature(part).parameters
+    for option, *values in words:
+        parameter = parameters.get(option.removeprefix(f"--{group}."))
+        if parameter and any(isinstance(value, Several) for value in values):
+            kind = parameter.annotation
+            if kind is parameter.empty:
+                kind = type(parameter.default)
+            if getattr(kind, "__name__", kind) in ("int", "float", "str", "bool"):
+                raise UsageError(f"{option} takes one value, not {values[0]}")
+
+
 def by_option(arguments: Sequence[str]) -> Words:
     """Each option of a command line with the words behind it; several numbers become a
     list: ``--data.size 32 40``.
@@ -308,7 +338,7 @@ def by_option(arguments: Sequence[str]) -> Words:
     for words in options:
         values = words[1:]
         if len(values) > 1 and all(value.replace(".", "", 1).isdecimal() for value in values):
-            words[1:] = [f"[{', '.join(values)}]"]
+            words[1:] = [Several(f"[{', '.join(values)}]")]
     return options
 
 
@@ -369,7 +399,9 @@ def merge(settings: Settings, config: Mapping[Any, Any]) -> None:
         full = full_name(str(key))
         group, _, option = full.partition(".")
         if group not in GROUPS:
-            settings[full] = value
+            # as LightningCLI writes them
+            if value is not None or key not in ("ckpt_path", "weights_only"):
+                settings[full.replace("seed_everything", "seed")] = value
             continue
         parts = {option: value} if option else (value or {})
         if not (isinstance(parts, dict) and isinstance(parts.get("init_args", {}), dict)):

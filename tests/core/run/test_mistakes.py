@@ -100,6 +100,15 @@ MISTAKES = [
     (["--name", "../run"], "below lightning_logs"),
     (["--name=-run"], "begins with no dash"),
     (["--resume"], "--resume needs the --name"),
+    (
+        ["--config", "{trainer: {callbacks: [{class_path: pytorch_lightning.callbacks.Timer}]}}"],
+        "^--trainer.callbacks: pytorch_lightning.callbacks.Timer: write lightning.pytorch for",
+    ),
+    (
+        ["--config", "{trainer: {logger: {class_path: pytorch_lightning.loggers.CSVLogger}}}"],
+        "^--trainer.logger: pytorch_lightning.loggers.CSVLogger: write lightning.pytorch for",
+    ),
+    (["--config", "ckpt_path: last.ckpt"], "did you mean --resume?"),
     # Networks.
     ([], "--arch is required: choose one of mlp"),
     (["--arch", "resnet"], "unknown architecture 'resnet': choose one of mlp, .* or a class"),
@@ -152,8 +161,9 @@ MISTAKES = [
     ),
     # A user's module.
     ([*MODEL, *DATA, "--judge", "val/iou"], "--judge val/iou: give a metric and its direction"),
+    ([*MODEL, *JUDGE], "^give --data: Segmenter has no train_dataloader"),
     (
-        [*MODEL, *JUDGE],
+        ["--model", f"{HERE}.unjudged.Adversaries", *DATA, *JUDGE],
         "--judge val/iou is of the validation, but this run has no loader and no step for it",
     ),
     (
@@ -167,6 +177,18 @@ MISTAKES = [
     ),
     (["--model", f"{BARE}.points"], "points is not a subclass of LightningModule"),
     ([*MODEL, "--data", f"{BARE}.curve"], "curve is not a subclass of LightningDataModule"),
+    ([*TUNED, "--lr=1"], "=1: the model has no argument lr; its arguments are lr_scheduler$"),
+    ([*TUNED, "--optimizer=sgd", "--lr=1"], "has no argument lr: did you mean --optimizer.lr"),
+    (
+        ["--model", f"{HERE}.unjudged.Adversaries", "--loss", "MSELoss"],
+        "the model has no argument loss; its arguments are none$",
+    ),
+    (
+        ["--model", f"{BARE}.untyped", "--model.sizes", "8", "32", "--model.width", "8", "32"],
+        r"^--model.width takes one value, not \[8, 32\]$",
+    ),
+    (["--model", f"{BARE}.curve", "--model.width", "8", "32"], r"takes one value, not \[8, 32\]"),
+    ([*TUNED, "--model.lr_scheduler", "8", "32"], r"takes one value, not \[8, 32\]"),
     (["--model", f"{BARE}.curve", "--model.depth", "3"], "unrecognized arguments: --model.depth"),
     # Optimizers of modules, and what they take from their data.
     (["--model", f"{BARE}.Tuned", *POINTS], "so nothing would be trained: give, for example"),
@@ -235,13 +257,17 @@ def test_mistake_is_one_line_before_anything_is_written(
     [
         (
             [*MODEL, *DATA, "--judge", "val/dice:max"],
-            "'val/dice'.* could not find the monitored key",
+            r"^--judge val/dice is not logged; logged are val/iou: did you mean val/iou\?$",
         ),
         (
             [*ODD, "--judge", "test/loss:min"],
             "is of the test, but this run has no loader and no step for it",
         ),
-        (unlike("Seldom"), r"'val/rmse'.*not find the monitored key.*"),
+        (unlike("Seldom"), "--judge val/rmse is not logged; logged are "),
+        (
+            [*MODEL, *DATA, "--judge", "test/io:max"],
+            r"^--judge test/io is not logged; logged are .*: did you mean test/iou\?$",
+        ),
         (unlike("Unpicklable"), r"the checkpoint cannot be written: .*Unpicklable.*: leave it out"),
         (unlike("Sparse"), "SparseAdam does not support dense gradients"),
         (unlike("Unscheduled"), "frequency and the step size of a schedule must be at least 1"),

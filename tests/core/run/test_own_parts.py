@@ -126,6 +126,38 @@ def test_optimizer_is_that_of_a_lightning_cli_config(workspace: Path) -> None:
         assert len(ours.param_groups[0]["params"]) == 4
 
 
+def test_config_of_lightning_cli_is_taken_with_its_seed_and_without_a_checkpoint(
+    workspace: Path,
+) -> None:
+    config = {
+        "seed_everything": 7,
+        "trainer": {"max_epochs": 2},
+        "model": {"class_path": f"{BARE}.Bare", "init_args": {"width": 4}},
+        "data": {"class_path": f"{BARE}.Known"},
+        "optimizer": None,
+        "lr_scheduler": None,
+        "ckpt_path": None,
+        "weights_only": None,
+    }
+    parsed = Config.parse(["--config", as_yaml(config)])
+    assert (parsed.settings["seed"], parsed.weights_only) == (7, True)
+
+
+def test_several_values_of_an_untyped_parameter_are_a_list(workspace: Path) -> None:
+    words = ["--model", f"{BARE}.untyped", *POINTS, "--model.sizes", "8", "32"]
+    arguments = {"width": 3, "sizes": [8, 32]}
+    assert Config.parse([*words, "--model.width=3"]).arguments("model") == arguments
+    # as somebody has written it
+    arguments = {"width": [3, 4], "sizes": [8, 32]}
+    assert Config.parse([*words, "--model.width=[3, 4]"]).arguments("model") == arguments
+
+
+def test_resume_of_another_model_names_both(workspace: Path) -> None:
+    fit.main([*KNOWN, "--epochs=1", "--optimizer=sgd", "--name=run"])
+    with pytest.raises(UsageError, match=f"^run is a run of {BARE}.Bare, not {BARE}.Tuned$"):
+        fit.main(["--model", f"{BARE}.Tuned", *POINTS, "--name", "run", "--resume"])
+
+
 def test_optimizer_of_the_settings_takes_the_place_of_none(workspace: Path) -> None:
     chosen = ["--optimizer", "sgd", "--optimizer.lr", "0.1"]
     run = make_run(Config.parse([*unlike("Untrained"), *chosen]))
