@@ -31,11 +31,11 @@ from convblocks.run.parser import (
     FitParser,
     Words,
     full_words,
-    linked,
     make_parser,
     merge,
     read_config,
     refuse_several,
+    required,
 )
 from convblocks.run.plain import is_same, plain_settings
 from convblocks.text import Settings, as_plain, as_yaml
@@ -302,9 +302,14 @@ def _add_linked(
         UsageError: they do not.
     """
     given = {option.split(".")[1] for option in typed if option.startswith("model.")}
-    missing = [name for name in linked(classes["model"], classes.get("data")) if name not in given]
+    missing = [name for name in required(classes["model"]) if name not in given]
     if not missing:
         return
+    if "data" not in classes:
+        raise UsageError(
+            f"--model.{missing[0]} is required: the model has no default for it, and there are no "
+            "--data that could have an attribute of this name"
+        )
     alone = ["--model=lightning.pytorch.LightningModule", f"--data={names['data']}"]
     config = as_yaml({"data": settings["data"], "seed": settings.get("seed", 0)})
     of_data = ["=".join(word) for word in words if word[0].startswith(("--data.", "--seed"))]

@@ -274,7 +274,7 @@ def make_parser(
             if part.annotation == ClassSpec
         }
     else:
-        _add_what_others_give(parser, model, linked(model, data))
+        _add_what_others_give(parser, model, required(model) if data else [])
     parser.set_defaults(DEFAULTS)
     return parser
 
@@ -293,9 +293,9 @@ def _add_what_others_give(parser: FitParser, model: Factory, links: Sequence[str
         parser.add_argument("--from_data", type=list[str] | None, help="Those of the data.")
 
 
-def linked(model: Factory, data: Factory | None) -> list[str]:
-    """The parameters of a model that its data may give: those without a default."""
-    if data is None or trust.is_a(ImageClassifier, model):
+def required(model: Factory) -> list[str]:
+    """The parameters of a model without a default, which its data may give."""
+    if trust.is_a(ImageClassifier, model):
         return []
     return [
         name

@@ -220,7 +220,10 @@ MISTAKES = [
         [*KNOWN, "--optimizer=sgd", "--lr_scheduler=onecycle", "--epochs=-1"],
         "--epochs and --trainer.max_steps must be at least 1",
     ),
-    (["--model", f"{BARE}.Bare", "--judge", "val/loss:min"], "required: .*model.width"),
+    (
+        ["--model", f"{BARE}.Bare", "--judge", "val/loss:min"],
+        "^--model.width is required: .* no --data",
+    ),
     (["--model", f"{BARE}.Bare", *POINTS], "--model.width is required: the model has no default"),
     (
         ["--model", f"{BARE}.Wide", "--data", f"{BARE}.Odd"],
