@@ -37,7 +37,7 @@ from itertools import product
 from typing import NoReturn
 
 from convblocks.compare.analysis import best_settings
-from convblocks.compare.dry_run import Plans, plans_of, refuse_conflicts
+from convblocks.compare.dry_run import Plans, plans_of
 from convblocks.compare.launch import finished, hide_launcher, refuse_missing, train
 from convblocks.compare.options import launch, parse, refuse_run
 from convblocks.compare.report import report_of
@@ -109,14 +109,12 @@ def checked_plans(options: Namespace) -> Plans:
 
     Raises:
         UsageError: the best setting of a grid cannot be chosen.
-        UserError: a run with other settings is in the way.
     """
     plans = plans_of(options.trials, options.jobs)
     if options.confirm and not all(plan.is_validated for plan in plans.values()):
         raise UsageError(
             "--confirm takes the best settings by held-out images: add --data.val_size 5000"
         )
-    refuse_conflicts(options.trials, plans)
     return plans
 
 

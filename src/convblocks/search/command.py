@@ -111,7 +111,7 @@ def parse(arguments: list[str]) -> Namespace:
     """The options, with the ``config`` of the search."""
     parser = shared_parser("search", range(5))
     parser.add_argument("--trials", type=positive, default=40)
-    parser.add_argument("--space", action="append", default=[])
+    parser.add_argument("--space", action="extend", nargs="+", default=[])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sampler", choices=("tpe", "random"), default="tpe")
     parser.add_argument("--pruner", choices=("median", "none"), default="median")
@@ -172,10 +172,12 @@ def finish(worker: SearchWorker, options: Namespace) -> None:
         UserError: no trial has a result, or they used different data.
     """
     trials = worker.trials()
-    running = [trial.number for trial in trials if trial.state == TrialState.RUNNING]
+    running = [f"trial_{trial.number}" for trial in trials if trial.state == TrialState.RUNNING]
     if running:
-        names = ", ".join(f"trial_{number}" for number in running)
-        echo(f"{names}: still running elsewhere. The process that ends last confirms and reports.")
+        echo(
+            f"{', '.join(running)}: still running elsewhere. "
+            "The process that ends last confirms and reports."
+        )
         return
     if not worker.best():
         ends = worker.so_far() or "there is none"

@@ -280,8 +280,8 @@ def open_study(config: SearchConfig, judge: Judge, lock: FileLock) -> Study:
     now = set(config.words())
     began = set(study.user_attrs[CONFIG])
     if now != began:
-        was = " ".join(sorted(began - now)) or "less"
-        new = " ".join(sorted(now - began)) or "less"
+        was = min(began - now, default="less")
+        new = min(now - began, default="less")
         raise UserError(
             f"{config.directory.path} was begun with {was}, not {new}: "
             "continue with that, or choose another --name"
