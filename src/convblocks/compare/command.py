@@ -5,7 +5,8 @@ usage: convblocks compare [options] [options of fit]
 Trains one trial for each network and seed, in parallel, and reports differences
 with their uncertainty. A rerun reuses finished trials and resumes the others.
 
-  --arch NAME ...      as for fit (default: mlp, maxpool, batchnorm)
+  --arch NAME ...      as for fit (default: that of a --config, or else mlp,
+                       maxpool, batchnorm)
   --model NAME ...     or any LightningModules, with --data NAME
   --seeds N or A,B,C   seeds 0 to N-1, or these, or A-B (default: 10)
   --grid KEY=V1,V2     sweep an option of fit: lr=1e-3,1e-2; may be repeated; of

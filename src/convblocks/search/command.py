@@ -8,7 +8,7 @@ and the default again with fresh seeds: the default stands unless it is beaten.
 Rerun the command to continue after a kill; start it several times, here or on
 other machines, to share the trials.
 
-  --arch NAME          the network
+  --arch NAME          the network (default: that of a --config)
   --model NAME         or any LightningModule, with --data NAME and --judge
   --data.val_size N    number of training images held out for the score
   --trials N           number of trials, over all processes (default: 40)
@@ -118,7 +118,10 @@ def parse(arguments: list[str]) -> Namespace:
     parser.add_argument("--confirm", type=not_negative, default=3)
     options = parse_shared(parser, arguments)
     if len(options.archs) != 1:
-        raise UsageError(f"give one --arch: {', '.join(ARCHITECTURES)}, or a class; or one --model")
+        raise UsageError(
+            f"give one --arch: {', '.join(ARCHITECTURES)}, or a class; "
+            "or one --model; or a --config that names one"
+        )
     if options.model and not options.space:
         raise UsageError("--model needs a --space, such as model.lr=1e-4..1e-1:log")
     first = options.seed + 1

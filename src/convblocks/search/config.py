@@ -105,8 +105,7 @@ def parse_space(texts: Sequence[str], fixed: Collection[str] = ()) -> dict[str, 
     space: dict[str, BaseDistribution] = {}
     taken = FIXED | full_names(fixed)
     for part in parts_of(",".join(texts)):
-        equation = part.strip().removeprefix("--")
-        option, _, values = map(str.strip, equation.partition("="))
+        option, _, values = map(str.strip, part.removeprefix("--").partition("="))
         if full_name(option) in taken:
             raise UsageError(f"--space {part}: this option is the same for all trials")
         if full_name(option) in full_names(space):
