@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -156,7 +157,9 @@ def test_finished_trials_are_reported_and_not_trained_again(small: Path) -> None
 
 
 @pytest.mark.slow
-def test_trial_that_crashes_leaves_the_others(workspace: Path) -> None:
+def test_trial_that_crashes_leaves_the_others(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     blocked = trial("crash", "mlp", 0).run
     blocked.path.mkdir(parents=True)
     (blocked.path / "stray").touch()
@@ -166,6 +169,31 @@ def test_trial_that_crashes_leaves_the_others(workspace: Path) -> None:
         compare.main([*SHORT, "--arch", "mlp", "--seeds", "2", "--name", "crash"])
     assert trial("crash", "mlp", 1).result()
     assert "config.yaml: it is missing" in trial("crash", "mlp", 0).log.read_text()
+    assert re.search(
+        r"mlp seed 0: FAILED: \S.*config\.yaml: it is missing", capsys.readouterr().out
+    )
+
+
+def test_failed_trial_has_its_last_line_as_cause_and_a_killed_one_its_log(workspace: Path) -> None:
+    failed = trial("failed", "mlp", 0)
+    assert failed.cause(1) == f"see {failed.log}"
+    failed.log.parent.mkdir(parents=True)
+    failed.log.write_text("1/5  0.2\nconvblocks: too little memory\n")
+    assert failed.cause(1) == "too little memory"
+    assert failed.cause(-9) == f"see {failed.log}"
+
+
+@pytest.mark.slow
+def test_grid_ends_after_a_setting_that_has_failed_with_all_seeds(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [*options_of("regression", epochs=1), "--judge", "val/none:min", "--jobs", "1"]
+    with pytest.raises(UserError, match="6 of 6 trials are not done") as caught:
+        compare.main([*command, "--grid", "model.hidden=4,8,16", "--seeds", "2"])
+    assert str(caught.value).count("; see ") == 1
+    printed = capsys.readouterr().out
+    assert len(re.findall(r"Curve model\.hidden=4 seed \d: FAILED: .*val/none", printed)) == 2
+    assert printed.count("FAILED") == 2
 
 
 GRID = [*SHORT, "--trainer.limit_test_batches", "2", "--name", "grid", "--arch", "mlp"]

@@ -1,5 +1,7 @@
 """What may be swept, and how it is written."""
 
+from pathlib import Path
+
 import pytest
 
 from convblocks.compare.options import parse
@@ -45,8 +47,36 @@ def test_values_of_a_grid_may_be_lists(text: str, values: list[str]) -> None:
         (["--grid", "lr=1e-3,0.001"], "different values"),
         (["--seeds", "9000", "--grid", "lr=1,2"], "these are 18,000 trials: at most 10,000"),
         (["--seeds", f"1{'0' * 30}"], "at most 10,000 seeds"),
+        (["--batch_size", "9", "--grid", "lr=1,2", "3"], "--grid 3: give an option of fit and"),
     ],
 )
 def test_slip_of_the_finger_is_refused(words: list[str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse(["--arch", "mlp", *words])
+
+
+OURS = "model: {class_path: convblocks.ImageClassifier, init_args: {arch: maxpool}}"
+OTHERS = "{model: {class_path: clf.Classifier, init_args: {arch: small}}}"
+
+
+@pytest.mark.parametrize(
+    ("configs", "words", "option", "archs"),
+    [
+        (["lr: 1"], [], "arch", ["mlp", "maxpool", "batchnorm"]),
+        (["arch: maxpool"], [], "arch", ["maxpool"]),
+        ([OURS], [], "arch", ["maxpool"]),
+        ([OTHERS], [], "model", ["clf.Classifier"]),
+        (["arch: mlp", OTHERS, "lr: 1"], [], "model", ["clf.Classifier"]),
+        ([OTHERS], ["--model", "clf.Other"], "model", ["clf.Other"]),
+        ([OURS], ["--arch", "mlp", "batchnorm"], "arch", ["mlp", "batchnorm"]),
+    ],
+)
+def test_network_of_a_config_is_compared_unless_another_is_given(
+    configs: list[str], words: list[str], option: str, archs: list[str], workspace: Path
+) -> None:
+    for number, text in enumerate(configs):
+        Path(f"{number}.yaml").write_text(text)
+        words = [*words, "--config", f"{number}.yaml"]
+    options = parse([*words, "--grid", "lr=1,2"])
+    assert (options.option, options.archs) == (option, archs)
+    assert f"--{option}={archs[0]}" in options.trials[0].arguments()

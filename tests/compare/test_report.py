@@ -212,6 +212,7 @@ def test_each_of_many_settings_is_compared_with_the_first_only(
             [(("config", "a/x.yaml"),), (("config", "b/x.yaml"),)],
             ["config=a/x.yaml", "config=b/x.yaml"],
         ),
+        ([(("optimizer.lr", rate),) for rate in RATES], [f"lr={rate}" for rate in RATES]),
         ([(("model.lr", "1"),)], []),
     ],
 )

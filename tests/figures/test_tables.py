@@ -60,3 +60,11 @@ def test_table_on_a_narrow_terminal_drops_the_columns_of_the_lowest_priority(
     lines = " ".join(file.getvalue().split())
     assert (f"Hidden at this width: {dropped}. See r.html." in lines) == bool(dropped)
     assert ("85,526" in lines) == ("parameters" not in dropped)
+
+
+def test_names_that_begin_alike_are_folded_and_not_cut_to_the_same_text() -> None:
+    file = io.StringIO()
+    names = [("data.batch_size=16",), ("data.batch_size=32",)]
+    to_console([Table("", ["setting"], names)], Console(file=file, width=16))
+    lines = [line.strip() for line in file.getvalue().splitlines()]
+    assert lines[2:6] == ["data.batch_size=", "16", "data.batch_size=", "32"]

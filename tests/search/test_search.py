@@ -89,12 +89,19 @@ def test_any_task_is_searched_by_its_judge(task: str, workspace: Path) -> None:
     assert found["command"].startswith("convblocks fit --model ")
 
 
+def test_network_of_a_config_is_searched(workspace: Path) -> None:
+    Path("c.yaml").write_text("{model: {class_path: clf.Classifier}}")
+    config = search.parse(["--config", "c.yaml", "--space", "model.lr=1e-4..1e-1:log"]).config
+    assert (config.default.option, config.default.arch) == ("model", "clf.Classifier")
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         (["--space", "speed=1..2"], "speed"),
         (["--space", "lr=fast|slow"], "lr.*fast"),
         (["--space", ""], "--space is empty"),
+        (["--space", "lr=1e-3..1e-1", "3"], "--space 3: these are not different values"),
         (["--space", "lr=0.1..inf"], "the ends of a range must be finite"),
         (["--confirm", "-1"], "--confirm: must be at least 0, but is -1"),
         (

@@ -185,6 +185,7 @@ def test_journal_that_a_crash_cut_off_is_carried_on_to_the_same_end(
     [
         ({"seed": 1}, "--seed=0, not --seed=1"),
         ({"arch": "maxpool"}, "--arch=mlp, not --arch=maxpool"),
+        ({"seed": 1, "arch": "maxpool"}, "--arch=mlp, not --arch=maxpool"),
         ({"common": {"loss": "mse"}}, "less, not --loss=mse"),
         ({"space": "lr=1e-4..1e-1:log"}, "--space batch_size=.*, not less"),
     ],

@@ -231,6 +231,8 @@ def named_by_setting(results: Results) -> list[RunResult]:
 
     def name(run: RunResult) -> str:
         words = [f"{option}={value}" for option, value in run.overrides if option in swept]
-        return ", ".join(re.sub(r"^(model|network)\.", "", word) for word in words)
+        return ", ".join(
+            re.sub(r"^(model|network|optimizer|lr_scheduler)\.", "", word) for word in words
+        )
 
     return [replace(run, arch=name(run)) for run in results]

@@ -5,7 +5,8 @@ usage: convblocks compare [options] [options of fit]
 Trains one trial for each network and seed, in parallel, and reports differences
 with their uncertainty. A rerun reuses finished trials and resumes the others.
 
-  --arch NAME ...      as for fit (default: mlp, maxpool, batchnorm)
+  --arch NAME ...      as for fit (default: that of a --config, or else mlp,
+                       maxpool, batchnorm)
   --model NAME ...     or any LightningModules, with --data NAME
   --seeds N or A,B,C   seeds 0 to N-1, or these, or A-B (default: 10)
   --grid KEY=V1,V2     sweep an option of fit: lr=1e-3,1e-2; may be repeated; of
@@ -37,7 +38,7 @@ from itertools import product
 from typing import NoReturn
 
 from convblocks.compare.analysis import best_settings
-from convblocks.compare.dry_run import Plans, plans_of, refuse_conflicts
+from convblocks.compare.dry_run import Plans, plans_of
 from convblocks.compare.launch import finished, hide_launcher, refuse_missing, train
 from convblocks.compare.options import launch, parse, refuse_run
 from convblocks.compare.report import report_of
@@ -109,14 +110,12 @@ def checked_plans(options: Namespace) -> Plans:
 
     Raises:
         UsageError: the best setting of a grid cannot be chosen.
-        UserError: a run with other settings is in the way.
     """
     plans = plans_of(options.trials, options.jobs)
     if options.confirm and not all(plan.is_validated for plan in plans.values()):
         raise UsageError(
             "--confirm takes the best settings by held-out images: add --data.val_size 5000"
         )
-    refuse_conflicts(options.trials, plans)
     return plans
 
 

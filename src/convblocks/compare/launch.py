@@ -64,16 +64,14 @@ def train(
         trials: Those wanted.
         jobs: How many run at a time.
         start: Of ``fit_all``.
-        plans: Of their arms, where they are known and no run is in the way.
+        plans: Of their arms, where they are known.
 
     Raises:
         BusyError: another process is working on them.
         Stopped: by a signal or Ctrl-C; the same command carries on.
         UserError: a run with other settings is in the way, or trials used different data.
     """
-    if plans is None:
-        plans = plans_of(trials, jobs)
-        refuse_conflicts(trials, plans)
+    refuse_conflicts(trials, plans or plans_of(trials, jobs))
     done = finished(trials)
     missing = [trial for trial in trials if trial not in done]
     if not missing:
@@ -83,12 +81,19 @@ def train(
     names = [option for option, _ in common if option not in NO_SETTINGS]
     echo(f"{counted(len(missing), 'trial')} with {settings_text(common, names)}")
     queue = iter(missing)
+    at_first_setting = {(trial.arch, trial.seed) for trial in missing}
+    ended = 0
+
+    def next_trial() -> Trial | None:
+        # If all networks have failed with all seeds at one setting, so will the others.
+        return next(queue, None) if done or ended < len(at_first_setting) else None
+
     with directory.lock(), friendly_stops():
-        ends = fit_all(lambda: next(queue, None), jobs, start=start)
-        for ended, (trial, status) in enumerate(ends, start=1):
-            how = f"FAILED, see {trial.log}"
+        for ended, (trial, status) in enumerate(fit_all(next_trial, jobs, start=start), start=1):
+            how = f"FAILED: {trial.cause(status)}"
             result = None if status else trial.result()
             if result:
+                done[trial] = result
                 score = f"{result.score_name} {result.judged_by.text(result.score)}"
                 how = f"{score}, {result.seconds:.1f} s"
             echo(end_text(trial, how, ended, len(missing)))
@@ -180,12 +185,14 @@ def finished(trials: Sequence[Trial]) -> dict[Trial, RunResult]:
 
 
 def refuse_missing(trials: Sequence[Trial], results: Mapping[Trial, RunResult]) -> None:
-    """Raise a UserError that names the trials without a result, and the logs of those that ran."""
+    """Raise a UserError that names the trials without a result, and a log of each setting."""
     missing = [trial for trial in trials if trial not in results]
     if missing:
         names = ", ".join(trial.label for trial in missing)
-        logs = "".join(f"; see {trial.log}" for trial in missing if trial.log.is_file())
-        raise UserError(f"{len(missing)} of {len(trials)} trials are not done: {names}{logs}")
+        logs = {trial.arm: f"; see {trial.log}" for trial in missing if trial.log.is_file()}
+        raise UserError(
+            f"{len(missing)} of {len(trials)} trials are not done: {names}{''.join(logs.values())}"
+        )
 
 
 def end_text(trial: Trial, how: str, ended: int, total: int) -> str:

@@ -10,9 +10,12 @@ from convblocks.compare.launch import Start, start_here
 from convblocks.compare.trials import NO_SETTINGS, VAL_SIZE, all_trials, root_of
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
+from convblocks.run.config import MODEL
 from convblocks.run.directory import RunDirectory
-from convblocks.run.parser import by_option, full_name, yaml_value
+from convblocks.run.parser import by_option, full_name, merge, read_config, yaml_value
 from convblocks.run.result import Overrides
+from convblocks.text import Settings
+from convblocks.wings import GROUPS
 
 # What the commands set themselves for every trial.
 OWN_OPTIONS = ("arch", "model", "seed", "name", "resume", "threads")
@@ -32,7 +35,7 @@ def parse(arguments: Sequence[str]) -> Namespace:
         UsageError: a wrong option.
     """
     parser = shared_parser("compare", seeds("10"))
-    parser.add_argument("--grid", type=_grid, action="append", default=[])
+    parser.add_argument("--grid", type=_grid, action="extend", nargs="+", default=[])
     parser.add_argument("--confirm", type=not_negative, default=0)
     parser.add_argument("--trial", type=int)
     parser.add_argument("--no-fit", action="store_true")
@@ -90,8 +93,9 @@ def parse_shared(parser: Parser, arguments: Sequence[str]) -> Namespace:
     """The options of ``shared_parser``, and as ``common`` those of ``fit`` for all
     trials.
 
-    ``archs`` are the different names of ``--arch`` or ``--model``, ``option`` which of
-    both it is; ``root`` is the folder in which ``lightning_logs`` lies.
+    ``archs`` are the different names of ``--arch`` or ``--model``, or the one of a
+    config, ``option`` which of both it is; ``root`` is the folder in which
+    ``lightning_logs`` lies.
 
     Raises:
         UsageError: a wrong option.
@@ -102,11 +106,26 @@ def parse_shared(parser: Parser, arguments: Sequence[str]) -> Namespace:
             "--arch is for networks that classify images, --model for LightningModules: "
             "give one of them"
         )
+    if not (options.model or options.arch):
+        _take_from_configs(options, fit_options)
     options.option = "model" if options.model else "arch"
     options.archs = list(dict.fromkeys(options.model or options.arch))
     options.common = (("threads", str(options.threads)), *fit_options)
     options.root = root_of(options.common)
     return options
+
+
+def _take_from_configs(options: Namespace, fit_options: Overrides) -> None:
+    settings: Settings = {group: {} for group in GROUPS}
+    for option, value in fit_options:
+        if option == "config":
+            merge(settings, read_config(value))
+    model = settings["model"]
+    name = model.get("class_path", MODEL)
+    if name != MODEL:
+        options.model = [name]
+    elif "arch" in model:
+        options.arch = [str(model["arch"])]
 
 
 def split(parser: Parser, arguments: Sequence[str]) -> tuple[Namespace, Overrides]:
@@ -121,7 +140,7 @@ def split(parser: Parser, arguments: Sequence[str]) -> tuple[Namespace, Override
     fit_options = []
     for word, *values in by_option(others):
         option = word.removeprefix("--")
-        if full_names([option]) & full_names(OWN_OPTIONS):
+        if full_name(option) in full_names(OWN_OPTIONS):
             raise UsageError(f"--{option} is set for every trial")
         if option == word or len(values) != 1 or not values[0]:
             raise UsageError(

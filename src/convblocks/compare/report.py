@@ -78,9 +78,13 @@ def main_table(
     """The table of the networks, or of the settings of one."""
     arms, results = comparison.arms, comparison.results
     if comparison.of_settings:
-        title = f"Every setting of {network}"
-        baseline = "the baseline"  # its name may be long
-        return results_table(title, arms, results, kind="setting", baseline=baseline)
+        return results_table(
+            f"Every setting of {network}",
+            arms,
+            results,
+            kind="setting",
+            baseline="the baseline",  # its name may be long
+        )
     if not swept:
         return results_table("Results", arms, results)
     judge = results[0].judged_by
@@ -147,13 +151,12 @@ def test_set_note(comparison: Comparison) -> list[str]:
 def ranking(comparison: Comparison) -> list[str]:
     """The order of the three best networks, and which networks collapsed how often."""
     archs = [arm.arch for arm in comparison.arms]
-    collapses = []
-    for arm in comparison.arms:
-        if arm.collapsed:
-            collapses.append(
-                f"{name_of(arm.arch)} collapsed in {arm.collapsed} of {arm.runs} runs "
-                f"{arm.trained.complement().interval()}"
-            )
+    collapses = [
+        f"{name_of(arm.arch)} collapsed in {arm.collapsed} of {arm.runs} runs "
+        f"{arm.trained.complement().interval()}"
+        for arm in comparison.arms
+        if arm.collapsed
+    ]
     collapsed = [sentence("; ".join(collapses), archs)] if collapses else []
     if not comparison.differences:
         return [

@@ -118,6 +118,13 @@ class Trial:
         is_own = result.seed == self.seed
         return replace(result, overrides=self.overrides) if is_own else None
 
+    def cause(self, status: int) -> str:
+        """The last line of the log of a run that failed with this exit status."""
+        if status < 0 or not self.log.is_file():  # killed
+            return f"see {self.log}"
+        lines = self.log.read_text(errors="replace").strip()
+        return lines.rpartition("\n")[2].removeprefix("convblocks: ")
+
     def metrics(self) -> list[dict[str, float]]:
         """The rows of its metrics so far; none if they are not readable, since the run
         rewrites them.

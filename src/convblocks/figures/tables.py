@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.table import Column as RichColumn
 from rich.table import Table as RichTable
 
 from convblocks.errors import printable
@@ -172,7 +173,8 @@ def to_console(tables: Sequence[Table], console: Console, everything: str = "") 
 def _grid(table: Table, columns: Sequence[Column]) -> RichTable:
     """A table for rich, with no lines but one below the heading."""
     grid = RichTable(
-        *[column.name for column in columns],
+        # names that begin alike are not cut to the same text
+        *[RichColumn(column.name, overflow="fold") for column in columns],
         title=table.title,
         title_justify="left",
         title_style="bold",

@@ -8,7 +8,7 @@ and the default again with fresh seeds: the default stands unless it is beaten.
 Rerun the command to continue after a kill; start it several times, here or on
 other machines, to share the trials.
 
-  --arch NAME          the network
+  --arch NAME          the network (default: that of a --config)
   --model NAME         or any LightningModule, with --data NAME and --judge
   --data.val_size N    number of training images held out for the score
   --trials N           number of trials, over all processes (default: 40)
@@ -111,14 +111,17 @@ def parse(arguments: list[str]) -> Namespace:
     """The options, with the ``config`` of the search."""
     parser = shared_parser("search", range(5))
     parser.add_argument("--trials", type=positive, default=40)
-    parser.add_argument("--space", action="append", default=[])
+    parser.add_argument("--space", action="extend", nargs="+", default=[])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sampler", choices=("tpe", "random"), default="tpe")
     parser.add_argument("--pruner", choices=("median", "none"), default="median")
     parser.add_argument("--confirm", type=not_negative, default=3)
     options = parse_shared(parser, arguments)
     if len(options.archs) != 1:
-        raise UsageError(f"give one --arch: {', '.join(ARCHITECTURES)}, or a class; or one --model")
+        raise UsageError(
+            f"give one --arch: {', '.join(ARCHITECTURES)}, or a class; "
+            "or one --model; or a --config that names one"
+        )
     if options.model and not options.space:
         raise UsageError("--model needs a --space, such as model.lr=1e-4..1e-1:log")
     first = options.seed + 1
@@ -172,10 +175,12 @@ def finish(worker: SearchWorker, options: Namespace) -> None:
         UserError: no trial has a result, or they used different data.
     """
     trials = worker.trials()
-    running = [trial.number for trial in trials if trial.state == TrialState.RUNNING]
+    running = [f"trial_{trial.number}" for trial in trials if trial.state == TrialState.RUNNING]
     if running:
-        names = ", ".join(f"trial_{number}" for number in running)
-        echo(f"{names}: still running elsewhere. The process that ends last confirms and reports.")
+        echo(
+            f"{', '.join(running)}: still running elsewhere. "
+            "The process that ends last confirms and reports."
+        )
         return
     if not worker.best():
         ends = worker.so_far() or "there is none"

@@ -20,6 +20,7 @@ from convblocks.compare.options import OF_IMAGES, OWN_OPTIONS, full_names, parts
 from convblocks.compare.trials import NO_SETTINGS, Trial, command_line
 from convblocks.errors import UsageError
 from convblocks.run.directory import RunDirectory
+from convblocks.run.parser import full_name
 from convblocks.run.result import Overrides
 
 DEFAULT_SPACE = (
@@ -104,11 +105,10 @@ def parse_space(texts: Sequence[str], fixed: Collection[str] = ()) -> dict[str, 
     space: dict[str, BaseDistribution] = {}
     taken = FIXED | full_names(fixed)
     for part in parts_of(",".join(texts)):
-        equation = part.strip().removeprefix("--")
-        option, _, values = map(str.strip, equation.partition("="))
-        if full_names([option]) & taken:
+        option, _, values = map(str.strip, part.removeprefix("--").partition("="))
+        if full_name(option) in taken:
             raise UsageError(f"--space {part}: this option is the same for all trials")
-        if full_names([option]) & full_names(space):
+        if full_name(option) in full_names(space):
             raise UsageError(f"--space {part}: this option is there twice")
         try:
             space[option] = _distribution(values)

@@ -117,7 +117,7 @@ def confirmed_table(confirmed: Comparison) -> Table:
         "The default is fit without the options that were searched. In the search, the best "
         "of many looks better."
     )
-    if confirmed.results[0].judged_by.in_percent:
+    if "images" in confirmed.results[0].facts:
         fresh += (
             " All are trained on all training images, and the test set was read once, at the "
             "end of each run."

@@ -84,9 +84,10 @@ class SearchWorker:
 
     def so_far(self) -> str:
         """``best 97.20 % (trial_3), 5 complete, 2 pruned``."""
-        parts = []
-        for trial in self.best()[:1]:
-            parts.append(f"best {self.plan.judge.text(trial.values[0])} (trial_{trial.number})")
+        parts = [
+            f"best {self.plan.judge.text(trial.values[0])} (trial_{trial.number})"
+            for trial in self.best()[:1]
+        ]
         ends = Counter(map(ending_of, self.trials()))
         parts += [f"{count} {how}" for how, count in ends.items()]
         return ", ".join(parts)
@@ -280,8 +281,8 @@ def open_study(config: SearchConfig, judge: Judge, lock: FileLock) -> Study:
     now = set(config.words())
     began = set(study.user_attrs[CONFIG])
     if now != began:
-        was = " ".join(sorted(began - now)) or "less"
-        new = " ".join(sorted(now - began)) or "less"
+        was = min(began - now, default="less")
+        new = min(now - began, default="less")
         raise UserError(
             f"{config.directory.path} was begun with {was}, not {new}: "
             "continue with that, or choose another --name"

@@ -8,7 +8,6 @@ import torch
 from lightning import LightningDataModule, LightningModule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset, random_split
-from torchdata.stateful_dataloader import StatefulDataLoader
 
 COLUMNS = 8
 
@@ -32,9 +31,8 @@ class MyProjectData(LightningDataModule):
             TensorDataset(rows, answers), [2000, 500, 500], random
         )
 
-    def train_dataloader(self) -> StatefulDataLoader[Any]:
-        # It knows its position, so that a run can be resumed within an epoch.
-        return StatefulDataLoader(self.train, batch_size=self.batch_size, shuffle=True)
+    def train_dataloader(self) -> DataLoader[Any]:
+        return DataLoader(self.train, self.batch_size, shuffle=True)
 
     def val_dataloader(self) -> DataLoader[Any]:
         return DataLoader(self.val, self.batch_size)
