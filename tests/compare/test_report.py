@@ -244,6 +244,23 @@ def test_long_names_of_settings_stand_whole_in_the_figure() -> None:
     assert labels == [f"MLP\n{name} 1", f"MLP\n{name} 2"]
 
 
+def test_settings_of_one_network_are_compared_where_the_best_one_is_confirmed() -> None:
+    runs = [
+        result("mlp", seed, accuracy, (("lr", rate),), validation=accuracy)
+        for rate, accuracy in (("1e-3", 0.95), ("1e-2", 0.9))
+        for seed in range(5)
+    ]
+    report = report_of(runs, [result("mlp", seed, 0.94, (("lr", "1e-3"),)) for seed in (5, 6)])
+    assert report.sentences[:2] == [
+        "Best of 2 settings (lr=1e-3 is the baseline): lr=1e-3 is better than lr=1e-2 by "
+        "5.00 points [5.00, 5.00].",
+        "Validation data choose lr=1e-3, by its mean validation accuracy. With fresh seeds it has "
+        "test accuracy 94.00 % [94.00, 94.00].",
+    ]
+    (arm,) = report.plain_numbers()["results"]
+    assert arm["trained"]["n"] == 2
+
+
 def test_setting_whose_runs_diverged_is_never_chosen() -> None:
     """Not even where it is the first one, since nan is neither more nor less."""
     runs = [

@@ -35,8 +35,8 @@ NAMES = TITLES | {"mlp": "the MLP"}
 def report_of(results: Results, confirmed: Results = (), repeat: str = "") -> Report:
     """The report of a comparison, at the only setting or at the best ones of a grid.
 
-    One network's settings are compared with each other, unless one was confirmed.
-    Without validation data it has all settings of the grid, since none may be chosen.
+    One network's settings are compared with each other. Without validation data the
+    report has all settings of the grid, since none may be chosen.
 
     Args:
         results: Of all trials.
@@ -44,9 +44,13 @@ def report_of(results: Results, confirmed: Results = (), repeat: str = "") -> Re
         repeat: The command that makes the report again.
     """
     swept = swept_options(results)
-    settings = [] if confirmed else named_by_setting(results)
-    chosen = confirmed or settings or (best_settings(results) if swept else results)
-    main = compare(chosen, settings != []) if chosen else None
+    settings = named_by_setting(results)
+    compared = compare(settings, of_settings=True) if settings else None
+    main = compared
+    if confirmed or not settings:
+        chosen = confirmed or (best_settings(results) if swept else results)
+        main = compare(chosen) if chosen else None
+        compared = compared or main
     tables = []
     if main:
         tables.append(main_table(main, swept, results[0].arch, bool(confirmed)))
@@ -54,16 +58,16 @@ def report_of(results: Results, confirmed: Results = (), repeat: str = "") -> Re
         arms = grouped(results, lambda run: (run.overrides, run.arch)).values()
         every = [*map(summarise, arms)]
         tables.append(results_table("Every setting", every, results, swept, key="settings"))
-    if main and main.differences:
-        tables.append(differences_table(main))
+    if compared and compared.differences:
+        tables.append(differences_table(compared))
     return Report(
         name="comparison",
         tables=tables[:1],
-        sentences=conclusions(results, main),
+        sentences=conclusions(results, compared, confirmed),
         details=tables[1:],
         figures={
             "": Chart(
-                partial(figure_of, results, swept, main),
+                partial(figure_of, results, swept, compared),
                 "Every run, and the means of those that trained",
             )
         },
@@ -103,7 +107,9 @@ def figure_of(results: Results, swept: Sequence[str], comparison: Comparison | N
     return comparison_figure(results, swept, finding)
 
 
-def conclusions(results: Results, comparison: Comparison | None) -> list[str]:
+def conclusions(
+    results: Results, comparison: Comparison | None, confirmed: Results = ()
+) -> list[str]:
     """The conclusions, in a few sentences; there is no comparison if nothing could be
     chosen from a grid.
     """
@@ -112,9 +118,11 @@ def conclusions(results: Results, comparison: Comparison | None) -> list[str]:
             "Nothing was chosen from the grid, since that takes validation data: add "
             "`--data.val_size 5000` for images, or a `--judge` that is measured on such data."
         ]
-    sentences = (
-        ranking(comparison) + choice_of_setting(results, comparison) + test_set_note(comparison)
-    )
+    sentences = [
+        *ranking(comparison),
+        *choice_of_setting(results, comparison, confirmed),
+        *test_set_note(comparison),
+    ]
     machines = sorted({run.provenance.machine for run in results})
     if len(machines) > 1:
         sentences.append(
@@ -123,15 +131,22 @@ def conclusions(results: Results, comparison: Comparison | None) -> list[str]:
     return sentences
 
 
-def choice_of_setting(results: Results, comparison: Comparison) -> list[str]:
-    """The setting that validation data choose, where settings are compared on test data."""
+def choice_of_setting(results: Results, comparison: Comparison, confirmed: Results) -> list[str]:
+    """The setting that validation data choose, where settings are compared on test data,
+    and its score with fresh seeds.
+    """
     chosen = best_settings(results)
     judge = results[0].judged_by
     name = judge.name_of(judge.metric)
-    if comparison.of_settings and chosen and name != results[0].score_name:
-        best = comparison.results[results.index(chosen[0])]
-        return [f"Validation data choose {best.arch}, by its mean {name}."]
-    return []
+    if not (comparison.of_settings and chosen and name != results[0].score_name):
+        return []
+    best = comparison.results[results.index(chosen[0])]
+    text = f"Validation data choose {best.arch}, by its mean {name}."
+    fresh = summarise(confirmed).score if confirmed else None
+    if fresh:
+        score = f"{confirmed[0].score_name} {judge.text(fresh.value)} {fresh.interval()}"
+        text += f" With fresh seeds it has {score.rstrip()}."
+    return [text]
 
 
 def test_set_note(comparison: Comparison) -> list[str]:
@@ -159,11 +174,7 @@ def ranking(comparison: Comparison) -> list[str]:
     ]
     collapsed = [sentence("; ".join(collapses), archs)] if collapses else []
     if not comparison.differences:
-        return [
-            "There is only one network: nothing to compare. "
-            "The details show a grid's other settings.",
-            *collapsed,
-        ]
+        return ["There is only one network: nothing to compare.", *collapsed]
     leads = _leads(comparison)
     over_all = over_all_runs(comparison)
     order = []
