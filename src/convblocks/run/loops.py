@@ -46,6 +46,7 @@ def command(loop: str, arguments: Sequence[str]) -> None:
     parser = Parser()
     parser.add_argument("run")
     parser.add_argument("--json", action="store_true")
+    parser.add_weights_only()
     if loop == "predict":
         parser.add_argument("--output", type=Path, default=Path("predictions.pt"))
     options, words = parser.parse_known_args(arguments)
@@ -55,7 +56,7 @@ def command(loop: str, arguments: Sequence[str]) -> None:
     if output and (output.exists() or not output.parent.is_dir()):
         raise UsageError(f"--output {output} must be a new file in a folder that exists")
     with only_json(options.json):
-        trainer, returned = run_loop(loop, options.run, words)
+        trainer, returned = run_loop(loop, options.run, words, options.weights_only)
     values: Settings = logged_metrics(trainer)
     if output:
         with atomic_write(output) as file:
@@ -65,7 +66,7 @@ def command(loop: str, arguments: Sequence[str]) -> None:
         print(as_json(values) if options.json else as_yaml(values).rstrip())
 
 
-def run_loop(loop: str, run: str, words: Sequence[str]) -> tuple[Trainer, Any]:
+def run_loop(loop: str, run: str, words: Sequence[str], weights_only: bool) -> tuple[Trainer, Any]:
     """The Trainer of a run after a loop, and what its method returned.
 
     Data, module and Trainer are made as ``fit`` makes them, but for one process.
@@ -74,6 +75,7 @@ def run_loop(loop: str, run: str, words: Sequence[str]) -> tuple[Trainer, Any]:
         loop: One of ``NEEDED``.
         run: The run, as for ``find_checkpoint``.
         words: Options of ``fit`` that change its settings.
+        weights_only: As for ``read_checkpoint``.
 
     Raises:
         UserError: there is no such run, it lacks what is needed, or its checkpoint is
@@ -82,7 +84,7 @@ def run_loop(loop: str, run: str, words: Sequence[str]) -> tuple[Trainer, Any]:
     quiet_lightning()
     config_file, checkpoint = find_checkpoint(run)
     # Without the states of callbacks and loops: only fit has them all.
-    weights = read_checkpoint(checkpoint) | {"callbacks": None, "loops": None}
+    weights = read_checkpoint(checkpoint, weights_only) | {"callbacks": None, "loops": None}
     settings = read_config(str(config_file))
     if "--data" in [option for option, *_ in full_words(words)]:
         settings.pop("data", None)  # other data have none of its arguments
