@@ -31,7 +31,6 @@ from convblocks.run.parser import (
     FitParser,
     Words,
     full_words,
-    linked,
     make_parser,
     merge,
     read_config,
@@ -288,7 +287,8 @@ def _add_linked(
         UsageError: they do not.
     """
     given = {option.split(".")[1] for option in typed if option.startswith("model.")}
-    missing = [name for name in linked(classes["model"], classes.get("data")) if name not in given]
+    parser = make_parser(classes["model"], classes.get("data"))
+    missing = [name for name in parser.linked if name not in given]
     if not missing:
         return
     alone = ["--model=lightning.pytorch.LightningModule", f"--data={names['data']}"]

@@ -108,10 +108,12 @@ class FitParser(jsonargparse.ArgumentParser):
     """Raises a one-line UsageError instead of exiting.
 
     ``specs`` are the model's parameters that are class specs, with their defaults, or
-    the ``SECTIONS`` that are there, with None.
+    the ``SECTIONS`` that are there, with None. ``linked`` are those that its data may
+    give: they have no default.
     """
 
     specs: dict[str, Any]
+    linked: Sequence[str] = ()
 
     @cached_property
     def usual(self) -> Namespace:
@@ -263,34 +265,38 @@ def make_parser(
             if part.annotation == ClassSpec
         }
     else:
-        _add_what_others_give(parser, model, linked(model, data))
+        _add_what_others_give(parser, _demanded(model) if data else [])
     parser.set_defaults(DEFAULTS)
     return parser
 
 
-def _add_what_others_give(parser: FitParser, model: Factory, links: Sequence[str]) -> None:
+def _add_what_others_give(parser: FitParser, demanded: Sequence[str]) -> None:
     """Options for a model that leaves its optimizer to a section, or arguments to data."""
-    parser.specs = {name: None for name in SECTIONS if not trust.accepts(model, name)}
+    options = options_of(parser)
+    parser.specs = {name: None for name in SECTIONS if f"model.{name}" not in options}
     for name in parser.specs:
         parser.add_argument(
             f"--{name}", type=ClassSpec | None, help="For a model without configure_optimizers."
         )
-    for name in links:
-        option = options_of(parser)[f"model.{name}"]
+    parser.linked = [name for name in demanded if f"model.{name}" in options]
+    for name in parser.linked:
+        option = options[f"model.{name}"]
         option.help = f"{option.help or ''} If not given, that of the data."
-    if links:
+    if parser.linked:
         parser.add_argument("--from_data", type=list[str] | None, help="Those of the data.")
 
 
-def linked(model: Factory, data: Factory | None) -> list[str]:
-    """The parameters of a model that its data may give: those without a default."""
-    if data is None or trust.is_a(ImageClassifier, model):
-        return []
-    return [
-        name
-        for name, part in inspect.signature(model).parameters.items()
-        if part.default is part.empty and "VAR" not in part.kind.name and name != "image_spec"
-    ]
+def _demanded(model: Factory) -> list[str]:
+    """The parameters of a model that have no default, also of the classes above it that
+    its ``**kwargs`` may go to.
+    """
+    parameters: dict[str, inspect.Parameter] = {}
+    for kind in getattr(model, "__mro__", [model]):
+        further = inspect.signature(kind).parameters
+        parameters = {**further, **parameters}
+        if not any(part.kind is part.VAR_KEYWORD for part in further.values()):
+            break
+    return [name for name, part in parameters.items() if part.default is part.empty]
 
 
 def by_option(arguments: Sequence[str]) -> Words:
