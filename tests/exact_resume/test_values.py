@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from exact_resume.digest import digest
 from exact_resume.keepers.values import mark, plain
 
 
@@ -45,10 +46,12 @@ def test_member_of_an_enum_cannot_be_kept() -> None:
 
 
 class Labelled(torch.Tensor):
-    """Cannot be copied without its labels."""
+    """Cannot be copied or reshaped without its labels."""
 
-    def clone(self, **options: Any) -> Any:
+    def clone(self, *sizes: Any, **options: Any) -> Any:
         raise AttributeError("_labels")
+
+    reshape = clone
 
 
 def test_tensor_of_a_subclass_cannot_be_kept_but_as_one_of_torch() -> None:
@@ -56,6 +59,7 @@ def test_tensor_of_a_subclass_cannot_be_kept_but_as_one_of_torch() -> None:
     value = torch.ones(2).as_subclass(Labelled)
     assert mark(value) is None
     assert type(plain(value)) is torch.Tensor
+    assert digest(value) == digest(torch.ones(2))
 
 
 def test_number_of_numpy_is_kept_as_one_of_python() -> None:
