@@ -1,5 +1,6 @@
 """Parser shared by all commands but ``fit``, which has a parser of its own."""
 
+import json
 import re
 from argparse import Action, ArgumentParser
 from collections.abc import Collection
@@ -23,6 +24,10 @@ class Parser(ArgumentParser):
 
     def __init__(self) -> None:
         super().__init__(allow_abbrev=False)
+
+    def add_weights_only(self) -> None:
+        """The option that trusts the objects in a checkpoint."""
+        self.add_argument("--weights_only", type=json.loads, choices=(True, False), default=True)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(with_suggestion(message, options_of(self)))

@@ -24,6 +24,7 @@ from torch.serialization import get_unsafe_globals_in_checkpoint
 from exact_resume.errors import ResumeError
 from exact_resume.files import write
 from exact_resume.journal import AFTER, Journal
+from exact_resume.keepers.values import is_plain
 from exact_resume.training import callbacks_of
 
 # The name of a save, in the checkpoint itself.
@@ -44,19 +45,26 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             not Lightning's usual one.
         check_first: Whether to refuse a first one that holds more than weights and plain
             values; otherwise a line says what its resume needs.
+        trusting: The option of that resume.
 
     Raises:
         ResumeError: it cannot be written, or the first one is refused.
     """
 
     def __init__(
-        self, others: CheckpointIO, path: Path, writes_all: bool = False, check_first: bool = False
+        self,
+        others: CheckpointIO,
+        path: Path,
+        writes_all: bool = False,
+        check_first: bool = False,
+        trusting: str = "trainer.fit(..., weights_only=False)",
     ) -> None:
         self.others, self.path = others, path
         self.journal = Journal(path)
         self.writes_all = writes_all and type(others) is TorchCheckpointIO
         self._check = refuse_objects if check_first else say_what_resume_needs
         self._is_first = True
+        self.trusting = trusting
         self.latest: str | Path = ""  # what others wrote last
 
     def writes(self, path: str | Path) -> bool:
@@ -89,8 +97,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 f"the checkpoint cannot be written: {error}: leave it out in "
                 "on_save_checkpoint, or in save_hyperparameters by ignore=[...]"
             ) from error
-        if self._is_first:
-            self._check(content)
+        if is_own and self._is_first:
+            self._check(checkpoint, content, self.trusting)
             self._is_first = False
         write(path, content.getbuffer())
         if is_own:
@@ -116,7 +124,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self.others.teardown()
 
 
-def refuse_objects(content: io.BytesIO) -> None:
+def refuse_objects(checkpoint: dict[str, Any], content: io.BytesIO, trusting: str) -> None:
     """Raise a ResumeError for a checkpoint that cannot be read without running code:
     now, not when it is needed.
     """
@@ -125,21 +133,22 @@ def refuse_objects(content: io.BytesIO) -> None:
         torch.load(content, weights_only=True)
     except UnpicklingError as error:
         named = re.search(r"(?:GLOBAL|type|class) (\S+)", str(error))
+        parts = [name for name, value in checkpoint.items() if not is_plain(value)]
         raise ResumeError(
-            f"the checkpoint holds a {named[1] if named else 'Python object'}, which a resume "
-            "would refuse, since only plain values and tensors are safe to read: leave it out "
-            "(save_hyperparameters has ignore=[...])"
+            f"the checkpoint holds a {named[1] if named else 'Python object'}, in "
+            f"{', '.join(parts)}, which a resume would refuse, since only plain values and tensors "
+            f"are safe to read: {trusting} trusts it; or leave it out"
         ) from error
 
 
-def say_what_resume_needs(content: io.BytesIO) -> None:
+def say_what_resume_needs(_: dict[str, Any], content: io.BytesIO, trusting: str) -> None:
     """Print it, of a checkpoint that holds objects, which torch by default does not read."""
     content.seek(0)
     names = get_unsafe_globals_in_checkpoint(content)
     if names and not os.environ.get("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"):
         print(
-            f"The checkpoint holds {', '.join(sorted(names))}: a resume needs trainer.fit(..., "
-            "weights_only=False), which trusts it"
+            f"The checkpoint holds {', '.join(sorted(names))}: a resume needs {trusting}, "
+            "which trusts it"
         )
 
 

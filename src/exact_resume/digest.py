@@ -33,7 +33,7 @@ def _bytes_of(value: Any, depth: int) -> Iterator[bytes]:
     elif isinstance(value, Tensor):
         yield f"{value.dtype} {tuple(value.shape)}".encode()
         # numpy() would pin the size of the tensor itself
-        dense = value.detach().cpu().to_dense().clone()
+        dense = value.detach().as_subclass(Tensor).cpu().to_dense().clone()
         yield dense.reshape(-1).view(torch.uint8).numpy().tobytes()
     elif isinstance(value, np.ndarray):
         yield f"{value.dtype} {value.shape}".encode()

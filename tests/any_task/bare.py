@@ -47,6 +47,21 @@ class Wide(Curve):
         self.save_hyperparameters()
 
 
+class Sectioned(Curve):
+    """Builds its optimizer from a dictionary."""
+
+    def __init__(self, width: int, optimizer: dict[str, Any]) -> None:
+        super().__init__(width, optimizer["lr"])
+
+
+class Forwarding(Sectioned):
+    """Hands on all arguments, of which one has a section's name."""
+
+    def __init__(self, extra: int = 1, **others: Any) -> None:
+        super().__init__(**others)
+        self.extra = extra
+
+
 def curve(width: int = 2, rate: float = 0.01) -> Curve:
     """A curve of twice the width.
 

@@ -77,3 +77,13 @@ class Scaled(Documented):
     def __init__(self, scaler: Scaler, factor: float = 1.0) -> None:
         super().__init__()
         self.save_hyperparameters("scaler", "factor")
+
+
+class Keeping(Documented):
+    """Adds an object to its checkpoints, which it reads again."""
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["scaling"] = {"scaler": Scaler(2.0)}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        assert checkpoint["scaling"]["scaler"].factor == 2.0

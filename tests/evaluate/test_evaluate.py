@@ -150,6 +150,18 @@ def test_evaluate_of_a_module_says_what_to_do_instead(
         evaluate.main(["last.ckpt"])
 
 
+def test_evaluate_reads_objects_only_if_it_is_told_so(
+    trained: Path, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(torch.load(trained) | {"more": Path("object")}, "own.ckpt")
+    with pytest.raises(UserError, match=r"--weights_only false trusts a checkpoint of your own$"):
+        evaluate.main(["own.ckpt"])
+    evaluate.main([str(trained), "--json"])
+    measures = capsys.readouterr().out
+    evaluate.main(["own.ckpt", "--weights_only", "false", "--json"])
+    assert capsys.readouterr().out == measures
+
+
 def test_mistakes_are_gone_if_a_resumed_run_diverges(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

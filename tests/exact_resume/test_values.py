@@ -1,10 +1,12 @@
 """Whether values of attributes are seen to change."""
 
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 import torch
 
+from exact_resume.digest import digest
 from exact_resume.keepers.values import mark, plain
 
 
@@ -41,6 +43,23 @@ def test_tensor_of_inference_mode_is_taken_as_changed() -> None:
 def test_member_of_an_enum_cannot_be_kept() -> None:
     assert mark(Phase.LATE) is None
     assert mark([1, Phase.LATE]) is None
+
+
+class Labelled(torch.Tensor):
+    """Cannot be copied or reshaped without its labels."""
+
+    def clone(self, *sizes: Any, **options: Any) -> Any:
+        raise AttributeError("_labels")
+
+    reshape = clone
+
+
+def test_tensor_of_a_subclass_cannot_be_kept_but_as_one_of_torch() -> None:
+    """An attribute must stay what it is; what is logged is a number."""
+    value = torch.ones(2).as_subclass(Labelled)
+    assert mark(value) is None
+    assert type(plain(value)) is torch.Tensor
+    assert digest(value) == digest(torch.ones(2))
 
 
 def test_number_of_numpy_is_kept_as_one_of_python() -> None:

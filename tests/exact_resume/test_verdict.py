@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from exact_resume.check.verdict import report
+from exact_resume.check.verdict import differences, report
 
 BATCHES = range(3, 7)
 
@@ -62,6 +62,17 @@ def test_verdict_names_the_first_difference_of_results_and_what_was_lost(
     assert text in first
     assert (f"not restored: {lost}. Keep it in on_save_checkpoint" in lines[-1]) == bool(lost)
     assert "not checked at the end of an epoch: The run ends too early." in lines
+
+
+def test_nothing_is_lost_that_differs_without_a_stop_too() -> None:
+    whole, again, resumed = (
+        [record({"attribute address": digests, "attribute count": SAME})]
+        for digests in (SAME, "uvwx", "klmn")
+    )
+    places = {"within": resumed, "end": [], "later": []}
+    is_exact, lines = report(whole, places, differences(whole, again))
+    assert is_exact
+    assert not any("not restored" in line for line in lines)
 
 
 def test_verdict_of_a_resume_without_a_checkpoint() -> None:

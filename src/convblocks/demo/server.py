@@ -7,6 +7,7 @@ and layers of up to four networks. The page is served to this machine only.
 Stop it with Ctrl-C.
 
   --arch NAME          allow the import of your own network, such as mynets.Rows
+  --weights_only false  read the objects in a checkpoint of your own
   --port N             port of the page, 0 for any free one (default: 8028)
 
 Example:
@@ -57,13 +58,16 @@ def main(arguments: list[str]) -> None:
     parser = Parser()
     parser.add_argument("checkpoints", type=Path, nargs="+")
     parser.add_argument("--arch", action="append", default=[])
+    parser.add_weights_only()
     parser.add_argument("--port", type=int, default=8028)
     options = parser.parse_args(arguments)
     if len(options.checkpoints) > MOST_NETWORKS:
         raise UsageError(f"give at most {MOST_NETWORKS} checkpoints: the page has no more places")
     # A single image is no faster on several, and far slower where other programs use them.
     torch.set_num_threads(1)
-    networks = [load_network(path, options.arch) for path in options.checkpoints]
+    networks = [
+        load_network(path, options.arch, options.weights_only) for path in options.checkpoints
+    ]
     spec = networks[0].image_spec
     if not all(trained.image_spec.same_images(spec) for trained in networks):
         raise UsageError(

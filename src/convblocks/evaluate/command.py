@@ -9,6 +9,7 @@ report.html into its folder, with the hardest images, calibration and curves.
   --arch NAME          allow the import of your own network, such as mynets.Rows
   --data.root DIR      the data it was trained on, or similar (default: MNIST)
   --data.source NAME   a class of your own that reads the data
+  --weights_only false  read the objects in a checkpoint of your own
   --json               print the measures as JSON, and nothing else
 
 Example:

@@ -10,6 +10,7 @@ all test images. This needs onnx, onnxscript and onnxruntime.
   --output BASE        write BASE.onnx (default: beside the checkpoint)
   --data.root DIR      the data the network was trained on (default: MNIST)
   --data.source NAME   a class of your own that reads the data
+  --weights_only false  read the objects in a checkpoint of your own
 
 Example:
   convblocks export lightning_logs/mlp/version_0/checkpoints/last.ckpt

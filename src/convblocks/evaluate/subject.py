@@ -17,6 +17,7 @@ def checkpoint_parser() -> Parser:
     parser = Parser()
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--arch", action="append", default=[])
+    parser.add_weights_only()
     parser.add_argument("--data.root", type=Path, dest="root", default=mnist.DEFAULT_ROOT)
     parser.add_argument("--data.source", dest="source")
     return parser
@@ -31,7 +32,7 @@ def load_network_and_data(options: Namespace) -> tuple[TrainedNetwork, ImageSets
             that the network was trained on.
     """
     root = options.root
-    trained = load_network(options.checkpoint, options.arch)
+    trained = load_network(options.checkpoint, options.arch, options.weights_only)
     expected = trained.image_spec
     if options.source:
         trust.import_class(options.source)

@@ -10,6 +10,7 @@ config.yaml, with one process, unless options of fit change them:
   --data.root DIR      an argument of the data
   --data NAME          other data
   --trainer.KEY X      an argument of the Trainer, such as limit_val_batches
+  --weights_only false  read the objects in a checkpoint of your own
   --json               print the metrics as JSON, and nothing else
 
 Example:

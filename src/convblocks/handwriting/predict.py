@@ -12,6 +12,7 @@ Without pictures, what the module of a run predicts for its data is written to a
 file. Options of fit change the run's settings, as those of `test` do.
 
   --arch NAME          allow the import of your own network, such as mynets.Rows
+  --weights_only false  read the objects in a checkpoint of your own
   --json               print the probabilities of all classes as JSON
   --show FILE          write a figure: each picture beside what the network saw
   --output FILE        where predictions go (default: predictions.pt)
@@ -81,6 +82,7 @@ def main(arguments: list[str]) -> None:
     parser = Parser()
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--arch", action="append", default=[])
+    parser.add_weights_only()
     parser.add_argument("pictures", type=Path, nargs="+")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--show", type=Path)
@@ -100,7 +102,7 @@ def main(arguments: list[str]) -> None:
 
 def predict_pictures(options: Namespace) -> None:
     """Predict, print and show them; see ``main``."""
-    trained = load_network(options.checkpoint, options.arch)
+    trained = load_network(options.checkpoint, options.arch, options.weights_only)
     paths = find_pictures(options.pictures)
     if options.show:
         refuse_to_overwrite(options.show, [options.checkpoint, *paths])

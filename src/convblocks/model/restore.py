@@ -122,9 +122,13 @@ def read_checkpoint(path: Path, weights_only: bool = True) -> dict[str, Any]:
     except PermissionError as error:
         raise UserError(f"cannot load {path}: {error.strerror}") from error
     except Exception as error:  # damaged files raise many types
-        raise UserError(
-            f"cannot load {path}: it is damaged, or holds more than weights and plain values"
-        ) from error
+        reason = "it is damaged"
+        if "Weights only load failed" in str(error):
+            reason = (
+                "it holds more than weights and plain values: objects, which can run code; "
+                "--weights_only false trusts a checkpoint of your own"
+            )
+        raise UserError(f"cannot load {path}: {reason}") from error
     if not (isinstance(checkpoint, dict) and isinstance(checkpoint.get("state_dict"), dict)):
         raise wrong_version(path)
     return checkpoint
@@ -166,13 +170,16 @@ def wrong_version(path: Path) -> UserError:
     )
 
 
-def load_network(path: Path, allowed: Collection[str] = ()) -> TrainedNetwork:
+def load_network(
+    path: Path, allowed: Collection[str] = (), weights_only: bool = True
+) -> TrainedNetwork:
     """Restore the network of a checkpoint, which may come from a stranger.
 
     Args:
         path: The checkpoint.
         allowed: Network classes outside this project that may be imported. The
             checkpoint alone must not decide that.
+        weights_only: As for ``read_checkpoint``.
 
     Raises:
         UserError: the file is missing, damaged, not a checkpoint of this project, or
@@ -182,7 +189,7 @@ def load_network(path: Path, allowed: Collection[str] = ()) -> TrainedNetwork:
         raise UserError(
             f"there is no checkpoint {path}: a run has its own in checkpoints/, such as last.ckpt"
         )
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(path, weights_only)
     hyper_parameters = checkpoint.get("hyper_parameters", {})
     try:
         arch = str(hyper_parameters["arch"])

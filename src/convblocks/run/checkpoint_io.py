@@ -32,7 +32,7 @@ class RunCheckpointIO(AtomicCheckpointIO):
         self, others: CheckpointIO, directory: RunDirectory, model: str, weights_only: bool
     ) -> None:
         last = directory.last_checkpoint.absolute()
-        super().__init__(others, last, writes_all=True, check_first=weights_only)
+        super().__init__(others, last, True, weights_only, trusting="--weights_only false")
         self.own = (last, directory.best_checkpoint.absolute())
         self.model = model
         self.said = False

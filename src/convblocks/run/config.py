@@ -35,7 +35,6 @@ from convblocks.run.parser import (
     merge,
     read_config,
     refuse_several,
-    required,
 )
 from convblocks.run.plain import is_same, plain_settings
 from convblocks.text import Settings, as_plain, as_yaml
@@ -302,7 +301,8 @@ def _add_linked(
         UsageError: they do not.
     """
     given = {option.split(".")[1] for option in typed if option.startswith("model.")}
-    missing = [name for name in required(classes["model"]) if name not in given]
+    parser = make_parser(classes["model"], classes.get("data"))
+    missing = [name for name in parser.demanded if name not in given]
     if not missing:
         return
     if "data" not in classes:

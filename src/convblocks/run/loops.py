@@ -47,6 +47,7 @@ def command(loop: str, arguments: Sequence[str]) -> None:
     parser = Parser()
     parser.add_argument("run")
     parser.add_argument("--json", action="store_true")
+    parser.add_weights_only()
     if loop == "predict":
         parser.add_argument("--output", type=_new_file, default="predictions.pt")
     options, words = parser.parse_known_args(arguments)
@@ -58,7 +59,7 @@ def command(loop: str, arguments: Sequence[str]) -> None:
             parser.error(f"{UNKNOWN}{option}")
     output = getattr(options, "output", None)
     with only_json(options.json):
-        trainer, returned = run_loop(loop, options.run, words)
+        trainer, returned = run_loop(loop, options.run, words, options.weights_only)
     values: Settings = logged_metrics(trainer)
     if output:
         with atomic_write(output) as file:
@@ -77,7 +78,7 @@ def _new_file(text: str) -> Path:
     return output
 
 
-def run_loop(loop: str, run: str, words: Sequence[str]) -> tuple[Trainer, Any]:
+def run_loop(loop: str, run: str, words: Sequence[str], weights_only: bool) -> tuple[Trainer, Any]:
     """The Trainer of a run after a loop, and what its method returned.
 
     Data, module and Trainer are made as ``fit`` makes them, but for one process.
@@ -86,6 +87,7 @@ def run_loop(loop: str, run: str, words: Sequence[str]) -> tuple[Trainer, Any]:
         loop: One of ``NEEDED``.
         run: The run, as for ``find_checkpoint``.
         words: Options of ``fit`` that change its settings.
+        weights_only: As for ``read_checkpoint``.
 
     Raises:
         UserError: there is no such run, it lacks what is needed, or its checkpoint is
@@ -94,7 +96,7 @@ def run_loop(loop: str, run: str, words: Sequence[str]) -> tuple[Trainer, Any]:
     quiet_lightning()
     config_file, checkpoint = find_checkpoint(run)
     # Without the states of callbacks and loops: only fit has them all.
-    weights = read_checkpoint(checkpoint) | {"callbacks": None, "loops": None}
+    weights = read_checkpoint(checkpoint, weights_only) | {"callbacks": None, "loops": None}
     settings = read_config(str(config_file))
     if "--data" in [option for option, *_ in full_words(words)]:
         settings.pop("data", None)  # other data have none of its arguments

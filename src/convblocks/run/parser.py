@@ -109,10 +109,12 @@ class FitParser(jsonargparse.ArgumentParser):
     """Raises a one-line UsageError instead of exiting.
 
     ``specs`` are the model's parameters that are class specs, with their defaults, or
-    the ``SECTIONS`` that are there, with None.
+    the ``SECTIONS`` that are there, with None. ``demanded`` are those without a
+    default, which its data may give.
     """
 
     specs: dict[str, Any]
+    demanded: Sequence[str] = ()
 
     @cached_property
     def usual(self) -> Namespace:
@@ -274,34 +276,38 @@ def make_parser(
             if part.annotation == ClassSpec
         }
     else:
-        _add_what_others_give(parser, model, required(model) if data else [])
+        _add_what_others_give(parser, model, data is not None)
     parser.set_defaults(DEFAULTS)
     return parser
 
 
-def _add_what_others_give(parser: FitParser, model: Factory, links: Sequence[str]) -> None:
+def _add_what_others_give(parser: FitParser, model: Factory, has_data: bool) -> None:
     """Options for a model that leaves its optimizer to a section, or arguments to data."""
-    parser.specs = {name: None for name in SECTIONS if not trust.accepts(model, name)}
+    options = options_of(parser)
+    parser.specs = {name: None for name in SECTIONS if f"model.{name}" not in options}
     for name in parser.specs:
         parser.add_argument(
             f"--{name}", type=ClassSpec | None, help="For a model without configure_optimizers."
         )
-    for name in links:
-        option = options_of(parser)[f"model.{name}"]
-        option.help = f"{option.help or ''} If not given, that of the data."
-    if links:
+    parser.demanded = [name for name in _demanded(model) if f"model.{name}" in options]
+    if has_data and parser.demanded:
+        for name in parser.demanded:
+            option = options[f"model.{name}"]
+            option.help = f"{option.help or ''} If not given, that of the data."
         parser.add_argument("--from_data", type=list[str] | None, help="Those of the data.")
 
 
-def required(model: Factory) -> list[str]:
-    """The parameters of a model without a default, which its data may give."""
-    if trust.is_a(ImageClassifier, model):
-        return []
-    return [
-        name
-        for name, part in inspect.signature(model).parameters.items()
-        if part.default is part.empty and "VAR" not in part.kind.name and name != "image_spec"
-    ]
+def _demanded(model: Factory) -> list[str]:
+    """The parameters of a model that have no default, also of the classes above it that
+    its ``**kwargs`` may go to.
+    """
+    parameters: dict[str, inspect.Parameter] = {}
+    for kind in getattr(model, "__mro__", [model]):
+        further = inspect.signature(kind).parameters
+        parameters = {**further, **parameters}
+        if not any(part.kind is part.VAR_KEYWORD for part in further.values()):
+            break
+    return [name for name, part in parameters.items() if part.default is part.empty]
 
 
 class Several(str):

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_utilities.core.apply_func import apply_to_collection
-from torch import Tensor, nn
+from torch import Tensor
 
 from exact_resume.lightning_private import VERSION
 
 # Exactly these: a checkpoint that holds an object of a subclass, such as a member of an
-# Enum, cannot be read. NumPy's becomes Python's own in a checkpoint.
+# Enum, cannot be read; nor one of a tensor's. NumPy's becomes Python's own in a checkpoint.
 SCALARS = (bool, int, float, str, type(None), np.float64)
 
 
@@ -21,7 +21,7 @@ def mark(value: Any) -> Any:
     """What differs once a value has changed; None of what cannot be kept."""
     if type(value) in SCALARS:
         return type(value).__name__, value
-    if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
+    if type(value) is Tensor:
         # A bound method equals only that of the same tensor, and holds it: an id alone
         # could later be that of another tensor.
         # One made in inference mode does not count its changes: taken as changed.
@@ -34,11 +34,11 @@ def mark(value: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """As a checkpoint holds it: tensors copied to the CPU, containers as Python's own,
-    arrays as lists, NumPy's numbers as Python's.
+    """As a checkpoint holds it: tensors copied to the CPU, as torch's own, containers as
+    Python's own, arrays as lists, NumPy's numbers as Python's.
     """
     if isinstance(value, Tensor):
-        return value.detach().cpu().clone()
+        return value.detach().as_subclass(Tensor).cpu().clone()
     if isinstance(value, Mapping):
         return {plain(name): plain(part) for name, part in value.items()}
     if isinstance(value, tuple):

@@ -234,6 +234,15 @@ def test_config_takes_them_from_other_data_anew(workspace: Path) -> None:
     assert Bare.load_from_checkpoint(RunDirectory("run").last_checkpoint).hparams["width"] == 4
 
 
+def test_arguments_that_are_handed_on_are_taken_from_the_data_and_are_no_sections(
+    workspace: Path,
+) -> None:
+    words = ["--model", f"{BARE}.Forwarding", "--data", f"{BARE}.Known"]
+    config = Config.parse([*words, "--config", "model: {optimizer: {lr: 0.1}}"])
+    assert config.settings["from_data"] == ["width"]
+    assert config.arguments("model") == {"width": 4, "optimizer": {"lr": 0.1}, "extra": 1}
+
+
 def test_help_says_what_the_data_may_give(
     workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,16 +1,19 @@
 """A run needs no judge, and finds one where the module says it or logs a usual name."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 
 from convblocks.errors import UserError
+from convblocks.evaluate import validate
 from convblocks.run import fit
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from convblocks.run.judge import Judge
 from convblocks.run.make import make_run
+from exact_resume.errors import ResumeError
 from tests.any_task.tasks import HERE
 from tests.any_task.unjudged import Scaled, Scaler
 from tests.core.run.test_resume import fit_until
@@ -85,6 +88,7 @@ def test_object_in_hyper_parameters_is_left_out_of_checkpoints_with_a_line(
 ) -> None:
     scaler = ["--model.scaler", f"{HERE}.unjudged.Scaler", "--model.scaler.factor", "2"]
     own = ["--trainer.callbacks", "ModelCheckpoint", "--trainer.callbacks.filename", "own"]
+    own += ["--trainer.callbacks.every_n_train_steps", "1"]  # before the first of the run's own
     fit.main(options("Scaled", *scaler, *own, "--name", "run"))
     printed = capsys.readouterr().out
     assert printed.count("Scaled.load_from_checkpoint(path, scaler=...)") == 1
@@ -97,6 +101,25 @@ def test_object_in_hyper_parameters_is_left_out_of_checkpoints_with_a_line(
     assert restored.hparams["scaler"].factor == 3
     fit.main(["--name", "run", "--resume", "--epochs", "4"])
     assert len(run.read_result().epochs) == 4
+
+
+def test_object_elsewhere_in_a_checkpoint_is_named_with_its_part_and_can_be_trusted(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ResumeError, match=r"a .*Scaler, in scaling, which.* --weights_only false "):
+        fit.main(options("Keeping", "--name", "refused"))
+    trusting = ["--weights_only", "false"]
+    fit.main(options("Keeping", *trusting, "--name", "run"))
+    printed = capsys.readouterr().out
+    assert printed.count("Scaler: a resume needs --weights_only false, which trusts it") == 1
+    fit.main(["--name", "run", "--resume", "--epochs", "4", *trusting])
+    run = RunDirectory("run")
+    assert len(run.read_result().epochs) == 4
+    with pytest.raises(UserError, match=r"it holds .* objects.*; --weights_only false trusts"):
+        validate.main(["run"])
+    capsys.readouterr()
+    validate.main(["run", "--json", *trusting])
+    assert json.loads(capsys.readouterr().out)["val_loss"] == run.read_result().score
 
 
 @pytest.mark.parametrize("batches", ["", "=2"])
