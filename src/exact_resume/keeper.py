@@ -87,7 +87,7 @@ class Keeper:
     def restore_end(self, state: State) -> None:
         """Called instead of ``restore`` if the training had ended already."""
 
-    def parts(self) -> dict[str, Any]:
+    def parts(self) -> State:
         """What a check of exact resume compares, by a word for its kind and its name."""
         kept = self.state(Moment.WITHIN_EPOCH) if self.kind else {}
         return {f"{self.kind} {name}": value for name, value in kept.items()}

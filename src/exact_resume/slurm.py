@@ -4,7 +4,7 @@ environment.
 
 import os
 import subprocess
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 
 from exact_resume.errors import ResumeError
 
@@ -15,8 +15,17 @@ SLURM, TORCHRUN = "SLURM_NTASKS", "TORCHELASTIC_RUN_ID"
 SWITCHES = ("EXACT_RESUME_SLURM", "CONVBLOCKS_SLURM")
 
 # What launchers set, and Lightning reads.
-NUMBERS: tuple[str, ...] = ("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK", "WORLD_SIZE")
-NUMBERS += ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_NTASKS")
+NUMBERS = (
+    "RANK",
+    "LOCAL_RANK",
+    "GROUP_RANK",
+    "NODE_RANK",
+    "WORLD_SIZE",
+    "SLURM_PROCID",
+    "SLURM_LOCALID",
+    "SLURM_NODEID",
+    "SLURM_NTASKS",
+)
 
 # Lightning reads it however its processes were started.
 RANK = "SLURM_PROCID"
@@ -32,22 +41,20 @@ def visible(environment: Mapping[str, str] = os.environ) -> Mapping[str, str]:
     return environment
 
 
-def refuse_odd_numbers(environment: MutableMapping[str, str] = os.environ) -> None:
+def refuse_odd_numbers() -> None:
     """Raise a ResumeError for a rank or a number of processes that is no number: Lightning
     reads them when it is imported. Where Slurm is to be ignored, its rank is taken away.
     """
-    seen = visible(environment)
+    seen = visible()
     if RANK not in seen:
-        environment.pop(RANK, None)
+        os.environ.pop(RANK, None)
     for name in NUMBERS:
         number = seen.get(name, "0")
         if not number.isdecimal():
             raise ResumeError(f"the variable {name} is {number!r}, which is no number: unset it")
 
 
-def is_further_process(
-    environment: Mapping[str, str] = os.environ, *, of_all_machines: bool = False
-) -> bool:
+def is_further_process(*, of_all_machines: bool = False) -> bool:
     """Whether this is not the first of a launcher's processes, on this machine or on
     all.
 
@@ -57,7 +64,7 @@ def is_further_process(
     numbers = ["LOCAL_RANK", "SLURM_LOCALID"]
     if of_all_machines:
         numbers += ["GROUP_RANK", "SLURM_NODEID"]
-    return any(visible(environment).get(name, "0") != "0" for name in numbers)
+    return any(visible().get(name, "0") != "0" for name in numbers)
 
 
 def requeue(environment: Mapping[str, str] = os.environ) -> None:

@@ -1,8 +1,7 @@
 """Whether Slurm or torchrun has started the processes that the Trainer's settings ask for."""
 
-import os
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
@@ -11,7 +10,7 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 
 from convblocks.errors import UsageError, one_line
 from convblocks.model import trust
-from convblocks.text import counted
+from convblocks.text import Settings, counted
 from exact_resume.slurm import SLURM, TORCHRUN, visible
 
 # Variables of other ways to start a run on several nodes: by hand, by LSF, by two kinds of MPI.
@@ -29,7 +28,7 @@ class Launch(NamedTuple):
     nodes: int
 
 
-def check(settings: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> None:
+def check(settings: Settings) -> None:
     """Refuse layouts in which processes would hang, or train separately instead of
     together.
 
@@ -43,7 +42,7 @@ def check(settings: Mapping[str, Any], environment: Mapping[str, str] = os.envir
     trainer = settings["trainer"]
     if has_own_environment(trainer):
         return
-    environment = visible(environment)
+    environment = visible()
     devices = trainer.get("devices", "auto")
     nodes = trainer.get("num_nodes", 1)
     launch = _launch(environment)
@@ -69,7 +68,7 @@ def check(settings: Mapping[str, Any], environment: Mapping[str, str] = os.envir
         )
 
 
-def has_own_environment(trainer: Mapping[str, Any]) -> bool:
+def has_own_environment(trainer: Settings) -> bool:
     """Whether a Trainer's settings contain a cluster environment, as a plugin."""
     plugins = trainer.get("plugins")
     specs = plugins if isinstance(plugins, list) else [plugins]
@@ -77,7 +76,7 @@ def has_own_environment(trainer: Mapping[str, Any]) -> bool:
     return any(trust.is_a(ClusterEnvironment, kind) for kind in kinds)
 
 
-def cluster_environments(trainer: Mapping[str, Any]) -> list[ClusterEnvironment]:
+def cluster_environments(trainer: Settings) -> list[ClusterEnvironment]:
     """The plugin with which Lightning uses Slurm without its own requeueing, or ignores
     it; otherwise none.
 

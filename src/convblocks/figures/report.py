@@ -21,7 +21,7 @@ from convblocks.errors import printable
 from convblocks.figures.style import LIGHT, WIDTH, render, save, themed
 from convblocks.figures.tables import Table, terminal, to_console, to_markdown, without_html
 from convblocks.run.directory import RunDirectory
-from convblocks.text import as_csv, as_json, as_shown
+from convblocks.text import Settings, as_csv, as_json, as_shown
 from exact_resume.files import write
 
 # Text stays text, and the numbers of elements depend on the content only: the same
@@ -98,7 +98,7 @@ class Report(NamedTuple):
     def _command(self) -> list[str]:
         return [f"```bash\n{self.command}\n```\n"] if self.command else []
 
-    def plain_numbers(self) -> dict[str, Any]:
+    def plain_numbers(self) -> Settings:
         """For the JSON file: of every table that has a key, and the others."""
         tables = (*self.tables, *self.details)
         return {table.key: table.numbers() for table in tables if table.key} | dict(self.numbers)

@@ -113,7 +113,7 @@ def _plain(value: Value) -> Any:
 
 def to_markdown(tables: Sequence[Table], level: int = 2) -> str:
     """Tables as GitHub's Markdown, each with a title under a heading of that level."""
-    blocks: list[str] = []
+    blocks = []
     for table in tables:
         if table.title:
             blocks.append(f"{'#' * level} {without_html(table.title)}")

@@ -218,7 +218,7 @@ def list_pictures(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]
     Raises:
         DataError: a folder is not one of the classes, or has no pictures.
     """
-    pictures: list[tuple[Path, int]] = []
+    pictures = []
     for path in _folders(folder):
         if path.name not in classes:
             raise DataError(f"{path}: {folder.parent / 'train'} has no such class")

@@ -92,7 +92,7 @@ def run_loop(loop: str, run: str, words: Sequence[str]) -> tuple[Trainer, Any]:
     for part, names in zip((module, data or module), NEEDED[loop], strict=True):
         if not any(is_overridden(name, part) for name in names.split(" or ")):
             raise UserError(f"{type(part).__name__} has no {names}")
-    changed: Settings = {
+    changed = {
         "plugins": [],
         # Some callbacks want one; this writes nothing.
         "logger": "lightning.pytorch.loggers.logger.DummyLogger",

@@ -205,7 +205,7 @@ def _line(epoch: str, cells: Mapping[str, str], time: str, epochs: int | None) -
 def logged_metrics(trainer: Trainer) -> Row:
     """What was logged last, for a metric logged per step and per epoch only the epoch's value."""
     logged = trainer.callback_metrics
-    metrics: Row = {}
+    metrics = {}
     for name, value in logged.items():
         # Lightning's suffixes of a metric that is logged for both
         stem = name.removesuffix("_step").removesuffix("_epoch")

@@ -11,13 +11,13 @@ import sys
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import msgspec
 import torch
 
 from convblocks.errors import UserError
-from convblocks.text import as_json
+from convblocks.text import Settings, as_json
 from exact_resume.files import write
 
 # Their versions can change a result.
@@ -32,7 +32,7 @@ class Origin(TypedDict, total=False):
     processor: str
     data: dict[str, str]
     git_commit: str | None
-    resumed: list[dict[str, Any]]
+    resumed: list[Settings]
 
 
 def note_start(path: Path, data: dict[str, str]) -> list[str]:
@@ -45,14 +45,14 @@ def note_start(path: Path, data: dict[str, str]) -> list[str]:
     Returns:
         The names of what differs. The command may.
     """
-    now: dict[str, Any] = {
+    now = {
         "command": shlex.join(sys.argv),
         "machine": describe_machine(),
         "processor": describe_processor(),
         "data": data,
         "git_commit": git_commit(),
     }
-    began: dict[str, Any] = {**read_origin(path)}
+    began: Settings = {**read_origin(path)}
     changes = {}
     if began:
         command = now.pop("command")

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from exact_resume import slurm
 from exact_resume.check.part import PREFIX, Training, call_of_script, training_of_trainer
-from exact_resume.errors import ResumeError
+from exact_resume.errors import ResumeError, listed
 
 # Where a check stops a training, by the names of the folders in which it resumes.
 PLACES = {
@@ -137,10 +137,10 @@ def report(whole: Sequence[Record], resumed: Mapping[str, Records]) -> Report:
         for parts in found:
             lost |= dict.fromkeys(lost_parts(parts))
     if exact:
-        lines.insert(0, f"exact {_listed(exact)}")
+        lines.insert(0, f"exact {listed(exact)}")
     if lost:
         lines.append(
-            f"not restored: {_listed([*lost])}. Keep it in on_save_checkpoint, and put it back "
+            f"not restored: {listed([*lost])}. Keep it in on_save_checkpoint, and put it back "
             "in on_load_checkpoint"
         )
     return Report(is_exact and bool(exact), lines)
@@ -181,7 +181,7 @@ def _first_of(found: Differences) -> str:
         names = [part for part in parts if not part.startswith(ignored)]
         if names:
             further = [f"{len(names) - 3} more"] if len(names) > 3 else []
-            said = _listed([*names[:3], *further])
+            said = listed([*names[:3], *further])
             return f"from batch {number + 1} on in {said}"
     return ""
 
@@ -196,11 +196,6 @@ def lost_parts(found: Differences) -> list[str]:
 
 def _differing(left: dict[str, str], right: dict[str, str]) -> list[str]:
     return [part for part in left | right if left.get(part) != right.get(part)]
-
-
-def _listed(words: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    return " and ".join(", ".join(words).rsplit(", ", 1))
 
 
 def _train(folder: Path) -> Records:

@@ -14,7 +14,7 @@ from exact_resume.keeper import Keeper, Moment, State
 from exact_resume.keepers.metrics import parts_of
 from exact_resume.keepers.values import mark, memory_of, plain, set_attribute
 from exact_resume.lightning_private import MODES, NOT_PERSISTENT
-from exact_resume.training import callbacks_of
+from exact_resume.training import ByName, callbacks_of
 
 # A bare module shows which attributes are the framework's; save_hyperparameters adds the
 # last of them.
@@ -63,7 +63,7 @@ class Attributes(Keeper):
                 if owner in owners:
                     put(owners[owner], name, value)
 
-    def parts(self) -> dict[str, Any]:
+    def parts(self) -> ByName:
         kinds = {"buffer": buffers_not_kept(self.module), "attribute": dict(self._attributes())}
         return {
             f"{kind} {owner}.{name}".replace(" .", " "): value
@@ -83,11 +83,11 @@ class Attributes(Keeper):
                 changed[key] = plain(value)
         return changed
 
-    def _owners(self) -> dict[str, Any]:
+    def _owners(self) -> ByName:
         """The module's parts and weights, and the callbacks whose attributes are kept,
         by names.
         """
-        owners: dict[str, Any] = dict(self.module.named_modules())
+        owners: ByName = dict(self.module.named_modules())
         owners |= self.module.named_parameters()
         for callback in callbacks_of(self.trainer, Callback):
             if not _keeps_own_state(callback):

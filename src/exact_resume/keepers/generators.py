@@ -16,7 +16,7 @@ from torch import Tensor
 from exact_resume.keeper import Keeper, Moment, State
 from exact_resume.keepers.values import plain
 from exact_resume.lightning_private import ITERATOR
-from exact_resume.training import loaders_of
+from exact_resume.training import ByName, loaders_of
 
 KINDS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
 
@@ -55,28 +55,24 @@ class Generators(Keeper):
     restore_end = restore  # also where a training had ended already
 
 
-def generators_of(trainer: Trainer) -> dict[str, Any]:
+def generators_of(trainer: Trainer) -> ByName:
     """The global generators of this process, and those that its loaders hold."""
     return all_generators(*loaders_of(trainer), trainer.val_dataloaders)
 
 
-def all_generators(*objects: Any) -> dict[str, Any]:
-    """The global generators of this process, and those that objects hold."""
-    return global_generators() | generators_in(*objects)
-
-
-def global_generators() -> dict[str, Any]:
-    """Those of torch, its current CUDA device, Python and NumPy, by names.
+def all_generators(*objects: Any) -> ByName:
+    """The global generators of torch, its current CUDA device, Python and NumPy, and
+    those that objects hold.
 
     A module has the functions of its global generator.
     """
     generators = {"torch": torch.default_generator, "python": random, "numpy": np.random}
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         generators["cuda"] = torch.cuda.default_generators[torch.cuda.current_device()]
-    return generators
+    return generators | generators_in(*objects)
 
 
-def generators_in(*objects: Any) -> dict[str, Any]:
+def generators_in(*objects: Any) -> ByName:
     """Those that objects hold, in attributes, containers, methods and functions, each
     named by the way to it: one that comes or goes leaves the names of the others.
 
@@ -110,7 +106,7 @@ def _parts(thing: Any) -> Iterable[tuple[Any, Any]]:
     return [*getattr(thing, "__dict__", {}).items(), *enumerate(gc.get_referents(thing))][:PARTS]
 
 
-def states_of(generators: dict[str, Any]) -> State:
+def states_of(generators: ByName) -> State:
     """Their states, in plain values."""
     return {name: plain(_state(generator)) for name, generator in generators.items()}
 
@@ -125,7 +121,7 @@ def _state(generator: Any) -> Any:
     return generator.get_state(legacy=False)
 
 
-def set_states(generators: dict[str, Any], states: State) -> None:
+def set_states(generators: ByName, states: State) -> None:
     """Give each its state, by its name."""
     for name in generators.keys() & states.keys():
         generator, state = generators[name], states[name]

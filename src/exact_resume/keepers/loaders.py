@@ -32,7 +32,7 @@ from exact_resume.lightning_private import (
     SET_EPOCH,
     TRAIN_LOADERS,
 )
-from exact_resume.training import callbacks_of, is_stateful, loaders_of, say
+from exact_resume.training import ByName, callbacks_of, is_stateful, loaders_of, say
 
 # The module of a class that cannot go on exactly from its own ``state_dict``.
 HUGGING_FACE = "datasets.iterable_dataset"
@@ -108,7 +108,7 @@ class Loaders(Keeper):
             # Torch's own draw their order only now, after the hooks of the start.
             self._generators_at_epoch_start = states_of(generators)
 
-    def _take_up(self, generators: dict[str, Any]) -> None:
+    def _take_up(self, generators: ByName) -> None:
         """At the start of an epoch, on a resume: keep the iterators that Lightning has
         made before, if they are those that it would make now.
         """

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from exact_resume.keepers.generators import all_generators, set_states, states_of
 from exact_resume.lightning_private import MAKE_ITERATOR
-from exact_resume.training import is_stateful
+from exact_resume.training import ByName, is_stateful
 
 # Of an epoch of more batches nothing is known.
 MOST = 50_000
@@ -88,16 +88,16 @@ def is_repeated(loader: Any) -> bool | None:
     return None if any(hasattr(sampler, "set_epoch") for sampler in samplers) else False
 
 
-def _copy(loader: Any, generators: dict[str, Any]) -> Any:
+def _copy(loader: Any, generators: ByName) -> Any:
     """A copy of what decides on a loader's order; it draws from the same generators."""
     samplers = samplers_of(loader)
     held = [part for sampler in samplers for part in getattr(sampler, "__dict__", {}).values()]
-    shared = [loader.dataset, getattr(loader.sampler, "data_source", None), *generators.values()]
+    shared = [loader.dataset, *generators.values()]
     shared += [part for part in held if isinstance(part, SHARED)]
     return deepcopy(samplers[0], {id(part): part for part in shared})
 
 
-def _drawn(sampler: Any, size: int, generators: dict[str, Any]) -> tuple[list[int], bool]:
+def _drawn(sampler: Any, size: int, generators: ByName) -> tuple[list[int], bool]:
     """An order, as hashes of its indices, and whether nothing was drawn after its first."""
     indices = (hash(str(index)) for index in islice(sampler, size))
     order = [*islice(indices, 1)]
