@@ -4,11 +4,10 @@ of their sources.
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
 
 import msgspec
 import torch
@@ -100,7 +99,7 @@ class ImageSpec:
         return values
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "ImageSpec":
+    def from_dict(cls, values: Settings) -> "ImageSpec":
         """The inverse of ``as_dict``."""
         return msgspec.convert(values, cls)
 

@@ -11,17 +11,22 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from exact_resume.keeper import Keeper, Moment, State
-from exact_resume.keepers.generators import generators_of, set_states, states_of
+from exact_resume.keepers.generators import (
+    generators_of,
+    keep_generators_of_workers,
+    set_states,
+    states_of,
+)
 from exact_resume.keepers.orders import (
     KNOWN,
     can_skip,
     draws_at_once,
+    gives_other_data,
     is_own,
     is_repeated,
     samplers_of,
 )
 from exact_resume.keepers.values import SCALARS, is_plain, plain
-from exact_resume.keepers.workers import gives_other_data, keep_generators_of_workers
 from exact_resume.lightning_private import (
     COMBINED_BY,
     FETCHER,
