@@ -83,6 +83,13 @@ def as_plain(value: Any, change: Callable[[Any], Any] = lambda leaf: leaf) -> An
     return change(value)
 
 
+def as_list(value: Any) -> list[Any]:
+    """A list, from an option that may be a list, a single value or None."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
 def flatten(nested: Settings, prefix: str = "") -> Settings:
     """Nested settings as one level of dotted options: ``{"trainer": {"max_epochs":
     1}}`` as ``trainer.max_epochs``.

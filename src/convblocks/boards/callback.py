@@ -13,7 +13,7 @@ from convblocks.run.parser import full_name
 from convblocks.run.parts import Parts
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
-from convblocks.text import Settings, flatten
+from convblocks.text import Settings, as_list, flatten
 from exact_resume.files import write
 from exact_resume.keeper import State
 
@@ -39,9 +39,8 @@ def make(parts: Parts) -> Added:
     chosen = deepcopy(config.settings["trainer"].get("logger"))
     saved = RunDirectory(config.name, config.root).loggers if config.name else None
     if config.resume and saved and saved.is_file():
-        loggers = chosen if isinstance(chosen, list) else [chosen]
         identities = json.loads(saved.read_text())
-        for logger, identity in zip(loggers, identities, strict=False):
+        for logger, identity in zip(as_list(chosen), identities, strict=False):
             if isinstance(logger, dict):
                 name = logger["class_path"].rpartition(".")[2]
                 if name in RUN_ARGUMENTS:

@@ -36,8 +36,7 @@ def instead(config: Config) -> None:
         UserError: without a message, the run is not exact.
     """
     signals.uninstall()  # there is nothing to save
-    trainer = config.settings["trainer"] | {"logger": False}
-    words = ["--config", as_yaml(config.settings | {"trainer": trainer})]
+    words = ["--config", as_yaml(config.settings), "--trainer.logger=false"]
     options = config.options | {"weights_only": config.weights_only}
     words += [
         f"--{name}={value}"
@@ -46,8 +45,7 @@ def instead(config: Config) -> None:
     ]
     echo("checking on a few steps whether this run resumes exactly; nothing is written")
     result = check(partial(training_of_run, words))
-    for line in result.lines:
-        echo(line)
+    echo(str(result))
     if not result.is_exact:
         # All is said; sys.exit would let Python unload torch, whose extensions may complain.
         raise UserError("")

@@ -10,7 +10,7 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 
 from convblocks.errors import UsageError, one_line
 from convblocks.model import trust
-from convblocks.text import Settings, counted
+from convblocks.text import Settings, as_list, counted
 from exact_resume.slurm import SLURM, TORCHRUN, visible
 
 # Variables of other ways to start a run on several nodes: by hand, by LSF, by two kinds of MPI.
@@ -70,9 +70,8 @@ def check(settings: Settings) -> None:
 
 def has_own_environment(trainer: Settings) -> bool:
     """Whether a Trainer's settings contain a cluster environment, as a plugin."""
-    plugins = trainer.get("plugins")
-    specs = plugins if isinstance(plugins, list) else [plugins]
-    kinds = [trust.import_class(spec["class_path"]) for spec in specs if spec]
+    specs = as_list(trainer.get("plugins"))
+    kinds = [trust.import_class(spec["class_path"]) for spec in specs]
     return any(trust.is_a(ClusterEnvironment, kind) for kind in kinds)
 
 
