@@ -54,7 +54,7 @@ class MetricsLog(Callback):
         self._rate: Row = {}  # the learning rate of the last step
         self._start = time.perf_counter()
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def setup(self, trainer: Trainer, *_: Any) -> None:
         self._trainer = trainer
 
     def _next_row(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -67,9 +67,7 @@ class MetricsLog(Callback):
     on_train_epoch_start = _next_row
     on_train_end = _next_row
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         if self._row:  # of an evaluation in the middle of the epoch
             self._next_row(trainer, pl_module)
         # Now, since schedules step before on_train_batch_end.
