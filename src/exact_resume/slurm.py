@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 from exact_resume.errors import ResumeError
 
+Environment = Mapping[str, str]
+
 # The variables by which Lightning detects either of them.
 SLURM, TORCHRUN = "SLURM_NTASKS", "TORCHELASTIC_RUN_ID"
 
@@ -34,7 +36,7 @@ RANK = "SLURM_PROCID"
 JOB = "SLURM_JOB_ID"
 
 
-def visible(environment: Mapping[str, str] = os.environ) -> Mapping[str, str]:
+def visible(environment: Environment = os.environ) -> Environment:
     """The environment, without Slurm's variables if the user wants them to be ignored."""
     if any(environment.get(switch) == "0" for switch in SWITCHES):
         return {name: value for name, value in environment.items() if not name.startswith("SLURM")}
@@ -67,7 +69,7 @@ def is_further_process(*, of_all_machines: bool = False) -> bool:
     return any(visible().get(name, "0") != "0" for name in numbers)
 
 
-def requeue(environment: Mapping[str, str] = os.environ) -> None:
+def requeue(environment: Environment = os.environ) -> None:
     """Ask Slurm to start this job again; outside a job, do nothing."""
     environment = visible(environment)
     if JOB in environment:

@@ -4,8 +4,7 @@ why a run ends.
 
 from typing import Any
 
-from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch import Callback, Trainer
 
 from convblocks.cluster.layout import check, cluster_environments
 from convblocks.run.callbacks import Added

@@ -1,6 +1,5 @@
 """Whether Slurm or torchrun has started the processes that the Trainer's settings ask for."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
@@ -11,7 +10,7 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from convblocks.errors import UsageError, one_line
 from convblocks.model import trust
 from convblocks.text import Settings, as_list, counted
-from exact_resume.slurm import SLURM, TORCHRUN, visible
+from exact_resume.slurm import SLURM, TORCHRUN, Environment, visible
 
 # Variables of other ways to start a run on several nodes: by hand, by LSF, by two kinds of MPI.
 OTHERS = {"NODE_RANK", "LSB_JOBID", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"}
@@ -98,7 +97,7 @@ def cluster_environments(trainer: Settings) -> list[ClusterEnvironment]:
         raise UsageError(one_line(error)) from error
 
 
-def _launch(environment: Mapping[str, str]) -> Launch | None:
+def _launch(environment: Environment) -> Launch | None:
     """The processes started by torchrun, also within a Slurm job, or by srun; None if
     Lightning starts them itself.
 

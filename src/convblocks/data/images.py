@@ -24,6 +24,9 @@ PerChannel = tuple[float, ...]
 # Height and width.
 Size = tuple[int, int]
 
+# Channels, height and width.
+Shape = tuple[int, int, int]
+
 # Images counted at a time.
 COUNT_CHUNK = 100
 
@@ -65,8 +68,8 @@ class ImageSpec:
             )
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of one image."""
+    def shape(self) -> Shape:
+        """Of one image."""
         return self.channels, self.height, self.width
 
     def normalize(self, images: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ A page to send is one file that loads nothing, light and dark, for a phone and f
 
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from io import StringIO
 from pathlib import Path
@@ -14,11 +14,10 @@ from textwrap import indent
 from typing import Any, NamedTuple
 
 from markdown_it import MarkdownIt
-from matplotlib.figure import Figure
 
 from convblocks.console import command_text, echo
 from convblocks.errors import printable
-from convblocks.figures.style import LIGHT, WIDTH, render, save, themed
+from convblocks.figures.style import LIGHT, WIDTH, Draw, render, save, themed
 from convblocks.figures.tables import Table, terminal, to_console, to_markdown, without_html
 from convblocks.run.directory import RunDirectory
 from convblocks.text import Settings, as_csv, as_json, as_shown
@@ -40,7 +39,7 @@ LEAST_SCALE = 62
 class Chart(NamedTuple):
     """The function that draws a figure, and what it shows in a phrase."""
 
-    draw: Callable[[], Figure]
+    draw: Draw
     caption: str
 
 

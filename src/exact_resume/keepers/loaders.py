@@ -42,6 +42,9 @@ from exact_resume.training import ByName, callbacks_of, is_stateful, loaders_of,
 # The module of a class that cannot go on exactly from its own ``state_dict``.
 HUGGING_FACE = "datasets.iterable_dataset"
 
+# Of each data set its ``state_dict``, and its attributes that are numbers, strings or None.
+DataStates = list[tuple[Any, State]]
+
 # Lightning's warning of torch's own loaders, which a resume takes up all the same.
 NOT_RESUMABLE = "You're resuming from a checkpoint that ended before"
 
@@ -211,7 +214,7 @@ class Loaders(Keeper):
                     "in persistent workers, which start anew. Set persistent_workers=False."
                 )
 
-    def _restore_data(self, states: list[tuple[Any, State]]) -> None:
+    def _restore_data(self, states: DataStates) -> None:
         for data, (known, attributes) in zip(self._stateful_data(), states, strict=False):
             data.load_state_dict(known)
             # load_state_dict may have set a position, at which the next epoch must not
@@ -247,7 +250,7 @@ class Loaders(Keeper):
                 self._skip(*position)
         set_states(generators, now)
 
-    def _skip(self, taken: int, data: list[tuple[Any, State]]) -> None:
+    def _skip(self, taken: int, data: DataStates) -> None:
         """Let the loader of torch's own go on where it was."""
         filterwarnings("ignore", NOT_RESUMABLE)
         # Iterating has drawn a seed.
@@ -263,8 +266,7 @@ class Loaders(Keeper):
         """
         return list(getattr(FETCHER.of(self.trainer.fit_loop), "batches", ()))
 
-    def _states_of_data(self) -> list[tuple[Any, State]]:
-        """Of each its ``state_dict``, and its attributes that are numbers, strings or None."""
+    def _states_of_data(self) -> DataStates:
         states = []
         for data in self._stateful_data():
             attributes = {
