@@ -16,7 +16,7 @@ class ResumeError(Exception):
     ``exit_status`` only.
     """
 
-    exit_status: int = 1
+    exit_status = 1
 
 
 class Stopped(ResumeError):  # noqa: N818  # not really an error

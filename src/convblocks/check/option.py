@@ -37,10 +37,10 @@ def instead(config: Config) -> None:
     """
     signals.uninstall()  # there is nothing to save
     words = ["--config", as_yaml(config.settings), "--trainer.logger=false"]
-    options = config.options | {"weights_only": config.weights_only}
+    words.append(f"--weights_only={config.weights_only}")
     words += [
         f"--{name}={value}"
-        for name, value in options.items()
+        for name, value in config.options.items()
         if name != OPTION and value is not None
     ]
     echo("checking on a few steps whether this run resumes exactly; nothing is written")

@@ -155,7 +155,7 @@ class BegunWith(Callback):
         self.settings = settings
         self._resume = resume
 
-    def setup(self, trainer: Trainer, *_: Any) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if self._resume not in trainer.callbacks:  # type: ignore[attr-defined]  # set at run time
             raise UsageError(
                 "configure_callbacks of the module makes an ExactResume: leave it out, "

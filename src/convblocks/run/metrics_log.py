@@ -52,9 +52,8 @@ class MetricsLog(Callback):
         self._row: Row = {}
         self._evaluated: set[str] = set()  # the names of what evaluations log
         self._rate: Row = {}  # the learning rate of the last step
-        self._start = time.perf_counter()
 
-    def setup(self, trainer: Trainer, *_: Any) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._trainer = trainer
 
     def _next_row(self, trainer: Trainer, pl_module: LightningModule) -> None:

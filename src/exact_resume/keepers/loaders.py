@@ -183,8 +183,8 @@ class Loaders(Keeper):
             return "The training loaders are combined by max_size, or one of them has no length"
         if self.trainer.reload_dataloaders_every_n_epochs:  # type: ignore[attr-defined]  # is set
             return "reload_dataloaders_every_n_epochs makes other training loaders"
-        data_sets = [getattr(loader, "dataset", None) for loader in loaders]
-        if HUGGING_FACE in {type(data).__module__ for data in data_sets}:
+        modules = {type(getattr(loader, "dataset", None)).__module__ for loader in loaders}
+        if HUGGING_FACE in modules:
             return "An iterable data set of Hugging Face cannot continue exactly from a position"
         if any(map(draws_at_once, loaders)):
             return (
