@@ -140,13 +140,16 @@ class MetricsLog(Callback):
         self._row = {}
         if trainer.is_global_zero:
             write(self.path, as_csv(self.rows))
+            # Above the progress bar, if there is one.
+            bar = trainer.progress_bar_callback
+            show = bar.print if bar else echo
             columns = printed_columns(row, self.judges)
             if not {*columns} <= {*self.columns}:
                 # Others are of an evaluation in the middle of the first epoch.
                 others = [name for name in self.columns if name not in columns]
                 self.columns = [*others, *columns]
-                show(trainer, heading(self.columns, trainer.max_epochs))
-            show(trainer, format_row(row, self.columns, self.judges, trainer.max_epochs))
+                show(heading(self.columns, trainer.max_epochs))
+            show(format_row(row, self.columns, self.judges, trainer.max_epochs))
 
 
 def printed_columns(row: Metrics, judges: Judges) -> list[str]:
@@ -229,14 +232,6 @@ def ends_logged_step(trainer: Trainer, batch_idx: int) -> bool:
     every_n_steps: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
     has_stepped = trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches == 0
     return has_stepped and every_n_steps > 0 and steps_done(trainer) % every_n_steps == 0
-
-
-def show(trainer: Trainer, line: str) -> None:
-    """Print a line, above the progress bar if there is one."""
-    if trainer.progress_bar_callback is None:
-        echo(line)
-    else:
-        trainer.progress_bar_callback.print(line)
 
 
 def _log(trainer: Trainer, metrics: Row) -> None:
