@@ -29,7 +29,7 @@ from convblocks.command_line import Parser
 from convblocks.compare.forked import context, die_with_parent
 from convblocks.console import answer, command_text, echo, end
 from convblocks.errors import UserError
-from convblocks.figures.tables import Table, terminal, to_console
+from convblocks.figures.tables import Table, to_console
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run import fit
 from convblocks.run.config import Config
@@ -133,7 +133,7 @@ def main(arguments: list[str]) -> None:
         now = time.perf_counter()
         paces = survey(arch, settings, defaults, now + (end - now) / left, images_per_second)
         echo()
-        to_console([table(arch, paces, defaults)], terminal())
+        to_console([table(arch, paces, defaults)])
         one, many = commands(arch, paces, defaults)
         echo(f"One run:   {one}")
         echo(f"Many runs: {many}")

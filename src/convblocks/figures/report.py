@@ -18,7 +18,7 @@ from markdown_it import MarkdownIt
 from convblocks.console import command_text, echo
 from convblocks.errors import printable
 from convblocks.figures.style import LIGHT, WIDTH, Draw, render, save, themed
-from convblocks.figures.tables import Table, terminal, to_console, to_markdown, without_html
+from convblocks.figures.tables import Table, to_console, to_markdown, without_html
 from convblocks.run.directory import RunDirectory
 from convblocks.text import Settings, as_csv, as_json, as_shown
 from exact_resume.files import write
@@ -133,7 +133,7 @@ def publish(report: Report, directory: RunDirectory) -> None:
     if any(directory.path.rglob("events.out.tfevents.*")):
         curves = f"\nCurves: tensorboard --logdir {shlex.quote(folder)}"
     echo(f"\nDetails: {as_shown(path)}{', '.join(endings)}{curves}\n")
-    to_console(report.tables, terminal(), f"{report.name}.html")
+    to_console(report.tables, f"{report.name}.html")
     for line in report.sentences:
         echo(line)
     if report.command:
