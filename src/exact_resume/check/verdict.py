@@ -120,8 +120,10 @@ def report(whole: Sequence[Record], resumed: Mapping[str, Records]) -> Report:
         resumed: By place, what each has recorded of the training that was resumed
             there.
     """
-    is_exact, exact = True, list[str]()
-    lines, lost = list[str](), dict[str, None]()
+    is_exact = True
+    exact = []
+    lines = []
+    lost = dict[str, None]()
     for place, where in PLACES.items():
         records = resumed[place]
         if not records:
@@ -146,11 +148,11 @@ def report(whole: Sequence[Record], resumed: Mapping[str, Records]) -> Report:
     return Report(is_exact and bool(exact), lines)
 
 
-def differences(whole: Sequence[Record], other: Sequence[Record]) -> list[Differences]:
+def differences(whole: Sequence[Record], other: Sequence[Record]) -> Sequence[Differences]:
     """The parts that differ between two trainings in each process, from where the other
     begins on.
     """
-    found = list[Differences]()
+    found = []
     for records in zip(whole, other, strict=True):
         left, right = (dict(record["states"]) for record in records)
         numbers = [number for number in sorted(left | right) if number >= min(right)]
