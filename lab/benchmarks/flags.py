@@ -132,7 +132,7 @@ def main(arguments: list[str]) -> None:
     for left, arch in zip(range(len(archs), 0, -1), archs, strict=True):
         now = time.perf_counter()
         paces = survey(arch, settings, defaults, now + (end - now) / left, images_per_second)
-        echo()
+        echo("")
         to_console([table(arch, paces, defaults)])
         one, many = commands(arch, paces, defaults)
         echo(f"One run:   {one}")

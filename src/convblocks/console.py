@@ -129,7 +129,7 @@ def end(status: int) -> NoReturn:
     os._exit(status)
 
 
-def echo(line: str = "") -> None:
+def echo(line: str) -> None:
     """Print a line at once; control characters in names from elsewhere are escaped."""
     print(printable(line, allowed="\n"), flush=True)
 

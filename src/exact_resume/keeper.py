@@ -3,7 +3,7 @@
 from enum import Enum
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Trainer
 
 # Part of the state of one process, in tensors and plain values, as a checkpoint has it.
 State = dict[str, Any]
@@ -36,9 +36,6 @@ class Keeper:
     ``state`` and ``restore`` are what most need. ``callback.py`` says when each method
     is called.
     """
-
-    trainer: Trainer
-    module: LightningModule
 
     # The word for each of its parts, if a check of exact resume compares them one by one.
     kind = ""

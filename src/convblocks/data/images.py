@@ -98,8 +98,7 @@ class ImageSpec:
 
     def as_dict(self) -> Settings:
         """As plain values for a checkpoint, YAML and JSON."""
-        values: Settings = as_plain(asdict(self))
-        return values
+        return dict(as_plain(asdict(self)))
 
     @classmethod
     def from_dict(cls, values: Settings) -> "ImageSpec":
