@@ -193,7 +193,8 @@ def print_result(run: Run, result: RunResult, errors: list[BaseException]) -> No
             f"This run diverged: after step {run.divergence.step} its loss or a weight "
             "was not finite. Try a lower learning rate."
         )
-        first, lines = ["", diverged], [*lines, score]
+        first = ["", diverged]
+        lines.append(score)
     elif result.ended_by != EPOCHS:
         first.append(f"ended by {result.ended_by}")
     echo("\n".join(first + lines))

@@ -45,9 +45,6 @@ HUGGING_FACE = "datasets.iterable_dataset"
 # Of each data set its ``state_dict``, and its attributes that are numbers, strings or None.
 DataStates = list[tuple[Any, State]]
 
-# Lightning's warning of torch's own loaders, which a resume takes up all the same.
-NOT_RESUMABLE = "You're resuming from a checkpoint that ended before"
-
 
 class Loaders(Keeper):
     """Keeps the position of training loaders that have ``state_dict`` and
@@ -170,7 +167,7 @@ class Loaders(Keeper):
             )
 
     def lost_position(self) -> str:
-        loaders, combined = self._loaders, TRAIN_LOADERS.of(self.trainer.fit_loop)
+        loaders = self._loaders
         # One of torch's own can draw its order again.
         are_kept = all(map(is_stateful, loaders)) or (
             self._are_repeated == [True] and all(map(can_skip, loaders))
@@ -178,7 +175,8 @@ class Loaders(Keeper):
         if not are_kept:
             return "To resume within one, use torchdata's StatefulDataLoader"
         if len(loaders) > 1 and (
-            COMBINED_BY.of(combined) == "max_size" or None in map(lightning_data.sized_len, loaders)
+            COMBINED_BY.of(TRAIN_LOADERS.of(self.trainer.fit_loop)) == "max_size"
+            or None in map(lightning_data.sized_len, loaders)
         ):
             return "The training loaders are combined by max_size, or one of them has no length"
         if self.trainer.reload_dataloaders_every_n_epochs:  # type: ignore[attr-defined]  # is set
@@ -252,7 +250,8 @@ class Loaders(Keeper):
 
     def _skip(self, taken: int, data: DataStates) -> None:
         """Let the loader of torch's own go on where it was."""
-        filterwarnings("ignore", NOT_RESUMABLE)
+        # Lightning's warning of torch's own loaders, which a resume takes up all the same.
+        filterwarnings("ignore", "You're resuming from a checkpoint that ended before")
         # Iterating has drawn a seed.
         set_states(generators_of(self.trainer), self._generators_at_epoch_start)
         (iterator,) = MADE_ITERATORS.of(TRAIN_LOADERS.of(self.trainer.fit_loop)).iterators

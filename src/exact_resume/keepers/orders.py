@@ -97,7 +97,7 @@ def _copy(loader: Any, generators: ByName) -> Any:
     """A copy of what decides on a loader's order; it draws from the same generators."""
     samplers = samplers_of(loader)
     held = [part for sampler in samplers for part in getattr(sampler, "__dict__", {}).values()]
-    shared = [loader.dataset, *generators.values()]
+    shared = [loader.dataset, getattr(loader.sampler, "data_source", None), *generators.values()]
     shared += [part for part in held if isinstance(part, SHARED)]
     return deepcopy(samplers[0], {id(part): part for part in shared})
 
