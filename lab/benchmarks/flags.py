@@ -27,9 +27,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from convblocks.command_line import Parser
 from convblocks.compare.forked import context, die_with_parent
-from convblocks.console import answer, command_words, echo, end
+from convblocks.console import answer, command_text, echo, end
 from convblocks.errors import UserError
-from convblocks.figures.tables import Table, terminal, to_console
+from convblocks.figures.tables import Table, to_console
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run import fit
 from convblocks.run.config import Config
@@ -132,11 +132,11 @@ def main(arguments: list[str]) -> None:
     for left, arch in zip(range(len(archs), 0, -1), archs, strict=True):
         now = time.perf_counter()
         paces = survey(arch, settings, defaults, now + (end - now) / left, images_per_second)
-        echo()
-        to_console([table(arch, paces, defaults)], terminal())
+        echo("")
+        to_console([table(arch, paces, defaults)])
         one, many = commands(arch, paces, defaults)
-        echo(f"One run:   {' '.join(one)}")
-        echo(f"Many runs: {' '.join(many)}")
+        echo(f"One run:   {one}")
+        echo(f"Many runs: {many}")
     echo(NOTES)
 
 
@@ -255,17 +255,17 @@ def table(arch: str, paces: Paces, defaults: Sequence[Setting]) -> Table:
     return Table(f"{arch}: the fastest settings here", columns, rows)
 
 
-def commands(arch: str, paces: Paces, defaults: Sequence[Setting]) -> list[list[str]]:
-    """The words to copy for one run and for many, with all flags."""
-    words = []
+def commands(arch: str, paces: Paces, defaults: Sequence[Setting]) -> list[str]:
+    """Those to copy for one run and for many, with all flags."""
+    found = []
     for name, setting in zip(("fit", "compare"), chosen(paces, defaults), strict=True):
         jobs = f"--jobs {setting.jobs}" if name == "compare" else ""
         flags = (
             f"--arch {arch} --trainer.accelerator {setting.accelerator} --trainer.devices 1 "
             f"--trainer.precision {setting.precision} {jobs} --threads {setting.threads}"
         )
-        words.append([*command_words(name), *flags.split()])
-    return words
+        found.append(command_text(name, *flags.split()))
+    return found
 
 
 def images_per_second(arch: str, setting: Setting, steps: int) -> float:

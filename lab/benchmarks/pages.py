@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from convblocks.console import echo
 from convblocks.errors import UserError
 from convblocks.figures.style import DARK, save
-from convblocks.figures.tables import Table, terminal, to_console, to_markdown
+from convblocks.figures.tables import Table, to_console, to_markdown
 from convblocks.text import as_json
 from exact_resume.files import write
 from lab.benchmarks.rows import Results as Rows
@@ -48,7 +48,7 @@ class Page:
     def publish(self, out: Path, results: Rows) -> None:
         """Print the tables, and write page, picture and raw numbers."""
         for tables in self.made(results).values():
-            to_console(tables, terminal())
+            to_console(tables)
         name = self.template.stem
         results.write(out / DATA / f"{name}.json")
         self.write(output_folder(out / PAGES), results)

@@ -129,7 +129,7 @@ def end(status: int) -> NoReturn:
     os._exit(status)
 
 
-def echo(line: str = "") -> None:
+def echo(line: str) -> None:
     """Print a line at once; control characters in names from elsewhere are escaped."""
     print(printable(line, allowed="\n"), flush=True)
 
@@ -139,24 +139,18 @@ def only_json(is_wanted: bool) -> redirect_stdout[TextIO]:
     return redirect_stdout(sys.stderr if is_wanted else sys.stdout)
 
 
-def command_words(name: str) -> list[str]:
-    """The words that run another command as this one was started: a script,
-    ``convblocks``, or Python's -m.
-
-    They are quoted for a shell.
+def command_text(name: str, *words: str) -> str:
+    """A command line that runs another command as this one was started, for a shell: a
+    script, ``convblocks``, or Python's -m.
     """
     folder, file = os.path.split(sys.argv[0])
-    if file == "__main__.py":
-        return ["python", "-m", "convblocks", name]
     script = os.path.join(folder, f"{name}.py")
-    if file.endswith(".py") and os.path.isfile(script):
-        return ["python", quote(script)]
-    return ["convblocks", name]
-
-
-def command_text(name: str, *words: str) -> str:
-    """A command line that runs another command as this one was started, for a shell."""
-    return " ".join([*command_words(name), *map(quote, words)])
+    begin = f"convblocks {name}"
+    if file == "__main__.py":
+        begin = f"python -m {begin}"
+    elif file.endswith(".py") and os.path.isfile(script):
+        begin = f"python {quote(script)}"
+    return " ".join([begin, *map(quote, words)])
 
 
 def print_error(message: str) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from exact_resume.errors import listed as listed
+
 # Options and their values; the arguments of model, data and Trainer in groups.
 Settings = dict[str, Any]
 
@@ -25,12 +27,6 @@ def as_shown(path: Path) -> str:
 def counted(count: int, noun: str) -> str:
     """``1 epoch``, ``2 epochs``."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def listed(words: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    parts = [", ".join(words[:-1]), *words[-1:]]
-    return " and ".join(filter(None, parts))
 
 
 def percent(accuracy: float) -> str:
@@ -87,6 +83,13 @@ def as_plain(value: Any, change: Callable[[Any], Any] = lambda leaf: leaf) -> An
     return change(value)
 
 
+def as_list(value: Any) -> list[Any]:
+    """A list, from an option that may be a list, a single value or None."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
 def flatten(nested: Settings, prefix: str = "") -> Settings:
     """Nested settings as one level of dotted options: ``{"trainer": {"max_epochs":
     1}}`` as ``trainer.max_epochs``.
@@ -94,7 +97,7 @@ def flatten(nested: Settings, prefix: str = "") -> Settings:
     A class is a value, and its arguments stand below it: ``{"model": {"class_path":
     "a.B", "init_args": {"lr": 1}}}`` as ``model`` and ``model.lr``.
     """
-    flat: Settings = {}
+    flat = {}
     for option, value in nested.items():
         if option == "class_path" and prefix:
             flat[prefix.removesuffix(".")] = value

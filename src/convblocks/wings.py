@@ -134,9 +134,7 @@ def call(
                 yield result
 
 
-@cache
-def _say_once(text: str) -> None:
-    print_error(text)
+_say_once = cache(print_error)
 
 
 def say_left_out(what: str, error: BaseException) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed
-from torch.distributed import ReduceOp
 
 from exact_resume import signals
 
@@ -85,7 +84,9 @@ class AgreedSignal:
         self._read()
         if not self._number:
             sent = torch.tensor([signals.received(), seconds_a_step], dtype=torch.float64)
-            work = distributed.all_reduce(sent, op=ReduceOp.MAX, group=self._group, async_op=True)
+            work = distributed.all_reduce(
+                sent, op=distributed.ReduceOp.MAX, group=self._group, async_op=True
+            )
             assert work is not None
             self._sent = work, sent
             self._steps, self._since = 0, time.perf_counter()

@@ -106,7 +106,7 @@ class ExactResume(ModelCheckpoint):
         )
         self.hint = hint
         self.FILE_EXTENSION = self.path.suffix
-        self.keepers: list[Keeper] = [*(make() for make in KEEPERS), *keepers]
+        self.keepers = [*(make() for make in KEEPERS), *keepers]
         if len({keeper.name for keeper in self.keepers}) < len(self.keepers):
             raise ValueError("two keepers have the same name, the key of their state")
         # True from our own on_fit_start, which runs after those of finders, since
@@ -188,8 +188,9 @@ class ExactResume(ModelCheckpoint):
         if fit_loop.restarting:
             # Otherwise Lightning skips the update of a ReduceLROnPlateau at the end of
             # a resumed epoch. Only if it is set, since the setter walks all loops; with
-            # max_steps it would set them all, and cut the next evaluation.
-            BY_STEPS.replace(fit_loop, no)
+            # max_steps it would set them all, and cut the next evaluation. (bool() is
+            # False, and a Trainer that holds it can be pickled.)
+            BY_STEPS.replace(fit_loop, bool)
             fit_loop.restarting = False
             BY_STEPS.reset(fit_loop)
         # Not after an epoch's last batch: its evaluation and its checkpoint follow, and
@@ -266,7 +267,7 @@ class ExactResume(ModelCheckpoint):
         self._states = processes[trainer.global_rank if self._same_world_size else 0]
         self._moment = Moment(state_dict["moment"])
         if self._moment is Moment.EPOCH_END:
-            BY_STEPS.replace(trainer.fit_loop, no)
+            BY_STEPS.replace(trainer.fit_loop, bool)
         for keeper, state in self._to_restore():
             keeper.load(state)
 
@@ -344,8 +345,3 @@ def _after_own(module: LightningModule, hook: str, act: Callable[[], None]) -> N
         act()
 
     attributes[hook] = own_then_act
-
-
-# Not written where it is used, since a Trainer that is saved holds it.
-def no() -> bool:
-    return False

@@ -24,6 +24,7 @@ from torch.serialization import get_unsafe_globals_in_checkpoint
 from exact_resume.errors import ResumeError
 from exact_resume.files import write
 from exact_resume.journal import AFTER, Journal
+from exact_resume.keeper import State
 from exact_resume.keepers.values import is_plain
 from exact_resume.training import callbacks_of
 
@@ -75,7 +76,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return Path(path).absolute() == self.path
 
     def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+        self, checkpoint: State, path: str | Path, storage_options: Any = None
     ) -> None:
         is_own = self._is_own(path)
         if not is_own:
@@ -104,7 +105,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         if is_own:
             self.journal.begin(save)
 
-    def load_checkpoint(self, path: str | Path, *arguments: Any, **named: Any) -> dict[str, Any]:
+    def load_checkpoint(self, path: str | Path, *arguments: Any, **named: Any) -> State:
         if self.writes(path):
             checkpoint = super().load_checkpoint(path, *arguments, **named)
             # whoever resumes knows what that needs
@@ -152,7 +153,7 @@ def say_what_resume_needs(_: dict[str, Any], content: io.BytesIO, trusting: str)
         )
 
 
-def move_paths(checkpoint: dict[str, Any], own: ModelCheckpoint, trainer: Trainer) -> None:
+def move_paths(checkpoint: State, own: ModelCheckpoint, trainer: Trainer) -> None:
     """Let ModelCheckpoints know their files where these are now, if their folders were
     moved together with that of the checkpoint: Lightning would let them forget.
     """

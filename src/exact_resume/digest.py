@@ -65,5 +65,4 @@ def _parts(value: Any) -> Iterable[tuple[Any, Any]]:
     for state in ("state_dict", "get_state", "getstate"):  # of optimizers, schedules, generators
         if hasattr(value, state):
             return [(state, getattr(value, state)())]
-    attributes: dict[str, Any] = getattr(value, "__dict__", {})
-    return attributes.items()
+    return vars(value).items() if hasattr(value, "__dict__") else ()

@@ -1,5 +1,13 @@
 """Errors that are not bugs: shown to the user as one line, without a traceback."""
 
+from collections.abc import Sequence
+
+
+def listed(words: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    parts = [", ".join(words[:-1]), *words[-1:]]
+    return " and ".join(filter(None, parts))
+
 
 class ResumeError(Exception):
     """Something the user can fix; the message says what is wrong and what to do.
@@ -8,7 +16,7 @@ class ResumeError(Exception):
     ``exit_status`` only.
     """
 
-    exit_status: int = 1
+    exit_status = 1
 
 
 class Stopped(ResumeError):  # noqa: N818  # not really an error

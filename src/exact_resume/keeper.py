@@ -3,7 +3,7 @@
 from enum import Enum
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Trainer
 
 # Part of the state of one process, in tensors and plain values, as a checkpoint has it.
 State = dict[str, Any]
@@ -36,9 +36,6 @@ class Keeper:
     ``state`` and ``restore`` are what most need. ``callback.py`` says when each method
     is called.
     """
-
-    trainer: Trainer
-    module: LightningModule
 
     # The word for each of its parts, if a check of exact resume compares them one by one.
     kind = ""
@@ -87,7 +84,7 @@ class Keeper:
     def restore_end(self, state: State) -> None:
         """Called instead of ``restore`` if the training had ended already."""
 
-    def parts(self) -> dict[str, Any]:
+    def parts(self) -> State:
         """What a check of exact resume compares, by a word for its kind and its name."""
         kept = self.state(Moment.WITHIN_EPOCH) if self.kind else {}
         return {f"{self.kind} {name}": value for name, value in kept.items()}

@@ -16,7 +16,7 @@ REQUEUE = getattr(signal, "SIGUSR1", None)
 
 HANDLED = [number for number in (signal.SIGTERM, REQUEUE) if number is not None]
 
-_received: int = 0
+_received = 0
 
 
 def install() -> None:

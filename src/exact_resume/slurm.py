@@ -4,9 +4,11 @@ environment.
 
 import os
 import subprocess
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 
 from exact_resume.errors import ResumeError
+
+Environment = Mapping[str, str]
 
 # The variables by which Lightning detects either of them.
 SLURM, TORCHRUN = "SLURM_NTASKS", "TORCHELASTIC_RUN_ID"
@@ -15,8 +17,17 @@ SLURM, TORCHRUN = "SLURM_NTASKS", "TORCHELASTIC_RUN_ID"
 SWITCHES = ("EXACT_RESUME_SLURM", "CONVBLOCKS_SLURM")
 
 # What launchers set, and Lightning reads.
-NUMBERS: tuple[str, ...] = ("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK", "WORLD_SIZE")
-NUMBERS += ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_NTASKS")
+NUMBERS = (
+    "RANK",
+    "LOCAL_RANK",
+    "GROUP_RANK",
+    "NODE_RANK",
+    "WORLD_SIZE",
+    "SLURM_PROCID",
+    "SLURM_LOCALID",
+    "SLURM_NODEID",
+    "SLURM_NTASKS",
+)
 
 # Lightning reads it however its processes were started.
 RANK = "SLURM_PROCID"
@@ -25,29 +36,27 @@ RANK = "SLURM_PROCID"
 JOB = "SLURM_JOB_ID"
 
 
-def visible(environment: Mapping[str, str] = os.environ) -> Mapping[str, str]:
+def visible(environment: Environment = os.environ) -> Environment:
     """The environment, without Slurm's variables if the user wants them to be ignored."""
     if any(environment.get(switch) == "0" for switch in SWITCHES):
         return {name: value for name, value in environment.items() if not name.startswith("SLURM")}
     return environment
 
 
-def refuse_odd_numbers(environment: MutableMapping[str, str] = os.environ) -> None:
+def refuse_odd_numbers() -> None:
     """Raise a ResumeError for a rank or a number of processes that is no number: Lightning
     reads them when it is imported. Where Slurm is to be ignored, its rank is taken away.
     """
-    seen = visible(environment)
+    seen = visible()
     if RANK not in seen:
-        environment.pop(RANK, None)
+        os.environ.pop(RANK, None)
     for name in NUMBERS:
         number = seen.get(name, "0")
         if not number.isdecimal():
             raise ResumeError(f"the variable {name} is {number!r}, which is no number: unset it")
 
 
-def is_further_process(
-    environment: Mapping[str, str] = os.environ, *, of_all_machines: bool = False
-) -> bool:
+def is_further_process(*, of_all_machines: bool = False) -> bool:
     """Whether this is not the first of a launcher's processes, on this machine or on
     all.
 
@@ -57,10 +66,10 @@ def is_further_process(
     numbers = ["LOCAL_RANK", "SLURM_LOCALID"]
     if of_all_machines:
         numbers += ["GROUP_RANK", "SLURM_NODEID"]
-    return any(visible(environment).get(name, "0") != "0" for name in numbers)
+    return any(visible().get(name, "0") != "0" for name in numbers)
 
 
-def requeue(environment: Mapping[str, str] = os.environ) -> None:
+def requeue(environment: Environment = os.environ) -> None:
     """Ask Slurm to start this job again; outside a job, do nothing."""
     environment = visible(environment)
     if JOB in environment:

@@ -8,6 +8,9 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from exact_resume.lightning_private import TRAIN_LOADERS
 
+# Any objects, by their names.
+ByName = dict[str, Any]
+
 # Prints in one process only.
 say = rank_zero_only(print)
 

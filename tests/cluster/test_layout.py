@@ -38,9 +38,14 @@ def torchrun(processes: int, nodes: int = 1) -> dict[str, str]:
     ],
 )
 def test_as_many_processes_as_devices_are_accepted(
-    devices: str | int | list[int], nodes: int, environment: dict[str, str]
+    devices: str | int | list[int],
+    nodes: int,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    check({"trainer": {"devices": devices, "num_nodes": nodes}}, environment)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    check({"trainer": {"devices": devices, "num_nodes": nodes}})
 
 
 @pytest.mark.parametrize(
@@ -71,7 +76,13 @@ def test_as_many_processes_as_devices_are_accepted(
     ],
 )
 def test_processes_that_would_not_train_together_are_refused_with_advice(
-    devices: str | int, nodes: int, environment: dict[str, str], message: str
+    devices: str | int,
+    nodes: int,
+    environment: dict[str, str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
     with pytest.raises(UsageError, match=message):
-        check({"trainer": {"devices": devices, "num_nodes": nodes}}, environment)
+        check({"trainer": {"devices": devices, "num_nodes": nodes}})

@@ -24,6 +24,10 @@ def test_requeue_is_of_the_task_of_an_array(
     assert commands == [["scontrol", "requeue", name] for name in job]
 
 
-def test_process_is_a_further_one_by_slurms_number_unless_slurm_is_ignored() -> None:
-    second = {"SLURM_LOCALID": "1"}
-    assert (is_further_process(second), is_further_process(second | OFF)) == (True, False)
+def test_process_is_a_further_one_by_slurms_number_unless_slurm_is_ignored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SLURM_LOCALID", "1")
+    assert is_further_process()
+    monkeypatch.setenv("CONVBLOCKS_SLURM", "0")
+    assert not is_further_process()

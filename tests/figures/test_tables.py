@@ -2,11 +2,9 @@
 the plain numbers.
 """
 
-import io
 import math
 
 import pytest
-from rich.console import Console
 
 from convblocks.figures.estimates import COUNT, PERCENT, POINTS, Estimate
 from convblocks.figures.report import Report
@@ -53,11 +51,11 @@ def test_table_has_the_same_cells_in_every_form() -> None:
     [(80, ""), (48, "ends"), (36, "ends, parameters"), (12, "ends, parameters")],
 )
 def test_table_on_a_narrow_terminal_drops_the_columns_of_the_lowest_priority(
-    width: int, dropped: str
+    width: int, dropped: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = io.StringIO()
-    to_console([TABLE], Console(file=file, width=width), "r.html")
-    lines = " ".join(file.getvalue().split())
+    monkeypatch.setenv("COLUMNS", str(width))
+    to_console([TABLE], "r.html")
+    lines = " ".join(capsys.readouterr().out.split())
     assert (f"Hidden at this width: {dropped}. See r.html." in lines) == bool(dropped)
     assert ("85,526" in lines) == ("parameters" not in dropped)
 

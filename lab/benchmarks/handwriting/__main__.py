@@ -22,7 +22,7 @@ from convblocks.command_line import Parser
 from convblocks.console import answer, end
 from convblocks.data.images import MNIST
 from convblocks.errors import UserError
-from convblocks.figures.tables import terminal, to_console
+from convblocks.figures.tables import to_console
 from convblocks.handwriting.predict import look
 from convblocks.model.restore import load_network
 from convblocks.run.directory import LOGS
@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> None:
     ]
     results = Results(machine, git_commit(), options.seed, drawn, networks)
     write_raw_numbers(out / DATA, "handwriting", results)
-    to_console([page.networks_table(results)], terminal())
+    to_console([page.networks_table(results)])
     page.write_page(output_folder(out / PAGES), results, drawings)
     print(f"Written to {out / PAGES / 'handwriting'}.md and {out / DATA / 'handwriting'}.json.")
 

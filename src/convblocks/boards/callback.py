@@ -4,6 +4,7 @@ import json
 import sys
 import threading
 from copy import deepcopy
+from typing import Any
 
 from convblocks.boards.tensorboard import RunTensorBoardLogger
 from convblocks.files import machine_lock
@@ -13,9 +14,8 @@ from convblocks.run.parser import full_name
 from convblocks.run.parts import Parts
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
-from convblocks.text import Settings, flatten
+from convblocks.text import Settings, as_list, flatten
 from exact_resume.files import write
-from exact_resume.keeper import State
 
 # The argument of each logger's class that continues an earlier run; others begin a new one.
 RUN_ARGUMENTS = {"MLFlowLogger": "run_id", "TensorBoardLogger": "version", "WandbLogger": "id"}
@@ -39,9 +39,8 @@ def make(parts: Parts) -> Added:
     chosen = deepcopy(config.settings["trainer"].get("logger"))
     saved = RunDirectory(config.name, config.root).loggers if config.name else None
     if config.resume and saved and saved.is_file():
-        loggers = chosen if isinstance(chosen, list) else [chosen]
         identities = json.loads(saved.read_text())
-        for logger, identity in zip(loggers, identities, strict=False):
+        for logger, identity in zip(as_list(chosen), identities, strict=False):
             if isinstance(logger, dict):
                 name = logger["class_path"].rpartition(".")[2]
                 if name in RUN_ARGUMENTS:
@@ -53,7 +52,7 @@ def make(parts: Parts) -> Added:
 class Boards(RunCallback):
     """Starts a run's loggers, and shows its result in TensorBoard."""
 
-    def on_start(self, run: Run, checkpoint: State | None) -> None:
+    def on_start(self, run: Run, *_: Any) -> None:
         """Start the loggers, TensorBoard's from the first step that is logged again,
         and save the others' ids.
         """

@@ -5,12 +5,11 @@ TensorBoard sorts tags by name and opens the first two of the groups that they f
 this file come after these.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from convblocks.run.directory import DEAD
+from convblocks.run.judge import Metrics
+from convblocks.text import Settings
 
 
 class RunTensorBoardLogger(TensorBoardLogger):
@@ -20,11 +19,11 @@ class RunTensorBoardLogger(TensorBoardLogger):
     it is a diagonal.
     """
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+    def log_metrics(self, metrics: Metrics, step: int | None = None) -> None:
         tags = {tag_of(name): metrics[name] for name in metrics if name != "epoch"}
         super().log_metrics(tags, step)
 
-    def log_results(self, hparams: dict[str, Any], results: Mapping[str, float], step: int) -> None:
+    def log_results(self, hparams: Settings, results: Metrics, step: int) -> None:
         """Write final values, and with these hyper-parameters the run's row of the HParams tab.
 
         As points of the metrics' curves, final values would be false ones.

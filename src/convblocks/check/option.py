@@ -36,18 +36,16 @@ def instead(config: Config) -> None:
         UserError: without a message, the run is not exact.
     """
     signals.uninstall()  # there is nothing to save
-    trainer = config.settings["trainer"] | {"logger": False}
-    words = ["--config", as_yaml(config.settings | {"trainer": trainer})]
-    options = config.options | {"weights_only": config.weights_only}
+    words = ["--config", as_yaml(config.settings), "--trainer.logger=false"]
+    words.append(f"--weights_only={config.weights_only}")
     words += [
         f"--{name}={value}"
-        for name, value in options.items()
+        for name, value in config.options.items()
         if name != OPTION and value is not None
     ]
     echo("checking on a few steps whether this run resumes exactly; nothing is written")
     result = check(partial(training_of_run, words))
-    for line in result.lines:
-        echo(line)
+    echo(str(result))
     if not result.is_exact:
         # All is said; sys.exit would let Python unload torch, whose extensions may complain.
         raise UserError("")

@@ -4,8 +4,7 @@ why a run ends.
 
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch import Callback, Trainer
 
 from convblocks.cluster.layout import check, cluster_environments
 from convblocks.run.callbacks import Added
@@ -22,9 +21,7 @@ class LastWord(Callback):
 
     keeps_own_state = True
 
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, trainer: Trainer, *_: Any) -> None:
         launcher: Any = trainer.strategy.launcher
         watched = getattr(launcher, "procs", [])
         if watched:

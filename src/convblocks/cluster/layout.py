@@ -1,8 +1,6 @@
 """Whether Slurm or torchrun has started the processes that the Trainer's settings ask for."""
 
-import os
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
@@ -11,8 +9,8 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 
 from convblocks.errors import UsageError, one_line
 from convblocks.model import trust
-from convblocks.text import counted
-from exact_resume.slurm import SLURM, TORCHRUN, visible
+from convblocks.text import Settings, as_list, counted
+from exact_resume.slurm import SLURM, TORCHRUN, Environment, visible
 
 # Variables of other ways to start a run on several nodes: by hand, by LSF, by two kinds of MPI.
 OTHERS = {"NODE_RANK", "LSB_JOBID", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"}
@@ -29,7 +27,7 @@ class Launch(NamedTuple):
     nodes: int
 
 
-def check(settings: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> None:
+def check(settings: Settings) -> None:
     """Refuse layouts in which processes would hang, or train separately instead of
     together.
 
@@ -43,7 +41,7 @@ def check(settings: Mapping[str, Any], environment: Mapping[str, str] = os.envir
     trainer = settings["trainer"]
     if has_own_environment(trainer):
         return
-    environment = visible(environment)
+    environment = visible()
     devices = trainer.get("devices", "auto")
     nodes = trainer.get("num_nodes", 1)
     launch = _launch(environment)
@@ -69,15 +67,14 @@ def check(settings: Mapping[str, Any], environment: Mapping[str, str] = os.envir
         )
 
 
-def has_own_environment(trainer: Mapping[str, Any]) -> bool:
+def has_own_environment(trainer: Settings) -> bool:
     """Whether a Trainer's settings contain a cluster environment, as a plugin."""
-    plugins = trainer.get("plugins")
-    specs = plugins if isinstance(plugins, list) else [plugins]
-    kinds = [trust.import_class(spec["class_path"]) for spec in specs if spec]
+    specs = as_list(trainer.get("plugins"))
+    kinds = [trust.import_class(spec["class_path"]) for spec in specs]
     return any(trust.is_a(ClusterEnvironment, kind) for kind in kinds)
 
 
-def cluster_environments(trainer: Mapping[str, Any]) -> list[ClusterEnvironment]:
+def cluster_environments(trainer: Settings) -> list[ClusterEnvironment]:
     """The plugin with which Lightning uses Slurm without its own requeueing, or ignores
     it; otherwise none.
 
@@ -100,7 +97,7 @@ def cluster_environments(trainer: Mapping[str, Any]) -> list[ClusterEnvironment]
         raise UsageError(one_line(error)) from error
 
 
-def _launch(environment: Mapping[str, str]) -> Launch | None:
+def _launch(environment: Environment) -> Launch | None:
     """The processes started by torchrun, also within a Slurm job, or by srun; None if
     Lightning starts them itself.
 

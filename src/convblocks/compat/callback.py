@@ -1,5 +1,7 @@
 """What Lightning's ModelPruning and averages of weights need in a run."""
 
+from typing import Any
+
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelPruning, StochasticWeightAveraging, WeightAveraging
@@ -9,7 +11,6 @@ from convblocks.run.callbacks import RunCallback
 from convblocks.run.parts import Parts
 from convblocks.run.run import Run
 from exact_resume.callback import ExactResume
-from exact_resume.keeper import State
 from exact_resume.lightning_private import AVERAGE
 from exact_resume.training import callbacks_of
 
@@ -30,7 +31,7 @@ class Compatibility(RunCallback):
     def __init__(self) -> None:
         self.trains = False
 
-    def on_start(self, run: Run, checkpoint: State | None) -> None:
+    def on_start(self, run: Run, *_: Any) -> None:
         self.run = run
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -42,7 +43,7 @@ class Compatibility(RunCallback):
             # torch prunes flat views, which channels_last lacks.
             pl_module.to(memory_format=torch.contiguous_format)
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, *_: Any) -> None:
         self.trains = True  # not where the training had ended already before a resume
 
     def _follow(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -56,9 +57,7 @@ class Compatibility(RunCallback):
     on_validation_epoch_start = _follow
     on_train_end = _follow
 
-    def on_save_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: State
-    ) -> None:
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         self._follow(trainer, pl_module)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

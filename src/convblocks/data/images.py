@@ -4,11 +4,10 @@ of their sources.
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
 
 import msgspec
 import torch
@@ -24,6 +23,9 @@ PerChannel = tuple[float, ...]
 
 # Height and width.
 Size = tuple[int, int]
+
+# Channels, height and width.
+Shape = tuple[int, int, int]
 
 # Images counted at a time.
 COUNT_CHUNK = 100
@@ -66,8 +68,8 @@ class ImageSpec:
             )
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of one image."""
+    def shape(self) -> Shape:
+        """Of one image."""
         return self.channels, self.height, self.width
 
     def normalize(self, images: Tensor) -> Tensor:
@@ -96,11 +98,10 @@ class ImageSpec:
 
     def as_dict(self) -> Settings:
         """As plain values for a checkpoint, YAML and JSON."""
-        values: Settings = as_plain(asdict(self))
-        return values
+        return dict(as_plain(asdict(self)))
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "ImageSpec":
+    def from_dict(cls, values: Settings) -> "ImageSpec":
         """The inverse of ``as_dict``."""
         return msgspec.convert(values, cls)
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -103,8 +102,8 @@ class ImageDataModule(LightningDataModule):
         self._is_read = False
 
     @property
-    def evaluation_split(self) -> Literal["val", "test"]:
-        """The images that a run is evaluated on after every epoch."""
+    def evaluation_split(self) -> str:
+        """The images that a run is evaluated on after every epoch: ``val`` or ``test``."""
         return "val" if self.val_size else "test"
 
     @property

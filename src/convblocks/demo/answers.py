@@ -33,7 +33,7 @@ def setup(networks: Sequence[TrainedNetwork]) -> Answer:
     """
     spec = networks[0].image_spec
     are_digits = spec == MNIST
-    entries: list[Answer] = []
+    entries = []
     for trained in networks:
         run = re.sub(r".*lightning_logs/|/checkpoints/last\.ckpt$", "", trained.path.as_posix())
         weights = None
@@ -66,7 +66,7 @@ def layers_of(trained: TrainedNetwork, images: Tensor) -> list[Answer]:
     Units have maps (units, H, W), those of a linear layer 1 x 1, in shades 0..255. A
     unit that is 0 everywhere is inactive; one that is so for every image is dead.
     """
-    layers: list[Answer] = []
+    layers = []
 
     def note(name: str, units: Tensor) -> None:
         width = units.shape[-1] if units.ndim > 2 else 1

@@ -20,7 +20,7 @@ from convblocks.model.classifier import ImageClassifier
 from convblocks.run.callbacks import RunCallback
 from convblocks.run.directory import DEAD
 from convblocks.run.parts import Parts
-from convblocks.run.result import RunResult
+from convblocks.run.result import Row, RunResult
 from convblocks.run.run import Run
 from convblocks.text import as_shown
 
@@ -85,7 +85,7 @@ class DeadUnits(RunCallback):
         return lines
 
 
-def measure_dead_units(trainer: Trainer, classifier: LightningModule) -> dict[str, float]:
+def measure_dead_units(trainer: Trainer, classifier: LightningModule) -> Row:
     """The share of dead units behind each ReLU, as metrics; none where a plain Trainer
     has no data module.
 

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.distributions import Categorical
 
 from convblocks.run.directory import DEAD
-from convblocks.run.result import RunResult
+from convblocks.run.result import Row, RunResult
 
 # A network has learned something if it gets at least this share of the way from a
 # constant predictor to no mistakes.
@@ -20,7 +20,7 @@ FEWEST_STEPS, STEPS_PER_CLASS = 200, 20
 EPOCHS_OF_FALL, LEAST_FALL = 5, 0.005
 
 
-def dead_units_in(metrics: dict[str, float]) -> dict[str, float]:
+def dead_units_in(metrics: Row) -> Row:
     """The shares of dead units among these metrics, by the name of the ReLU."""
     return {
         name.removeprefix(DEAD): share for name, share in metrics.items() if name.startswith(DEAD)

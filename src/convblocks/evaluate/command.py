@@ -36,7 +36,7 @@ from convblocks.figures.curves import metric_figure, short
 from convblocks.figures.estimates import COUNT, Unit
 from convblocks.figures.panels import calibration_error, confusion, evaluation_charts
 from convblocks.figures.report import Chart, Report
-from convblocks.figures.tables import Column, Table, terminal, to_console
+from convblocks.figures.tables import Column, Table, to_console
 from convblocks.model.restore import Evaluation, TrainedNetwork
 from convblocks.run.directory import LOGS, RunDirectory
 from convblocks.run.result import EPOCHS, RunResult
@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> None:
         return
     echo(as_shown(trained.path))
     echo(f"{trained.arch} on the {len(data.test):,} test images in {as_shown(options.root)}\n")
-    to_console(tables(evaluation), terminal())
+    to_console(tables(evaluation))
     write_report(trained, data, evaluation)
     echo(summary(evaluation))
 

@@ -32,6 +32,9 @@ LOSS = Judge("train/loss", "min")
 
 LONGEST_NAME = 22
 
+# Numbers of epochs, and values.
+Points = list[tuple[int, float]]
+
 # The course's networks in figures; their options are written as they are given.
 TITLES = {"mlp": "MLP", "maxpool": "MaxPool", "batchnorm": "BatchNorm"}
 
@@ -112,7 +115,7 @@ def draw_by_epoch(
     ends = []
     last = 1
     for (name, look, runs), lines in zip(curves, values, strict=True):
-        points: list[tuple[int, float]] = []
+        points: Points = []
         averaged = []
         for run, line in zip(runs, lines, strict=True):
             dotted = ":" if run.failed else "-"
@@ -136,7 +139,7 @@ def draw_by_epoch(
     return ends
 
 
-def _line(axes: Axes, values: Iterable[float], line: str, **look: Any) -> list[tuple[int, float]]:
+def _line(axes: Axes, values: Iterable[float], line: str, **look: Any) -> Points:
     """Draw the finite values by epoch; returns their points."""
     points = [(epoch, value) for epoch, value in enumerate(values, start=1) if math.isfinite(value)]
     if points:

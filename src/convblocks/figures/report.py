@@ -5,7 +5,7 @@ A page to send is one file that loads nothing, light and dark, for a phone and f
 
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from io import StringIO
 from pathlib import Path
@@ -14,14 +14,13 @@ from textwrap import indent
 from typing import Any, NamedTuple
 
 from markdown_it import MarkdownIt
-from matplotlib.figure import Figure
 
 from convblocks.console import command_text, echo
 from convblocks.errors import printable
-from convblocks.figures.style import LIGHT, WIDTH, render, save, themed
-from convblocks.figures.tables import Table, terminal, to_console, to_markdown, without_html
+from convblocks.figures.style import LIGHT, WIDTH, Draw, render, save, themed
+from convblocks.figures.tables import Table, to_console, to_markdown, without_html
 from convblocks.run.directory import RunDirectory
-from convblocks.text import as_csv, as_json, as_shown
+from convblocks.text import Settings, as_csv, as_json, as_shown
 from exact_resume.files import write
 
 # Text stays text, and the numbers of elements depend on the content only: the same
@@ -40,7 +39,7 @@ LEAST_SCALE = 62
 class Chart(NamedTuple):
     """The function that draws a figure, and what it shows in a phrase."""
 
-    draw: Callable[[], Figure]
+    draw: Draw
     caption: str
 
 
@@ -98,7 +97,7 @@ class Report(NamedTuple):
     def _command(self) -> list[str]:
         return [f"```bash\n{self.command}\n```\n"] if self.command else []
 
-    def plain_numbers(self) -> dict[str, Any]:
+    def plain_numbers(self) -> Settings:
         """For the JSON file: of every table that has a key, and the others."""
         tables = (*self.tables, *self.details)
         return {table.key: table.numbers() for table in tables if table.key} | dict(self.numbers)
@@ -134,7 +133,7 @@ def publish(report: Report, directory: RunDirectory) -> None:
     if any(directory.path.rglob("events.out.tfevents.*")):
         curves = f"\nCurves: tensorboard --logdir {shlex.quote(folder)}"
     echo(f"\nDetails: {as_shown(path)}{', '.join(endings)}{curves}\n")
-    to_console(report.tables, terminal(), f"{report.name}.html")
+    to_console(report.tables, f"{report.name}.html")
     for line in report.sentences:
         echo(line)
     if report.command:

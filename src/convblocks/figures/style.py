@@ -34,8 +34,14 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 # those before it.
 OTHERS = 3
 
+# Settings of matplotlib.
+Theme = dict[Any, Any]
 
-def _theme(name: str) -> dict[Any, Any]:
+# A function that makes a figure.
+Draw = Callable[[], Figure]
+
+
+def _theme(name: str) -> Theme:
     path = Path(__file__).with_name(f"{name}.mplstyle")
     return dict(rc_params_from_file(path, use_default_template=False))
 
@@ -45,7 +51,7 @@ DARK = LIGHT | _theme("dark")
 
 
 @contextmanager
-def themed(theme: dict[Any, Any] = LIGHT) -> Iterator[None]:
+def themed(theme: Theme = LIGHT) -> Iterator[None]:
     """Figures have the theme where they are made and where they are saved, since ticks
     are made late.
 
@@ -56,14 +62,14 @@ def themed(theme: dict[Any, Any] = LIGHT) -> Iterator[None]:
         yield
 
 
-def render(draw: Callable[[], Figure]) -> Figure:
+def render(draw: Draw) -> Figure:
     """The figure that ``draw`` makes, with a canvas."""
     figure = draw()
     FigureCanvasAgg(figure)
     return figure
 
 
-def save(draw: Callable[[], Figure], path: Path, theme: dict[Any, Any] = LIGHT) -> None:
+def save(draw: Draw, path: Path, theme: Theme = LIGHT) -> None:
     """Save the figure that ``draw`` makes, in the colours of a theme."""
     with themed(theme):
         render(draw).savefig(path)

@@ -114,7 +114,7 @@ def _plain(value: Value) -> Any:
 
 def to_markdown(tables: Sequence[Table], level: int = 2) -> str:
     """Tables as GitHub's Markdown, each with a title under a heading of that level."""
-    blocks: list[str] = []
+    blocks = []
     for table in tables:
         if table.title:
             blocks.append(f"{'#' * level} {without_html(table.title)}")
@@ -138,17 +138,12 @@ def without_html(text: str) -> str:
     return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)
 
 
-def terminal() -> Console:
-    """The console on which results are printed, without markup: ``[red]`` in a file
-    name is text.
-    """
-    return Console(markup=False, emoji=False, highlight=False)
-
-
-def to_console(tables: Sequence[Table], console: Console, everything: str = "") -> None:
+def to_console(tables: Sequence[Table], everything: str = "") -> None:
     """Print tables on a terminal, which drops columns that the file ``everything`` has,
     or as text into a pipe.
     """
+    # Without markup: ``[red]`` in a file name is text.
+    console = Console(markup=False, emoji=False, highlight=False)
     unlimited = console.options.update(width=WIDEST)
     see = f" See {everything}." if everything else ""
     for table in tables:

@@ -91,7 +91,7 @@ def fit(ink: Ink, side: int) -> Ink:
     scale = side / max(box.size)
     size = [max(1, round(length * scale)) for length in box.size]
     resized = box.resize(size, Image.Resampling.BILINEAR)
-    scaled: Ink = np.clip(np.asarray(resized, dtype=np.float64), 0, 1)
+    scaled = np.clip(np.asarray(resized, dtype=np.float64), 0, 1)
     scaled /= scaled.max()  # scaling down makes thin strokes fade
     return scaled
 
@@ -106,8 +106,7 @@ def adjust_strokes(ink: Ink) -> Ink:
     solid = np.pad(ink, 1 + max(0, round(change))) > 0.5
     # From the edge of the strokes, outside and, negative, inside.
     distance = ndimage.distance_transform_edt(~solid) - ndimage.distance_transform_edt(solid)
-    adjusted: Ink = np.clip(0.5 + change - distance, 0, 1)
-    return adjusted
+    return np.clip(0.5 + change - distance, 0, 1)
 
 
 def stroke_width(ink: Ink) -> float:

@@ -128,7 +128,7 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
     """The files among the paths, and in place of a folder the pictures in it, by their
     names, in sorted order.
     """
-    pictures: list[Path] = []
+    pictures = []
     for path in paths:
         pictures += (path.is_dir() and pictures_in(path)) or [path]
     return pictures
@@ -138,8 +138,8 @@ def recognise(
     trained: TrainedNetwork, paths: Sequence[Path]
 ) -> tuple[list[Prediction], dict[Path, str]]:
     """The predictions, and what is wrong with each picture that cannot be used."""
-    predictions: list[Prediction] = []
-    problems: dict[Path, str] = {}
+    predictions = []
+    problems = {}
     for path in paths:
         try:
             picture, seen = look(path, trained.image_spec)

@@ -175,9 +175,9 @@ class ImageClassifier(LightningModule):
         self.eval_metrics.reset()
 
     def on_validation_epoch_end(self) -> None:
-        datamodule = getattr(self.trainer, "datamodule", None)
-        split = getattr(datamodule, "evaluation_split", "val")
-        self._log_epoch(split, self.eval_metrics)
+        # Lightning sets it at run time
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        self._log_epoch(getattr(data, "evaluation_split", "val"), self.eval_metrics)
 
     test_step = validation_step
     on_test_epoch_start = on_validation_epoch_start
@@ -196,8 +196,8 @@ class ImageClassifier(LightningModule):
         return configure(self, is_trial=is_trial, **specs)
 
     def setup(self, stage: str) -> None:
-        datamodule = getattr(self.trainer, "datamodule", None)
-        seen = getattr(datamodule, "image_spec", None)
+        data = self.trainer.datamodule  # type: ignore[attr-defined]  # set at run time
+        seen = getattr(data, "image_spec", None)
         if isinstance(seen, ImageSpec) and not self.image_spec.same_images(seen):
             raise UsageError(
                 f"the classifier is for {self.image_spec}, "

@@ -123,7 +123,7 @@ class ConvBatchNormNetwork(nn.Module):
 
 
 # Each takes an image spec, MNIST's by default.
-ARCHITECTURES: dict[str, type[nn.Module]] = {
+ARCHITECTURES = {
     "mlp": MultiLayerPerceptron,
     "maxpool": ConvMaxPoolNetwork,
     "batchnorm": ConvBatchNormNetwork,

@@ -20,6 +20,7 @@ from convblocks.model.class_specs import Factory, Named, short_name
 
 # The package with the classes of lightning.pytorch once more.
 OTHER_LIGHTNING = "pytorch_lightning"
+INSTEAD = f"import lightning.pytorch instead of {OTHER_LIGHTNING}"
 
 _named_by_a_person: set[str] = set()
 
@@ -66,7 +67,7 @@ def import_class(name: str) -> Factory:
         reason = f"{error.msg} in the current folder, and none is installed"
         if error.name == OTHER_LIGHTNING:
             files = [frame.filename for frame in extract_tb(error.__traceback__)]
-            reason = f"{error.msg}: {advice([*filter(os.path.isfile, files)][-1])}"
+            reason = f"{error.msg}: in {[*filter(os.path.isfile, files)][-1]}, {INSTEAD}"
         raise UsageError(f"cannot import {name}: {reason}") from error
     except SystemExit as error:
         raise UsageError(
@@ -125,7 +126,7 @@ def check_kind(kind: type, named: Named, called: Factory) -> None:
         child = next(each for each in made.__mro__ if theirs in each.__bases__)
         raise UsageError(
             f"{named} is a {kind.__name__} of {OTHER_LIGHTNING}, which is another class "
-            f"than lightning's: {advice(inspect.getfile(child))}"
+            f"than lightning's: in {inspect.getfile(child)}, {INSTEAD}"
         )
     if not is_a(kind, made):
         raise UsageError(
@@ -141,11 +142,6 @@ def check_kind(kind: type, named: Named, called: Factory) -> None:
 def is_a(kind: Any, named: Any) -> bool:
     """Whether something is a subclass of a kind."""
     return isinstance(named, type) and issubclass(named, kind)
-
-
-def advice(file: str) -> str:
-    """Which import to change."""
-    return f"in {file}, import lightning.pytorch instead of {OTHER_LIGHTNING}"
 
 
 def accepts(named: Named, parameter: str) -> bool:

@@ -20,6 +20,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from convblocks.data.images import Shape
 from convblocks.errors import DataError, UserError
 
 # More pixels than any camera takes: such a file is broken, or made to exhaust memory.
@@ -100,7 +101,7 @@ def _content_of(path: Path) -> bytes:
     return content
 
 
-def read_shape(path: Path) -> tuple[int, int, int]:
+def read_shape(path: Path) -> Shape:
     """The shape (C, H, W) of a picture when upright, from its header: C is 1 if it is
     grey, otherwise 3.
 
@@ -167,7 +168,7 @@ def _friendly_errors(path: Path | None = None) -> Iterator[None]:
         raise UserError(text) from error
 
 
-def decode(paths: Sequence[Path], shape: tuple[int, int, int]) -> Tensor:
+def decode(paths: Sequence[Path], shape: Shape) -> Tensor:
     """The pixels of pictures, scaled to the shape (C, H, W): (N, C, H, W) uint8.
 
     Raises:

@@ -20,7 +20,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from convblocks.data.images import ImageSets, ImageSource, ImageSpec, LabelledImages
+from convblocks.data.images import ImageSets, ImageSource, ImageSpec, LabelledImages, Shape, Size
 from convblocks.errors import DataError
 from convblocks.files import machine_lock
 from convblocks.pictures.decoding import FEW, decode, for_all, read_shape
@@ -38,7 +38,7 @@ FORMAT = 5
 SHARE_OF_MEMORY = 0.4
 
 
-def find(root: Path, size: tuple[int, int] | None) -> ImageSource | None:
+def find(root: Path, size: Size | None) -> ImageSource | None:
     """The pictures in a folder, if there are any."""
     return PictureFolder(root, size) if (root / "train").is_dir() else None
 
@@ -89,7 +89,7 @@ class PictureFolder(ImageSource):
             one size.
     """
 
-    def __init__(self, root: Path, size: tuple[int, int] | None = None) -> None:
+    def __init__(self, root: Path, size: Size | None = None) -> None:
         super().__init__(root)
         self.size = size
 
@@ -163,7 +163,7 @@ class PictureFolder(ImageSource):
         # One without images is false.
         return ImageSets.of(train, test or None, listing.classes)
 
-    def _shape(self, paths: Sequence[Path]) -> tuple[int, int, int]:
+    def _shape(self, paths: Sequence[Path]) -> Shape:
         """(C, H, W) of the decoded pictures, from their headers; in colour if any is.
 
         Raises:
@@ -182,7 +182,7 @@ class PictureFolder(ImageSource):
         channels = max(shape[0] for shape in shapes)
         return channels, *(self.size or (height, width))
 
-    def _beyond_memory(self, count: int, shape: tuple[int, int, int]) -> str:
+    def _beyond_memory(self, count: int, shape: Shape) -> str:
         """Why the pictures stay lazy; empty if they fit into memory."""
         needed = count * math.prod(shape)
         free = SHARE_OF_MEMORY * psutil.virtual_memory().available
@@ -218,7 +218,7 @@ def list_pictures(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]
     Raises:
         DataError: a folder is not one of the classes, or has no pictures.
     """
-    pictures: list[tuple[Path, int]] = []
+    pictures = []
     for path in _folders(folder):
         if path.name not in classes:
             raise DataError(f"{path}: {folder.parent / 'train'} has no such class")

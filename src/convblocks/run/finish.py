@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from shlex import quote
 
 import torch
-from lightning.pytorch.callbacks.early_stopping import EarlyStopping, EarlyStoppingReason
+from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 
 from convblocks import wings
 from convblocks.console import echo
@@ -22,7 +22,7 @@ from convblocks.run.result import EPOCHS, Provenance, Row, RunResult, encode
 from convblocks.run.run import Run
 from convblocks.text import Settings, as_shown, counted
 from exact_resume.errors import ResumeError
-from exact_resume.training import callbacks_of, is_out_of_time
+from exact_resume.training import is_out_of_time
 
 
 def finish(run: Run) -> None:
@@ -183,17 +183,17 @@ def print_result(run: Run, result: RunResult, errors: list[BaseException]) -> No
             if not (isinstance(said, list | tuple) and all(isinstance(x, str) for x in said)):
                 raise TypeError(f"last_lines returns {said}, not a list of lines")
             lines += said
+    first = ["", score]
     if run.divergence.step is not None:
         diverged = (
             f"This run diverged: after step {run.divergence.step} its loss or a weight "
             "was not finite. Try a lower learning rate."
         )
-        lines = [diverged, *lines, score]
+        first = ["", diverged]
+        lines.append(score)
     elif result.ended_by != EPOCHS:
-        lines = [score, f"ended by {result.ended_by}", *lines]
-    else:
-        lines = [score, *lines]
-    echo("\n".join(["", *lines]))
+        first.append(f"ended by {result.ended_by}")
+    echo("\n".join(first + lines))
     if run.board:
         echo(f"see curves    tensorboard --logdir {quote(as_shown(run.directory.logs))}")
 
@@ -223,7 +223,7 @@ def ended_by(run: Run) -> str:
         return f"max_steps={trainer.max_steps}"
     if is_out_of_time(trainer):
         return "its max_time"
-    for callback in callbacks_of(trainer, EarlyStopping):
+    for callback in trainer.early_stopping_callbacks:
         if callback.stopping_reason != EarlyStoppingReason.NOT_STOPPED:
             return f"EarlyStopping: {callback.stopping_reason_message}"
     return "a callback" if trainer.should_stop else EPOCHS

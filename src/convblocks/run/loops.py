@@ -106,12 +106,9 @@ def run_loop(loop: str, run: str, words: Sequence[str], weights_only: bool) -> t
     for part, names in zip((module, data or module), NEEDED[loop], strict=True):
         if not any(is_overridden(name, part) for name in names.split(" or ")):
             raise UserError(f"{type(part).__name__} has no {names}")
-    changed: Settings = {
-        "plugins": [],
-        # Some callbacks want one; this writes nothing.
-        "logger": "lightning.pytorch.loggers.logger.DummyLogger",
-    }
-    trainer = make_trainer(parts, changed, [])
+    # Some callbacks want a logger; this writes nothing.
+    logger = "lightning.pytorch.loggers.logger.DummyLogger"
+    trainer = make_trainer(parts, {"plugins": [], "logger": logger}, [])
     trainer.strategy.load_checkpoint = lambda *_, **__: weights  # type: ignore[method-assign]
     options = {"verbose": False}
     if loop == "predict":

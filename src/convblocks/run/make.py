@@ -95,7 +95,7 @@ def _exact_resume(directory: RunDirectory) -> ExactResume:
 
 def added_by_wings(parts: Parts) -> tuple[list[Callback], Settings]:
     """The callbacks that wings add, and arguments of the Trainer."""
-    callbacks: list[Callback] = []
+    callbacks = []
     arguments: Settings = {"plugins": []}
     for added in wings.call("CALLBACKS", "make", parts, kind=Callback | Added):
         further: Settings = {}

@@ -52,7 +52,6 @@ class MetricsLog(Callback):
         self._row: Row = {}
         self._evaluated: set[str] = set()  # the names of what evaluations log
         self._rate: Row = {}  # the learning rate of the last step
-        self._start = time.perf_counter()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._trainer = trainer
@@ -67,9 +66,7 @@ class MetricsLog(Callback):
     on_train_epoch_start = _next_row
     on_train_end = _next_row
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         if self._row:  # of an evaluation in the middle of the epoch
             self._next_row(trainer, pl_module)
         # Now, since schedules step before on_train_batch_end.
@@ -143,13 +140,16 @@ class MetricsLog(Callback):
         self._row = {}
         if trainer.is_global_zero:
             write(self.path, as_csv(self.rows))
+            # Above the progress bar, if there is one.
+            bar = trainer.progress_bar_callback
+            show = bar.print if bar else echo
             columns = printed_columns(row, self.judges)
             if not {*columns} <= {*self.columns}:
                 # Others are of an evaluation in the middle of the first epoch.
                 others = [name for name in self.columns if name not in columns]
                 self.columns = [*others, *columns]
-                show(trainer, heading(self.columns, trainer.max_epochs))
-            show(trainer, format_row(row, self.columns, self.judges, trainer.max_epochs))
+                show(heading(self.columns, trainer.max_epochs))
+            show(format_row(row, self.columns, self.judges, trainer.max_epochs))
 
 
 def printed_columns(row: Metrics, judges: Judges) -> list[str]:
@@ -205,7 +205,7 @@ def _line(epoch: str, cells: Mapping[str, str], time: str, epochs: int | None) -
 def logged_metrics(trainer: Trainer) -> Row:
     """What was logged last, for a metric logged per step and per epoch only the epoch's value."""
     logged = trainer.callback_metrics
-    metrics: Row = {}
+    metrics = {}
     for name, value in logged.items():
         # Lightning's suffixes of a metric that is logged for both
         stem = name.removesuffix("_step").removesuffix("_epoch")
@@ -232,14 +232,6 @@ def ends_logged_step(trainer: Trainer, batch_idx: int) -> bool:
     every_n_steps: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
     has_stepped = trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches == 0
     return has_stepped and every_n_steps > 0 and steps_done(trainer) % every_n_steps == 0
-
-
-def show(trainer: Trainer, line: str) -> None:
-    """Print a line, above the progress bar if there is one."""
-    if trainer.progress_bar_callback is None:
-        echo(line)
-    else:
-        trainer.progress_bar_callback.print(line)
 
 
 def _log(trainer: Trainer, metrics: Row) -> None:

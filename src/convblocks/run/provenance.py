@@ -11,28 +11,16 @@ import sys
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypedDict
 
 import msgspec
 import torch
 
 from convblocks.errors import UserError
-from convblocks.text import as_json
+from convblocks.text import Settings, as_json
 from exact_resume.files import write
 
 # Their versions can change a result.
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics")
-
-
-class Origin(TypedDict, total=False):
-    """The content of ``provenance.json``; older ones lack the processor."""
-
-    command: str
-    machine: str
-    processor: str
-    data: dict[str, str]
-    git_commit: str | None
-    resumed: list[dict[str, Any]]
 
 
 def note_start(path: Path, data: dict[str, str]) -> list[str]:
@@ -45,14 +33,14 @@ def note_start(path: Path, data: dict[str, str]) -> list[str]:
     Returns:
         The names of what differs. The command may.
     """
-    now: dict[str, Any] = {
+    now = {
         "command": shlex.join(sys.argv),
         "machine": describe_machine(),
         "processor": describe_processor(),
         "data": data,
         "git_commit": git_commit(),
     }
-    began: dict[str, Any] = {**read_origin(path)}
+    began = read_origin(path)
     changes = {}
     if began:
         command = now.pop("command")
@@ -62,14 +50,15 @@ def note_start(path: Path, data: dict[str, str]) -> list[str]:
     return list(changes)
 
 
-def read_origin(path: Path) -> Origin:
-    """The content of a run's ``provenance.json``; empty if there is none yet.
+def read_origin(path: Path) -> Settings:
+    """The content of a run's ``provenance.json``; empty if there is none yet. Older ones
+    lack the processor.
 
     Raises:
         UserError: it is damaged.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Origin)
+        return msgspec.json.decode(path.read_bytes(), type=Settings)
     except FileNotFoundError:
         return {}
     except ValueError as error:

@@ -12,7 +12,7 @@ import msgspec
 
 from convblocks.errors import UserError
 from convblocks.run.judge import Judge, Metrics
-from convblocks.text import as_json
+from convblocks.text import Settings, as_json
 
 # The name of a metric, and its value.
 Row = dict[str, int | float]
@@ -79,7 +79,7 @@ class RunResult:
     arch: str
     seed: int
     parameters: int
-    hparams: dict[str, Any]
+    hparams: Settings
     epochs: tuple[Row, ...]
     final: Row
     judge: Judge | None
@@ -89,7 +89,7 @@ class RunResult:
     provenance: Provenance
     evaluations: tuple[Row, ...] = ()
     overrides: Overrides = ()
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: Settings = field(default_factory=dict)
 
     def with_facts(self, **facts: Any) -> "RunResult":
         return replace(self, facts=self.facts | facts)

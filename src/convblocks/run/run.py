@@ -46,7 +46,6 @@ class Run(Parts):
         best: Its best checkpoint; None if none is kept.
         trainer: With all callbacks.
         board: The logger that every run has; wings may change it.
-        first_step: To be logged.
         tests_again: Set by a callback that changes the weights after the last evaluation.
     """
 
@@ -57,7 +56,6 @@ class Run(Parts):
     best: BestCheckpoint | None
     trainer: Trainer
     board: TensorBoardLogger | None = None
-    first_step: int = 0
     tests_again: bool = False
     _checkpoint: Path | None = None  # to resume from
 
@@ -112,10 +110,11 @@ class Run(Parts):
                 settings.
         """
         last = self.directory.last_checkpoint
+        first_step = 0
         if checkpoint := read_resumable(last, self.config.weights_only):
             self._checkpoint = last
             self._refuse_change(checkpoint["callbacks"]["BegunWith"]["settings"])
-            self.first_step = checkpoint["callbacks"]["MetricsLog"]["steps"]
+            first_step = checkpoint["callbacks"]["MetricsLog"]["steps"]
         if self.is_rank_zero:
             self._write_and_introduce()
         if self.settings["trainer"].get("logger") is not False:
@@ -124,7 +123,7 @@ class Run(Parts):
                 "",
                 self.directory.name,
                 default_hp_metric=False,
-                purge_step=self.first_step,
+                purge_step=first_step,
             )
             self.trainer.loggers = [self.board, *self.trainer.loggers]
         for callback in self.run_callbacks:

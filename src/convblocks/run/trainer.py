@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
@@ -10,7 +9,7 @@ from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 
 from convblocks.errors import UsageError
 from convblocks.run.parts import Parts
-from convblocks.text import Settings
+from convblocks.text import Settings, as_list
 from exact_resume.lightning_private import START_METHOD
 
 
@@ -49,7 +48,7 @@ def _arguments(parts: Parts, changed: Settings, callbacks: Sequence[Callback]) -
     config = parts.config
     logger = changed.get("logger", config.settings["trainer"].get("logger"))
     arguments = config.arguments("trainer", logger=logger)
-    users = _as_list(arguments["callbacks"])
+    users = as_list(arguments["callbacks"])
     has_bar = any(isinstance(callback, ProgressBar) for callback in users)
     show_bar = arguments["enable_progress_bar"] is not False and sys.stdout.isatty()
     if show_bar and not has_bar:
@@ -66,13 +65,6 @@ def _arguments(parts: Parts, changed: Settings, callbacks: Sequence[Callback]) -
             "enable_progress_bar": show_bar or has_bar,
             "sync_batchnorm": False,  # done without Lightning, on any device
             "callbacks": [*callbacks, *users],
-            "plugins": [*changed["plugins"], *_as_list(arguments["plugins"])],
+            "plugins": [*changed["plugins"], *as_list(arguments["plugins"])],
         }
     )
-
-
-def _as_list(value: Any) -> list[Any]:
-    """A list, from an option that may be a list, a single value or None."""
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list | tuple) else [value]

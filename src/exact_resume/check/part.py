@@ -131,7 +131,7 @@ class Recorder(Callback):
         for keeper in self.resume.keepers:
             parts |= keeper.parts()
         checkpoints = callbacks_of(trainer, ModelCheckpoint) if trainer.is_global_zero else []
-        kinds: dict[str, Any] = {
+        kinds = {
             "schedule": enumerate(config.scheduler for config in trainer.lr_scheduler_configs),
             "weight": trainer.lightning_module.state_dict().items(),
             "optimizer": enumerate(trainer.optimizers),

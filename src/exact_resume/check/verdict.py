@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from exact_resume import slurm
 from exact_resume.check.part import PREFIX, Training, call_of_script, training_of_trainer
-from exact_resume.errors import ResumeError
+from exact_resume.errors import ResumeError, listed
 
 # Where a check stops a training, by the names of the folders in which it resumes.
 PLACES = {
@@ -125,8 +125,10 @@ def report(
         unlike: How the whole training differs from itself, where that matters to no
             result: nothing of this is lost.
     """
-    is_exact, exact = True, list[str]()
-    lines, lost = list[str](), dict[str, None]()
+    is_exact = True
+    exact = []
+    lines = []
+    lost = dict[str, None]()
     for place, where in PLACES.items():
         records = resumed[place]
         if not records:
@@ -145,20 +147,20 @@ def report(
         for name in lost_parts(parts):
             lost.pop(name, None)
     if exact:
-        lines.insert(0, f"exact {_listed(exact)}")
+        lines.insert(0, f"exact {listed(exact)}")
     if lost:
         lines.append(
-            f"not restored: {_listed([*lost])}. Keep it in on_save_checkpoint, and put it back "
+            f"not restored: {listed([*lost])}. Keep it in on_save_checkpoint, and put it back "
             "in on_load_checkpoint"
         )
     return Report(is_exact and bool(exact), lines)
 
 
-def differences(whole: Sequence[Record], other: Sequence[Record]) -> list[Differences]:
+def differences(whole: Sequence[Record], other: Sequence[Record]) -> Sequence[Differences]:
     """The parts that differ between two trainings in each process, from where the other
     begins on.
     """
-    found = list[Differences]()
+    found = []
     for records in zip(whole, other, strict=True):
         left, right = (dict(record["states"]) for record in records)
         numbers = [number for number in sorted(left | right) if number >= min(right)]
@@ -189,7 +191,7 @@ def _first_of(found: Differences) -> str:
         names = [part for part in parts if not part.startswith(ignored)]
         if names:
             further = [f"{len(names) - 3} more"] if len(names) > 3 else []
-            said = _listed([*names[:3], *further])
+            said = listed([*names[:3], *further])
             return f"from batch {number + 1} on in {said}"
     return ""
 
@@ -204,11 +206,6 @@ def lost_parts(found: Differences) -> list[str]:
 
 def _differing(left: dict[str, str], right: dict[str, str]) -> list[str]:
     return [part for part in left | right if left.get(part) != right.get(part)]
-
-
-def _listed(words: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    return " and ".join(", ".join(words).rsplit(", ", 1))
 
 
 def _train(folder: Path) -> Records:

@@ -14,7 +14,10 @@ from exact_resume.keeper import Keeper, Moment, State
 from exact_resume.keepers.metrics import parts_of
 from exact_resume.keepers.values import mark, memory_of, plain, set_attribute
 from exact_resume.lightning_private import MODES, NOT_PERSISTENT
-from exact_resume.training import callbacks_of
+from exact_resume.training import ByName, callbacks_of
+
+# The name of an owner, and that of its attribute.
+Place = tuple[str, str]
 
 # A bare module shows which attributes are the framework's; save_hyperparameters adds the
 # last of them.
@@ -38,7 +41,7 @@ class Attributes(Keeper):
     def setup(self, trainer: Trainer) -> None:
         super().setup(trainer)
         # The marks of values when training began.
-        self._at_start: dict[tuple[str, str], Any] = {}
+        self._at_start: dict[Place, Any] = {}
 
     def begin(self) -> None:
         for key, value in self._attributes():
@@ -63,7 +66,7 @@ class Attributes(Keeper):
                 if owner in owners:
                     put(owners[owner], name, value)
 
-    def parts(self) -> dict[str, Any]:
+    def parts(self) -> ByName:
         kinds = {"buffer": buffers_not_kept(self.module), "attribute": dict(self._attributes())}
         return {
             f"{kind} {owner}.{name}".replace(" .", " "): value
@@ -71,7 +74,7 @@ class Attributes(Keeper):
             for (owner, name), value in values.items()
         }
 
-    def _changed(self) -> dict[tuple[str, str], Any]:
+    def _changed(self) -> dict[Place, Any]:
         """By owner and name, what differs from when training began."""
         weights = memory_of([*self.module.parameters(), *self.module.buffers()])
         changed = {}
@@ -83,11 +86,11 @@ class Attributes(Keeper):
                 changed[key] = plain(value)
         return changed
 
-    def _owners(self) -> dict[str, Any]:
+    def _owners(self) -> ByName:
         """The module's parts and weights, and the callbacks whose attributes are kept,
         by names.
         """
-        owners: dict[str, Any] = dict(self.module.named_modules())
+        owners: ByName = dict(self.module.named_modules())
         owners |= self.module.named_parameters()
         for callback in callbacks_of(self.trainer, Callback):
             if not _keeps_own_state(callback):
@@ -97,7 +100,7 @@ class Attributes(Keeper):
                 owners[name] = callback
         return owners
 
-    def _attributes(self) -> Iterator[tuple[tuple[str, str], Any]]:
+    def _attributes(self) -> Iterator[tuple[Place, Any]]:
         """By owner and name; in an evaluation, which sets who trains, as before it."""
         val_loop = self.trainer.fit_loop.epoch_loop.val_loop
         modes = MODES.of(val_loop).mode if self.trainer.validating else {}
@@ -121,7 +124,7 @@ def _keeps_own_state(callback: Callback) -> bool:
     return is_lightnings or getattr(callback, "keeps_own_state", False)
 
 
-def buffers_not_kept(module: nn.Module) -> dict[tuple[str, str], Tensor | None]:
+def buffers_not_kept(module: nn.Module) -> dict[Place, Tensor | None]:
     """The buffers that are not in the ``state_dict``, by part and name."""
     return {
         (owner, name): getattr(part, name)

@@ -1,9 +1,13 @@
-"""Generators of random numbers: the global ones, and those that loaders hold."""
+"""Generators of random numbers: the global ones, and those that loaders hold, also in
+their worker processes.
+"""
 
 import gc
 import random
+from ast import literal_eval
 from collections import deque
 from collections.abc import Iterable
+from functools import partial
 from itertools import islice
 from types import FunctionType, ModuleType
 from typing import Any
@@ -12,11 +16,12 @@ import numpy as np
 import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
+from torch.utils.data import IterableDataset
 
 from exact_resume.keeper import Keeper, Moment, State
 from exact_resume.keepers.values import plain
 from exact_resume.lightning_private import ITERATOR
-from exact_resume.training import loaders_of
+from exact_resume.training import ByName, is_stateful, loaders_of
 
 KINDS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
 
@@ -55,28 +60,24 @@ class Generators(Keeper):
     restore_end = restore  # also where a training had ended already
 
 
-def generators_of(trainer: Trainer) -> dict[str, Any]:
+def generators_of(trainer: Trainer) -> ByName:
     """The global generators of this process, and those that its loaders hold."""
     return all_generators(*loaders_of(trainer), trainer.val_dataloaders)
 
 
-def all_generators(*objects: Any) -> dict[str, Any]:
-    """The global generators of this process, and those that objects hold."""
-    return global_generators() | generators_in(*objects)
-
-
-def global_generators() -> dict[str, Any]:
-    """Those of torch, its current CUDA device, Python and NumPy, by names.
+def all_generators(*objects: Any) -> ByName:
+    """The global generators of torch, its current CUDA device, Python and NumPy, and
+    those that objects hold.
 
     A module has the functions of its global generator.
     """
     generators = {"torch": torch.default_generator, "python": random, "numpy": np.random}
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         generators["cuda"] = torch.cuda.default_generators[torch.cuda.current_device()]
-    return generators
+    return generators | generators_in(*objects)
 
 
-def generators_in(*objects: Any) -> dict[str, Any]:
+def generators_in(*objects: Any) -> ByName:
     """Those that objects hold, in attributes, containers, methods and functions, each
     named by the way to it: one that comes or goes leaves the names of the others.
 
@@ -110,7 +111,7 @@ def _parts(thing: Any) -> Iterable[tuple[Any, Any]]:
     return [*getattr(thing, "__dict__", {}).items(), *enumerate(gc.get_referents(thing))][:PARTS]
 
 
-def states_of(generators: dict[str, Any]) -> State:
+def states_of(generators: ByName) -> State:
     """Their states, in plain values."""
     return {name: plain(_state(generator)) for name, generator in generators.items()}
 
@@ -125,7 +126,7 @@ def _state(generator: Any) -> Any:
     return generator.get_state(legacy=False)
 
 
-def set_states(generators: dict[str, Any], states: State) -> None:
+def set_states(generators: ByName, states: State) -> None:
     """Give each its state, by its name."""
     for name in generators.keys() & states.keys():
         generator, state = generators[name], states[name]
@@ -137,3 +138,31 @@ def set_states(generators: dict[str, Any], states: State) -> None:
             generator.setstate(state)
         else:
             generator.set_state(state)
+
+
+def keep_generators_of_workers(loader: Any) -> None:
+    """Let torchdata's loader with worker processes keep their generators with its
+    position, as the state of its data set, if that has none.
+
+    Permanently adds two attributes to the user's data set.
+    """
+    data: Any = getattr(loader, "dataset", None)
+    # Of an iterable data set torchdata fetches the batches again.
+    has_state = is_stateful(data) or isinstance(data, IterableDataset)
+    if getattr(loader, "num_workers", 0) and not has_state and hasattr(data, "__dict__"):
+        parts = data, loader.collate_fn
+        vars(data).update(
+            state_dict=partial(_state_of_worker, *parts),
+            load_state_dict=partial(_set_state_of_worker, *parts),
+        )
+
+
+def _state_of_worker(*parts: Any) -> dict[str, str]:
+    """The generators of a process, and of parts of its loader: as text, since torchdata
+    compares states with the last ones at each batch, number by number.
+    """
+    return {"generators": repr(states_of(all_generators(*parts)))}
+
+
+def _set_state_of_worker(data: Any, collate: Any, state: dict[str, str]) -> None:
+    set_states(all_generators(data, collate), literal_eval(state["generators"]))

@@ -11,17 +11,22 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from exact_resume.keeper import Keeper, Moment, State
-from exact_resume.keepers.generators import generators_of, set_states, states_of
+from exact_resume.keepers.generators import (
+    generators_of,
+    keep_generators_of_workers,
+    set_states,
+    states_of,
+)
 from exact_resume.keepers.orders import (
     KNOWN,
     can_skip,
     draws_at_once,
+    gives_other_data,
     is_own,
     is_repeated,
     samplers_of,
 )
 from exact_resume.keepers.values import SCALARS, is_plain, plain
-from exact_resume.keepers.workers import gives_other_data, keep_generators_of_workers
 from exact_resume.lightning_private import (
     COMBINED_BY,
     FETCHER,
@@ -32,13 +37,13 @@ from exact_resume.lightning_private import (
     SET_EPOCH,
     TRAIN_LOADERS,
 )
-from exact_resume.training import callbacks_of, is_stateful, loaders_of, say
+from exact_resume.training import ByName, callbacks_of, is_stateful, loaders_of, say
 
 # The module of a class that cannot go on exactly from its own ``state_dict``.
 HUGGING_FACE = "datasets.iterable_dataset"
 
-# Lightning's warning of torch's own loaders, which a resume takes up all the same.
-NOT_RESUMABLE = "You're resuming from a checkpoint that ended before"
+# Of each data set its ``state_dict``, and its attributes that are numbers, strings or None.
+DataStates = list[tuple[Any, State]]
 
 
 class Loaders(Keeper):
@@ -108,7 +113,7 @@ class Loaders(Keeper):
             # Torch's own draw their order only now, after the hooks of the start.
             self._generators_at_epoch_start = states_of(generators)
 
-    def _take_up(self, generators: dict[str, Any]) -> None:
+    def _take_up(self, generators: ByName) -> None:
         """At the start of an epoch, on a resume: keep the iterators that Lightning has
         made before, if they are those that it would make now.
         """
@@ -162,7 +167,7 @@ class Loaders(Keeper):
             )
 
     def lost_position(self) -> str:
-        loaders, combined = self._loaders, TRAIN_LOADERS.of(self.trainer.fit_loop)
+        loaders = self._loaders
         # One of torch's own can draw its order again.
         are_kept = all(map(is_stateful, loaders)) or (
             self._are_repeated == [True] and all(map(can_skip, loaders))
@@ -170,13 +175,14 @@ class Loaders(Keeper):
         if not are_kept:
             return "To resume within one, use torchdata's StatefulDataLoader"
         if len(loaders) > 1 and (
-            COMBINED_BY.of(combined) == "max_size" or None in map(lightning_data.sized_len, loaders)
+            COMBINED_BY.of(TRAIN_LOADERS.of(self.trainer.fit_loop)) == "max_size"
+            or None in map(lightning_data.sized_len, loaders)
         ):
             return "The training loaders are combined by max_size, or one of them has no length"
         if self.trainer.reload_dataloaders_every_n_epochs:  # type: ignore[attr-defined]  # is set
             return "reload_dataloaders_every_n_epochs makes other training loaders"
-        data_sets = [getattr(loader, "dataset", None) for loader in loaders]
-        if HUGGING_FACE in {type(data).__module__ for data in data_sets}:
+        modules = {type(getattr(loader, "dataset", None)).__module__ for loader in loaders}
+        if HUGGING_FACE in modules:
             return "An iterable data set of Hugging Face cannot continue exactly from a position"
         if any(map(draws_at_once, loaders)):
             return (
@@ -206,7 +212,7 @@ class Loaders(Keeper):
                     "in persistent workers, which start anew. Set persistent_workers=False."
                 )
 
-    def _restore_data(self, states: list[tuple[Any, State]]) -> None:
+    def _restore_data(self, states: DataStates) -> None:
         for data, (known, attributes) in zip(self._stateful_data(), states, strict=False):
             data.load_state_dict(known)
             # load_state_dict may have set a position, at which the next epoch must not
@@ -242,9 +248,10 @@ class Loaders(Keeper):
                 self._skip(*position)
         set_states(generators, now)
 
-    def _skip(self, taken: int, data: list[tuple[Any, State]]) -> None:
+    def _skip(self, taken: int, data: DataStates) -> None:
         """Let the loader of torch's own go on where it was."""
-        filterwarnings("ignore", NOT_RESUMABLE)
+        # Lightning's warning of torch's own loaders, which a resume takes up all the same.
+        filterwarnings("ignore", "You're resuming from a checkpoint that ended before")
         # Iterating has drawn a seed.
         set_states(generators_of(self.trainer), self._generators_at_epoch_start)
         (iterator,) = MADE_ITERATORS.of(TRAIN_LOADERS.of(self.trainer.fit_loop)).iterators
@@ -258,8 +265,7 @@ class Loaders(Keeper):
         """
         return list(getattr(FETCHER.of(self.trainer.fit_loop), "batches", ()))
 
-    def _states_of_data(self) -> list[tuple[Any, State]]:
-        """Of each its ``state_dict``, and its attributes that are numbers, strings or None."""
+    def _states_of_data(self) -> DataStates:
         states = []
         for data in self._stateful_data():
             attributes = {

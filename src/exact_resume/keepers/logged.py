@@ -15,7 +15,7 @@ class Logged(Keeper):
     """Keeps ``trainer.callback_metrics`` and, within an epoch, the sums behind them."""
 
     def state(self, moment: Moment) -> State:
-        state: State = {"latest": plain(self.trainer.callback_metrics)}
+        state = {"latest": plain(self.trainer.callback_metrics)}
         if moment is not Moment.EPOCH_END:
             results = TRAIN_RESULTS.of(self.trainer.fit_loop.epoch_loop).items()
             state["sums"] = {
@@ -48,7 +48,7 @@ class Logged(Keeper):
     def restore_other_world_size(self, state: State) -> None:
         self.restore_end(state)
 
-    def parts(self) -> dict[str, Any]:
+    def parts(self) -> State:
         latest = self.trainer.callback_metrics
         return {f"logged {name}": value.double() for name, value in latest.items()}
 

@@ -1,7 +1,5 @@
 """The sums of torchmetrics over an unfinished epoch, or over more than one."""
 
-from typing import Any
-
 from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor, nn
 from torchmetrics import Metric
@@ -10,7 +8,7 @@ from torchmetrics.metric import CompositionalMetric
 from exact_resume.keeper import Keeper, Moment, State
 from exact_resume.keepers.values import plain
 from exact_resume.lightning_private import COMPUTED, TRAIN_RESULTS, UPDATES, VAL_RESULTS
-from exact_resume.training import say
+from exact_resume.training import ByName, say
 
 
 class Metrics(Keeper):
@@ -52,7 +50,7 @@ class Metrics(Keeper):
         )
 
 
-def parts_of(module: nn.Module, kind: type) -> dict[str, Any]:
+def parts_of(module: nn.Module, kind: type) -> ByName:
     """The parts of a module that are of a kind, by names."""
     return {name: part for name, part in module.named_modules() if isinstance(part, kind)}
 

@@ -1,5 +1,5 @@
 """The order in which a loader gives its data: who decides on it, and whether it can be
-drawn again, by a trial.
+drawn again, by a trial; and whether worker processes give the same data again.
 """
 
 from copy import deepcopy
@@ -7,16 +7,21 @@ from inspect import isgeneratorfunction
 from itertools import islice
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningDataModule, Trainer
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from exact_resume.digest import digest
 from exact_resume.keepers.generators import all_generators, set_states, states_of
 from exact_resume.lightning_private import MAKE_ITERATOR
-from exact_resume.training import is_stateful
+from exact_resume.training import ByName, is_stateful
 
 # Of an epoch of more batches nothing is known.
 MOST = 50_000
+
+# For a worker process to start and give each of two items, in seconds.
+PATIENCE = 60
 
 # What the copy of a sampler shares with it: large, and asked, not changed.
 SHARED = Dataset, LightningDataModule, nn.Module, Trainer
@@ -88,7 +93,7 @@ def is_repeated(loader: Any) -> bool | None:
     return None if any(hasattr(sampler, "set_epoch") for sampler in samplers) else False
 
 
-def _copy(loader: Any, generators: dict[str, Any]) -> Any:
+def _copy(loader: Any, generators: ByName) -> Any:
     """A copy of what decides on a loader's order; it draws from the same generators."""
     samplers = samplers_of(loader)
     held = [part for sampler in samplers for part in getattr(sampler, "__dict__", {}).values()]
@@ -97,10 +102,31 @@ def _copy(loader: Any, generators: dict[str, Any]) -> Any:
     return deepcopy(samplers[0], {id(part): part for part in shared})
 
 
-def _drawn(sampler: Any, size: int, generators: dict[str, Any]) -> tuple[list[int], bool]:
+def _drawn(sampler: Any, size: int, generators: ByName) -> tuple[list[int], bool]:
     """An order, as hashes of its indices, and whether nothing was drawn after its first."""
     indices = (hash(str(index)) for index in islice(sampler, size))
     order = [*islice(indices, 1)]
     drawn = states_of(generators)
     order += indices
     return order, drawn == states_of(generators)
+
+
+def gives_other_data(loader: Any) -> bool:
+    """Whether a worker process gives two values for one item, since the data draw random
+    numbers, or change. False where that cannot be found out.
+    """
+    try:
+        trial = DataLoader(
+            loader.dataset,
+            batch_size=None,
+            sampler=[0, 0],
+            num_workers=1,
+            timeout=PATIENCE,
+            generator=torch.Generator(),
+            worker_init_fn=loader.worker_init_fn,
+            multiprocessing_context=loader.multiprocessing_context,
+        )
+        first, second = map(digest, trial)
+    except Exception:  # it is somebody else's
+        return False
+    return first != second

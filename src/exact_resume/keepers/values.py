@@ -63,7 +63,7 @@ def set_attribute(owner: Any, name: str, value: Any) -> None:
 
 def memory_of(value: Any) -> set[int]:
     """The addresses of the memory of all tensors in a value."""
-    pointers: set[int] = set()
+    pointers = set()
     apply_to_collection(
         value, Tensor, lambda tensor: pointers.add(tensor.untyped_storage().data_ptr())
     )
