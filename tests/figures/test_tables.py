@@ -60,9 +60,11 @@ def test_table_on_a_narrow_terminal_drops_the_columns_of_the_lowest_priority(
     assert ("85,526" in lines) == ("parameters" not in dropped)
 
 
-def test_names_that_begin_alike_are_folded_and_not_cut_to_the_same_text() -> None:
-    file = io.StringIO()
+def test_names_that_begin_alike_are_folded_and_not_cut_to_the_same_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "16")
     names = [("data.batch_size=16",), ("data.batch_size=32",)]
-    to_console([Table("", ["setting"], names)], Console(file=file, width=16))
-    lines = [line.strip() for line in file.getvalue().splitlines()]
+    to_console([Table("", ["setting"], names)])
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     assert lines[2:6] == ["data.batch_size=", "16", "data.batch_size=", "32"]

@@ -63,7 +63,7 @@ def diagnose(data: ImageDataModule, result: RunResult, diverged_at: int | None) 
     if not (learns_training_images or accuracy > result.facts["chance"]):
         return _nothing_learned(result, int(epoch["step"]), right)
     variance = max(accuracy * (1 - accuracy), 1e-4)
-    standard_error = math.sqrt(variance / result.facts["images"]["test"])
+    standard_error = math.sqrt(variance / max(result.facts["images"]["test"], 1))
     if trained_on - accuracy > max(LEAST_GAP, STANDARD_ERRORS * standard_error):
         options = _movements(data)
         if not has_enough_steps(result, epoch["step"]):

@@ -11,6 +11,7 @@ import sys
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TypedDict
 
 import msgspec
 import torch
@@ -21,6 +22,17 @@ from exact_resume.files import write
 
 # Their versions can change a result.
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics")
+
+
+class Origin(TypedDict, total=False):
+    """The content of ``provenance.json``; older ones lack the processor."""
+
+    command: str
+    machine: str
+    processor: str
+    data: dict[str, str]
+    git_commit: str | None
+    resumed: list[Settings]
 
 
 def note_start(path: Path, data: dict[str, str]) -> list[str]:
@@ -40,7 +52,7 @@ def note_start(path: Path, data: dict[str, str]) -> list[str]:
         "data": data,
         "git_commit": git_commit(),
     }
-    began = read_origin(path)
+    began: Settings = {**read_origin(path)}
     changes = {}
     if began:
         command = now.pop("command")
@@ -50,15 +62,14 @@ def note_start(path: Path, data: dict[str, str]) -> list[str]:
     return list(changes)
 
 
-def read_origin(path: Path) -> Settings:
-    """The content of a run's ``provenance.json``; empty if there is none yet. Older ones
-    lack the processor.
+def read_origin(path: Path) -> Origin:
+    """The content of a run's ``provenance.json``; empty if there is none yet.
 
     Raises:
         UserError: it is damaged.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Settings)
+        return msgspec.json.decode(path.read_bytes(), type=Origin)
     except FileNotFoundError:
         return {}
     except ValueError as error:
