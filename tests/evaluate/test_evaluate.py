@@ -3,6 +3,8 @@
 import csv
 import json
 import re
+import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +162,24 @@ def test_evaluate_reads_objects_only_if_it_is_told_so(
     measures = capsys.readouterr().out
     evaluate.main(["own.ckpt", "--weights_only", "false", "--json"])
     assert capsys.readouterr().out == measures
+
+
+def test_evaluate_finds_the_classes_of_objects_in_the_current_folder(
+    trained: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("own_object.py").write_text("class Own: ...")
+    words = ["own.ckpt", "--weights_only", "false", "--json"]
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(workspace)
+        own = import_module("own_object").Own()
+        torch.save(torch.load(trained) | {"more": own}, "own.ckpt")
+    monkeypatch.delitem(sys.modules, "own_object")
+    monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder])
+    evaluate.main(words)
+    del sys.modules["own_object"]
+    Path("own_object.py").unlink()
+    with pytest.raises(UserError, match=r"^cannot load own\.ckpt: No module named 'own_object'$"):
+        evaluate.main(words)
 
 
 def test_mistakes_are_gone_if_a_resumed_run_diverges(

@@ -53,7 +53,7 @@ def test_project_has_its_name_in_all_files(task: str, projects: Path) -> None:
     ("task", "run", "commands"),
     [
         ("pictures", "wild_pictures_task.WildPicturesNetwork/version_0", ["fit", "compare", "-m"]),
-        ("module", "first", ["fit", "fit", "compare", "-m"]),
+        ("module", "first", ["fit", "fit", "predict", "compare", "-m"]),
     ],
 )
 def test_project_runs_what_its_readme_shows(

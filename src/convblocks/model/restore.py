@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from convblocks.data.images import MNIST, ImageSpec, LabelledImages
 from convblocks.errors import NotFiniteError, UsageError, UserError
 from convblocks.model.networks import ARCHITECTURES, build_network
-from convblocks.model.trust import import_class
+from convblocks.model.trust import import_class, see_current_folder
 
 # Pixels in a batch: those of a thousand MNIST images.
 BATCH_PIXELS = 1000 * math.prod(MNIST.shape)
@@ -118,9 +118,12 @@ def read_checkpoint(path: Path, weights_only: bool = True) -> dict[str, Any]:
         with warnings.catch_warnings():
             # torch warns of a foreign pickle before it refuses it.
             warnings.simplefilter("ignore")
+            see_current_folder()  # for the classes of objects
             checkpoint = torch.load(path, map_location="cpu", weights_only=weights_only)
     except PermissionError as error:
         raise UserError(f"cannot load {path}: {error.strerror}") from error
+    except (ImportError, AttributeError) as error:  # of an object's class
+        raise UserError(f"cannot load {path}: {error}") from error
     except Exception as error:  # damaged files raise many types
         reason = "it is damaged"
         if "Weights only load failed" in str(error):

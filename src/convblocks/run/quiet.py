@@ -17,6 +17,8 @@ NOT_HERE = (
     # a machine with Slurm may be used without it
     "The `srun` command is available on your system but is not used",
     ".set_vital. is deprecated",  # by torch, which torchdata calls
+    # the objects that checkpoints leave out are told
+    "Attribute .* is an instance of `nn.Module` and is already saved",
     "The number of training batches .* is smaller than the logging interval",
 )
 

@@ -77,5 +77,11 @@ class MyProjectModule(LightningModule):
     def test_step(self, batch: list[Tensor], batch_idx: int) -> None:
         self.measure(batch, "test")
 
+    def predict_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+        """The probability that the answer is 1, of each row: (B, 1)."""
+        rows, _ = batch
+        logits: Tensor = self(rows)
+        return logits.sigmoid()
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.parameters(), self.hparams["lr"])
