@@ -99,9 +99,9 @@ class Config:
                 f"--arch is required: choose one of {', '.join(ARCHITECTURES)}, "
                 "or give a LightningModule as --model"
             )
-        if "--help" not in given:
-            _add_linked(settings, names, classes, rest, typed)
         parser = make_parser(classes["model"], classes.get("data"))
+        if "--help" not in given:
+            _add_linked(settings, names, parser.demanded, rest, typed)
         parsed = parser.parse(settings, rest)
         check(parsed)
         if parsed.get("data.root") is None and typed.get("data.root") is not None:
@@ -290,35 +290,32 @@ def _saved_settings(given: Mapping[str, str]) -> Settings:
 def _add_linked(
     settings: Settings,
     names: Mapping[str, str],
-    classes: Mapping[str, Factory],
+    demanded: Sequence[str],
     words: Words,
     typed: Settings,
 ) -> None:
-    """Let the settings have the arguments that the model demands, nobody has given, and
-    its data know: as they are made, or else set up.
+    """Let the settings have the arguments that are demanded, nobody has given, and the
+    data know: as they are made, or else set up.
 
     Raises:
         UsageError: they do not.
     """
     given = {option.split(".")[1] for option in typed if option.startswith("model.")}
-    parser = make_parser(classes["model"], classes.get("data"))
-    missing = [name for name in parser.demanded if name not in given]
+    missing = [name for name in demanded if name not in given]
     if not missing:
         return
-    if "data" not in classes:
-        raise UsageError(
-            f"--model.{missing[0]} is required: the model has no default for it, and there are no "
-            "--data that could have an attribute of this name"
-        )
-    alone = ["--model=lightning.pytorch.LightningModule", f"--data={names['data']}"]
-    config = as_yaml({"data": settings["data"], "seed": settings.get("seed", 0)})
-    of_data = ["=".join(word) for word in words if word[0].startswith(("--data.", "--seed"))]
-    found = _found_in(Config.parse([*alone, "--config", config, *of_data]), missing)
+    reason = "there are no --data that could have an attribute of this name"
+    found: Settings = {}
+    if "data" in names:
+        reason = "the data no attribute of this name that is a number, text or a list"
+        alone = ["--model=lightning.pytorch.LightningModule", f"--data={names['data']}"]
+        config = as_yaml({"data": settings["data"], "seed": settings.get("seed", 0)})
+        of_data = ["=".join(word) for word in words if word[0].startswith(("--data.", "--seed"))]
+        found = _found_in(Config.parse([*alone, "--config", config, *of_data]), missing)
     for name in missing:
         if name not in found:
             raise UsageError(
-                f"--model.{name} is required: the model has no default for it, "
-                "and the data no attribute of this name that is a number, text or a list"
+                f"--model.{name} is required: the model has no default for it, and {reason}"
             )
     settings["model"] |= found
     settings["from_data"] = missing
