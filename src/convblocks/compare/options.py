@@ -10,12 +10,10 @@ from convblocks.compare.launch import Start, start_here
 from convblocks.compare.trials import NO_SETTINGS, VAL_SIZE, all_trials, root_of
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.run.config import MODEL
+from convblocks.run.config import MODEL, given_settings
 from convblocks.run.directory import RunDirectory
-from convblocks.run.parser import by_option, full_name, merge, read_config, yaml_value
+from convblocks.run.parser import by_option, full_name, yaml_value
 from convblocks.run.result import Overrides
-from convblocks.text import Settings
-from convblocks.wings import GROUPS
 
 # What the commands set themselves for every trial, by full names.
 OWN_OPTIONS = ("model.arch", "model", "seed", "name", "resume", "threads")
@@ -111,10 +109,7 @@ def parse_shared(parser: Parser, arguments: Sequence[str]) -> Namespace:
 
 
 def _take_from_configs(options: Namespace, fit_options: Overrides) -> None:
-    settings: Settings = {group: {} for group in GROUPS}
-    for option, value in fit_options:
-        if option == "config":
-            merge(settings, read_config(value))
+    settings, _ = given_settings([[f"--{option}", value] for option, value in fit_options], {})
     model = settings["model"]
     name = model.get("class_path", MODEL)
     if name != MODEL:

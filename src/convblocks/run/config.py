@@ -87,7 +87,7 @@ class Config:
         trust.see_current_folder()  # for a user's own classes
         words = full_words(arguments)
         given = {option: values[0] if values else "" for option, *values in words}
-        settings, rest = _given_settings(words, given)
+        settings, rest = given_settings(words, given)
         typed = _typed(settings, rest)
         names, classes = _import_classes(settings)
         for group, part in classes.items():
@@ -233,7 +233,7 @@ def _returns_none(method: Callable[[], Any]) -> bool:
     return False
 
 
-def _given_settings(words: Words, given: Mapping[str, str]) -> tuple[Settings, Words]:
+def given_settings(words: Words, given: Mapping[str, str]) -> tuple[Settings, Words]:
     """The settings of a resumed run and of configs, with the classes that are named;
     and the words that change them.
     """
