@@ -345,7 +345,7 @@ def _found_in(config: "Config", names: Sequence[str]) -> Settings:
 
 def _plain_attributes(owner: Any, names: Sequence[str]) -> Settings:
     """Those that there are, and YAML stands for."""
-    plain: Settings = {}
+    plain = {}
     for name in names:
         value = as_plain(getattr(owner, name, None), _as_number)
         with suppress(YAMLError):
