@@ -29,6 +29,11 @@ class Parser(ArgumentParser):
         """The option that trusts the objects in a checkpoint."""
         self.add_argument("--weights_only", type=json.loads, choices=(True, False), default=True)
 
+    def add_trust(self) -> None:
+        """The options that trust the network that a checkpoint names, and its objects."""
+        self.add_argument("--arch", action="append", default=[])
+        self.add_weights_only()
+
     def error(self, message: str) -> NoReturn:
         raise UsageError(with_suggestion(message, options_of(self)))
 

@@ -8,6 +8,7 @@ means are compared.
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, combinations, product
 from statistics import fmean, median
@@ -90,9 +91,9 @@ class Comparison:
     one network; the first of them is the baseline.
     """
 
-    arms: tuple[Summary, ...]
-    differences: tuple[Difference, ...]
-    results: tuple[RunResult, ...]
+    arms: Sequence[Summary]
+    differences: Sequence[Difference]
+    results: Results
     of_settings: bool = False
 
 
@@ -118,7 +119,7 @@ def compare(results: Results, of_settings: bool = False) -> Comparison:
     ]
     against = {pair.first: pair for pair in differences if pair.second == archs[0]}
     arms = [replace(summarise(runs[arch]), against=against.get(arch)) for arch in archs]
-    return Comparison(tuple(arms), tuple(differences), tuple(results), of_settings)
+    return Comparison(arms, differences, results, of_settings)
 
 
 def difference(first: Results, second: Results) -> Difference:

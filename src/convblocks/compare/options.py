@@ -3,22 +3,20 @@
 import math
 import os
 from argparse import ArgumentTypeError, Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from convblocks.command_line import Parser
 from convblocks.compare.launch import Start, start_here
 from convblocks.compare.trials import NO_SETTINGS, VAL_SIZE, all_trials, root_of
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.run.config import MODEL
+from convblocks.run.config import MODEL, given_settings
 from convblocks.run.directory import RunDirectory
-from convblocks.run.parser import by_option, full_name, merge, read_config, yaml_value
+from convblocks.run.parser import by_option, full_name, yaml_value
 from convblocks.run.result import Overrides
-from convblocks.text import Settings
-from convblocks.wings import GROUPS
 
-# What the commands set themselves for every trial.
-OWN_OPTIONS = ("arch", "model", "seed", "name", "resume", "threads")
+# What the commands set themselves for every trial, by full names.
+OWN_OPTIONS = ("model.arch", "model", "seed", "name", "resume", "threads")
 
 # Of a comparison: more are a slip of the finger, and fill the memory.
 MOST_TRIALS = 10_000
@@ -59,21 +57,16 @@ def parse(arguments: Sequence[str]) -> Namespace:
 
 def _check_grid(options: Namespace) -> None:
     """Raise a UsageError for an option that cannot be swept, under any of its names."""
-    taken = full_names([*OWN_OPTIONS, *dict(options.common)])
+    taken = {*OWN_OPTIONS, *map(full_name, dict(options.common))}
     for option, _ in options.grid:
-        full = full_names([option])
-        if full & full_names(OF_IMAGES):
+        full = full_name(option)
+        if full in OF_IMAGES:
             raise UsageError(f"--grid {option}: runs on different images cannot be compared")
-        if full & full_names(NO_SETTINGS):
+        if full in NO_SETTINGS:
             raise UsageError(f"--grid {option}: this is no setting in which runs could differ")
-        if full & taken:
+        if full in taken:
             raise UsageError(f"--grid {option}: this option is set for all trials already")
-        taken |= full
-
-
-def full_names(options: Iterable[str]) -> set[str]:
-    """The options by the names of the arguments that they set."""
-    return {full_name(option) for option in options}
+        taken.add(full)
 
 
 def shared_parser(name: str, default_seeds: Sequence[int]) -> Parser:
@@ -116,10 +109,7 @@ def parse_shared(parser: Parser, arguments: Sequence[str]) -> Namespace:
 
 
 def _take_from_configs(options: Namespace, fit_options: Overrides) -> None:
-    settings: Settings = {group: {} for group in GROUPS}
-    for option, value in fit_options:
-        if option == "config":
-            merge(settings, read_config(value))
+    settings, _ = given_settings([[f"--{option}", value] for option, value in fit_options], {})
     model = settings["model"]
     name = model.get("class_path", MODEL)
     if name != MODEL:
@@ -140,7 +130,7 @@ def split(parser: Parser, arguments: Sequence[str]) -> tuple[Namespace, Override
     fit_options = []
     for word, *values in by_option(others):
         option = word.removeprefix("--")
-        if full_name(option) in full_names(OWN_OPTIONS):
+        if full_name(option) in OWN_OPTIONS:
             raise UsageError(f"--{option} is set for every trial")
         if option == word or len(values) != 1 or not values[0]:
             raise UsageError(

@@ -57,8 +57,7 @@ def main(arguments: list[str]) -> None:
     """
     parser = Parser()
     parser.add_argument("checkpoints", type=Path, nargs="+")
-    parser.add_argument("--arch", action="append", default=[])
-    parser.add_weights_only()
+    parser.add_trust()
     parser.add_argument("--port", type=int, default=8028)
     options = parser.parse_args(arguments)
     if len(options.checkpoints) > MOST_NETWORKS:

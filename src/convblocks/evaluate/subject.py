@@ -16,8 +16,7 @@ def checkpoint_parser() -> Parser:
     """A parser with the options that name the checkpoint and the data."""
     parser = Parser()
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--arch", action="append", default=[])
-    parser.add_weights_only()
+    parser.add_trust()
     parser.add_argument("--data.root", type=Path, dest="root", default=mnist.DEFAULT_ROOT)
     parser.add_argument("--data.source", dest="source")
     return parser

@@ -81,8 +81,7 @@ def main(arguments: list[str]) -> None:
     """
     parser = Parser()
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--arch", action="append", default=[])
-    parser.add_weights_only()
+    parser.add_trust()
     parser.add_argument("pictures", type=Path, nargs="+")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--show", type=Path)

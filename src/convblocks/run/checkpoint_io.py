@@ -42,12 +42,11 @@ class RunCheckpointIO(AtomicCheckpointIO):
     ) -> None:
         if Path(path).absolute() in self.own:
             left_out: set[str] = set()
-            for part in HYPER_PARAMETERS:
-                given = checkpoint.get(part, {})
+            for part in checkpoint.keys() & HYPER_PARAMETERS:
+                given = checkpoint[part]
                 kept = {name: value for name, value in given.items() if is_plain(value)}
                 left_out |= given.keys() - kept.keys()
-                if given:
-                    checkpoint = checkpoint | {part: kept}
+                checkpoint = checkpoint | {part: kept}
             self._say_left_out(left_out)
         super().save_checkpoint(checkpoint, path, storage_options)
 

@@ -87,7 +87,7 @@ class Config:
         trust.see_current_folder()  # for a user's own classes
         words = full_words(arguments)
         given = {option: values[0] if values else "" for option, *values in words}
-        settings, rest = _given_settings(words, given)
+        settings, rest = given_settings(words, given)
         typed = _typed(settings, rest)
         names, classes = _import_classes(settings)
         for group, part in classes.items():
@@ -99,9 +99,9 @@ class Config:
                 f"--arch is required: choose one of {', '.join(ARCHITECTURES)}, "
                 "or give a LightningModule as --model"
             )
-        if "--help" not in given:
-            _add_linked(settings, names, classes, rest, typed)
         parser = make_parser(classes["model"], classes.get("data"))
+        if "--help" not in given:
+            _add_linked(settings, names, parser.demanded, rest, typed)
         parsed = parser.parse(settings, rest)
         check(parsed)
         if parsed.get("data.root") is None and typed.get("data.root") is not None:
@@ -233,7 +233,7 @@ def _returns_none(method: Callable[[], Any]) -> bool:
     return False
 
 
-def _given_settings(words: Words, given: Mapping[str, str]) -> tuple[Settings, Words]:
+def given_settings(words: Words, given: Mapping[str, str]) -> tuple[Settings, Words]:
     """The settings of a resumed run and of configs, with the classes that are named;
     and the words that change them.
     """
@@ -290,35 +290,32 @@ def _saved_settings(given: Mapping[str, str]) -> Settings:
 def _add_linked(
     settings: Settings,
     names: Mapping[str, str],
-    classes: Mapping[str, Factory],
+    demanded: Sequence[str],
     words: Words,
     typed: Settings,
 ) -> None:
-    """Let the settings have the arguments that the model demands, nobody has given, and
-    its data know: as they are made, or else set up.
+    """Let the settings have the arguments that are demanded, nobody has given, and the
+    data know: as they are made, or else set up.
 
     Raises:
         UsageError: they do not.
     """
     given = {option.split(".")[1] for option in typed if option.startswith("model.")}
-    parser = make_parser(classes["model"], classes.get("data"))
-    missing = [name for name in parser.demanded if name not in given]
+    missing = [name for name in demanded if name not in given]
     if not missing:
         return
-    if "data" not in classes:
-        raise UsageError(
-            f"--model.{missing[0]} is required: the model has no default for it, and there are no "
-            "--data that could have an attribute of this name"
-        )
-    alone = ["--model=lightning.pytorch.LightningModule", f"--data={names['data']}"]
-    config = as_yaml({"data": settings["data"], "seed": settings.get("seed", 0)})
-    of_data = ["=".join(word) for word in words if word[0].startswith(("--data.", "--seed"))]
-    found = _found_in(Config.parse([*alone, "--config", config, *of_data]), missing)
+    reason = "there are no --data that could have an attribute of this name"
+    found: Settings = {}
+    if "data" in names:
+        reason = "the data no attribute of this name that is a number, text or a list"
+        alone = ["--model=lightning.pytorch.LightningModule", f"--data={names['data']}"]
+        config = as_yaml({"data": settings["data"], "seed": settings.get("seed", 0)})
+        of_data = ["=".join(word) for word in words if word[0].startswith(("--data.", "--seed"))]
+        found = _found_in(Config.parse([*alone, "--config", config, *of_data]), missing)
     for name in missing:
         if name not in found:
             raise UsageError(
-                f"--model.{name} is required: the model has no default for it, "
-                "and the data no attribute of this name that is a number, text or a list"
+                f"--model.{name} is required: the model has no default for it, and {reason}"
             )
     settings["model"] |= found
     settings["from_data"] = missing
@@ -348,7 +345,7 @@ def _found_in(config: "Config", names: Sequence[str]) -> Settings:
 
 def _plain_attributes(owner: Any, names: Sequence[str]) -> Settings:
     """Those that there are, and YAML stands for."""
-    plain: Settings = {}
+    plain = {}
     for name in names:
         value = as_plain(getattr(owner, name, None), _as_number)
         with suppress(YAMLError):

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.model_helpers import is_overridden
@@ -15,8 +15,7 @@ from convblocks.run.callbacks import Added, BegunWith, BestCheckpoint, Divergenc
 from convblocks.run.checkpoint_io import RunCheckpointIO
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory, next_version
-from convblocks.run.judge import Judges
-from convblocks.run.judging import find_judges
+from convblocks.run.judge import Judge, Judges
 from convblocks.run.metrics_log import MetricsLog
 from convblocks.run.parts import Parts, make_parts
 from convblocks.run.run import RESUME_HINT, Run
@@ -71,6 +70,43 @@ def _directory(parts: Parts) -> RunDirectory:
     if config.name is None:
         return next_version(parts.arch, config.root)
     return RunDirectory(config.name, config.root)
+
+
+def find_judges(parts: Parts) -> Judges:
+    """The judges of ``--judge``, of the module's ``judge`` and ``monitor``, texts such as
+    ``val/loss:min``, or of its ``monitor`` and ``mode``, a name and ``min`` or ``max``.
+
+    Raises:
+        UsageError: ``--judge`` is of an evaluation that the run does not have.
+    """
+    asked = parts.settings.get("judge")
+    named, monitor = _named_by(parts.module)
+    if not (asked or named):
+        return Judges()
+    judge = Judge.parse(asked or named)
+    has_validation = parts.has("validation")
+    if not (asked or has_validation or parts.has("test")):
+        return Judges()
+    if asked and judge.split and not parts.has(judge.split):
+        raise UsageError(
+            f"--judge {judge.metric} is of the {judge.split}, "
+            "but this run has no loader and no step for it"
+        )
+    best = Judge.parse(monitor) if monitor else judge
+    chooses = has_validation and not best.is_of_training
+    return Judges(judge, best if chooses else None, bool(asked))
+
+
+def _named_by(module: LightningModule) -> tuple[str, str]:
+    """What a module says of its judge, and of another metric for its best checkpoint."""
+    judge, monitor, mode = (
+        text if isinstance(text := getattr(module, name, None), str) else ""
+        for name in ("judge", "monitor", "mode")
+    )
+    if judge:
+        return judge, monitor
+    # Without a judge a module's monitor may mean something else.
+    return (f"{monitor}:{mode}", "") if monitor and mode in ("min", "max") else ("", "")
 
 
 def _best_checkpoint(

@@ -149,7 +149,20 @@ class MetricsLog(Callback):
                 others = [name for name in self.columns if name not in columns]
                 self.columns = [*others, *columns]
                 show(heading(self.columns, trainer.max_epochs))
-            show(format_row(row, self.columns, self.judges, trainer.max_epochs))
+            show(self._line_of(row))
+
+    def _line_of(self, row: Metrics) -> str:
+        """A row as printed below the heading."""
+        texts = dict.fromkeys(self.columns, "")
+        for name in row.keys() & texts.keys():
+            texts[name] = f"{row[name]:.4f}"
+            if name == "step":
+                texts[name] = str(row[name])
+            elif _stems(self.judges).get(without_split(name)):
+                texts[name] = percent(row[name])
+        epochs = self._trainer.max_epochs
+        limit = "" if epochs in (None, -1) else f"/{epochs}"
+        return _line(f"{int(row['epoch'])}{limit}", texts, f"{row['seconds']:.1f} s", epochs)
 
 
 def printed_columns(row: Metrics, judges: Judges) -> list[str]:
@@ -181,19 +194,6 @@ def without_split(metric: str) -> str:
 def heading(columns: Sequence[str], epochs: int | None) -> str:
     """The heading of the printed rows."""
     return _line("epoch", {name: name for name in columns}, "time", epochs)
-
-
-def format_row(row: Metrics, columns: Sequence[str], judges: Judges, epochs: int | None) -> str:
-    """A row as printed below the heading."""
-    texts = dict.fromkeys(columns, "")
-    for name in row.keys() & columns:
-        texts[name] = f"{row[name]:.4f}"
-        if name == "step":
-            texts[name] = str(row[name])
-        elif _stems(judges).get(without_split(name)):
-            texts[name] = percent(row[name])
-    limit = "" if epochs in (None, -1) else f"/{epochs}"
-    return _line(f"{int(row['epoch'])}{limit}", texts, f"{row['seconds']:.1f} s", epochs)
 
 
 def _line(epoch: str, cells: Mapping[str, str], time: str, epochs: int | None) -> str:

@@ -246,7 +246,7 @@ def make_parser(
         default=True,
         help="Read no objects from its checkpoint, which could run code.",
     )
-    for group, part in (("model", model), ("data", data), ("trainer", Trainer)):
+    for group, part in zip(GROUPS, (model, data, Trainer), strict=True):
         if part:
             # Arguments that come from the data, the run and the Trainer are no options.
             skipped: set[str | int] = {"image_spec", *BATCHES}

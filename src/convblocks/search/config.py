@@ -16,7 +16,7 @@ from optuna.distributions import (
 )
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
-from convblocks.compare.options import OF_IMAGES, OWN_OPTIONS, full_names, parts_of
+from convblocks.compare.options import OF_IMAGES, OWN_OPTIONS, parts_of
 from convblocks.compare.trials import NO_SETTINGS, Trial, command_line
 from convblocks.errors import UsageError
 from convblocks.run.directory import RunDirectory
@@ -30,7 +30,7 @@ DEFAULT_SPACE = (
 )
 
 # Options that must be the same for all trials.
-FIXED = full_names(["epochs", *OWN_OPTIONS, *OF_IMAGES, *NO_SETTINGS])
+FIXED = {"trainer.max_epochs", *OWN_OPTIONS, *OF_IMAGES, *NO_SETTINGS}
 
 
 class SearchConfig(NamedTuple):
@@ -103,12 +103,12 @@ def parse_space(texts: Sequence[str], fixed: Collection[str] = ()) -> dict[str, 
         default = parse_space([DEFAULT_SPACE])
         return {option: default[option] for option in default if option not in fixed}
     space: dict[str, BaseDistribution] = {}
-    taken = FIXED | full_names(fixed)
+    taken = FIXED.union(map(full_name, fixed))
     for part in parts_of(",".join(texts)):
         option, _, values = map(str.strip, part.removeprefix("--").partition("="))
         if full_name(option) in taken:
             raise UsageError(f"--space {part}: this option is the same for all trials")
-        if full_name(option) in full_names(space):
+        if full_name(option) in map(full_name, space):
             raise UsageError(f"--space {part}: this option is there twice")
         try:
             space[option] = _distribution(values)
