@@ -62,9 +62,8 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
             try_out(run)
             return
         run.refuse_conflict()
-    if is_finished(run):
-        return
-    with rank_zero_errors():
+        if is_finished(run):
+            return
         run.prepare()
     while run.is_rank_zero and not run.directory.create(exist_ok=config.name is not None):
         run = make_run(config, callbacks)  # another run has taken the free version
@@ -74,9 +73,15 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
 
 
 def is_finished(run: Run) -> bool:
-    """Whether there is nothing to resume, with a line that says so."""
+    """Whether there is nothing to resume, with a line that says so.
+
+    Raises:
+        UsageError: it was begun with other settings.
+    """
     epochs = run.settings["trainer"]["max_epochs"]
     result = run.directory.result_after(epochs) if run.config.resume else None
+    if result:
+        run.refuse_change(run.directory.read_config(), is_finished=True)
     if result and run.is_rank_zero:
         echo(
             f"{as_shown(run.directory.path)} is finished: it has "

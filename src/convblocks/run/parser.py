@@ -86,9 +86,12 @@ NOISE = (
 REWRITTEN = {
     r'^Parser key "([\w.]+)":': r"--\1:",
     r": .*(pytorch_lightning\.[\w.]+).*": r": \1: write lightning.pytorch for pytorch_lightning",
-    r": .*Expected a dot import path string: (\S+).*": (
-        r": there is no class \1: give one by its name, as module.Class, or one of Lightning's,"
+    r"(--trainer\S+): .*Expected a dot import path string: (\S+).*": (
+        r"\1: there is no class \2: give one by its name, as module.Class, or one of Lightning's,"
         " such as WandbLogger or CSVLogger"
+    ),
+    r": .*Expected a dot import path string: (\S+).*": (
+        r": there is no class \1: give one by its name, as module.Class"
     ),
     r".*: Requirement '(\w+).*' not met.*": r"\1 is not installed: pip install \1",
     # of a config
@@ -405,8 +408,10 @@ def merge(settings: Settings, config: Mapping[Any, Any]) -> None:
         full = full_name(str(key))
         group, _, option = full.partition(".")
         if group not in GROUPS:
-            # as LightningCLI writes them
-            if value is not None or key not in ("ckpt_path", "weights_only"):
+            # LightningCLI writes what is not set, too, and true for any seed.
+            is_unset = value is None and key in ("ckpt_path", "weights_only")
+            is_any = isinstance(value, bool) and key == "seed_everything"
+            if not (is_unset or is_any):
                 settings[full.replace("seed_everything", "seed")] = value
             continue
         parts = {option: value} if option else (value or {})

@@ -113,7 +113,7 @@ class Run(Parts):
         first_step = 0
         if checkpoint := read_resumable(last, self.config.weights_only):
             self._checkpoint = last
-            self._refuse_change(checkpoint["callbacks"]["BegunWith"]["settings"])
+            self.refuse_change(checkpoint["callbacks"]["BegunWith"]["settings"])
             first_step = checkpoint["callbacks"]["MetricsLog"]["steps"]
         if self.is_rank_zero:
             self._write_and_introduce()
@@ -138,9 +138,12 @@ class Run(Parts):
             weights_only=self.config.weights_only,
         )
 
-    def _refuse_change(self, began: Settings) -> None:
+    def refuse_change(self, began: Settings, is_finished: bool = False) -> None:
         """Refuse to go on with other settings than those that the run has, except for
-        more epochs.
+        more epochs, or any number where nothing is left to do.
+
+        Raises:
+            UsageError: some differ.
         """
         schedule = self.settings.get("lr_scheduler", CONSTANT)
         if isinstance(self.module, ImageClassifier):
@@ -150,7 +153,7 @@ class Run(Parts):
         is_longer = before != NO_LIMIT and (now == NO_LIMIT or now > before)
         # The same data may lie elsewhere, which their fingerprint tells.
         may_change = ["data.root"]
-        if is_longer and not spans_the_run(schedule):
+        if is_finished or (is_longer and not spans_the_run(schedule)):
             may_change.append("trainer.max_epochs")
         if change := first_change(self.config.effective(began), self.settings, may_change):
             raise UsageError(

@@ -153,6 +153,9 @@ def test_run_that_is_finished_is_left_alone(
         quick_run()
     fit.main(["--name", "run", "--resume"])
     assert "lightning_logs/run is finished: it has 2 epochs" in capsys.readouterr().out
+    fit.main(["--name", "run", "--resume", "--epochs", "1"])
+    with pytest.raises(UsageError, match=r"was begun with model\.lr=0\.01, not 0\.5"):
+        fit.main(["--name", "run", "--resume", "--lr", "0.5"])
     assert run.summary.read_text() == before
 
 

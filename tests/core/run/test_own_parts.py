@@ -141,6 +141,8 @@ def test_config_of_lightning_cli_is_taken_with_its_seed_and_without_a_checkpoint
     }
     parsed = Config.parse(["--config", as_yaml(config)])
     assert (parsed.settings["seed"], parsed.weights_only) == (7, True)
+    parsed = Config.parse(["--config", as_yaml(config | {"seed_everything": True})])
+    assert parsed.settings["seed"] == 0
 
 
 def test_several_values_of_an_untyped_parameter_are_a_list(workspace: Path) -> None:
