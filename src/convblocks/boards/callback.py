@@ -10,10 +10,10 @@ from convblocks.boards.tensorboard import RunTensorBoardLogger
 from convblocks.files import machine_lock
 from convblocks.run.callbacks import Added, RunCallback
 from convblocks.run.directory import RunDirectory
-from convblocks.run.parser import full_name
 from convblocks.run.parts import Parts
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
+from convblocks.run.words import full_name
 from convblocks.text import Settings, as_list, flatten
 from exact_resume.files import write
 

@@ -10,10 +10,10 @@ from convblocks.compare.launch import Start, start_here
 from convblocks.compare.trials import NO_SETTINGS, VAL_SIZE, all_trials, root_of
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.run.config import MODEL, given_settings
+from convblocks.run.config import MODEL
 from convblocks.run.directory import RunDirectory
-from convblocks.run.parser import by_option, full_name, yaml_value
 from convblocks.run.result import Overrides
+from convblocks.run.words import by_option, full_name, given_settings, yaml_value
 
 # What the commands set themselves for every trial, by full names.
 OWN_OPTIONS = ("model.arch", "model", "seed", "name", "resume", "threads")

@@ -1,7 +1,6 @@
 """The configuration of a run: settings in plain values, made into data and module."""
 
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import chdir, suppress
@@ -25,20 +24,10 @@ from convblocks.model.class_specs import Factory, short_name
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.checks import check
-from convblocks.run.directory import RunDirectory
-from convblocks.run.parser import (
-    SECTIONS,
-    FitParser,
-    Words,
-    full_words,
-    make_parser,
-    merge,
-    read_config,
-    refuse_several,
-)
+from convblocks.run.parser import SECTIONS, FitParser, make_parser, refuse_several
 from convblocks.run.plain import is_same, plain_settings
+from convblocks.run.words import Words, full_words, given_settings, typed_values
 from convblocks.text import Settings, as_plain, as_yaml
-from convblocks.wings import GROUPS
 
 # What a run trains, and on what, if nothing else is named.
 MODEL, DATA = "convblocks.ImageClassifier", "convblocks.ImageDataModule"
@@ -88,7 +77,7 @@ class Config:
         words = full_words(arguments)
         given = {option: values[0] if values else "" for option, *values in words}
         settings, rest = given_settings(words, given)
-        typed = _typed(settings, rest)
+        typed = typed_values(settings, rest)
         names, classes = _import_classes(settings)
         for group, part in classes.items():
             refuse_several(rest, group, part)
@@ -233,60 +222,6 @@ def _returns_none(method: Callable[[], Any]) -> bool:
     return False
 
 
-def given_settings(words: Words, given: Mapping[str, str]) -> tuple[Settings, Words]:
-    """The settings of a resumed run and of configs, with the classes that are named;
-    and the words that change them.
-    """
-    settings = _saved_settings(given)
-    began = settings["model"].get("class_path")
-    named = {}
-    rest = []
-    for word in words:
-        option, *values = word
-        if values and option == "--config":
-            config: Settings = {group: {} for group in GROUPS}
-            merge(config, read_config(*values))
-            for name in re.findall(r"\w+", str(config.pop("from_data", ""))):
-                config["model"].pop(name, None)  # the data may be others now
-            merge(settings, config)
-        elif values and option in ("--model", "--data"):
-            named[option.removeprefix("--")] = {"class_path": values[0]}
-        elif option != "--print_config":
-            rest.append(word)
-    merge(settings, named)
-    now = settings["model"].get("class_path")
-    if began not in (None, now):
-        raise UsageError(f"{given['--name']} is a run of {began}, not {now}")
-    return settings, rest
-
-
-def _saved_settings(given: Mapping[str, str]) -> Settings:
-    """On a resume, the run's saved settings, so that they need not be given again."""
-    settings: Settings = {group: {} for group in GROUPS}
-    if "--resume" not in given:
-        return settings
-    if not given.get("--name"):
-        raise UsageError(
-            "--resume needs the --name of the run, for example --name maxpool/version_0"
-        )
-    root = Path(given.get("--trainer.default_root_dir", ""))
-    directory = RunDirectory(given["--name"], root)
-    if directory.config.is_file():
-        merge(settings, directory.read_config())
-        # Values given with += would be added to the saved ones.
-        for option in ("callbacks", "logger"):
-            if f"--trainer.{option}+" in given:
-                settings["trainer"].pop(option, None)
-    # Comparisons also pass --resume to new runs.
-    elif not given.keys() & {"--model", "--model.arch", "--config"}:
-        if directory.exists():
-            raise UsageError(
-                f"{directory.path} cannot be resumed: it has no {directory.config.name}"
-            )
-        raise UsageError(f"there is no run {directory.path}: to begin it, give --arch or --model")
-    return settings
-
-
 def _add_linked(
     settings: Settings,
     names: Mapping[str, str],
@@ -392,13 +327,3 @@ def _import_class(group: str, name: str) -> Factory:
     named = trust.import_class(name)
     trust.check_kind(KINDS[group], name, named)
     return named
-
-
-def _typed(settings: Settings, words: Words) -> Settings:
-    """What was given for each argument, as it was, by dotted names: in configs, or in the
-    last word of a command line.
-    """
-    typed = {
-        f"{group}.{name}": value for group in GROUPS for name, value in settings[group].items()
-    }
-    return typed | {option.removeprefix("--"): values[0] for option, *values in words if values}

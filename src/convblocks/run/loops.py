@@ -19,10 +19,10 @@ from convblocks.model.restore import read_checkpoint
 from convblocks.run.config import Config
 from convblocks.run.directory import LOGS
 from convblocks.run.metrics_log import logged_metrics
-from convblocks.run.parser import full_words, read_config
 from convblocks.run.parts import make_parts
 from convblocks.run.quiet import quiet_lightning
 from convblocks.run.trainer import make_trainer
+from convblocks.run.words import full_words, read_config
 from convblocks.text import Settings, as_json, as_shown, as_yaml
 from exact_resume.files import atomic_write
 

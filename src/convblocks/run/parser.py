@@ -1,23 +1,13 @@
-"""The options of ``fit``: their full names, and the parser for a model, its data and
-the Trainer.
-
-A setting has one name, that of the argument it sets, as in LightningCLI: ``model.lr``,
-``data.batch_size``, ``trainer.max_epochs``. ``SHORT`` abbreviates some of them, on the
-command line and in configs.
-"""
+"""The options of ``fit``: the parser for a model, its data and the Trainer."""
 
 import inspect
-import os
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache, cached_property
-from pathlib import Path
 from typing import Any, NoReturn
 
 import jsonargparse
 import torch
-import yaml
 
 # the first has no types
 from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
@@ -26,24 +16,13 @@ from lightning.pytorch import Trainer
 from convblocks import wings
 from convblocks.command_line import UNKNOWN, options_of, with_suggestion
 from convblocks.data.module import ImageDataModule
-from convblocks.errors import UsageError, one_line
+from convblocks.errors import UsageError
 from convblocks.model import trust
 from convblocks.model.class_specs import ClassSpec, Factory
 from convblocks.model.classifier import ImageClassifier
+from convblocks.run.words import LONGEST_REASON, SHORT, Several, Words, nested, yaml_value
 from convblocks.text import Settings, as_yaml, listed
 from convblocks.wings import GROUPS
-
-SHORT = {
-    "arch": "model.arch",
-    "network": "model.network",
-    "lr": "model.lr",
-    "optimizer": "model.optimizer",
-    "lr_scheduler": "model.lr_scheduler",
-    "loss": "model.loss",
-    "batch_size": "data.batch_size",
-    "epochs": "trainer.max_epochs",
-    "fast_dev_run": "trainer.fast_dev_run",
-}
 
 DEFAULTS = {
     "trainer.enable_model_summary": False,
@@ -98,15 +77,6 @@ REWRITTEN = {
     r"^Option '([\w.]+)' is not accepted$": rf"{UNKNOWN}--\1",
 }
 
-# Of a message, in characters: jsonargparse may print a whole config.
-LONGEST_REASON = 400
-
-# In a config; aliases can stand for any number of them.
-MOST_VALUES = 100_000
-
-# Each option of a command line with the words behind it.
-Words = list[list[str]]
-
 
 class FitParser(jsonargparse.ArgumentParser):
     """Raises a one-line UsageError instead of exiting.
@@ -157,7 +127,7 @@ class FitParser(jsonargparse.ArgumentParser):
         has_lr = any(option == "--model.lr" for option, *_ in words)
         if has_lr and "model.lr" not in self.usual and "optimizer" in settings:
             raise UsageError("the model has no argument lr: did you mean --optimizer.lr?")
-        settings |= {group: _nested(settings.get(group) or {}) for group in GROUPS}
+        settings |= {group: nested(settings.get(group) or {}) for group in GROUPS}
         # With defaults, jsonargparse would also fill in those of callbacks and loggers.
         parsed = self.parse_args(["--config", as_yaml(settings), *rest], defaults=False)
         self._fill_in(parsed)
@@ -313,10 +283,6 @@ def _demanded(model: Factory) -> list[str]:
     return [name for name, part in parameters.items() if part.default is part.empty]
 
 
-class Several(str):
-    """The list, in YAML, that several values have become."""
-
-
 def refuse_several(words: Words, group: str, part: Factory) -> None:
     """Raise a UsageError if a parameter whose type, or else default, is a single value
     is given several.
@@ -330,117 +296,6 @@ def refuse_several(words: Words, group: str, part: Factory) -> None:
                 kind = type(parameter.default)
             if getattr(kind, "__name__", kind) in ("int", "float", "str", "bool"):
                 raise UsageError(f"{option} takes one value, not {values[0]}")
-
-
-def by_option(arguments: Sequence[str]) -> Words:
-    """Each option of a command line with the words behind it; several numbers become a
-    list: ``--data.size 32 40``.
-    """
-    options: Words = []
-    for word in arguments:
-        if word.startswith("--"):
-            options.append(word.split("=", 1))
-        elif options:
-            options[-1].append(word)
-        else:
-            options.append([word])
-    for words in options:
-        values = words[1:]
-        if len(values) > 1 and all(value.replace(".", "", 1).isdecimal() for value in values):
-            words[1:] = [Several(f"[{', '.join(values)}]")]
-    return options
-
-
-def full_name(option: str) -> str:
-    """``model.lr`` for ``lr``, and ``--model.network.depth`` for ``--network.depth``."""
-    head, dot, rest = option.partition(".")
-    name = head.removeprefix("--")
-    return head.replace(name, SHORT.get(name, name), 1) + dot + rest
-
-
-def full_words(arguments: Sequence[str]) -> Words:
-    """The options of a command line by full names, each with its value, if any:
-    ``["--model.lr", "0.1"]``.
-
-    Raises:
-        UsageError: an option has several values.
-    """
-    words = []
-    for option, *values in by_option(arguments):
-        full = full_name(option)
-        if len(values) > 1:
-            raise UsageError(f"{full} takes one value, not {listed(values)}")
-        if full == "--trainer.fast_dev_run" and not values:
-            values = ["true"]
-        words.append([full, *values])
-    return words
-
-
-def read_config(path: str) -> Settings:
-    """The content of a YAML file, or of YAML itself.
-
-    Raises:
-        UsageError: it cannot be read, or does not hold settings.
-    """
-    # Path.is_file raises at a text that is too long for a name.
-    is_yaml = re.search(": |\n", path) and not os.path.isfile(path)  # noqa: PTH113
-    named = f"--config {' '.join(path.split())[:80]}"
-    try:
-        content = yaml_value(named, path if is_yaml else Path(path).read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{named}: {getattr(error, 'strerror', error)}") from error
-    if not isinstance(content, dict):
-        found = str(content or "nothing")[:80]
-        raise UsageError(f"{named}: expected lines such as lr: 0.01, but found {found}")
-    if "config" in content:
-        raise UsageError(f"{named}: a config names no other one: give --config several times")
-    return content
-
-
-def merge(settings: Settings, config: Mapping[Any, Any]) -> None:
-    """Add what a config says, by full names; the arguments of model and data stand
-    beside their ``class_path``.
-
-    Raises:
-        UsageError: a group holds something else than options.
-    """
-    for key, value in config.items():
-        full = full_name(str(key))
-        group, _, option = full.partition(".")
-        if group not in GROUPS:
-            # LightningCLI writes what is not set, too, and true for any seed.
-            is_unset = value is None and key in ("ckpt_path", "weights_only")
-            is_any = isinstance(value, bool) and key == "seed_everything"
-            if not (is_unset or is_any):
-                settings[full.replace("seed_everything", "seed")] = value
-            continue
-        parts = {option: value} if option else (value or {})
-        if not (isinstance(parts, dict) and isinstance(parts.get("init_args", {}), dict)):
-            raise UsageError(
-                f"{group} in a config must hold options, as in `{group}: {{option: 1}}`"
-            )
-        named = parts.get("class_path", group)
-        if not (isinstance(named, str) and named):
-            raise UsageError(f"{group}.class_path in a config must be the name of a class")
-        settings[group] |= parts | parts.get("init_args", {})
-        settings[group].pop("init_args", None)
-
-
-def _nested(options: Settings) -> Settings:
-    """Options with their dotted keys inside those that they belong to, in any order."""
-    nested = {name: value for name, value in options.items() if "." not in name}
-    for key, value in options.items():
-        name, _, rest = key.partition(".")
-        if not rest:
-            continue
-        there = nested.get(name)
-        if isinstance(there, str):
-            there = {"class_path": there}
-        parts = dict(there or {})
-        if "class_path" in parts and rest.partition(".")[0] != "init_args":
-            rest = f"init_args.{rest}"
-        nested[name] = _nested(parts | {rest: value})
-    return nested
 
 
 def _argument(name: str) -> str:
@@ -467,31 +322,3 @@ def _class_spec(name: str, spec: Any, changes: Sequence[Settings]) -> ClassSpec:
     if not (isinstance(class_path, str) and class_path):
         raise UsageError(f"--{name} must be a name, or a class_path with init_args")
     return {"class_path": class_path, "init_args": arguments} if arguments else class_path
-
-
-def yaml_value(option: str, text: str) -> Any:
-    """What YAML stands for; a UsageError if it is none, or if some of it would be lost."""
-    try:
-        _refuse_odd_nodes(option, text)
-        return jsonargparse.get_loader("yaml")(text)
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        reason = one_line(error)[:LONGEST_REASON]
-        raise UsageError(f"{option}: {reason}") from error
-
-
-def _refuse_odd_nodes(option: str, text: str) -> None:
-    """Refuse a key that stands twice, of which YAML drops the first, and aliases without
-    end.
-    """
-    nodes = [yaml.compose(text, yaml.SafeLoader)]
-    for number, node in enumerate(nodes):
-        if number == MOST_VALUES:
-            raise UsageError(f"{option}: it has more than {MOST_VALUES:,} values, or holds itself")
-        if isinstance(node, yaml.SequenceNode):
-            nodes += node.value
-        elif isinstance(node, yaml.MappingNode):
-            keys = Counter(str(key.value) for key, _ in node.value)
-            for key, times in keys.items():
-                if times > 1:
-                    raise UsageError(f"{option}: {key} stands there {times} times")
-            nodes += [value for _, value in node.value]

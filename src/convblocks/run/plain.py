@@ -11,7 +11,8 @@ from jsonargparse import Namespace
 from yaml import YAMLError
 
 from convblocks.errors import UsageError
-from convblocks.run.parser import SECTIONS, FitParser, yaml_value
+from convblocks.run.parser import SECTIONS, FitParser
+from convblocks.run.words import yaml_value
 from convblocks.text import Settings, as_plain, as_yaml
 from convblocks.wings import GROUPS
 

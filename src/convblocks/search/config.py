@@ -20,8 +20,8 @@ from convblocks.compare.options import OF_IMAGES, OWN_OPTIONS, parts_of
 from convblocks.compare.trials import NO_SETTINGS, Trial, command_line
 from convblocks.errors import UsageError
 from convblocks.run.directory import RunDirectory
-from convblocks.run.parser import full_name
 from convblocks.run.result import Overrides
+from convblocks.run.words import full_name
 
 DEFAULT_SPACE = (
     "lr=1e-4..3e-2:log,lr_scheduler=constant|onecycle,optimizer=adam|adamw|sgd,"

@@ -15,7 +15,8 @@ from convblocks.data.module import ImageDataModule
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from convblocks.run.make import make_run
-from convblocks.run.parser import SHORT, make_parser
+from convblocks.run.parser import make_parser
+from convblocks.run.words import SHORT
 from convblocks.text import as_yaml, flatten
 from tests.conftest import REPOSITORY
 from tests.scripts import run_script

@@ -1,0 +1,250 @@
+"""The words of a command line, and what configs say, by full names: the settings that
+are given.
+
+A setting has one name, that of the argument it sets, as in LightningCLI: ``model.lr``,
+``data.batch_size``, ``trainer.max_epochs``. ``SHORT`` abbreviates some of them, on the
+command line and in configs.
+"""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonargparse
+import yaml
+
+from convblocks.errors import UsageError, one_line
+from convblocks.run.directory import RunDirectory
+from convblocks.text import Settings, listed
+from convblocks.wings import GROUPS
+
+SHORT = {
+    "arch": "model.arch",
+    "network": "model.network",
+    "lr": "model.lr",
+    "optimizer": "model.optimizer",
+    "lr_scheduler": "model.lr_scheduler",
+    "loss": "model.loss",
+    "batch_size": "data.batch_size",
+    "epochs": "trainer.max_epochs",
+    "fast_dev_run": "trainer.fast_dev_run",
+}
+
+# Of a message, in characters: jsonargparse may print a whole config.
+LONGEST_REASON = 400
+
+# In a config; aliases can stand for any number of them.
+MOST_VALUES = 100_000
+
+# Each option of a command line with the words behind it.
+Words = list[list[str]]
+
+
+class Several(str):
+    """The list, in YAML, that several values have become."""
+
+
+def by_option(arguments: Sequence[str]) -> Words:
+    """Each option of a command line with the words behind it; several numbers become a
+    list: ``--data.size 32 40``.
+    """
+    options: Words = []
+    for word in arguments:
+        if word.startswith("--"):
+            options.append(word.split("=", 1))
+        elif options:
+            options[-1].append(word)
+        else:
+            options.append([word])
+    for words in options:
+        values = words[1:]
+        if len(values) > 1 and all(value.replace(".", "", 1).isdecimal() for value in values):
+            words[1:] = [Several(f"[{', '.join(values)}]")]
+    return options
+
+
+def full_name(option: str) -> str:
+    """``model.lr`` for ``lr``, and ``--model.network.depth`` for ``--network.depth``."""
+    head, dot, rest = option.partition(".")
+    name = head.removeprefix("--")
+    return head.replace(name, SHORT.get(name, name), 1) + dot + rest
+
+
+def full_words(arguments: Sequence[str]) -> Words:
+    """The options of a command line by full names, each with its value, if any:
+    ``["--model.lr", "0.1"]``.
+
+    Raises:
+        UsageError: an option has several values.
+    """
+    words = []
+    for option, *values in by_option(arguments):
+        full = full_name(option)
+        if len(values) > 1:
+            raise UsageError(f"{full} takes one value, not {listed(values)}")
+        if full == "--trainer.fast_dev_run" and not values:
+            values = ["true"]
+        words.append([full, *values])
+    return words
+
+
+def given_settings(words: Words, given: Mapping[str, str]) -> tuple[Settings, Words]:
+    """The settings of a resumed run and of configs, with the classes that are named;
+    and the words that change them.
+    """
+    settings = _saved_settings(given)
+    began = settings["model"].get("class_path")
+    named = {}
+    rest = []
+    for word in words:
+        option, *values = word
+        if values and option == "--config":
+            config: Settings = {group: {} for group in GROUPS}
+            merge(config, read_config(*values))
+            for name in re.findall(r"\w+", str(config.pop("from_data", ""))):
+                config["model"].pop(name, None)  # the data may be others now
+            merge(settings, config)
+        elif values and option in ("--model", "--data"):
+            named[option.removeprefix("--")] = {"class_path": values[0]}
+        elif option != "--print_config":
+            rest.append(word)
+    merge(settings, named)
+    now = settings["model"].get("class_path")
+    if began not in (None, now):
+        raise UsageError(f"{given['--name']} is a run of {began}, not {now}")
+    return settings, rest
+
+
+def _saved_settings(given: Mapping[str, str]) -> Settings:
+    """On a resume, the run's saved settings, so that they need not be given again."""
+    settings: Settings = {group: {} for group in GROUPS}
+    if "--resume" not in given:
+        return settings
+    if not given.get("--name"):
+        raise UsageError(
+            "--resume needs the --name of the run, for example --name maxpool/version_0"
+        )
+    root = Path(given.get("--trainer.default_root_dir", ""))
+    directory = RunDirectory(given["--name"], root)
+    if directory.config.is_file():
+        merge(settings, directory.read_config())
+        # Values given with += would be added to the saved ones.
+        for option in ("callbacks", "logger"):
+            if f"--trainer.{option}+" in given:
+                settings["trainer"].pop(option, None)
+    # Comparisons also pass --resume to new runs.
+    elif not given.keys() & {"--model", "--model.arch", "--config"}:
+        if directory.exists():
+            raise UsageError(
+                f"{directory.path} cannot be resumed: it has no {directory.config.name}"
+            )
+        raise UsageError(f"there is no run {directory.path}: to begin it, give --arch or --model")
+    return settings
+
+
+def typed_values(settings: Settings, words: Words) -> Settings:
+    """What was given for each argument, as it was, by dotted names: in configs, or in the
+    last word of a command line.
+    """
+    typed = {
+        f"{group}.{name}": value for group in GROUPS for name, value in settings[group].items()
+    }
+    return typed | {option.removeprefix("--"): values[0] for option, *values in words if values}
+
+
+def read_config(path: str) -> Settings:
+    """The content of a YAML file, or of YAML itself.
+
+    Raises:
+        UsageError: it cannot be read, or does not hold settings.
+    """
+    # Path.is_file raises at a text that is too long for a name.
+    is_yaml = re.search(": |\n", path) and not os.path.isfile(path)  # noqa: PTH113
+    named = f"--config {' '.join(path.split())[:80]}"
+    try:
+        content = yaml_value(named, path if is_yaml else Path(path).read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{named}: {getattr(error, 'strerror', error)}") from error
+    if not isinstance(content, dict):
+        found = str(content or "nothing")[:80]
+        raise UsageError(f"{named}: expected lines such as lr: 0.01, but found {found}")
+    if "config" in content:
+        raise UsageError(f"{named}: a config names no other one: give --config several times")
+    return content
+
+
+def merge(settings: Settings, config: Mapping[Any, Any]) -> None:
+    """Add what a config says, by full names; the arguments of model and data stand
+    beside their ``class_path``.
+
+    Raises:
+        UsageError: a group holds something else than options.
+    """
+    for key, value in config.items():
+        full = full_name(str(key))
+        group, _, option = full.partition(".")
+        if group not in GROUPS:
+            # LightningCLI writes what is not set, too, and true for any seed.
+            is_unset = value is None and key in ("ckpt_path", "weights_only")
+            is_any = isinstance(value, bool) and key == "seed_everything"
+            if not (is_unset or is_any):
+                settings[full.replace("seed_everything", "seed")] = value
+            continue
+        parts = {option: value} if option else (value or {})
+        if not (isinstance(parts, dict) and isinstance(parts.get("init_args", {}), dict)):
+            raise UsageError(
+                f"{group} in a config must hold options, as in `{group}: {{option: 1}}`"
+            )
+        named = parts.get("class_path", group)
+        if not (isinstance(named, str) and named):
+            raise UsageError(f"{group}.class_path in a config must be the name of a class")
+        settings[group] |= parts | parts.get("init_args", {})
+        settings[group].pop("init_args", None)
+
+
+def nested(options: Settings) -> Settings:
+    """Options with their dotted keys inside those that they belong to, in any order."""
+    inner = {name: value for name, value in options.items() if "." not in name}
+    for key, value in options.items():
+        name, _, rest = key.partition(".")
+        if not rest:
+            continue
+        there = inner.get(name)
+        if isinstance(there, str):
+            there = {"class_path": there}
+        parts = dict(there or {})
+        if "class_path" in parts and rest.partition(".")[0] != "init_args":
+            rest = f"init_args.{rest}"
+        inner[name] = nested(parts | {rest: value})
+    return inner
+
+
+def yaml_value(option: str, text: str) -> Any:
+    """What YAML stands for; a UsageError if it is none, or if some of it would be lost."""
+    try:
+        _refuse_odd_nodes(option, text)
+        return jsonargparse.get_loader("yaml")(text)
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        reason = one_line(error)[:LONGEST_REASON]
+        raise UsageError(f"{option}: {reason}") from error
+
+
+def _refuse_odd_nodes(option: str, text: str) -> None:
+    """Refuse a key that stands twice, of which YAML drops the first, and aliases without
+    end.
+    """
+    nodes = [yaml.compose(text, yaml.SafeLoader)]
+    for number, node in enumerate(nodes):
+        if number == MOST_VALUES:
+            raise UsageError(f"{option}: it has more than {MOST_VALUES:,} values, or holds itself")
+        if isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+        elif isinstance(node, yaml.MappingNode):
+            keys = Counter(str(key.value) for key, _ in node.value)
+            for key, times in keys.items():
+                if times > 1:
+                    raise UsageError(f"{option}: {key} stands there {times} times")
+            nodes += [value for _, value in node.value]
