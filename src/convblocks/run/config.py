@@ -123,7 +123,9 @@ class Config:
         """Saved settings as they would hold now, with the present defaults of what they
         lack; also what is None by default, if asked for.
         """
-        names = {group: settings[group]["class_path"] for group in KINDS if group in settings}
+        names = {
+            group: settings[group].get("class_path", "") for group in KINDS if group in settings
+        }
         parsed = self._parsed if settings is self.settings else self.parser.read(settings)
         return plain_settings(self.parser, parsed, names, with_unset=with_unset)
 
@@ -164,8 +166,8 @@ class Config:
             return module
         if is_own and not _returns_none(module.configure_optimizers):
             raise UsageError(
-                "--optimizer and --lr_scheduler are for models without configure_optimizers: "
-                "this one has its own"
+                "--optimizer and --lr_scheduler, sections of a config too, are for models without "
+                f"configure_optimizers: {type(module).__name__} has its own"
             )
         if "optimizer" not in sections:
             raise UsageError(

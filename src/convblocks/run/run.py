@@ -145,6 +145,7 @@ class Run(Parts):
         Raises:
             UsageError: some differ.
         """
+        began = self.config.effective(began)
         schedule = self.settings.get("lr_scheduler", CONSTANT)
         if isinstance(self.module, ImageClassifier):
             schedule = self.module.hparams["lr_scheduler"]
@@ -155,7 +156,7 @@ class Run(Parts):
         may_change = ["data.root"]
         if is_finished or (is_longer and not spans_the_run(schedule)):
             may_change.append("trainer.max_epochs")
-        if change := first_change(self.config.effective(began), self.settings, may_change):
+        if change := first_change(began, self.settings, may_change):
             raise UsageError(
                 f"{as_shown(self.directory.path)} was begun with {change}: "
                 "resume it with its own settings, or choose another --name"
