@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from convblocks.errors import UserError
-from convblocks.evaluate import validate
-from convblocks.run import fit
+from convblocks.run import fit, loops
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from convblocks.run.judge import Judge
@@ -116,9 +115,9 @@ def test_object_elsewhere_in_a_checkpoint_is_named_with_its_part_and_can_be_trus
     run = RunDirectory("run")
     assert len(run.read_result().epochs) == 4
     with pytest.raises(UserError, match=r"it holds .* objects.*; --weights_only false trusts"):
-        validate.main(["run"])
+        loops.command("validate", ["run"])
     capsys.readouterr()
-    validate.main(["run", "--json", *trusting])
+    loops.command("validate", ["run", "--json", *trusting])
     assert json.loads(capsys.readouterr().out)["val_loss"] == run.read_result().score
 
 
