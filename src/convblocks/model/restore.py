@@ -111,15 +111,7 @@ def read_checkpoint(path: Path, weights_only: bool = True) -> dict[str, Any]:
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise UserError(f"cannot load {path}: it is a pipe or a device, not a file")
     try:
-        with zipfile.ZipFile(path) as archive:
-            # torch.load ignores the checksums.
-            if archive.testzip():
-                raise zipfile.BadZipFile
-        with warnings.catch_warnings():
-            # torch warns of a foreign pickle before it refuses it.
-            warnings.simplefilter("ignore")
-            see_current_folder()  # for the classes of objects
-            checkpoint = torch.load(path, map_location="cpu", weights_only=weights_only)
+        checkpoint = _load(path, weights_only)
     except PermissionError as error:
         raise UserError(f"cannot load {path}: {error.strerror}") from error
     except (ImportError, AttributeError) as error:  # of an object's class
@@ -135,6 +127,19 @@ def read_checkpoint(path: Path, weights_only: bool = True) -> dict[str, Any]:
     if not (isinstance(checkpoint, dict) and isinstance(checkpoint.get("state_dict"), dict)):
         raise wrong_version(path)
     return checkpoint
+
+
+def _load(path: Path, weights_only: bool) -> Any:
+    with zipfile.ZipFile(path) as archive:
+        # torch.load ignores the checksums.
+        if archive.testzip():
+            raise zipfile.BadZipFile
+    if not weights_only:
+        see_current_folder()  # for the classes of objects
+    with warnings.catch_warnings():
+        # torch warns of a foreign pickle before it refuses it.
+        warnings.simplefilter("ignore")
+        return torch.load(path, map_location="cpu", weights_only=weights_only)
 
 
 def read_resumable(path: Path, weights_only: bool = True) -> dict[str, Any] | None:

@@ -80,14 +80,15 @@ def is_finished(run: Run) -> bool:
     """
     epochs = run.settings["trainer"]["max_epochs"]
     result = run.directory.result_after(epochs) if run.config.resume else None
-    if result:
-        run.refuse_change(run.directory.read_config(), is_finished=True)
-    if result and run.is_rank_zero:
+    if not result:
+        return False
+    run.refuse_change(run.directory.read_config(), is_finished=True)
+    if run.is_rank_zero:
         echo(
             f"{as_shown(run.directory.path)} is finished: it has "
             f"{counted(len(result.epochs), 'epoch')}, and was ended by {result.ended_by}"
         )
-    return result is not None
+    return True
 
 
 def try_out(run: Run) -> None:
