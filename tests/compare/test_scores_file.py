@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from convblocks.compare import command as compare
-from convblocks.compare.statistics import permutation_test
+from convblocks.compare.means import permutation_test
 from convblocks.errors import UserError
 
 OURS, THEIRS = [0.31, 0.28, 0.35, 0.3], [0.52, 0.48, 0.55, 0.51]

@@ -76,7 +76,9 @@ def main(arguments: list[str]) -> None:
     results, confirmed = results_of(options, plans)
     if results:
         again = repeat_of("compare", arguments)
-        publish(report_of([*results.values()], [*confirmed.values()], again), directory)
+        jobs = options.jobs or os.cpu_count() or 1
+        report = report_of([*results.values()], [*confirmed.values()], again, jobs)
+        publish(report, directory)
     refuse_missing(options.trials, results)
 
 
