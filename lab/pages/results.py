@@ -46,7 +46,8 @@ RATES = (
     "every run a dot, lines through the means of the runs that trained, collapsed runs crosses"
 )
 DIFFERENCES = (
-    "The differences of the networks in test accuracy, with 95 % intervals, without collapsed runs"
+    "The differences of the networks in test accuracy, without collapsed runs, with 95 % intervals "
+    "that are adjusted for their number"
 )
 CURVES = (
     "Loss and test error by epoch, and every run's final test error, with means and 95 % intervals"

@@ -139,9 +139,14 @@ def as_row(result: RunResult) -> dict[str, Any]:
         "seed": result.seed,
         **{option.replace(".", "_"): value for option, value in result.overrides},
         "parameters": result.parameters,
-        **{name.replace("/", "_"): value for name, value in scores.items()},
+        **{column_of(name): value for name, value in scores.items()},
         "collapsed": result.failed,
-        f"{score.replace('/', '_')}_if_trained": None if result.failed else result.score,
+        f"{column_of(score)}_if_trained": None if result.failed else result.score,
         "seconds": result.seconds,
         **{name: value for name, value in vars(result.provenance).items() if name != "data"},
     }
+
+
+def column_of(metric: str) -> str:
+    """The column of a metric in comparison.csv: ``test_acc``."""
+    return metric.replace("/", "_")
