@@ -14,11 +14,11 @@ from convblocks.errors import UserError
 from convblocks.figures.report import publish, repeat_of
 from convblocks.run.directory import RunDirectory
 from convblocks.run.judge import Judge
-from convblocks.run.result import EPOCHS, Provenance, RunResult
+from convblocks.run.result import EPOCHS, Provenance, Row, RunResult
 
 # Of a run of which nothing but its score is known.
 UNKNOWN = Provenance(machine="", commit=None, data=None, device="", processes=1, threads=1)
-EPOCH = {"epoch": 1, "step": 0, "seconds": 0.0}
+EPOCH: Row = {"epoch": 1, "step": 0, "seconds": 0.0}
 
 # A score's largest size.
 LARGEST = 1e100
@@ -84,10 +84,6 @@ def _run(row: dict[str, str], judge: Judge) -> RunResult:
     metric = judge.tested if column_of(judge.tested) in ours else judge.metric
     score = float(row[column_of(metric) if ours else metric] or nan)
     is_finite = isfinite(score)
-    epoch = EPOCH | {"seconds": float(ours.get("seconds") or 0)}
-    validation = ours.get(column_of(judge.metric))
-    if validation and metric != judge.metric:
-        epoch[judge.metric] = float(validation)
     columns = [*ours]
     settings = columns[columns.index("seed") + 1 : columns.index("parameters")] if ours else []
     return RunResult(
@@ -95,7 +91,7 @@ def _run(row: dict[str, str], judge: Judge) -> RunResult:
         seed=int(row["seed"]),
         parameters=int(ours.get("parameters") or 0),
         hparams={},
-        epochs=(epoch,),
+        epochs=(_epoch(ours, judge, metric),),
         final={metric: score if is_finite else nan},
         judge=judge,
         monitor=judge,
@@ -104,3 +100,14 @@ def _run(row: dict[str, str], judge: Judge) -> RunResult:
         provenance=replace(UNKNOWN, machine=ours.get("machine", "")),
         overrides=tuple((name, row[name]) for name in settings if row[name]),
     )
+
+
+def _epoch(ours: dict[str, str], judge: Judge, metric: str) -> Row:
+    """The time in a line of ``comparison.csv``, and the score on validation data, where
+    it has another one.
+    """
+    epoch = EPOCH | {"seconds": float(ours.get("seconds") or 0)}
+    validation = ours.get(column_of(judge.metric))
+    if validation and metric != judge.metric:
+        epoch[judge.metric] = float(validation)
+    return epoch

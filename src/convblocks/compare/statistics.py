@@ -113,6 +113,9 @@ def holm_levels(p_values: Sequence[float]) -> list[float]:
     over the number of those that are as large.
 
     An interval at this level leaves 0 out if and only if the adjusted p is below 5 %.
+    It holds for its own difference; those that hold together and agree with Holm's
+    procedure say little more than the sign (K. Strassburger and F. Bretz, Statistics in
+    Medicine 27, 2008).
     """
     tested = zip(p_values, holm(p_values), strict=True)
     stop = min((p for p, adjusted in tested if adjusted >= SIGNIFICANCE), default=1.0)
