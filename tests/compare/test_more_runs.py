@@ -84,6 +84,13 @@ def test_difference_that_takes_too_many_runs_has_no_command() -> None:
     assert report.command == ""
 
 
+def test_seeds_that_are_trained_are_not_given_up_for_fewer() -> None:
+    runs = [run for run in as_claimed(8) if run.arch == "mlp" or run.seed < 2]
+    report = report_of(runs, repeat="compare --seeds 8 --no-fit", jobs=2)
+    assert "about 5 runs each" in report.sentences[-1]
+    assert report.command == ""
+
+
 @pytest.mark.parametrize(
     "runs",
     [

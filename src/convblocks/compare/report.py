@@ -257,10 +257,11 @@ def more_runs(
         f"To be sure whether {better} takes about {wanted:,} runs each, if they differ as "
         "much as these (power 80 %)."
     )
-    if not jobs or wanted > MOST:
-        return [text], ""
     confirms = confirmed and not comparison.of_settings
     option, known = ("--confirm", confirmed) if confirms else ("--seeds", results)
+    seeds = len({run.seed for run in known})  # of a part of the runs some may be missing
+    if not jobs or not seeds < wanted <= MOST:
+        return [text], ""
     trains, command = command_for_more(known, wanted, option, repeat, jobs)
     return [f"{text} {trains}"], command
 

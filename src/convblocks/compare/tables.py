@@ -142,7 +142,7 @@ def as_row(result: RunResult) -> dict[str, Any]:
         **{column_of(name): value for name, value in scores.items()},
         "collapsed": result.failed,
         f"{column_of(score)}_if_trained": None if result.failed else result.score,
-        "seconds": result.seconds,
+        "seconds": round(result.seconds, 3),
         **{name: value for name, value in vars(result.provenance).items() if name != "data"},
     }
 
