@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from convblocks.compare.analysis import Comparison
+from convblocks.compare.means import runs_that_decide
 from convblocks.compare.statistics import SIGNIFICANCE, holm, least_p_unpaired
 from convblocks.figures.estimates import SHARE, p_text
 from convblocks.figures.grouping import by_arch, grouped
@@ -12,7 +13,6 @@ from convblocks.figures.tables import Table
 from lab.differences import FIRST_LOSS, Measured, Reading, measured, score_of
 from lab.notebook import TIME, in_every_measure
 from lab.results import is_of_mnist
-from lab.statistics import runs_that_decide
 
 Ruling = Literal["supported", "not supported", "undecided", "too few runs"]
 

@@ -9,11 +9,11 @@ from itertools import combinations
 from typing import Literal
 
 from convblocks.compare.analysis import Comparison, Difference, unit_of
+from convblocks.compare.means import permutation_test
 from convblocks.compare.statistics import SIGNIFICANCE, superiority
 from convblocks.figures.estimates import LOSS, SHARE, Estimate, Unit
 from convblocks.figures.grouping import by_arch
 from convblocks.run.result import RunResult
-from lab.statistics import exact_permutation_test
 
 Reading = Literal["all", "trained"]
 
@@ -105,7 +105,7 @@ def measured(
     means = None
     if trained and others_trained:
         if all(map(math.isfinite, trained + others_trained)):
-            means = exact_permutation_test(trained, others_trained, measure.unit, margin)
+            means = permutation_test(trained, others_trained, measure.unit, margin)
         else:
             means = _ranks(measure.sign, trained, others_trained, margin)
     return Measured(
@@ -140,7 +140,8 @@ def winner(comparison: Comparison) -> str | None:
     for pair in comparison.differences:
         all_lead = pair.all_runs.value > 0.5
         trained_lead = pair.trained is not None and pair.trained.value * sign > 0
-        readings = (all_lead, pair.adjusted_all), (trained_lead, pair.adjusted_trained)
+        trained_p = pair.trained.p if pair.trained else 1.0
+        readings = (all_lead, pair.all_runs.p), (trained_lead, trained_p)
         for first_leads, p in readings:
             leads.setdefault(pair.first, []).append(first_leads and p < SIGNIFICANCE)
             leads.setdefault(pair.second, []).append(not first_leads and p < SIGNIFICANCE)

@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from convblocks.compare import tables
-from convblocks.compare.analysis import Comparison, Difference, Summary, compare, unit_of
+from convblocks.compare.analysis import Comparison, Summary, unit_of
 from convblocks.compare.statistics import mean_interval
 from convblocks.figures.estimates import LOSS, SECONDS, Estimate, number_range
-from convblocks.figures.grouping import by_arch, grouped
+from convblocks.figures.grouping import grouped
 from convblocks.figures.tables import Column, Table
 from convblocks.model.class_specs import CONSTANT
 from convblocks.run.result import RunResult
 from lab.differences import FIRST_LOSS, LAST_LOSS, Measure, Measured, every_pair, score_of
 from lab.results import time_to
-from lab.statistics import exact_permutation_test
 
 # Networks are compared by their time to this accuracy if the loss of the first epoch
 # depends on the schedule.
@@ -35,26 +34,6 @@ def seconds_to_goal(result: RunResult) -> float:
 
 
 TIME = Measure(f"seconds to {100 * GOAL:.0f} % accuracy", seconds_to_goal, -1, SECONDS)
-
-
-def compare_networks(results: Sequence[RunResult]) -> Comparison:
-    """Compare networks as reports do, with the intervals of means that belong to their p-values."""
-    comparison = compare(results)
-    runs = by_arch(run for run in results if not run.failed)
-
-    def exact(found: Difference) -> Difference:
-        if not found.trained:
-            return found
-        first = [run.score for run in runs[found.first]]
-        second = [run.score for run in runs[found.second]]
-        estimate = exact_permutation_test(first, second, found.trained.unit)
-        return replace(found, trained=estimate)
-
-    differences = {found: exact(found) for found in comparison.differences}
-    arms = [
-        replace(arm, against=arm.against and differences[arm.against]) for arm in comparison.arms
-    ]
-    return replace(comparison, arms=tuple(arms), differences=tuple(differences.values()))
 
 
 def in_every_measure(comparison: Comparison) -> list[Measured]:

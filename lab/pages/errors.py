@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from convblocks.compare.analysis import Summary
-from convblocks.compare.statistics import SIGNIFICANCE, permutation_test
+from convblocks.compare.means import permutation_test
+from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.figures.estimates import share
 from convblocks.figures.tables import Table
 from convblocks.text import as_json
@@ -54,9 +55,8 @@ def permuted_means(first: Samples, second: Samples) -> NDArray[np.float64]:
 
 def studentized(first: Samples, second: Samples) -> NDArray[np.float64]:
     """The test that reports use."""
-    return np.array(
-        [permutation_test(*study).p for study in zip(first.tolist(), second.tolist(), strict=True)]
-    )
+    studies = zip(first.tolist(), second.tolist(), strict=True)
+    return np.array([permutation_test(*study, level=0).p for study in studies])
 
 
 def welch(first: Samples, second: Samples) -> NDArray[np.float64]:

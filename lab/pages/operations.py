@@ -9,7 +9,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from convblocks.compare import tables
-from convblocks.compare.analysis import Comparison, summarise
+from convblocks.compare.analysis import Comparison, compare, summarise
 from convblocks.compare.report import ranking
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.figures.estimates import NOTHING, P_VALUE, Estimate, cell, number, share
@@ -19,7 +19,6 @@ from convblocks.run.result import RunResult
 from convblocks.text import listed
 from lab.estimates import count_text
 from lab.intervals import intervals_figure
-from lab.notebook import compare_networks
 from lab.pages.writing import table
 from lab.results import collapses
 from lab.statistics import fisher_against
@@ -166,9 +165,7 @@ def prevention(runs: Mapping[str, Sequence[RunResult]]) -> dict[str, float]:
 def fashion_tables(results: Sequence[RunResult]) -> list[Table]:
     """The course's networks on Fashion-MNIST at one setting, or each at its best."""
     confirmed = _confirming(results)
-    return [
-        networks_table(compare_networks(confirmed), ["lr"] if len(confirmed) < len(results) else [])
-    ]
+    return [networks_table(compare(confirmed), ["lr"] if len(confirmed) < len(results) else [])]
 
 
 def networks_table(comparison: Comparison, swept: Sequence[str] = ()) -> Table:
@@ -180,7 +177,7 @@ def networks_table(comparison: Comparison, swept: Sequence[str] = ()) -> Table:
 
 def fashion_sentence(results: Sequence[RunResult]) -> str:
     """The order of the networks, and how many runs of MaxPool collapsed."""
-    comparison = compare_networks(_confirming(results))
+    comparison = compare(_confirming(results))
     maxpool = next(arm for arm in comparison.arms if arm.arch == "maxpool")
     collapsed = share(maxpool.collapsed, maxpool.runs).interval()
     return (

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from convblocks.compare.analysis import Comparison, Summary
+from convblocks.compare.analysis import Comparison, Summary, compare
 from convblocks.compare.figure import comparison_figure
 from convblocks.compare.report import finding_of, name_of, over_all_runs
 from convblocks.compare.trials import settings_text
@@ -22,7 +22,7 @@ from lab.claims import claims_tables
 from lab.differences import winner
 from lab.estimates import spread
 from lab.intervals import intervals_figure
-from lab.notebook import GOAL, NOTEBOOK, NOTEBOOK_MLP, compare_networks, mean_losses
+from lab.notebook import GOAL, NOTEBOOK, NOTEBOOK_MLP, mean_losses
 from lab.pages.errors import errors_table
 from lab.pages.experiments import sources
 from lab.pages.settings import share_text
@@ -46,7 +46,8 @@ RATES = (
     "every run a dot, lines through the means of the runs that trained, collapsed runs crosses"
 )
 DIFFERENCES = (
-    "The differences of the networks in test accuracy, with 95 % intervals, without collapsed runs"
+    "The differences of the networks in test accuracy, without collapsed runs, with 95 % intervals "
+    "that are adjusted for their number"
 )
 CURVES = (
     "Loss and test error by epoch, and every run's final test error, with means and 95 % intervals"
@@ -365,7 +366,7 @@ def living_sentences(decision: Decision) -> list[str]:
 
 def lead_sentence(data: Path) -> str:
     """What becomes of the lead with better settings."""
-    setting = compare_networks(read_results(data / "onecycle.jsonl")).differences[0]
+    setting = compare(read_results(data / "onecycle.jsonl")).differences[0]
     lead = (setting if setting.first == PRIMARY[0] else setting.turned()).trained
     return (
         "With augmentation, label smoothing and weight decay "

@@ -5,13 +5,13 @@ from which they were chosen.
 from collections.abc import Sequence
 from pathlib import Path
 
+from convblocks.compare.analysis import compare
 from convblocks.compare.statistics import mean_interval
 from convblocks.figures.estimates import PERCENT, SECONDS
 from convblocks.figures.grouping import grouped
 from convblocks.figures.tables import Table
 from convblocks.run.result import RunResult
 from lab.estimates import count_text, spread
-from lab.notebook import compare_networks
 from lab.pages import operations
 from lab.pages.writing import table
 from lab.results import by_overrides
@@ -26,7 +26,7 @@ ACCURATE = 0.995
 
 def setting_tables(results: Sequence[RunResult]) -> list[Table]:
     """What a setting reaches on the test set."""
-    return [operations.networks_table(compare_networks(results))]
+    return [operations.networks_table(compare(results))]
 
 
 def candidates_tables(results: Sequence[RunResult]) -> list[Table]:

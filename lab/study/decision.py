@@ -11,14 +11,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from convblocks.compare.analysis import Comparison
+from convblocks.compare.analysis import Comparison, compare
+from convblocks.compare.means import runs_needed
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.figures.estimates import Estimate
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.run.result import RunResult
 from lab.differences import Measured, Reading, measured, score_of
-from lab.notebook import compare_networks
-from lab.statistics import mcnemar_p, runs_needed, two_way_interval
+from lab.statistics import POWER, mcnemar_p, two_way_interval
 from lab.study.plan import NOTEBOOK, Cell
 from lab.study.variance import mistakes
 
@@ -87,11 +87,11 @@ def decide(results: Sequence[RunResult], choices: Mapping[str, Cell]) -> Decisio
         primary = measured(score_of([*first, *second]), first, second)
         ruling = judge(primary)
         if primary.runs == primary.trained_runs and ruling == "undecided":
-            needed = runs_needed(_trained(first), _trained(second))
+            needed = runs_needed(_trained(first), _trained(second), power=POWER)
     pairs = combinations(sorted(runs, key=_place), 2)
     return Decision(
-        at_notebooks=compare_networks(at_notebooks(results)),
-        at_best=compare_networks(best),
+        at_notebooks=compare(at_notebooks(results)),
+        at_best=compare(best),
         primary=primary,
         ruling=ruling,
         needed=needed,

@@ -31,10 +31,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from convblocks.compare.launch import finished, hide_launcher, refuse_missing, train
-from convblocks.compare.options import launch, refuse_run
+from convblocks.compare.options import launch
 from convblocks.compare.options import parse as parse_comparison
 from convblocks.compare.tables import as_row
-from convblocks.compare.trials import VAL_SIZE, Trial
+from convblocks.compare.trials import VAL_SIZE, Trial, refuse_run
 from convblocks.errors import UsageError, UserError
 from convblocks.figures.grouping import by_arch
 from convblocks.figures.report import Chart, Report, publish, repeat_of

@@ -15,12 +15,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 
+import numpy as np
 import pytest
 
 from convblocks.compare.analysis import best_settings, compare, named_by_setting
-from convblocks.compare.report import report_of
+from convblocks.compare.report import finding_of, neighbours, report_of
 from convblocks.compare.tables import as_row
 from convblocks.data.images import ImageSpec
+from convblocks.figures.estimates import Estimate
 from convblocks.run.result import Overrides, RunResult
 from convblocks.text import as_csv
 from tests.made_up import (
@@ -318,12 +320,48 @@ def test_row_has_every_value_as_what_it_is_for_a_spreadsheet() -> None:
     values = ["maxpool", "0", "2", "1e-3", "0.5", "85526", "0.97", "0.96"]
     values += ["False", "0.97", "20.0", MACHINE, "abc1234", "cpu", "1", "1", ""]
     assert row == dict(zip(names, values, strict=True))
+    thirds = ({**course(0.97)[0], "seconds": 0.1},) * 3
+    assert as_row(result("mlp", 0, 0.97, epochs=thirds))["seconds"] == 0.3
     collapsed = as_row(result("mlp", 0, 0.098))
     assert [collapsed[name] for name in ("test_acc", "collapsed", "test_acc_if_trained")] == [
         0.098,
         True,
         None,
     ]
+
+
+def random_comparison(rng: np.random.Generator) -> list[RunResult]:
+    """Runs of two to four networks, some alike and some not; accuracies are tied, and some
+    runs collapse.
+    """
+    return [
+        short(arch, seed, 0.1 if rng.random() < 0.1 else mean + 0.001 * int(rng.integers(0, 12)))
+        for arch in ("mlp", "maxpool", "batchnorm", "mine")[: rng.integers(2, 5)]
+        for mean in [0.9 + 0.004 * int(rng.integers(0, 4))]
+        for seed in range(rng.integers(1, 8))
+    ]
+
+
+def excludes_zero(estimate: Estimate) -> bool:
+    return estimate.low > 0 or estimate.high < 0
+
+
+def test_verdict_p_and_interval_never_contradict_each_other() -> None:
+    rng = np.random.default_rng(0)
+    verdicts = set()
+    for _ in range(150):
+        comparison = compare(random_comparison(rng))
+        for pair in comparison.differences:
+            if pair.trained:
+                assert (pair.trained.p < 0.05) == excludes_zero(pair.trained)
+            low, high, is_sure = pair.all_runs.low, pair.all_runs.high, pair.all_runs.p < 0.05
+            assert low >= 0.5 or high <= 0.5 if is_sure else low <= 0.5 <= high
+        for step in neighbours(comparison)[:1]:
+            if step.trained:
+                is_better = " is better than " in finding_of(comparison)
+                assert is_better == excludes_zero(step.trained)
+                verdicts.add(is_better)
+    assert verdicts == {True, False}
 
 
 def test_comparison_pairs_no_networks_by_seed_and_may_lack_a_run() -> None:

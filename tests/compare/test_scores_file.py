@@ -1,13 +1,21 @@
 """Comparisons of scores from anywhere."""
 
 import json
+import sys
 from pathlib import Path
+from subprocess import run
 
 import pytest
 
 from convblocks.compare import command as compare
-from convblocks.compare.statistics import permutation_test
+from convblocks.compare.means import permutation_test
+from convblocks.compare.report import report_of
+from convblocks.compare.scores_file import read_scores
 from convblocks.errors import UserError
+from convblocks.run.judge import ACCURACY, Judge
+from convblocks.run.result import RunResult
+from convblocks.text import as_csv
+from tests.made_up import as_claimed, result
 
 OURS, THEIRS = [0.31, 0.28, 0.35, 0.3], [0.52, 0.48, 0.55, 0.51]
 LINES = ["arm,seed,error", *(f"ours,{seed},{value}" for seed, value in enumerate(OURS))]
@@ -87,3 +95,56 @@ def test_arm_may_have_any_name(workspace: Path) -> None:
     Path("runs.csv").write_text(text)
     compare.main(["--from", "runs.csv", *JUDGE])
     assert r"$\frac{a$" in Path("lightning_logs/runs/comparison.html").read_text()
+
+
+GRID = [
+    result("maxpool", seed, 0.9 + 0.01 * seed, (("model.lr", rate),), validation=validation)
+    for rate, validation in (("1e-3", 0.95), ("1e-2", 0.97))
+    for seed in range(5)
+]
+
+
+@pytest.mark.parametrize(
+    "results",
+    [pytest.param(as_claimed(6, collapsed=2), id="networks"), pytest.param(GRID, id="grid")],
+)
+def test_own_csv_gives_the_same_differences_again(results: list[RunResult], tmp_path: Path) -> None:
+    report = report_of(results)
+    path = tmp_path / "comparison.csv"
+    path.write_text(as_csv(report.runs))
+    again = report_of(read_scores(path, ACCURACY)).plain_numbers()
+    expected = report.plain_numbers()
+    assert [row["trained"] for row in again["differences"]] == [
+        row["trained"] for row in expected["differences"]
+    ]
+    assert [row["all_runs"] for row in again["differences"]] == [
+        row["all_runs"] for row in expected["differences"]
+    ]
+    assert [arm["trained"] for arm in again["results"]] == [
+        arm["trained"] for arm in expected["results"]
+    ]
+    assert [run.overrides for run in read_scores(path, ACCURACY)][-1] == tuple(
+        (option.replace(".", "_"), value) for option, value in results[-1].overrides
+    )
+
+
+def test_own_csv_may_be_judged_by_any_of_its_scores(tmp_path: Path) -> None:
+    path = tmp_path / "comparison.csv"
+    path.write_text(as_csv(report_of(GRID).runs))
+    of_test, of_both = (
+        read_scores(path, Judge(name, "max"))[0] for name in ("test/acc", "val/acc")
+    )
+    assert (of_test.score, of_test.score_name) == (of_both.score, of_both.score_name)
+    assert (of_test.validation, of_both.validation) == (None, 0.95)
+    assert (of_test.seconds, of_test.parameters) == pytest.approx((GRID[0].seconds, 85_526))
+
+
+def test_scores_are_compared_without_torch(workspace: Path) -> None:
+    """Whose import takes longer than everything else."""
+    Path("runs.csv").write_text("\n".join(LINES))
+    words = ["--from", "runs.csv", *JUDGE]
+    code = f"import sys; from convblocks.compare.command import main; main({words})"
+    code += "; print('torch' in sys.modules)"
+    ended = run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "ours is better than theirs" in ended.stdout
+    assert ended.stdout.endswith("False\n")

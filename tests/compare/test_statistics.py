@@ -14,7 +14,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from convblocks.compare import statistics
-from convblocks.compare.statistics import permutation_test, superiority
+from convblocks.compare.statistics import superiority
 from convblocks.figures.estimates import LOSS, PERCENT, POINTS, Unit, wilson
 
 INF = np.inf
@@ -52,29 +52,6 @@ def test_mean_has_no_interval_beyond_its_range(
     assert (found.low, found.high) == pytest.approx(interval, rel=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "p"),
-    [
-        # Of the 10 ways to take 2 of 1, 2, 3, 4, 9, only 1, 2 have a larger t^2 than
-        # 4.5^2 / (12.5 / 2 + 1 / 3) = 3.08: 3.83^2 / (0.5 / 2 + 10.3 / 3) = 3.98.
-        ([4, 9], [1, 2, 3], 2 / 10),
-        # Equal values have no error, and of 462 divisions no other has none.
-        ([0.3] * 6, [0.1] * 5, 1 / 462),
-        # A value alone adds no error: 3 lies as far from 0, 1, 2.
-        ([0], [1, 2, 3], 2 / 4),
-        ([1], [0], 1),
-        ([0.5, 0.5], [0.5] * 3, 1),
-    ],
-)
-@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
-def test_permutation_test_of_worked_examples(
-    first: list[float], second: list[float], p: float, unit: float
-) -> None:
-    test = permutation_test([unit * value for value in first], [unit * value for value in second])
-    assert test.value == pytest.approx(unit * (np.mean(first) - np.mean(second)))
-    assert test.p == p
-
-
 def exact_p(statistic: Statistic, first: Sequence[float], second: Sequence[float]) -> float:
     """The share of all divisions whose effect, over its error, is as large as that of
     these samples.
@@ -94,92 +71,36 @@ def exact_p(statistic: Statistic, first: Sequence[float], second: Sequence[float
     return float(np.mean(extreme))
 
 
-def exact_welch(first: Sequence[int], second: Sequence[int]) -> tuple[int, int]:
-    """The difference of means, times n m, and the square of its standard error, times
-    (n m)^2 (n - 1) (m - 1).
-
-    In whole numbers, without rounding.
-    """
-    n, m = len(first), len(second)
-    squares = [len(own) * sum(value**2 for value in own) - sum(own) ** 2 for own in (first, second)]
-    return m * sum(first) - n * sum(second), m**2 * (m - 1) * squares[0] + n**2 * (n - 1) * squares[
-        1
-    ]
-
-
-@pytest.mark.parametrize("sizes", [(5, 5), (3, 6), (7, 4)])
-def test_permutation_test_is_exact(sizes: tuple[int, int]) -> None:
-    """Of accuracies in 1/10,000, of which many differences are tied."""
-    rng = np.random.default_rng(sum(sizes))
-    for _ in range(40):
-        first, second = rng.integers(9930, 9939, sizes[0]), rng.integers(9928, 9936, sizes[1])
-        found = permutation_test((first / 10_000).tolist(), (second / 10_000).tolist())
-        assert found.p == exact_p(exact_welch, first.tolist(), second.tolist())
-
-
-@pytest.mark.parametrize("sizes", [(4, 4), (3, 6), (20, 30), (51, 60)])
-def test_permutation_test_has_welchs_interval_and_beyond_the_exact_sizes_his_p(
-    sizes: tuple[int, int],
-) -> None:
-    rng = np.random.default_rng(1)
-    samples = [rng.normal(1 - place, 1 + 2 * place, size) for place, size in enumerate(sizes)]
-    test, students = (
-        permutation_test(*map(np.ndarray.tolist, samples)),
-        stats.ttest_ind(*samples, equal_var=False),
-    )
-    assert (test.low, test.high) == pytest.approx(tuple(students.confidence_interval()))
-    if sum(sizes) > 20:
-        assert test.p == pytest.approx(students.pvalue, abs=0.01)
-
-
-def test_permutation_test_of_many_values_takes_no_permutations(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    rng = np.random.default_rng(1)
-    first, second = rng.normal(0.5, 1, 51).tolist(), rng.normal(0, 3, 60).tolist()
-    found = [test(first, second).p for test in (permutation_test, superiority)]
-    monkeypatch.setattr(statistics, "MANY", 60)
-    assert found == pytest.approx(
-        [test(first, second).p for test in (permutation_test, superiority)], abs=0.01
-    )
-    assert [superiority([place] * 61, [0.0] * 61).p for place in (-INF, 0.0)] == [0, 1]
-    assert [permutation_test([place] * 61, [0.0] * 61).p for place in (-1.0, 0.0)] == [0, 1]
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "interval"),
-    [
-        pytest.param(
-            [0.9, 0.91, 0.92], [0.1, 0.2, 0.3], (-INF, INF), id="no division is significant"
-        ),
-        pytest.param(
-            [0.9], [0.1 * value for value in range(30)], (-INF, INF), id="one value has no spread"
-        ),
-        pytest.param([0.25] * 6, [0.5] * 6, (-0.25, -0.25), id="equal values"),
-    ],
-)
-def test_permutation_test_of_few_or_equal_values(
-    first: list[float], second: list[float], interval: tuple[float, float]
-) -> None:
-    test = permutation_test(first, second)
-    assert (test.low, test.high) == interval
-
-
-@pytest.mark.parametrize("sizes", [(1, 1), (3, 3), (5, 5), (8, 10), (3, 2), (12, 12)])
-def test_least_p_unpaired_is_that_of_samples_apart(sizes: tuple[int, int]) -> None:
-    n, m = sizes
-    apart = permutation_test(
-        [1000.0 + value for value in range(n)], [float(value) for value in range(m)]
-    )
-    assert statistics.least_p_unpaired(n, m) == apart.p
-
-
 @pytest.mark.parametrize(
     "values", [[0.01, 0.04, 0.03, 0.005], [0.6, 0.9], [0.0, 0.1, 0.1, 0.7, 0.3], [1.0]]
 )
 def test_holms_correction_is_statsmodels(values: list[float]) -> None:
     assert statistics.holm(values) == pytest.approx(multipletests(values, method="holm")[1])
     assert statistics.holm([]) == []
+
+
+@pytest.mark.parametrize("divisions", [20, 60, 70, 120, 210, 252, 924])
+def test_interval_at_holms_level_leaves_0_out_just_where_the_adjusted_p_is_below_5_percent(
+    divisions: int,
+) -> None:
+    """Of p-values as permutations have, of which some stand at a level itself. An interval
+    leaves out what as few divisions reject as this.
+    """
+    rng = np.random.default_rng(divisions)
+    for _ in range(200):
+        counts = rng.integers(1, divisions // 6, rng.integers(1, 8))
+        p_values = (counts / divisions).tolist()
+        adjusted, levels = statistics.holm(p_values), statistics.holm_levels(p_values)
+        accepted = [
+            count >= np.ceil(level * divisions - statistics.TOLERANCE)
+            for count, level in zip(counts, levels, strict=True)
+        ]
+        assert accepted == [p >= statistics.SIGNIFICANCE for p in adjusted]
+
+
+def test_holms_level_is_that_of_the_first_of_equal_p_values_or_where_it_stopped() -> None:
+    assert statistics.holm_levels([0.01, 0.001, 0.01]) == pytest.approx([0.025, 0.05 / 3, 0.025])
+    assert statistics.holm_levels([0.04, 0.001, 0.03]) == pytest.approx([0.025, 0.05 / 3, 0.025])
 
 
 @pytest.mark.parametrize(
@@ -272,8 +193,6 @@ def test_superiority_has_wilsons_interval_for_the_share_of_the_largest_variance(
 VALUES = [0.1, 0.3, 0.2]
 OF_ONE_SAMPLE: list[Callable[[list[float]], object]] = [
     statistics.mean_interval,
-    partial(permutation_test, VALUES),
-    partial(permutation_test, second=VALUES),
     partial(superiority, VALUES),
     partial(superiority, second=VALUES),
 ]
@@ -284,7 +203,7 @@ OF_ONE_SAMPLE: list[Callable[[list[float]], object]] = [
     [
         *((partial(compute, []), "empty") for compute in OF_ONE_SAMPLE),
         *((partial(compute, [0.1, float("nan"), 0.2]), "nan") for compute in OF_ONE_SAMPLE),
-        *((partial(compute, [0.1, INF, 0.2]), "infinite") for compute in OF_ONE_SAMPLE[:3]),
+        *((partial(compute, [0.1, INF, 0.2]), "infinite") for compute in OF_ONE_SAMPLE[:1]),
     ],
 )
 def test_statistics_refuse_values_without_a_meaning(

@@ -8,7 +8,6 @@ from convblocks.compare.analysis import compare
 from convblocks.run.result import RunResult
 from lab.claims import claims_of
 from lab.differences import training_loss, winner
-from lab.notebook import compare_networks
 from tests.made_up import COURSES, PARAMETERS, as_claimed, result, short
 
 RULINGS = {"supported": "+", "not supported": "-", "undecided": "?", "too few runs": "n"}
@@ -56,7 +55,7 @@ def test_claims_over_all_and_over_trained_runs(
     runs: list[RunResult], over_all: str, over_trained: str
 ) -> None:
     """On equal numbers of parameters, speed, loss, accuracy, and BatchNorm's being much better."""
-    claims = claims_of(compare_networks(runs))
+    claims = claims_of(compare(runs))
     assert "".join(RULINGS[claim.rulings["all"]] for claim in claims) == over_all
     assert "".join(RULINGS[claim.rulings["trained"]] for claim in claims) == over_trained
     assert any(claim.readings_differ for claim in claims) == (over_all != over_trained)

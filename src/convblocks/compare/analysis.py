@@ -13,10 +13,17 @@ from dataclasses import dataclass, replace
 from itertools import chain, combinations, product
 from statistics import fmean, median
 
-from convblocks.compare.statistics import holm, mean_interval, permutation_test, superiority
+from convblocks.compare.means import permutation_test
+from convblocks.compare.statistics import (
+    SIGNIFICANCE,
+    holm,
+    holm_levels,
+    mean_interval,
+    superiority,
+)
+from convblocks.figures.curves import TITLES
 from convblocks.figures.estimates import PERCENT, POINTS, Estimate, Unit, share
 from convblocks.figures.grouping import by_arch, grouped
-from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.result import Overrides, Results, RunResult
 
 # Of more settings than this only the differences from the first one are tested.
@@ -29,8 +36,10 @@ class Difference:
 
     ``all_runs`` is the probability that a run of the first is better than one of the
     second; ``trained`` the difference of means, first minus second, None if either has
-    no run that trained. The p-values are those of both after Holm's correction over the
-    differences of a comparison.
+    no run that trained. Their p-values are adjusted after Holm for the differences of a
+    comparison. So is the interval of ``trained``, which is at the level at which Holm's
+    procedure tested it, and so leaves 0 out if and only if p is below 5 %. That of
+    ``all_runs`` is at 95 %, but ends at 1/2 or reaches to it where its p demands that.
     """
 
     first: str
@@ -39,8 +48,6 @@ class Difference:
     trained: Estimate | None
     runs: tuple[int, int]
     trained_runs: tuple[int, int]
-    adjusted_all: float = 1.0
-    adjusted_trained: float = 1.0
 
     def turned(self) -> "Difference":
         """The second minus the first."""
@@ -105,24 +112,47 @@ def compare(results: Results, of_settings: bool = False) -> Comparison:
     first of a difference. Of many settings each is only compared with the baseline.
     """
     runs = by_arch(results)
-    archs = [arch for arch in dict.fromkeys([*ARCHITECTURES, *runs]) if arch in runs]
+    archs = [arch for arch in dict.fromkeys([*TITLES, *runs]) if arch in runs]
     latest_first = [runs[arch] for arch in reversed(archs)]
     both = [*combinations(latest_first, 2)]
     if of_settings and len(archs) > MOST_PAIRED:
         both = [*product(latest_first[:-1], latest_first[-1:])]
-    pairs = [difference(*pair) for pair in both]
-    adjusted_all = holm([pair.all_runs.p for pair in pairs])
-    adjusted_trained = holm([pair.trained.p if pair.trained else 1.0 for pair in pairs])
-    differences = [
-        replace(pair, adjusted_all=p_all, adjusted_trained=p_trained)
-        for pair, p_all, p_trained in zip(pairs, adjusted_all, adjusted_trained, strict=True)
-    ]
+    differences = _differences(both)
     against = {pair.first: pair for pair in differences if pair.second == archs[0]}
     arms = [replace(summarise(runs[arch]), against=against.get(arch)) for arch in archs]
     return Comparison(arms, differences, results, of_settings)
 
 
-def difference(first: Results, second: Results) -> Difference:
+def _differences(pairs: Sequence[tuple[Results, Results]]) -> list[Difference]:
+    """The differences of these pairs, adjusted for their number."""
+    tested = [_difference(*pair) for pair in pairs]
+    p_values = [one.trained.p if one.trained else 1.0 for one in tested]
+    of_means = zip(pairs, holm(p_values), holm_levels(p_values), strict=True)
+    of_ranks = zip(tested, holm([one.all_runs.p for one in tested]), strict=True)
+    differences = []
+    for (one, p_all), (pair, p, level) in zip(of_ranks, of_means, strict=True):
+        means = _of_means(*pair, level)
+        differences.append(
+            replace(
+                one, all_runs=_agreeing(one.all_runs, p_all), trained=means and replace(means, p=p)
+            )
+        )
+    return differences
+
+
+def _agreeing(share: Estimate, p: float) -> Estimate:
+    """With this p, and an interval that goes on beyond 1/2 only if p is at least 5 %."""
+    low, high = share.low, share.high
+    if p >= SIGNIFICANCE:
+        low, high = min(low, 0.5), max(high, 0.5)
+    elif share.value > 0.5:
+        low = max(low, 0.5)
+    else:
+        high = min(high, 0.5)
+    return replace(share, low=low, high=high, p=p)
+
+
+def _difference(first: Results, second: Results) -> Difference:
     """The difference of two networks' runs, unpaired: the same seed does not make two
     networks alike.
     """
@@ -131,20 +161,28 @@ def difference(first: Results, second: Results) -> Difference:
     def ranked(runs: Results) -> list[float]:
         return [-math.inf if run.failed else sign * run.score for run in runs]
 
-    trained = [run.score for run in first if not run.failed]
-    others = [run.score for run in second if not run.failed]
-    means = None
-    if trained and others:
-        unit = unit_of([*first, *second], of_difference=True)
-        means = permutation_test(trained, others, unit)
     return Difference(
         first=first[0].arch,
         second=second[0].arch,
         all_runs=superiority(ranked(first), ranked(second)),
-        trained=means,
+        trained=_of_means(first, second, level=0),  # only p is used
         runs=(len(first), len(second)),
-        trained_runs=(len(trained), len(others)),
+        trained_runs=(len(trained_scores(first)), len(trained_scores(second))),
     )
+
+
+def _of_means(first: Results, second: Results, level: float) -> Estimate | None:
+    """The difference of the means of the runs that trained."""
+    scores, others = trained_scores(first), trained_scores(second)
+    if not (scores and others):
+        return None
+    unit = unit_of([*first, *second], of_difference=True)
+    return permutation_test(scores, others, unit, level=level)
+
+
+def trained_scores(results: Results) -> list[float]:
+    """The scores of the runs that trained."""
+    return [run.score for run in results if not run.failed]
 
 
 def summarise(results: Results) -> Summary:

@@ -15,10 +15,18 @@ from matplotlib.figure import Figure, SubFigure
 
 from convblocks.compare.analysis import summarise
 from convblocks.compare.trials import settings_text
-from convblocks.figures.curves import LOSS, Curve, Scale, draw_by_epoch, evaluated, finite, short
+from convblocks.figures.curves import (
+    LOSS,
+    TITLES,
+    Curve,
+    Scale,
+    draw_by_epoch,
+    evaluated,
+    finite,
+    short,
+)
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.style import LETTERS, WIDTH, End, Style, foreground, label_ends, style
-from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.result import Results, RunResult
 
 MEANS = "means of the runs that trained"
@@ -110,7 +118,7 @@ def curves_of_networks(results: Results, swept: Sequence[str] = ()) -> list[Curv
     A registered network has its own colour in every figure.
     """
     networks = by_arch(results)
-    order = [*dict.fromkeys([*ARCHITECTURES, *networks])]
+    order = [*dict.fromkeys([*TITLES, *networks])]
 
     def name(run: RunResult) -> str:
         settings = f"\n{settings_text(run.overrides, swept)}" if swept else ""

@@ -11,7 +11,6 @@ from convblocks.compare.trials import NO_SETTINGS, VAL_SIZE, all_trials, root_of
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.config import MODEL
-from convblocks.run.directory import RunDirectory
 from convblocks.run.result import Overrides
 from convblocks.run.words import by_option, full_name, given_settings, yaml_value
 
@@ -154,12 +153,6 @@ def launch(options: Namespace) -> Start:
         start, places = on_ray.connect(options.common)
     options.jobs = options.jobs or places
     return start
-
-
-def refuse_run(directory: RunDirectory) -> None:
-    """Raise a UsageError if this is the directory of a run, in which no other runs belong."""
-    if directory.config.is_file():
-        raise UsageError(f"{directory.path} is a single run: choose another --name")
 
 
 def seeds(text: str) -> list[int]:

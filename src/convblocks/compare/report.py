@@ -3,7 +3,7 @@ a line for each run.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 
@@ -20,10 +20,12 @@ from convblocks.compare.analysis import (
     swept_options,
 )
 from convblocks.compare.figure import comparison_figure
-from convblocks.compare.statistics import SIGNIFICANCE, least_p_unpaired
+from convblocks.compare.more_runs import MOST, command_for_more, runs_that_would_decide
+from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.compare.tables import as_row, differences_table, results_table
 from convblocks.figures.curves import LONGEST_NAME, TITLES
-from convblocks.figures.grouping import grouped
+from convblocks.figures.estimates import p_text
+from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.report import Chart, Report
 from convblocks.figures.tables import Table
 from convblocks.run.result import Results
@@ -32,7 +34,7 @@ from convblocks.run.result import Results
 NAMES = TITLES | {"mlp": "the MLP"}
 
 
-def report_of(results: Results, confirmed: Results = (), repeat: str = "") -> Report:
+def report_of(results: Results, confirmed: Results = (), repeat: str = "", jobs: int = 0) -> Report:
     """The report of a comparison, at the only setting or at the best ones of a grid.
 
     One network's settings are compared with each other. Without validation data the
@@ -42,6 +44,7 @@ def report_of(results: Results, confirmed: Results = (), repeat: str = "") -> Re
         results: Of all trials.
         confirmed: Those with fresh seeds at the settings that a grid chose.
         repeat: The command that makes the report again.
+        jobs: How many runs it trains at a time; 0 if it trains none.
     """
     swept = swept_options(results)
     settings = named_by_setting(results)
@@ -60,10 +63,11 @@ def report_of(results: Results, confirmed: Results = (), repeat: str = "") -> Re
         tables.append(results_table("Every setting", every, results, swept, key="settings"))
     if compared and compared.differences:
         tables.append(differences_table(compared))
+    more, command = more_runs(compared, results, confirmed, repeat, jobs)
     return Report(
         name="comparison",
         tables=tables[:1],
-        sentences=conclusions(results, compared, confirmed),
+        sentences=[*conclusions(results, compared, confirmed), *more],
         details=tables[1:],
         figures={
             "": Chart(
@@ -72,6 +76,7 @@ def report_of(results: Results, confirmed: Results = (), repeat: str = "") -> Re
             )
         },
         runs=[as_row(run) for run in (*results, *confirmed)],
+        command=command,
         repeat=repeat,
     )
 
@@ -202,15 +207,16 @@ def over_all_runs(comparison: Comparison) -> list[str]:
     for step in neighbours(comparison):
         if step.runs == step.trained_runs:
             continue
-        if step.adjusted_all < SIGNIFICANCE:
+        share = f"{step.all_runs}, {p_text(step.all_runs.p)}"
+        if step.all_runs.p < SIGNIFICANCE:
             parts.append(
                 f"a run of {name_of(step.first)} beats one of {name_of(step.second)} "
-                f"with probability {step.all_runs}"
+                f"with probability {share}"
             )
         else:
             parts.append(
                 f"it is undecided whether {name_of(step.first)} beats {name_of(step.second)} "
-                f"({step.all_runs})"
+                f"({share})"
             )
     return [f"Over all runs, {', and '.join(parts)}."] if parts else []
 
@@ -232,6 +238,34 @@ def neighbours(comparison: Comparison) -> list[Difference]:
     return [found[pair] for pair in pairwise(best)]
 
 
+def more_runs(
+    comparison: Comparison | None, results: Results, confirmed: Results, repeat: str, jobs: int
+) -> tuple[list[str], str]:
+    """How many runs would decide the first lead that is open, in a sentence or none, and
+    the command that trains them; the last arguments are those of ``report_of``.
+    """
+    unsure = next(_unsure(comparison), None) if comparison else None
+    if not (comparison and unsure):
+        return [], ""
+    runs = by_arch(comparison.results)
+    pair = runs[unsure.first], runs[unsure.second]
+    wanted = runs_that_would_decide(*pair, len(comparison.differences))
+    if not wanted:
+        return [], ""
+    better = f"{name_of(unsure.first)} is better than {name_of(unsure.second)}"
+    text = (
+        f"To be sure whether {better} takes about {wanted:,} runs each, if they differ as "
+        "much as these (power 80 %)."
+    )
+    confirms = confirmed and not comparison.of_settings
+    option, known = ("--confirm", confirmed) if confirms else ("--seeds", results)
+    seeds = len({run.seed for run in known})  # of a part of the runs some may be missing
+    if not jobs or not seeds < wanted <= MOST:
+        return [text], ""
+    trains, command = command_for_more(known, wanted, option, repeat, jobs)
+    return [f"{text} {trains}"], command
+
+
 def name_of(arch: str) -> str:
     """A network within a sentence."""
     return NAMES.get(arch, arch)
@@ -245,6 +279,12 @@ def sentence(text: str, archs: Iterable[str] = ()) -> str:
     return f"{text if begins_with_name else text[0].upper() + text[1:]}."
 
 
+def _unsure(comparison: Comparison) -> Iterator[Difference]:
+    for step in neighbours(comparison):
+        if step.trained and step.trained.p >= SIGNIFICANCE:
+            yield step
+
+
 def _leads(comparison: Comparison) -> list[str]:
     return [_lead(step) for step in neighbours(comparison) if step.trained]
 
@@ -255,13 +295,11 @@ def _lead(step: Difference) -> str:
     """
     assert step.trained is not None
     lead = step.trained if step.trained.value > 0 else -step.trained
-    if step.adjusted_trained < SIGNIFICANCE:
+    if lead.p < SIGNIFICANCE:
         return f"{name_of(step.first)} is better than {name_of(step.second)} by {lead:u}"
     n, m = step.trained_runs
     few = f"{n} and {m} runs are"
     if n == m:
         few = "1 run each is" if n == 1 else f"{n} runs each are"
-    doubt = f"but {few} too few to be sure"
-    if lead.interval() and lead.p > least_p_unpaired(n, m):
-        doubt = "which may be chance"
+    doubt = "which may be chance" if lead.interval() else f"but {few} too few to be sure"
     return f"{name_of(step.first)} leads {name_of(step.second)} by {lead:u}, {doubt}"

@@ -2,21 +2,23 @@
 
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from math import isfinite, nan
 from pathlib import Path
 
 from convblocks.command_line import Parser
-from convblocks.compare.options import refuse_run
 from convblocks.compare.report import report_of
+from convblocks.compare.tables import column_of
+from convblocks.compare.trials import refuse_run
 from convblocks.errors import UserError
 from convblocks.figures.report import publish, repeat_of
 from convblocks.run.directory import RunDirectory
 from convblocks.run.judge import Judge
-from convblocks.run.result import EPOCHS, Provenance, RunResult
+from convblocks.run.result import EPOCHS, Provenance, Row, RunResult
 
 # Of a run of which nothing but its score is known.
 UNKNOWN = Provenance(machine="", commit=None, data=None, device="", processes=1, threads=1)
-EPOCH = {"epoch": 1, "step": 0, "seconds": 0.0}
+EPOCH: Row = {"epoch": 1, "step": 0, "seconds": 0.0}
 
 # A score's largest size.
 LARGEST = 1e100
@@ -42,7 +44,8 @@ def report_on_file(arguments: Sequence[str]) -> None:
 
 
 def read_scores(path: Path, judge: Judge) -> list[RunResult]:
-    """The runs in a CSV file with the columns ``arm``, ``seed`` and the one that the judge names.
+    """The runs in a CSV file with the columns ``arm``, ``seed`` and the one that the judge
+    names, or in a ``comparison.csv``.
 
     A score that is empty, infinite or nan is that of a run that diverged.
 
@@ -63,33 +66,48 @@ def read_scores(path: Path, judge: Judge) -> list[RunResult]:
         ) from error
     if not runs:
         raise UserError(f"{path} has no lines below its heading")
-    if any(abs(score) > LARGEST for _, _, score in runs):
+    if any(abs(run.score) > LARGEST for run in runs):
         raise UserError(f"{path} has a score beyond {LARGEST:g}, whose square is no number")
-    if len({(arm, seed) for arm, seed, _ in runs}) < len(runs):
+    if len({(run.arch, run.overrides, run.seed) for run in runs}) < len(runs):
         raise UserError(f"{path} has a seed of one arm twice")
-    return [
-        RunResult(
-            arch=arm,
-            seed=seed,
-            parameters=0,
-            hparams={},
-            epochs=(EPOCH,),
-            final={judge.metric: score},
-            judge=judge,
-            monitor=judge,
-            ended_by=EPOCHS,
-            failed=not isfinite(score),
-            provenance=UNKNOWN,
-        )
-        for arm, seed, score in runs
-    ]
+    return runs
 
 
-def _run(row: dict[str, str], judge: Judge) -> tuple[str, int, float]:
-    """The arm, seed and score in a line; raises a ValueError for one that has too many
-    fields or too few, or no arm.
+def _run(row: dict[str, str], judge: Judge) -> RunResult:
+    """The run in a line; raises a ValueError for one that has too many fields or too few,
+    or no arm.
     """
-    if None in (*row, *row.values()) or not row["arm"].strip():
-        raise ValueError(f"in the line of {row['arm']!r}: too many or too few fields, or no arm")
-    score = float(row[judge.metric] or nan)
-    return row["arm"], int(row["seed"]), score if isfinite(score) else nan
+    ours = row if {"arch", "parameters"} <= row.keys() else {}
+    arm = row["arch" if ours else "arm"]
+    if None in (*row, *row.values()) or not arm.strip():
+        raise ValueError(f"in the line of {arm!r}: too many or too few fields, or no arm")
+    metric = judge.tested if column_of(judge.tested) in ours else judge.metric
+    score = float(row[column_of(metric) if ours else metric] or nan)
+    is_finite = isfinite(score)
+    columns = [*ours]
+    settings = columns[columns.index("seed") + 1 : columns.index("parameters")] if ours else []
+    return RunResult(
+        arch=arm,
+        seed=int(row["seed"]),
+        parameters=int(ours.get("parameters") or 0),
+        hparams={},
+        epochs=(_epoch(ours, judge, metric),),
+        final={metric: score if is_finite else nan},
+        judge=judge,
+        monitor=judge,
+        ended_by=EPOCHS,
+        failed=not is_finite or ours.get("collapsed") == "True",
+        provenance=replace(UNKNOWN, machine=ours.get("machine", "")),
+        overrides=tuple((name, row[name]) for name in settings if row[name]),
+    )
+
+
+def _epoch(ours: dict[str, str], judge: Judge, metric: str) -> Row:
+    """The time in a line of ``comparison.csv``, and the score on validation data, where
+    it has another one.
+    """
+    epoch = EPOCH | {"seconds": float(ours.get("seconds") or 0)}
+    validation = ours.get(column_of(judge.metric))
+    if validation and metric != judge.metric:
+        epoch[judge.metric] = float(validation)
+    return epoch

@@ -40,7 +40,9 @@ def results_table(
     if baseline:
         notes.append(
             f"P(beats {baseline}): the probability that a run beats one of {baseline}; "
-            "collapsed runs come last."
+            "collapsed runs come last. Minus "
+            f"{baseline}: the intervals are adjusted for the number of differences; without one "
+            "there are too few runs for an interval."
         )
     return Table(title, columns_of(results, swept, baseline, kind), arms, notes, key)
 
@@ -108,13 +110,14 @@ def differences_table(comparison: Comparison) -> Table:
         Column("p", attrgetter("all_runs.p"), P_VALUE),
     ]
     note = (
-        "If trained: the difference of the means of the runs that trained, with Welch's "
-        "interval and a permutation test of Welch's t; where the two disagree at 5 %, p "
-        "decides. First is better: the probability over all runs, with a permutation test of "
-        "Brunner and Munzel's statistic; with p near 0.05 its interval may still hold 50 %. "
-        "Runs are not paired, since a seed does not make two networks alike. p is not "
-        "corrected for the number of tests, and with few and unequal numbers of runs the "
-        "tests may err somewhat more often than stated."
+        "If trained: the difference of the means of the runs that trained, with a permutation "
+        "test of Welch's t and the interval of that test; without one there are too few runs for "
+        "an interval. First is better: the probability over all runs, with a permutation test of "
+        "Brunner and Munzel's statistic; its interval is for this difference alone, but ends "
+        "at 50 % where p demands it. Each p, and the interval of means, is adjusted after Holm "
+        "for the number of differences. Runs are not paired, since a seed does not make two "
+        "networks alike. With few and unequal numbers of runs the tests may err somewhat more "
+        "often than stated."
     )
     return Table("All differences", columns, comparison.differences, [note], "differences")
 
@@ -136,9 +139,14 @@ def as_row(result: RunResult) -> dict[str, Any]:
         "seed": result.seed,
         **{option.replace(".", "_"): value for option, value in result.overrides},
         "parameters": result.parameters,
-        **{name.replace("/", "_"): value for name, value in scores.items()},
+        **{column_of(name): value for name, value in scores.items()},
         "collapsed": result.failed,
-        f"{score.replace('/', '_')}_if_trained": None if result.failed else result.score,
-        "seconds": result.seconds,
+        f"{column_of(score)}_if_trained": None if result.failed else result.score,
+        "seconds": round(result.seconds, 3),
         **{name: value for name, value in vars(result.provenance).items() if name != "data"},
     }
+
+
+def column_of(metric: str) -> str:
+    """The column of a metric in comparison.csv: ``test_acc``."""
+    return metric.replace("/", "_")

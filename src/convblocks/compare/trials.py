@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 
 from convblocks import wings
-from convblocks.errors import UserError
+from convblocks.errors import UsageError, UserError
 from convblocks.run.directory import RunDirectory
 from convblocks.run.result import Overrides, RunResult
 from convblocks.text import as_json
@@ -167,6 +167,12 @@ def settings_text(overrides: Overrides, options: Sequence[str]) -> str:
             shown = value.rstrip("/").rpartition("/")[2] if option in PATHS else value
             words.append(shown if option == "lr_scheduler" else f"{option} {shown}")
     return ", ".join(words) or "none"
+
+
+def refuse_run(directory: RunDirectory) -> None:
+    """Raise a UsageError if this is the directory of a run, in which no other runs belong."""
+    if directory.config.is_file():
+        raise UsageError(f"{directory.path} is a single run: choose another --name")
 
 
 def root_of(options: Overrides) -> Path:

@@ -72,7 +72,7 @@ class Report(NamedTuple):
 
     def to_markdown(self) -> str:
         details = [to_markdown(self.details)] if self.details else []
-        return "\n".join([to_markdown(self.tables), self._sentences(), *details, *self._command()])
+        return "\n".join([to_markdown(self.tables), self._sentences(), *self._command(), *details])
 
     def to_html(self, title: str) -> str:
         """A page of its own: conclusions, tables and figures, then everything else folded."""

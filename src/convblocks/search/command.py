@@ -58,15 +58,8 @@ from convblocks.compare.launch import (
     start_here,
     train,
 )
-from convblocks.compare.options import (
-    launch,
-    not_negative,
-    parse_shared,
-    positive,
-    refuse_run,
-    shared_parser,
-)
-from convblocks.compare.trials import Trial
+from convblocks.compare.options import launch, not_negative, parse_shared, positive, shared_parser
+from convblocks.compare.trials import Trial, refuse_run
 from convblocks.console import echo
 from convblocks.errors import BusyError, UsageError, UserError
 from convblocks.figures.report import repeat_of

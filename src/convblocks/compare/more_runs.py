@@ -1,0 +1,65 @@
+"""How many runs would decide what a comparison leaves open, and the command that trains
+them.
+"""
+
+import re
+from math import ceil
+from statistics import fmean
+
+from convblocks.compare.analysis import trained_scores
+from convblocks.compare.means import runs_needed, runs_that_decide
+from convblocks.figures.grouping import grouped
+from convblocks.run.result import Results
+from convblocks.text import counted
+
+# Of each network; so small a difference that it takes more hardly matters.
+MOST = 100
+
+
+def runs_that_would_decide(first: Results, second: Results, tests: int) -> int | None:
+    """The runs of each of two networks that would probably decide whether their means
+    differ, as one of ``tests``; None if no number would.
+
+    As many collapse as so far.
+    """
+    samples = trained_scores(first), trained_scores(second)
+    least = min(map(len, samples))
+    needed = runs_needed(*samples, tests)
+    if least == 1:
+        needed = runs_that_decide(tests)
+    if not (needed and least):
+        return None
+    runs = zip((first, second), samples, strict=True)
+    return max(max(len(own) + 1, ceil(needed * len(own) / len(trained))) for own, trained in runs)
+
+
+def command_for_more(
+    known: Results, runs: int, option: str, repeat: str, jobs: int
+) -> tuple[str, str]:
+    """A sentence on the command that trains so many runs of each network, and the command.
+
+    Args:
+        known: The runs so far.
+        runs: Of each network at each setting.
+        option: That which sets their number: ``--seeds`` or ``--confirm``.
+        repeat: The command of the runs so far.
+        jobs: How many run at a time.
+    """
+    settings = grouped(known, lambda run: (run.arch, run.overrides))
+    missing = runs * len(settings) - len(known)
+    seconds = fmean(run.seconds for run in known) * ceil(missing / jobs)
+    seeds = sorted({run.seed for run in known})
+    value = str(runs)
+    if option == "--seeds" and seeds != [*range(len(seeds))]:
+        following = range(seeds[-1] + 1, seeds[-1] + 1 + runs - len(seeds))
+        value = ",".join(map(str, [*seeds, *following]))
+    others = re.sub(rf" {option}[ =]\S+", "", repeat)
+    trains = f"This trains the {missing} that are missing, in about {_duration(seconds)}:"
+    return trains, f"{others} {option} {value}"
+
+
+def _duration(seconds: float) -> str:
+    minutes = ceil(seconds / 60)
+    if minutes < 3:
+        return f"{ceil(seconds)} s"
+    return f"{minutes} minutes" if minutes < 120 else counted(ceil(minutes / 60), "hour")
