@@ -51,6 +51,20 @@ COMMANDS = {
     "new": "new.command",
 }
 
+# For each that torch is imported for, the module that sees its words before: its
+# ``begin(name, arguments)`` returns lines to print, or raises a UserError.
+BEGINS = {
+    "fit": "run.options",
+    "compare": "compare.options",
+    "search": "search.config",
+    "validate": "run.options",
+    "test": "run.options",
+    "evaluate": "run.options",
+    "predict": "run.options",
+    "demo": "run.options",
+    "export": "run.options",
+}
+
 # What each run gets, in this order. Their ``make(parts)`` returns a callback, an
 # ``Added`` of ``run.callbacks``, or None, before the Trainer exists: it may raise a
 # UsageError. ``RunCallback`` says how a callback takes part in a run.
@@ -99,6 +113,11 @@ def is_there(module: str) -> bool:
 def commands() -> Table:
     """The commands that are there, and the full names of their modules."""
     return _full_names(COMMANDS)
+
+
+def begins() -> Table:
+    """The full names of the modules of ``BEGINS``."""
+    return _full_names(BEGINS)
 
 
 def public(name: str) -> str | None:
@@ -199,17 +218,21 @@ def _by_name(table: Table | Sequence[str]) -> Table:
     return table if isinstance(table, Mapping) else {module: module for module in table}
 
 
-@cache
-def _wings_of_other_packages() -> list[Any]:
+def others() -> Any:
+    """The entry points of other packages' wings, which are not loaded."""
     from importlib.metadata import entry_points  # slow to load
 
-    wings = []
     try:
-        entries = entry_points(group="convblocks.wings")
+        return entry_points(group="convblocks.wings")
     except ValueError as error:  # somebody's are not UTF-8
         say_left_out("every wing of other packages", error)
-        return []
-    for entry in entries:
+        return ()
+
+
+@cache
+def _wings_of_other_packages() -> list[Any]:
+    wings = []
+    for entry in others():
         try:
             wing = entry.load()
             if wing.VERSION != VERSION:

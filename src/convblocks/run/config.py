@@ -22,15 +22,20 @@ from convblocks.model import trust
 from convblocks.model.building import configure
 from convblocks.model.class_specs import Factory, short_name
 from convblocks.model.classifier import ImageClassifier
-from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.checks import check
+from convblocks.run.options import refuse_no_network
 from convblocks.run.parser import SECTIONS, FitParser, make_parser, refuse_several
 from convblocks.run.plain import is_same, plain_settings
-from convblocks.run.words import Words, full_words, given_settings, typed_values
+from convblocks.run.words import (
+    DATA,
+    MODEL,
+    Words,
+    full_words,
+    given_options,
+    given_settings,
+    typed_values,
+)
 from convblocks.text import Settings, as_plain, as_yaml
-
-# What a run trains, and on what, if nothing else is named.
-MODEL, DATA = "convblocks.ImageClassifier", "convblocks.ImageDataModule"
 
 KINDS = {"model": LightningModule, "data": LightningDataModule}
 
@@ -75,8 +80,8 @@ class Config:
         """
         trust.see_current_folder()  # for a user's own classes
         words = full_words(arguments)
-        given = {option: values[0] if values else "" for option, *values in words}
-        settings, rest = given_settings(words, given)
+        given = given_options(words)
+        settings, rest = given_settings(words)
         typed = typed_values(settings, rest)
         names, classes = _import_classes(settings)
         for group, part in classes.items():
@@ -84,10 +89,7 @@ class Config:
         is_classifier = trust.is_a(ImageClassifier, classes["model"])
         named = {*settings["model"], *given}  # config keys have no dashes, options have
         if is_classifier and not named & {"arch", "--model.arch", "--help"}:
-            raise UsageError(
-                f"--arch is required: choose one of {', '.join(ARCHITECTURES)}, "
-                "or give a LightningModule as --model"
-            )
+            refuse_no_network(None)
         parser = make_parser(classes["model"], classes.get("data"))
         if "--help" not in given:
             _add_linked(settings, names, parser.demanded, rest, typed)

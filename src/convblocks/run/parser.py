@@ -8,9 +8,7 @@ from typing import Any, NoReturn
 
 import jsonargparse
 import torch
-
-# the first has no types
-from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
+from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 
 from convblocks import wings
@@ -20,7 +18,17 @@ from convblocks.errors import UsageError
 from convblocks.model import trust
 from convblocks.model.class_specs import ClassSpec, Factory
 from convblocks.model.classifier import ImageClassifier
-from convblocks.run.words import LONGEST_REASON, SHORT, Several, Words, nested, yaml_value
+from convblocks.run.options import OPTIONS
+from convblocks.run.words import (
+    EPOCHS,
+    LONGEST_REASON,
+    NO_LIMIT,
+    SHORT,
+    Several,
+    Words,
+    nested,
+    yaml_value,
+)
 from convblocks.text import Settings, as_yaml, listed
 from convblocks.wings import GROUPS
 
@@ -31,13 +39,8 @@ DEFAULTS = {
     "trainer.sync_batchnorm": True,
 }
 
-EPOCHS = 5
-
 # LightningCLI's, for modules that override no configure_optimizers.
 SECTIONS = ("optimizer", "lr_scheduler")
-
-# Lightning's value for no limit.
-NO_LIMIT = -1
 
 # Options of the Trainer for which 1 is one batch, and 1.0 all of them.
 BATCHES = (
@@ -201,24 +204,8 @@ def make_parser(
     the classes or functions that they set.
     """
     parser = FitParser(prog="convblocks fit", allow_abbrev=False)
-    parser.add_argument("--config", action=ActionConfigFile, help="A YAML file with options.")
-    parser.add_argument(
-        "--judge", type=str, help="The metric to judge the model by, such as val/loss:min."
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="Seed of the weights, and of the images' order."
-    )
-    parser.add_argument(
-        "--threads", type=int | None, help="CPU threads (they change how sums round)."
-    )
-    parser.add_argument("--name", type=str, help="The run is lightning_logs/NAME.")
-    parser.add_argument("--resume", action="store_true", help="Continue the run of that name.")
-    parser.add_argument(
-        "--weights_only",
-        type=bool,
-        default=True,
-        help="Read no objects from its checkpoint, which could run code.",
-    )
+    for name, keywords in OPTIONS.items():
+        parser.add_argument(f"--{name}", **keywords)
     for group, part in zip(GROUPS, (model, data, Trainer), strict=True):
         if part:
             # Arguments that come from the data, the run and the Trainer are no options.
