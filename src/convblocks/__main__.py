@@ -49,10 +49,10 @@ def perform(name: str, module: str, arguments: list[str]) -> None:
     Before that, which takes seconds, the first process says what will be done, or refuses
     the words.
     """
-    first = wings.begins().get(name)
-    if first and not slurm.is_further_process(of_all_machines=True):
+    if name in wings.BEGINS and not slurm.is_further_process(of_all_machines=True):
+        first = import_module(f"convblocks.{wings.BEGINS[name]}")
         with only_json("--json" in arguments):
-            for line in import_module(first).begin(name, arguments):
+            for line in first.begin(name, arguments):
                 echo(line)
     imported(module)(arguments)
 

@@ -53,17 +53,9 @@ COMMANDS = {
 
 # For each that torch is imported for, the module that sees its words before: its
 # ``begin(name, arguments)`` returns lines to print, or raises a UserError.
-BEGINS = {
-    "fit": "run.options",
-    "compare": "compare.options",
-    "search": "search.config",
-    "validate": "run.options",
-    "test": "run.options",
-    "evaluate": "run.options",
-    "predict": "run.options",
-    "demo": "run.options",
-    "export": "run.options",
-}
+BEGINS = {"compare": "compare.options", "search": "search.config"} | dict.fromkeys(
+    ("fit", "validate", "test", "evaluate", "predict", "demo", "export"), "run.options"
+)
 
 # What each run gets, in this order. Their ``make(parts)`` returns a callback, an
 # ``Added`` of ``run.callbacks``, or None, before the Trainer exists: it may raise a
@@ -113,11 +105,6 @@ def is_there(module: str) -> bool:
 def commands() -> Table:
     """The commands that are there, and the full names of their modules."""
     return _full_names(COMMANDS)
-
-
-def begins() -> Table:
-    """The full names of the modules of ``BEGINS``."""
-    return _full_names(BEGINS)
 
 
 def public(name: str) -> str | None:

@@ -14,10 +14,10 @@ from convblocks.compare.trials import NO_SETTINGS, VAL_SIZE, all_trials, command
 from convblocks.errors import UsageError
 from convblocks.model.names import NETWORKS
 from convblocks.run.directory import RunDirectory
-from convblocks.run.options import length_of, refuse_misspelt, refuse_no_network
+from convblocks.run.options import line_of, refuse_misspelt, refuse_no_network
 from convblocks.run.result import Overrides
 from convblocks.run.words import MODEL, by_option, full_name, given_settings, yaml_value
-from convblocks.text import as_shown, counted
+from convblocks.text import counted
 
 if TYPE_CHECKING:
     from convblocks.compare.launch import Start
@@ -59,9 +59,8 @@ def announce(
     """
     directory = RunDirectory(options.name, options.root)
     refuse_run(directory)
-    trials = f"{counted(count, 'trial')} ({finished} finished)"
-    length = length_of(command_line([*options.common, *swept]))
-    return [f"{name}: {trials}, {length} -> {as_shown(directory.path)}"]
+    trials = f"{name}: {counted(count, 'trial')} ({finished} finished)"
+    return [line_of(trials, command_line([*options.common, *swept]), directory.path)]
 
 
 def parse(arguments: Sequence[str]) -> Namespace:

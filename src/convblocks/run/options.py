@@ -2,7 +2,6 @@
 imported, which takes seconds.
 """
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,30 +63,34 @@ def begin(name: str, arguments: Sequence[str]) -> Sequence[str]:
     refuse_misspelt(words)
     given = given_options(words)
     is_resumed = "--resume" in given
-    # without its name, a run to resume is chosen later
-    if is_resumed > bool(given.get("--name")) or any(f"--{option}" in given for option in PRINTS):
+    if is_resumed and not given.get("--name"):  # the run is chosen later
+        return ()
+    if any(f"--{option}" in given for option in PRINTS):
         return ()
     values = given_values(arguments)
     model, arch = values.get("model.class_path", MODEL), values.get("model.arch")
     if model == MODEL:
         refuse_no_network(arch)
     what = f"fit: {arch or model}"
-    for option in ("trainer.fast_dev_run", *wings.OPTIONS):
-        if option in values or f"--{option}" in given:
-            return [f"{what}, {option}"]
+    flags = [option for option in wings.OPTIONS if given.get(f"--{option}") == ""]
+    if "trainer.fast_dev_run" in values:
+        flags = ["fast_dev_run"]
+    if flags:  # which write nothing, or something else
+        return [", ".join([what, *flags])]
     chosen = values.get("name")
     root = Path(values.get("trainer.default_root_dir") or "")
     run = RunDirectory(str(chosen or f"{arch}/version_N"), root)
-    place = as_shown(run.path if chosen or arch else run.logs)
+    # A module may name its folder itself.
+    line = line_of(what, arguments, run.path if chosen or arch else run.logs)
     hint = () if is_resumed else threads_hint(values.get("threads"), free_cpus())
-    return [f"{what}, {length_of(arguments)} -> {place}", *hint]
+    return [line, *hint]
 
 
 def _begin_reading(name: str, arguments: Sequence[str]) -> Sequence[str]:
     path = "".join(arguments[:1])
-    if path[:1] in "-":
+    if path[:1] in "-":  # the parser says what is missing
         return ()
-    if not any(map(os.path.exists, (path, LOGS / path))):
+    if not (Path(path).exists() or (LOGS / path).exists()):
         raise UserError(
             f"there is no {path}: give the folder of a run, its name below {LOGS}/, "
             "or its checkpoints/last.ckpt"
@@ -95,11 +98,14 @@ def _begin_reading(name: str, arguments: Sequence[str]) -> Sequence[str]:
     return [f"{name}: {path}"]
 
 
-def length_of(arguments: Sequence[str]) -> str:
-    """What limits the runs of a command line: ``epochs 5``, ``steps 100``."""
+def line_of(what: str, arguments: Sequence[str], place: Path) -> str:
+    """``fit: mlp, epochs 5 -> lightning_logs/mlp``: with what limits the runs of a command
+    line of ``fit``.
+    """
     values = given_values(arguments)
     limits = [(limit, values.get(f"trainer.max_{limit}")) for limit in ("epochs", "steps", "time")]
-    return ", ".join(f"{limit} {most}" for limit, most in limits if most) or f"epochs {EPOCHS}"
+    length = ", ".join(f"{limit} {most}" for limit, most in limits if most)
+    return f"{what}, {length or f'epochs {EPOCHS}'} -> {as_shown(place)}"
 
 
 def refuse_misspelt(words: Words, further: Collection[str] = ()) -> None:

@@ -2,21 +2,22 @@
 
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
 from typing import Any, NoReturn
 
 import jsonargparse
 import torch
 from jsonargparse import Namespace
-from lightning.pytorch import Trainer
+from lightning.pytorch import Trainer, callbacks, loggers
+from torch import optim
 
 from convblocks import wings
 from convblocks.command_line import UNKNOWN, options_of, with_suggestion
 from convblocks.data.module import ImageDataModule
-from convblocks.errors import UsageError
+from convblocks.errors import UsageError, did_you_mean
 from convblocks.model import trust
-from convblocks.model.class_specs import ClassSpec, Factory
+from convblocks.model.class_specs import ClassSpec, Factory, classes_of
 from convblocks.model.classifier import ImageClassifier
 from convblocks.run.options import OPTIONS
 from convblocks.run.words import (
@@ -64,17 +65,26 @@ NOISE = (
     "Given value type:",
 )
 
+# Of the classes whose names need no module.
+NAMED_ALONE = (callbacks, loggers, optim, optim.lr_scheduler)
+
+
+def _no_class(found: re.Match[str]) -> str:
+    hint = did_you_mean(found[1], classes_of(*NAMED_ALONE)) or (
+        ": give one by its name, as module.Class, or one of Lightning's,"
+        " such as WandbLogger or CSVLogger"
+    )
+    return f"there is no class {found[1]}{hint}"
+
+
 # jsonargparse's messages as patterns, and what a user reads instead of the match.
-REWRITTEN = {
+REWRITTEN: Mapping[str, Any] = {
     r'^Parser key "([\w.]+)":': r"--\1:",
     r": .*(pytorch_lightning\.[\w.]+).*": r": \1: write lightning.pytorch for pytorch_lightning",
-    r"(--trainer\S+): .*Expected a dot import path string: (\S+).*": (
-        r"\1: there is no class \2: give one by its name, as module.Class, or one of Lightning's,"
-        " such as WandbLogger or CSVLogger"
-    ),
-    r": .*Expected a dot import path string: (\S+).*": (
-        r": there is no class \1: give one by its name, as module.Class"
-    ),
+    r"(?<=: ).*(?:dot import path string: |has no attribute ')(\w+).*": _no_class,
+    r"(--\S+): .*arguments are required: (\w+).*": r"\1: an argument is missing: give \1.\2",
+    rf"(?<=: ){UNKNOWN}--(\w+)(: did you mean --\w+\?)?.*NestedArg.*": r"no argument \1\2",
+    r"(?<=: ).*(No module named '\S+').*": r"\1",
     r".*: Requirement '(\w+).*' not met.*": r"\1 is not installed: pip install \1",
     # of a config
     r"^Option '([\w.]+)' is not accepted$": rf"{UNKNOWN}--\1",

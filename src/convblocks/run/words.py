@@ -48,6 +48,9 @@ LONGEST_REASON = 400
 # In a config; aliases can stand for any number of them.
 MOST_VALUES = 100_000
 
+# Of a pipe, where a second reader finds nothing.
+_read_once = cache(Path.read_text)
+
 # Each option of a command line with the words behind it.
 Words = list[list[str]]
 
@@ -183,10 +186,12 @@ def read_config(path: str) -> Settings:
         UsageError: it cannot be read, or does not hold settings.
     """
     # Path.is_file raises at a text that is too long for a name.
-    is_yaml = re.search(": |\n", path) and not os.path.isfile(path)  # noqa: PTH113
+    is_file = os.path.isfile(path)  # noqa: PTH113
+    is_yaml = re.search(": |\n", path) and not is_file
+    read = Path.read_text if is_file else _read_once
     named = f"--config {' '.join(path.split())[:80]}"
     try:
-        content = yaml_value(named, path if is_yaml else _text_of(path))
+        content = yaml_value(named, path if is_yaml else read(Path(path)))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{named}: {getattr(error, 'strerror', error)}") from error
     if not isinstance(content, dict):
@@ -195,15 +200,6 @@ def read_config(path: str) -> Settings:
     if "config" in content:
         raise UsageError(f"{named}: a config names no other one: give --config several times")
     return content
-
-
-def _text_of(path: str) -> str:
-    read = Path.read_text if os.path.isfile(path) else _read_once  # noqa: PTH113
-    return read(Path(path))
-
-
-# Of a pipe, from which a second look gets nothing.
-_read_once = cache(Path.read_text)
 
 
 def merge(settings: Settings, config: Mapping[Any, Any]) -> None:

@@ -65,7 +65,8 @@ from convblocks.errors import BusyError, UsageError, UserError
 from convblocks.figures.report import repeat_of
 from convblocks.run.quiet import quiet_lightning
 from convblocks.run.result import Overrides
-from convblocks.search.config import SearchConfig, corners, parse
+from convblocks.search.config import SearchConfig, corners
+from convblocks.search.config import parse as parse
 from convblocks.search.report import DEFAULT, report
 from convblocks.search.worker import SearchWorker
 from convblocks.text import counted
