@@ -18,7 +18,7 @@ from convblocks.model.restore import read_checkpoint
 from convblocks.run.config import Config
 from convblocks.run.directory import LOGS
 from convblocks.run.metrics_log import logged_metrics
-from convblocks.run.options import refuse_misspelt
+from convblocks.run.options import no_run, refuse_misspelt
 from convblocks.run.parts import make_parts
 from convblocks.run.quiet import quiet_lightning
 from convblocks.run.trainer import make_trainer
@@ -138,10 +138,7 @@ def find_checkpoint(run: str) -> tuple[Path, Path]:
             config = checkpoint.absolute().parent.parent / "config.yaml"
             if checkpoint.is_file() and config.is_file():
                 return config, checkpoint
-    raise UserError(
-        f"{run} is neither a run with a checkpoint nor a checkpoint in one: give the folder of a "
-        f"run, its name below {LOGS}/, or its checkpoints/last.ckpt"
-    )
+    raise no_run(run)
 
 
 def _make_predict_loader(trainer: Trainer, owner: Any) -> None:

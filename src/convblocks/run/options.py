@@ -91,11 +91,16 @@ def _begin_reading(name: str, arguments: Sequence[str]) -> Sequence[str]:
     if path[:1] in "-":  # the parser says what is missing
         return ()
     if not (Path(path).exists() or (LOGS / path).exists()):
-        raise UserError(
-            f"there is no {path}: give the folder of a run, its name below {LOGS}/, "
-            "or its checkpoints/last.ckpt"
-        )
+        raise no_run(path)
     return [f"{name}: {path}"]
+
+
+def no_run(run: str) -> UserError:
+    """The error for something else than a run or a checkpoint."""
+    return UserError(
+        f"{run} is neither a run with a checkpoint nor a checkpoint in one: give the folder of a "
+        f"run, its name below {LOGS}/, or its checkpoints/last.ckpt"
+    )
 
 
 def line_of(what: str, arguments: Sequence[str], place: Path) -> str:

@@ -1,35 +1,25 @@
 """The options of ``fit``: the parser for a model, its data and the Trainer."""
 
 import inspect
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache, cached_property
 from typing import Any, NoReturn
 
 import jsonargparse
 import torch
 from jsonargparse import Namespace
-from lightning.pytorch import Trainer, callbacks, loggers
-from torch import optim
+from lightning.pytorch import Trainer
 
 from convblocks import wings
 from convblocks.command_line import UNKNOWN, options_of, with_suggestion
 from convblocks.data.module import ImageDataModule
-from convblocks.errors import UsageError, did_you_mean
+from convblocks.errors import UsageError
 from convblocks.model import trust
-from convblocks.model.class_specs import ClassSpec, Factory, classes_of
+from convblocks.model.class_specs import ClassSpec, Factory
 from convblocks.model.classifier import ImageClassifier
+from convblocks.run.messages import rewritten
 from convblocks.run.options import OPTIONS
-from convblocks.run.words import (
-    EPOCHS,
-    LONGEST_REASON,
-    NO_LIMIT,
-    SHORT,
-    Several,
-    Words,
-    nested,
-    yaml_value,
-)
+from convblocks.run.words import EPOCHS, NO_LIMIT, SHORT, Several, Words, nested, yaml_value
 from convblocks.text import Settings, as_yaml, listed
 from convblocks.wings import GROUPS
 
@@ -56,40 +46,6 @@ BATCHES = (
 # warning for some of them.
 jsonargparse.set_parsing_settings(instantiate_subclass_spec_in_any=False, import_path_denylist=[])
 
-# Lines of jsonargparse's messages that only list types.
-NOISE = (
-    "Does not validate",
-    "Subtypes:",
-    "Errors:",
-    "Expected a <class 'NoneType'>",
-    "Given value type:",
-)
-
-# Of the classes whose names need no module.
-NAMED_ALONE = (callbacks, loggers, optim, optim.lr_scheduler)
-
-
-def _no_class(found: re.Match[str]) -> str:
-    hint = did_you_mean(found[1], classes_of(*NAMED_ALONE)) or (
-        ": give one by its name, as module.Class, or one of Lightning's,"
-        " such as WandbLogger or CSVLogger"
-    )
-    return f"there is no class {found[1]}{hint}"
-
-
-# jsonargparse's messages as patterns, and what a user reads instead of the match.
-REWRITTEN: Mapping[str, Any] = {
-    r'^Parser key "([\w.]+)":': r"--\1:",
-    r": .*(pytorch_lightning\.[\w.]+).*": r": \1: write lightning.pytorch for pytorch_lightning",
-    r"(?<=: ).*(?:dot import path string: |has no attribute ')(\w+).*": _no_class,
-    r"(--\S+): .*arguments are required: (\w+).*": r"\1: an argument is missing: give \1.\2",
-    rf"(?<=: ){UNKNOWN}--(\w+)(: did you mean --\w+\?)?.*NestedArg.*": r"no argument \1\2",
-    r"(?<=: ).*(No module named '\S+').*": r"\1",
-    r".*: Requirement '(\w+).*' not met.*": r"\1 is not installed: pip install \1",
-    # of a config
-    r"^Option '([\w.]+)' is not accepted$": rf"{UNKNOWN}--\1",
-}
-
 
 class FitParser(jsonargparse.ArgumentParser):
     """Raises a one-line UsageError instead of exiting.
@@ -110,12 +66,7 @@ class FitParser(jsonargparse.ArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         known = list(self.get_defaults().keys())
         short = [option for option, full in SHORT.items() if full in known]
-        lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
-        reason = " ".join(line for line in lines if not line.startswith(NOISE))
-        for pattern, instead in REWRITTEN.items():
-            reason = re.sub(pattern, instead, reason)
-        if len(reason) > LONGEST_REASON:
-            reason = f"{reason[:LONGEST_REASON]} ..."
+        reason = rewritten(message)
         unknown = reason.partition("=")[0].removeprefix(f"{UNKNOWN}--model.")
         if f"model.{unknown}" in SHORT.values():
             others = [name.removeprefix("model.") for name in known if name.startswith("model.")]
