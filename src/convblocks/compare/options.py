@@ -5,9 +5,9 @@ torch, whose import takes seconds.
 import math
 import os
 from argparse import ArgumentTypeError, Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from convblocks.command_line import Parser, options_of
 from convblocks.compare.trials import NO_SETTINGS, VAL_SIZE, all_trials, command_line, root_of
@@ -46,11 +46,11 @@ def begin(name: str, arguments: Sequence[str]) -> Sequence[str]:
     if options.trial is not None:  # fit has a line of its own
         return ()
     finished = sum(trial.result() is not None for trial in options.trials)
-    return announce(name, options, len(options.trials), finished, options.grid.items())
+    return announce(name, options, len(options.trials), finished, (*options.grid.items(),))
 
 
 def announce(
-    name: str, options: Namespace, count: int, finished: int, swept: Iterable[Any] = ()
+    name: str, options: Namespace, count: int, finished: int, swept: Overrides = ()
 ) -> Sequence[str]:
     """A line that says how many trials there will be, and how many of them are finished.
 

@@ -62,11 +62,13 @@ def begin(name: str, arguments: Sequence[str]) -> Sequence[str]:
     words = full_words(arguments)
     refuse_misspelt(words)
     given = given_options(words)
-    is_resumed = "--resume" in given
-    if is_resumed and not given.get("--name"):  # the run is chosen later
+    is_chosen_later = "--resume" in given and not given.get("--name")
+    if is_chosen_later or any(f"--{option}" in given for option in PRINTS):
         return ()
-    if any(f"--{option}" in given for option in PRINTS):
-        return ()
+    return _begin_fit(arguments, given)
+
+
+def _begin_fit(arguments: Sequence[str], given: Mapping[str, str]) -> Sequence[str]:
     values = given_values(arguments)
     model, arch = values.get("model.class_path", MODEL), values.get("model.arch")
     if model == MODEL:
@@ -82,7 +84,7 @@ def begin(name: str, arguments: Sequence[str]) -> Sequence[str]:
     run = RunDirectory(str(chosen or f"{arch}/version_N"), root)
     # A module may name its folder itself.
     line = line_of(what, arguments, run.path if chosen or arch else run.logs)
-    hint = () if is_resumed else threads_hint(values.get("threads"), free_cpus())
+    hint = () if "--resume" in given else threads_hint(values.get("threads"), free_cpus())
     return [line, *hint]
 
 
