@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import pytest
+from lightning.pytorch.demos.boring_classes import BoringModel
 
 from convblocks import wings
+from convblocks.command_line import options_of
 from convblocks.errors import UserError
-from convblocks.run.options import begin
+from convblocks.run.options import begin, refuse_misspelt
+from convblocks.run.parser import make_parser
 from tests.scripts import run_script
 
 # For each command of BEGINS its words and its first line, in a folder with a checkpoint.
@@ -43,7 +46,7 @@ def test_first_line_comes_before_torch(name: str, workspace: Path) -> None:
     ("name", "words", "message"),
     [
         ("fit", "--arch mlp --config no.yaml", "--config no.yaml: No such file or directory"),
-        ("evaluate", "no.ckpt", "there is no no.ckpt: give the folder of a run, "),
+        ("evaluate", "no.ckpt", "no.ckpt is neither a run with a checkpoint nor a "),
         ("compare", "--from no.csv", "no.csv: No such file or directory"),
         ("compare", "--jobs two", "argument --jobs: invalid positive value: 'two'"),
         ("search", "--arch maxpol", "unknown architecture 'maxpol': did you mean maxpool?"),
@@ -109,3 +112,15 @@ def test_first_line_says_what_the_words_say(words: str, line: str, workspace: Pa
 )
 def test_line_is_left_out_where_it_would_be_in_the_way(words: str, workspace: Path) -> None:
     assert not begin("fit", words.split())
+
+
+def test_no_option_of_the_parser_is_taken_for_a_misspelt_one() -> None:
+    for parser in (make_parser(), make_parser(BoringModel, None)):
+        refuse_misspelt([[f"--{option}"] for option in options_of(parser)])
+
+
+def test_option_may_be_one_of_another_packages_wing(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wings, "others", lambda: ["one of them"])
+    assert begin("fit", ["--arch", "mlp", "--threads", "1", "--epoch", "3"])
