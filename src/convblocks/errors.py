@@ -21,9 +21,9 @@ def one_line(error: object) -> str:
     return " ".join(str(error).split())
 
 
-def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``: did you mean NAME?``, with the name that is most like a word; "" if none is."""
-    nearest = "".join(get_close_matches(word, [*known], n=1, cutoff=cutoff))
+    nearest = "".join(get_close_matches(word, [*known], n=1))
     return f": did you mean {nearest}?" if nearest else ""
 
 

@@ -68,7 +68,8 @@ def import_class(name: str) -> Factory:
     except ModuleNotFoundError as error:
         parent, _, missing = str(error.name).rpartition(".")
         # of a package, or of all folders
-        there = pkgutil.iter_modules(getattr(sys.modules.get(parent), "__path__", None))
+        path = getattr(sys.modules.get(parent), "__path__", ()) if parent else None
+        there = pkgutil.iter_modules(path)
         hint = did_you_mean(missing, [found.name for found in there])
         reason = f"{error.msg} in the current folder, and none is installed{hint}"
         if error.name == OTHER_LIGHTNING:
