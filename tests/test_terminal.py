@@ -87,9 +87,11 @@ def test_option_that_is_unknown_suggests_a_similar_one_if_there_is_one(
 def test_run_in_a_terminal_shows_a_bar_below_its_rows_and_prints_the_next_commands(
     workspace: Path,
 ) -> None:
-    enough_to_be_seen = ["--trainer.limit_train_batches", "900"]
-    written = script_in_terminal("fit", *DEBUG, *enough_to_be_seen, "--arch", "mlp", cwd=workspace)
-    heading, columns, first, second, *_ = lines = lines_of(written)
+    flags = [*DEBUG, "--trainer.limit_train_batches", "900"]  # enough to be seen
+    flags += ["--threads", "1"]  # of which no busy machine has too few
+    written = script_in_terminal("fit", *flags, "--arch", "mlp", cwd=workspace)
+    begin, heading, columns, first, second, *_ = lines = lines_of(written)
+    assert begin == "fit: mlp, epochs 2 -> lightning_logs/mlp/version_N"
     assert heading == "mlp · 79,510 parameters · cpu · seed 0 -> lightning_logs/mlp/version_0"
     assert columns.split() == ["epoch", "train/loss", "train/acc", "test/loss", "test/acc", "time"]
     assert (first[:4], second[:4]) == ("1/2 ", "2/2 ")

@@ -12,13 +12,16 @@ if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
 import ast
 import os
 import sys
+from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NoReturn
 
 import convblocks
 from convblocks import wings
-from convblocks.console import answer, end
+from convblocks.console import answer, echo, end, imported, only_json
 from convblocks.errors import UsageError
+from exact_resume import slurm
 
 
 def main() -> NoReturn:
@@ -36,8 +39,22 @@ def run(name: str, arguments: list[str] | None = None) -> NoReturn:
 
         signals.install()  # before the heavy imports: a job may be told to stop while they run
     if module := wings.commands().get(name):
-        end(answer(module, docstring(module), arguments))
+        end(answer(partial(perform, name, module), docstring(module), arguments))
     end(answer(print_version, overview(), [name]))
+
+
+def perform(name: str, module: str, arguments: list[str]) -> None:
+    """Import a command and call it.
+
+    Before that, which takes seconds, the first process says what will be done, or refuses
+    the words.
+    """
+    if name in wings.BEGINS and not slurm.is_further_process(of_all_machines=True):
+        first = import_module(f"convblocks.{wings.BEGINS[name]}")
+        with only_json("--json" in arguments):
+            for line in first.begin(name, arguments):
+                echo(line)
+    imported(module)(arguments)
 
 
 def print_version(arguments: list[str]) -> None:

@@ -47,9 +47,9 @@ def options_of(parser: ArgumentParser) -> dict[str, Action]:
     }
 
 
-def with_suggestion(message: str, options: Collection[str]) -> str:
+def with_suggestion(message: str, options: Collection[str], cutoff: float = 0.57) -> str:
     """A parser's error message; if it is about unknown options, with a suggestion for
-    the first of them.
+    the first of them, as like as the cutoff in 0..1 says.
     """
     if not message.startswith(UNKNOWN):
         return message
@@ -58,5 +58,5 @@ def with_suggestion(message: str, options: Collection[str]) -> str:
     initials = "".join(part[:1] for part in re.split("[-_]", unknown))  # learning_rate: lr
     nearest = RENAMED.get(unknown, initials)
     if nearest not in options:
-        nearest = "".join(get_close_matches(unknown, options, n=1, cutoff=0.57))
+        nearest = "".join(get_close_matches(unknown, options, n=1, cutoff=cutoff))
     return f"{message}: did you mean --{nearest}?" if nearest else message

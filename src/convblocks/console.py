@@ -29,12 +29,11 @@ DISK_ERRORS = {errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC, errno.EROFS}
 Command = Callable[[list[str]], None]
 
 
-def answer(command: Command | str, help_text: str, arguments: list[str] | None = None) -> int:
+def answer(command: Command, help_text: str, arguments: list[str] | None = None) -> int:
     """Run a command, or print its help, and return the exit status.
 
     Args:
-        command: A function, or the name of a module with a ``main``, which ``--help``
-            does not import.
+        command: A function.
         help_text: What ``--help`` prints.
         arguments: Of the command; by default those of this process.
     """
@@ -42,15 +41,13 @@ def answer(command: Command | str, help_text: str, arguments: list[str] | None =
     def run(arguments: list[str]) -> None:
         if {"-h", "--help"}.intersection(arguments):
             print(help_text.strip())
-        elif isinstance(command, str):
-            _imported(command)(arguments)
         else:
             command(arguments)
 
     return status_of(run, sys.argv[1:] if arguments is None else arguments)
 
 
-def _imported(module: str) -> Command:
+def imported(module: str) -> Command:
     """A module's ``main``, imported without Python's searches for garbage, which take
     most of a second.
     """

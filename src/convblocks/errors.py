@@ -1,5 +1,8 @@
 """Errors that are not bugs: shown to the user as one line, without a traceback."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 from exact_resume.errors import ResumeError
 
 
@@ -16,6 +19,12 @@ def printable(text: str, allowed: str = "") -> str:
 def one_line(error: object) -> str:
     """The message of an error without its line breaks."""
     return " ".join(str(error).split())
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``: did you mean NAME?``, with the name that is most like a word; "" if none is."""
+    nearest = "".join(get_close_matches(word, [*known], n=1))
+    return f": did you mean {nearest}?" if nearest else ""
 
 
 class UserError(ResumeError):

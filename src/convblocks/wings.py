@@ -51,6 +51,12 @@ COMMANDS = {
     "new": "new.command",
 }
 
+# For each that torch is imported for, the module that sees its words before: its
+# ``begin(name, arguments)`` returns lines to print, or raises a UserError.
+BEGINS = {"compare": "compare.options", "search": "search.config"} | dict.fromkeys(
+    ("fit", "validate", "test", "evaluate", "predict", "demo", "export"), "run.options"
+)
+
 # What each run gets, in this order. Their ``make(parts)`` returns a callback, an
 # ``Added`` of ``run.callbacks``, or None, before the Trainer exists: it may raise a
 # UsageError. ``RunCallback`` says how a callback takes part in a run.
@@ -199,17 +205,21 @@ def _by_name(table: Table | Sequence[str]) -> Table:
     return table if isinstance(table, Mapping) else {module: module for module in table}
 
 
-@cache
-def _wings_of_other_packages() -> list[Any]:
+def others() -> Any:
+    """The entry points of other packages' wings, which are not loaded."""
     from importlib.metadata import entry_points  # slow to load
 
-    wings = []
     try:
-        entries = entry_points(group="convblocks.wings")
+        return entry_points(group="convblocks.wings")
     except ValueError as error:  # somebody's are not UTF-8
         say_left_out("every wing of other packages", error)
-        return []
-    for entry in entries:
+        return ()
+
+
+@cache
+def _wings_of_other_packages() -> list[Any]:
+    wings = []
+    for entry in others():
         try:
             wing = entry.load()
             if wing.VERSION != VERSION:

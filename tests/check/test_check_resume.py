@@ -30,7 +30,7 @@ def checked(folder: Path, *arguments: str) -> tuple[bool, str]:
     assert done.stderr == ""
     assert done.returncode in (0, 1)
     assert not list(folder.iterdir())
-    return done.returncode == 0, done.stdout.partition("\n")[2].strip()
+    return done.returncode == 0, done.stdout.split("\n", 2)[2].strip()
 
 
 def test_check_finds_a_network_exact(tmp_path: Path) -> None:

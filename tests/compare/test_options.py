@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from convblocks.compare.options import parse
+from convblocks.compare.options import begin, parse
 from convblocks.errors import UsageError
+from convblocks.run.result import encode
+from tests.made_up import result
 
 
 @pytest.mark.parametrize(
@@ -80,3 +82,33 @@ def test_network_of_a_config_is_compared_unless_another_is_given(
     options = parse([*words, "--grid", "lr=1,2"])
     assert (options.option, options.archs) == (option, archs)
     assert f"--{option}={archs[0]}" in options.trials[0].arguments()
+
+
+def test_first_line_counts_the_trials_and_those_that_are_finished(workspace: Path) -> None:
+    words = ["--arch", "mlp", "--grid", "epochs=1,2", "--seeds", "3"]
+    done, damaged, *_ = parse(words).trials
+    for trial, text in ((done, encode(result("mlp", 0, 0.9))), (damaged, "{")):
+        trial.run.create()
+        trial.run.summary.write_text(text)
+    (line,) = begin("compare", words)
+    assert line == "compare: 6 trials (1 finished), epochs ['1', '2'] -> lightning_logs/compare"
+
+
+def test_single_trial_of_an_array_leaves_the_first_line_to_fit(workspace: Path) -> None:
+    assert not begin("compare", ["--trial", "0"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--arch", "mlp", "resnt"], "unknown architecture 'resnt'"),
+        (["--epoch", "3"], "unrecognized arguments: --epoch=3: did you mean --epochs"),
+        (["--seds", "3"], "unrecognized arguments: --seds=3: did you mean --seeds"),
+        (["--seeds", "many"], "argument --seeds: invalid seeds value: 'many'"),
+    ],
+)
+def test_word_that_is_misspelt_is_refused_before_any_trial(
+    words: list[str], message: str, workspace: Path
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        begin("compare", words)

@@ -121,6 +121,7 @@ def test_demo_serves_until_ctrl_c(trained: Path) -> None:
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
+        assert process.stdout.readline() == f"demo: {trained}\n"
         (port,) = re.findall(rf"^Draw at http://{HOST}:(\d+)/", process.stdout.readline())
         status, _ = request(int(port), "GET", "/")
         process.send_signal(signal.SIGINT)

@@ -281,7 +281,7 @@ def test_nothing_but_json_is_on_standard_output_and_a_script_gets_it(run: RunDir
     assert done.returncode == 0, done.stderr
     final = run.read_result().final
     assert json.loads(done.stdout) == {"test/rmse": final["test/rmse"]}
-    assert done.stderr.startswith("made\n")
+    assert done.stderr.startswith("test: curve\nmade\n")
     refused = run_script("validate", "nosuch", "--json", cwd=Path())
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr.startswith("validate.py: nosuch is neither a run")

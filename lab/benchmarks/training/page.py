@@ -10,7 +10,7 @@ from convblocks.compare.statistics import mean_interval
 from convblocks.diagnosis.advice import whole_percent
 from convblocks.figures.estimates import PERCENT, SECONDS, Estimate, number
 from convblocks.figures.tables import Table
-from convblocks.run.parser import EPOCHS
+from convblocks.run.words import EPOCHS
 from convblocks.text import listed
 from lab.benchmarks.pages import Page
 from lab.benchmarks.rows import Label, Labels, Results, judged

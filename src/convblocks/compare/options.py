@@ -1,18 +1,26 @@
-"""The command line of comparisons, and what it shares with that of searches."""
+"""The command line of comparisons, and what it shares with that of searches; without
+torch, whose import takes seconds.
+"""
 
 import math
 import os
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from convblocks.command_line import Parser
-from convblocks.compare.launch import Start, start_here
-from convblocks.compare.trials import NO_SETTINGS, VAL_SIZE, all_trials, root_of
+from convblocks.command_line import Parser, options_of
+from convblocks.compare.trials import NO_SETTINGS, VAL_SIZE, all_trials, command_line, root_of
 from convblocks.errors import UsageError
-from convblocks.model.networks import ARCHITECTURES
-from convblocks.run.config import MODEL
+from convblocks.model.names import NETWORKS
+from convblocks.run.directory import RunDirectory
+from convblocks.run.options import line_of, refuse_misspelt, refuse_no_network
 from convblocks.run.result import Overrides
-from convblocks.run.words import by_option, full_name, given_settings, yaml_value
+from convblocks.run.words import MODEL, by_option, full_name, given_settings, yaml_value
+from convblocks.text import counted
+
+if TYPE_CHECKING:
+    from convblocks.compare.launch import Start
 
 # What the commands set themselves for every trial, by full names.
 OWN_OPTIONS = ("model.arch", "model", "seed", "name", "resume", "threads")
@@ -22,6 +30,37 @@ MOST_TRIALS = 10_000
 
 # Options that change the images, and with them what an accuracy means.
 OF_IMAGES = ("data.root", "data.size", "data.source", VAL_SIZE)
+
+
+def begin(name: str, arguments: Sequence[str]) -> Sequence[str]:
+    """What a command line of ``compare`` will do, in a line.
+
+    Raises:
+        UserError: a wrong option, or a file that is not there.
+    """
+    for option, *values in by_option(arguments):
+        if values and option == "--from":
+            Path(values[0]).open().close()
+            return [f"{name}: {values[0]}"]
+    options = parse(arguments)
+    if options.trial is not None:  # fit has a line of its own
+        return ()
+    finished = sum(trial.result() is not None for trial in options.trials)
+    return announce(name, options, len(options.trials), finished, (*options.grid.items(),))
+
+
+def announce(
+    name: str, options: Namespace, count: int, finished: int, swept: Overrides = ()
+) -> Sequence[str]:
+    """A line that says how many trials there will be, and how many of them are finished.
+
+    Raises:
+        UsageError: a run is in the way, or a config is not there.
+    """
+    directory = RunDirectory(options.name, options.root)
+    refuse_run(directory)
+    trials = f"{name}: {counted(count, 'trial')} ({finished} finished)"
+    return [line_of(trials, command_line([*options.common, *swept]), directory.path)]
 
 
 def parse(arguments: Sequence[str]) -> Namespace:
@@ -37,7 +76,7 @@ def parse(arguments: Sequence[str]) -> Namespace:
     parser.add_argument("--trial", type=int)
     parser.add_argument("--no-fit", action="store_true")
     options = parse_shared(parser, arguments)
-    options.archs = options.archs or list(ARCHITECTURES)
+    options.archs = options.archs or list(NETWORKS)
     if options.confirm and not options.grid:
         raise UsageError(
             "--confirm trains the best settings of a grid with fresh seeds: "
@@ -102,13 +141,15 @@ def parse_shared(parser: Parser, arguments: Sequence[str]) -> Namespace:
         _take_from_configs(options, fit_options)
     options.option = "model" if options.model else "arch"
     options.archs = list(dict.fromkeys(options.model or options.arch))
+    for arch in options.arch:
+        refuse_no_network(arch)
     options.common = (("threads", str(options.threads)), *fit_options)
     options.root = root_of(options.common)
     return options
 
 
 def _take_from_configs(options: Namespace, fit_options: Overrides) -> None:
-    settings, _ = given_settings([[f"--{option}", value] for option, value in fit_options], {})
+    settings, _ = given_settings([[f"--{option}", value] for option, value in fit_options])
     model = settings["model"]
     name = model.get("class_path", MODEL)
     if name != MODEL:
@@ -126,8 +167,10 @@ def split(parser: Parser, arguments: Sequence[str]) -> tuple[Namespace, Override
             trial, or one without a value.
     """
     options, others = parser.parse_known_args(arguments)
+    words = by_option(others)
+    refuse_misspelt(words, options_of(parser))
     fit_options = []
-    for word, *values in by_option(others):
+    for word, *values in words:
         option = word.removeprefix("--")
         if full_name(option) in OWN_OPTIONS:
             raise UsageError(f"--{option} is set for every trial")
@@ -139,12 +182,14 @@ def split(parser: Parser, arguments: Sequence[str]) -> tuple[Namespace, Override
     return options, tuple(fit_options)
 
 
-def launch(options: Namespace) -> Start:
+def launch(options: Namespace) -> "Start":
     """What starts the trials with ``--launcher``; chooses ``jobs`` if that is not given.
 
     Raises:
         UserError: there is no Ray, or no cluster with a node for a trial.
     """
+    from convblocks.compare.launch import start_here  # slow to load
+
     start: Start = start_here
     places = os.cpu_count()
     if options.launcher == "ray":

@@ -62,7 +62,6 @@ def main(arguments: list[str]) -> None:
     if options.json:
         print(as_json(measures(evaluation)))
         return
-    echo(as_shown(trained.path))
     echo(f"{trained.arch} on the {len(data.test):,} test images in {as_shown(options.root)}\n")
     to_console(tables(evaluation))
     write_report(trained, data, evaluation)

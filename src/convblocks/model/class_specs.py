@@ -7,11 +7,13 @@ network or loss a function; a checkpoint then holds the name.
 """
 
 from collections.abc import Callable
+from itertools import chain
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from torch import nn, optim
 
-from convblocks.errors import UsageError
+from convblocks.errors import UsageError, did_you_mean
 
 # Plain values, from a config or a checkpoint.
 ClassSpec = str | dict[str, Any]
@@ -69,12 +71,17 @@ def split(option: str, spec: AnySpec) -> tuple[Named, dict[str, Any]]:
     short, package = PACKAGES[option]
     torch_class = getattr(package, short.get(name, name), None)
     if not isinstance(torch_class, type):
-        known = ", ".join([CONSTANT, *short] if option == "lr_scheduler" else short)
-        raise UsageError(
-            f"unknown {option} {name!r}: choose one of {known}, "
-            f"or a class, such as {package.__name__}.NAME"
-        )
+        known = [CONSTANT, *short] if option == "lr_scheduler" else [*short]
+        choices = f"{', '.join(known)}, or a class, such as {package.__name__}.NAME"
+        hint = did_you_mean(name, [*known, *classes_of(package)]) or f": choose one of {choices}"
+        raise UsageError(f"unknown {option} {name!r}{hint}")
     return torch_class, arguments
+
+
+def classes_of(*modules: ModuleType) -> list[str]:
+    """The names of the classes in modules."""
+    parts = chain.from_iterable(vars(module).items() for module in modules)
+    return [name for name, part in parts if isinstance(part, type)]
 
 
 def spans_the_run(schedule: ClassSpec) -> bool:

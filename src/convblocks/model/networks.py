@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UsageError, one_line
 from convblocks.model.class_specs import Named, short_name
+from convblocks.model.names import NETWORKS, refuse_unknown
 from convblocks.model.trust import accepts, instantiate
 
 
@@ -123,11 +124,9 @@ class ConvBatchNormNetwork(nn.Module):
 
 
 # Each takes an image spec, MNIST's by default.
-ARCHITECTURES = {
-    "mlp": MultiLayerPerceptron,
-    "maxpool": ConvMaxPoolNetwork,
-    "batchnorm": ConvBatchNormNetwork,
-}
+ARCHITECTURES = dict(
+    zip(NETWORKS, (MultiLayerPerceptron, ConvMaxPoolNetwork, ConvBatchNormNetwork), strict=True)
+)
 
 
 def build_network(
@@ -150,11 +149,7 @@ def build_network(
             images, or its logits have another shape.
     """
     name = short_name(arch)
-    if name not in ARCHITECTURES and "." not in name:
-        raise UsageError(
-            f"unknown architecture {name!r}: choose one of {', '.join(ARCHITECTURES)}, "
-            "or a class such as module.Network"
-        )
+    refuse_unknown(name, ARCHITECTURES)
     named = ARCHITECTURES.get(name, arch)
     spec = {"image_spec": image_spec} if accepts(named, "image_spec") else {}
     given = spec | dict(arguments or {})

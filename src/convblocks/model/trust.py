@@ -9,13 +9,14 @@ and that a person has named, for ``import_class``.
 import importlib
 import inspect
 import os
+import pkgutil
 import sys
 import typing
 from contextlib import suppress
 from traceback import extract_tb
 from typing import Any
 
-from convblocks.errors import NotImportedError, UsageError, UserError, one_line
+from convblocks.errors import NotImportedError, UsageError, UserError, did_you_mean, one_line
 from convblocks.model.class_specs import Factory, Named, short_name
 
 # The package with the classes of lightning.pytorch once more.
@@ -42,7 +43,8 @@ def resolve(named: Named) -> Factory:
         )
     called = getattr(sys.modules[module], attribute, None)
     if not callable(called):
-        raise UsageError(f"{module} has no class or function {attribute!r}")
+        hint = did_you_mean(attribute, dir(sys.modules[module]))
+        raise UsageError(f"{module} has no class or function {attribute!r}{hint}")
     # The types of its module are unknown.
     return called  # type: ignore[no-any-return]
 
@@ -64,7 +66,12 @@ def import_class(name: str) -> Factory:
     try:
         importlib.import_module(module)
     except ModuleNotFoundError as error:
-        reason = f"{error.msg} in the current folder, and none is installed"
+        parent, _, missing = str(error.name).rpartition(".")
+        # of a package, or of all folders
+        path = getattr(sys.modules.get(parent), "__path__", ()) if parent else None
+        there = pkgutil.iter_modules(path)
+        hint = did_you_mean(missing, [found.name for found in there])
+        reason = f"{error.msg} in the current folder, and none is installed{hint}"
         if error.name == OTHER_LIGHTNING:
             files = [frame.filename for frame in extract_tb(error.__traceback__)]
             reason = f"{error.msg}: in {[*filter(os.path.isfile, files)][-1]}, {INSTEAD}"

@@ -7,7 +7,7 @@ from jsonargparse import Namespace
 
 from convblocks.errors import UsageError
 from convblocks.model.class_specs import CONSTANT, spans_the_run
-from convblocks.run.parser import NO_LIMIT
+from convblocks.run.words import NO_LIMIT
 
 # More than any machine has: a slip of the finger.
 MOST_THREADS = 1024

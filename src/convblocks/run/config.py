@@ -20,19 +20,15 @@ from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
 from convblocks.model import trust
 from convblocks.model.building import configure
-from convblocks.model.class_specs import Factory, short_name
+from convblocks.model.class_specs import Factory
 from convblocks.model.classifier import ImageClassifier
-from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.checks import check
+from convblocks.run.classes import KINDS, import_classes, import_what_is_named
+from convblocks.run.options import refuse_no_network
 from convblocks.run.parser import SECTIONS, FitParser, make_parser, refuse_several
 from convblocks.run.plain import is_same, plain_settings
-from convblocks.run.words import Words, full_words, given_settings, typed_values
+from convblocks.run.words import Words, full_words, given_options, given_settings, typed_values
 from convblocks.text import Settings, as_plain, as_yaml
-
-# What a run trains, and on what, if nothing else is named.
-MODEL, DATA = "convblocks.ImageClassifier", "convblocks.ImageDataModule"
-
-KINDS = {"model": LightningModule, "data": LightningDataModule}
 
 
 @dataclass(frozen=True)
@@ -75,19 +71,16 @@ class Config:
         """
         trust.see_current_folder()  # for a user's own classes
         words = full_words(arguments)
-        given = {option: values[0] if values else "" for option, *values in words}
-        settings, rest = given_settings(words, given)
+        given = given_options(words)
+        settings, rest = given_settings(words)
         typed = typed_values(settings, rest)
-        names, classes = _import_classes(settings)
+        names, classes = import_classes(settings)
         for group, part in classes.items():
             refuse_several(rest, group, part)
         is_classifier = trust.is_a(ImageClassifier, classes["model"])
         named = {*settings["model"], *given}  # config keys have no dashes, options have
         if is_classifier and not named & {"arch", "--model.arch", "--help"}:
-            raise UsageError(
-                f"--arch is required: choose one of {', '.join(ARCHITECTURES)}, "
-                "or give a LightningModule as --model"
-            )
+            refuse_no_network(None)
         parser = make_parser(classes["model"], classes.get("data"))
         if "--help" not in given:
             _add_linked(settings, names, parser.demanded, rest, typed)
@@ -101,7 +94,7 @@ class Config:
         if "--print_config" in given:
             print(as_yaml(settings), end="")
             sys.exit()
-        _import_what_is_named(settings, ["arch"] * is_classifier + [*parser.specs])
+        import_what_is_named(settings, ["arch"] * is_classifier + [*parser.specs])
         return cls(
             settings=settings,
             name=parsed.name,
@@ -295,37 +288,3 @@ def _plain_attributes(owner: Any, names: Sequence[str]) -> Settings:
 def _as_number(value: Any) -> Any:
     """A number of NumPy or torch as one of Python's."""
     return value.item() if getattr(value, "ndim", None) == 0 else value
-
-
-def _import_classes(settings: Settings) -> tuple[dict[str, str], dict[str, Factory]]:
-    """The names and classes of model and data; an ImageClassifier gets an
-    ImageDataModule unless --data names another.
-
-    Takes the names out of the settings, which are left with the arguments.
-
-    Raises:
-        UsageError: there is no such class, or it is of another kind.
-    """
-    names = {"model": settings["model"].pop("class_path", MODEL)}
-    classes = {"model": _import_class("model", names["model"])}
-    usual_data = DATA if trust.is_a(ImageClassifier, classes["model"]) else None
-    if data := settings["data"].pop("class_path", usual_data):
-        names["data"], classes["data"] = data, _import_class("data", data)
-    elif not settings["data"]:
-        del settings["data"]
-    return names, classes
-
-
-def _import_what_is_named(settings: Settings, options: Sequence[str]) -> None:
-    """A checkpoint's names are not imported, but what a person names is."""
-    for option in options:
-        arguments = settings["model"]["init_args"] | settings
-        name = short_name(arguments.get(option, ""))
-        if "." in name:
-            trust.import_class(name)
-
-
-def _import_class(group: str, name: str) -> Factory:
-    named = trust.import_class(name)
-    trust.check_kind(KINDS[group], name, named)
-    return named

@@ -3,11 +3,10 @@
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from math import isfinite
 from typing import Literal, NamedTuple
 
-from convblocks.errors import UsageError, UserError
+from convblocks.errors import UsageError, UserError, did_you_mean
 
 # What was measured, by name.
 Metrics = Mapping[str, float]
@@ -116,8 +115,7 @@ class Judge:
 
 def not_logged(metric: str | None, logged: Collection[str]) -> UserError:
     """The error for a metric that has been asked for, with the names of those there are."""
-    nearest = "".join(get_close_matches(str(metric), logged, n=1))
-    hint = f": did you mean {nearest}?" if nearest else ""
+    hint = did_you_mean(str(metric), logged)
     names = ", ".join(logged) or "none"
     return UserError(f"--judge {metric} is not logged; logged are {names}{hint}")
 

@@ -4,7 +4,6 @@ Nothing of the run is written.
 """
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,14 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
-from convblocks.command_line import UNKNOWN, Parser
+from convblocks.command_line import UNKNOWN, Parser, options_of
 from convblocks.console import echo, only_json
 from convblocks.errors import UsageError, UserError
 from convblocks.model.restore import read_checkpoint
 from convblocks.run.config import Config
 from convblocks.run.directory import LOGS
 from convblocks.run.metrics_log import logged_metrics
+from convblocks.run.options import no_run, refuse_misspelt
 from convblocks.run.parts import make_parts
 from convblocks.run.quiet import quiet_lightning
 from convblocks.run.trainer import make_trainer
@@ -52,11 +52,8 @@ def command(loop: str, arguments: Sequence[str]) -> None:
         parser.add_argument("--output", type=_new_file, default="predictions.pt")
     options, words = parser.parse_known_args(arguments)
     if words and not words[0].startswith("-"):
-        parser.error(f"unrecognized arguments: {words[0]}")
-    for option, *_ in full_words(words):
-        # others are those of fit, which knows them later
-        if "." not in option and get_close_matches(option, ["--output", "--json"], cutoff=0.7):
-            parser.error(f"{UNKNOWN}{option}")
+        parser.error(f"{UNKNOWN}{words[0]}")
+    refuse_misspelt(full_words(words), options_of(parser))
     output = getattr(options, "output", None)
     with only_json(options.json):
         trainer, returned = run_loop(loop, options.run, words, options.weights_only)
@@ -141,10 +138,7 @@ def find_checkpoint(run: str) -> tuple[Path, Path]:
             config = checkpoint.absolute().parent.parent / "config.yaml"
             if checkpoint.is_file() and config.is_file():
                 return config, checkpoint
-    raise UserError(
-        f"{run} is neither a run with a checkpoint nor a checkpoint in one: give the folder of a "
-        f"run, its name below {LOGS}/, or its checkpoints/last.ckpt"
-    )
+    raise no_run(run)
 
 
 def _make_predict_loader(trainer: Trainer, owner: Any) -> None:

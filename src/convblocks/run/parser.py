@@ -1,16 +1,13 @@
 """The options of ``fit``: the parser for a model, its data and the Trainer."""
 
 import inspect
-import re
 from collections.abc import Sequence
 from functools import cache, cached_property
 from typing import Any, NoReturn
 
 import jsonargparse
 import torch
-
-# the first has no types
-from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
+from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 
 from convblocks import wings
@@ -20,7 +17,9 @@ from convblocks.errors import UsageError
 from convblocks.model import trust
 from convblocks.model.class_specs import ClassSpec, Factory
 from convblocks.model.classifier import ImageClassifier
-from convblocks.run.words import LONGEST_REASON, SHORT, Several, Words, nested, yaml_value
+from convblocks.run.messages import rewritten
+from convblocks.run.options import OPTIONS
+from convblocks.run.words import EPOCHS, NO_LIMIT, SHORT, Several, Words, nested, yaml_value
 from convblocks.text import Settings, as_yaml, listed
 from convblocks.wings import GROUPS
 
@@ -31,13 +30,8 @@ DEFAULTS = {
     "trainer.sync_batchnorm": True,
 }
 
-EPOCHS = 5
-
 # LightningCLI's, for modules that override no configure_optimizers.
 SECTIONS = ("optimizer", "lr_scheduler")
-
-# Lightning's value for no limit.
-NO_LIMIT = -1
 
 # Options of the Trainer for which 1 is one batch, and 1.0 all of them.
 BATCHES = (
@@ -51,31 +45,6 @@ BATCHES = (
 # For a parameter without a type it would build any class that a config names, with a
 # warning for some of them.
 jsonargparse.set_parsing_settings(instantiate_subclass_spec_in_any=False, import_path_denylist=[])
-
-# Lines of jsonargparse's messages that only list types.
-NOISE = (
-    "Does not validate",
-    "Subtypes:",
-    "Errors:",
-    "Expected a <class 'NoneType'>",
-    "Given value type:",
-)
-
-# jsonargparse's messages as patterns, and what a user reads instead of the match.
-REWRITTEN = {
-    r'^Parser key "([\w.]+)":': r"--\1:",
-    r": .*(pytorch_lightning\.[\w.]+).*": r": \1: write lightning.pytorch for pytorch_lightning",
-    r"(--trainer\S+): .*Expected a dot import path string: (\S+).*": (
-        r"\1: there is no class \2: give one by its name, as module.Class, or one of Lightning's,"
-        " such as WandbLogger or CSVLogger"
-    ),
-    r": .*Expected a dot import path string: (\S+).*": (
-        r": there is no class \1: give one by its name, as module.Class"
-    ),
-    r".*: Requirement '(\w+).*' not met.*": r"\1 is not installed: pip install \1",
-    # of a config
-    r"^Option '([\w.]+)' is not accepted$": rf"{UNKNOWN}--\1",
-}
 
 
 class FitParser(jsonargparse.ArgumentParser):
@@ -97,12 +66,7 @@ class FitParser(jsonargparse.ArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         known = list(self.get_defaults().keys())
         short = [option for option, full in SHORT.items() if full in known]
-        lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
-        reason = " ".join(line for line in lines if not line.startswith(NOISE))
-        for pattern, instead in REWRITTEN.items():
-            reason = re.sub(pattern, instead, reason)
-        if len(reason) > LONGEST_REASON:
-            reason = f"{reason[:LONGEST_REASON]} ..."
+        reason = rewritten(message)
         unknown = reason.partition("=")[0].removeprefix(f"{UNKNOWN}--model.")
         if f"model.{unknown}" in SHORT.values():
             others = [name.removeprefix("model.") for name in known if name.startswith("model.")]
@@ -201,24 +165,8 @@ def make_parser(
     the classes or functions that they set.
     """
     parser = FitParser(prog="convblocks fit", allow_abbrev=False)
-    parser.add_argument("--config", action=ActionConfigFile, help="A YAML file with options.")
-    parser.add_argument(
-        "--judge", type=str, help="The metric to judge the model by, such as val/loss:min."
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="Seed of the weights, and of the images' order."
-    )
-    parser.add_argument(
-        "--threads", type=int | None, help="CPU threads (they change how sums round)."
-    )
-    parser.add_argument("--name", type=str, help="The run is lightning_logs/NAME.")
-    parser.add_argument("--resume", action="store_true", help="Continue the run of that name.")
-    parser.add_argument(
-        "--weights_only",
-        type=bool,
-        default=True,
-        help="Read no objects from its checkpoint, which could run code.",
-    )
+    for name, keywords in OPTIONS.items():
+        parser.add_argument(f"--{name}", **keywords)
     for group, part in zip(GROUPS, (model, data, Trainer), strict=True):
         if part:
             # Arguments that come from the data, the run and the Trainer are no options.

@@ -16,9 +16,9 @@ from convblocks.run.callbacks import BestCheckpoint, Divergence, RunCallback
 from convblocks.run.directory import RunDirectory, first_change
 from convblocks.run.judge import Judges
 from convblocks.run.metrics_log import MetricsLog
-from convblocks.run.parser import NO_LIMIT
 from convblocks.run.parts import Parts
 from convblocks.run.provenance import note_start, read_origin
+from convblocks.run.words import NO_LIMIT
 from convblocks.text import Settings, as_shown, listed
 from exact_resume.training import callbacks_of
 

@@ -10,6 +10,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,22 @@ SHORT = {
     "fast_dev_run": "trainer.fast_dev_run",
 }
 
+# What a run trains, and on what, if nothing else is named.
+MODEL, DATA = "convblocks.ImageClassifier", "convblocks.ImageDataModule"
+
+EPOCHS = 5
+
+# Lightning's value for no limit.
+NO_LIMIT = -1
+
 # Of a message, in characters: jsonargparse may print a whole config.
 LONGEST_REASON = 400
 
 # In a config; aliases can stand for any number of them.
 MOST_VALUES = 100_000
+
+# Of a pipe, where a second reader finds nothing.
+_read_once = cache(Path.read_text)
 
 # Each option of a command line with the words behind it.
 Words = list[list[str]]
@@ -91,10 +103,16 @@ def full_words(arguments: Sequence[str]) -> Words:
     return words
 
 
-def given_settings(words: Words, given: Mapping[str, str]) -> tuple[Settings, Words]:
+def given_options(words: Words) -> dict[str, str]:
+    """The last value of each option, "" without one."""
+    return {option: values[0] if values else "" for option, *values in words}
+
+
+def given_settings(words: Words) -> tuple[Settings, Words]:
     """The settings of a resumed run and of configs, with the classes that are named;
     and the words that change them.
     """
+    given = given_options(words)
     settings = _saved_settings(given)
     began = settings["model"].get("class_path")
     named = {}
@@ -116,6 +134,12 @@ def given_settings(words: Words, given: Mapping[str, str]) -> tuple[Settings, Wo
     if began not in (None, now):
         raise UsageError(f"{given['--name']} is a run of {began}, not {now}")
     return settings, rest
+
+
+def given_values(arguments: Sequence[str]) -> Settings:
+    """What a command line, its configs and the run that it resumes say, by dotted names."""
+    settings, rest = given_settings(full_words(arguments))
+    return settings | typed_values(settings, rest)
 
 
 def _saved_settings(given: Mapping[str, str]) -> Settings:
@@ -162,10 +186,12 @@ def read_config(path: str) -> Settings:
         UsageError: it cannot be read, or does not hold settings.
     """
     # Path.is_file raises at a text that is too long for a name.
-    is_yaml = re.search(": |\n", path) and not os.path.isfile(path)  # noqa: PTH113
+    is_file = os.path.isfile(path)  # noqa: PTH113
+    is_yaml = re.search(": |\n", path) and not is_file
+    read = Path.read_text if is_file else _read_once
     named = f"--config {' '.join(path.split())[:80]}"
     try:
-        content = yaml_value(named, path if is_yaml else Path(path).read_text())
+        content = yaml_value(named, path if is_yaml else read(Path(path)))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{named}: {getattr(error, 'strerror', error)}") from error
     if not isinstance(content, dict):

@@ -58,15 +58,15 @@ from convblocks.compare.launch import (
     start_here,
     train,
 )
-from convblocks.compare.options import launch, not_negative, parse_shared, positive, shared_parser
+from convblocks.compare.options import launch
 from convblocks.compare.trials import Trial, refuse_run
 from convblocks.console import echo
 from convblocks.errors import BusyError, UsageError, UserError
 from convblocks.figures.report import repeat_of
-from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.quiet import quiet_lightning
 from convblocks.run.result import Overrides
-from convblocks.search.config import SearchConfig, corners, parse_space
+from convblocks.search.config import SearchConfig, corners
+from convblocks.search.config import parse as parse
 from convblocks.search.report import DEFAULT, report
 from convblocks.search.worker import SearchWorker
 from convblocks.text import counted
@@ -85,6 +85,7 @@ def main(arguments: list[str]) -> None:
     quiet_lightning()
     launched = dict(os.environ)
     options = parse(arguments)
+    options.repeat = repeat_of("search", arguments)
     hide_launcher()
     # A trial must not requeue the job.
     os.environ.pop(slurm.JOB, None)
@@ -98,34 +99,6 @@ def main(arguments: list[str]) -> None:
         if signals.received() == signals.REQUEUE:
             slurm.requeue(launched)
         raise
-
-
-def parse(arguments: list[str]) -> Namespace:
-    """The options, with the ``config`` of the search."""
-    parser = shared_parser("search", range(5))
-    parser.add_argument("--trials", type=positive, default=40)
-    parser.add_argument("--space", action="extend", nargs="+", default=[])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--sampler", choices=("tpe", "random"), default="tpe")
-    parser.add_argument("--pruner", choices=("median", "none"), default="median")
-    parser.add_argument("--confirm", type=not_negative, default=3)
-    options = parse_shared(parser, arguments)
-    if len(options.archs) != 1:
-        raise UsageError(
-            f"give one --arch: {', '.join(ARCHITECTURES)}, or a class; "
-            "or one --model; or a --config that names one"
-        )
-    if options.model and not options.space:
-        raise UsageError("--model needs a --space, such as model.lr=1e-4..1e-1:log")
-    first = options.seed + 1
-    options.seeds = list(range(first, first + len(options.seeds)))
-    (arch,) = options.archs
-    default = Trial(options.name, arch, options.common, (), options.seed, options.option)
-    options.config = SearchConfig(
-        default, parse_space(options.space, dict(options.common)), options.sampler, options.pruner
-    )
-    options.repeat = repeat_of("search", arguments)
-    return options
 
 
 def open_search(options: Namespace) -> SearchWorker:

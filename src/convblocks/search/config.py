@@ -1,7 +1,8 @@
-"""The configuration of a search: its space of options of ``fit``, and what is the same
-for all trials.
+"""The command line of a search and its configuration: its space of options of ``fit``,
+and what is the same for all trials; without torch, whose import takes seconds.
 """
 
+from argparse import Namespace
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import isfinite
@@ -16,9 +17,19 @@ from optuna.distributions import (
 )
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
-from convblocks.compare.options import OF_IMAGES, OWN_OPTIONS, parts_of
+from convblocks.compare.options import (
+    OF_IMAGES,
+    OWN_OPTIONS,
+    announce,
+    not_negative,
+    parse_shared,
+    parts_of,
+    positive,
+    shared_parser,
+)
 from convblocks.compare.trials import NO_SETTINGS, Trial, command_line
 from convblocks.errors import UsageError
+from convblocks.model.names import NETWORKS
 from convblocks.run.directory import RunDirectory
 from convblocks.run.result import Overrides
 from convblocks.run.words import full_name
@@ -78,6 +89,48 @@ class SearchConfig(NamedTuple):
         options += [pair for pair in default.common if pair[0] not in NO_SETTINGS]
         options += [(f"space {option}", str(values)) for option, values in self.space.items()]
         return command_line(options)
+
+
+def begin(name: str, arguments: Sequence[str]) -> Sequence[str]:
+    """What a command line of ``search`` will do, in a line.
+
+    Raises:
+        UsageError: a wrong option, or a config that is not there.
+    """
+    options = parse(arguments)
+    finished = options.config.directory.path.glob("trial_*/summary.json")
+    return announce(name, options, options.trials, len([*finished]))
+
+
+def parse(arguments: Sequence[str]) -> Namespace:
+    """The options, with the ``config`` of the search.
+
+    Raises:
+        UsageError: a wrong option.
+    """
+    parser = shared_parser("search", range(5))
+    parser.add_argument("--trials", type=positive, default=40)
+    parser.add_argument("--space", action="extend", nargs="+", default=[])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sampler", choices=("tpe", "random"), default="tpe")
+    parser.add_argument("--pruner", choices=("median", "none"), default="median")
+    parser.add_argument("--confirm", type=not_negative, default=3)
+    options = parse_shared(parser, arguments)
+    if len(options.archs) != 1:
+        raise UsageError(
+            f"give one --arch: {', '.join(NETWORKS)}, or a class; "
+            "or one --model; or a --config that names one"
+        )
+    if options.model and not options.space:
+        raise UsageError("--model needs a --space, such as model.lr=1e-4..1e-1:log")
+    first = options.seed + 1
+    options.seeds = list(range(first, first + len(options.seeds)))
+    (arch,) = options.archs
+    default = Trial(options.name, arch, options.common, (), options.seed, options.option)
+    options.config = SearchConfig(
+        default, parse_space(options.space, dict(options.common)), options.sampler, options.pruner
+    )
+    return options
 
 
 def number_of(trial: Trial) -> int:

@@ -3,6 +3,7 @@ Lightning notices it in training.
 """
 
 import errno
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from convblocks.run.friendly_errors import find_disk_error
 from convblocks.run.make import make_run
+from convblocks.run.options import begin
 from exact_resume import ResumeError
 from tests.any_task.bare import HERE as BARE
 from tests.any_task.bare import POINTS
@@ -66,7 +68,27 @@ MISTAKES = [
     (["--trainer.enable_checkpointing", "false"], "enable_checkpointing"),
     (["--trainer.accelerator", "abacus"], "invalid accelerator"),
     (["--trainer.strategy", "ddp_spawn"], "forks are not supported: give --trainer.strategy ddp"),
-    (["--trainer.callbacks", "EarlyStopping"], "--trainer.callbacks: .*required: monitor"),
+    (
+        ["--trainer.callbacks", "EarlyStopping"],
+        "^--trainer.callbacks: an argument is missing: give --trainer.callbacks.monitor$",
+    ),
+    (
+        ["--trainer.logger", "CSVLogger"],
+        "^--trainer.logger: an argument is missing: give --trainer.logger.save_dir$",
+    ),
+    (
+        ["--trainer.callbacks", "EarlyStopping", "--trainer.callbacks.monitr", "val/loss"],
+        "^--trainer.callbacks: no argument monitr: did you mean --monitor.$",
+    ),
+    (
+        ["--trainer.callbacks", "EarlyStoping"],
+        "^--trainer.callbacks: there is no class EarlyStoping: did you mean EarlyStopping.$",
+    ),
+    (
+        ["--trainer.logger", "lightning.pytorch.loggers.CSVLoger"],
+        "^--trainer.logger: there is no class CSVLoger: did you mean CSVLogger.$",
+    ),
+    (["--trainer.logger", "nowhere.Log"], "^--trainer.logger: No module named 'nowhere'$"),
     (
         ["--trainer.callbacks", "Early"],
         "^--trainer.callbacks: there is no class Early: give one by its name",
@@ -112,7 +134,11 @@ MISTAKES = [
     # Networks.
     ([], "--arch is required: choose one of mlp"),
     (["--arch", "resnet"], "unknown architecture 'resnet': choose one of mlp, .* or a class"),
-    (["--arch", "own_networks.Nothing"], "own_networks has no class or function 'Nothing'"),
+    (["--arch", "maxpol"], "^unknown architecture 'maxpol': did you mean maxpool.$"),
+    (["--arch", "own_networks.Nothing"], "own_networks has no class or function 'Nothing'$"),
+    (["--arch", "own_networks.rows"], "has no class or function 'rows': did you mean Rows.$"),
+    (["--arch", "own_network.Rows"], "none is installed: did you mean own_networks.$"),
+    (["--model", "lightning.pytorch.demo.BoringModel"], "installed: did you mean demos.$"),
     (["--arch", ".Rows"], "'.Rows' is not the name of a class"),
     (["--arch", "nowhere.Rows"], "cannot import nowhere.Rows: No module named 'nowhere'"),
     (
@@ -129,10 +155,10 @@ MISTAKES = [
         "whose own steps would be ignored: give it as --model",
     ),
     # Optimizers, schedules, losses and sources.
-    (
-        ["--optimizer", "adma"],
-        "unknown optimizer 'adma': choose one of adam, adamw, sgd, or a class",
-    ),
+    (["--optimizer", "adma"], "^unknown optimizer 'adma': did you mean adam.$"),
+    (["--optimizer", "Adm"], "^unknown optimizer 'Adm': did you mean Adam.$"),
+    (["--optimizer", "fast"], "'fast': choose one of adam, adamw, sgd, or a class"),
+    (["--loss", "CrossEntropyLos"], "'CrossEntropyLos': did you mean CrossEntropyLoss.$"),
     (["--optimizer", "own_networks.Lion"], "own_networks.Lion is not a subclass of Optimizer"),
     (
         ["--optimizer.momentum", "0.9"],
@@ -206,7 +232,7 @@ MISTAKES = [
         ["--model", f"{BARE}.some_module", *POINTS, "--optimizer", "Adam"],
         "without configure_optimizers: .* has its own$",
     ),
-    ([*TUNED, "--optimizer", "adma"], "unknown optimizer 'adma': choose one of adam, adamw, sgd"),
+    ([*TUNED, "--optimizer", "adma"], "unknown optimizer 'adma': did you mean adam.$"),
     ([*TUNED, "--optimizer.lr", "1"], "--optimizer must be a name, or a class_path"),
     (["--model", f"{BARE}.Bare", *POINTS, "--config", "from_data: 3"], "--model.width is required"),
     ([*TUNED, "--config", "optimizer: 3"], "--optimizer must be a name, or a class_path"),
@@ -252,6 +278,19 @@ def test_mistake_is_one_line_before_anything_is_written(
         make_run(Config.parse([*arch, *flags]))
     assert "\n" not in str(caught.value)
     assert not Path("lightning_logs").exists()
+
+
+@pytest.mark.parametrize(("flags", "message"), MISTAKES, ids=str)
+def test_mistake_that_is_seen_before_torch_is_imported_is_the_same(
+    flags: list[str], message: str, own_networks: Path
+) -> None:
+    arch = ["--arch", "mlp"] if flags and not {"--arch", "--model"} & {*flags} else []
+    said = ""
+    try:
+        begin("fit", [*arch, *flags])
+    except UsageError as error:
+        said = str(error)
+    assert not said or re.search(message, said)
 
 
 @pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")  # by torchdata

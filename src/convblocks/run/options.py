@@ -1,0 +1,139 @@
+"""The options of ``fit`` that set no argument, and what commands say before torch is
+imported, which takes seconds.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]  # it has no types
+
+from convblocks import wings
+from convblocks.command_line import UNKNOWN, with_suggestion
+from convblocks.errors import UsageError, UserError
+from convblocks.model.names import NETWORKS, refuse_unknown
+from convblocks.run.cpus import free_cpus, threads_hint
+from convblocks.run.directory import LOGS, RunDirectory
+from convblocks.run.words import (
+    EPOCHS,
+    MODEL,
+    SHORT,
+    Words,
+    full_words,
+    given_options,
+    given_values,
+)
+from convblocks.text import as_shown
+from convblocks.wings import GROUPS
+
+# By name, as the parser takes them.
+OPTIONS: Mapping[str, dict[str, Any]] = {
+    "config": {"action": ActionConfigFile, "help": "A YAML file with options."},
+    "judge": {"type": str, "help": "The metric to judge the model by, such as val/loss:min."},
+    "seed": {"type": int, "default": 0, "help": "Seed of the weights, and of the images' order."},
+    "threads": {"type": int | None, "help": "CPU threads (they change how sums round)."},
+    "name": {"type": str, "help": "The run is lightning_logs/NAME."},
+    "resume": {"action": "store_true", "help": "Continue the run of that name."},
+    "weights_only": {
+        "type": bool,
+        "default": True,
+        "help": "Read no objects from its checkpoint, which could run code.",
+    },
+}
+
+# Those that print, and end.
+PRINTS = ("help_all", "print_config")
+
+# Of a misspelt option and its name, in 0..1; what is less alike may be meant for a
+# longer name, which only the parser knows.
+LIKENESS = 0.7
+
+
+def begin(name: str, arguments: Sequence[str]) -> Sequence[str]:
+    """Lines that say what a command will do, as far as its words say so: ``fit``, or one
+    that reads a run or checkpoint.
+
+    Raises:
+        UserError: an option or a network is misspelt, or a config, run or checkpoint is
+            not there.
+    """
+    if name != "fit":
+        return _begin_reading(name, arguments)
+    words = full_words(arguments)
+    refuse_misspelt(words)
+    given = given_options(words)
+    is_chosen_later = "--resume" in given and not given.get("--name")
+    if is_chosen_later or any(f"--{option}" in given for option in PRINTS):
+        return ()
+    return _begin_fit(arguments, given)
+
+
+def _begin_fit(arguments: Sequence[str], given: Mapping[str, str]) -> Sequence[str]:
+    values = given_values(arguments)
+    model, arch = values.get("model.class_path", MODEL), values.get("model.arch")
+    if model == MODEL:
+        refuse_no_network(arch)
+    what = f"fit: {arch or model}"
+    flags = [option for option in wings.OPTIONS if given.get(f"--{option}") == ""]
+    if "trainer.fast_dev_run" in values:
+        flags = ["fast_dev_run"]
+    if flags:  # which write nothing, or something else
+        return [", ".join([what, *flags])]
+    chosen = values.get("name")
+    root = Path(values.get("trainer.default_root_dir") or "")
+    run = RunDirectory(str(chosen or f"{arch}/version_N"), root)
+    # A module may name its folder itself.
+    line = line_of(what, arguments, run.path if chosen or arch else run.logs)
+    hint = () if "--resume" in given else threads_hint(values.get("threads"), free_cpus())
+    return [line, *hint]
+
+
+def _begin_reading(name: str, arguments: Sequence[str]) -> Sequence[str]:
+    path = "".join(arguments[:1])
+    if path[:1] in "-":  # the parser says what is missing
+        return ()
+    if not (Path(path).exists() or (LOGS / path).exists()):
+        raise no_run(path)
+    return [f"{name}: {path}"]
+
+
+def no_run(run: str) -> UserError:
+    """The error for something else than a run or a checkpoint."""
+    return UserError(
+        f"{run} is neither a run with a checkpoint nor a checkpoint in one: give the folder of a "
+        f"run, its name below {LOGS}/, or its checkpoints/last.ckpt"
+    )
+
+
+def line_of(what: str, arguments: Sequence[str], place: Path) -> str:
+    """``fit: mlp, epochs 5 -> lightning_logs/mlp``: with what limits the runs of a command
+    line of ``fit``.
+    """
+    values = given_values(arguments)
+    limits = [(limit, values.get(f"trainer.max_{limit}")) for limit in ("epochs", "steps", "time")]
+    length = ", ".join(f"{limit} {most}" for limit, most in limits if most)
+    return f"{what}, {length or f'epochs {EPOCHS}'} -> {as_shown(place)}"
+
+
+def refuse_misspelt(words: Words, further: Collection[str] = ()) -> None:
+    """Raise a UsageError for an option that is much like one of fit's, or of these, but
+    is none; unless a wing of another package may have it.
+    """
+    known = [*SHORT, *OPTIONS, *PRINTS, *wings.OPTIONS, *further]
+    for word in words:
+        message = f"{UNKNOWN}{'='.join(word)}"
+        suggested = with_suggestion(message, known, LIKENESS)
+        is_known = word[0].removeprefix("--").partition(".")[0] in {*known, *GROUPS}
+        if not is_known and suggested != message and not wings.others():
+            raise UsageError(suggested)
+
+
+def refuse_no_network(arch: Any) -> None:
+    """Raise a UsageError unless there is a network of this name, or may be."""
+    if arch is None:
+        raise UsageError(
+            f"--arch is required: choose one of {', '.join(NETWORKS)}, "
+            "or give a LightningModule as --model"
+        )
+    if not wings.others():
+        refuse_unknown(str(arch))
