@@ -21,6 +21,9 @@ LOCK_SECONDS = 5
 # config of each of its runs.
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+# What a run writes before it trains.
+BEFORE_TRAINING = ("*.yaml", "provenance.json", "loggers.json", "events.out.tfevents.*")
+
 # The settings that every config.yaml has.
 SETTINGS = {"model", "seed", "threads", "trainer"}
 
@@ -79,9 +82,21 @@ class RunDirectory:
         """Whether there is anything under this name, except an empty folder or hidden
         files left by a kill.
         """
-        if not self.path.is_dir():
-            return self.path.exists()
-        return any(not path.name.startswith(".") for path in self.path.iterdir())
+        return bool(self._visible()) if self.path.is_dir() else self.path.exists()
+
+    def is_untrained(self) -> bool:
+        """Whether there is only what a run writes before it trains."""
+        patterns = BEFORE_TRAINING
+        is_run = self.config.is_file()
+        return is_run and all(any(map(path.match, patterns)) for path in self._visible())
+
+    def remove_untrained(self) -> None:
+        """Remove what a run has written before it trained."""
+        for path in self._visible():
+            path.unlink()
+
+    def _visible(self) -> list[Path]:
+        return [path for path in self.path.iterdir() if not path.name.startswith(".")]
 
     def result_after(self, epochs: int) -> RunResult | None:
         """The result of a run that is done: it has that many epochs, or something ended
@@ -146,6 +161,12 @@ class RunDirectory:
             raise BusyError(
                 f"another process is working on {self.path}: wait for it, or stop it"
             ) from error
+
+    def is_free(self) -> bool:
+        """Whether no process is working here now."""
+        with suppress(Timeout), FileLock(self.path / ".lock", timeout=0):
+            return True
+        return False
 
     def create(self, exist_ok: bool = True) -> bool:
         """Make the directory; returns False if it exists and must not.
