@@ -19,7 +19,10 @@ from tests.exact_resume.subjects import plain
 from tests.forked_python import python_path
 from tests.scripts import is_alive, wait_until
 
-pytestmark = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")  # by torchdata
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:'set_vital' is deprecated"),  # by torchdata
+    pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty"),
+]
 
 INT, TERM, USR1 = signal.SIGINT, signal.SIGTERM, signal.SIGUSR1
 
@@ -101,9 +104,9 @@ class Group:
 
     def end(self) -> tuple[int, list[str]]:
         """The exit status and the lines of errors, once no process is left."""
-        status = self.process.wait(timeout=60)
+        self.process.communicate(timeout=60)
         wait_until(lambda: not is_alive(self.process.pid), seconds=20)
-        return status, Path("errors").read_text().splitlines()
+        return self.process.returncode, Path("errors").read_text().splitlines()
 
 
 def test_ctrl_c_is_again_what_it_was_once_a_training_was_stopped() -> None:
@@ -143,16 +146,15 @@ def test_cancelled_job_is_not_requeued_and_ctrl_c_is_not_either(
 
 
 @pytest.mark.slow
-def test_ctrl_c_in_a_script_with_workers_is_two_lines_and_resumes_with_the_same_bits() -> None:
+def test_ctrl_c_in_a_script_with_workers_says_two_lines_and_resumes_with_the_same_bits() -> None:
     group = Group(0.1)
     group.interrupt()
     status, errors = group.end()
     assert status == 128 + INT
-    said, stopped = errors[-2:]
-    assert said == "saving at the end of this batch or evaluation; Ctrl-C again ends at once"
-    assert stopped.startswith("stopped after step ")
-    assert stopped.endswith(": run it again with ckpt_path='run/state.pt' to continue")
-    assert "Traceback" not in "".join(errors)
+    own = [line for line in errors if line.startswith(("saving", "stopped", "Traceback"))]
+    assert own[:-1] == ["saving at the end of this batch or evaluation; Ctrl-C again ends at once"]
+    assert own[-1].startswith("stopped after step ")
+    assert own[-1].endswith(": run it again with ckpt_path='run/state.pt' to continue")
     subject = plain(Plain, "persistent workers")
     resumed, whole = subject.train("run", []), subject.train("whole", [])
     assert all((resumed[name] == value).all() for name, value in whole.items())

@@ -188,8 +188,8 @@ def test_ctrl_c_in_a_terminal_loses_nothing_and_leaves_no_process(kind: str, fol
     command = re.escape(f"continue with python {REPOSITORY}/scripts/fit.py --name {name} --resume")
     assert re.fullmatch(rf"fit\.py: stopped after step \d+: {command}", stopped)
     wait_until(lambda: not is_alive(process.pid), seconds=20)
-    ended = run_script("fit", *words[:2], "--resume", cwd=folder, fresh=True)
-    assert (ended.returncode, ended.stderr) == (0, "")
-    whole = run_script("fit", *words, "--name", "whole", cwd=folder, fresh=True)
-    assert (whole.returncode, whole.stderr) == (0, "")
+    path = {"PYTHONPATH": python_path()}
+    for again in ([*words[:2], "--resume"], [*words, "--name", "whole"]):
+        ended = run_script("fit", *again, cwd=folder, environment=path, fresh=True)
+        assert (ended.returncode, ended.stderr) == (0, "")
     assert_same_end(RunDirectory(name), RunDirectory("whole"))
