@@ -14,41 +14,11 @@ from exact_resume.agreement import AgreedSignal, of_all_processes, world_size
 from exact_resume.checkpoints import SAVE, AtomicCheckpointIO, check_optimizer_states, move_paths
 from exact_resume.errors import ResumeError
 from exact_resume.keeper import Keeper, Moment, State
-from exact_resume.keepers import (
-    attributes,
-    callbacks,
-    generators,
-    gradients,
-    loaders,
-    logged,
-    metrics,
-    schedules,
-)
+from exact_resume.keepers.built_in import KEEPERS
 from exact_resume.keepers.values import is_plain
 from exact_resume.lightning_private import BEFORE_ITERATING, BY_STEPS, LAST_SAVED, SIGTERM
 from exact_resume.stopping import stop
-from exact_resume.training import (
-    after_own,
-    callbacks_of,
-    is_out_of_time,
-    nothing,
-    say,
-    steps_done,
-)
-
-# Restored in this order. Generators comes after Callbacks, whose hooks may draw, and
-# before Loaders, which iterates with them and puts them back. Schedules comes after
-# Logged, whose values it reads.
-KEEPERS = (
-    attributes.Attributes,
-    gradients.Gradients,
-    metrics.Metrics,
-    logged.Logged,
-    callbacks.Callbacks,
-    generators.Generators,
-    loaders.Loaders,
-    schedules.Schedules,
-)
+from exact_resume.training import after_own, callbacks_of, is_out_of_time, nothing, say, steps_done
 
 # Of what a checkpoint keeps, raised by a change of the keepers' states.
 VERSION = 4
@@ -66,7 +36,7 @@ class ExactResume(ModelCheckpoint):
     end of a batch, then ends the training (of all processes after the same batch); after
     SIGUSR1 it also requeues a Slurm job. A second Ctrl-C ends it at once. A kill during a
     save leaves the previous checkpoint intact. What it keeps beyond Lightning's
-    checkpoints is in ``KEEPERS``. Anything else that your module accumulates belongs in
+    checkpoints is in ``keepers/built_in.py``. Anything else that your module accumulates belongs in
     its ``on_save_checkpoint``.
 
     A training, hook by hook:
@@ -102,12 +72,7 @@ class ExactResume(ModelCheckpoint):
         Stopped: in ``fit``, after a signal.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        hint: str = "",
-        keepers: Sequence[Keeper] = (),
-    ) -> None:
+    def __init__(self, path: str | Path, hint: str = "", keepers: Sequence[Keeper] = ()) -> None:
         self.path = Path(path).absolute()
         super().__init__(
             self.path.parent,

@@ -24,7 +24,7 @@ def stop(number: int, message: str) -> NoReturn:
     signals.forget()
     sys.excepthook = partial(_end, sys.excepthook)
     stopped = Stopped(number, message)
-    if slurm.is_further_process() and not {slurm.SLURM, slurm.TORCHRUN} & slurm.visible().keys():
+    if slurm.is_further_process() and not slurm.is_launched():
         # Lightning, which has started it, kills the first one, still writing, if this fails.
         stopped.exit_status = 0
     raise stopped

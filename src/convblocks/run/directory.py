@@ -82,21 +82,17 @@ class RunDirectory:
         """Whether there is anything under this name, except an empty folder or hidden
         files left by a kill.
         """
-        return bool(self._visible()) if self.path.is_dir() else self.path.exists()
+        if not self.path.is_dir():
+            return self.path.exists()
+        return any(not path.name.startswith(".") for path in self.path.iterdir())
 
-    def is_untrained(self) -> bool:
-        """Whether there is only what a run writes before it trains."""
-        patterns = BEFORE_TRAINING
-        is_run = self.config.is_file()
-        return is_run and all(any(map(path.match, patterns)) for path in self._visible())
-
-    def remove_untrained(self) -> None:
-        """Remove what a run has written before it trained."""
-        for path in self._visible():
-            path.unlink()
-
-    def _visible(self) -> list[Path]:
-        return [path for path in self.path.iterdir() if not path.name.startswith(".")]
+    def untrained(self) -> list[Path]:
+        """The files of a run that has failed before it trained; none if there is anything
+        else.
+        """
+        files = [*self.path.glob("[!.]*")]
+        is_untrained = all(any(map(path.match, BEFORE_TRAINING)) for path in files)
+        return files if is_untrained else []
 
     def result_after(self, epochs: int) -> RunResult | None:
         """The result of a run that is done: it has that many epochs, or something ended

@@ -5,7 +5,7 @@ Imports little: there may be nothing to resume.
 
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,70 +31,59 @@ def resume_hint(config: "Config", name: str) -> str:
     words = ["--name", name, "--resume"]
     if config.root != Path.cwd():
         words += ["--trainer.default_root_dir", as_shown(config.root)]
-    if not config.weights_only:
-        words += ["--weights_only", "false"]
-    words += [
-        f"--{option}={value}"
-        for option, value in config.options.items()
-        if value != config.parser.usual[option]
-    ]
+    options = config.options | {"weights_only": config.weights_only}
+    usual = config.parser.usual
+    words += [f"--{option}={value}" for option, value in options.items() if value != usual[option]]
     # How its launcher was started is not known.
-    is_launched = {slurm.SLURM, slurm.TORCHRUN} & slurm.visible().keys()
-    return f"continue with {shlex.join(words) if is_launched else command_text('fit', *words)}"
+    text = shlex.join(words) if slurm.is_launched() else command_text("fit", *words)
+    return f"continue with {text}"
 
 
 def with_name(arguments: Sequence[str]) -> Sequence[str]:
     """A command line of fit; if it resumes a run without ``--name``, with that of the last
     unfinished one of what it trains that no process holds, and a line that says so.
 
+    Not of a launcher's processes, which might choose different ones.
+
     Raises:
-        UsageError: there is none, or a launcher has started several processes, which
-            might choose different ones.
+        UsageError: there is none.
     """
     words = full_words(arguments)
     given = {option: values[0] if values else "" for option, *values in words}
-    if "--resume" not in given or given.get("--name") or "--help" in given:
+    if "--resume" not in given or given.get("--name") or "--help" in given or slurm.is_launched():
         return arguments
-    if slurm.is_further_process() and CHOSEN in os.environ:
-        return [*arguments, "--name", os.environ[CHOSEN]]
+    if slurm.is_further_process():
+        return [*arguments, "--name", os.environ.get(CHOSEN, "")]
     model = given_settings(words, {})[0]["model"]
-    arch = given.get("--model.arch") or _name_of(model.get("arch"))
-    asked = {"class_path": model.get("class_path"), "arch": arch}
-    if not any(asked.values()):
+    what = given.get("--model.arch") or _name_of(model.get("arch")) or model.get("class_path")
+    if not what:
         return arguments
-    seen = slurm.visible()
-    if seen.get("WORLD_SIZE" if slurm.TORCHRUN in seen else slurm.SLURM, "1") != "1":
-        raise UsageError("--resume needs the --name of the run in several processes of a launcher")
-    root = Path(given.get("--trainer.default_root_dir", ""))
-    directory = _last_unfinished(asked, root)
-    echo(f"resuming {as_shown(directory.path)}")
-    os.environ[CHOSEN] = directory.name
-    return [*arguments, "--name", directory.name]
+    run = _last_unfinished(what, Path(given.get("--trainer.default_root_dir", "")))
+    echo(f"resuming {as_shown(run.path)}")
+    os.environ[CHOSEN] = run.name
+    return [*arguments, "--name", run.name]
 
 
-def _last_unfinished(asked: Mapping[str, Any], root: Path) -> RunDirectory:
+def _last_unfinished(what: str, root: Path) -> RunDirectory:
     """Of those without a name of their own, the one that was begun or resumed last."""
-    logs = RunDirectory("any", root).logs
-    configs = {path: path.stat().st_mtime for path in logs.glob("*/version_*/config.yaml")}
-    for path in sorted(configs, key=configs.__getitem__, reverse=True):
+    logs = RunDirectory(what, root).logs
+    begun = {path: path.stat().st_mtime for path in logs.glob("*/version_*/config.yaml")}
+    for path in sorted(begun, key=begun.__getitem__, reverse=True):
         run = RunDirectory(str(path.parent.relative_to(logs)), root)
-        if not run.summary.exists() and _is_of(run, asked) and run.is_free():
+        if not run.summary.exists() and what in _trained_in(run) and run.is_free():
             return run
-    what = asked["arch"] or asked["class_path"]
     raise UsageError(
         f"no unfinished run of {what} in {as_shown(logs)} that no other process works on: "
         "begin one without --resume, or give the --name of a run"
     )
 
 
-def _is_of(run: RunDirectory, asked: Mapping[str, Any]) -> bool:
-    """Whether a run trains what is asked for."""
+def _trained_in(run: RunDirectory) -> list[Any]:
+    """The names of the module that a run trains, and of its network."""
     with suppress(UserError):
         model = run.read_config()["model"]
-        arch = model.get("init_args", {}).get("arch")
-        trained = {"class_path": model.get("class_path"), "arch": _name_of(arch)}
-        return all(trained[part] == name for part, name in asked.items() if name)
-    return False
+        return [model.get("class_path"), _name_of(model.get("init_args", {}).get("arch"))]
+    return []
 
 
 def _name_of(spec: Any) -> Any:

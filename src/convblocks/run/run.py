@@ -75,7 +75,7 @@ class Run(Parts):
         if self.config.resume:
             self.directory.read_config()
         # Only rank 0: it may have made the folder before another process gets here.
-        elif self.is_rank_zero and not self.directory.is_untrained():
+        elif self.is_rank_zero and not self.directory.untrained():
             raise UsageError(
                 f"{as_shown(self.directory.path)} exists: {RESUME_HINT}, or choose another --name"
             )
@@ -83,9 +83,12 @@ class Run(Parts):
     def replace_untrained(self) -> None:
         """Take the place of a run that has failed before it trained, which no process holds."""
         self.refuse_conflict()  # it may have trained meanwhile
-        if self.is_rank_zero and not self.config.resume and self.directory.exists():
-            self.directory.remove_untrained()
+        if self.config.resume or not self.is_rank_zero:
+            return
+        if files := self.directory.untrained():
             echo(f"{as_shown(self.directory.path)} had not trained yet: this run takes its place")
+        for file in files:
+            file.unlink()
 
     def prepare(self) -> None:
         """Read data with a fingerprint; others are left to Lightning, since their

@@ -66,7 +66,7 @@ def test_ctrl_c_saves_the_step_and_says_the_whole_command() -> None:
     said = stopped_in(3, *MLP, *SHORT, *root, "--name", "a b")
     assert said == (
         "stopped after step 3: continue with convblocks fit --name 'a b' --resume "
-        "--trainer.default_root_dir 'other place' --weights_only false"
+        "--trainer.default_root_dir 'other place' --weights_only=False"
     )
     checkpoint = torch.load(RunDirectory("a b", Path("other place")).last_checkpoint)
     assert checkpoint["global_step"] == 3
@@ -91,7 +91,7 @@ def test_resume_without_a_name_takes_the_last_unfinished_run_that_nobody_holds(
     fit.main([*MLP, "--resume"])
     assert "resuming lightning_logs/mlp/version_1\n" in capsys.readouterr().out
     assert not RunDirectory("batchnorm/version_0").summary.exists()
-    with pytest.raises(UsageError, match="^no unfinished run of mlp in lightning_logs that no"):
+    with pytest.raises(UsageError, match="no unfinished run of mlp in lightning_logs that no"):
         fit.main([*MLP, "--resume"])
 
 
@@ -103,7 +103,7 @@ def test_run_of_a_module_is_resumed_by_its_name(capsys: pytest.CaptureFixture[st
 
 def test_several_processes_of_a_launcher_do_not_choose(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_NTASKS", "2")
-    with pytest.raises(UsageError, match="--resume needs the --name of the run in several proc"):
+    with pytest.raises(UsageError, match="--resume needs the --name of the run"):
         fit.main([*MLP, "--resume"])
 
 
