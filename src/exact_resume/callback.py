@@ -36,8 +36,8 @@ class ExactResume(ModelCheckpoint):
     end of a batch, then ends the training (of all processes after the same batch); after
     SIGUSR1 it also requeues a Slurm job. A second Ctrl-C ends it at once. A kill during a
     save leaves the previous checkpoint intact. What it keeps beyond Lightning's
-    checkpoints is in ``keepers/built_in.py``. Anything else that your module accumulates belongs in
-    its ``on_save_checkpoint``.
+    checkpoints is in ``keepers/built_in.py``. Anything else that your module accumulates
+    belongs in its ``on_save_checkpoint``.
 
     A training, hook by hook:
 

@@ -22,7 +22,13 @@ LOCK_SECONDS = 5
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 # What a run writes before it trains.
-BEFORE_TRAINING = ("*.yaml", "provenance.json", "loggers.json", "events.out.tfevents.*")
+BEFORE_TRAINING = (
+    "config.yaml",
+    "hparams.yaml",
+    "loggers.json",
+    "provenance.json",
+    "events.out.tfevents.*",
+)
 
 # The settings that every config.yaml has.
 SETTINGS = {"model", "seed", "threads", "trainer"}
@@ -92,7 +98,7 @@ class RunDirectory:
         """
         files = [*self.path.glob("[!.]*")]
         is_untrained = all(any(map(path.match, BEFORE_TRAINING)) for path in files)
-        return files if is_untrained else []
+        return files if is_untrained and self.provenance in files else []
 
     def result_after(self, epochs: int) -> RunResult | None:
         """The result of a run that is done: it has that many epochs, or something ended

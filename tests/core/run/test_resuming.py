@@ -144,7 +144,7 @@ def test_run_that_has_failed_before_it_trained_gives_its_name_to_the_next(
     assert "resumed" not in json.loads(run.provenance.read_text())
 
 
-@pytest.mark.parametrize("file", ["notes.txt", "checkpoints/own.ckpt"])
+@pytest.mark.parametrize("file", ["notes.yaml", "checkpoints/own.ckpt"])
 def test_folder_with_anything_else_keeps_its_name(file: str) -> None:
     path = fail_before_training().path / file
     path.parent.mkdir(exist_ok=True)
