@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from convblocks.console import command_text, echo
 from convblocks.errors import UsageError, UserError
-from convblocks.run.directory import RunDirectory
+from convblocks.run.directory import LOGS, RunDirectory
 from convblocks.run.words import full_words, given_settings
 from convblocks.text import as_shown
 from exact_resume import slurm
@@ -40,10 +40,20 @@ def resume_hint(config: "Config", name: str) -> str:
 
 
 def with_name(arguments: Sequence[str]) -> Sequence[str]:
-    """A command line of fit; if it resumes a run without ``--name``, with that of the last
-    unfinished one of what it trains that no process holds, and a line that says so.
+    """A command line of fit, with the name that it leaves to us, and a line that says so."""
+    name = chosen(arguments)
+    if name is None:
+        return arguments
+    if not slurm.is_further_process():
+        echo(f"resuming {LOGS / name}")
+        os.environ[CHOSEN] = name
+    return [*arguments, "--name", name]
 
-    Not of a launcher's processes, which might choose different ones.
+
+def chosen(arguments: Sequence[str]) -> str | None:
+    """Of a command line of fit that resumes a run without ``--name``: that of the last
+    unfinished one of what it trains that no process holds. None of another one, and in
+    a launcher's processes, which might choose different ones.
 
     Raises:
         UsageError: there is none.
@@ -51,17 +61,14 @@ def with_name(arguments: Sequence[str]) -> Sequence[str]:
     words = full_words(arguments)
     given = {option: values[0] if values else "" for option, *values in words}
     if "--resume" not in given or given.get("--name") or "--help" in given or slurm.is_launched():
-        return arguments
+        return None
     if slurm.is_further_process():
-        return [*arguments, "--name", os.environ.get(CHOSEN, "")]
-    model = given_settings(words, {})[0]["model"]
+        return os.environ.get(CHOSEN, "")
+    settings, _ = given_settings([word for word in words if word[0] != "--resume"], {})
+    model = settings["model"]
     what = given.get("--model.arch") or _name_of(model.get("arch")) or model.get("class_path")
-    if not what:
-        return arguments
-    run = _last_unfinished(what, Path(given.get("--trainer.default_root_dir", "")))
-    echo(f"resuming {as_shown(run.path)}")
-    os.environ[CHOSEN] = run.name
-    return [*arguments, "--name", run.name]
+    root = Path(given.get("--trainer.default_root_dir", ""))
+    return _last_unfinished(what, root).name if what else None
 
 
 def _last_unfinished(what: str, root: Path) -> RunDirectory:
