@@ -15,7 +15,7 @@ usage: convblocks fit --arch {mlp,maxpool,batchnorm,module.Network} [options]
   --seed N             of weights, image order and augmentation (default: 0)
   --threads N          CPU threads; their number changes how sums round
   --name NAME          the run is lightning_logs/NAME (default: ARCH/version_N)
-  --resume             continue it or ARCH's last; --weights_only false trusts it
+  --resume             resume it or ARCH's last; --weights_only false trusts it
   --check_resume       does it resume exactly? --fast_dev_run: do all loops run?
   --config FILE        options in YAML, which the command line overrides
   --help_all           list all options; --print_config: with their values
