@@ -83,7 +83,8 @@ class AgreedSignal:
         """Read the result of the last exchange, and begin another."""
         self._read()
         if not self._number:
-            sent = torch.tensor([signals.received(), seconds_a_step], dtype=torch.float64)
+            rank = signals.RANKED.index(signals.received())
+            sent = torch.tensor([rank, seconds_a_step], dtype=torch.float64)
             work = distributed.all_reduce(
                 sent, op=distributed.ReduceOp.MAX, group=self._group, async_op=True
             )
@@ -95,8 +96,8 @@ class AgreedSignal:
         if self._sent is not None:
             work, received = self._sent
             work.wait()
-            number, seconds_a_step = received.tolist()
-            self._number = int(number)
+            rank, seconds_a_step = received.tolist()
+            self._number = signals.RANKED[int(rank)]
             # Fewer steps if they take long: by default Slurm kills a job 30 s after its SIGTERM.
             self._interval = max(1, min(MOST_STEPS, int(SECONDS / seconds_a_step)))
             self._sent = None

@@ -1,6 +1,7 @@
 """The callback that makes a Trainer's trainings exact and preemptible."""
 
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -8,38 +9,16 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from exact_resume import signals, slurm
+from exact_resume import signals
 from exact_resume.agreement import AgreedSignal, of_all_processes, world_size
 from exact_resume.checkpoints import SAVE, AtomicCheckpointIO, check_optimizer_states, move_paths
-from exact_resume.errors import ResumeError, Stopped
+from exact_resume.errors import ResumeError
 from exact_resume.keeper import Keeper, Moment, State
-from exact_resume.keepers import (
-    attributes,
-    callbacks,
-    generators,
-    gradients,
-    loaders,
-    logged,
-    metrics,
-    schedules,
-)
+from exact_resume.keepers.built_in import KEEPERS
 from exact_resume.keepers.values import is_plain
 from exact_resume.lightning_private import BEFORE_ITERATING, BY_STEPS, LAST_SAVED, SIGTERM
-from exact_resume.training import callbacks_of, is_out_of_time, nothing, say, steps_done
-
-# Restored in this order. Generators comes after Callbacks, whose hooks may draw, and
-# before Loaders, which iterates with them and puts them back. Schedules comes after
-# Logged, whose values it reads.
-KEEPERS = (
-    attributes.Attributes,
-    gradients.Gradients,
-    metrics.Metrics,
-    logged.Logged,
-    callbacks.Callbacks,
-    generators.Generators,
-    loaders.Loaders,
-    schedules.Schedules,
-)
+from exact_resume.stopping import stop
+from exact_resume.training import after_own, callbacks_of, is_out_of_time, nothing, say, steps_done
 
 # Of what a checkpoint keeps, raised by a change of the keepers' states.
 VERSION = 4
@@ -53,24 +32,26 @@ class ExactResume(ModelCheckpoint):
         >>> trainer = Trainer(max_epochs=10, callbacks=[resume])
         >>> trainer.fit(model, datamodule=data, ckpt_path=resume.ckpt_path)
 
-    It saves at the end of every epoch and, soon after SIGTERM or SIGUSR1, at the end of
-    a batch, then ends the training (of all processes after the same batch); after
-    SIGUSR1 it also requeues a Slurm job. A kill during a save leaves the previous
-    checkpoint intact. What it keeps beyond Lightning's checkpoints is in ``KEEPERS``.
-    Anything else that your module accumulates belongs in its ``on_save_checkpoint``.
+    It saves at the end of every epoch and, soon after Ctrl-C, SIGTERM or SIGUSR1, at the
+    end of a batch, then ends the training (of all processes after the same batch); after
+    SIGUSR1 it also requeues a Slurm job. A second Ctrl-C ends it at once. A kill during a
+    save leaves the previous checkpoint intact. What it keeps beyond Lightning's
+    checkpoints is in ``keepers/built_in.py``. Anything else that your module accumulates
+    belongs in its ``on_save_checkpoint``.
 
     A training, hook by hook:
 
-    - ``setup``: keepers prepare; the checkpoint is written atomically from now on.
-    - ``on_train_start``: signals are noted instead of ending the process. After the
-      module's own hook, keepers ``begin``.
+    - ``setup``: keepers prepare; the checkpoint is written atomically from now on. Ctrl-C
+      is noted instead of ending the process, and the workers that loaders fork ignore it.
+    - ``on_train_start``: so are the other signals. After the module's own hook, keepers
+      ``begin``.
     - ``on_train_batch_end``: have all processes agreed on a signal? Then, after the
       module's own hook, the checkpoint is written: ``state_dict`` asks each keeper for
       the ``state`` of its process. It is written again after an evaluation that follows.
     - ``on_train_batch_start`` of the next batch: the training ends by ``Stopped``.
     - ``on_train_epoch_end``: the checkpoint is written, after all other callbacks and
       the module. A signal that came in the last batch ends the training at the next
-      ``on_train_epoch_start``.
+      ``on_train_epoch_start``; Ctrl-C in the last epoch, at ``on_train_end``.
 
     A resume, hook by hook:
 
@@ -84,19 +65,14 @@ class ExactResume(ModelCheckpoint):
 
     Args:
         path: The checkpoint.
-        hint: The end of the message after a signal.
+        hint: The end of the message after a signal; by default it names the checkpoint.
         keepers: Additional keepers, restored after the built-in ones.
 
     Raises:
         Stopped: in ``fit``, after a signal.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        hint: str = "run it again to continue",
-        keepers: Sequence[Keeper] = (),
-    ) -> None:
+    def __init__(self, path: str | Path, hint: str = "", keepers: Sequence[Keeper] = ()) -> None:
         self.path = Path(path).absolute()
         super().__init__(
             self.path.parent,
@@ -104,7 +80,7 @@ class ExactResume(ModelCheckpoint):
             enable_version_counter=False,
             save_on_train_epoch_end=True,
         )
-        self.hint = hint
+        self.hint = hint or f"run it again with ckpt_path={str(path)!r} to continue"
         self.FILE_EXTENSION = self.path.suffix
         self.keepers = [*(make() for make in KEEPERS), *keepers]
         if len({keeper.name for keeper in self.keepers}) < len(self.keepers):
@@ -145,6 +121,7 @@ class ExactResume(ModelCheckpoint):
         self._writer = writer
         if stage == "fit":
             self._set_up_fit(trainer)
+            self._note_interrupts("saving")
 
     def _set_up_fit(self, trainer: Trainer) -> None:
         if not self.path.is_file():
@@ -170,7 +147,8 @@ class ExactResume(ModelCheckpoint):
         self._signal = AgreedSignal()
         if trainer.is_global_zero and (reason := self.lost_position()):
             print(f"This run can resume only at the end of an epoch. {reason}.")
-        _after_own(pl_module, "on_train_start", self._begin)
+            self._note_interrupts("stopping")
+        after_own(pl_module, "on_train_start", self._begin)
 
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
         # Not at the epoch's end: its checkpoint is written after on_train_epoch_end.
@@ -213,7 +191,20 @@ class ExactResume(ModelCheckpoint):
         super().on_train_epoch_end(*arguments)
 
     def on_train_end(self, *_: Any) -> None:
-        self._signal.now()  # completes the pending all_reduce before the processes end
+        if self._has_started:  # not of a finder
+            signals.raise_interrupts()
+        # It also completes the pending all_reduce before the processes end.
+        if self._signal.now() == signal.SIGINT:
+            self._stop(signal.SIGINT)
+
+    def on_exception(self, *arguments: Any) -> None:
+        self.teardown()
+        super().on_exception(*arguments)
+
+    def teardown(self, *_: Any, **__: Any) -> None:
+        signals.raise_interrupts()
+        if signals.received() == signal.SIGINT:  # which nobody has answered
+            signals.forget()
 
     def on_fit_end(self, *_: Any) -> None:
         for keeper, state in self._to_restore():
@@ -312,36 +303,19 @@ class ExactResume(ModelCheckpoint):
         """
         if not any(of_all_processes(self.lost_position())):
             save = partial(self._trainer.save_checkpoint, self.path)
-            _after_own(self._trainer.lightning_module, hook, save)
+            after_own(self._trainer.lightning_module, hook, save)
 
     def lost_position(self) -> str:
         """Why training loaders cannot save and restore where they are; empty if they can."""
         reasons = [keeper.lost_position() for keeper in self.keepers]
         return next(filter(None, reasons), "")
 
+    def _note_interrupts(self, doing: str) -> None:
+        says = f"{doing} at the end of this batch or evaluation; Ctrl-C again ends at once"
+        signals.note_interrupts(says if self._trainer.is_global_zero else "")
+
     def _stop(self, number: int) -> None:
         trainer = self._trainer
-        if number == signals.REQUEUE and trainer.is_global_zero:
-            slurm.requeue()
-        signals.forget()
-        where = ", from the end of an epoch" if self.lost_position() else ""
-        message = f"stopped after step {steps_done(trainer)}: {self.hint}{where}"
-        raise Stopped(number, message if trainer.is_global_zero else "")
-
-
-def _after_own(module: LightningModule, hook: str, act: Callable[[], None]) -> None:
-    """Called in a callback's hook: act once the module's own has been called, which comes
-    after those of callbacks.
-    """
-    attributes, own = vars(module), getattr(module, hook)
-    was_set = hook in attributes
-
-    def own_then_act(*arguments: Any) -> None:
-        attributes.pop(hook)
-        if was_set:
-            attributes[hook] = own
-        if callable(own):  # Lightning skips one that is not
-            own(*arguments)
-        act()
-
-    attributes[hook] = own_then_act
+        where = ", to resume from the end of an epoch" if self.lost_position() else ""
+        message = f"stopped after step {steps_done(trainer)}{where}: {self.hint}"
+        stop(number, message if trainer.is_global_zero else "")

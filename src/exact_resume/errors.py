@@ -25,3 +25,7 @@ class Stopped(ResumeError):  # noqa: N818  # not really an error
     def __init__(self, number: int, message: str) -> None:
         super().__init__(message)
         self.exit_status = 128 + number  # as shells report a process that a signal ended
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows instead of a traceback."""
+        return [str(self)]

@@ -2,12 +2,15 @@
 Imports little: it comes first.
 
 Slurm sends SIGTERM when a job is cancelled, and the signal that a job script chooses,
-here SIGUSR1, when its time is nearly up.
+here SIGUSR1, when its time is nearly up. Ctrl-C is SIGINT, noted while a training goes on.
 """
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -16,7 +19,16 @@ REQUEUE = getattr(signal, "SIGUSR1", None)
 
 HANDLED = [number for number in (signal.SIGTERM, REQUEUE) if number is not None]
 
+# By priority, the highest last: what was cancelled must not be requeued.
+RANKED = [0, *HANDLED[1:], signal.SIGINT, signal.SIGTERM]
+
 _received = 0
+
+# The process that notes Ctrl-C; 0 if none does.
+_noting = 0
+
+# What the first Ctrl-C prints.
+_says = ""
 
 
 def install() -> None:
@@ -31,9 +43,31 @@ def uninstall() -> None:
     handle({number: signal.SIG_DFL for number in HANDLED if signal.getsignal(number) is _note})
 
 
+def note_interrupts(says: str = "") -> None:
+    """Record the first Ctrl-C, and print this line; a second one ends the process at once,
+    or raises KeyboardInterrupt where a person types Python.
+
+    Only where it would raise KeyboardInterrupt now: elsewhere it is ignored, or the program
+    around a run answers it. To be called before the workers of loaders are forked: these
+    must not end at the first one.
+    """
+    global _noting, _says
+    if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _note_interrupt):
+        _noting, _says = os.getpid(), says
+        handle({signal.SIGINT: _note_interrupt})
+
+
+def raise_interrupts() -> None:
+    """Let Ctrl-C raise KeyboardInterrupt again."""
+    global _noting
+    if _noting:
+        _noting = 0
+        handle({signal.SIGINT: signal.default_int_handler})
+
+
 def received() -> int:
-    """The number of the signal received, or 0. SIGTERM has priority: a cancelled job
-    must not be requeued.
+    """The number of the signal received, or 0; of several, the one with the highest
+    priority.
     """
     return _received
 
@@ -55,5 +89,16 @@ def handle(handlers: Mapping[signal.Signals, Any]) -> None:
 
 def _note(number: int, frame: FrameType | None) -> None:
     global _received
-    if _received != signal.SIGTERM:
-        _received = number
+    _received = max(_received, number, key=RANKED.index)
+
+
+def _note_interrupt(number: int, frame: FrameType | None) -> None:
+    if not _noting:  # Lightning has put it back after an error
+        signal.default_int_handler(number, frame)
+    # The system's own ends it even where Python waits for other processes.
+    is_interactive = hasattr(sys, "ps1")
+    signal.signal(number, signal.default_int_handler if is_interactive else signal.SIG_DFL)
+    if _noting == os.getpid():
+        _note(number, frame)
+        with suppress(OSError):  # print may have been interrupted itself
+            os.write(2, f"\n{_says}\n".encode() if _says else b"")

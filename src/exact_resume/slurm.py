@@ -43,6 +43,11 @@ def visible(environment: Environment = os.environ) -> Environment:
     return environment
 
 
+def is_launched() -> bool:
+    """Whether srun or torchrun has started this process."""
+    return bool({SLURM, TORCHRUN} & visible().keys())
+
+
 def refuse_odd_numbers() -> None:
     """Raise a ResumeError for a rank or a number of processes that is no number: Lightning
     reads them when it is imported. Where Slurm is to be ignored, its rank is taken away.

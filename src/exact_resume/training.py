@@ -1,8 +1,11 @@
-"""What others ask of a Trainer that trains: its callbacks, its loaders, its steps."""
+"""What others ask of a Trainer that trains: its callbacks, its loaders, its steps, its
+module's hooks.
+"""
 
+from collections.abc import Callable
 from typing import Any
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -48,3 +51,21 @@ def is_out_of_time(trainer: Trainer) -> bool:
     """Whether the time of max_time or of a Timer is up."""
     remaining = [timer.time_remaining() for timer in callbacks_of(trainer, Timer)]
     return any(left is not None and left <= 0 for left in remaining)
+
+
+def after_own(module: LightningModule, hook: str, act: Callable[[], None]) -> None:
+    """Called in a callback's hook: act once the module's own has been called, which comes
+    after those of callbacks.
+    """
+    attributes, own = vars(module), getattr(module, hook)
+    was_set = hook in attributes
+
+    def own_then_act(*arguments: Any) -> None:
+        attributes.pop(hook)
+        if was_set:
+            attributes[hook] = own
+        if callable(own):  # Lightning skips one that is not
+            own(*arguments)
+        act()
+
+    attributes[hook] = own_then_act

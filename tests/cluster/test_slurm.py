@@ -127,6 +127,6 @@ def test_requeued_job_carries_on_with_one_unbroken_curve(cluster: Path) -> None:
     wait_for(run.metrics.is_file, job)
     requeue(job)
     assert_completes(job)
-    assert output(job).count("continue with --resume") == 1
+    assert output(job).count("continue with --name requeued --resume") == 1
     fit_on(2, Run([*LONG, *on(2), "--name", "uninterrupted"]))
     assert_same_end(run, RunDirectory("uninterrupted"))

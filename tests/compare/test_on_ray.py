@@ -92,7 +92,7 @@ def test_ray_lets_trials_save_at_ctrl_c_and_one_that_fails_leaves_the_others(
         "compare.py: stopped: the same command carries on\n",
     )
     assert "config.yaml: it is missing" in failing.log.read_text()
-    assert "continue with --resume" in stopped.log.read_text()
+    assert "continue with convblocks fit" in stopped.log.read_text()
     assert not list(stopped.log.parent.glob("*.stop"))
     finished = run_script("compare", *flags, cwd=workspace)
     assert finished.returncode == 1

@@ -15,7 +15,7 @@ from lightning import Callback
 from exact_resume import Stopped
 from tests.any_task.stop import Signal, forget_signal
 
-TERM, KILL = signal.SIGTERM, signal.SIGKILL
+TERM, KILL, INT = signal.SIGTERM, signal.SIGKILL, signal.SIGINT
 
 # How a training ends: its weights and metrics.
 End = dict[str, Any]
@@ -52,8 +52,8 @@ def resumed_after(number: signal.Signals, batch: int, train: Train, name: str) -
         assert exit_code_of(partial(train, name, [Signal(batch, number)])) == -KILL
     else:
         with pytest.raises(Stopped) as caught:
-            train(name, [Signal(batch)])
-        assert caught.value.exit_status == 128 + TERM
+            train(name, [Signal(batch, number)])
+        assert caught.value.exit_status == 128 + number
     forget_signal()
     return train(name, [])
 

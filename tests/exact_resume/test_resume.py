@@ -1,8 +1,8 @@
 """The guarantee: a training that is stopped or killed at any step, and resumed, ends
 with the same bits.
 
-Each subject is stopped by SIGTERM within an epoch, where it saves, and killed by SIGKILL
-in a later epoch than the first, after which it resumes from the end of an epoch.
+Each subject is stopped by SIGTERM within an epoch, where it saves, some by Ctrl-C, and
+killed by SIGKILL in a later epoch than the first, after which it resumes from the end of an epoch.
 """
 
 import random
@@ -34,6 +34,7 @@ from tests.any_task.kinds import (
 )
 from tests.any_task.stop import Signal, forget_signal
 from tests.exact_resume.stopping import (
+    INT,
     KILL,
     TERM,
     End,
@@ -73,6 +74,8 @@ CASES |= {
     ("module Sharing", TERM, 2 * STEPS): [SLOW],
     ("loader counted", TERM, 2 * STEPS): [SLOW],
 }
+# By Ctrl-C, also in the last step of all.
+CASES |= {("loader workers", INT, STEPS + 3): [], ("module Scored", INT, 3 * STEPS): []}
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:'set_vital' is deprecated"),  # by torchdata

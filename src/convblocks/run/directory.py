@@ -21,6 +21,15 @@ LOCK_SECONDS = 5
 # config of each of its runs.
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+# What a run writes before it trains.
+BEFORE_TRAINING = (
+    "config.yaml",
+    "hparams.yaml",
+    "loggers.json",
+    "provenance.json",
+    "events.out.tfevents.*",
+)
+
 # The settings that every config.yaml has.
 SETTINGS = {"model", "seed", "threads", "trainer"}
 
@@ -82,6 +91,14 @@ class RunDirectory:
         if not self.path.is_dir():
             return self.path.exists()
         return any(not path.name.startswith(".") for path in self.path.iterdir())
+
+    def untrained(self) -> list[Path]:
+        """The files of a run that has failed before it trained; none if there is anything
+        else.
+        """
+        files = [*self.path.glob("[!.]*")]
+        is_untrained = all(any(map(path.match, BEFORE_TRAINING)) for path in files)
+        return files if is_untrained and self.provenance in files else []
 
     def result_after(self, epochs: int) -> RunResult | None:
         """The result of a run that is done: it has that many epochs, or something ended
@@ -146,6 +163,12 @@ class RunDirectory:
             raise BusyError(
                 f"another process is working on {self.path}: wait for it, or stop it"
             ) from error
+
+    def is_free(self) -> bool:
+        """Whether no process is working here now."""
+        with suppress(Timeout), FileLock(self.path / ".lock", timeout=0):
+            return True
+        return False
 
     def create(self, exist_ok: bool = True) -> bool:
         """Make the directory; returns False if it exists and must not.

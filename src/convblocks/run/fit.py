@@ -15,7 +15,7 @@ usage: convblocks fit --arch {mlp,maxpool,batchnorm,module.Network} [options]
   --seed N             of weights, image order and augmentation (default: 0)
   --threads N          CPU threads; their number changes how sums round
   --name NAME          the run is lightning_logs/NAME (default: ARCH/version_N)
-  --resume             continue that run; --weights_only false reads its objects
+  --resume             resume it or ARCH's last; --weights_only false trusts it
   --check_resume       does it resume exactly? --fast_dev_run: do all loops run?
   --config FILE        options in YAML, which the command line overrides
   --help_all           list all options; --print_config: with their values
@@ -38,6 +38,7 @@ from convblocks.run.friendly_errors import friendly_errors, rank_zero_errors
 from convblocks.run.make import make_run
 from convblocks.run.metrics_log import logged_metrics
 from convblocks.run.quiet import quiet_lightning
+from convblocks.run.resuming import with_name
 from convblocks.run.run import Run
 from convblocks.text import as_shown, counted
 from exact_resume.agreement import end_process_group
@@ -48,13 +49,14 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
 
     Raises:
         UserError: anything that the user can fix.
-        KeyboardInterrupt: Ctrl-C; finished epochs are in the run directory.
+        Stopped: Ctrl-C or another signal while it trains, after which it has saved.
+        KeyboardInterrupt: Ctrl-C at another time.
     """
     quiet_lightning()
     with rank_zero_errors():
         # answer() has taken --help already; --help_all is the parser's own help.
         arguments = ["--help" if word == "--help_all" else word for word in arguments]
-        config = Config.parse(arguments)
+        config = Config.parse(with_name(arguments))
         if wings.run_option_instead(config):
             return
         run = make_run(config, callbacks)
@@ -69,6 +71,7 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
         run = make_run(config, callbacks)  # another run has taken the free version
         run.prepare()
     with run.directory.lock() if run.is_rank_zero else nullcontext():
+        run.replace_untrained()
         complete(run)
 
 

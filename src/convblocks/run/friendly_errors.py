@@ -12,6 +12,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from convblocks.console import DISK_ERRORS, print_error
 from convblocks.errors import DataError, UsageError, UserError, one_line
+from convblocks.run.resuming import resume_hint
 from convblocks.run.run import RESUME_HINT, Run
 from exact_resume import slurm
 from exact_resume.errors import ResumeError, Stopped
@@ -93,7 +94,8 @@ def friendly_errors(run: Run) -> Iterator[None]:
         # Lightning turns Ctrl-C into exit status 1.
         if not isinstance(error.__context__, KeyboardInterrupt):
             raise
-        print_error(f"stopped: {RESUME_HINT}")
+        if run.is_rank_zero:
+            print_error(f"stopped: {resume_hint(run.config, run.directory.name)}")
         raise KeyboardInterrupt from error
     except Exception as error:
         if told := _told(error, run):

@@ -18,7 +18,8 @@ from convblocks.run.directory import RunDirectory, next_version
 from convblocks.run.judge import Judge, Judges
 from convblocks.run.metrics_log import MetricsLog
 from convblocks.run.parts import Parts, make_parts
-from convblocks.run.run import RESUME_HINT, Run
+from convblocks.run.resuming import resume_hint
+from convblocks.run.run import Run
 from convblocks.run.trainer import make_trainer
 from convblocks.text import Settings
 from exact_resume.callback import ExactResume
@@ -46,7 +47,7 @@ def make_run(config: Config, callbacks: Sequence[Callback] = ()) -> Run:
     log = MetricsLog(directory.metrics, judges)
     divergence = Divergence()
     best = _best_checkpoint(parts, judges, directory)
-    resume = _exact_resume(directory)
+    resume = _exact_resume(config, directory)
     begun_with = BegunWith(config.effective(config.settings, with_unset=True), resume)
     added, arguments = added_by_wings(parts)
     # In the order in which Lightning must call them; the user's come behind.
@@ -121,10 +122,11 @@ def _best_checkpoint(
     return BestCheckpoint(directory.best_checkpoint, judges)
 
 
-def _exact_resume(directory: RunDirectory) -> ExactResume:
+def _exact_resume(config: Config, directory: RunDirectory) -> ExactResume:
     keepers = list(wings.call("KEEPERS", "make_keeper", kind=Keeper))
+    hint = resume_hint(config, directory.name)
     try:
-        return ExactResume(directory.last_checkpoint, RESUME_HINT, keepers)
+        return ExactResume(directory.last_checkpoint, hint, keepers)
     except ValueError as error:  # of names
         raise UsageError(f"the keepers of wings: {error}: remove one of the wings") from error
 

@@ -75,10 +75,20 @@ class Run(Parts):
         if self.config.resume:
             self.directory.read_config()
         # Only rank 0: it may have made the folder before another process gets here.
-        elif self.is_rank_zero:
+        elif self.is_rank_zero and not self.directory.untrained():
             raise UsageError(
                 f"{as_shown(self.directory.path)} exists: {RESUME_HINT}, or choose another --name"
             )
+
+    def replace_untrained(self) -> None:
+        """Take the place of a run that has failed before it trained, which no process holds."""
+        self.refuse_conflict()  # it may have trained meanwhile
+        if self.config.resume or not self.is_rank_zero:
+            return
+        if files := self.directory.untrained():
+            echo(f"{as_shown(self.directory.path)} had not trained yet: this run takes its place")
+        for file in files:
+            file.unlink()
 
     def prepare(self) -> None:
         """Read data with a fingerprint; others are left to Lightning, since their
@@ -116,6 +126,8 @@ class Run(Parts):
             self.refuse_change(checkpoint["callbacks"]["BegunWith"]["settings"])
             first_step = checkpoint["callbacks"]["MetricsLog"]["steps"]
         if self.is_rank_zero:
+            if not checkpoint and self.config.resume and self.directory.config.is_file():
+                echo(f"{as_shown(self.directory.path)} has no checkpoint: it begins at step 0")
             self._write_and_introduce()
         if self.settings["trainer"].get("logger") is not False:
             self.board = TensorBoardLogger(

@@ -149,7 +149,8 @@ def _saved_settings(given: Mapping[str, str]) -> Settings:
         return settings
     if not given.get("--name"):
         raise UsageError(
-            "--resume needs the --name of the run, for example --name maxpool/version_0"
+            "--resume needs the --name of the run, for example --name maxpool/version_0, "
+            "or the --arch or --model whose last unfinished run it continues"
         )
     root = Path(given.get("--trainer.default_root_dir", ""))
     directory = RunDirectory(given["--name"], root)

@@ -81,7 +81,7 @@ def check(make: Callable[[Path], Training]) -> Report:
     Raises:
         ResumeError: as above.
     """
-    if {slurm.SLURM, slurm.TORCHRUN} & slurm.visible().keys():
+    if slurm.is_launched():
         raise ResumeError(
             "a check of exact resume starts its processes itself: call it outside of srun and "
             "torchrun"

@@ -1,0 +1,42 @@
+"""How a training ends that a signal has stopped."""
+
+import sys
+from functools import partial
+from types import TracebackType
+from typing import Any, NoReturn
+
+from exact_resume import signals, slurm
+from exact_resume.errors import Stopped
+
+
+def stop(number: int, message: str) -> NoReturn:
+    """End this process's training, which has saved its state.
+
+    Args:
+        number: Of the signal that all processes know of.
+        message: Empty in all processes but the first.
+
+    Raises:
+        Stopped: which ends a script with this line, and its exit status.
+    """
+    if number == signals.REQUEUE and message:
+        slurm.requeue()
+    signals.forget()
+    sys.excepthook = partial(_end, sys.excepthook)
+    stopped = Stopped(number, message)
+    if slurm.is_further_process() and not slurm.is_launched():
+        # Lightning, which has started it, kills the first one, still writing, if this fails.
+        stopped.exit_status = 0
+    raise stopped
+
+
+def _end(
+    others: Any, kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Called for an error that nobody has caught, before Python ends."""
+    if not isinstance(error, Stopped):
+        others(kind, error, trace)
+        return
+    if str(error):
+        print(error, file=sys.stderr)
+    sys.exit(error.exit_status)
