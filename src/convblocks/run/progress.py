@@ -8,6 +8,7 @@ import time
 from shutil import get_terminal_size
 from typing import Any
 
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, Timer
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 
@@ -37,7 +38,7 @@ class RunProgress(ProgressBar):
     def __init__(self, is_live: bool = True) -> None:
         super().__init__()
         self._interval = LIVE if is_live else ELSEWHERE
-        self._due = 0.0 if is_live else time.monotonic() + ELSEWHERE
+        self._due = 0.0 if is_live else time.perf_counter() + ELSEWHERE
         self._bar: Any = None
         # Time and share of the run after the first batch of this process; time and
         # batches after the first one since an evaluation.
@@ -58,11 +59,11 @@ class RunProgress(ProgressBar):
 
     def on_train_start(self, *_: Any) -> None:
         self._began = self._trains = None
-        if time.monotonic() >= self._due:
+        if time.perf_counter() >= self._due:
             self._show()
 
     def on_train_batch_end(self, *args: Any) -> None:
-        trainer, now = self.trainer, time.monotonic()
+        trainer, now = self.trainer, time.perf_counter()
         batches = trainer.fit_loop.total_batch_idx + 1
         if self._trains is None:  # the first batch waits for what begins with it
             self._trains = now, batches
@@ -81,15 +82,23 @@ class RunProgress(ProgressBar):
             place = f"batch {args[4] + 1}/{trainer.num_training_batches}"
             self._show(*losses, f"{speed:.2f} steps/s", place, *others)
 
-    def on_validation_batch_end(self, *args: Any) -> None:
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
         self._trains = None
-        if time.monotonic() >= self._due:
-            stage: Any = self.trainer.state.stage
-            prefix = "sanity_val" if self.trainer.sanity_checking else stage.dataloader_prefix
-            batch, loader, *_ = *args[4:], 0
-            most = getattr(self.trainer, f"num_{prefix}_batches")[loader]
+        if time.perf_counter() >= self._due:
+            stage: Any = trainer.state.stage
+            prefix = "sanity_val" if trainer.sanity_checking else stage.dataloader_prefix
+            batches = getattr(trainer, f"num_{prefix}_batches")[dataloader_idx]
             name = {"val": "validation", "sanity_val": "sanity check"}.get(prefix, prefix)
-            self._show(f"{name} batch {batch + 1}/{most}", share=(batch + 1) / most)
+            done = batch_idx + 1
+            self._show(f"{name} batch {done}/{batches}", share=done / batches)
 
     on_test_batch_end = on_predict_batch_end = on_validation_batch_end
 
@@ -108,7 +117,7 @@ class RunProgress(ProgressBar):
         if length == math.inf and epoch:  # as long as those before
             length = (loop.total_batch_idx + 1 - batches) / epoch
         # Where there is no limit, Lightning has -1.
-        shares = [(epoch + batches / length) / trainer.max_epochs]
+        shares = [(epoch + batches / length) / (trainer.max_epochs or -1)]
         shares.append(trainer.global_step / trainer.max_steps)
         for timer in callbacks_of(trainer, Timer):
             passed = timer.time_elapsed()
@@ -117,12 +126,12 @@ class RunProgress(ProgressBar):
 
     def _show(self, *texts: str, share: float = 0) -> None:
         """Show what there is to say beside the share that is done: of the run, while fit runs."""
-        trainer, now = self.trainer, time.monotonic()
+        trainer, now = self.trainer, time.perf_counter()
         self._due = now + self._interval
         fields = [*texts]
         if trainer.state.fn == "fit":
-            share = self._share()
-            began, before = self._began or (now, share)
+            began, before = self._began or (now, 0)
+            share = self._share() if self._began else 0
             if share > before:
                 left = (now - began) * (1 - share) / (share - before)
                 fields.insert(0, f"{Tqdm.format_interval(left)} left")
