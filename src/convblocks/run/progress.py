@@ -141,9 +141,10 @@ class RunProgress(ProgressBar):
         if self._interval == ELSEWHERE:
             echo(", ".join(fields))
             return
-        while fields and len(", ".join(fields)) > get_terminal_size().columns - BAR:
+        columns = get_terminal_size().columns
+        while fields and len(", ".join(fields)) > columns - BAR:
             fields.pop()
-        shape = {"bar_format": "{desc} |{bar}|", "dynamic_ncols": True, "leave": False}
-        self._bar = self._bar or Tqdm(total=1, file=sys.stdout, **shape)
-        self._bar.desc, self._bar.n = ", ".join(fields), share
+        state = {"desc": ", ".join(fields), "ncols": columns, "bar_format": "{desc} |{bar}|"}
+        self._bar = self._bar or Tqdm(total=1, file=sys.stdout, leave=False, **state)
+        vars(self._bar).update(state, n=share)
         self._bar.refresh()
