@@ -106,7 +106,7 @@ def check(
         folders = [root / name for name in ("whole", "again")]
         for path in folders:
             path.mkdir()
-        with working("a few steps of two short epochs, twice, to see whether they repeat"):
+        with working("training a few steps twice, which must repeat themselves"):
             whole, again = map(_ended, pool.map(_train, folders))
         unlike = differences(whole, again)
         if text := first_difference(unlike):

@@ -6,9 +6,11 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from lightning import LightningModule, seed_everything
 from lightning.pytorch.callbacks import ModelSummary, ProgressBar
+from nbclient import NotebookClient
 from torch.utils.data import DataLoader, IterableDataset
 
 from convblocks.run import progress
@@ -19,6 +21,7 @@ from exact_resume.training import callbacks_of
 from tests.any_task.regression import Curve, Points
 from tests.any_task.unjudged import Adversaries
 from tests.core.any_trainer.plain import trainer
+from tests.forked_python import python_path
 
 # All that a line has, in its order.
 FULL = re.compile(
@@ -211,3 +214,29 @@ def test_run_has_one_line_of_progress_unless_it_is_turned_off(
     run = make_run(Config.parse(["--arch", "mlp", *flags]))
     kinds_of_bars = (ProgressBar, ModelSummary)
     assert [type(each) for each in callbacks_of(run.trainer, *kinds_of_bars)] == kinds
+
+
+CELL = """
+import logging, warnings
+from lightning import Trainer
+from convblocks import RunProgress
+from tests.any_task.regression import Curve, Points
+
+logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+warnings.simplefilter("ignore")
+quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
+trainer = Trainer(max_epochs=2, accelerator="cpu", callbacks=[RunProgress()], **quiet)
+trainer.fit(Curve(), datamodule=Points())
+"""
+
+
+@pytest.mark.slow
+def test_line_in_a_notebook_is_drawn_without_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", python_path())
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
+    NotebookClient(notebook, timeout=600).execute()
+    assert {output["name"] for output in notebook.cells[0].outputs} == {"stdout"}
+    assert "\repoch 1/2 |" in notebook.cells[0].outputs[0]["text"]
