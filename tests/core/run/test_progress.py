@@ -141,6 +141,16 @@ def test_evaluation_is_shown_in_the_same_line(train: Callable[..., list[str]]) -
     assert places == 4 * [["1"], ["2"]]
 
 
+def test_loops_of_evaluation_alone_show_how_much_of_them_is_done(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    bars: dict[str, Any] = {"callbacks": [RunProgress()], "enable_progress_bar": True}
+    trainer(tmp_path, logger=False, **bars).test(Curve(), Points(), verbose=False)
+    lines = [line for line in capsys.readouterr().out.split("\r") if line.startswith("test batch")]
+    assert lines[-1].startswith("test batch 4/4 |")
+    assert shares(lines)[-1] > 0.9
+
+
 def test_log_file_has_lines_with_step_loss_and_time_left(train: Callable[..., list[str]]) -> None:
     lines = train(Curve(), is_live=False)
     line = r"epoch 2/2, 00:\d\d left, loss \d\.\d{4}, [\d.]+ steps/s, batch 16/16"
