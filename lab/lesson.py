@@ -131,7 +131,8 @@ def execute(lesson: Any, folder: Path = LESSON.parent) -> dict[str, float]:
     client = NotebookClient(
         lesson, record_timing=False, resources={"metadata": {"path": str(folder)}}
     )
-    with client.setup_kernel():
+    # Progress would be stored with what the cells print.
+    with client.setup_kernel(env=os.environ | {"TQDM_DISABLE": "1"}):
         manager: Any = client.km  # whose type does not know of a process
         kernel = psutil.Process(manager.provisioner.pid)
         for heading, cells in sections_of(lesson).items():

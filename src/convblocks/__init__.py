@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         MultiLayerPerceptron,
     )
     from convblocks.run.callbacks import RunCallback
+    from convblocks.run.progress import RunProgress
     from convblocks.wings import DeadUnits as DeadUnits
     from convblocks.wings import PictureFolder as PictureFolder
     from exact_resume import ExactResume, check_resume
@@ -40,6 +41,7 @@ __all__ = [
     "MNISTDataModule",
     "MultiLayerPerceptron",
     "RunCallback",
+    "RunProgress",
     "__version__",
     "check_resume",
 ]
@@ -59,6 +61,7 @@ MODULES = {
     "MNISTDataModule": "convblocks.data.module",
     "MultiLayerPerceptron": "convblocks.model.networks",
     "RunCallback": "convblocks.run.callbacks",
+    "RunProgress": "convblocks.run.progress",
     "check_resume": "exact_resume",
 }
 

@@ -146,7 +146,7 @@ class ExactResume(ModelCheckpoint):
         signals.install()
         self._signal = AgreedSignal()
         if trainer.is_global_zero and (reason := self.lost_position()):
-            print(f"This run can resume only at the end of an epoch. {reason}.")
+            say(f"This run can resume only at the end of an epoch. {reason}.")
             self._note_interrupts("stopping")
         after_own(pl_module, "on_train_start", self._begin)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from lightning.pytorch.utilities import rank_zero_only
 
 from exact_resume.lightning_private import TRAIN_LOADERS
@@ -14,12 +15,16 @@ from exact_resume.lightning_private import TRAIN_LOADERS
 # Any objects, by their names.
 ByName = dict[str, Any]
 
-# Prints in one process only.
-say = rank_zero_only(print)
-
 
 def nothing(*_: Any) -> None:
     """In place of a hook."""
+
+
+@rank_zero_only
+def say(text: str) -> None:
+    """Print in one process only, above a progress bar."""
+    with Tqdm.external_write_mode():
+        print(text)
 
 
 def callbacks_of(trainer: Trainer, *classes: type) -> list[Any]:

@@ -141,15 +141,19 @@ def test_evaluate_refuses_other_data(
 def test_evaluate_of_a_module_says_what_to_do_instead(
     hyper_parameters: dict[str, Any], workspace: Path
 ) -> None:
+    checkpoint = Path("run/checkpoints/last.ckpt")
+    checkpoint.parent.mkdir(parents=True)
+    Path("run/config.yaml").touch()
     torch.save(
-        {"state_dict": {}, "pytorch-lightning_version": "2.6.6", **hyper_parameters}, "last.ckpt"
+        {"state_dict": {}, "pytorch-lightning_version": "2.6.6", **hyper_parameters}, checkpoint
     )
     message = (
-        "last.ckpt holds a LightningModule, not an image classifier: in Python its "
-        "load_from_checkpoint restores it"
+        f"{checkpoint} holds a LightningModule, not an image classifier: in Python its "
+        f"load_from_checkpoint restores it, .*: convblocks test {checkpoint}$"
     )
-    with pytest.raises(UserError, match=f"^{message}"):
-        evaluate.main(["last.ckpt"])
+    for name in ("run", str(checkpoint)):
+        with pytest.raises(UserError, match=f"^{message}"):
+            evaluate.main([name])
 
 
 def test_evaluate_reads_objects_only_if_it_is_told_so(

@@ -15,6 +15,7 @@ from convblocks.run.config import Config
 from convblocks.run.make import make_run
 from convblocks.run.quiet import quiet_lightning
 from convblocks.text import as_yaml
+from convblocks.working import working
 from exact_resume import signals
 from exact_resume.check.part import Training
 from exact_resume.check.verdict import check
@@ -44,7 +45,7 @@ def instead(config: Config) -> None:
         if name != OPTION and value is not None
     ]
     echo("checking on a few steps whether this run resumes exactly; nothing is written")
-    result = check(partial(training_of_run, words))
+    result = check(partial(training_of_run, words), working)
     echo(str(result))
     if not result.is_exact:
         # All is said; sys.exit would let Python unload torch, whose extensions may complain.

@@ -14,6 +14,7 @@ from convblocks.run.parts import Parts
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
 from convblocks.text import as_csv, as_shown, flatten
+from convblocks.working import working
 from exact_resume.files import write
 
 # A test image that the final network gets wrong: its number, and the numbers of its
@@ -38,7 +39,8 @@ class Mistakes(RunCallback):
         module = run.module
         trained = restore_network(run.directory.path, module.hparams, module.state_dict())
         try:
-            evaluation = trained.evaluate(data.test)
+            with working(f"looking for mistakes in {len(data.test):,} test images"):
+                evaluation = trained.evaluate(data.test)
         except NotFiniteError:
             return result
         rows = mistakes_of(evaluation)

@@ -41,6 +41,7 @@ from convblocks.model.restore import Evaluation, TrainedNetwork
 from convblocks.run.directory import LOGS, RunDirectory
 from convblocks.run.result import EPOCHS, RunResult
 from convblocks.text import Settings, as_json, as_shown, as_yaml, counted, percent
+from convblocks.working import working
 from exact_resume.files import write
 
 # Characters of class names that fit side by side in a terminal of 80 columns.
@@ -58,7 +59,8 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     with only_json(options.json):
         trained, data = load_network_and_data(options)
-        evaluation = trained.evaluate(data.test)
+        with working(f"evaluating {len(data.test):,} test images"):
+            evaluation = trained.evaluate(data.test)
     if options.json:
         print(as_json(measures(evaluation)))
         return
@@ -92,7 +94,9 @@ def write_report(trained: TrainedNetwork, data: ImageSets, evaluation: Evaluatio
         return
     name = as_shown(directory.report)
     try:
-        write(directory.report, run_report(directory, result, evaluation, data.test.images))
+        with working(f"writing {name}"):
+            page = run_report(directory, result, evaluation, data.test.images)
+            write(directory.report, page)
         echo(f"{name}: all of this, curves and settings on one page")
     except (OSError, UserError) as error:
         echo(f"cannot write {name}: {error}")

@@ -35,6 +35,7 @@ from convblocks.evaluate.subject import checkpoint_parser, load_network_and_data
 from convblocks.files import refuse_to_overwrite
 from convblocks.model.restore import in_batches
 from convblocks.text import as_shown, percent
+from convblocks.working import working
 from exact_resume.files import write
 
 # The largest difference between a logit of an exported network and of the checkpoint.
@@ -75,11 +76,16 @@ def main(arguments: list[str]) -> None:
     if missing:
         raise UserError(f"{missing} not found: pip install {missing}")
     trained, data = load_network_and_data(options)
-    images, evaluation = data.test.images, trained.evaluate(data.test)
+    images = data.test.images
+    with working(f"evaluating {len(images):,} test images"):
+        evaluation = trained.evaluate(data.test)
     network = ImageNetwork(trained.network, trained.image_spec).eval()
-    # The exporter would specialise on a batch of 1.
-    write_onnx(network, images[:1].repeat(2, 1, 1, 1), path)
-    check(path, onnx_logits(path, images), evaluation.logits)
+    with working(f"writing {as_shown(path)}"):
+        # The exporter would specialise on a batch of 1.
+        write_onnx(network, images[:1].repeat(2, 1, 1, 1), path)
+    with working(f"checking it on {len(images):,} test images"):
+        logits = onnx_logits(path, images)
+    check(path, logits, evaluation.logits)
     echo(f"It makes the same predictions for all {len(images):,} test images as the checkpoint.")
     echo(f"{trained.arch}: accuracy {percent(evaluation.accuracy)}")
 

@@ -10,6 +10,7 @@ from convblocks.data.module import find_source
 from convblocks.errors import DataError
 from convblocks.model import trust
 from convblocks.model.restore import TrainedNetwork, load_network
+from convblocks.working import working
 
 
 def checkpoint_parser() -> Parser:
@@ -31,6 +32,10 @@ def load_network_and_data(options: Namespace) -> tuple[TrainedNetwork, ImageSets
             that the network was trained on.
     """
     root = options.root
+    if options.checkpoint.is_dir():
+        from convblocks.run.loops import find_checkpoint  # slow to load
+
+        _, options.checkpoint = find_checkpoint(str(options.checkpoint))
     trained = load_network(options.checkpoint, options.arch, options.weights_only)
     expected = trained.image_spec
     if options.source:
@@ -39,8 +44,9 @@ def load_network_and_data(options: Namespace) -> tuple[TrainedNetwork, ImageSets
     else:
         source = find_source(root)
         source.size = (expected.height, expected.width)
-    source.prepare()
-    data = source.load()
+    with working(f"reading the images in {root}"):
+        source.prepare()
+        data = source.load()
     if not expected.same_images(data.image_spec):
         raise DataError(
             f"{trained.path} was trained on {expected}, but {root} holds {data.image_spec}: "

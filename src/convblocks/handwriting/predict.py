@@ -34,7 +34,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from convblocks.command_line import Parser
-from convblocks.console import echo
+from convblocks.console import echo, only_json
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UsageError, UserError, printable
 from convblocks.files import refuse_to_overwrite
@@ -49,6 +49,7 @@ from convblocks.pictures.decoding import (
 )
 from convblocks.pictures.source import pictures_in
 from convblocks.text import as_json, as_shown
+from convblocks.working import each
 from exact_resume.files import atomic_write
 
 # The sheet that --show writes: pixels of a side of its cells, of the pictures in them,
@@ -105,7 +106,9 @@ def predict_pictures(options: Namespace) -> None:
     paths = find_pictures(options.pictures)
     if options.show:
         refuse_to_overwrite(options.show, [options.checkpoint, *paths])
-    predictions, problems = recognise(trained, paths)
+    # Progress goes beside the table, which another program may read.
+    with only_json(True):
+        predictions, problems = recognise(trained, paths)
     if options.json:
         print(as_json({str(made.path): dict(made.ranking) for made in predictions}))
     elif predictions:
@@ -139,7 +142,7 @@ def recognise(
     """The predictions, and what is wrong with each picture that cannot be used."""
     predictions = []
     problems = {}
-    for path in paths:
+    for path in each(paths, "looking at pictures"):
         try:
             picture, seen = look(path, trained.image_spec)
         except UserError as error:

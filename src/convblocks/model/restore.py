@@ -15,6 +15,7 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
+from convblocks.console import command_text
 from convblocks.data.images import MNIST, ImageSpec, LabelledImages
 from convblocks.errors import NotFiniteError, UsageError, UserError
 from convblocks.model.networks import ARCHITECTURES, build_network
@@ -207,8 +208,8 @@ def load_network(
         if "pytorch-lightning_version" in checkpoint and "arch" not in hyper_parameters:
             raise UserError(
                 f"{path} holds a LightningModule, not an image classifier: in Python its "
-                "load_from_checkpoint restores it, for torch.export; the commands validate and "
-                "test, and predict without pictures, run it"
+                "load_from_checkpoint restores it, for torch.export; the commands validate, "
+                f"predict without pictures, and test run it: {command_text('test', str(path))}"
             ) from error
         raise wrong_version(path) from error
     if arch not in ARCHITECTURES:

@@ -187,9 +187,7 @@ class Divergence(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if ends_logged_step(trainer, batch_idx):
-            # None with manual optimization
-            loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
-            self._stop_unless_finite([loss] if isinstance(loss, Tensor) else [], trainer)
+            self._stop_unless_finite(losses_of(outputs), trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._stop_unless_finite(pl_module.parameters(), trainer)
@@ -205,3 +203,9 @@ class Divergence(Callback):
         if trainer.strategy.reduce_boolean_decision(diverged, all=False) and self.step is None:
             self.step = steps_done(trainer)
             trainer.should_stop = True
+
+
+def losses_of(outputs: Any) -> list[Tensor]:
+    """The loss in what a training step returns; none with manual optimization."""
+    loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
+    return [loss] if isinstance(loss, Tensor) else []

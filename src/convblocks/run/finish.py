@@ -168,14 +168,7 @@ def print_result(run: Run, result: RunResult, errors: list[BaseException]) -> No
     """Print the result, what callbacks say of it, and the next commands; of a diverged
     run, first that it diverged. Adds errors of callbacks to others.
     """
-    judge, monitor = result.judge, result.monitor
-    score = f"{result.score_name} {judge.text(result.score)}" if judge else "not judged"
-    if monitor and monitor != judge:
-        # the loss beside the accuracy
-        monitored = monitor.measured_in(result.final)
-        if monitored in result.final:
-            score += f", {without_split(monitored)} {result.final[monitored]:.4f}"
-    score += f", {counted(len(result.epochs), 'epoch')} in {result.seconds:.1f} s"
+    score = _score_line(run, result)
     lines: list[str] = []
     for callback in run.run_callbacks:
         with _spared(callback, errors):
@@ -184,6 +177,8 @@ def print_result(run: Run, result: RunResult, errors: list[BaseException]) -> No
                 raise TypeError(f"last_lines returns {said}, not a list of lines")
             lines += said
     first = ["", score]
+    if result.judge and not run.judges.judge:  # nobody has named it
+        first.append(f"judged by {result.judge.metric}, less is better: --judge names another")
     if run.divergence.step is not None:
         diverged = (
             f"This run diverged: after step {run.divergence.step} its loss or a weight "
@@ -196,6 +191,25 @@ def print_result(run: Run, result: RunResult, errors: list[BaseException]) -> No
     echo("\n".join(first + lines))
     if run.board:
         echo(f"see curves    tensorboard --logdir {quote(as_shown(run.directory.logs))}")
+
+
+def _score_line(run: Run, result: RunResult) -> str:
+    """The score, and beside it the metric that chose the checkpoint, and what only the
+    test has logged.
+    """
+    judge, monitor, final = result.judge, result.monitor, result.final
+    score = f"{result.score_name} {judge.text(result.score)}" if judge else "not judged"
+    if monitor and monitor != judge:
+        # the loss beside the accuracy
+        monitored = monitor.measured_in(final)
+        if monitored in final:
+            score += f", {without_split(monitored)} {final[monitored]:.4f}"
+    said = [metric.measured_in(final) for metric in (judge, monitor) if metric]
+    seen = {*said}.union(*run.log.rows)
+    for name, value in final.items():
+        if name not in seen:
+            score += f", {name} {value:.4g}"
+    return f"{score}, {counted(len(result.epochs), 'epoch')} in {result.seconds:.1f} s"
 
 
 def hparams_of(part: object) -> Settings:

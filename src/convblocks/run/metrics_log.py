@@ -9,6 +9,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from convblocks.console import echo
+from convblocks.errors import printable
 from convblocks.run.directory import DEAD, is_epoch
 from convblocks.run.judge import Judges, Metrics
 from convblocks.run.result import Row
@@ -148,8 +149,8 @@ class MetricsLog(Callback):
                 # Others are of an evaluation in the middle of the first epoch.
                 others = [name for name in self.columns if name not in columns]
                 self.columns = [*others, *columns]
-                show(heading(self.columns, trainer.max_epochs))
-            show(self._line_of(row))
+                show(printable(heading(self.columns, trainer.max_epochs)))
+            show(printable(self._line_of(row)))
 
     def _line_of(self, row: Metrics) -> str:
         """A row as printed below the heading."""

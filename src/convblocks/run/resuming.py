@@ -64,7 +64,7 @@ def chosen(arguments: Sequence[str]) -> str | None:
         return None
     if slurm.is_further_process():
         return os.environ.get(CHOSEN, "")
-    settings, _ = given_settings([word for word in words if word[0] != "--resume"], {})
+    settings, _ = given_settings([word for word in words if word[0] != "--resume"])
     model = settings["model"]
     what = given.get("--model.arch") or _name_of(model.get("arch")) or model.get("class_path")
     root = Path(given.get("--trainer.default_root_dir", ""))

@@ -185,7 +185,9 @@ class Run(Parts):
             echo(note)
         parameters = parameters_of(self.module)
         size = f" · {parameters:,} parameters" if parameters else ""  # made later, in setup
+        processes = self.trainer.world_size
+        where = f" · {processes} processes" if processes > 1 else ""
         echo(
-            f"{self.arch}{size} · {self.trainer.strategy.root_device} "
+            f"{self.arch}{size} · {self.trainer.strategy.root_device}{where} "
             f"· seed {self.settings['seed']} -> {as_shown(self.directory.path)}"
         )

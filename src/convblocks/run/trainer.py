@@ -5,16 +5,17 @@ from collections.abc import Sequence
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks import ProgressBar
 
 from convblocks.errors import UsageError
 from convblocks.run.parts import Parts
+from convblocks.run.progress import RunProgress
 from convblocks.text import Settings, as_list
 from exact_resume.lightning_private import START_METHOD
 
 
 def make_trainer(parts: Parts, changed: Settings, callbacks: Sequence[Callback]) -> Trainer:
-    """The Trainer, with a progress bar on a terminal.
+    """The Trainer, with a progress bar on a terminal, and lines elsewhere.
 
     Args:
         parts: Of the run.
@@ -50,9 +51,9 @@ def _arguments(parts: Parts, changed: Settings, callbacks: Sequence[Callback]) -
     arguments = config.arguments("trainer", logger=logger)
     users = as_list(arguments["callbacks"])
     has_bar = any(isinstance(callback, ProgressBar) for callback in users)
-    show_bar = arguments["enable_progress_bar"] is not False and sys.stdout.isatty()
-    if show_bar and not has_bar:
-        users.insert(0, TQDMProgressBar(refresh_rate=10))
+    shows_progress = arguments["enable_progress_bar"] is not False
+    if shows_progress and not has_bar:
+        users.insert(0, RunProgress(is_live=sys.stdout.isatty()))
     if getattr(parts.data, "shares_batches", False):
         arguments["use_distributed_sampler"] = False
     logger = arguments["logger"]
@@ -62,7 +63,9 @@ def _arguments(parts: Parts, changed: Settings, callbacks: Sequence[Callback]) -
         | {
             "default_root_dir": config.root,
             "logger": False if logger in (None, True) else logger,  # ours comes later
-            "enable_progress_bar": show_bar or has_bar,
+            "enable_progress_bar": shows_progress or has_bar,
+            # Lightning would take None, as in a config, to mean its own default.
+            "enable_model_summary": bool(arguments["enable_model_summary"]),
             "sync_batchnorm": False,  # done without Lightning, on any device
             "callbacks": [*callbacks, *users],
             "plugins": [*changed["plugins"], *as_list(arguments["plugins"])],

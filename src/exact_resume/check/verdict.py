@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -75,8 +76,15 @@ def check_resume(make: Callable[[], Sequence[Any]], weights_only: bool | None = 
     return check(partial(training_of_trainer, make, weights_only))
 
 
-def check(make: Callable[[Path], Training]) -> Report:
+def check(
+    make: Callable[[Path], Training],
+    working: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext(),
+) -> Report:
     """The same of a training that has an ExactResume, by a function of its folder.
+
+    Args:
+        make: The function.
+        working: Shows what is being done, meanwhile.
 
     Raises:
         ResumeError: as above.
@@ -98,7 +106,8 @@ def check(make: Callable[[Path], Training]) -> Report:
         folders = [root / name for name in ("whole", "again")]
         for path in folders:
             path.mkdir()
-        whole, again = map(_ended, pool.map(_train, folders))
+        with working("training a few steps twice, which must repeat themselves"):
+            whole, again = map(_ended, pool.map(_train, folders))
         unlike = differences(whole, again)
         if text := first_difference(unlike):
             return Report(
@@ -109,7 +118,8 @@ def check(make: Callable[[Path], Training]) -> Report:
                     "seed_everything(seed, workers=True)"
                 ],
             )
-        resumed = pool.map(_train, [root / place for place in PLACES])
+        with working(f"resuming {listed([*PLACES.values()])}"):
+            resumed = [*pool.map(_train, [root / place for place in PLACES])]
         return report(whole, dict(zip(PLACES, resumed, strict=True)), unlike)
 
 

@@ -201,13 +201,13 @@ class Loaders(Keeper):
         for loader, same in zip(self._loaders, self._are_repeated, strict=False):
             own = [*filter(is_own, samplers_of(loader))]
             if same is False and own:
-                print(
+                say(
                     f"No resume of this run will be exact: {type(own[0]).__name__} gives an order "
                     "that follows from more than its generators, such as the order before. "
                     "Shuffle a new list each time."
                 )
             if _has_persistent_workers(loader) and gives_other_data(loader):
-                print(
+                say(
                     "No resume of this run will be exact: the data draw random numbers, or change, "
                     "in persistent workers, which start anew. Set persistent_workers=False."
                 )

@@ -187,6 +187,7 @@ def test_processes_print_once(tmp_path: Path) -> None:
     finished = run_quickly(FIT, *DEBUG, *COMMON, *on(2), "--arch", "mlp", cwd=tmp_path)
     assert (finished.returncode, finished.stderr) == (0, "")
     assert finished.stdout.count("\n1/2 ") == 1
+    assert " · cpu · 2 processes · seed 0 -> " in finished.stdout
     assert [path.name for path in (tmp_path / LOGS / "mlp").iterdir()] == ["version_0"]
 
 

@@ -57,6 +57,19 @@ def test_run_is_judged_by_what_the_module_names_or_usually_logs(
     assert saved["callbacks"]["BestCheckpoint"]["best_model_score"].item() == pytest.approx(best)
 
 
+def test_last_lines_say_by_what_a_run_is_judged_and_what_its_test_logs(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit.main(options("Documented", "--name", "run"))
+    final = RunDirectory("run").read_result().final
+    score = f"val_loss {final['val_loss']:.4g}, test/rmse {final['test/rmse']:.4g}, 3 epochs in "
+    printed = capsys.readouterr().out
+    assert f"\n{score}" in printed
+    assert "\njudged by val_loss, less is better: --judge names another\n" in printed
+    fit.main(options("Named", "--name", "named"))
+    assert "judged by" not in capsys.readouterr().out
+
+
 def test_judge_that_was_found_is_kept_for_a_resume(workspace: Path) -> None:
     fit.main(options("Documented", "--name", "whole"))
     fit_until(20, options("Documented", "--name", "stopped"))
