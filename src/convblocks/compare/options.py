@@ -9,6 +9,7 @@ from convblocks.command_line import Parser
 from convblocks.compare.launch import Start, start_here
 from convblocks.compare.trials import NO_SETTINGS, VAL_SIZE, all_trials, root_of
 from convblocks.errors import UsageError
+from convblocks.figures.option import figure_file
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.config import MODEL
 from convblocks.run.directory import RunDirectory
@@ -79,6 +80,7 @@ def shared_parser(name: str, default_seeds: Sequence[int]) -> Parser:
     parser.add_argument("--jobs", type=positive)
     parser.add_argument("--launcher", choices=("local", "ray"), default="local")
     parser.add_argument("--name", default=name)
+    parser.add_argument("--figure", type=figure_file)
     return parser
 
 
