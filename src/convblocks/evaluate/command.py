@@ -139,9 +139,9 @@ def run_report(
         tables=(),
         sentences=sentences,
         figures={
+            **evaluation_charts(evaluation, images),
             "loss": Chart(partial(metric_figure, result, "loss"), "Loss by epoch"),
             "acc": Chart(partial(metric_figure, result, "acc"), "Error by epoch"),
-            **evaluation_charts(evaluation, images),
         },
         details=tables(evaluation),
         command=command,

@@ -77,7 +77,7 @@ def confusion_figure(evaluation: Evaluation) -> Figure:
     mistakes = counts * (1 - np.eye(len(counts), dtype=int))
     names = [wrapped(name, LONGEST_NAME) for name in evaluation.classes]
     lines = max(name.count("\n") + 1 for name in names)
-    shrink = min(1, 12 / len(counts), 24 / len(counts) / lines)
+    shrink = min(1, 12 / len(counts), 16 / len(counts) / lines)
     clear, full = [to_rgba(style(OTHERS).colour, alpha) for alpha in (0, 1)]
     colours = LinearSegmentedColormap.from_list("mistakes", [clear, full])
     axes.imshow(mistakes, cmap=colours, vmax=max(1, 1.5 * mistakes.max()))

@@ -140,6 +140,8 @@ def _as_html(markdown: str) -> str:
     parser = MarkdownIt("commonmark", {"html": False})
     parser.enable("table").disable(["link", "image", "emphasis"])
     html = parser.render(printable(markdown, allowed="\n"))
+    # Dotted names may go on in another line.
+    html = re.sub(r"(?<=\w[._])(?=[A-Za-z][^<]*</(td|th|li|h2)>)", "<wbr>", html)
     return re.sub(r" (\[[^<]*\])</td>", r" <span>\1</span></td>", html)
 
 

@@ -3,7 +3,6 @@
 import shlex
 from functools import partial
 from itertools import accumulate
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,7 @@ def report(
     sentences, command = conclusion(worker, confirmed)
     rows = [_row(trial) for trial in worker.trials()]
     tables = [best_table(worker)]
-    figures = {"": Chart(partial(trials_figure, worker), "The score of every trial")}
+    figures = {"": Chart(partial(trials_figure, worker), "The score of every complete trial")}
     if confirmed:
         tables.append(confirmed_table(confirmed))
         draw = partial(comparison_figure, confirmed.results, width=NARROW)
@@ -62,23 +61,23 @@ def report(
 
 
 def trials_figure(worker: SearchWorker) -> Figure:
-    """The score of each trial that has one, in their order, and the best so far."""
+    """The scores of the complete trials in their order, and the best so far."""
     figure = half_figure()
     axes = figure.subplots()
     judge = worker.plan.judge
     scale = Scale(judge)
-    ended = [trial for trial in worker.trials() if trial.values and isfinite(trial.values[0])]
-    numbers = [trial.number for trial in ended]
-    scores = [trial.values[0] for trial in ended]
-    best = accumulate(scores, max if judge.sign > 0 else min)
-    drawn = [*map(scale.drawn, scores)]
+    scores = {trial.number: trial.values[0] for trial in worker.best()}
+    numbers = sorted(scores)
+    drawn = [scale.drawn(scores[number]) for number in numbers]
+    falls = judge.sign < 0 or judge.in_percent  # an accuracy is drawn as an error
+    best = [*accumulate(drawn, min if falls else max)]
     scale.set_axis(axes, "y", drawn)
     axes.plot(numbers, drawn, "o", color=muted(), gid="trials")
-    axes.step(numbers, [*map(scale.drawn, best)], color=foreground(), where="post", gid="best")
+    axes.step(numbers, best, color=foreground(), where="post", gid="best")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_xlabel("trial; line: the best so far")
     axes.set_ylabel(scale.name("val"), parse_math=False)
-    axes.set_title(f"trial_{worker.best()[0].number} is the best")
+    axes.set_title(f"trial_{next(iter(scores))} is the best")
     return figure
 
 
