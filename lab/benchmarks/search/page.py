@@ -185,8 +185,12 @@ def figure(results: Results) -> Figure:
         seconds, middle, low, high = np.transpose(_best_so_far(own)).tolist()
         axes.fill_between(seconds, low, high, step="post", color=colour, alpha=0.15, linewidth=0)
         axes.step(seconds, middle, LINES[number], where="post", color=colour, linewidth=2.2)
-        place = 0 if variant == "grid" else -1  # it ends early
-        ends.append(End(wrapped(VARIANTS[variant], 20), seconds[place], middle[place], colour))
+        name = VARIANTS[variant]
+        if variant == "grid":  # it ends early
+            start = seconds[0], middle[0]
+            axes.annotate(name, start, (25, -4), textcoords="offset points")
+        else:
+            ends.append(End(wrapped(name, 20), seconds[-1], middle[-1], colour))
         errors += [*low, *high]
     log_axis(axes, "y", errors, unit=" %")
     answer = re.split("[:.] ", answer_text(results), maxsplit=1)[0]
