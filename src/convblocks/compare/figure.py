@@ -104,9 +104,9 @@ def _final_scores(axes: Axes, curves: Sequence[Curve], scale: Scale) -> None:
     """
     means = [summarise(curve.runs).score for curve in curves]
     drawn = [scale.drawn(run.score) for curve in curves for run in curve.runs]
-    for mean in filter(None, means):
-        ends = map(scale.drawn, (mean.low, mean.high))
-        drawn += [end for end in ends if end > 0]  # a log axis has no room for 0
+    for mean in means:
+        if mean:  # a log axis has no room for 0
+            drawn += [end for end in map(scale.drawn, (mean.low, mean.high)) if end > 0]
     scale.set_axis(axes, "x", [*filter(math.isfinite, drawn)])
     for row, (curve, mean) in enumerate(zip(curves, means, strict=True)):
         runs = [run for run in curve.runs if math.isfinite(run.score)]
