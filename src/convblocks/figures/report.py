@@ -23,6 +23,9 @@ from convblocks.run.directory import RunDirectory
 from convblocks.text import Settings, as_csv, as_json, as_shown
 from exact_resume.files import write
 
+# Every reader has one of them, whatever a matplotlibrc asks for here.
+FONTS = {"font.sans-serif": ["DejaVu Sans", "Verdana"]}
+
 
 class Chart(NamedTuple):
     """The function that draws a figure, and what it shows in a phrase.
@@ -140,7 +143,8 @@ def _as_html(markdown: str) -> str:
     parser = MarkdownIt("commonmark", {"html": False})
     parser.enable("table").disable(["link", "image", "emphasis"])
     html = parser.render(printable(markdown, allowed="\n"))
-    # Dotted names may go on in another line.
+    # Dotted names may go on in another line, and options may not.
+    html = re.sub(r"--[\w.]+", r"<span>\g<0></span>", html)
     html = re.sub(r"(?<=\w[._])(?=[A-Za-z][^<]*</(td|th|li|h2)>)", "<wbr>", html)
     return re.sub(r" (\[[^<]*\])</td>", r" <span>\1</span></td>", html)
 
@@ -151,7 +155,7 @@ def _figure(chart: Chart) -> str:
     for number, draw in enumerate(chart.on_page or [chart.draw]):
         file = StringIO()
         # Nothing may refer to a part of a figure that is not shown.
-        with themed(LIGHT | {"svg.hashsalt": f"{number}"}):
+        with themed(LIGHT | FONTS | {"svg.hashsalt": f"{number}"}):
             figure = render(draw)
             metadata = {"Date": None, "Creator": None}
             figure.savefig(file, format="svg", transparent=True, metadata=metadata)
