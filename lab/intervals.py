@@ -9,8 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from convblocks.compare.figure import mark_cut
+from convblocks.figures.curves import wrapped
 from convblocks.figures.estimates import SHARE, Estimate
-from convblocks.figures.style import WIDTH, foreground
+from convblocks.figures.style import WIDTH, foreground, muted
 from lab.estimates import excludes_zero
 
 # A space as wide as a digit.
@@ -20,9 +22,9 @@ WIDE = "\N{FIGURE SPACE}"
 Groups = Mapping[str, Mapping[str, Estimate]]
 
 
-def intervals_figure(groups: Groups, label: str) -> Figure:
+def intervals_figure(groups: Groups, label: str, baseline: str = "") -> Figure:
     """A panel for each group of estimates, in per cent or points, on one scale that is
-    named by ``label``.
+    named by ``label``, with a line through the ``baseline``.
     """
     heights = [0.5 + 0.38 * len(own) for own in groups.values()]
     figure = Figure(figsize=(WIDTH, 0.5 + sum(heights)), layout="constrained")
@@ -30,6 +32,8 @@ def intervals_figure(groups: Groups, label: str) -> Figure:
     limits = _limits(groups)
     for panel, (title, own) in zip(np.ravel(axes), groups.items(), strict=True):
         _intervals(panel, own, limits)
+        if baseline in own:
+            panel.axvline(100 * own[baseline].value, color=muted(), linestyle="--", zorder=1)
         panel.set_title(title)
     panel.set_xlabel(label)
     return figure
@@ -69,10 +73,7 @@ def _intervals(axes: Axes, estimates: Mapping[str, Estimate], limits: tuple[floa
                 linewidth=2,
                 gid="interval",
             )
-        if low == -math.inf:
-            axes.plot(left, row, "<", color=foreground(), clip_on=False)
-        if high == math.inf:
-            axes.plot(right, row, ">", color=foreground(), clip_on=False)
+            mark_cut(axes, (low, high), row)
         is_full = one.unit == SHARE or excludes_zero(one)
         inside = foreground() if is_full else rcParams["axes.facecolor"]
         axes.plot(
@@ -87,7 +88,7 @@ def _intervals(axes: Axes, estimates: Mapping[str, Estimate], limits: tuple[floa
         value, _, interval = _numbers(one).partition(" ")
         text = f"{value.rjust(digits, WIDE)} {interval}".rstrip()
         axes.text(1.01, row, text, va="center_baseline", transform=axes.get_yaxis_transform())
-    axes.set_yticks(range(len(estimates)), list(estimates))
+    axes.set_yticks(range(len(estimates)), [wrapped(name, 28) for name in estimates])
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))

@@ -14,7 +14,7 @@ from scipy import stats
 from convblocks.compare.statistics import SIGNIFICANCE, superiority
 from convblocks.figures.estimates import Estimate
 from convblocks.figures.grouping import grouped
-from convblocks.figures.style import OTHERS, WIDTH, style
+from convblocks.figures.style import LETTERS, WIDTH, End, label_ends, muted, style
 from convblocks.run.result import RunResult
 from lab.blocks import CHANNELS
 from lab.preactivations import FACT
@@ -26,6 +26,9 @@ NOTEBOOK_RATE = "0.01"
 
 # The step at which the protocol looks, counted from 0: after five updates.
 DECISIVE_STEP = 5
+
+# A prediction in words.
+FALLS = "block 2 falls further at higher rates"
 
 # Blocks are counted from 0.
 BLOCK = 1
@@ -91,7 +94,7 @@ def predictions(runs: Mapping[str, Sequence[RunResult]]) -> dict[str, bool]:
     tried, collapsed = zip(*outcomes, strict=True)
     collapsing = stats.spearmanr(tried, collapsed, alternative="greater")
     found = {
-        "block 2 falls further at higher rates": float(falling.pvalue) < SIGNIFICANCE,
+        FALLS: float(falling.pvalue) < SIGNIFICANCE,
         "more runs collapse at higher rates": float(collapsing.pvalue) < SIGNIFICANCE,
     }
     changes = {"frozen-biases": "frozen biases", "asymmetric": "asymmetric initial weights"}
@@ -125,28 +128,23 @@ def depth_figure(runs: Mapping[str, Sequence[RunResult]]) -> Figure:
     """
     figure = Figure(figsize=(WIDTH, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    looks = {False: ("0.6", 0.8, "learn"), True: (style(OTHERS).colour, 1.6, "collapse")}
-    for failed, (colour, width, name) in looks.items():
-        own = [run for run in runs[NOTEBOOK_RATE] if run.failed is failed]
-        for run in own:
-            left.plot(depth_of(run), color=colour, linewidth=width)
-        left.plot([], [], color=colour, label=f"{len(own)} runs {name}")
-    left.legend(frameon=False)
-    shades = np.linspace(0.25, 1, len(rates_of(runs)))
-    for rate, shade in zip(rates_of(runs), shades, strict=True):
+    own = sorted(runs[NOTEBOOK_RATE], key=lambda run: run.failed)
+    for run in own:
+        colour, width = (style(1).colour, 1.8) if run.failed else (muted(), 0.8)
+        left.plot(depth_of(run), color=colour, linewidth=width)
+    ends = []
+    for rate in rates_of(runs):
         depths = medians(runs[rate])
-        right.plot(depths, color=style(0).colour, alpha=float(shade), linewidth=1.8)
-        right.annotate(
-            rate,
-            (len(depths) - 1, depths[-1]),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-        )
-    left.set_title(f"Learning rate {NOTEBOOK_RATE}: every run")
-    right.set_title("Median of 40 runs at each rate")
+        right.plot(depths, color=style(0).colour, linewidth=1.8)
+        ends.append(End(rate, len(depths) - 1, depths[-1], style(0).colour))
+    title = f"Rate {NOTEBOOK_RATE}: {collapses(own)} of {len(own)} runs collapse (thick)"
+    left.set_title(title, fontweight="normal")
+    right.set_title("Each rate: the median of its runs", fontweight="normal")
+    finding = FALLS if predictions(runs)[FALLS] else f"Not shown: {FALLS}"
+    figure.suptitle(finding.capitalize(), x=0.01, ha="left", fontsize=LETTERS)
     for axes in (left, right):
-        axes.axhline(0, color="0.6", linewidth=0.8)
+        axes.axhline(0, color=muted(), linewidth=0.8)
         axes.set_xlabel("step")
     left.set_ylabel("mean / spread of block 2's pre-activations")
+    label_ends(figure, [(right, ends)])
     return figure

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from convblocks.compare.analysis import summarise
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.figures.estimates import P_VALUE, POINTS, cell, number
-from convblocks.figures.style import WIDTH, End, label_ends, style
+from convblocks.figures.style import OTHERS, WIDTH, End, foreground, label_ends, style
 from convblocks.figures.tables import Table
 from convblocks.run.result import RunResult
 from convblocks.text import counted, listed
@@ -230,29 +230,31 @@ def factorial_figure(results: Sequence[RunResult]) -> Figure:
         own = {levels: network for levels, network in networks.items() if levels[0] == downsampling}
         drawn = []
         for place, (levels, network) in enumerate(own.items()):
-            look = style(3 + place) if place < 3 else style(0)
+            look = style(OTHERS + place)
+            colour = look.colour if place < 3 else foreground()
             rates = [float(rate) for rate in network.choosing]
             means = []
             for rate, x in zip(network.choosing, rates, strict=True):
                 values = 100 * network.held_out(rate)
-                panel.plot([x] * len(values), values, ".", color=look.colour, alpha=0.4)
+                panel.plot([x] * len(values), values, ".", color=colour)
                 means.append(float(values.mean()))
-            panel.plot(rates, means, look.line, color=look.colour, linewidth=1.8)
-            drawn.append(End(", ".join(levels[1:]), rates[-1], means[-1], look.colour))
+            panel.plot(rates, means, look.line, color=colour, linewidth=1.8)
+            drawn.append(End(_words(levels), rates[-1], means[-1], colour))
         tried = sorted({rate for network in own.values() for rate in network.choosing}, key=float)
         panel.set_xscale("log")
         panel.set_xticks([float(rate) for rate in tried], tried)
         panel.minorticks_off()
-        panel.set(title=f"{name}: {_best_rates(own)}", xlabel="learning rate")
+        best = max(own, key=lambda levels: own[levels].held_out(own[levels].rate).mean())
+        panel.set(title=f"{name}: best with {_words(best)}", xlabel="learning rate")
         ends.append((panel, drawn))
     panels[0].set_ylabel("accuracy on held-out images in %")
     label_ends(figure, ends)
     return figure
 
 
-def _best_rates(networks: Mapping[Levels, Tuned]) -> str:
-    rates = sorted({network.rate for network in networks.values()}, key=float)
-    return f"best at {' or '.join(rates)}"
+def _words(levels: Levels) -> str:
+    """The operations behind the downsampling."""
+    return f"{levels[2]}, batch norm" if levels[1] == "batch" else levels[2]
 
 
 @cache

@@ -27,6 +27,7 @@ from lab.study.dead_units import dead_column, layers
 # The variant with which the others are compared, and these in words; each is a config
 # in docs/data/interventions/.
 AS_IS = "as-is"
+BASELINE = "MaxPool as it is (baseline)"
 VARIANTS = {
     "batch-norm": "batch normalisation",
     "centring": "subtracting the mean only",
@@ -71,15 +72,13 @@ def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
 def interventions_figure(results: Sequence[RunResult]) -> Figure:
     """The share of collapsed runs of each variant, the largest first."""
     runs = _by_variant(results)
-    shares = {
-        VARIANTS.get(variant, "MaxPool as it is"): _collapses(own) for variant, own in runs.items()
-    }
+    shares = {VARIANTS.get(variant, BASELINE): _collapses(own) for variant, own in runs.items()}
     ordered = dict(sorted(shares.items(), key=lambda item: -item[1].value))
     title = (
         f"{len(_preventing(runs))} of {len(runs) - 1} variants collapse significantly less often"
     )
     return intervals_figure(
-        {title: ordered}, "runs that collapse within 300 steps in %, with 95 % intervals"
+        {title: ordered}, "runs that collapse within 300 steps in %, with 95 % intervals", BASELINE
     )
 
 

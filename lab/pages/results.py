@@ -257,8 +257,8 @@ def mended(decision: Decision) -> str:
     alive = ""
     dying = living_units(runs_of(FIRST, decision.at_notebooks))
     if dying:
-        living = living_units(runs_of(FIRST, decision.at_best), dying.relu)
-        alive = f", and {living.of_block} live" if living else ""
+        living = living_units(runs_of(FIRST, decision.at_best), dying.metric)
+        alive = f", and {living.text} live" if living else ""
     return (
         f"```bash\npython scripts/fit.py --arch {FIRST} {options}\n```\n\n"
         f"Averaged over {arm.trained_runs} seeds, it reads {_percent(arm)} of the test images "
@@ -321,7 +321,7 @@ def _answer_at_notebooks(decision: Decision, ahead: str | None) -> str:
         collapse = f"{arm.collapsed} of {arm.runs} {name_of(arch)} runs collapse to chance"
         living = living_units(runs_of(arch, decision.at_notebooks))
         if living:
-            collapse += f", and the other {arm.trained_runs} get by with {living.of_block}"
+            collapse += f", and the other {arm.trained_runs} get by with {living.text}"
         collapses.append(collapse)
     return ": ".join(filter(None, [found, "; ".join(collapses)])) + "."
 
@@ -358,7 +358,7 @@ def living_sentences(decision: Decision) -> list[str]:
     for arch in _arms(decision.at_notebooks):
         units = living_units(runs_of(arch, decision.at_notebooks))
         if units:
-            parts.append(f"{units.of_layer} of {name_of(arch)}")
+            parts.append(f"{units.text} of {name_of(arch)}")
     if not parts:
         return []
     return [f"Alive at the notebook's setting, in the runs that trained: {', '.join(parts)}."]

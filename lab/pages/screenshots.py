@@ -56,7 +56,7 @@ OF_PICTURES = {
 STILL = Form(1160, 870, 1.25)
 TALL = Form(1160, 1500, 1.25)
 BOARD = {"width": 1280, "height": 900, "deviceScaleFactor": 1.25, "mobile": False}
-REPORT = BOARD | {"width": 1120, "height": 1900}
+REPORT = BOARD | {"width": 1120, "height": 1260}
 CROSS: Shape = [[(50, -5), (50, 105)], [(-7, 50), (107, 50)]]
 
 SETTLING = 5  # seconds that TensorBoard needs to draw the curves once they have a place

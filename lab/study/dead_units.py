@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from convblocks.compare.report import name_of
-from convblocks.figures.curves import Curve, draw_by_epoch, short, values_of
+from convblocks.diagnosis.collapse import layer_name
+from convblocks.figures.curves import Curve, draw_by_epoch, values_of, wrapped
 from convblocks.figures.estimates import NOTHING
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.style import LETTERS, OTHERS, WIDTH, End, label_ends, style
@@ -34,8 +35,8 @@ def dead_column(runs: Sequence[RunResult], names: Sequence[str]) -> dict[str, st
             cells.append(f"{100 * median(run.final[name] for run in runs):.0f}")
         else:
             cells.append(NOTHING)
-    relus = ", ".join(name.removeprefix(DEAD) for name in names)
-    return {f"dead units in {relus}, %": ", ".join(cells)}
+    blocks = ", ".join(layer_name(name, "maxpool") for name in names)
+    return {f"dead units in {blocks}, %": ", ".join(cells)}
 
 
 def layers(runs: Sequence[RunResult]) -> list[str]:
@@ -61,7 +62,7 @@ def dead_units_table(results: Sequence[RunResult]) -> Table:
         "A dead unit outputs 0 for each of 1,000 images. In per cent of the layer: median [least, "
         "largest] over the runs of a setting, after their last epoch."
     ]
-    columns = ["network", "setting", "collapsed", *(name.removeprefix(DEAD) for name in names)]
+    columns = ["network", "setting", "collapsed", *(layer_name(name, "mlp") for name in names)]
     return Table("Dead units", columns, lines, notes)
 
 
@@ -89,11 +90,12 @@ def draw_dead_units(axes: Axes, runs: Sequence[RunResult]) -> list[End]:
     worst one.
     """
     names = layers(runs)
+    arch = runs[0].arch
     curves = [
-        Curve(name.removeprefix(DEAD), style(OTHERS + n), [*runs]) for n, name in enumerate(names)
+        Curve(layer_name(name, arch), style(OTHERS + n), [*runs]) for n, name in enumerate(names)
     ]
-    share, worst = max((median(_last(runs, name)), name.removeprefix(DEAD)) for name in names)
-    title = f"{short(runs[0].arch)}: {100 * share:.0f} % of {worst} dead"
+    share, worst = max((median(_last(runs, name)), layer_name(name, arch)) for name in names)
+    title = f"{wrapped(arch)}: {100 * share:.0f} % of {worst} dead"
     axes.set(title=title, ylim=(-0.04, 1.04))
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     return draw_by_epoch(axes, curves, [[values_of(run, name) for run in runs] for name in names])
@@ -112,7 +114,7 @@ def _at_notebooks(results: Sequence[RunResult]) -> list[str]:
         shares = {name: median(_last(own, name)) for name in layers(own)}
         if shares:
             worst = max(shares, key=lambda name: shares[name])
-            layer = f"{name_of(arch)}'s {worst.removeprefix(DEAD)}"
+            layer = f"{name_of(arch)}'s {layer_name(worst, arch)}"
             parts.append(f"{100 * shares[worst]:.0f} % of {layer}")
     if not parts:
         return []
@@ -131,7 +133,7 @@ def _of_collapsed(results: Sequence[RunResult]) -> list[str]:
     for one in collapsed:
         gone = [name for name in layers([one]) if one.epochs[-1].get(name) == 1]
         if gone:
-            dead[f"{name_of(one.arch)}'s {gone[0].removeprefix(DEAD)}"] += 1
+            dead[f"{name_of(one.arch)}'s {layer_name(gone[0], one.arch)}"] += 1
     found = "none has a dead layer"
     if dead:
         where = ", ".join(f"{layer} in {count}" for layer, count in dead.most_common())

@@ -6,32 +6,22 @@ from typing import NamedTuple
 
 from torch import nn
 
+from convblocks.diagnosis.collapse import layer_name
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
 from lab.study.dead_units import layers
 
 
 class Living(NamedTuple):
-    """How many of the units behind a ReLU, such as relu2, live."""
+    """How many units of a layer live, ``1 to 8 of block 2's 64 units``, and its metric."""
 
-    counts: str
-    units: int
-    relu: str
-
-    @property
-    def of_layer(self) -> str:
-        return f"{self.counts} of the {self.units} units of {self.relu}"
-
-    @property
-    def of_block(self) -> str:
-        """For networks of blocks, each of which has one ReLU."""
-        return f"{self.counts} of block {self.relu.removeprefix('relu')}'s {self.units} units"
+    text: str
+    metric: str
 
 
-def living_units(runs: Sequence[RunResult], relu: str = "") -> Living | None:
-    """After the last epoch, in this layer or the worst one, of one network's runs that
-    trained; None if not known.
+def living_units(runs: Sequence[RunResult], metric: str = "") -> Living | None:
+    """After the last epoch, in the layer of this metric or the worst one, of one
+    network's runs that trained; None if not known.
     """
     trained = [run for run in runs if not run.failed]
     shares = {
@@ -40,16 +30,16 @@ def living_units(runs: Sequence[RunResult], relu: str = "") -> Living | None:
     }
     if not shares:
         return None
-    layer = f"{DEAD}{relu}"
-    if not relu:
-        layer = max(shares, key=lambda name: median(shares[name]))
-    units = dict(zip(shares, widths(trained[0].arch), strict=True))[layer]
-    living = [round(units * (1 - share)) for share in shares[layer]]
+    if not metric:
+        metric = max(shares, key=lambda name: median(shares[name]))
+    arch = trained[0].arch
+    units = dict(zip(shares, widths(arch), strict=True))[metric]
+    living = [round(units * (1 - share)) for share in shares[metric]]
     least = min(living)
     most = max(living)
     between = "or" if most == least + 1 else "to"
     counts = f"{least} {between} {most}" if least < most else str(least)
-    return Living(counts, units, layer.removeprefix(DEAD))
+    return Living(f"{counts} of {layer_name(metric, arch)}'s {units} units", metric)
 
 
 def widths(arch: str) -> list[int]:

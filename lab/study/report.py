@@ -6,7 +6,7 @@ from convblocks.compare.analysis import Comparison, mean_validation
 from convblocks.compare.report import NAMES, name_of, ranking
 from convblocks.compare.statistics import mean_interval
 from convblocks.compare.trials import settings_text
-from convblocks.figures.curves import short
+from convblocks.figures.curves import wrapped
 from convblocks.figures.estimates import MINUS, NOTHING, PERCENT, Estimate, p_text
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.tables import Table
@@ -215,7 +215,7 @@ def cell_text(cell: Cell) -> str:
 
 def _differences(comparison: Comparison) -> dict[str, Estimate]:
     return {
-        f"{short(one.first)} {MINUS} {short(one.second)}": one.trained
+        f"{wrapped(one.first)} {MINUS} {wrapped(one.second)}": one.trained
         for one in comparison.differences
         if one.trained
     }

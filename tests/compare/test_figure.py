@@ -1,6 +1,7 @@
 """The figures of comparisons show what the runs did, and the numbers of the tables."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from matplotlib.text import Text
 
 from convblocks.compare.analysis import compare
 from convblocks.compare.figure import comparison_figure
+from convblocks.figures.style import NARROW, WIDTH, render
 from convblocks.run.result import RunResult
 from tests.made_up import CHANCE, as_claimed, course, result
 
@@ -46,7 +48,7 @@ def test_figure_has_a_line_and_a_dot_for_every_run() -> None:
     assert len(lines(loss, "runs")) == len(lines(error, "runs")) == 30
     dotted = [line for line in lines(loss, "runs") if line.get_linestyle() == ":"]
     assert len(dotted) == 2  # the collapsed ones
-    assert {"MaxPool", "  2 of 10 collapsed"} <= set(texts(final))
+    assert "MaxPool\n2 of 10 collapsed" in texts(final)
     label = "thick lines: means of the runs that trained; dotted: runs that collapsed"
     assert label in texts(figure)
 
@@ -124,6 +126,48 @@ def test_figure_has_no_point_of_a_loss_that_is_not_finite_and_means_end_with_the
         loss for course in losses for loss in course if math.isfinite(loss)
     )
     assert drawn_values(panel, "means") == pytest.approx(means)
+
+
+LONG = "course_project.flowers_task.FlowersNetwork"
+
+
+def test_narrow_figure_has_the_same_panels_one_below_the_other() -> None:
+    runs = [result(arch, seed, 0.95) for arch in ("mlp", "maxpool") for seed in range(3)]
+    wide, narrow = (comparison_figure(runs, width=width) for width in (WIDTH, NARROW))
+    assert [panel.get_ylabel() for panel in narrow.axes] == [
+        panel.get_ylabel() for panel in wide.axes
+    ]
+    assert drawn_values(narrow.axes[-1], which=0) == drawn_values(wide.axes[-1], which=0)
+    loss, error, _ = narrow.axes
+    assert loss.get_position().y0 > error.get_position().y1
+    assert narrow.get_figwidth() == NARROW
+
+
+@pytest.mark.parametrize("width", [WIDTH, NARROW])
+def test_names_in_a_figure_are_whole_and_do_not_overlap(width: float) -> None:
+    runs = [result(LONG + end, seed, 0.95) for end in ("", "WithAttention") for seed in range(2)]
+    figure = render(partial(comparison_figure, runs, width=width))
+    figure.draw_without_rendering()
+    panel = figure.axes[1]
+    labels = [text for text in panel.texts if "course" in text.get_text()]
+    names = [text.get_text().replace("\n", "") for text in labels]
+    assert names == [LONG, f"{LONG}WithAttention"]
+    boxes = [Text.get_window_extent(label) for label in labels]  # without the leader
+    lower, upper = sorted(boxes, key=lambda box: box.y0)
+    assert lower.y1 <= upper.y0
+    whole = [text.get_text().replace("\n", "") for text in figure.axes[-1].get_yticklabels()]
+    assert whole == names
+
+
+@pytest.mark.parametrize(
+    ("scores", "arrows"), [((0.999, 0.9, 0.9), ["<"]), ((0.95, 0.94, 0.95), []), ((0.95,), [])]
+)
+def test_interval_that_goes_on_beyond_the_axis_has_an_arrow(
+    scores: tuple[float, ...], arrows: list[str]
+) -> None:
+    runs = [result("mlp", seed, score) for seed, score in enumerate(scores)]
+    *_, final = comparison_figure(runs).axes
+    assert [line.get_marker() for line in lines(final, "cut")] == arrows
 
 
 def test_figure_has_a_point_at_an_error_of_0() -> None:

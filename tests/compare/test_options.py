@@ -49,6 +49,8 @@ def test_values_of_a_grid_may_be_lists(text: str, values: list[str]) -> None:
         (["--grid", "lr=1e-3,0.001"], "different values"),
         (["--seeds", "9000", "--grid", "lr=1,2"], "these are 18,000 trials: at most 10,000"),
         (["--seeds", f"1{'0' * 30}"], "at most 10,000 seeds"),
+        (["--figure", "f.jpg"], "--figure f.jpg: its name must end in one of .pdf, .png, .svg"),
+        (["--figure", "none/f.pdf"], "--figure none/f.pdf: it must be a file in a folder that is"),
         (["--batch_size", "9", "--grid", "lr=1,2", "3"], "--grid 3: give an option of fit and"),
     ],
 )

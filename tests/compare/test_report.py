@@ -243,7 +243,7 @@ def test_long_names_of_settings_stand_whole_in_the_figure() -> None:
     runs = [result("mlp", 0, 0.95, ((name, value),)) for value in ("1", "2")]
     (final,) = report_of(runs).figures[""].draw().axes
     labels = [label.get_text() for label in final.get_yticklabels()]
-    assert labels == [f"MLP\n{name} 1", f"MLP\n{name} 2"]
+    assert labels == [f"MLP\ndata.augmentation.\nrotation {value}" for value in "12"]
 
 
 def test_settings_of_one_network_are_compared_where_the_best_one_is_confirmed() -> None:

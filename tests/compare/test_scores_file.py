@@ -40,6 +40,19 @@ def test_scores_from_anywhere_are_tested_in_their_direction(
     assert difference["all_runs"]["value"] == 0
 
 
+@pytest.mark.parametrize(
+    ("ending", "begins"), [("pdf", b"%PDF"), ("png", b"\x89PNG"), ("svg", b"<?xml")]
+)
+def test_figure_is_written_in_the_format_of_its_name_over_an_earlier_one(
+    ending: str, begins: bytes, workspace: Path
+) -> None:
+    Path("runs.csv").write_text("\n".join(LINES))
+    figure = Path(f"ours.{ending}")
+    figure.touch()
+    compare.main(["--from", "runs.csv", *JUDGE, "--figure", str(figure)])
+    assert figure.read_bytes().startswith(begins)
+
+
 @pytest.mark.parametrize("score", ["", "nan", "inf"])
 def test_scores_that_are_missing_or_not_finite_are_of_runs_that_diverged(
     score: str, workspace: Path, capsys: pytest.CaptureFixture[str]

@@ -156,7 +156,7 @@ def data(workspace: Path) -> ImageDataModule:
         (
             after_epoch(0.1, 0.1, dead=1.0),
             None,
-            "collapsed in epoch 1: all units of relu1 are dead",
+            "collapsed in epoch 1: all units of layer 1 are dead",
             LOWER,
         ),
         (
@@ -177,7 +177,7 @@ def data(workspace: Path) -> ImageDataModule:
         (
             after_epoch(0.1, 0.1, dead=0.98, failed=False),
             None,
-            "98 % of relu1's units are dead",
+            "98 % of layer 1's units are dead",
             LOWER,
         ),
         (
@@ -190,7 +190,7 @@ def data(workspace: Path) -> ImageDataModule:
         (
             after_epoch(0.5, 0.5, dead=0.5),
             None,
-            "50 % of relu1's units are dead: .* get no gradient",
+            "50 % of layer 1's units are dead: .* get no gradient",
             LOWER,
         ),
     ],

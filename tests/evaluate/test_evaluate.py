@@ -101,6 +101,21 @@ def test_evaluate_agrees_with_the_training(
     )
 
 
+def test_evaluate_draws_the_confusion_matrix_into_a_file(
+    trained: Path, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate.main([str(trained), "--json", "--figure", "confusion.svg"])
+    right = re.search(r"([\d,]+) of 10,000 right", Path("confusion.svg").read_text())
+    assert right
+    share = int(right[1].replace(",", "")) / 10_000
+    assert json.loads(capsys.readouterr().out)["test/acc"] == pytest.approx(share)
+
+
+def test_evaluate_refuses_the_format_of_a_figure_before_it_reads_the_checkpoint() -> None:
+    with pytest.raises(UserError, match=r"--figure f\.gif: its name must end in one of"):
+        evaluate.main(["none.ckpt", "--figure", "f.gif"])
+
+
 def test_evaluate_prints_tables_of_pictures_of_any_size(
     trained_on_shapes: Path, workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,7 +13,7 @@ from optuna.trial import TrialState, create_trial
 from convblocks.compare.analysis import Comparison, compare
 from convblocks.figures.report import Report
 from convblocks.search import report as reporting
-from convblocks.search.report import conclusion, report
+from convblocks.search.report import conclusion, report, trials_figure
 from convblocks.search.worker import SearchWorker
 from tests.made_up import assert_expected, result
 from tests.search.made_up import search
@@ -73,7 +73,7 @@ def test_search_report_is_the_expected_one(
     worker: SearchWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published: list[Report] = []
-    monkeypatch.setattr(reporting, "publish", lambda content, _: published.append(content))
+    monkeypatch.setattr(reporting, "publish", lambda content, *_: published.append(content))
     report(worker, confirmed(fresh(0.96)), "")
     (found,) = published
     assert_expected("search.md", found.to_markdown())
@@ -82,6 +82,25 @@ def test_search_report_is_the_expected_one(
         "collapsed",
         "failed",
     ]
+
+
+def test_figure_of_a_search_has_its_complete_trials_and_the_best_so_far(
+    worker: SearchWorker,
+) -> None:
+    (panel,) = trials_figure(worker).axes
+    errors = [100 * (0.01 + 0.002 * (number - 5) ** 2) for number in range(12)]
+    drawn = {line.get_gid(): line.get_ydata() for line in panel.lines}
+    assert drawn["trials"] == pytest.approx(errors)
+    assert drawn["best"] == pytest.approx([*errors[:6], *[1.0] * 6])
+    assert panel.get_title() == "trial_5 is the best"
+
+
+def test_figure_of_a_search_goes_into_a_file_of_its_own_too(worker: SearchWorker) -> None:
+    report(worker, confirmed(fresh(0.96)), "", Path("trials.pdf"))
+    assert Path("trials.pdf").read_bytes().startswith(b"%PDF")
+    assert {"search.png", "search-confirmed.png"} <= {
+        path.name for path in worker.config.directory.path.iterdir()
+    }
 
 
 CONCLUSIONS = {

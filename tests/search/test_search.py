@@ -33,8 +33,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_search_leaves_its_files(done: Path) -> None:
     trials = {f"trial_{number}" for number in range(8)}
     names = {path.name for path in done.iterdir() if not path.name.startswith(".")}
-    report = {"search.html", "search.md", "search.json", "search.csv"}
-    assert names == report | {"journal.log", "logs", "confirm"} | trials
+    report = {f"search.{ending}" for ending in ("html", "md", "json", "csv", "png")}
+    assert names == report | {"search-confirmed.png", "journal.log", "logs", "confirm"} | trials
     for row in numbers("s")["trials"]:
         config = RunDirectory(f"s/trial_{row['trial']}").read_config()
         assert config["data"]["init_args"]["batch_size"] == int(row["batch_size"])

@@ -10,9 +10,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from convblocks.compare.statistics import mean_interval
+from convblocks.figures.curves import LOG_SCALE, wrapped
 from convblocks.figures.estimates import DASH, NOTHING, POINTS, Unit
 from convblocks.figures.grouping import grouped
-from convblocks.figures.style import LETTERS, LINES, OTHERS, WIDTH, log_axis, style
+from convblocks.figures.style import LETTERS, LINES, OTHERS, WIDTH, End, label_ends, log_axis, style
 from convblocks.figures.tables import Table
 from lab.benchmarks.pages import Page
 from lab.benchmarks.rows import Results, Row
@@ -178,27 +179,28 @@ def figure(results: Results) -> Figure:
     made = Figure(figsize=(WIDTH, 5.0), layout="constrained")
     axes = made.subplots()
     errors = []
+    ends = []
     for number, (variant, own) in enumerate(courses(results).items()):
         colour = style(OTHERS + number).colour
         seconds, middle, low, high = np.transpose(_best_so_far(own)).tolist()
         axes.fill_between(seconds, low, high, step="post", color=colour, alpha=0.15, linewidth=0)
-        axes.step(
-            seconds,
-            middle,
-            LINES[number],
-            where="post",
-            color=colour,
-            linewidth=2.2,
-            label=VARIANTS[variant],
-        )
+        axes.step(seconds, middle, LINES[number], where="post", color=colour, linewidth=2.2)
+        name = VARIANTS[variant]
+        if variant == "grid":  # it ends early
+            start = seconds[0], middle[0]
+            axes.annotate(name, start, (25, -4), textcoords="offset points")
+        else:
+            ends.append(End(wrapped(name, 20), seconds[-1], middle[-1], colour))
         errors += [*low, *high]
     log_axis(axes, "y", errors, unit=" %")
     answer = re.split("[:.] ", answer_text(results), maxsplit=1)[0]
     title = answer.replace("higher validation scores", "lower validation errors")  # as the axis
     axes.set_title(title, wrap=True)
-    axes.set(xlabel="seconds of training and evaluation", ylabel="best validation error")
+    axes.set(
+        xlabel="seconds of training and evaluation", ylabel=f"best validation error{LOG_SCALE}"
+    )
     made.supxlabel("lines: medians of the repeats; bands: all of them", fontsize=LETTERS)
-    axes.legend()
+    label_ends(made, [(axes, ends)])
     return made
 
 

@@ -6,7 +6,7 @@ from statistics import median
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from convblocks.figures.curves import short
+from convblocks.figures.curves import wrapped
 from convblocks.figures.style import WIDTH, foreground, log_axis, style
 from convblocks.model.networks import ARCHITECTURES
 from lab.benchmarks.rows import Labels, Results
@@ -74,6 +74,6 @@ def _epochs(axes: Axes, results: Results, arch: str, variants: Sequence[str]) ->
         )
     axes.set_yticks(range(len(variants)), variants)
     times = results.ratio("epoch", training("notebook"), training("fit"), arch=arch).value
-    title = f"{short(arch)}: the notebook takes {times:.1f} times as long as fit"
+    title = f"{wrapped(arch)}: the notebook takes {times:.1f} times as long as fit"
     axes.set(ylim=(len(variants) - 0.5, -0.5), title=title)
     axes.tick_params(axis="y", length=0)

@@ -21,6 +21,7 @@ with their uncertainty. A rerun reuses finished trials and resumes the others.
   --no-fit             only report on existing runs
   --from FILE          only report on runs from anywhere: a CSV of arm, seed
                        and a score, which --judge score:max names
+  --figure FILE        draw the figure into a .pdf, .svg or .png too
 
 Other options are passed to fit for all trials. With --data.val_size and a grid,
 several networks are each tested at the setting that is best on held-out images.
@@ -81,7 +82,7 @@ def main(arguments: list[str]) -> None:
         again = repeat_of("compare", arguments)
         jobs = options.jobs or os.cpu_count() or 1
         report = report_of([*results.values()], [*confirmed.values()], again, jobs)
-        publish(report, directory)
+        publish(report, directory, options.figure)
     refuse_missing(options.trials, results)
 
 

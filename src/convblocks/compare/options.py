@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from convblocks.command_line import Parser, options_of
 from convblocks.compare.trials import NO_SETTINGS, VAL_SIZE, all_trials, command_line, root_of
 from convblocks.errors import UsageError
+from convblocks.figures.option import figure_file
 from convblocks.model.names import NETWORKS
 from convblocks.run.directory import RunDirectory
 from convblocks.run.options import line_of, refuse_misspelt, refuse_no_network
@@ -117,6 +118,7 @@ def shared_parser(name: str, default_seeds: Sequence[int]) -> Parser:
     parser.add_argument("--jobs", type=positive)
     parser.add_argument("--launcher", choices=("local", "ray"), default="local")
     parser.add_argument("--name", default=name)
+    parser.add_argument("--figure", type=figure_file)
     return parser
 
 

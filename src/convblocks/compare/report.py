@@ -27,6 +27,7 @@ from convblocks.figures.curves import LONGEST_NAME, TITLES
 from convblocks.figures.estimates import p_text
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.report import Chart, Report
+from convblocks.figures.style import NARROW, WIDTH
 from convblocks.figures.tables import Table
 from convblocks.run.result import Results
 
@@ -63,6 +64,7 @@ def report_of(results: Results, confirmed: Results = (), repeat: str = "", jobs:
         tables.append(results_table("Every setting", every, results, swept, key="settings"))
     if compared and compared.differences:
         tables.append(differences_table(compared))
+    draw = partial(figure_of, results, swept, compared)
     more, command = more_runs(compared, results, confirmed, repeat, jobs)
     return Report(
         name="comparison",
@@ -71,8 +73,9 @@ def report_of(results: Results, confirmed: Results = (), repeat: str = "", jobs:
         details=tables[1:],
         figures={
             "": Chart(
-                partial(figure_of, results, swept, compared),
+                draw,
                 "Every run, and the means of those that trained",
+                [partial(draw, on_page=WIDTH), partial(draw, on_page=NARROW)],
             )
         },
         runs=[as_row(run) for run in (*results, *confirmed)],
@@ -102,14 +105,19 @@ def main_table(
     return results_table("Each network at its own best setting", arms, results, swept, [note])
 
 
-def figure_of(results: Results, swept: Sequence[str], comparison: Comparison | None) -> Figure:
-    """The curves of networks or of a few settings with short names; else final scores."""
-    finding = finding_of(comparison) if comparison else ""
+def figure_of(
+    results: Results, swept: Sequence[str], comparison: Comparison | None, on_page: float = 0
+) -> Figure:
+    """The curves of networks or of a few settings with short names; else final scores.
+
+    Above stands the finding, unless it is as wide as a page asks that has it as text.
+    """
+    finding = finding_of(comparison) if comparison and not on_page else ""
     if comparison and comparison.of_settings:
         names = [arm.arch for arm in comparison.arms]
         if len(names) <= MOST_PAIRED and max(map(len, names)) <= LONGEST_NAME:
-            return comparison_figure(comparison.results, finding=finding)
-    return comparison_figure(results, swept, finding)
+            results, swept = comparison.results, ()
+    return comparison_figure(results, swept, finding, on_page or WIDTH)
 
 
 def conclusions(

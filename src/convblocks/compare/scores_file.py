@@ -11,6 +11,7 @@ from convblocks.compare.report import report_of
 from convblocks.compare.tables import column_of
 from convblocks.compare.trials import refuse_run
 from convblocks.errors import UserError
+from convblocks.figures.option import figure_file
 from convblocks.figures.report import publish, repeat_of
 from convblocks.run.directory import RunDirectory
 from convblocks.run.judge import Judge
@@ -36,11 +37,13 @@ def report_on_file(arguments: Sequence[str]) -> None:
     parser.add_argument("--from", dest="path", type=Path, required=True)
     parser.add_argument("--judge", type=Judge.parse, required=True)
     parser.add_argument("--name")
+    parser.add_argument("--figure", type=figure_file)
     options = parser.parse_args(arguments)
     directory = RunDirectory(options.name or options.path.stem)
     refuse_run(directory)
     results = read_scores(options.path, options.judge)
-    publish(report_of(results, repeat=repeat_of("compare", arguments)), directory)
+    report = report_of(results, repeat=repeat_of("compare", arguments))
+    publish(report, directory, options.figure)
 
 
 def read_scores(path: Path, judge: Judge) -> list[RunResult]:

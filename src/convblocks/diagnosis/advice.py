@@ -82,7 +82,7 @@ def _movements(data: ImageDataModule) -> tuple[str, ...]:
 
 def _collapse(result: RunResult, right: str) -> Diagnosis:
     why = f"it gets {right} right, no better than chance."
-    whole = [relu for relu, share in dead_units_in(result.final).items() if share == 1]
+    whole = [layer for layer, share in dead_units_in(result).items() if share == 1]
     if whole:
         why = (
             f"all units of {listed(whole)} are dead: "
@@ -109,8 +109,8 @@ def _nothing_learned(result: RunResult, steps: int, right: str) -> Diagnosis:
 def _half_dead_layers(result: RunResult) -> Diagnosis | None:
     """Names the layers in which half of the units or more are dead; None if there are none."""
     layers = [
-        f"{whole_percent(share)} of {relu}'s"
-        for relu, share in dead_units_in(result.final).items()
+        f"{whole_percent(share)} of {layer}'s"
+        for layer, share in dead_units_in(result).items()
         if share >= HALF_DEAD
     ]
     if not layers:

@@ -73,8 +73,8 @@ class DeadUnits(RunCallback):
         diagnosis = result.facts.get("diagnosis")
         # Of a divergence fit has told already.
         if run.divergence.step is None:
-            shares = dead_units_in(result.final).items()
-            texts = [f"{relu} {whole_percent(share)}" for relu, share in shares]
+            shares = dead_units_in(result).items()
+            texts = [f"{whole_percent(share)} of {layer}" for layer, share in shares]
             if texts:
                 lines.append("dead units: " + ", ".join(texts))
             if diagnosis:

@@ -19,12 +19,25 @@ FEWEST_STEPS, STEPS_PER_CLASS = 200, 20
 # such a network learns slowly.
 EPOCHS_OF_FALL, LEAST_FALL = 5, 0.005
 
+# The layers and blocks of the course's networks have a ReLU each.
+LAYERS = {"mlp": "layer ", "maxpool": "block ", "batchnorm": "block "}
 
-def dead_units_in(metrics: Row) -> Row:
-    """The shares of dead units among these metrics, by the name of the ReLU."""
-    return {
-        name.removeprefix(DEAD): share for name, share in metrics.items() if name.startswith(DEAD)
-    }
+
+def dead_units_in(result: RunResult) -> Row:
+    """The shares of dead units at the end of a run, by what people call the layers:
+    ``block 2`` of the course's networks, of others ``relu2``, as in the metrics.
+    """
+    shares = {}
+    for metric, share in result.final.items():
+        if metric.startswith(DEAD):
+            shares[layer_name(metric, result.arch)] = share
+    return shares
+
+
+def layer_name(metric: str, arch: str) -> str:
+    """Of the metric of a network's dead units, for people."""
+    relu = metric.removeprefix(DEAD)
+    return relu.replace("relu", LAYERS.get(arch, "relu"))
 
 
 def chance_accuracy(labels: Tensor) -> float:
@@ -50,7 +63,7 @@ def has_collapsed(result: RunResult, labels: Tensor) -> bool:
     """
     if result.final["test/acc"] > result.facts["chance"]:
         return False
-    if 1 in dead_units_in(result.final).values():
+    if 1 in dead_units_in(result).values():
         return True
     last = result.epochs[-1]
     learns_training_images = last.get("train/acc", 1.0) > chance_accuracy(labels)

@@ -11,6 +11,7 @@ report.html into its folder, with the hardest images, calibration and curves.
   --data.source NAME   a class of your own that reads the data
   --weights_only false  read the objects in a checkpoint of your own
   --json               print the measures as JSON, and nothing else
+  --figure FILE        draw the confusion matrix into a .pdf, .svg or .png
 
 Example:
   convblocks evaluate lightning_logs/maxpool/version_0/checkpoints/last.ckpt
@@ -32,10 +33,17 @@ from convblocks.console import command_text, echo, only_json
 from convblocks.data.images import ImageSets
 from convblocks.errors import UserError
 from convblocks.evaluate.subject import checkpoint_parser, load_network_and_data
-from convblocks.figures.curves import metric_figure, short
+from convblocks.figures.curves import TITLES, metric_figure
 from convblocks.figures.estimates import COUNT, Unit
-from convblocks.figures.panels import calibration_error, confusion, evaluation_charts
+from convblocks.figures.option import figure_file
+from convblocks.figures.panels import (
+    calibration_error,
+    confusion,
+    confusion_figure,
+    evaluation_charts,
+)
 from convblocks.figures.report import Chart, Report
+from convblocks.figures.style import save
 from convblocks.figures.tables import Column, Table, to_console
 from convblocks.model.restore import Evaluation, TrainedNetwork
 from convblocks.run.directory import LOGS, RunDirectory
@@ -56,11 +64,14 @@ def main(arguments: list[str]) -> None:
     """
     parser = checkpoint_parser()
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--figure", type=figure_file)
     options = parser.parse_args(arguments)
     with only_json(options.json):
         trained, data = load_network_and_data(options)
         with working(f"evaluating {len(data.test):,} test images"):
             evaluation = trained.evaluate(data.test)
+    if options.figure:
+        save(partial(confusion_figure, evaluation), options.figure)
     if options.json:
         print(as_json(measures(evaluation)))
         return
@@ -115,7 +126,7 @@ def run_report(
     diagnosis = result.facts.get("diagnosis", {"sentence": "", "options": []})
     sentences = [
         f"Test {summary(evaluation)}.",
-        f"{short(result.arch)}: {result.parameters:,} parameters, "
+        f"{TITLES.get(result.arch, result.arch)}: {result.parameters:,} parameters, "
         f"{counted(len(result.epochs), 'epoch')} in {result.seconds:.1f} s.",
     ]
     if diagnosis["sentence"]:
@@ -131,9 +142,9 @@ def run_report(
         tables=(),
         sentences=sentences,
         figures={
+            **evaluation_charts(evaluation, images),
             "loss": Chart(partial(metric_figure, result, "loss"), "Loss by epoch"),
             "acc": Chart(partial(metric_figure, result, "acc"), "Error by epoch"),
-            **evaluation_charts(evaluation, images),
         },
         details=tables(evaluation),
         command=command,
@@ -191,7 +202,7 @@ def confusion_table(evaluation: Evaluation) -> Table:
     names = evaluation.classes
     counts = confusion(evaluation).tolist()
     rows = [
-        [name, *(str(count or "") for count in row)]
+        [name, *(f"{count:,}" if count else "" for count in row)]
         for name, row in zip(names, counts, strict=True)
     ]
     return Table("Confusion: true classes down, predicted ones across", ["", *names], rows)

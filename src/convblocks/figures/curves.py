@@ -5,8 +5,10 @@ counts as the worst in a median.
 """
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from itertools import chain, zip_longest
+from textwrap import fill
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -17,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from convblocks.figures.style import (
     LINES,
     MARKERS,
-    WIDTH,
+    NARROW,
     End,
     Style,
     foreground,
@@ -30,10 +32,14 @@ from convblocks.run.result import Results, RunResult
 
 LOSS = Judge("train/loss", "min")
 
+# Longer names have several lines.
 LONGEST_NAME = 22
 
 # Numbers of epochs, and values.
 Points = list[tuple[int, float]]
+
+# Of an axis that is logarithmic.
+LOG_SCALE = ", log scale"
 
 # The course's networks in figures; their options are written as they are given.
 TITLES = {"mlp": "MLP", "maxpool": "MaxPool", "batchnorm": "BatchNorm"}
@@ -41,7 +47,7 @@ TITLES = {"mlp": "MLP", "maxpool": "MaxPool", "batchnorm": "BatchNorm"}
 
 def half_figure() -> Figure:
     """A figure of which two stand side by side."""
-    return Figure(figsize=(WIDTH / 2, 4.6), layout="constrained")
+    return Figure(figsize=(NARROW, 4.6), layout="constrained")
 
 
 class Curve(NamedTuple):
@@ -64,7 +70,8 @@ def metric_figure(run: RunResult, metric: str) -> Figure:
     looks = map(Style, (muted(), foreground()), LINES, MARKERS)
     curves = [Curve(split, look, [run]) for split, look in zip(splits, looks, strict=True)]
     axes.set(
-        title=f"{splits[1]} {name} {values[1][-1]:.3g}{unit} after the last epoch", ylabel=name
+        title=f"{splits[1]} {name} {values[1][-1]:.3g}{unit} after the last epoch",
+        ylabel=f"{name}{LOG_SCALE}",
     )
     label_ends(figure, [(axes, draw_by_epoch(axes, curves, [[own] for own in values]))])
     return figure
@@ -85,9 +92,9 @@ class Scale(NamedTuple):
         return [*map(self.drawn, values_of(run, metric))]
 
     def name(self, split: str) -> str:
-        """Of a drawn score on validation (``val``) or test data."""
+        """Of an axis of scores on validation (``val``) or test data."""
         if self.judge.in_percent:
-            return "validation error" if split == "val" else "test error"
+            return f"{'validation' if split == 'val' else 'test'} error{LOG_SCALE}"
         return self.judge.metric if split == "val" else self.judge.tested
 
     def set_axis(self, axes: Axes, which: Literal["x", "y"], found: Sequence[float]) -> None:
@@ -119,7 +126,7 @@ def draw_by_epoch(
         averaged = []
         for run, line in zip(runs, lines, strict=True):
             dotted = ":" if run.failed else "-"
-            own = _line(axes, line, dotted, color=look.colour, linewidth=0.8, alpha=0.6, gid="runs")
+            own = _line(axes, line, dotted, color=look.colour, linewidth=0.7, gid="runs")
             points = own or points
             if not (of_trained and run.failed):
                 averaged.append(line)
@@ -167,10 +174,16 @@ def evaluated(results: Results) -> str:
     return "val" if any(metric in row for run in results for row in run.epochs) else "test"
 
 
-def short(name: str) -> str:
-    """A network's name, or its end: the dotted name of a user's class begins with its module."""
-    title = TITLES.get(name, name)
-    return title if len(title) <= LONGEST_NAME else f"…{title[1 - LONGEST_NAME :].lstrip('.')}"
+def wrapped(name: str, longest: int = LONGEST_NAME) -> str:
+    """The name of a network or class, or a setting, in lines of at most so many
+    characters, which end at spaces or points where they can.
+    """
+    lines = [""]
+    for part in re.split(r"(?<=[ ,._/=])(?!\d)", TITLES.get(name, name)):
+        if len(lines[-1] + part) > longest:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(fill(line, longest) for line in lines).strip()
 
 
 def finite(values: Iterable[Sequence[float]]) -> list[float]:

@@ -1,7 +1,5 @@
 """Confusion and calibration of an evaluation, and its figures."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
@@ -11,7 +9,7 @@ from torchmetrics.functional.classification import (
     multiclass_confusion_matrix,
 )
 
-from convblocks.figures.curves import half_figure
+from convblocks.figures.curves import half_figure, wrapped
 from convblocks.figures.estimates import share
 from convblocks.figures.report import Chart
 from convblocks.figures.style import LETTERS, OTHERS, SMALL, foreground, muted, style
@@ -20,7 +18,7 @@ from convblocks.model.restore import Evaluation
 # Rows and columns of the hardest images.
 GRID = (3, 3)
 
-# Longer class names are cut, along an axis and above an image.
+# Longer class names have several lines, along an axis and above an image.
 LONGEST_NAME, LONGEST_CAPTION = 14, 15
 
 # Bins of equal width, in which probabilities are compared with accuracies.
@@ -77,15 +75,21 @@ def confusion_figure(evaluation: Evaluation) -> Figure:
     axes = figure.subplots()
     counts = confusion(evaluation).numpy()
     mistakes = counts * (1 - np.eye(len(counts), dtype=int))
-    names = _cut(evaluation.classes, LONGEST_NAME)
-    shrink = min(1, 12 / len(counts))
+    names = [wrapped(name, LONGEST_NAME) for name in evaluation.classes]
+    lines = max(name.count("\n") + 1 for name in names)
+    shrink = min(1, 12 / len(counts), 16 / len(counts) / lines)
     clear, full = [to_rgba(style(OTHERS).colour, alpha) for alpha in (0, 1)]
     colours = LinearSegmentedColormap.from_list("mistakes", [clear, full])
     axes.imshow(mistakes, cmap=colours, vmax=max(1, 1.5 * mistakes.max()))
     axes.grid(visible=False)
     for row, column in zip(*np.nonzero(counts), strict=True):
         axes.text(
-            column, row, f"{counts[row, column]}", ha="center", va="center", fontsize=shrink * SMALL
+            column,
+            row,
+            f"{counts[row, column]:,}",
+            ha="center",
+            va="center",
+            fontsize=shrink * SMALL,
         )
     axes.set(
         xlabel="predicted", ylabel="true", title=f"{np.trace(counts):,} of {counts.sum():,} right"
@@ -104,9 +108,12 @@ def hardest_figure(evaluation: Evaluation, images: Tensor) -> Figure:
     figure = half_figure()
     wrong = evaluation.predicted != evaluation.targets
     figure.suptitle(
-        f"{int(wrong.sum()):,} of {len(wrong):,} wrong", x=0.02, ha="left", fontsize=LETTERS
+        f"{int(wrong.sum()):,} of {len(wrong):,} wrong\nhighest losses: true → predicted",
+        x=0.02,
+        ha="left",
+        fontsize=LETTERS,
     )
-    names = _cut(evaluation.classes, LONGEST_CAPTION)
+    names = [wrapped(name, LONGEST_CAPTION) for name in evaluation.classes]
     panels = list(figure.subplots(*GRID).flat)
     confidence = 100 * evaluation.logits.softmax(dim=1).amax(dim=1)
     for panel in panels:
@@ -141,8 +148,3 @@ def reliability_figure(evaluation: Evaluation) -> Figure:
     axes.set(xlim=(0, 1.05), ylim=(0, 1.05), xticks=np.linspace(0, 1, 6))
     axes.set_title(f"expected calibration error {100 * calibration_error(evaluation):.2f} %")
     return figure
-
-
-def _cut(classes: Sequence[str], longest: int) -> list[str]:
-    """The names, or their beginnings."""
-    return [name if len(name) <= longest else f"{name[: longest - 1]}…" for name in classes]

@@ -17,30 +17,26 @@ from markdown_it import MarkdownIt
 
 from convblocks.console import command_text, echo
 from convblocks.errors import printable
-from convblocks.figures.style import LIGHT, WIDTH, Draw, render, save, themed
+from convblocks.figures.style import LIGHT, NARROW, Draw, render, save, themed
 from convblocks.figures.tables import Table, to_console, to_markdown, without_html
 from convblocks.run.directory import RunDirectory
 from convblocks.text import Settings, as_csv, as_json, as_shown
 from exact_resume.files import write
 
-# Text stays text, and the numbers of elements depend on the content only: the same
-# figure has the same bytes.
-SVG = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "convblocks",
-    "font.sans-serif": ["DejaVu Sans", "Verdana"],
-}
-
-# In CSS pixels for an inch of a figure: a narrower page scrolls the figure, as letters
-# would be too small.
-LEAST_SCALE = 62
+# Every reader has one of them, whatever a matplotlibrc asks for here.
+FONTS = {"font.sans-serif": ["DejaVu Sans", "Verdana"]}
 
 
 class Chart(NamedTuple):
-    """The function that draws a figure, and what it shows in a phrase."""
+    """The function that draws a figure, and what it shows in a phrase.
+
+    A page that says its finding, or is as narrow as a phone, has those ``on_page``
+    instead, the wide one first.
+    """
 
     draw: Draw
     caption: str
+    on_page: Sequence[Draw] = ()
 
 
 class Report(NamedTuple):
@@ -108,9 +104,9 @@ def repeat_of(command: str, arguments: Sequence[str]) -> str:
     return command_text(command, *[word for word in arguments if word != "--no-fit"])
 
 
-def publish(report: Report, directory: RunDirectory) -> None:
+def publish(report: Report, directory: RunDirectory, figure: Path | None = None) -> None:
     """Write a report into the directory of its runs, over a former one, and print its
-    tables, sentences and command.
+    tables, sentences and command; the main figure goes into a file of its own too.
     """
     directory.create()
     path = directory.path / report.name
@@ -129,6 +125,8 @@ def publish(report: Report, directory: RunDirectory) -> None:
         ending = f"-{end}.png" if end else ".png"
         save(chart.draw, directory.path / f"{report.name}{ending}")
     endings = [*files, ".png"] if report.figures else files
+    if figure:
+        save(report.figures[""].draw, figure)
     curves = ""
     if any(directory.path.rglob("events.out.tfevents.*")):
         curves = f"\nCurves: tensorboard --logdir {shlex.quote(folder)}"
@@ -145,23 +143,26 @@ def _as_html(markdown: str) -> str:
     parser = MarkdownIt("commonmark", {"html": False})
     parser.enable("table").disable(["link", "image", "emphasis"])
     html = parser.render(printable(markdown, allowed="\n"))
+    # Dotted names may go on in another line, and options may not.
+    html = re.sub(r"--[\w.]+", r"<span>\g<0></span>", html)
+    html = re.sub(r"(?<=\w[._])(?=[A-Za-z][^<]*</(td|th|li|h2)>)", "<wbr>", html)
     return re.sub(r" (\[[^<]*\])</td>", r" <span>\1</span></td>", html)
 
 
 def _figure(chart: Chart) -> str:
-    file = StringIO()
-    with themed(LIGHT | SVG):
-        figure = render(chart.draw)
-        metadata = {"Date": None, "Creator": None}
-        figure.savefig(file, format="svg", transparent=True, metadata=metadata)
-    svg = re.sub(r'<g id="[^"]*"', "<g", file.getvalue())  # figures share these ids
-    svg = svg.partition("<svg ")[2].strip()
-    caption = escape(chart.caption)
-    width = figure.get_figwidth()
-    row = ' class="row"' if width > WIDTH / 2 else ""
-    return (
-        f'<figure{row}><div class="wide">'
-        f'<svg role="img" aria-label="{caption}" '
-        f'style="min-width: {LEAST_SCALE * width:.0f}px" {svg}'
-        f"</div><figcaption>{caption}</figcaption></figure>"
-    )
+    row = ""
+    found = []
+    for number, draw in enumerate(chart.on_page or [chart.draw]):
+        file = StringIO()
+        # Nothing may refer to a part of a figure that is not shown.
+        with themed(LIGHT | FONTS | {"svg.hashsalt": f"{number}"}):
+            figure = render(draw)
+            metadata = {"Date": None, "Creator": None}
+            figure.savefig(file, format="svg", transparent=True, metadata=metadata)
+        if figure.get_figwidth() > NARROW:
+            row = ' class="row"'
+        svg = re.sub(r'<g id="[^"]*"', "<g", file.getvalue())  # figures share these ids
+        svg = re.sub("#([0-9a-f]{6})", r"var(--\1, #\1)", svg)  # page.css has those of the dark
+        label = f'<svg role="img" aria-label="{escape(chart.caption)}" '
+        found.append(label + svg.partition("<svg ")[2].strip())
+    return f"<figure{row}>{''.join(found)}</figure>"

@@ -16,8 +16,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-# In inches, at 160 pixels an inch.
+# In inches, at 160 pixels an inch; a narrow figure is for a phone, or for half a page.
 WIDTH = 10.0
+NARROW = WIDTH / 2
 
 # In points: letters are 11 pixels high in a figure shown 700 pixels wide; small ones,
 # for counts and captions, in one shown 838 pixels wide.
@@ -117,7 +118,8 @@ def label_ends(figure: Figure, panels: Iterable[tuple[Axes, Sequence[End]]]) -> 
         points = axes.transData.transform([(end.x, end.y) for end in ends] or np.empty((0, 2)))
         heights = axes.transAxes.inverted().transform(points)[:, 1]
         order = np.argsort(heights, kind="stable")
-        lines = line * np.arange(len(ends))
+        sizes = np.array([ends[index].name.count("\n") + 1 for index in order])
+        lines = line * (np.cumsum(sizes) - sizes / 2)
         places = np.maximum.accumulate(heights[order] - lines) + lines
         places -= max(0.0, places.max(initial=0.0) - 1)
         for index, place in zip(order, places, strict=True):

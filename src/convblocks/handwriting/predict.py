@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
@@ -53,8 +53,9 @@ from convblocks.working import each
 from exact_resume.files import atomic_write
 
 # The sheet that --show writes: pixels of a side of its cells, of the pictures in them,
-# and pairs of cells in a row.
+# of the lines below, and pairs of cells in a row.
 CELL, INSIDE = 176, (168, 168)
+LINE = 30
 COLUMNS = 3
 
 # More characters than a line has, where it is not read on a terminal.
@@ -206,7 +207,8 @@ def as_table(predictions: Sequence[Prediction]) -> Table:
 
 
 def write_sheet(predictions: Sequence[Prediction], path: Path) -> None:
-    """Write an image that shows each picture beside what the network saw of it, in rows.
+    """Write an image that shows each picture beside what the network saw of it, in
+    rows, above the class that it answers.
 
     Raises:
         UserError: its suffix is not that of a picture format.
@@ -215,10 +217,15 @@ def write_sheet(predictions: Sequence[Prediction], path: Path) -> None:
     if picture_format not in Image.SAVE:
         raise UserError(f"--show {path} must end in the suffix of a picture format, such as .png")
     rows = -(-len(predictions) // COLUMNS)
-    sheet = Image.new("RGB", (2 * COLUMNS * CELL, rows * CELL), "white")
+    height = CELL + LINE
+    sheet = Image.new("RGB", (2 * COLUMNS * CELL, rows * height), "white")
+    pen = ImageDraw.Draw(sheet)
     for place, prediction in enumerate(predictions):
         row, column = divmod(place, COLUMNS)
-        left, top = 2 * column * CELL, row * CELL
+        left, top = 2 * column * CELL, row * height
+        name, probability = prediction.ranking[0]
+        answer = f"{name}   {in_percent(probability)}"
+        pen.text((left + CELL, top + CELL - 4), answer, "black", font_size=LINE - 6)
         for picture in (prediction.picture, to_picture(prediction.seen)):
             cell = ImageOps.contain(picture.convert("RGBA"), INSIDE, Image.Resampling.NEAREST)
             sheet.paste(cell, (left, top), cell)

@@ -27,6 +27,7 @@ other machines, to share the trials.
   --launcher NAME      local, or ray: tasks of a running cluster (RAY_ADDRESS)
   --threads N          CPU threads of each trial; affects rounding (default: 1)
   --name NAME          all files go to lightning_logs/NAME (default: search)
+  --figure FILE        draw all trials into a .pdf, .svg or .png too
 
 Other options are passed to fit for all trials. A trial is a run: convblocks fit
 --name NAME/trial_7 --resume. With one job, a seed makes the same choices.
@@ -157,7 +158,7 @@ def finish(worker: SearchWorker, options: Namespace) -> None:
     except BusyError:
         echo("Another process confirms the best settings, and reports.")
         return
-    report(worker, confirmed, options.repeat)
+    report(worker, confirmed, options.repeat, options.figure)
 
 
 def fresh_trials(trial: Trial, seeds: Sequence[int]) -> list[Trial]:

@@ -1,17 +1,25 @@
 """The report of a search: tables and a conclusion."""
 
 import shlex
+from functools import partial
+from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from optuna.trial import FrozenTrial
 
 from convblocks.compare.analysis import Comparison
+from convblocks.compare.figure import comparison_figure
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.compare.tables import results_table
 from convblocks.compare.trials import VAL_SIZE, Trial, command_line, settings_text
 from convblocks.console import command_text
+from convblocks.figures.curves import Scale, half_figure
 from convblocks.figures.estimates import number, p_text
-from convblocks.figures.report import Report, publish
+from convblocks.figures.report import Chart, Report, publish
+from convblocks.figures.style import NARROW, foreground, muted
 from convblocks.figures.tables import Column, Table
 from convblocks.search.config import as_overrides
 from convblocks.search.worker import SearchWorker, ending_of
@@ -22,26 +30,55 @@ BEST = 10
 DEFAULT = "default"
 
 
-def report(worker: SearchWorker, confirmed: Comparison | None, repeat: str) -> None:
-    """Write the report beside the trials, and print its tables and the command to go on with."""
+def report(
+    worker: SearchWorker, confirmed: Comparison | None, repeat: str, figure: Path | None = None
+) -> None:
+    """Write the report beside the trials, and print its tables and the command to go on
+    with; ``figure`` is a further file for that of all trials.
+    """
     sentences, command = conclusion(worker, confirmed)
     rows = [_row(trial) for trial in worker.trials()]
     tables = [best_table(worker)]
+    figures = {"": Chart(partial(trials_figure, worker), "The score of every complete trial")}
     if confirmed:
         tables.append(confirmed_table(confirmed))
+        draw = partial(comparison_figure, confirmed.results, width=NARROW)
+        figures["confirmed"] = Chart(draw, "The best settings with fresh seeds")
     publish(
         Report(
             name="search",
             tables=tables,
             sentences=sentences,
-            figures={},
+            figures=figures,
             runs=rows,
             command=command,
             repeat=repeat,
             numbers={"config": worker.config.words(), "trials": rows, "command": command},
         ),
         worker.config.directory,
+        figure,
     )
+
+
+def trials_figure(worker: SearchWorker) -> Figure:
+    """The scores of the complete trials in their order, and the best so far."""
+    figure = half_figure()
+    axes = figure.subplots()
+    judge = worker.plan.judge
+    scale = Scale(judge)
+    scores = {trial.number: trial.values[0] for trial in worker.best()}
+    numbers = sorted(scores)
+    drawn = [scale.drawn(scores[number]) for number in numbers]
+    falls = judge.sign < 0 or judge.in_percent  # an accuracy is drawn as an error
+    best = [*accumulate(drawn, min if falls else max)]
+    scale.set_axis(axes, "y", drawn)
+    axes.plot(numbers, drawn, "o", color=muted(), gid="trials")
+    axes.step(numbers, best, color=foreground(), where="post", gid="best")
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.set_xlabel("trial; line: the best so far")
+    axes.set_ylabel(scale.name("val"), parse_math=False)
+    axes.set_title(f"trial_{next(iter(scores))} is the best")
+    return figure
 
 
 def conclusion(worker: SearchWorker, confirmed: Comparison | None) -> tuple[list[str], str]:
