@@ -83,7 +83,26 @@ def test_readme_is_short() -> None:
     assert len([word for word in shown.split() if re.search(r"\w", word)]) <= 700
 
 
+def first_commands() -> list[str]:
+    """Those of README's first block, whose lines \\ continues."""
+    return re.sub(r"\\\n *", "", blocks("bash", README)[0]).splitlines()
+
+
 def test_readme_begins_with_two_commands_for_everything() -> None:
-    first, second = blocks("bash", README)[0].splitlines()
+    first, second = first_commands()
     assert all(part in first for part in ("venv", "pip install -e . ", "scripts/fit.py"))
     assert all(part in second for part in ("[test]", "pytest"))
+
+
+def test_first_commands_fit_a_phone_and_come_after_what_they_download() -> None:
+    before, block, _ = README.partition(blocks("bash", README)[0])
+    assert max(map(len, block.splitlines())) <= 44
+    downloads = " ".join(before.split())
+    assert all(words in downloads for words in ("MNIST is included", "several GB"))
+
+
+def test_front_page_leads_to_pages_that_a_host_of_code_renders() -> None:
+    """Not to HTML, of which it shows the source, or to the notebook without outputs."""
+    targets = re.findall(r"\]\(([^()]*)\)", README)
+    assert {"docs/play/README.md", "docs/lesson/README.md"} <= set(targets)
+    assert [target for target in targets if re.search(r"\.(html|ipynb)$", target)] == []
