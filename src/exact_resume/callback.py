@@ -170,7 +170,7 @@ class ExactResume(ModelCheckpoint):
         self._signal = AgreedSignal()
         if trainer.is_global_zero and (reason := self.lost_position()):
             print(f"This run can resume only at the end of an epoch. {reason}.")
-        _after_own(pl_module, "on_train_start", self._begin)
+        after_own(pl_module, "on_train_start", self._begin)
 
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
         # Not at the epoch's end: its checkpoint is written after on_train_epoch_end.
@@ -312,7 +312,7 @@ class ExactResume(ModelCheckpoint):
         """
         if not any(of_all_processes(self.lost_position())):
             save = partial(self._trainer.save_checkpoint, self.path)
-            _after_own(self._trainer.lightning_module, hook, save)
+            after_own(self._trainer.lightning_module, hook, save)
 
     def lost_position(self) -> str:
         """Why training loaders cannot save and restore where they are; empty if they can."""
@@ -329,7 +329,7 @@ class ExactResume(ModelCheckpoint):
         raise Stopped(number, message if trainer.is_global_zero else "")
 
 
-def _after_own(module: LightningModule, hook: str, act: Callable[[], None]) -> None:
+def after_own(module: LightningModule, hook: str, act: Callable[[], None]) -> None:
     """Called in a callback's hook: act once the module's own has been called, which comes
     after those of callbacks.
     """
