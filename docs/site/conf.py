@@ -17,13 +17,7 @@ HERE = Path(__file__).resolve().parent
 project = html_title = "convblocks"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 root_doc = "README"
-include_patterns = [
-    "*.md",
-    "data/MNIST/*.md",
-    "docs/**",
-    "notebooks/*",
-    "src/exact_resume/*.md",
-]
+include_patterns = ["*.md", "data/MNIST/*.md", "docs/**", "notebooks/*", "src/exact_resume/*.md"]
 exclude_patterns = ["docs/site/contents.md", "docs/play/README.md"]
 highlight_language = "none"  # of blocks that do not say
 

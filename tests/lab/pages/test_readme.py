@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
+from convblocks import ARCHITECTURES
 from tests.conftest import REPOSITORY
 from tests.data.pictures import write_pictures
 from tests.quick_python import quick_python
+from tests.scripts import run_fresh
 
 README, OWN, CODE = (
     (REPOSITORY / name).read_text()
@@ -83,8 +85,16 @@ def test_readme_is_short() -> None:
     assert len([word for word in shown.split() if re.search(r"\w", word)]) <= 700
 
 
+@pytest.mark.slow
+def test_summary_counts_the_multiply_adds_of_readmes_table() -> None:
+    printed = run_fresh(["scripts/summary.py"], REPOSITORY, {}, timeout=120).stdout
+    counts = re.findall(r"^Total mult-adds \(M\): (.*)$", printed, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` .* \| ([\d.]+) M \|$", README, re.MULTILINE)
+    assert dict(zip(ARCHITECTURES, counts, strict=True)) == dict(rows)
+
+
 def first_commands() -> list[str]:
-    """Those of README's first block, whose lines \\ continues."""
+    """Those of README's first block, in which a backslash continues a line."""
     return re.sub(r"\\\n *", "", blocks("bash", README)[0]).splitlines()
 
 
