@@ -166,7 +166,7 @@ def draw_gif() -> None:
 def print_handout() -> None:
     text = HANDOUT.read_text()
     layout = Path(__file__).with_name("handout.html").read_text()
-    page = layout.replace("<!-- handout -->", MarkdownIt().enable("table").render(text))
+    page = layout + MarkdownIt().enable("table").render(text)
     with browser() as window:
         window.get(f"data:text/html,{quote(page)}")
         printed = window.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})
