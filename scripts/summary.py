@@ -1,4 +1,6 @@
-"""Print the layers, output shapes and parameters of the three networks.
+"""Print the layers, output shapes, parameters and multiply-adds of the three networks.
+
+They are those for one image.
 
 usage: python scripts/summary.py
 """
@@ -14,12 +16,10 @@ from convblocks.model.networks import ARCHITECTURES
 
 
 def main(arguments: list[str]) -> None:
-    """Print torchinfo's table of every registered network for a batch of 64 images,
-    within 80 columns.
-    """
+    """Print torchinfo's table of every registered network for one image, within 80 columns."""
     Parser().parse_args(arguments)  # there are no options
     for arch, network in ARCHITECTURES.items():
-        images = torch.zeros(64, *MNIST.shape)
+        images = torch.zeros(1, *MNIST.shape)
         table = str(summary(network(), input_data=images, depth=4, col_width=20, verbose=0))
         for unit in Units:
             # torchinfo 1.8 prints the name of its enum member.

@@ -17,8 +17,8 @@ HERE = Path(__file__).resolve().parent
 project = html_title = "convblocks"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 root_doc = "README"
-include_patterns = ["*.md", "data/MNIST/*.md", "docs/**", "notebooks/*"]
-exclude_patterns = ["docs/site/contents.md"]
+include_patterns = ["*.md", "data/MNIST/*.md", "docs/**", "notebooks/*", "src/exact_resume/*.md"]
+exclude_patterns = ["docs/site/contents.md", "docs/play/README.md"]
 highlight_language = "none"  # of blocks that do not say
 
 myst_enable_extensions = ["html_image"]
@@ -38,7 +38,7 @@ templates_path = ["."]  # sidebar/navigation.html
 html_copy_source = html_show_copyright = False
 
 PICTURE = re.compile(r'<picture>\s*<source [^>]*srcset="(.*?)">\s*<img ([^>]*)>\s*</picture>')
-PLAY = re.compile(r"\[([^][]*)\]\([\w./]*play/index\.html(\S*?)\)")
+PLAY = re.compile(r"\[([^][]*)\]\([\w./]*play/(?:index\.html|README\.md)(\S*?)\)")
 
 
 def adapt(app: Sphinx, page: str, source: list[str]) -> None:

@@ -141,8 +141,8 @@ def caption(results: Sequence[RunResult]) -> str:
         "dead: they output 0 for every image. With all 64 dead, every digit gets the same "
         "answer: the network has collapsed. The seed was chosen for that; with "
         f"{len(runs) - collapses(runs)} of {len(runs)} seeds MaxPool does not "
-        "collapse. Scores are on 1,000 test images. To play, download [the "
-        "page](docs/play/index.html) and open it."
+        "collapse. Scores are on 1,000 test images. To play, open [the "
+        "page](docs/play/README.md)."
     )
 
 

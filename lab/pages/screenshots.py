@@ -1,7 +1,8 @@
-"""usage: python -m lab.pages.screenshots [board] [report] [stills] [pictures] [gif]
+"""usage: python -m lab.pages.screenshots [board] [report] [stills] [pictures] [gif] [handout]
 
 Draw the pictures of TensorBoard, a report, the demo and dying units that the
-documentation shows, with Chromium: to be called in the repository's folder. Runs that
+documentation shows, and print the lesson's handout, with Chromium: to be called in the
+repository's folder. Runs that
 are missing in lightning_logs/ are trained; that takes ten minutes on two CPUs.
 
   board                docs/manual/tensorboard.png
@@ -10,6 +11,7 @@ are missing in lightning_logs/ are trained; that takes ten minutes on two CPUs.
                        and docs/manual/demo-maps.png
   pictures             docs/manual/pictures-demo.png
   gif                  docs/manual/dying.gif and docs/manual/dying-dark.gif, without Chromium
+  handout              docs/lesson/handout.pdf of handout.md, one page of A4
 
 Without a name all are drawn.
 """
@@ -20,11 +22,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import md5
 from pathlib import Path
+from urllib.parse import quote
 
+from markdown_it import MarkdownIt
 from PIL import Image
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -45,6 +52,7 @@ from tests.demo.browser import chromium
 from tests.demo.pages import Form, Page, serving
 
 MANUAL = REPOSITORY / "docs" / "manual"
+HANDOUT = REPOSITORY / "docs" / "lesson" / "handout.md"
 
 # The notebook's networks with its settings, and two for pictures; what each is trained with.
 OF_DIGITS = {"notebook-maxpool": "--arch maxpool", "notebook-batchnorm": "--arch batchnorm"}
@@ -74,6 +82,7 @@ def main(arguments: list[str]) -> None:
         "stills": draw_stills,
         "pictures": draw_pictures,
         "gif": draw_gif,
+        "handout": print_handout,
     }
     unknown = [name for name in arguments if name not in drawers]
     if unknown:
@@ -89,14 +98,14 @@ def draw_board() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in OF_DIGITS:
             (Path(folder) / name).symlink_to(RunDirectory(name).path.resolve())
-        with tensorboard(Path(folder)) as address, chromium(Path(folder) / "profile") as window:
+        with tensorboard(Path(folder)) as address, browser() as window:
             window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", BOARD)
             window.get(address)
             WebDriverWait(window, 120).until(
                 lambda _: len(window.find_elements(By.CSS_SELECTOR, "line-chart")) >= 4
             )
             time.sleep(SETTLING)
-            save(screenshot(Page(window)), "tensorboard.png")
+            save(window.get_screenshot_as_png(), "tensorboard.png")
 
 
 @contextmanager
@@ -121,11 +130,11 @@ def draw_report() -> None:
     train_missing(OF_DIGITS)
     run = RunDirectory("notebook-maxpool")
     evaluate.main([str(run.last_checkpoint)])
-    with tempfile.TemporaryDirectory() as profile, chromium(Path(profile)) as window:
+    with browser() as window:
         window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", REPORT)
         window.get(run.report.absolute().as_uri())
         window.execute_script("document.documentElement.style.scrollbarWidth = 'none'")
-        save(screenshot(Page(window)), "report.png")
+        save(window.get_screenshot_as_png(), "report.png")
 
 
 def draw_stills() -> None:
@@ -133,10 +142,10 @@ def draw_stills() -> None:
         for theme, name in (("light", "demo.png"), ("dark", "demo-dark.png")):
             page.open(server, STILL, theme)
             page.draw(SHAPES[6]["hooked"])
-            save(screenshot(page), name)
+            save(page.window.get_screenshot_as_png(), name)
         page.open(server, TALL)
         page.draw(SHAPES[6]["hooked"])
-        save(Image.open(io.BytesIO(page.find("#maps").screenshot_as_png)), "demo-maps.png")
+        save(page.find("#maps").screenshot_as_png, "demo-maps.png")
 
 
 def draw_pictures() -> None:
@@ -147,11 +156,29 @@ def draw_pictures() -> None:
         with demo(OF_PICTURES, "--data.root", folder) as (page, server):
             page.open(server, STILL)
             page.draw(CROSS)
-            save(screenshot(page), "pictures-demo.png")
+            save(page.window.get_screenshot_as_png(), "pictures-demo.png")
 
 
 def draw_gif() -> None:
     dying.draw_gif(DATA, MANUAL)
+
+
+def print_handout() -> None:
+    text = HANDOUT.read_text()
+    layout = Path(__file__).with_name("handout.html").read_text()
+    page = layout + MarkdownIt().enable("table").render(text)
+    with browser() as window:
+        window.get(f"data:text/html,{quote(page)}")
+        printed = window.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})
+    # a comment tells what it was printed from
+    origin = f"% handout.md: {md5(text.encode()).hexdigest()}\n"
+    write(HANDOUT.with_suffix(".pdf"), b64decode(printed["data"]) + origin.encode())
+
+
+@contextmanager
+def browser() -> Iterator[Chrome]:
+    with tempfile.TemporaryDirectory() as profile, chromium(Path(profile)) as window:
+        yield window
 
 
 def train_missing(runs: Mapping[str, str], *more: str) -> None:
@@ -165,21 +192,13 @@ def demo(runs: Mapping[str, str], *more: str) -> Iterator[tuple[Page, Server]]:
     """A browser, and a server of the networks of runs, which are trained if they are missing."""
     train_missing(runs, *more)
     networks = [load_network(RunDirectory(name).last_checkpoint) for name in runs]
-    with (
-        tempfile.TemporaryDirectory() as profile,
-        chromium(Path(profile)) as window,
-        serving(*networks) as server,
-    ):
+    with browser() as window, serving(*networks) as server:
         yield Page(window), server
 
 
-def screenshot(page: Page) -> Image.Image:
-    return Image.open(io.BytesIO(page.window.get_screenshot_as_png())).convert("RGB")
-
-
-def save(picture: Image.Image, name: str) -> None:
+def save(screenshot: bytes, name: str) -> None:
     content = io.BytesIO()
-    picture.convert("RGB").save(content, "PNG", optimize=True)
+    Image.open(io.BytesIO(screenshot)).convert("RGB").save(content, "PNG", optimize=True)
     write(MANUAL / name, content.getvalue())
 
 

@@ -13,6 +13,7 @@ import pytest
 from filelock import FileLock
 
 from convblocks.data.images import ImageSets
+from convblocks.new.command import TEMPLATE
 from convblocks.run.directory import RunDirectory
 from tests.conftest import REPOSITORY, lack, write_digits
 from tests.core.run.several import COMMON, Run, fit_on, on
@@ -21,9 +22,9 @@ from tests.quick_python import environment_of
 
 pytestmark = pytest.mark.slow
 
-FIT, PROJECT = (
-    str(REPOSITORY / "scripts" / "slurm" / f"{name}.sbatch") for name in ("fit", "project")
-)
+FIT = str(REPOSITORY / "scripts" / "slurm" / "fit.sbatch")
+# Of a project that `convblocks new` makes.
+PROJECT = str(TEMPLATE / "job.sbatch")
 CLUSTER = REPOSITORY / "tests" / "cluster" / "slurm"
 
 SHORT = [*COMMON, "--data.root", "digits", "--epochs", "1"]
@@ -44,6 +45,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, digits: ImageSets) -> Iter
     state = tmp_path_factory.mktemp("slurm")
     folder = tmp_path_factory.mktemp("submitted")
     (folder / "scripts").symlink_to(REPOSITORY / "scripts")
+    (folder / "config.yaml").write_text("threads: 1\n")
     write_digits(folder / "digits", digits, train=50 * 64, test=200)
     # Its ports are the same in every checkout, and the sockets by which its commands
     # prove who they are always.

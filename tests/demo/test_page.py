@@ -45,7 +45,7 @@ def test_page_answers_what_is_drawn_until_the_server_has_gone(page: Page, quarre
     page.visit(f"http://{HOST}:{quarrel.server_port}/")
     assert (page.answers, page.message) == (
         ["3", "4?"],
-        "They disagree: 3 or 4. Unsure: below 90 %.",
+        "The networks disagree: 3 or 4. A “?” means: less than 90 % sure.",
     )
     assert page.run("return document.getElementById('maps').open")  # there is room for them
     page.draw(DIGITS[4]["open"])  # replaces the example that the page opens with

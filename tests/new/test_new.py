@@ -62,7 +62,8 @@ def test_project_runs_what_its_readme_shows(
     """Without pip, which needs a network, and with two seeds."""
     project = projects / f"wild_{task}"
     (block,) = re.findall(r"```bash\n(.*?)```", (project / "README.md").read_text(), re.DOTALL)
-    install, *shown = [line for line in block.splitlines() if not line.startswith("#")]
+    lines = re.sub(r"\\\n *", "", block).splitlines()
+    install, *shown = [line for line in lines if not line.startswith("#")]
     assert install == "pip install -e ."
     assert [command.split()[1] for command in shown] == commands
     printed = []
@@ -96,17 +97,22 @@ def test_project_has_a_job_script_that_starts_fit_and_passes_options_on(
     """Beside an srun and a convblocks that print their words."""
     folder = projects / "bin"
     folder.mkdir(exist_ok=True)
-    for name, code in (("srun", 'shift; exec "$@"'), ("convblocks", 'echo "$@"')):
+    for name, code in (("srun", 'shift 2; exec "$@"'), ("convblocks", 'echo "$@"')):
         (folder / name).write_text(f"#!/bin/bash\n{code}\n")
         (folder / name).chmod(0o755)
-    environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
+    environment = os.environ | {
+        "PATH": f"{folder}:{os.environ['PATH']}",
+        "SLURM_NTASKS_PER_NODE": "2",
+        "SLURM_NNODES": "3",
+    }
     command = ["bash", "job.sbatch", "--epochs", "3"]
     started = subprocess.run(
         command, cwd=projects / f"wild_{task}", env=environment, capture_output=True, text=True
     )
-    assert started.stdout == "fit --config config.yaml --name job --resume --epochs 3\n", (
-        started.stderr
-    )
+    assert started.stdout == (
+        "fit --config config.yaml --name job --resume "
+        "--trainer.devices 2 --trainer.num_nodes 3 --epochs 3\n"
+    ), started.stderr
 
 
 @pytest.mark.slow

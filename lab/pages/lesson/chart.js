@@ -2,7 +2,8 @@
 
 const GUESSING = { loss: Math.log(10), accuracy: 0.1 };  // of ten classes, without a look at the image
 
-// For each chart the highest value that fits, and its ticks.
+// For each chart the highest value that fits, and its ticks. Above it a line leaves the chart, and its highest value is
+// written there.
 const LOSS = { top: 3, ticks: [[0, "0"], [1, "1"], [2, "2"], [3, "3"]], guess: GUESSING.loss };
 const ACCURACY = { top: 1, ticks: [[0, "0"], [0.5, "50\u00a0%"], [1, "100\u00a0%"]], guess: GUESSING.accuracy };
 
@@ -19,6 +20,7 @@ class Chart {
     this.dots = this.addLine("dots", "");
     for (const [value, text] of ticks) add(frame, "small", text, "tick value").style.top = `${this.height(value)}%`;
     add(frame, "small", "guessing", "guess").style.bottom = `${100 - this.height(guess)}%`;
+    this.beyond = add(frame, "small", "", "beyond");
     this.times = add(frame, "div", "", "times");
   }
 
@@ -29,7 +31,17 @@ class Chart {
     return this.svg.appendChild(line);
   }
 
-  height(value) { return 100 - 96 * Math.min(1, value / this.top); }
+  height(value) { return 100 - 96 * value / this.top; }
+
+  // Write the highest value that does not fit beside its peak; returns it in words.
+  markBeyond(points) {
+    const [peak, highest] = points.reduce((best, point) => (point[1] > best[1] ? point : best), [0, 0]);
+    const isBeyond = highest > this.top, [back] = points.find(([x, value]) => x > peak && value <= this.top) ?? [peak];
+    this.beyond.textContent = isBeyond ? `↑ ${highest.toFixed(2)}` : "";
+    this.beyond.style.left = `${100 * back}%`;
+    this.beyond.classList.toggle("late", back > 0.8);
+    return isBeyond ? `, at its highest ${highest.toFixed(2)}` : "";
+  }
 
   // Ticks: pairs of a place from 0 to 1 and a number of steps.
   setTimes(ticks) {
@@ -43,6 +55,6 @@ class Chart {
     const places = points.map(([x, value]) => `${(100 * x).toFixed(2)} ${this.height(value).toFixed(2)}`);
     this.line.setAttribute("d", places.length ? `M${places.join("L")}` : "");
     this.dots.setAttribute("d", dots.map(([x, value]) => `M${100 * x} ${this.height(value)}h0`).join(""));
-    this.svg.setAttribute("aria-label", words);
+    this.svg.setAttribute("aria-label", words + this.markBeyond(points));
   }
 }

@@ -2,7 +2,6 @@
 
 const RATES = ["1e-4", "3e-4", "1e-3", "3e-3", "1e-2", "3e-2"];
 const SAFE = RATES.indexOf("1e-3"), DEADLY = RATES.indexOf("1e-2");
-const ABOUT_NORM = "BatchNorm brings each unit's values to mean 0 and scales them before the next block.";
 const PAUSE = 700;  // milliseconds for each snapshot
 const SHOWN_TIMES = [0, 3, 6, 30, 300];  // steps with a tick
 
@@ -99,28 +98,25 @@ class Collapse {
     this.onChange();
   }
 
-  // Buttons: what saves a dead network, and what kills one.
+  // Buttons: what saves a run that dies, and what kills one that lives. They are there from its beginning, so that
+  // nothing moves when it dies.
   suggest(isDead) {
     const { net, lr, step } = this.state, isAtEnd = step === DATA.steps.length - 1, rows = [];
-    const other = this.runs.findIndex((run) => !isDeadAtEnd(run));
-    if (isDead) {
-      if (net === "maxpool") rows.push(["Same rate with BatchNorm", { net: "batchnorm" }]);
-      rows.push([`Try ${Number(RATES[SAFE])}`, { lr: SAFE }]);
-      if (other >= 0) rows.push([`Another start: run ${other + 1}`, { run: other + 1 }]);
-    } else if (isAtEnd) {
-      if (net === "batchnorm") rows.push(["Same rate with MaxPool", { net: "maxpool" }]);
-      else if (lr < DEADLY) rows.push([`Try ${Number(RATES[DEADLY])}`, { lr: DEADLY }]);
-    }
-    const words = JSON.stringify([isDead, net, rows]);
+    const other = this.runs.findIndex((run) => run !== this.run);
+    if (net === "batchnorm") rows.push(["With MaxPool", { net: "maxpool" }]);
+    else if (isDeadAtEnd(this.run)) rows.push(["With BatchNorm", { net: "batchnorm" }], [`Try ${Number(RATES[SAFE])}`, { lr: SAFE }]);
+    else if (lr < DEADLY) rows.push([`Try ${Number(RATES[DEADLY])}`, { lr: DEADLY }]);
+    if (other >= 0) rows.push([`Run ${other + 1}`, { run: other + 1 }]);
+    byId("question").textContent = question(isDead, isAtEnd, net);
+    byId("about-norm").hidden = net !== "batchnorm";
+    const words = JSON.stringify(rows);
     if (words === this.suggested) return;  // the buttons stay, so that one that is pressed keeps the focus
     this.suggested = words;
-    byId("suggestions").replaceChildren();
-    if (rows.length) add(byId("suggestions"), "span", isDead ? "What saves it?" : (net === "maxpool" ? "What kills it?" : "And without BatchNorm?"));
+    byId("buttons").replaceChildren();
     for (const [text, changes] of rows) {
-      const button = Object.assign(add(byId("suggestions"), "button", text), { type: "button" });
+      const button = Object.assign(add(byId("buttons"), "button", text), { type: "button" });
       button.addEventListener("click", () => this.replay(changes));
     }
-    if (net === "batchnorm") add(byId("suggestions"), "small", ABOUT_NORM);
   }
 
   replay(changes) {
@@ -162,6 +158,12 @@ function deadBlock([, second, third]) { return second === 64 ? 2 : third === 100
 function isDead(counts) { return deadBlock(counts) > 0; }
 
 function isDeadAtEnd({ dead }) { return isDead(dead.at(-1).map(countDead)); }
+
+function question(isDead, isAtEnd, net) {
+  if (isDead) return "What saves it?";
+  if (!isAtEnd) return "Or watch:";
+  return net === "maxpool" ? "What kills it?" : "And without BatchNorm?";
+}
 
 function verdict(counts, accuracy, step) {
   if (step === 0) return "Before training, the network guesses.";

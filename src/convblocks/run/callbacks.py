@@ -4,6 +4,7 @@ Lightning's hooks.
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import BadZipFile, ZipFile
@@ -17,7 +18,7 @@ from convblocks.run.judge import Judges, not_logged
 from convblocks.run.metrics_log import ends_logged_step
 from convblocks.run.result import RunResult
 from convblocks.text import Settings
-from exact_resume.callback import ExactResume
+from exact_resume.callback import ExactResume, after_own
 from exact_resume.checkpoints import SAVE
 from exact_resume.journal import was_written_after
 from exact_resume.keeper import State
@@ -105,6 +106,10 @@ class BestCheckpoint(ModelCheckpoint):
             if self.judges.is_asked:
                 raise not_logged(self.monitor, logged)
             return
+        # once the module's own hook, which may swap its weights, has been called
+        after_own(pl_module, "on_validation_end", partial(self._save, trainer, pl_module))
+
+    def _save(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.checksums = []  # not in the file itself, which may take the place of the last one
         super().on_validation_end(trainer, pl_module)
         self.checksums = checksums_of_tensors(self.path)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from convblocks.errors import DataError, UserError
 from convblocks.model.classifier import ImageClassifier
@@ -14,7 +15,7 @@ from convblocks.run.judge import ACCURACY, Judge, Judges
 from convblocks.run.make import make_run
 from convblocks.run.metrics_log import printed_columns
 from tests.any_task.shapes import Segmenter, Shapes
-from tests.any_task.tasks import TASKS, options_of
+from tests.any_task.tasks import HERE, TASKS, options_of
 from tests.core.run.subjects import unlike
 from tests.core.run.test_resume import fit_until
 
@@ -120,6 +121,23 @@ def test_resume_names_a_parameter_group_that_training_adds(workspace: Path) -> N
 def test_checkpoint_is_kept_of_epochs_without_a_step(workspace: Path) -> None:
     fit.main([*unlike("Untrained"), "--model.manual", "true", "--name", "run"])
     assert RunDirectory("run").last_checkpoint.is_file()
+
+
+@pytest.mark.parametrize("interval", ["1.0", "0.5"])
+def test_best_checkpoint_has_the_weights_that_a_module_swaps_back(
+    interval: str, workspace: Path
+) -> None:
+    """In its own hook, which comes after those of callbacks."""
+    task = ["--model", f"{HERE}.averaged.Averaged", "--data", f"{HERE}.regression.Points"]
+    options = ["--epochs", "3", "--trainer.val_check_interval", interval]
+    fit.main([*task, *options, "--judge", "val/rmse:min", "--name", "run"])
+    run = RunDirectory("run")
+    saved = torch.load(run.best_checkpoint, weights_only=True)
+    assert saved["state_dict"]["averages._extra_state"] is True
+    result = run.read_result()
+    best = min(row["val/rmse"] for row in (*result.epochs, *result.evaluations))
+    assert result.final["val/rmse"] == best
+    assert "test/rmse" in result.final
 
 
 def test_metric_of_every_other_epoch_is_nan_in_the_others(workspace: Path) -> None:

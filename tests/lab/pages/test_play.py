@@ -2,13 +2,16 @@
 runs, and the one that it trains.
 """
 
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 from torch import nn
@@ -123,16 +126,120 @@ def test_drawn_digit_meets_the_run_that_is_chosen(page: PlayPage, folder: Path) 
 def test_buttons_after_a_death_lead_to_networks_that_live(page: PlayPage, folder: Path) -> None:
     visit(page, folder, "net=maxpool&lr=1e-2&step=938")
     offers = page.texts("#suggestions button")
-    assert offers == ["Same rate with BatchNorm", "Try 0.001", "Another start: run 2"]
-    for number, offer in enumerate(offers, start=2):  # the first child is the question
+    assert offers == ["With BatchNorm", "Try 0.001", "Run 2"]
+    assert page.texts("#question") == ["What saves it?"]
+    for number, offer in enumerate(offers, start=1):
         visit(page, folder, "net=maxpool&lr=1e-2&step=938")
         assert "are dead" in page.texts("#verdict")[0]
-        page.click(f"#suggestions :nth-child({number})")
+        page.click(f"#suggestions button:nth-child({number})")
         page.choose("step", len(STEPS) - 1)
         assert "It reads " in page.texts("#verdict")[0], offer
-        assert any("to mean 0" in text for text in page.texts("#suggestions small")) == (
-            "BatchNorm" in offer
-        )
+        assert page.find("#about-norm").is_displayed() == ("BatchNorm" in offer)
+
+
+@pytest.mark.parametrize("form", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_nothing_moves_when_a_network_dies(form: Form, page: PlayPage, folder: Path) -> None:
+    """Its buttons are there from the first step."""
+    visit(page, folder, "net=maxpool&lr=1e-2&step=0", form)
+    assert page.texts("#question") == ["Or watch:"]
+    before = page.find("#overview").location["y"]
+    page.choose("step", len(STEPS) - 1)
+    assert page.texts("#question") == ["What saves it?"]
+    assert page.find("#overview").location["y"] == before
+
+
+def test_grey_maps_are_0_everywhere(page: PlayPage, folder: Path) -> None:
+    """Before its ReLU, a dead unit's are not."""
+    visit(page, folder, "net=maxpool&lr=1e-2&step=938")
+    counts = page.run("""
+        const pixels = toDigit(app.page.pad.state.strokes);
+        const stages = app.source.setup.networks[0].inside.look(pixels).stages;
+        return stages.map(({ kind, grey, values, height, width }) => {
+          const isGrey = (_, index) => grey[Math.floor(index / (height * width))] === "1";
+          const count = grey.split("1").length - 1;
+          return [kind, count, values.filter(isGrey).some((value) => value !== 0)];
+        });
+    """)
+    assert [(kind, count) for kind, count, _ in counts[3:6]] == [
+        ("conv", 0),
+        ("ReLU", 64),
+        ("pool", 64),
+    ]
+    assert not any(has_values for _, _, has_values in counts)
+
+
+def test_loss_above_the_chart_is_marked(page: PlayPage, folder: Path) -> None:
+    visit(page, folder, "net=maxpool&lr=1e-2&step=938")
+    assert page.texts("#loss-chart .beyond") == ["↑ 8.03"]
+    assert page.find("#loss-chart svg").accessible_name.endswith("at its highest 8.03")
+    page.choose("lr", play.RATES.index("1e-3"))
+    assert page.texts("#loss-chart .beyond") == [""]
+
+
+def test_first_steps_take_half_of_a_chart_as_the_page_says(page: PlayPage, folder: Path) -> None:
+    visit(page, folder)
+    assert "The first six steps take half" in page.texts("#collapse .hint")[0]
+    assert page.run("return placeOf(6)") == pytest.approx(0.5, abs=0.05)
+
+
+def test_answers_say_who_says_what_and_what_a_question_mark_means(
+    page: PlayPage, folder: Path
+) -> None:
+    visit(page, folder, "net=maxpool&lr=1e-2&step=938&digit=4")
+    assert page.message == ("MaxPool says 1, BatchNorm says 4. A “?” means: less than 90 % sure.")
+
+
+def test_sliders_have_a_dark_track_in_the_dark(page: PlayPage, folder: Path) -> None:
+    for net in NETWORKS:
+        page.window.get("about:blank")
+        address = f"{(folder / 'index.html').as_uri()}#net={net}&lr=1e-4&step=0"
+        page.visit(address, DESKTOP, "dark")
+        slider = Image.open(io.BytesIO(page.find("#lr").screenshot_as_png)).convert("L")
+        pixels = np.asarray(slider)
+        assert pixels[pixels.shape[0] // 2, pixels.shape[1] * 3 // 4] < 100, net
+
+
+# In CSS pixels: the smallest phones, this page's narrow and wide layout, a phone on its side.
+FORMS = [
+    Form(320, 640, is_phone=True),
+    PHONE,
+    Form(640, 360, is_phone=True),
+    Form(640, 900),
+    Form(1000, 700),
+    DESKTOP,
+]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: f"{form.width}x{form.height}")
+def test_play_page_is_as_wide_as_the_screen_and_its_targets_fit_a_finger(
+    form: Form, page: PlayPage, folder: Path
+) -> None:
+    visit(page, folder, form=form)
+    page.run("for (const part of document.querySelectorAll('details')) part.open = true")
+    page.wait()
+    wide, room = page.run(
+        "const { scrollWidth, clientWidth } = document.documentElement; "
+        "return [scrollWidth, clientWidth]"
+    )
+    assert wide == room
+    small = page.run("""
+        const targets = document.querySelectorAll("button, label, summary, input[type=range]");
+        const boxes = [...targets].map((target) => target.getBoundingClientRect());
+        return boxes.filter(({ width, height }) => height && Math.min(width, height) < 44);
+    """)
+    assert small == []
+
+
+def test_keyboard_chooses_a_rate_and_saves_a_network(page: PlayPage, folder: Path) -> None:
+    visit(page, folder, "net=maxpool&lr=1e-2&step=938")
+    page.run("document.getElementById('lr').focus()")
+    page.press(Keys.ARROW_LEFT)
+    assert page.texts("#lr-shown") == ["0.003"]
+    page.press(Keys.ARROW_RIGHT)
+    page.run("document.querySelector('#buttons button').focus()")
+    page.press(Keys.ENTER)
+    assert page.run("return app.collapse.state.net") == "batchnorm"
+    assert page.run("return document.activeElement.id") == "play"
 
 
 @pytest.mark.parametrize(

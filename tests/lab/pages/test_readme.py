@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
+from convblocks import ARCHITECTURES
 from tests.conftest import REPOSITORY
 from tests.data.pictures import write_pictures
 from tests.quick_python import quick_python
+from tests.scripts import run_fresh
 
 README, OWN, CODE = (
     (REPOSITORY / name).read_text()
@@ -83,7 +85,34 @@ def test_readme_is_short() -> None:
     assert len([word for word in shown.split() if re.search(r"\w", word)]) <= 700
 
 
+@pytest.mark.slow
+def test_summary_counts_the_multiply_adds_of_readmes_table() -> None:
+    printed = run_fresh(["scripts/summary.py"], REPOSITORY, {}, timeout=120).stdout
+    counts = re.findall(r"^Total mult-adds \(M\): (.*)$", printed, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` .* \| ([\d.]+) M \|$", README, re.MULTILINE)
+    assert dict(zip(ARCHITECTURES, counts, strict=True)) == dict(rows)
+
+
+def first_commands() -> list[str]:
+    """Those of README's first block, in which a backslash continues a line."""
+    return re.sub(r"\\\n *", "", blocks("bash", README)[0]).splitlines()
+
+
 def test_readme_begins_with_two_commands_for_everything() -> None:
-    first, second = blocks("bash", README)[0].splitlines()
+    first, second = first_commands()
     assert all(part in first for part in ("venv", "pip install -e . ", "scripts/fit.py"))
     assert all(part in second for part in ("[test]", "pytest"))
+
+
+def test_first_commands_fit_a_phone_and_come_after_what_they_download() -> None:
+    before, block, _ = README.partition(blocks("bash", README)[0])
+    assert max(map(len, block.splitlines())) <= 44
+    downloads = " ".join(before.split())
+    assert all(words in downloads for words in ("MNIST is included", "several GB"))
+
+
+def test_front_page_leads_to_pages_that_a_host_of_code_renders() -> None:
+    """Not to HTML, of which it shows the source, or to the notebook without outputs."""
+    targets = re.findall(r"\]\(([^()]*)\)", README)
+    assert {"docs/play/README.md", "docs/lesson/README.md"} <= set(targets)
+    assert [target for target in targets if re.search(r"\.(html|ipynb)$", target)] == []

@@ -34,9 +34,9 @@ class Answers {
     for (const canvas of this.seen) this.drawSeen(canvas, pixels);
     networks.forEach((shares, number) => this.fill(number, shares));
     const best = networks.map((shares) => shares.indexOf(Math.max(...shares)));
-    const sentences = [inWords(best.map((index) => this.setup.classes[index]))];
+    const sentences = [inWords(best.map((index) => this.setup.classes[index]), this.setup.networks)];
     if (networks.some((shares) => Math.max(...shares) < UNSURE)) {
-      sentences.push(`Unsure: below ${100 * UNSURE}\u00a0%.`);
+      sentences.push(`A “?” means: less than ${100 * UNSURE}\u00a0% sure.`);
     }
     this.message.textContent = sentences.join(" ");
   }
@@ -118,9 +118,11 @@ function percent(share) {
   return share > 0.999 ? ">99.9\u00a0%" : `${(100 * share).toFixed(1)}\u00a0%`;
 }
 
-function inWords(names) {
-  const different = [...new Set(names)];
-  if (different.length > 1) return `They disagree: ${different.join(" or ")}.`;
+// Networks of one architecture differ by their runs alone, whose names are long.
+function inWords(names, networks) {
+  const different = [...new Set(names)], archs = networks.map(({ arch }) => arch);
+  if (different.length > 1 && new Set(archs).size < archs.length) return `The networks disagree: ${different.join(" or ")}.`;
+  if (different.length > 1) return `${names.map((name, number) => `${archs[number]} says ${name}`).join(", ")}.`;
   const who = ["The network says", "Both say", "All three say", "All four say"][names.length - 1];
   return `${who} ${names[0]}.`;
 }

@@ -45,8 +45,10 @@ class Network {
     const { outputs, logits } = this.forward(Array.from(pixels, (value) => value / 255));
     const stages = this.stages.map((stage, index) => {
       const { maps, size, values } = outputs[index + 1], relu = outputs[3 * stage.block + 2];
-      const grey = this.dead?.[stage.block] ?? inactiveOf(relu);
-      const counted = `${grey.replaceAll("0", "").length} of ${maps} maps ${this.dead ? "dead" : "inactive"}`;
+      const off = this.dead?.[stage.block] ?? inactiveOf(relu);
+      const counted = `${off.replaceAll("0", "").length} of ${maps} maps ${this.dead ? "dead" : "inactive"}`;
+      // Before its ReLU, and once it is normalised, such a map is not 0.
+      const grey = ["ReLU", "pool"].includes(stage.kind) ? off : "0".repeat(maps);
       const caption = `${stage.kind}: ${stage.kind === "ReLU" ? counted : `${maps} maps of ${size} × ${size}`}`;
       return { ...stage, caption, before: outputs[index], maps, height: size, width: size, values, grey };
     });
