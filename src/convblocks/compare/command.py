@@ -13,7 +13,7 @@ with their uncertainty. A rerun reuses finished trials and resumes the others.
                        one network each setting is compared with the first
   --confirm N          train the best settings of the grid again, with N fresh
                        seeds and all training images
-  --jobs N             parallel trials (default: as many as CPUs)
+  --jobs N             parallel trials (default: as fit on the free CPUs or GPUs)
   --launcher NAME      local, or ray: tasks of a running cluster (RAY_ADDRESS)
   --threads N          CPU threads of each trial; affects rounding (default: 1)
   --name NAME          all files go to lightning_logs/NAME (default: compare)
@@ -39,7 +39,7 @@ from typing import NoReturn
 
 from convblocks.compare.analysis import best_settings
 from convblocks.compare.dry_run import Plans, plans_of
-from convblocks.compare.launch import finished, hide_launcher, refuse_missing, train
+from convblocks.compare.launch import finished, friendly_stops, hide_launcher, refuse_missing, train
 from convblocks.compare.options import launch, parse, refuse_run
 from convblocks.compare.report import report_of
 from convblocks.compare.scores_file import report_on_file
@@ -73,9 +73,10 @@ def main(arguments: list[str]) -> None:
         if not options.no_fit:
             options.start = launch(options)
             plans = checked_plans(options)
-    results, confirmed = results_of(options, plans)
+    again = repeat_of("compare", arguments)
+    with friendly_stops(again):
+        results, confirmed = results_of(options, plans)
     if results:
-        again = repeat_of("compare", arguments)
         publish(report_of([*results.values()], [*confirmed.values()], again), directory)
     refuse_missing(options.trials, results)
 

@@ -1,12 +1,11 @@
 """The command line of comparisons, and what it shares with that of searches."""
 
 import math
-import os
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
 
 from convblocks.command_line import Parser
-from convblocks.compare.launch import Start, start_here
+from convblocks.compare.launch import Start
 from convblocks.compare.trials import NO_SETTINGS, VAL_SIZE, all_trials, root_of
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
@@ -140,18 +139,18 @@ def split(parser: Parser, arguments: Sequence[str]) -> tuple[Namespace, Override
     return options, tuple(fit_options)
 
 
-def launch(options: Namespace) -> Start:
-    """What starts the trials with ``--launcher``; chooses ``jobs`` if that is not given.
+def launch(options: Namespace) -> Start | None:
+    """What starts the trials with ``--launcher``, None on this machine; chooses ``jobs``
+    if a cluster does.
 
     Raises:
         UserError: there is no Ray, or no cluster with a node for a trial.
     """
-    start: Start = start_here
-    places = os.cpu_count()
-    if options.launcher == "ray":
-        from convblocks.compare import on_ray  # only it needs Ray
+    if options.launcher != "ray":
+        return None
+    from convblocks.compare import on_ray  # only it needs Ray
 
-        start, places = on_ray.connect(options.common)
+    start, places = on_ray.connect(options.common)
     options.jobs = options.jobs or places
     return start
 
