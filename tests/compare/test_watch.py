@@ -1,6 +1,8 @@
 """What is seen of trials while they run."""
 
 import io
+import sys
+import time
 from itertools import count
 from pathlib import Path
 
@@ -40,7 +42,7 @@ def test_progress_of_a_trial_is_read_from_its_run(
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each call of a Watch comes ten seconds after the one before."""
     seconds = count(100, 10)
-    monkeypatch.setattr(watch.time, "monotonic", lambda: next(seconds))
+    monkeypatch.setattr(time, "monotonic", lambda: next(seconds))
 
 
 def test_pipe_gets_a_line_now_and_then_but_not_right_after_another(
@@ -87,7 +89,7 @@ def test_terminal_shows_all_trials_that_it_has_room_for(
         file=output, force_terminal=True, width=columns, height=rows, _environ={"TERM": "xterm"}
     )
     monkeypatch.setattr(watch, "Console", lambda **_: console)
-    monkeypatch.setattr(watch.sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     write_epochs(trial(1), [0.9, 0.9701])
     see = Watch(4, lambda: 1, lambda _: PLAN)
     with see.live():

@@ -20,6 +20,9 @@ from convblocks import wings
 from convblocks.console import status_of
 from exact_resume import signals
 
+# Python's tracker cleans up what killed processes leave, without a word.
+QUIET = "ignore:resource_tracker"
+
 if TYPE_CHECKING:  # not available on all systems
     from multiprocessing.context import ForkServerContext, SpawnContext
 
@@ -38,6 +41,8 @@ def context(*modules: str) -> "ForkServerContext | SpawnContext":
 
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload([*modules, "convblocks.compare.preload"])
+    if QUIET not in sys.warnoptions:
+        sys.warnoptions.append(QUIET)
     ours = signal.getsignal(signal.SIGINT)
     signals.handle({signal.SIGINT: signal.SIG_IGN})  # which new processes inherit
     try:

@@ -1,7 +1,7 @@
 """Where trials run on this machine: how many at a time, and on which GPUs each."""
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from math import ceil
 from multiprocessing.process import BaseProcess
@@ -25,18 +25,17 @@ class StartHere:
             others have. Without any a trial sees what this process does.
     """
 
-    def __init__(self, slots: Collection[str] = ()) -> None:
-        self._taken: dict[str, list[BaseProcess]] = {slot: [] for slot in slots}
+    def __init__(self, slots: Sequence[str] = ()) -> None:
+        self._slots = slots
+        self._running: list[tuple[str, BaseProcess]] = []
 
     def __call__(self, trial: Trial) -> BaseProcess:
-        variables = {}
-        for slot, processes in self._taken.items():
-            self._taken[slot] = [process for process in processes if process.exitcode is None]
-        if self._taken:
-            variables[VISIBLE] = min(self._taken, key=lambda slot: len(self._taken[slot]))
+        self._running = [(slot, process) for slot, process in self._running if process.is_alive()]
+        taken = [slot for slot, _ in self._running]
+        free = min(self._slots, key=taken.count, default="")
+        variables = {VISIBLE: free} if self._slots else {}
         process = forked.start(["fit", *trial.arguments()], trial.log, variables)
-        for slot in variables.values():
-            self._taken[slot].append(process)
+        self._running.append((free, process))
         return process
 
 

@@ -272,8 +272,11 @@ def open_study(config: SearchConfig, judge: Judge, lock: FileLock) -> Study:
     names = optuna.get_all_study_names(storage)  # older journals have another one
     if not names:
         names = [config.directory.name]
-        direction = "maximize" if judge.sign > 0 else "minimize"
-        optuna.create_study(storage=storage, study_name=names[0], direction=direction)
+        optuna.create_study(
+            storage=storage,
+            study_name=names[0],
+            direction="maximize" if judge.sign > 0 else "minimize",
+        )
     pruner = MedianPruner() if config.pruner == "median" else NopPruner()
     study = optuna.load_study(storage=storage, study_name=names[0], pruner=pruner)
     if study.metric_names is None:
