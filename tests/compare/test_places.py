@@ -59,8 +59,8 @@ def test_as_many_trials_run_as_fit_unless_jobs_says_otherwise(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.delenv(VISIBLE, raising=False)
-    monkeypatch.setattr(places, "own_cpus", lambda: 4)
-    monkeypatch.setattr(places, "free_cpus", lambda: 4)
+    monkeypatch.setattr(places, "CPUS", 4)
+    monkeypatch.setattr(places, "free_cpus", lambda: 3.9)
     assert places_for(plans, threads=1, jobs=jobs, trials=9)[1] == at_a_time
     printed = capsys.readouterr().out
     assert printed.startswith(says)
@@ -70,8 +70,8 @@ def test_as_many_trials_run_as_fit_unless_jobs_says_otherwise(
 def test_cpus_that_others_use_are_left_to_them(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(places, "own_cpus", lambda: 4)
-    monkeypatch.setattr(places, "free_cpus", lambda: 1)
+    monkeypatch.setattr(places, "CPUS", 4)
+    monkeypatch.setattr(places, "free_cpus", lambda: 1.2)
     assert places_for([plan(1, 0)], threads=1, jobs=None, trials=9)[1] == 1
     assert capsys.readouterr().out == (
         "1 trial at a time (1 of 4 CPUs are free, 1 thread each): --jobs N takes another number\n"

@@ -80,11 +80,9 @@ def train(
     if not missing:
         return done
     directory.create()
-    common = missing[0].common
-    reused = f", {len(done)} reused" if done else ""
-    echo(f"{counted(len(trials), 'trial')}{reused}, with {_shared_text(common)}")
+    echo(_heading(trials, len(done)))
     if start is None:
-        threads = int(dict(common).get("threads", 1))
+        threads = int(dict(trials[0].common).get("threads", 1))
         start, jobs = places_for(plans.values(), threads, jobs, len(missing))
     queue = iter(missing)
     at_first_setting = {(trial.arch, trial.seed) for trial in missing}
@@ -108,9 +106,12 @@ def train(
     return finished(trials)
 
 
-def _shared_text(common: Overrides) -> str:
-    """The options that all trials share, as far as they are settings."""
-    return settings_text(common, [option for option, _ in common if option not in NO_SETTINGS])
+def _heading(trials: Sequence[Trial], reused: int) -> str:
+    """``6 trials, 2 reused, with epochs 5``."""
+    common = trials[0].common
+    shared = settings_text(common, [option for option, _ in common if option not in NO_SETTINGS])
+    known = f", {reused} reused" if reused else ""
+    return f"{counted(len(trials), 'trial')}{known}, with {shared}"
 
 
 def fit_all(
@@ -159,14 +160,15 @@ def fit_all(
                         del running[trial]
                         yield trial, status
         finally:
-            _end(running.values(), is_hasty=len(interrupts) > 1)
+            is_hasty = len(interrupts) > 1
+            interrupts.append(0)  # the next one raises
+            _end(running.values(), is_hasty)
 
 
 def _end(processes: Collection[Process], is_hasty: bool) -> None:
     """Let trials save their state; Ctrl-C, or being hasty, kills them instead."""
     if not processes:
         return
-    signals.handle({signal.SIGINT: signal.default_int_handler})
     try:
         if not is_hasty:
             echo(f"saving {counted(len(processes), 'trial')}; Ctrl-C again ends at once")

@@ -2,15 +2,14 @@
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from math import ceil
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 
 from convblocks.compare import forked
 from convblocks.compare.dry_run import Plan
 from convblocks.compare.trials import Trial
 from convblocks.console import echo
+from convblocks.run.cpus import CPUS, free_cpus
 from convblocks.text import counted
 
 # The variable that names the GPUs which a process sees: numbers, UUIDs or MIG instances.
@@ -61,11 +60,11 @@ def places_for(
         return StartHere(slots), chosen
     if jobs:
         return StartHere(), jobs
-    cpus, free = own_cpus(), free_cpus()
+    free = round(free_cpus())
     chosen = max(1, free // (threads * devices))
-    if chosen < min(cpus, trials):
+    if chosen < min(CPUS, trials):
         each = counted(threads * devices, "thread")
-        reason = f"{free} of {cpus} CPUs are free, {each} each"
+        reason = f"{free} of {CPUS} CPUs are free, {each} each"
         echo(f"{counted(chosen, 'trial')} at a time ({reason}): --jobs N takes another number")
     return StartHere(), chosen
 
@@ -86,21 +85,3 @@ def gpu_slots(count: int, devices: int, environment: Mapping[str, str] = os.envi
             names = names[:count]  # what follows does not exist
     begins = range(0, len(names) - devices + 1, devices)
     return [",".join(names[begin : begin + devices]) for begin in begins]
-
-
-def own_cpus() -> int:
-    """The number of CPUs that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def free_cpus() -> int:
-    """How many of these nothing else uses: neither in the last minute, nor now, as this
-    program itself may have used them a moment ago.
-    """
-    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    with suppress(OSError):
-        running = Path("/proc/loadavg").read_text().split()[3]
-        busy = min(busy, int(running.partition("/")[0]) - 1)
-    return max(0, min(own_cpus(), (os.cpu_count() or 1) - round(busy)))

@@ -56,7 +56,8 @@ class Watch:
             )
         self._next = 0.0  # when it looks
         self._had_ended = 0  # at the last call
-        self._first: tuple[float, float] | None = None  # the first look: when, what was done
+        # When what was done, in trials: at the first look, and when that grew last.
+        self._first = self._latest = (0.0, -1.0)
 
     def live(self) -> AbstractContextManager[object]:
         """While the live lines are there, lines that are printed go above them."""
@@ -86,11 +87,16 @@ class Watch:
 
     def _time_left(self, done: float, now: float) -> str:
         """Empty while it is not known; ``done`` is in trials."""
-        began, first = self._first = self._first or (now, done)
-        if done <= first:
+        if done > self._latest[1]:
+            self._latest = now, done
+        if self._first[1] < 0:
+            self._first = now, done
+        latest, most = self._latest
+        began, first = self._first
+        if most == first:
             return ""
-        seconds = (now - began) / (done - first) * (self._total - done)
-        return f"{timedelta(seconds=round(seconds))} left"
+        left = (latest - began) / (most - first) * (self._total - most) - (now - latest)
+        return f"{timedelta(seconds=max(0, round(left)))} left"
 
     def _table(self, rows: list[tuple[str, str, float]]) -> Table:
         """As many of the rows as there is room for: a text, words behind a bar, its share."""

@@ -1,0 +1,45 @@
+"""How many CPUs are left for a run: it is much slower with more threads than these."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+CPUS = os.cpu_count() or 1
+
+# Of a container: CPU time in a time, in microseconds.
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def free_cpus() -> float:
+    """Those that this process may use, and no other one does."""
+    usable: float = CPUS
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        usable = len(os.sched_getaffinity(0))
+    with suppress(OSError, ValueError):  # of "max"
+        time, period = QUOTA.read_text().split()
+        usable = min(usable, int(time) / int(period))
+    # In the load a run that has just ended counts, in a measurement what lasts a moment.
+    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0
+    if busy > 0.5:
+        busy = min(busy, psutil.cpu_percent(0.1) / 100 * CPUS)
+    return max(0, min(usable, CPUS - busy))
+
+
+def threads_hint(threads: Any, free: float) -> list[str]:
+    """A line with the option for a run of more threads than CPUs are free; none for others.
+
+    Args:
+        threads: Those asked for; by default torch takes one for each core.
+        free: Of ``free_cpus``.
+    """
+    usual = os.environ.get("OMP_NUM_THREADS") or psutil.cpu_count(logical=False) or CPUS
+    fitting = max(1, round(free))
+    if fitting >= int(threads or usual):
+        return []
+    return [
+        f"the machine is busy, with about {free:.0f} of {CPUS} CPUs left: "
+        f"--threads {fitting} may be faster"
+    ]
