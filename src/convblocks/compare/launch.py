@@ -16,7 +16,7 @@ from convblocks.compare.watch import Watch
 from convblocks.console import echo
 from convblocks.errors import UserError, printable
 from convblocks.run.directory import RunDirectory
-from convblocks.run.result import Overrides, RunResult
+from convblocks.run.result import RunResult
 from convblocks.text import as_json, as_shown, counted
 from exact_resume import signals
 from exact_resume.errors import Stopped
