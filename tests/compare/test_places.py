@@ -2,11 +2,15 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
+from lightning.pytorch.accelerators import CUDAAccelerator
 
 from convblocks.compare import places
-from convblocks.compare.dry_run import Plan, plans_of
+from convblocks.compare.dry_run import Plan, _devices_of, plans_of
 from convblocks.compare.launch import fit_all
 from convblocks.compare.options import parse
 from convblocks.compare.places import VISIBLE, StartHere, gpu_slots, places_for
@@ -37,6 +41,21 @@ def test_gpus_are_those_that_the_environment_names_or_all(
 ) -> None:
     environment = {} if visible is None else {VISIBLE: visible}
     assert gpu_slots(count, devices, environment) == slots
+
+
+@pytest.mark.parametrize(
+    ("asked", "chosen", "takes"),
+    [("auto", [0, 1, 2, 3], 1), (1, [0], 1), (2, [0, 1], 2), ([2, 3], [2, 3], 4)],
+)
+def test_trial_takes_one_gpu_or_as_many_as_it_asks_for_and_all_if_it_names_them(
+    asked: object, chosen: list[int], takes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    trainer = SimpleNamespace(
+        accelerator=CUDAAccelerator(), num_devices=len(chosen), device_ids=chosen
+    )
+    run: Any = SimpleNamespace(settings={"trainer": {"devices": asked}}, trainer=trainer)
+    assert _devices_of(run) == (takes, 4)
 
 
 @pytest.mark.parametrize(

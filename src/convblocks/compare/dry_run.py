@@ -18,7 +18,7 @@ from convblocks.run.result import Overrides
 from convblocks.text import counted
 
 if TYPE_CHECKING:
-    from lightning.pytorch import Trainer
+    from convblocks.run.run import Run
 
 
 class Plan(NamedTuple):
@@ -89,7 +89,7 @@ def _plan(arguments: list[str]) -> Plan:
         )
     by_test = judge.is_of_test or (run.evaluation_split == "test" and not judge.is_of_training)
     is_validated = run.has("validation") or judge.split is None
-    devices, gpus = _devices_of(run.trainer)
+    devices, gpus = _devices_of(run)
     return Plan(
         settings=run.settings,
         judge=judge,
@@ -100,17 +100,20 @@ def _plan(arguments: list[str]) -> Plan:
     )
 
 
-def _devices_of(trainer: "Trainer") -> tuple[int, int]:
-    """How many a run takes, and how many GPUs there are; one that names its GPUs, such
-    as 2 and 3, takes all.
+def _devices_of(run: "Run") -> tuple[int, int]:
+    """How many its trial takes, of GPUs one unless its settings say more, and how many
+    GPUs there are. One that names its GPUs, such as 2 and 3, takes all.
     """
     import torch
     from lightning.pytorch.accelerators import CUDAAccelerator
 
+    trainer = run.trainer
     devices = trainer.num_devices
     if not isinstance(trainer.accelerator, CUDAAccelerator):
         return devices, 0
     gpus = torch.cuda.device_count()
+    if run.settings["trainer"]["devices"] == "auto":
+        return 1, gpus
     is_named = list(trainer.device_ids) != list(range(devices))
     return gpus if is_named else devices, gpus
 
