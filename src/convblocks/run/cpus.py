@@ -35,9 +35,10 @@ def threads_hint(threads: Any, free: float) -> list[str]:
         threads: Those asked for; by default torch takes one for each core.
         free: Of ``free_cpus``.
     """
-    usual = os.environ.get("OMP_NUM_THREADS") or psutil.cpu_count(logical=False) or CPUS
+    usual = os.environ.get("OMP_NUM_THREADS"), psutil.cpu_count(logical=False), CPUS
+    asked = next(int(text) for text in map(str, (threads, *usual)) if text.isdecimal())
     fitting = max(1, round(free))
-    if fitting >= int(threads or usual):
+    if fitting >= asked:
         return []
     return [
         f"the machine is busy, with about {free:.0f} of {CPUS} CPUs left: "
