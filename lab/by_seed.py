@@ -121,7 +121,7 @@ def _runs_of(
     if training is None or not missing:
         return whole_seeds(missing, finished(missing))
     refuse_other_processors(known.values())
-    start = launch(training)  # which chooses the number of jobs
+    start = launch(training)
     results = train(RunDirectory(training.name, training.root), missing, training.jobs, start)
     refuse_missing(missing, results)
     return results

@@ -68,6 +68,7 @@ def run_python(
         prepare: A function to call first.
     """
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which the server ignores
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)

@@ -148,6 +148,10 @@ class Script:
             raise subprocess.TimeoutExpired("a script", timeout)
         return status
 
+    def printed(self) -> str:
+        """What it has printed as output so far."""
+        return Path(self._output.name).read_text()
+
     def communicate(self, timeout: float) -> tuple[str, str]:
         """Wait so many seconds for its end, and return what it printed as output and errors.
 

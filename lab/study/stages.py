@@ -13,7 +13,7 @@ A stage takes about an hour on two CPUs.
 
   --arch NAME ...      the networks, as fit takes them (default: mlp, maxpool, batchnorm)
   --epochs N           passes over the training images (default: 5)
-  --jobs N             parallel runs (default: as many as CPUs)
+  --jobs N             parallel runs (default: as fit on free CPUs or GPUs)
   --threads N          CPU threads of each run (default: 1)
   --name NAME          runs and reports go to lightning_logs/NAME (default: study)
   --no-fit             only report on existing runs
@@ -39,8 +39,7 @@ from convblocks.errors import UsageError, UserError
 from convblocks.figures.grouping import by_arch
 from convblocks.figures.report import Chart, Report, publish, repeat_of
 from convblocks.run.directory import RunDirectory
-from convblocks.run.friendly_errors import rank_zero_errors
-from convblocks.run.quiet import quiet_lightning
+from convblocks.run.quiet import quiet_lightning, rank_zero_errors
 from convblocks.run.result import RunResult
 from lab import NETWORKS
 from lab.intervals import intervals_figure

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import random
+import shlex
 import signal
 import time
 from collections import Counter
@@ -18,7 +19,7 @@ import pytest
 
 from convblocks.run.directory import LOGS
 from convblocks.search import command as search
-from tests.scripts import Script, start_script
+from tests.scripts import Script, is_alive, start_script, wait_until
 from tests.search.made_up import JOURNAL, SHORT, numbers
 
 pytestmark = pytest.mark.slow
@@ -110,4 +111,25 @@ def test_search_of_two_processes_keeps_its_promise_whatever_is_killed(
                 f"an epoch was trained twice: {path}"
             )
     search.main([*flags, "--name", "peace", "--jobs", "2"])
+    assert numbers("s")["trials"] == numbers("peace")["trials"]
+
+
+def test_search_that_ctrl_c_stops_has_saved_its_trials_and_carries_on_to_the_same_numbers(
+    workspace: Path, start: Start
+) -> None:
+    flags = [*LONG, "--epochs", "3", "--trials", "2", "--jobs", "2", "--sampler", "random"]
+    process = start(*flags)
+    wait_until(lambda: process.returncode is not None or list(LOGS.glob("s/trial_*/metrics.csv")))
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    output, errors = process.communicate(300)
+    assert process.returncode == 128 + signal.SIGINT
+    assert "saving 2 trials; Ctrl-C again ends at once" in output
+    assert errors.startswith("search.py: stopped: the same command carries on: python ")
+    assert errors.endswith(f"{shlex.join(flags)}\n")
+    stopped = [path.read_text() for path in LOGS.glob("s/logs/*.log")]
+    assert "stopped after step" in "".join(stopped)
+    wait_until(lambda: not is_alive(process.pid))
+    process = start(*flags)
+    assert process.wait(300) == 0, process.communicate(0)
+    search.main([*flags, "--name", "peace"])
     assert numbers("s")["trials"] == numbers("peace")["trials"]

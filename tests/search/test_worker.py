@@ -198,3 +198,16 @@ def test_search_with_the_name_of_another_is_refused(
         UserError, match=f"s was begun with {message}: continue with that, or choose another --name"
     ):
         search(**changed)
+
+
+def test_dashboard_shows_the_name_of_the_search_and_of_its_metric(workspace: Path) -> None:
+    study = search("rates/first").study
+    assert (study.study_name, study.metric_names) == ("rates/first", ["val/acc"])
+
+
+def test_journal_whose_study_has_an_older_name_is_continued(workspace: Path) -> None:
+    worker = search()
+    run_next(worker)
+    JOURNAL.write_text(JOURNAL.read_text().replace('"study_name":"s"', '"study_name":"search"'))
+    continued = search()
+    assert (continued.study.study_name, params(continued)) == ("search", params(worker))

@@ -13,7 +13,7 @@ with their uncertainty. A rerun reuses finished trials and resumes the others.
                        one network each setting is compared with the first
   --confirm N          train the best settings of the grid again, with N fresh
                        seeds and all training images
-  --jobs N             parallel trials (default: as many as CPUs)
+  --jobs N             parallel trials (default: as fit on the free CPUs or GPUs)
   --launcher NAME      local, or ray: tasks of a running cluster (RAY_ADDRESS)
   --threads N          CPU threads of each trial; affects rounding (default: 1)
   --name NAME          all files go to lightning_logs/NAME (default: compare)
@@ -36,18 +36,19 @@ import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from convblocks.compare.analysis import best_settings
+from convblocks.compare.dry_run import Plans, plans_of
+from convblocks.compare.launch import finished, friendly_stops, hide_launcher, refuse_missing, train
+from convblocks.compare.options import launch, parse
 from convblocks.compare.report import report_of
 from convblocks.compare.scores_file import report_on_file
 from convblocks.compare.trials import Trial, refuse_run
 from convblocks.errors import UsageError
 from convblocks.figures.report import publish, repeat_of
+from convblocks.run.quiet import quiet_lightning, rank_zero_errors
 from convblocks.run.result import RunResult
-
-if TYPE_CHECKING:  # functions import what needs torch, which --from does not
-    from convblocks.compare.dry_run import Plans
 
 
 def main(arguments: list[str]) -> None:
@@ -60,11 +61,6 @@ def main(arguments: list[str]) -> None:
     if any(word.partition("=")[0] == "--from" for word in arguments):
         report_on_file(arguments)
         return
-    from convblocks.compare.launch import hide_launcher, refuse_missing
-    from convblocks.compare.options import launch, parse
-    from convblocks.run.friendly_errors import rank_zero_errors
-    from convblocks.run.quiet import quiet_lightning
-
     quiet_lightning()
     with rank_zero_errors():
         options = parse(arguments)
@@ -77,9 +73,10 @@ def main(arguments: list[str]) -> None:
         if not options.no_fit:
             options.start = launch(options)
             plans = checked_plans(options)
-    results, confirmed = results_of(options, plans)
+    again = repeat_of("compare", arguments)
+    with friendly_stops(again):
+        results, confirmed = results_of(options, plans)
     if results:
-        again = repeat_of("compare", arguments)
         jobs = options.jobs or os.cpu_count() or 1
         report = report_of([*results.values()], [*confirmed.values()], again, jobs)
         publish(report, directory, options.figure)
@@ -87,7 +84,7 @@ def main(arguments: list[str]) -> None:
 
 
 def results_of(
-    options: Namespace, plans: "Plans | None" = None
+    options: Namespace, plans: Plans | None = None
 ) -> tuple[dict[Trial, RunResult], dict[Trial, RunResult]]:
     """The results of the trials, and of those with fresh seeds that confirm the best
     settings; trains missing ones.
@@ -96,9 +93,8 @@ def results_of(
         UserError: a run with other settings is in the way, or one with fresh seeds
             failed.
     """
-    from convblocks.compare.launch import finished, refuse_missing, train
 
-    def results_for(trials: Sequence[Trial], plans: "Plans | None") -> dict[Trial, RunResult]:
+    def results_for(trials: Sequence[Trial], plans: Plans | None) -> dict[Trial, RunResult]:
         if options.no_fit:
             return finished(trials)
         return train(options.trials[0].directory, trials, options.jobs, options.start, plans)
@@ -112,14 +108,12 @@ def results_of(
     return results, confirmed
 
 
-def checked_plans(options: Namespace) -> "Plans":
+def checked_plans(options: Namespace) -> Plans:
     """The plans of all arms.
 
     Raises:
         UsageError: the best setting of a grid cannot be chosen.
     """
-    from convblocks.compare.dry_run import plans_of
-
     plans = plans_of(options.trials, options.jobs)
     if options.confirm and not all(plan.is_validated for plan in plans.values()):
         raise UsageError(

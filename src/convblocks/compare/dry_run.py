@@ -2,20 +2,23 @@
 and all parts are built.
 """
 
+import os
 import signal
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from convblocks.compare import forked
 from convblocks.compare.trials import Trial
+from convblocks.console import echo
 from convblocks.errors import UsageError, UserError
-from convblocks.run.config import Config
 from convblocks.run.directory import first_change
 from convblocks.run.judge import Judge
-from convblocks.run.make import make_run
-from convblocks.run.quiet import quiet_lightning
 from convblocks.run.result import Overrides
+from convblocks.text import counted
+
+if TYPE_CHECKING:
+    from convblocks.run.run import Run
 
 
 class Plan(NamedTuple):
@@ -26,26 +29,33 @@ class Plan(NamedTuple):
         judge: The metric that they are judged by.
         epochs: The most that they train for, -1 without a limit.
         is_validated: Whether they are evaluated on validation data.
+        devices: How many GPUs, or processes on CPUs, each of them takes.
+        gpus: How many GPUs there are for them; 0 if they take none.
     """
 
     settings: dict[str, Any]
     judge: Judge
     epochs: int
     is_validated: bool
+    devices: int = 1
+    gpus: int = 0
 
 
 # The plan of each arm, by ``Trial.arm``.
 Plans = Mapping[tuple[str, Overrides], Plan]
 
 
-def plans_of(trials: Sequence[Trial], jobs: int = 1) -> Plans:
-    """The plan of each arm among these trials; ``jobs`` other processes make them.
+def plans_of(trials: Sequence[Trial], jobs: int | None = None) -> Plans:
+    """The plan of each arm among these trials; ``jobs`` other processes make them, by
+    default as many as CPUs.
 
     Raises:
         UserError: options that ``fit`` refuses, or data that it cannot read.
     """
     arms = {trial.arm: trial.arguments() for trial in trials}
-    with ProcessPoolExecutor(min(jobs, len(arms)), forked.context(__name__), _begin) as pool:
+    processes = min(jobs or os.cpu_count() or 1, len(arms))
+    echo(f"checking {counted(len(arms), 'setting')}: data and networks are built once")
+    with ProcessPoolExecutor(processes, forked.context(), _begin) as pool:
         return dict(zip(arms, pool.map(_plan, arms.values()), strict=True))
 
 
@@ -63,6 +73,11 @@ def refuse_conflicts(trials: Sequence[Trial], plans: Plans) -> None:
 
 
 def _plan(arguments: list[str]) -> Plan:
+    # The server has imported them: the process that asks needs no torch.
+    from convblocks.run.config import Config
+    from convblocks.run.make import make_run
+    from convblocks.run.quiet import quiet_lightning
+
     quiet_lightning()
     run = make_run(Config.parse([word for word in arguments if word != "--resume"]))
     if run.tries_out:
@@ -74,12 +89,33 @@ def _plan(arguments: list[str]) -> Plan:
         )
     by_test = judge.is_of_test or (run.evaluation_split == "test" and not judge.is_of_training)
     is_validated = run.has("validation") or judge.split is None
+    devices, gpus = _devices_of(run)
     return Plan(
         settings=run.settings,
         judge=judge,
         epochs=run.settings["trainer"]["max_epochs"],
         is_validated=is_validated and not by_test,
+        devices=devices,
+        gpus=gpus,
     )
+
+
+def _devices_of(run: "Run") -> tuple[int, int]:
+    """How many its trial takes, of GPUs one unless its settings say more, and how many
+    GPUs there are. One that names its GPUs, such as 2 and 3, takes all.
+    """
+    import torch
+    from lightning.pytorch.accelerators import CUDAAccelerator
+
+    trainer = run.trainer
+    devices = trainer.num_devices
+    if not isinstance(trainer.accelerator, CUDAAccelerator):
+        return devices, 0
+    gpus = torch.cuda.device_count()
+    if run.settings["trainer"]["devices"] == "auto":
+        return 1, gpus
+    is_named = list(trainer.device_ids) != list(range(devices))
+    return gpus if is_named else devices, gpus
 
 
 def _begin() -> None:

@@ -5,6 +5,8 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from multiprocessing.connection import wait
@@ -12,28 +14,45 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 from convblocks import wings
 from convblocks.console import status_of
+from exact_resume import signals
+
+# Python's tracker cleans up what killed processes leave, without a word.
+QUIET = "ignore:resource_tracker"
 
 if TYPE_CHECKING:  # not available on all systems
     from multiprocessing.context import ForkServerContext, SpawnContext
 
 
 def context(*modules: str) -> "ForkServerContext | SpawnContext":
-    """A multiprocessing context whose server has imported what a run needs, and these
-    modules, before it forks.
+    """A multiprocessing context whose server imports what a run needs, and these
+    modules, before it forks; it begins with that now.
 
-    A process has one server, which knows the modules of the first call. On Windows,
-    where processes cannot be forked, each of them does the imports.
+    A process has one server, which knows the modules of the first call. It and what it
+    forks ignore Ctrl-C, which a terminal sends to all: the process that started them
+    decides. On Windows, where processes cannot be forked, each of them does the imports.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
+    from multiprocessing import forkserver
+
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload([*modules, "convblocks.compare.preload"])
+    if QUIET not in sys.warnoptions:
+        sys.warnoptions.append(QUIET)
+    ours = signal.getsignal(signal.SIGINT)
+    signals.handle({signal.SIGINT: signal.SIG_IGN})  # which new processes inherit
+    try:
+        forkserver.ensure_running()
+    finally:
+        signals.handle({signal.SIGINT: ours})
     return server
 
 
-def start(words: list[str], log: Path) -> BaseProcess:
+def start(words: list[str], log: Path, variables: Mapping[str, str] = {}) -> BaseProcess:
     """Run a command of the project in a process of its own, in this process's current
     folder and environment.
 
@@ -42,13 +61,27 @@ def start(words: list[str], log: Path) -> BaseProcess:
     Args:
         words: The command line after ``convblocks``.
         log: Its output is added to this file.
+        variables: Of its environment, where it differs.
     """
-    process = context().Process(target=_run, args=(words, log, dict(os.environ)))
+    environment = {**os.environ, **variables}
+    process = context().Process(target=_run, args=(words, log, environment))
     process.start()
     return process
 
 
+def kill(pid: int) -> None:
+    """Kill a process, if it runs, with all that it has started, such as the workers of a
+    loader.
+    """
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for each in (*process.children(recursive=True), process):
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+
+
 def _run(words: list[str], log: Path, environment: dict[str, str]) -> None:
+    signals.handle({signal.SIGINT: signal.SIG_IGN})  # also on Windows
     die_with_parent()
     with log.open("a") as file:
         os.dup2(file.fileno(), sys.stdout.fileno())
@@ -63,7 +96,8 @@ def _run(words: list[str], log: Path, environment: dict[str, str]) -> None:
 
 
 def die_with_parent() -> None:
-    """From now on this process is killed when its parent ends; a thread waits for that.
+    """From now on this process is killed when its parent ends, with all that it has
+    started; a thread waits for that.
 
     Otherwise the run of a killed comparison would go on beside the one that the next call starts.
     """
@@ -72,6 +106,6 @@ def die_with_parent() -> None:
 
     def wait_and_die() -> None:
         wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGKILL)
+        kill(os.getpid())
 
     threading.Thread(target=wait_and_die, daemon=True).start()

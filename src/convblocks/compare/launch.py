@@ -2,14 +2,17 @@
 
 import os
 import signal
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
+from types import FrameType
 from typing import Protocol
 
 from convblocks.compare import forked
 from convblocks.compare.dry_run import Plans, plans_of, refuse_conflicts
+from convblocks.compare.places import places_for
 from convblocks.compare.trials import NO_SETTINGS, Trial, settings_text
+from convblocks.compare.watch import Watch
 from convblocks.console import echo
 from convblocks.errors import UserError, printable
 from convblocks.run.directory import RunDirectory
@@ -36,6 +39,10 @@ class Process(Protocol):
     @property
     def exitcode(self) -> int | None: ...
 
+    @property
+    def pid(self) -> int | None:
+        """Its number, if it is of this machine."""
+
     def terminate(self) -> None: ...
 
     def join(self) -> None: ...
@@ -45,16 +52,11 @@ class Process(Protocol):
 Start = Callable[[Trial], Process]
 
 
-def start_here(trial: Trial) -> Process:
-    """Start a trial on this machine: it is forked from a server that has done the imports."""
-    return forked.start(["fit", *trial.arguments()], trial.log)
-
-
 def train(
     directory: RunDirectory,
     trials: Sequence[Trial],
-    jobs: int,
-    start: Start = start_here,
+    jobs: int | None,
+    start: Start | None = None,
     plans: Plans | None = None,
 ) -> dict[Trial, RunResult]:
     """Train or resume the trials that are not done; returns the results of those that are.
@@ -62,8 +64,8 @@ def train(
     Args:
         directory: Of all trials.
         trials: Those wanted.
-        jobs: How many run at a time.
-        start: Of ``fit_all``.
+        jobs: How many run at a time; by default as many as fit on this machine.
+        start: Of ``fit_all``; by default on this machine.
         plans: Of their arms, where they are known.
 
     Raises:
@@ -71,94 +73,155 @@ def train(
         Stopped: by a signal or Ctrl-C; the same command carries on.
         UserError: a run with other settings is in the way, or trials used different data.
     """
-    refuse_conflicts(trials, plans or plans_of(trials, jobs))
+    plans = plans or plans_of(trials, jobs)
+    refuse_conflicts(trials, plans)
     done = finished(trials)
     missing = [trial for trial in trials if trial not in done]
     if not missing:
         return done
     directory.create()
-    common = missing[0].common
-    names = [option for option, _ in common if option not in NO_SETTINGS]
-    echo(f"{counted(len(missing), 'trial')} with {settings_text(common, names)}")
+    echo(_heading(trials, len(done)))
+    if start is None:
+        threads = int(dict(trials[0].common).get("threads", 1))
+        start, jobs = places_for(plans.values(), threads, jobs, len(missing))
     queue = iter(missing)
     at_first_setting = {(trial.arch, trial.seed) for trial in missing}
-    ended = 0
+    ended = len(done)
 
     def next_trial() -> Trial | None:
         # If all networks have failed with all seeds at one setting, so will the others.
         return next(queue, None) if done or ended < len(at_first_setting) else None
 
-    with directory.lock(), friendly_stops():
-        for ended, (trial, status) in enumerate(fit_all(next_trial, jobs, start=start), start=1):
+    watch = Watch(len(trials), lambda: ended, lambda trial: plans[trial.arm])
+    with directory.lock(), friendly_stops(), watch.live():
+        for trial, status in fit_all(next_trial, jobs or 1, start, watch=watch):
+            ended += 1
             how = f"FAILED: {trial.cause(status)}"
             result = None if status else trial.result()
             if result:
                 done[trial] = result
                 score = f"{result.score_name} {result.judged_by.text(result.score)}"
                 how = f"{score}, {result.seconds:.1f} s"
-            echo(end_text(trial, how, ended, len(missing)))
+            echo(end_text(trial, how, ended, len(trials)))
     return finished(trials)
+
+
+def _heading(trials: Sequence[Trial], reused: int) -> str:
+    """``6 trials, 2 reused, with epochs 5``."""
+    common = trials[0].common
+    shared = settings_text(common, [option for option, _ in common if option not in NO_SETTINGS])
+    known = f", {reused} reused" if reused else ""
+    return f"{counted(len(trials), 'trial')}{known}, with {shared}"
 
 
 def fit_all(
     next_trial: Callable[[], Trial | None],
     jobs: int,
+    start: Start,
     should_stop: Callable[[Trial], bool] = lambda _: False,
-    start: Start = start_here,
+    watch: Callable[[Collection[Trial]], None] = lambda _: None,
 ) -> Generator[tuple[Trial, int]]:
     """Run trials side by side, and yield each when it ends, with its exit status: below
     0 the signal that killed it.
 
-    When the generator is closed, for example by Ctrl-C, the running trials are
-    terminated.
+    After a signal or Ctrl-C, and when the generator is closed, the running trials save
+    their state and end. A second Ctrl-C kills them.
 
     Args:
         next_trial: Asked for a trial whenever one can start; it returns None if there
             is none for now.
         jobs: How many run at a time.
-        should_stop: Asked twice a second about each running trial.
         start: Starts a process for a trial.
+        should_stop: Asked twice a second about each running trial.
+        watch: Called twice a second with the running trials.
 
     Raises:
-        Stopped: this process received one of the signals of ``signals``.
+        Stopped: this process received one of the signals of ``signals``, or Ctrl-C.
+        KeyboardInterrupt: at a second Ctrl-C.
     """
     running: dict[Trial, Process] = {}
+    with noted_interrupts() as interrupts:
+        try:
+            while True:
+                while len(running) < jobs and (trial := next_trial()):
+                    trial.log.parent.mkdir(parents=True, exist_ok=True)
+                    running[trial] = start(trial)
+                if not running:
+                    return
+                watch(running)
+                wait([process.sentinel for process in running.values()], timeout=POLL_SECONDS)
+                for number in (signals.received(), *interrupts):
+                    if number:
+                        raise Stopped(number, STOPPED)
+                for trial, process in list(running.items()):
+                    if should_stop(trial):
+                        process.terminate()
+                    if (status := process.exitcode) is not None:
+                        del running[trial]
+                        yield trial, status
+        finally:
+            is_hasty = len(interrupts) > 1
+            interrupts.append(0)  # the next one raises
+            _end(running.values(), is_hasty)
+
+
+def _end(processes: Collection[Process], is_hasty: bool) -> None:
+    """Let trials save their state; Ctrl-C, or being hasty, kills them instead."""
+    if not processes:
+        return
     try:
-        while True:
-            while len(running) < jobs and (trial := next_trial()):
-                trial.log.parent.mkdir(parents=True, exist_ok=True)
-                running[trial] = start(trial)
-            if not running:
-                return
-            wait([process.sentinel for process in running.values()], timeout=POLL_SECONDS)
-            if number := signals.received():
-                raise Stopped(number, STOPPED)
-            for trial, process in list(running.items()):
-                if should_stop(trial):
-                    process.terminate()
-                if (status := process.exitcode) is not None:
-                    del running[trial]
-                    yield trial, status
+        if not is_hasty:
+            echo(f"saving {counted(len(processes), 'trial')}; Ctrl-C again ends at once")
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                process.join()
     finally:
-        for process in running.values():
-            process.terminate()
-        for process in running.values():
-            process.join()
+        for process in processes:
+            if process.pid and process.exitcode is None:
+                forked.kill(process.pid)
 
 
 @contextmanager
-def friendly_stops() -> Iterator[None]:
+def noted_interrupts() -> Iterator[list[int]]:
+    """Meanwhile the first Ctrl-C is only noted here, and the next ones raise a
+    KeyboardInterrupt too, unless the program around us has its own handler.
+    """
+    noted: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.append(number)
+        if len(noted) > 1:
+            raise KeyboardInterrupt
+
+    ours = signal.getsignal(signal.SIGINT)
+    if ours is signal.default_int_handler:
+        signals.handle({signal.SIGINT: note})
+    try:
+        yield noted
+    finally:
+        signals.handle({signal.SIGINT: ours})
+
+
+@contextmanager
+def friendly_stops(command: str = "") -> Iterator[None]:
     """Ends ``fit_all`` at a signal; that and Ctrl-C print how to carry on.
 
+    Args:
+        command: What does so, where the text shall end with it.
+
     Raises:
-        Stopped: Ctrl-C.
+        Stopped: by a signal or Ctrl-C.
     """
     before = {number: signal.getsignal(number) for number in signals.HANDLED}
     signals.install()
+    message = f"{STOPPED}: {command}" if command else STOPPED
     try:
         yield
     except KeyboardInterrupt as error:
-        raise Stopped(signal.SIGINT, STOPPED) from error
+        raise Stopped(signal.SIGINT, message) from error
+    except Stopped as error:
+        raise Stopped(error.exit_status - 128, message) from error
     finally:
         signals.handle(before)
 

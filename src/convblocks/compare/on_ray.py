@@ -11,6 +11,7 @@ from multiprocessing import Pipe
 from pathlib import Path
 
 from convblocks.compare.launch import Process, Start, fit_all
+from convblocks.compare.places import StartHere
 from convblocks.compare.trials import Trial
 from convblocks.errors import UserError, one_line
 from convblocks.run.result import Overrides
@@ -81,8 +82,10 @@ class _Task:
     """The process that a task of the cluster stands for.
 
     A file asks it to stop: ``ray.cancel`` at an unlucky moment ends the caller with a
-    failed check within Ray.
+    failed check within Ray. With this process Ray kills it.
     """
+
+    pid = None
 
     def __init__(self, reference: "ray.ObjectRef[int]", stop: Path) -> None:
         self._reference = reference
@@ -124,5 +127,5 @@ def _run(trial: Trial, folder: Path, environment: dict[str, str], stop: Path) ->
     os.chdir(folder)
     os.environ.update(environment)
     queue = iter([] if stop.exists() else [trial])
-    ended = list(fit_all(lambda: next(queue, None), 1, lambda _: stop.exists()))
+    ended = list(fit_all(lambda: next(queue, None), 1, StartHere(), lambda _: stop.exists()))
     return ended[0][1] if ended else -signal.SIGTERM

@@ -3,14 +3,20 @@ torch, whose import takes seconds.
 """
 
 import math
-import os
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convblocks.command_line import Parser, options_of
-from convblocks.compare.trials import NO_SETTINGS, VAL_SIZE, all_trials, command_line, root_of
+from convblocks.compare.trials import (
+    NO_SETTINGS,
+    VAL_SIZE,
+    all_trials,
+    command_line,
+    refuse_run,
+    root_of,
+)
 from convblocks.errors import UsageError
 from convblocks.figures.option import figure_file
 from convblocks.model.names import NETWORKS
@@ -184,20 +190,18 @@ def split(parser: Parser, arguments: Sequence[str]) -> tuple[Namespace, Override
     return options, tuple(fit_options)
 
 
-def launch(options: Namespace) -> "Start":
-    """What starts the trials with ``--launcher``; chooses ``jobs`` if that is not given.
+def launch(options: Namespace) -> "Start | None":
+    """What starts the trials with ``--launcher``, None on this machine; chooses ``jobs``
+    if a cluster does.
 
     Raises:
         UserError: there is no Ray, or no cluster with a node for a trial.
     """
-    from convblocks.compare.launch import start_here  # slow to load
+    if options.launcher != "ray":
+        return None
+    from convblocks.compare import on_ray  # only it needs Ray
 
-    start: Start = start_here
-    places = os.cpu_count()
-    if options.launcher == "ray":
-        from convblocks.compare import on_ray  # only it needs Ray
-
-        start, places = on_ray.connect(options.common)
+    start, places = on_ray.connect(options.common)
     options.jobs = options.jobs or places
     return start
 

@@ -34,10 +34,10 @@ from convblocks import wings
 from convblocks.console import echo
 from convblocks.run.config import Config
 from convblocks.run.finish import finish
-from convblocks.run.friendly_errors import friendly_errors, rank_zero_errors
+from convblocks.run.friendly_errors import friendly_errors
 from convblocks.run.make import make_run
 from convblocks.run.metrics_log import logged_metrics
-from convblocks.run.quiet import quiet_lightning
+from convblocks.run.quiet import quiet_lightning, rank_zero_errors
 from convblocks.run.resuming import with_name
 from convblocks.run.run import Run
 from convblocks.text import as_shown, counted

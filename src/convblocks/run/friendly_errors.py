@@ -1,4 +1,4 @@
-"""Turns expected failures into one-line errors, printed once if all processes find them."""
+"""Turns expected failures of a training into one-line errors."""
 
 import os
 import re
@@ -14,7 +14,6 @@ from convblocks.console import DISK_ERRORS, print_error
 from convblocks.errors import DataError, UsageError, UserError, one_line
 from convblocks.run.resuming import resume_hint
 from convblocks.run.run import RESUME_HINT, Run
-from exact_resume import slurm
 from exact_resume.errors import ResumeError, Stopped
 
 # What is expected of Lightning and torch: the type of an exception, a pattern of the
@@ -57,19 +56,6 @@ EXPECTED = (
         "{message}",
     ),
 )
-
-
-@contextmanager
-def rank_zero_errors() -> Iterator[None]:
-    """Report an error that all processes find before training on the first one of each
-    machine, usage errors once.
-    """
-    try:
-        yield
-    except ResumeError as error:
-        if slurm.is_further_process(of_all_machines=isinstance(error, UsageError)):
-            raise type(error)() from error  # without a message: another process prints it
-        raise
 
 
 @contextmanager

@@ -1,11 +1,15 @@
-"""Filters out messages that are the same for every run, or repeated; other warnings and
-errors stay.
+"""Filters out messages that are the same for every run, or repeated by its processes;
+other warnings and errors stay.
 """
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from convblocks.errors import UsageError
 from exact_resume import slurm
+from exact_resume.errors import ResumeError
 
 # Warnings that do not apply to this project.
 NOT_HERE = (
@@ -33,3 +37,16 @@ def quiet_lightning() -> None:
         warnings.filterwarnings("ignore", message=message)
     if slurm.is_further_process():
         warnings.simplefilter("ignore")  # the first process on this machine shows them
+
+
+@contextmanager
+def rank_zero_errors() -> Iterator[None]:
+    """Report an error that all processes find before training on the first one of each
+    machine, usage errors once.
+    """
+    try:
+        yield
+    except ResumeError as error:
+        if slurm.is_further_process(of_all_machines=isinstance(error, UsageError)):
+            raise type(error)() from error  # without a message: another process prints it
+        raise

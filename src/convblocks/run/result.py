@@ -143,7 +143,8 @@ class RunResult:
     @property
     def seconds(self) -> float:
         """Of training and evaluation, without the start of the process."""
-        return sum(row["seconds"] for row in (*self.epochs, *self.evaluations))
+        total = sum(row["seconds"] for row in (*self.epochs, *self.evaluations))
+        return round(total, 3)  # as the rows are
 
     @property
     def scores(self) -> list[float]:

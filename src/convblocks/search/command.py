@@ -23,7 +23,7 @@ other machines, to share the trials.
   --confirm N          number of best settings to train again, with the default
                        (default: 3; 0 for data without test images)
   --seeds N            number of fresh seeds for each (default: 5)
-  --jobs N             parallel trials (default: as many as CPUs)
+  --jobs N             parallel trials (default: as fit on the free CPUs or GPUs)
   --launcher NAME      local, or ray: tasks of a running cluster (RAY_ADDRESS)
   --threads N          CPU threads of each trial; affects rounding (default: 1)
   --name NAME          all files go to lightning_logs/NAME (default: search)
@@ -56,11 +56,12 @@ from convblocks.compare.launch import (
     friendly_stops,
     hide_launcher,
     refuse_missing,
-    start_here,
     train,
 )
 from convblocks.compare.options import launch
+from convblocks.compare.places import StartHere, places_for
 from convblocks.compare.trials import Trial, refuse_run
+from convblocks.compare.watch import Watch
 from convblocks.console import echo
 from convblocks.errors import BusyError, UsageError, UserError
 from convblocks.figures.report import repeat_of
@@ -92,8 +93,12 @@ def main(arguments: list[str]) -> None:
     os.environ.pop(slurm.JOB, None)
     options.start = launch(options)
     worker = open_search(options)
+    if options.start is None:
+        options.start, options.jobs = places_for(
+            [worker.plan], options.threads, options.jobs, options.trials
+        )
     try:
-        with friendly_stops():
+        with friendly_stops(options.repeat):
             train_trials(worker, options.trials, options.jobs, options.start)
             finish(worker, options)
     except Stopped:
@@ -123,12 +128,16 @@ def open_search(options: Namespace) -> SearchWorker:
     return SearchWorker(config, plans[trials[0].arm])
 
 
-def train_trials(worker: SearchWorker, wanted: int, jobs: int, start: Start = start_here) -> None:
+def train_trials(worker: SearchWorker, wanted: int, jobs: int, start: Start | None = None) -> None:
     """Train trials until there are as many as wanted, including those of other
-    processes; ``start`` as in fit_all.
+    processes; ``start`` as in train.
     """
-    running = fit_all(lambda: worker.next_trial(wanted), jobs, worker.should_stop_early, start)
-    with closing(running) as ends:
+    watch = Watch(wanted, worker.ended, lambda _: worker.plan)
+    start = start or StartHere()
+    running = fit_all(
+        lambda: worker.next_trial(wanted), jobs, start, worker.should_stop_early, watch
+    )
+    with watch.live(), closing(running) as ends:
         for trial, exit_status in ends:
             result = worker.tell(trial, exit_status)
             if result:

@@ -4,6 +4,7 @@ they ended, which is next.
 
 import math
 import os
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,8 +26,8 @@ from convblocks.run.directory import is_epoch
 from convblocks.run.judge import Judge
 from convblocks.search.config import SearchConfig, number_of
 
-# The study's name in the journal, and the key of the configuration.
-STUDY, CONFIG = "search", "config"
+# The key of the configuration.
+CONFIG = "config"
 
 COLLAPSED = "collapsed"
 
@@ -268,14 +269,19 @@ def open_study(config: SearchConfig, judge: Judge, lock: FileLock) -> Study:
         raise UserError(
             f"cannot read {path} ({error}), which is damaged: restore it, or choose another --name"
         ) from error
-    if not optuna.get_all_study_names(storage):
+    names = optuna.get_all_study_names(storage)  # older journals have another one
+    if not names:
+        names = [config.directory.name]
         optuna.create_study(
             storage=storage,
-            study_name=STUDY,
+            study_name=names[0],
             direction="maximize" if judge.sign > 0 else "minimize",
         )
     pruner = MedianPruner() if config.pruner == "median" else NopPruner()
-    study = optuna.load_study(storage=storage, study_name=STUDY, pruner=pruner)
+    study = optuna.load_study(storage=storage, study_name=names[0], pruner=pruner)
+    if study.metric_names is None:
+        with warnings.catch_warnings(action="ignore"):  # Optuna calls it experimental
+            study.set_metric_names([judge.metric])  # of axes in its dashboard
     if CONFIG not in study.user_attrs:
         study.set_user_attr(CONFIG, config.words())
     now = set(config.words())

@@ -32,6 +32,11 @@ def test_result_has_the_score_and_seconds_of_its_epochs() -> None:
     assert (run.score, run.seconds) == (0.97, 32.5)
 
 
+def test_seconds_are_rounded_as_those_of_epochs_are() -> None:
+    evaluations = tuple(evaluated(1, 0.8, 0.7) | {"seconds": part} for part in (0.1, 0.2))
+    assert run_of(0.9, evaluations=evaluations).seconds == 10.3
+
+
 @pytest.mark.parametrize(
     ("losses", "best"),
     [((0.3, 0.2, 0.25), 0.92), ((0.3, math.nan, 0.4), 0.91), ((math.nan,) * 3, 0.91)],
