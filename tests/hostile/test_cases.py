@@ -172,7 +172,7 @@ DATA = [
 CHECKPOINTS = [
     case(f"evaluate {LAST} --data.root data", says, 1, {LAST: spoiler})
     for spoiler, says in (
-        (removed, "there is no checkpoint"),
+        (removed, "is neither a run with a checkpoint nor a checkpoint in one"),
         (flipped(-400), "it is damaged"),
         (WITHOUT_A_BIAS, "does not hold the weights of the network mlp"),
         (

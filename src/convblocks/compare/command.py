@@ -13,7 +13,7 @@ with their uncertainty. A rerun reuses finished trials and resumes the others.
                        one network each setting is compared with the first
   --confirm N          train the best settings of the grid again, with N fresh
                        seeds and all training images
-  --jobs N             parallel trials (default: as fit on the free CPUs or GPUs)
+  --jobs N             parallel trials (default: as free CPUs or GPUs allow)
   --launcher NAME      local, or ray: tasks of a running cluster (RAY_ADDRESS)
   --threads N          CPU threads of each trial; affects rounding (default: 1)
   --name NAME          all files go to lightning_logs/NAME (default: compare)

@@ -32,7 +32,7 @@ def load_network_and_data(options: Namespace) -> tuple[TrainedNetwork, ImageSets
             that the network was trained on.
     """
     root = options.root
-    if options.checkpoint.is_dir():
+    if not options.checkpoint.is_file():
         from convblocks.run.loops import find_checkpoint  # slow to load
 
         _, options.checkpoint = find_checkpoint(str(options.checkpoint))

@@ -18,11 +18,11 @@ from convblocks.run.judge import Judges, not_logged
 from convblocks.run.metrics_log import ends_logged_step
 from convblocks.run.result import RunResult
 from convblocks.text import Settings
-from exact_resume.callback import ExactResume, after_own
+from exact_resume.callback import ExactResume
 from exact_resume.checkpoints import SAVE
 from exact_resume.journal import was_written_after
 from exact_resume.keeper import State
-from exact_resume.training import steps_done
+from exact_resume.training import after_own, steps_done
 
 
 class RunCallback(Callback):

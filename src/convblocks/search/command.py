@@ -23,7 +23,7 @@ other machines, to share the trials.
   --confirm N          number of best settings to train again, with the default
                        (default: 3; 0 for data without test images)
   --seeds N            number of fresh seeds for each (default: 5)
-  --jobs N             parallel trials (default: as fit on the free CPUs or GPUs)
+  --jobs N             parallel trials (default: as free CPUs or GPUs allow)
   --launcher NAME      local, or ray: tasks of a running cluster (RAY_ADDRESS)
   --threads N          CPU threads of each trial; affects rounding (default: 1)
   --name NAME          all files go to lightning_logs/NAME (default: search)
