@@ -63,24 +63,27 @@ class RunProgress(ProgressBar):
             self._show()
 
     def on_train_batch_end(self, *args: Any) -> None:
-        trainer, now = self.trainer, time.perf_counter()
+        now = time.perf_counter()
+        if self._trains and now < self._due:
+            return
+        trainer = self.trainer
         batches = trainer.fit_loop.total_batch_idx + 1
-        if self._trains is None:  # the first batch waits for what begins with it
+        if not self._trains:  # the first batch waits for what begins with it
             self._trains = now, batches
             self._began = self._began or (now, self._share())
-        elif now >= self._due:
-            began, before = self._trains
-            accumulated = trainer.accumulate_grad_batches
-            speed = (batches - before) / (now - began) / accumulated
-            # Lightning has divided the loss.
-            losses = [f"loss {float(loss) * accumulated:.4f}" for loss in losses_of(args[2])]
-            others = [
-                f"{name} {value:.4f}"
-                for name, value in trainer.progress_bar_metrics.items()
-                if not (losses and "loss" in name)
-            ]
-            place = f"batch {args[4] + 1}/{trainer.num_training_batches}"
-            self._show(*losses, f"{speed:.2f} steps/s", place, *others)
+            return
+        began, before = self._trains
+        accumulated = trainer.accumulate_grad_batches
+        speed = (batches - before) / (now - began) / accumulated
+        # Lightning has divided the loss.
+        losses = [f"loss {float(loss) * accumulated:.4f}" for loss in losses_of(args[2])]
+        others = [
+            f"{name} {value:.4f}"
+            for name, value in trainer.progress_bar_metrics.items()
+            if not (losses and "loss" in name)
+        ]
+        place = f"batch {args[4] + 1}/{trainer.num_training_batches}"
+        self._show(*losses, f"{speed:.2f} steps/s", place, *others)
 
     def on_validation_batch_end(
         self,
@@ -120,8 +123,9 @@ class RunProgress(ProgressBar):
         shares = [(epoch + batches / length) / (trainer.max_epochs or -1)]
         shares.append(trainer.global_step / trainer.max_steps)
         for timer in callbacks_of(trainer, Timer):
-            passed = timer.time_elapsed()
-            shares.append(passed / (passed + (timer.time_remaining() or math.inf)))
+            passed, left = timer.time_elapsed(), timer.time_remaining()
+            if left is not None:
+                shares.append(passed / (passed + max(left, 0)))
         return min(1.0, max(0.0, *shares))
 
     def _show(self, *texts: str, share: float = 0) -> None:

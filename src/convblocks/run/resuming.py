@@ -33,7 +33,9 @@ def resume_hint(config: "Config", name: str) -> str:
         words += ["--trainer.default_root_dir", as_shown(config.root)]
     options = config.options | {"weights_only": config.weights_only}
     usual = config.parser.usual
-    words += [f"--{option}={value}" for option, value in options.items() if value != usual[option]]
+    words += [
+        f"--{option}={value}" for option, value in options.items() if value != usual.get(option)
+    ]
     # How its launcher was started is not known.
     text = shlex.join(words) if slurm.is_launched() else command_text("fit", *words)
     return f"continue with {text}"
