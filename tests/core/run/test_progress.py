@@ -76,15 +76,18 @@ class Stream(IterableDataset[Any]):
 
 def shares(lines: Sequence[str]) -> list[float]:
     """How much of the bar is full in each line."""
-    bars = [line.partition("|")[2] for line in lines]
-    return [bar.count("█") / len(bar) for bar in bars]
+    return [bar.count("█") / len(bar) for bar in bars(lines)]
+
+
+def bars(lines: Sequence[str]) -> list[str]:
+    return [line.partition("|")[2].removesuffix("|") for line in lines]
 
 
 def never_shrinks(lines: Sequence[str]) -> bool:
     """A bar may be shorter than the one before, and then seems to be less full, by less than
     one of its columns.
     """
-    columns = min(len(line.partition("|")[2]) for line in lines)
+    columns = min(map(len, bars(lines)))
     return all(later > earlier - 1 / columns for earlier, later in pairwise(shares(lines)))
 
 
