@@ -129,7 +129,10 @@ def execute(lesson: Any, folder: Path = LESSON.parent) -> dict[str, float]:
     """
     seconds: dict[str, float] = {}
     client = NotebookClient(
-        lesson, record_timing=False, resources={"metadata": {"path": str(folder)}}
+        lesson,
+        record_timing=False,
+        coalesce_streams=True,  # a kernel may send a line in several pieces
+        resources={"metadata": {"path": str(folder)}},
     )
     with client.setup_kernel():
         manager: Any = client.km  # whose type does not know of a process
