@@ -129,7 +129,10 @@ def execute(lesson: Any, folder: Path = LESSON.parent) -> dict[str, float]:
     """
     seconds: dict[str, float] = {}
     client = NotebookClient(
-        lesson, record_timing=False, resources={"metadata": {"path": str(folder)}}
+        lesson,
+        record_timing=False,
+        coalesce_streams=True,  # a kernel may send a line in several pieces
+        resources={"metadata": {"path": str(folder)}},
     )
     # Progress would be stored with what the cells print.
     with client.setup_kernel(env=os.environ | {"TQDM_DISABLE": "1"}):

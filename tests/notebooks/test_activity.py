@@ -71,16 +71,10 @@ def printed_by(cells: list[Any], text: str) -> str:
     return "".join(output.get("text", "") for output in outputs)
 
 
-def outputs_of(notebook: Any, heading: str) -> list[list[str]]:
-    """What the cells of a section show: the text of each, then its tables. Text may come
-    in one piece or in several, as the kernel happens to send it.
-    """
-    shown = []
-    for cell in code_cells_of(notebook, heading):
-        text = "".join(output.get("text", "") for output in cell.outputs)
-        tables = [output.data["text/markdown"] for output in cell.outputs if "data" in output]
-        shown.append([text, *tables])
-    return shown
+def outputs_of(notebook: Any, heading: str) -> list[Any]:
+    """The text and the tables that a section shows."""
+    shown = [output for cell in code_cells_of(notebook, heading) for output in cell.outputs]
+    return [output.get("text") or output["data"]["text/markdown"] for output in shown]
 
 
 def code_cells_of(notebook: Any, *headings: str) -> list[Any]:
