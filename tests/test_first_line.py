@@ -47,6 +47,7 @@ def test_first_line_comes_before_torch(name: str, workspace: Path) -> None:
     ("name", "words", "message"),
     [
         ("fit", "--arch mlp --config no.yaml", "--config no.yaml: No such file or directory"),
+        ("fit", "--arch mlp --resume", "no unfinished run of mlp in lightning_logs that no other"),
         ("evaluate", "no.ckpt", "no.ckpt is neither a run with a checkpoint nor a "),
         ("compare", "--from no.csv", "no.csv: No such file or directory"),
         ("compare", "--jobs two", "argument --jobs: invalid positive value: 'two'"),
@@ -108,7 +109,6 @@ def test_first_line_says_what_the_words_say(words: str, line: str, workspace: Pa
     [
         "--help_all",
         "--arch mlp --print_config",  # its output is a config
-        "--arch mlp --resume",  # the run is chosen later
     ],
 )
 def test_line_is_left_out_where_it_would_be_in_the_way(words: str, workspace: Path) -> None:

@@ -33,6 +33,7 @@ class Private(NamedTuple):
 
 # Where the loaders are, and how they begin.
 TRAIN_LOADERS = Private(FIT_LOOP, "_combined_loader", "the training loaders, to keep their place")
+VAL_LOADERS = Private(EVALUATION_LOOP, "_combined_loader", "the validation loaders, likewise")
 COMBINED_BY = Private(
     "lightning.pytorch.utilities.combined_loader:CombinedLoader",
     "_mode",

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from lightning.pytorch.utilities import rank_zero_only
 
-from exact_resume.lightning_private import TRAIN_LOADERS
+from exact_resume.lightning_private import TRAIN_LOADERS, VAL_LOADERS
 
 # Any objects, by their names.
 ByName = dict[str, Any]
@@ -36,6 +36,16 @@ def callbacks_of(trainer: Trainer, *classes: type) -> list[Any]:
 def loaders_of(trainer: Trainer) -> list[Any]:
     """The training loaders; none before they are set up."""
     return list(getattr(TRAIN_LOADERS.of(trainer.fit_loop), "flattened", ()))
+
+
+def validation_loaders_of(trainer: Trainer) -> list[Any]:
+    """The validation loaders; none before they are set up."""
+    return list(getattr(VAL_LOADERS.of(trainer.fit_loop.epoch_loop.val_loop), "flattened", ()))
+
+
+def has_persistent_workers(loader: Any) -> bool:
+    """Whether its worker processes live from one epoch to the next."""
+    return bool(getattr(loader, "persistent_workers", False))
 
 
 def is_stateful(part: Any) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from lightning import Callback, LightningModule, Trainer, seed_everything
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Sampler, StackDataset
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from exact_resume import ExactResume, Keeper, ResumeError, Stopped
@@ -247,6 +247,37 @@ def test_training_begins_with_a_line_about_what_no_resume_keeps(
     assert (f"No resume of this run will be exact: {line}" in printed) == bool(line)
     train("resumed", 2)
     assert is_same(whole, train("resumed", 3)) == (not line)
+
+
+def test_validation_data_that_draw_in_persistent_workers_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer = Trainer(max_epochs=1, callbacks=[ExactResume(tmp_path / "state.pt")], **QUIET)
+    trainer.fit(Plain(), val(), DataLoader(StackDataset(Noisy()), 5, **PERSISTENT))
+    assert "No resume of this run will be exact: the data draw" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("sanity_steps", "stop"), [(0, STEPS - 1), (0, STEPS + 3), (1, STEPS - 1), (1, STEPS)]
+)
+def test_persistent_workers_of_validation_draw_once_as_without_a_stop(
+    sanity_steps: int, stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a sanity check they start before the first epoch, without one at its end."""
+    monkeypatch.chdir(tmp_path)
+
+    def train(name: str, *callbacks: Callback) -> End:
+        resume = ExactResume(Path(name) / "state.pt")
+        seed_everything(0, verbose=False)
+        settings = QUIET | {"num_sanity_val_steps": sanity_steps}
+        trainer = Trainer(max_epochs=3, callbacks=[*callbacks, resume], **settings)
+        loaders = DataLoader(points, 5, shuffle=True), DataLoader(val().dataset, 5, **PERSISTENT)
+        trainer.fit(Plain(), *loaders, ckpt_path=resume.ckpt_path, weights_only=True)
+        return trainer.lightning_module.state_dict()
+
+    with pytest.raises(Stopped):
+        train("resumed", Signal(stop))
+    assert is_same(train("whole"), train("resumed"))
 
 
 @pytest.mark.parametrize("workers", [{}, PERSISTENT])

@@ -1,6 +1,7 @@
 """The configuration of a run: settings in plain values, made into data and module."""
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import chdir, suppress
@@ -16,6 +17,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from yaml import YAMLError
 
 from convblocks import wings
+from convblocks.console import command_text
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
 from convblocks.model import trust
@@ -28,7 +30,8 @@ from convblocks.run.options import refuse_no_network
 from convblocks.run.parser import SECTIONS, FitParser, make_parser, refuse_several
 from convblocks.run.plain import is_same, plain_settings
 from convblocks.run.words import Words, full_words, given_options, given_settings, typed_values
-from convblocks.text import Settings, as_plain, as_yaml
+from convblocks.text import Settings, as_plain, as_shown, as_yaml
+from exact_resume import slurm
 
 
 @dataclass(frozen=True)
@@ -199,6 +202,21 @@ class Config:
         made = self.parser.instantiate(chosen.clone())
         part = made.get(group)  # None where all are usual
         return usual | (part.as_dict() if part else {})
+
+    def resume_hint(self, name: str) -> str:
+        """``continue with COMMAND``: what resumes a run of that name, with the options
+        that its ``config.yaml`` does not hold.
+        """
+        words = ["--name", name, "--resume"]
+        if self.root != Path.cwd():
+            words += ["--trainer.default_root_dir", as_shown(self.root)]
+        options, usual = self.options | {"weights_only": self.weights_only}, self.parser.usual
+        words += [
+            f"--{option}={value}" for option, value in options.items() if value != usual.get(option)
+        ]
+        # How its launcher was started is not known.
+        text = shlex.join(words) if slurm.is_launched() else command_text("fit", *words)
+        return f"continue with {text}"
 
     def _make(self, group: str, **more: Any) -> Any:
         # Seeded before each, so that what data draw does not change the weights.

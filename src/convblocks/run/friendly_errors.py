@@ -12,7 +12,6 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from convblocks.console import DISK_ERRORS, print_error
 from convblocks.errors import DataError, UsageError, UserError, one_line
-from convblocks.run.resuming import resume_hint
 from convblocks.run.run import RESUME_HINT, Run
 from exact_resume.errors import ResumeError, Stopped
 
@@ -81,7 +80,7 @@ def friendly_errors(run: Run) -> Iterator[None]:
         if not isinstance(error.__context__, KeyboardInterrupt):
             raise
         if run.is_rank_zero:
-            print_error(f"stopped: {resume_hint(run.config, run.directory.name)}")
+            print_error(f"stopped: {run.config.resume_hint(run.directory.name)}")
         raise KeyboardInterrupt from error
     except Exception as error:
         if told := _told(error, run):

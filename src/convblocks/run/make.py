@@ -18,7 +18,6 @@ from convblocks.run.directory import RunDirectory, next_version
 from convblocks.run.judge import Judge, Judges
 from convblocks.run.metrics_log import MetricsLog
 from convblocks.run.parts import Parts, make_parts
-from convblocks.run.resuming import resume_hint
 from convblocks.run.run import Run
 from convblocks.run.trainer import make_trainer
 from convblocks.text import Settings
@@ -124,7 +123,7 @@ def _best_checkpoint(
 
 def _exact_resume(config: Config, directory: RunDirectory) -> ExactResume:
     keepers = list(wings.call("KEEPERS", "make_keeper", kind=Keeper))
-    hint = resume_hint(config, directory.name)
+    hint = config.resume_hint(directory.name)
     try:
         return ExactResume(directory.last_checkpoint, hint, keepers)
     except ValueError as error:  # of names

@@ -12,6 +12,7 @@ from convblocks import wings
 from convblocks.command_line import UNKNOWN, with_suggestion
 from convblocks.errors import UsageError, UserError
 from convblocks.model.names import NETWORKS, refuse_unknown
+from convblocks.run import resuming
 from convblocks.run.cpus import free_cpus, threads_hint
 from convblocks.run.directory import LOGS, RunDirectory
 from convblocks.run.words import (
@@ -62,9 +63,10 @@ def begin(name: str, arguments: Sequence[str]) -> Sequence[str]:
     words = full_words(arguments)
     refuse_misspelt(words)
     given = given_options(words)
-    is_chosen_later = "--resume" in given and not given.get("--name")
-    if is_chosen_later or any(f"--{option}" in given for option in PRINTS):
+    if any(f"--{option}" in given for option in PRINTS):
         return ()
+    if run := resuming.chosen(arguments):
+        return [f"fit: resuming {as_shown(run.path)}"]
     return _begin_fit(arguments, given)
 
 

@@ -9,6 +9,7 @@ from exact_resume.keepers import (
     logged,
     metrics,
     schedules,
+    validation,
 )
 
 # Restored in this order. Generators comes after Callbacks, whose hooks may draw, and
@@ -23,4 +24,5 @@ KEEPERS = (
     generators.Generators,
     loaders.Loaders,
     schedules.Schedules,
+    validation.ValidationWorkers,
 )

@@ -37,7 +37,15 @@ from exact_resume.lightning_private import (
     SET_EPOCH,
     TRAIN_LOADERS,
 )
-from exact_resume.training import ByName, callbacks_of, is_stateful, loaders_of, say
+from exact_resume.training import (
+    ByName,
+    callbacks_of,
+    has_persistent_workers,
+    is_stateful,
+    loaders_of,
+    say,
+    validation_loaders_of,
+)
 
 # The module of a class that cannot go on exactly from its own ``state_dict``.
 HUGGING_FACE = "datasets.iterable_dataset"
@@ -119,7 +127,7 @@ class Loaders(Keeper):
         """
         before, now = self._generators_at_epoch_start, states_of(generators)
         after, self._generators_after = self._generators_after, {}
-        if any(map(_has_persistent_workers, self._loaders)):
+        if any(map(has_persistent_workers, self._loaders)):
             reason = "persistent workers draw other numbers when they start"
         elif self._is_hook_set() or not before.items() <= now.items():
             reason = (
@@ -206,7 +214,8 @@ class Loaders(Keeper):
                     "that follows from more than its generators, such as the order before. "
                     "Shuffle a new list each time."
                 )
-            if _has_persistent_workers(loader) and gives_other_data(loader):
+        for loader in [*self._loaders, *validation_loaders_of(self.trainer)]:
+            if has_persistent_workers(loader) and gives_other_data(loader):
                 say(
                     "No resume of this run will be exact: the data draw random numbers, or change, "
                     "in persistent workers, which start anew. Set persistent_workers=False."
@@ -284,10 +293,6 @@ class Loaders(Keeper):
             if not getattr(loader, "num_workers", 0)
         ]
         return [data for data in found if is_stateful(data) and hasattr(data, "__dict__")]
-
-
-def _has_persistent_workers(loader: Any) -> bool:
-    return bool(getattr(loader, "persistent_workers", False))
 
 
 def _reads_ahead(loader: Any) -> bool:

@@ -20,6 +20,7 @@ from convblocks.data.images import ImageSets
 from convblocks.errors import BusyError, UsageError
 from convblocks.run import directory, fit
 from convblocks.run.directory import LOGS, RunDirectory
+from convblocks.run.options import begin
 from exact_resume.errors import Stopped
 from tests.any_task.stop import Signal, forget_signal
 from tests.any_task.tasks import HERE
@@ -80,25 +81,30 @@ def test_launcher_is_left_to_the_person_who_knows_it(monkeypatch: pytest.MonkeyP
     assert stopped_in(3, *MLP, *SHORT, "--name", "a").endswith(": continue with --name a --resume")
 
 
-def test_resume_without_a_name_takes_the_last_unfinished_run_that_nobody_holds(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_resume_without_a_name_takes_the_last_unfinished_run_that_nobody_holds() -> None:
     for words in ([*MLP, *SHORT], [*MLP, *SHORT], ["--arch", "batchnorm", *SHORT]):
         stopped_in(3, *words)
+    again = [*MLP, "--resume"]
     with FileLock(LOGS / "mlp/version_1/.lock"):
-        fit.main([*MLP, "--resume"])
-    assert "resuming lightning_logs/mlp/version_0\n" in capsys.readouterr().out
-    fit.main([*MLP, "--resume"])
-    assert "resuming lightning_logs/mlp/version_1\n" in capsys.readouterr().out
+        assert begin("fit", again) == ["fit: resuming lightning_logs/mlp/version_0"]
+        fit.main(again)
+    assert RunDirectory("mlp/version_0").result_after(2)
+    assert begin("fit", again) == ["fit: resuming lightning_logs/mlp/version_1"]
+    fit.main(again)
+    assert RunDirectory("mlp/version_1").result_after(2)
     assert not RunDirectory("batchnorm/version_0").summary.exists()
     with pytest.raises(UsageError, match="no unfinished run of mlp in lightning_logs that no"):
         fit.main([*MLP, "--resume"])
 
 
-def test_run_of_a_module_is_resumed_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
-    stopped_in(3, *MODULE, "--epochs", "2")
-    fit.main([*MODULE[:2], "--resume"])
-    assert f"resuming lightning_logs/{MODULE[1]}/version_0\n" in capsys.readouterr().out
+def test_run_of_a_module_is_resumed_by_its_name() -> None:
+    root = ["--trainer.default_root_dir", "there"]
+    stopped_in(3, *MODULE, *root, "--epochs", "2")
+    again = [*MODULE[:2], *root, "--resume"]
+    run = RunDirectory(f"{MODULE[1]}/version_0", Path("there"))
+    assert begin("fit", again) == [f"fit: resuming {run.path}"]
+    fit.main(again)
+    assert run.result_after(2)
 
 
 def test_several_processes_of_a_launcher_do_not_choose(monkeypatch: pytest.MonkeyPatch) -> None:
