@@ -38,6 +38,8 @@ def run(name: str, arguments: list[str] | None = None) -> NoReturn:
         from exact_resume import signals
 
         signals.install()  # before the heavy imports: a job may be told to stop while they run
+        if slurm.is_further_process():
+            signals.leave_interrupts()
     if module := wings.commands().get(name):
         end(answer(partial(perform, name, module), docstring(module), arguments))
     end(answer(print_version, overview(), [name]))

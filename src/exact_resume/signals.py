@@ -43,16 +43,24 @@ def uninstall() -> None:
     handle({number: signal.SIG_DFL for number in HANDLED if signal.getsignal(number) is _note})
 
 
+def leave_interrupts() -> None:
+    """Leave Ctrl-C to the process that has started this one, until this one notes it too:
+    Lightning kills that one when this one ends.
+    """
+    if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, signal.SIG_DFL):
+        handle({signal.SIGINT: _leave})
+
+
 def note_interrupts(says: str = "") -> None:
     """Record the first Ctrl-C, and print this line; a second one ends the process at once,
     or raises KeyboardInterrupt where a person types Python.
 
-    Only where it would raise KeyboardInterrupt now: elsewhere it is ignored, or the program
-    around a run answers it. To be called before the workers of loaders are forked: these
-    must not end at the first one.
+    Only where it would raise KeyboardInterrupt now, or was left: elsewhere it is ignored,
+    or the program around a run answers it. To be called before the workers of loaders are
+    forked: these must not end at the first one.
     """
     global _noting, _says
-    if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _note_interrupt):
+    if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _note_interrupt, _leave):
         _noting, _says = os.getpid(), says
         handle({signal.SIGINT: _note_interrupt})
 
@@ -85,6 +93,10 @@ def handle(handlers: Mapping[signal.Signals, Any]) -> None:
     if threading.current_thread() is threading.main_thread():
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    pass
 
 
 def _note(number: int, frame: FrameType | None) -> None:

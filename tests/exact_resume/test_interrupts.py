@@ -132,6 +132,16 @@ def test_workers_that_were_forked_leave_ctrl_c_to_the_training() -> None:
     assert os.waitpid(worker, 0)[1] == 0
 
 
+def test_process_that_another_one_started_leaves_ctrl_c_to_it_until_it_trains() -> None:
+    signal.signal(INT, signal.default_int_handler)
+    signals.leave_interrupts()
+    signal.raise_signal(INT)
+    assert signals.received() == 0
+    signals.note_interrupts()
+    signal.raise_signal(INT)
+    assert signals.received() == INT
+
+
 @pytest.mark.parametrize(
     ("first", "second", "answered"), [(INT, TERM, TERM), (TERM, INT, TERM), (USR1, INT, INT)]
 )

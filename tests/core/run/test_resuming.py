@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
+from psutil import Process
 
 from convblocks.data.images import ImageSets
 from convblocks.errors import BusyError, UsageError
@@ -171,12 +172,9 @@ def test_run_that_another_process_has_just_begun_keeps_its_name(
     assert run.config.read_text() == before
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", INTERRUPTED)
-def test_ctrl_c_in_a_terminal_loses_nothing_and_leaves_no_process(kind: str, folder: Path) -> None:
-    """All processes of the run get it, as from a terminal; it is resumed without a name."""
-    words = INTERRUPTED[kind]
-    process = subprocess.Popen(
+def in_a_terminal(words: list[str]) -> subprocess.Popen[str]:
+    """Begin a run whose processes are a group, as in a terminal."""
+    return subprocess.Popen(
         [sys.executable, str(REPOSITORY / "scripts" / "fit.py"), *words],
         env=os.environ | {"PYTHONPATH": python_path()},
         stdout=subprocess.DEVNULL,
@@ -184,6 +182,14 @@ def test_ctrl_c_in_a_terminal_loses_nothing_and_leaves_no_process(kind: str, fol
         text=True,
         start_new_session=True,
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", INTERRUPTED)
+def test_ctrl_c_in_a_terminal_loses_nothing_and_leaves_no_process(kind: str, folder: Path) -> None:
+    """All processes of the run get it, as from a terminal; it is resumed without a name."""
+    words = INTERRUPTED[kind]
+    process = in_a_terminal(words)
     name = f"{words[1]}/version_0"
     wait_until(RunDirectory(name).last_checkpoint.exists, seconds=120)
     os.killpg(process.pid, INT)
@@ -199,3 +205,19 @@ def test_ctrl_c_in_a_terminal_loses_nothing_and_leaves_no_process(kind: str, fol
         ended = run_script("fit", *again, cwd=folder, environment=path, fresh=True)
         assert (ended.returncode, ended.stderr) == (0, "")
     assert_same_end(RunDirectory(name), RunDirectory("whole"))
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_a_second_process_starts_says_what_resumes(folder: Path) -> None:
+    """That one leaves it to the first: Lightning would kill all when it ends."""
+    process = in_a_terminal([*INTERRUPTED["two processes"], "--name", "run"])
+
+    def is_importing() -> bool:
+        maps = [file for child in Process(process.pid).children() for file in child.memory_maps()]
+        return any("torch" in file.path for file in maps)
+
+    wait_until(is_importing, seconds=120)
+    os.killpg(process.pid, INT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 128 + INT
+    assert re.search(r"^fit\.py: stopped: continue with .* --name run --resume$", errors)
