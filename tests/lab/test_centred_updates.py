@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from convblocks.data.images import ImageSets
 from convblocks.run.directory import RunDirectory
 from lab import by_seed, centred_updates
 from lab.blocks import BlockNetwork
@@ -21,10 +22,10 @@ from lab.centred_updates import (
     with_length_of,
     without,
 )
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, write_digits
 from tests.core.run.test_fit import QUICK, train, weights
 
-BLOCKS = ["--arch", "lab.blocks.BlockNetwork", *QUICK]
+BLOCKS = ["--arch", "lab.blocks.BlockNetwork", *QUICK, "--data.root", "digits"]
 LAYER, SEED = 2, 5
 
 
@@ -137,9 +138,10 @@ def test_share_of_the_mean_is_that_of_the_units_that_change() -> None:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunDirectory]:
+def runs(tmp_path_factory: pytest.TempPathFactory, digits: ImageSets) -> dict[str, RunDirectory]:
     """A plain run, one that is centred, and one of which no update is changed."""
     folder = tmp_path_factory.mktemp("runs")
+    write_digits(folder / "digits", digits, train=640)
     config = ["--config", str(REPOSITORY / "docs/data/cause/centred-block-2.yaml")]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

@@ -6,23 +6,26 @@ import pytest
 import torch
 from torch import nn
 
+from convblocks.data.images import ImageSets
 from convblocks.run.directory import RunDirectory
 from lab import gradients
 from lab.preactivations import FACT, MEASURES, STEPS
+from tests.conftest import write_digits
 from tests.core.run.test_fit import QUICK, train
 
 BATCH_NORM = ["--arch", "lab.blocks.BlockNetwork", "--network.normalisation", "batch"]
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunDirectory]:
+def runs(tmp_path_factory: pytest.TempPathFactory, digits: ImageSets) -> dict[str, RunDirectory]:
     """A run that records what reaches its ReLUs, and the same without."""
     folder = tmp_path_factory.mktemp("runs")
+    write_digits(folder / "digits", digits, train=640)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         callbacks = "[lab.preactivations.PreActivations,lab.gradients.GradientSigns]"
         for name, options in {"recorded": ["--trainer.callbacks", callbacks], "plain": []}.items():
-            train(*BATCH_NORM, *QUICK, "--name", name, *options)
+            train(*BATCH_NORM, *QUICK, "--data.root", "digits", "--name", name, *options)
         return {name: RunDirectory(name, folder) for name in ("recorded", "plain")}
 
 
