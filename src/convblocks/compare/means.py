@@ -4,6 +4,7 @@ would find the difference.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count
 from math import ceil, floor, inf, log10
 
@@ -63,7 +64,7 @@ def permutation_test(
         p = 2 * float(stats.t.sf(abs(tested) / (error or TOLERANCE), freedom))
         below = above = float(stats.t.isf(level / 2, freedom)) * error
     else:
-        divided = _Divided.of(one - one.mean(), other - other.mean())
+        divided = _divided(tuple(one - one.mean()), tuple(other - other.mean()))
         p = divided.as_extreme(tested, TOLERANCE) / divided.count
         below, above = (divided.reach(side, tested, level) for side in (-1, 1))
     ends = (difference, difference - below, difference + above)
@@ -184,6 +185,12 @@ class _Divided:
             else:
                 outer = middle
         return inner
+
+
+# Of the pairs of a few networks: p is asked for first, then the interval at Holm's level.
+@lru_cache(maxsize=8)
+def _divided(one: tuple[float, ...], other: tuple[float, ...]) -> _Divided:
+    return _Divided.of(np.array(one), np.array(other))
 
 
 def _squared_errors(own: Numbers, size: int) -> Numbers:
