@@ -14,8 +14,7 @@ import os
 import sys
 from functools import partial
 from importlib import import_module
-from importlib.util import find_spec
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import convblocks
 from convblocks import wings
@@ -84,9 +83,9 @@ def overview() -> str:
 
 
 def docstring(module: str) -> str:
-    """A module's docstring, without importing it."""
-    spec: Any = find_spec(module)
-    with open(spec.origin, encoding="utf-8") as file:
+    """A module's docstring, without importing it or its package."""
+    path = os.path.join(convblocks.__path__[0], os.pardir, *module.split("."))
+    with open(f"{path}.py", encoding="utf-8") as file:
         return ast.get_docstring(ast.parse(file.read())) or ""
 
 

@@ -2,13 +2,16 @@
 Imports little: it comes first.
 
 Slurm sends SIGTERM when a job is cancelled, and the signal that a job script chooses,
-here SIGUSR1, when its time is nearly up. Ctrl-C is SIGINT, noted while a training goes on.
+here SIGUSR1, when its time is nearly up. A terminal that is closed sends SIGHUP. Ctrl-C is
+SIGINT, noted while a training goes on.
 """
 
+import errno
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from types import FrameType
@@ -17,12 +20,18 @@ from typing import Any
 # From Slurm, shortly before a job's time is up; not on Windows.
 REQUEUE = getattr(signal, "SIGUSR1", None)
 
-HANDLED = [number for number in (signal.SIGTERM, REQUEUE) if number is not None]
+# From a terminal that is closed, unless ``nohup`` has it ignored; not on Windows.
+HANGUP = getattr(signal, "SIGHUP", None)
+
+HANDLED = [number for number in (signal.SIGTERM, REQUEUE, HANGUP) if number is not None]
 
 # By priority, the highest last: what was cancelled must not be requeued.
 RANKED = [0, *HANDLED[1:], signal.SIGINT, signal.SIGTERM]
 
 _received = 0
+
+# A finger that presses Ctrl-C twice within these seconds means it once.
+TWICE = 0.3
 
 # The process that notes Ctrl-C; 0 if none does.
 _noting = 0
@@ -33,7 +42,8 @@ _says = ""
 
 def install() -> None:
     """Record these signals from now on, instead of being killed by them."""
-    handle(dict.fromkeys(HANDLED, _note))
+    ignored = signal.SIG_IGN, HANGUP
+    handle({number: _note for number in HANDLED if (signal.getsignal(number), number) != ignored})
 
 
 def uninstall() -> None:
@@ -102,6 +112,18 @@ def _leave(number: int, frame: FrameType | None) -> None:
 def _note(number: int, frame: FrameType | None) -> None:
     global _received
     _received = max(_received, number, key=RANKED.index)
+    if number == HANGUP:
+        _leave_closed_terminal()
+
+
+def _leave_closed_terminal() -> None:
+    """Print to nowhere from now on: printing there would end the training before it saves."""
+    for descriptor in (1, 2):
+        try:
+            os.get_terminal_size(descriptor)
+        except OSError as error:
+            if error.errno == errno.EIO:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def _note_interrupt(number: int, frame: FrameType | None) -> None:
@@ -109,6 +131,8 @@ def _note_interrupt(number: int, frame: FrameType | None) -> None:
         signal.default_int_handler(number, frame)
     # The system's own ends it even where Python waits for other processes.
     is_interactive = hasattr(sys, "ps1")
+    signal.signal(number, signal.SIG_IGN)
+    time.sleep(TWICE)
     signal.signal(number, signal.default_int_handler if is_interactive else signal.SIG_DFL)
     if _noting == os.getpid():
         _note(number, frame)

@@ -3,11 +3,13 @@ before where nothing trains.
 """
 
 import os
+import pty
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -24,7 +26,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty"),
 ]
 
-INT, TERM, USR1 = signal.SIGINT, signal.SIGTERM, signal.SIGUSR1
+INT, TERM = signal.SIGINT, signal.SIGTERM
+USR1, HUP = signal.SIGUSR1, signal.SIGHUP
 
 # Trains with worker processes that live as long as it does; its argument is how long a
 # batch takes, in seconds.
@@ -76,7 +79,7 @@ def as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     """In a folder of its own, and with the handlers that were there."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", python_path())
-    before = {number: signal.getsignal(number) for number in (INT, TERM, USR1)}
+    before = {number: signal.getsignal(number) for number in (INT, TERM, USR1, HUP)}
     yield
     signals.raise_interrupts()
     signals.handle(before)
@@ -142,8 +145,24 @@ def test_process_that_another_one_started_leaves_ctrl_c_to_it_until_it_trains() 
     assert signals.received() == INT
 
 
+def test_key_that_is_pressed_twice_by_a_slip_is_one_ctrl_c() -> None:
+    signals.note_interrupts()
+    Timer(signals.TWICE / 3, signal.raise_signal, [INT]).start()
+    signal.raise_signal(INT)
+    assert signals.received() == INT
+    assert signal.getsignal(INT) == signal.SIG_DFL
+
+
+def test_program_that_nohup_protects_outlives_its_terminal() -> None:
+    signal.signal(HUP, signal.SIG_IGN)
+    signals.install()
+    signal.raise_signal(HUP)
+    assert signals.received() == 0
+
+
 @pytest.mark.parametrize(
-    ("first", "second", "answered"), [(INT, TERM, TERM), (TERM, INT, TERM), (USR1, INT, INT)]
+    ("first", "second", "answered"),
+    [(INT, TERM, TERM), (TERM, INT, TERM), (USR1, INT, INT), (USR1, HUP, HUP), (HUP, TERM, TERM)],
 )
 def test_cancelled_job_is_not_requeued_and_ctrl_c_is_not_either(
     first: signal.Signals, second: signal.Signals, answered: signal.Signals
@@ -193,3 +212,21 @@ def test_ctrl_c_in_a_notebook_is_one_line_and_the_cell_continues(tmp_path: Path)
         "stopped after step 3: run it again with ckpt_path='run/last.ckpt' to continue"
     ]
     assert cells[3].outputs[0].text == "8 True\n"
+
+
+@pytest.mark.slow
+def test_training_whose_terminal_is_closed_saves() -> None:
+    """With a progress bar, which can be shown nowhere any more."""
+    Path("script.py").write_text(SCRIPT.replace('"enable_progress_bar": False, ', ""))
+    ours, theirs = pty.openpty()
+    # Opened by the first process of a session, it is that session's terminal.
+    place = os.ttyname(theirs)
+    command = f"exec {sys.executable} script.py 0.1 <{place} >{place} 2>&1"
+    process = subprocess.Popen(["sh", "-c", command], start_new_session=True)
+    shown = b""
+    while b"batch" not in shown:
+        shown += os.read(ours, 1024)
+    os.close(theirs)
+    os.close(ours)
+    assert process.wait(timeout=60) == 128 + HUP
+    assert Path("run/state.pt").exists()

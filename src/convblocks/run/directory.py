@@ -10,12 +10,15 @@ from filelock import FileLock, Timeout
 
 from convblocks.errors import BusyError, UsageError, UserError
 from convblocks.run.result import EPOCHS, RunResult, decode, encode
-from convblocks.text import Settings, as_yaml, flatten
+from convblocks.text import Settings, as_shown, as_yaml, flatten
 from exact_resume.files import remove_unfinished, write
 
 LOGS = Path("lightning_logs")
 
 LOCK_SECONDS = 5
+
+# The end of what a run says that has been stopped.
+RESUME_HINT = "continue with --resume"
 
 # Written in C where libyaml is there, several times as fast: a comparison reads the
 # config of each of its runs.
@@ -99,6 +102,13 @@ class RunDirectory:
         files = [*self.path.glob("[!.]*")]
         is_untrained = all(any(map(path.match, BEFORE_TRAINING)) for path in files)
         return files if is_untrained and self.provenance in files else []
+
+    def refuse_existing(self) -> None:
+        """Raise a UsageError if there is more than a run that has not trained."""
+        if self.exists() and not self.untrained():
+            raise UsageError(
+                f"{as_shown(self.path)} exists: {RESUME_HINT}, or choose another --name"
+            )
 
     def result_after(self, epochs: int) -> RunResult | None:
         """The result of a run that is done: it has that many epochs, or something ended

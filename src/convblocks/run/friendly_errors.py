@@ -12,7 +12,8 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from convblocks.console import DISK_ERRORS, print_error
 from convblocks.errors import DataError, UsageError, UserError, one_line
-from convblocks.run.run import RESUME_HINT, Run
+from convblocks.run.directory import RESUME_HINT
+from convblocks.run.run import Run
 from exact_resume.errors import ResumeError, Stopped
 
 # What is expected of Lightning and torch: the type of an exception, a pattern of the

@@ -10,6 +10,7 @@ from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]  # it ha
 
 from convblocks import wings
 from convblocks.command_line import UNKNOWN, with_suggestion
+from convblocks.console import command_text
 from convblocks.errors import UsageError, UserError
 from convblocks.model.names import NETWORKS, refuse_unknown
 from convblocks.run import resuming
@@ -77,7 +78,7 @@ def _begin_fit(arguments: Sequence[str], given: Mapping[str, str]) -> Sequence[s
         refuse_no_network(arch)
     what = f"fit: {arch or model}"
     flags = [option for option in wings.OPTIONS if given.get(f"--{option}") == ""]
-    if "trainer.fast_dev_run" in values:
+    if values.get("trainer.fast_dev_run"):
         flags = ["fast_dev_run"]
     if flags:  # which write nothing, or something else
         return [", ".join([what, *flags])]
@@ -86,13 +87,20 @@ def _begin_fit(arguments: Sequence[str], given: Mapping[str, str]) -> Sequence[s
     run = RunDirectory(str(chosen or f"{arch}/version_N"), root)
     # A module may name its folder itself.
     line = line_of(what, arguments, run.path if chosen or arch else run.logs)
-    hint = () if "--resume" in given else threads_hint(values.get("threads"), free_cpus())
-    return [line, *hint]
+    if "--resume" in given:
+        return [line]
+    if chosen:
+        run.refuse_existing()
+    return [line, *threads_hint(values.get("threads"), free_cpus())]
 
 
 def _begin_reading(name: str, arguments: Sequence[str]) -> Sequence[str]:
     path = "".join(arguments[:1])
-    if path[:1] in "-":  # the parser says what is missing
+    if not path:
+        raise UsageError(
+            f"give a run or a checkpoint, for example: {command_text(name, 'maxpool/version_0')}"
+        )
+    if path.startswith("-"):  # the parser finds it, or says what is missing
         return ()
     if not (Path(path).exists() or (LOGS / path).exists()):
         raise no_run(path)
@@ -121,11 +129,11 @@ def refuse_misspelt(words: Words, further: Collection[str] = ()) -> None:
     """Raise a UsageError for an option that is much like one of fit's, or of these, but
     is none; unless a wing of another package may have it.
     """
-    known = [*SHORT, *OPTIONS, *PRINTS, *wings.OPTIONS, *further]
+    known = [*SHORT, *OPTIONS, *PRINTS, *GROUPS, *wings.OPTIONS, *further]
     for word in words:
         message = f"{UNKNOWN}{'='.join(word)}"
         suggested = with_suggestion(message, known, LIKENESS)
-        is_known = word[0].removeprefix("--").partition(".")[0] in {*known, *GROUPS}
+        is_known = word[0].removeprefix("--").partition(".")[0] in known
         if not is_known and suggested != message and not wings.others():
             raise UsageError(suggested)
 

@@ -1,7 +1,7 @@
 """Which run a command line resumes that names none; without torch: there may be none."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -49,15 +49,25 @@ def chosen(arguments: Sequence[str]) -> RunDirectory | None:
 def _last_unfinished(what: str, root: Path) -> RunDirectory:
     """Of those without a name of their own, the one that was begun or resumed last."""
     logs = RunDirectory(what, root).logs
-    begun = {path: path.stat().st_mtime for path in logs.glob("*/version_*/config.yaml")}
-    for path in sorted(begun, key=begun.__getitem__, reverse=True):
-        run = RunDirectory(str(path.parent.relative_to(logs)), root)
-        if not run.summary.exists() and what in _trained_in(run) and run.is_free():
-            return run
+    for run in _unfinished(what, logs, "*/version_*"):
+        return run
+    hint = "begin one without --resume, or give the --name of a run"
+    for run in _unfinished(what, logs, "*"):
+        hint = f"give the name of one that has one, such as --name {run.name}"
+        break
     raise UsageError(
-        f"no unfinished run of {what} in {as_shown(logs)} that no other process works on: "
-        "begin one without --resume, or give the --name of a run"
+        f"no unfinished run of {what} without a name in {as_shown(logs)} that no other process "
+        f"works on: {hint}"
     )
+
+
+def _unfinished(what: str, logs: Path, names: str) -> Iterator[RunDirectory]:
+    """The runs of these names that no process holds, the one begun or resumed last first."""
+    begun = {path: path.stat().st_mtime for path in logs.glob(f"{names}/config.yaml")}
+    for path in sorted(begun, key=begun.__getitem__, reverse=True):
+        run = RunDirectory(str(path.parent.relative_to(logs)), logs.parent)
+        if not run.summary.exists() and what in _trained_in(run) and run.is_free():
+            yield run
 
 
 def _trained_in(run: RunDirectory) -> list[Any]:

@@ -22,9 +22,6 @@ from convblocks.run.words import NO_LIMIT
 from convblocks.text import Settings, as_shown, listed
 from exact_resume.training import callbacks_of
 
-# The end of what a run says that has been stopped.
-RESUME_HINT = "continue with --resume"
-
 
 @dataclass(eq=False)
 class Run(Parts):
@@ -75,10 +72,8 @@ class Run(Parts):
         if self.config.resume:
             self.directory.read_config()
         # Only rank 0: it may have made the folder before another process gets here.
-        elif self.is_rank_zero and not self.directory.untrained():
-            raise UsageError(
-                f"{as_shown(self.directory.path)} exists: {RESUME_HINT}, or choose another --name"
-            )
+        elif self.is_rank_zero:
+            self.directory.refuse_existing()
 
     def replace_untrained(self) -> None:
         """Take the place of a run that has failed before it trained, which no process holds."""

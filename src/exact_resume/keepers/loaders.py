@@ -145,7 +145,9 @@ class Loaders(Keeper):
 
     def _is_hook_set(self) -> bool:
         """Whether somebody may change what a loader reads just before it iterates."""
-        parts = [self.module, *callbacks_of(self.trainer, Callback)]
+        callbacks = callbacks_of(self.trainer, Callback)
+        others = [one for one in callbacks if not getattr(one, "leaves_data_alone", False)]
+        parts = [self.module, *others]
         places = [getattr(part.on_train_epoch_start, "__module__", "") for part in parts]
         return not all(place.startswith(KNOWN) for place in places)
 

@@ -38,8 +38,8 @@ MISTAKES = [
     # Values.
     (["--epochs", "0"], "--epochs and --trainer.max_steps must be at least 1"),
     (["--trainer.max_steps", "0"], "must be at least 1"),
-    (["--epochs", "many"], "--trainer.max_epochs: Expected a <class 'int'> Given value: many"),
-    (["--config", "lr: high"], "--model.lr: Expected a <class 'float'>. Got value: high"),
+    (["--epochs", "many"], "--trainer.max_epochs: expected int, Given value: many"),
+    (["--config", "lr: high"], "--model.lr: expected float, Got value: high"),
     (["--seed", "-1"], "--seed must be in"),
     (["--threads", "0"], "--threads must be above 0"),
     (["--threads", "10000"], "--threads must be at most 1,024"),
