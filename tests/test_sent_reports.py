@@ -87,6 +87,9 @@ def test_page_of_a_run_has_its_result_diagnosis_settings_and_origin_and_loads_no
             assert (attributes.get(attribute) or "#").startswith(("#", "data:image/png;base64,"))
         if tag == "svg":
             assert (attributes["role"], bool(attributes["aria-label"])) == ("img", True)
+    labels = [attributes["aria-label"] or "" for tag, attributes in page.tags if tag == "svg"]
+    assert labels[0].startswith("Most often: ")
+    assert labels[-1] == "test error 5 % after the last epoch: Error by epoch"
 
 
 def test_page_of_a_run_does_without_the_facts_of_wings_that_are_off(workspace: Path) -> None:

@@ -302,9 +302,9 @@ def test_settings_of_one_model_are_compared_and_the_better_one_is_found(
     command += ["--grid", "model.lr=1e-4,1e-2"]
     compare.main(command)
     printed = capsys.readouterr().out
-    verdict = "Best of 2 settings (lr=1e-4 is the baseline): lr=1e-2 is better than lr=1e-4 by 0."
+    verdict = "Best of 2 settings (lr 1e-4 is the baseline): lr 1e-2 is better than lr 1e-4 by 0."
     assert verdict in printed
-    assert "Validation data choose lr=1e-2, by its mean val/rmse." in printed
+    assert "Validation data choose lr 1e-2, by its mean val/rmse." in printed
     assert {row["model_lr"] for row in rows_of("rates")} == {"1e-4", "1e-2"}
     compare.main([*command, "--no-fit"])
     assert verdict in capsys.readouterr().out

@@ -53,6 +53,15 @@ def test_figure_has_a_line_and_a_dot_for_every_run() -> None:
     assert label in texts(figure)
 
 
+def test_marks_of_runs_are_opaque_with_an_edge_of_paper_unless_they_collapsed() -> None:
+    runs = [result(run.arch, run.seed, run.score) for run in as_claimed(10, collapsed=2)]
+    marks = lines(comparison_figure(runs).axes[-1], "runs")
+    assert {mark.get_alpha() for mark in marks} == {None}
+    for mark in marks:
+        is_cross = mark.get_marker() == "x"
+        assert (mark.get_markeredgecolor() == mark.get_color()) == is_cross
+
+
 def test_figure_has_the_means_of_the_table() -> None:
     runs = [result(run.arch, run.seed, run.score) for run in as_claimed(10, collapsed=2)]
     loss, error, final = comparison_figure(runs).axes

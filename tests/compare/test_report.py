@@ -184,7 +184,7 @@ def test_each_of_many_settings_is_compared_with_the_first_only(
 ) -> None:
     report = report_of(settings(*[0.95] * count))
     numbers = report.plain_numbers()
-    assert [arm["arch"] for arm in numbers["results"]] == [f"lr={n + 1}" for n in range(count)]
+    assert [arm["arch"] for arm in numbers["results"]] == [f"lr {n + 1}" for n in range(count)]
     assert len(numbers["differences"]) == differences
     assert all(arm["better"] and arm["minus"] for arm in numbers["results"][1:])
     assert [row["arch"] for row in report.runs] == ["mlp"] * 5 * count
@@ -196,7 +196,7 @@ def test_each_of_many_settings_is_compared_with_the_first_only(
         # What all runs share is no part of a name, even if it is there twice.
         (
             [(("callbacks+", "A"), ("callbacks+", "B"), ("model.lr", rate)) for rate in RATES],
-            [f"lr={rate}" for rate in RATES],
+            [f"lr {rate}" for rate in RATES],
         ),
         (
             [
@@ -205,16 +205,16 @@ def test_each_of_many_settings_is_compared_with_the_first_only(
                 (("network.width", "5"), ("data.batch_size", "8")),
             ],
             [
-                "width=4, data.batch_size=8",
-                "width=4, data.batch_size=9",
-                "width=5, data.batch_size=8",
+                "width 4, data.batch_size 8",
+                "width 4, data.batch_size 9",
+                "width 5, data.batch_size 8",
             ],
         ),
         (
             [(("config", "a/x.yaml"),), (("config", "b/x.yaml"),)],
-            ["config=a/x.yaml", "config=b/x.yaml"],
+            ["config a/x.yaml", "config b/x.yaml"],
         ),
-        ([(("optimizer.lr", rate),) for rate in RATES], [f"lr={rate}" for rate in RATES]),
+        ([(("optimizer.lr", rate),) for rate in RATES], [f"lr {rate}" for rate in RATES]),
         ([(("model.lr", "1"),)], []),
     ],
 )
@@ -235,7 +235,7 @@ def test_figure_has_the_curves_of_a_few_settings(count: int, panels: int) -> Non
     figure = report_of(runs).figures[""].draw()
     assert len(figure.axes) == panels
     labels = [label.get_text() for label in figure.axes[-1].get_yticklabels()]
-    assert labels[0] == ("lr=0" if panels == 3 else "MLP\nmodel.lr 0")
+    assert labels[0] == ("lr 0" if panels == 3 else "MLP\nmodel.lr 0")
 
 
 def test_long_names_of_settings_stand_whole_in_the_figure() -> None:
@@ -254,9 +254,9 @@ def test_settings_of_one_network_are_compared_where_the_best_one_is_confirmed() 
     ]
     report = report_of(runs, [result("mlp", seed, 0.94, (("lr", "1e-3"),)) for seed in (5, 6)])
     assert report.sentences[:2] == [
-        "Best of 2 settings (lr=1e-3 is the baseline): lr=1e-3 is better than lr=1e-2 by "
+        "Best of 2 settings (lr 1e-3 is the baseline): lr 1e-3 is better than lr 1e-2 by "
         "5.00 points [5.00, 5.00].",
-        "Validation data choose lr=1e-3, by its mean validation accuracy. With fresh seeds it has "
+        "Validation data choose lr 1e-3, by its mean validation accuracy. With fresh seeds it has "
         "test accuracy 94.00 % [94.00, 94.00].",
     ]
     (arm,) = report.plain_numbers()["results"]

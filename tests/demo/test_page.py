@@ -18,7 +18,7 @@ from convblocks.model.restore import load_network
 from lab.benchmarks.handwriting.shapes import SHAPES as DIGITS
 from tests.data.pictures import SHAPES
 from tests.demo.browser import chromium
-from tests.demo.pages import Page, serving
+from tests.demo.pages import DESKTOP, PHONE, Form, Page, serving
 
 pytestmark = pytest.mark.slow
 
@@ -75,6 +75,31 @@ def test_page_shows_the_maps_of_a_network_of_ones_own(page: Page, quarrel: Serve
         page.press("3")
         captions = [caption.partition(":")[0] for caption in page.texts("#stages figcaption")]
         assert captions == ["relu1", "relu2", "relu3"]
+
+
+@pytest.mark.parametrize("form", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_page_of_four_networks_with_long_names_fits_the_screen(
+    form: Form, page: Page, quarrel: Server
+) -> None:
+    arch = "course_project.flowers_task.FlowersNetworkWithAttention"
+    runs = [Path(f"{number}.ckpt") for number in range(4)]
+    with serving(*[replace(quarrel.networks[1], arch=arch, path=run) for run in runs]) as server:
+        page.open(server, form)
+        page.run("document.getElementById('maps').open = true")
+        page.press("3")
+        bars = page.run(
+            "return [...document.querySelectorAll('#cards .bar')].map((bar) => bar.offsetWidth)"
+        )
+        assert (len(bars), min(bars) >= 20) == (12, True)
+        assert page.texts("#networks label") == [f"{arch}, {run}" for run in runs]
+        wide = page.run("return document.documentElement.scrollWidth")
+        assert wide <= form.width
+        assert page.message.endswith("less than 90 % sure.")
+        shown, room = page.run(
+            "const { scrollHeight, clientHeight } = document.getElementById('message');"
+            "return [scrollHeight, clientHeight]"
+        )
+        assert shown <= room
 
 
 def test_page_of_a_network_for_pictures_takes_files_and_colours(

@@ -141,6 +141,14 @@ def test_demo_refuses_ports_and_networks_in_one_line(
         demo.main([str(trained), str(trained_on_shapes)])
 
 
+def test_layers_of_the_courses_networks_are_called_blocks_as_in_the_terminal(
+    digits: ImageSets,
+) -> None:
+    network = TrainedNetwork(Path("last.ckpt"), "maxpool", build_network("maxpool").eval())
+    layers = layers_of(network, digits.test.images[:1])
+    assert [layer["name"] for layer in layers] == ["block 1", "block 2", "block 3"]
+
+
 @pytest.mark.parametrize(
     ("network", "shape"),
     [

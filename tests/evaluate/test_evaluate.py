@@ -78,13 +78,16 @@ def test_hardest_images_are_mistakes() -> None:
     # The first is right, if hardly.
     evaluation = Evaluation(logits, torch.tensor([0, 0, 0, 1]), ("a", "b"))
     figure = panels.hardest_figure(evaluation, torch.zeros(4, 1, 8, 8, dtype=torch.uint8))
-    assert [axes.get_title() for axes in figure.axes if axes.images] == ["a →\nb  98 %"]
+    assert [axes.get_title() for axes in figure.axes if axes.images] == [
+        "a\N{NO-BREAK SPACE}→ b (98\N{NO-BREAK SPACE}%)"
+    ]
 
 
 def test_measures_of_a_perfect_network_and_of_a_class_without_images() -> None:
     targets = torch.arange(10)
     sure = Evaluation(1000.0 * functional.one_hot(targets, 10), targets, MNIST.classes)
     assert panels.calibration_error(sure) == 0
+    assert panels.confusion_figure(sure).axes[0].get_title() == "No mistakes"
     assert as_csv(mistakes_of(sure), MISTAKE) == "image,label,predicted\n"
     evaluation = Evaluation(torch.eye(3)[:2], torch.tensor([0, 1]), ("a", "b", "c"))
     assert evaluate.classes_table(evaluation).cells[2] == ["c", "0", "-", "-", "-"]
@@ -105,10 +108,14 @@ def test_evaluate_draws_the_confusion_matrix_into_a_file(
     trained: Path, workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     evaluate.main([str(trained), "--json", "--figure", "confusion.svg"])
-    right = re.search(r"([\d,]+) of 10,000 right", Path("confusion.svg").read_text())
-    assert right
-    share = int(right[1].replace(",", "")) / 10_000
-    assert json.loads(capsys.readouterr().out)["test/acc"] == pytest.approx(share)
+    most = re.search(
+        r"Most often: (\d) taken for (\d) \((\d+)\)", Path("confusion.svg").read_text()
+    )
+    assert most
+    true, predicted, count = map(int, most.groups())
+    counts = np.array(json.loads(capsys.readouterr().out)["confusion"])
+    mistakes = counts - np.diag(np.diag(counts))
+    assert mistakes[true, predicted] == mistakes.max() == count
 
 
 def test_evaluate_refuses_the_format_of_a_figure_before_it_reads_the_checkpoint() -> None:

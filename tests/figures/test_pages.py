@@ -40,6 +40,9 @@ PAGES: dict[str, Callable[[], str]] = {
     "run": partial(page_of_a_run, (*"01234567", "a class of flowers", "9" * 40), arch=LONG),
 }
 
+# The width of a page of A4 between Chromium's margins, in CSS pixels.
+A4 = 717
+
 # The ends, in CSS pixels, of what is not within a table or a figure.
 RIGHT_ENDS = """
 document.querySelectorAll("details").forEach(details => details.open = true);
@@ -76,6 +79,31 @@ def test_page_is_no_wider_than_its_window(
 ) -> None:
     show(window, PAGES[name](), width)
     assert max(window.execute_script(RIGHT_ENDS)) <= width
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PAGES)
+def test_printed_tables_have_all_their_columns(name: str, window: Chrome, workspace: Path) -> None:
+    show(window, PAGES[name](), A4)
+    window.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    ends = window.execute_script(
+        "document.querySelector('details').open = true;"
+        "return [...document.querySelectorAll('th, td')].map(e => e.getBoundingClientRect().right)"
+    )
+    window.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert max(ends) <= A4
+
+
+@pytest.mark.slow
+def test_details_are_large_enough_for_a_finger(window: Chrome, workspace: Path) -> None:
+    show(window, networks(), 390)
+    assert window.execute_script("return document.querySelector('summary').offsetHeight") >= 44
+
+
+def test_intervals_p_values_and_settings_stay_in_one_line() -> None:
+    sentences = " ".join(re.findall("<li>.*</li>", settings() + networks()))
+    for text in ("[1.97, 2.02]", "lr 1e-3", "p &lt; 0.001"):
+        assert f"<span>{text}</span>" in sentences
 
 
 @pytest.mark.slow
@@ -143,6 +171,7 @@ def test_figures_have_the_contrast_that_text_and_lines_need(theme: style.Theme) 
         ("flowers_task.FlowersNetwork", ["flowers_task.", "FlowersNetwork"]),
         ("a learning rate of 0.0003", ["a learning rate", "of 0.0003"]),
         ("x" * 30, ["x" * 22, "x" * 8]),
+        ("FlowersNetworkWithAttention", ["FlowersNetworkWith", "Attention"]),
     ],
 )
 def test_long_name_goes_on_in_the_next_line(name: str, lines: list[str]) -> None:

@@ -46,6 +46,18 @@ def test_table_has_the_same_cells_in_every_form() -> None:
     assert report.plain_numbers() == {"results": TABLE.numbers(), "more": 1}
 
 
+def test_columns_of_numbers_are_aligned_at_their_right(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [("1", "5", "lr 1e-2", "", "-"), ("22", "79,510", "lr 1e-3", "+1.00", "< 0.001")]
+    table = Table("", ["class", "n", "setting", "minus", "p"], rows)
+    assert "| --- | ---: | --- | ---: | ---: |" in to_markdown([table], rule="---:")
+    to_console([table])
+    _, _, first, second, *_ = capsys.readouterr().out.splitlines()
+    assert [line.split("lr")[0] for line in (first, second)] == [
+        "1            5   ",
+        "22      79,510   ",
+    ]
+
+
 @pytest.mark.parametrize(
     ("width", "dropped"),
     [(80, ""), (48, "ends"), (36, "ends, parameters"), (12, "ends, parameters")],

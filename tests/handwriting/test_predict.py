@@ -11,7 +11,7 @@ from PIL import Image
 from convblocks.data.images import MNIST, ImageSets
 from convblocks.errors import UserError
 from convblocks.handwriting import predict
-from convblocks.handwriting.predict import CELL
+from convblocks.handwriting.predict import CELL, GAP
 from convblocks.model.restore import load_network
 from convblocks.pictures.source import PictureFolder, list_pictures
 from tests.data.pictures import SHAPES
@@ -47,6 +47,10 @@ def test_predict_recognises_a_folder_and_lists_its_bad_pictures(
         assert sheet.width > sheet.height > 28
         below = sheet.convert("L").crop((CELL, CELL, 2 * CELL, sheet.height))
         assert below.getextrema() == (0, 255)  # the answer
+        frame, between, next_frame = (
+            sheet.getpixel((x, 0)) for x in (0, 2 * CELL + 1, 2 * CELL + GAP)
+        )
+        assert frame == next_frame != between
 
 
 def test_predict_has_the_probabilities_of_the_evaluation_for_pictures_of_any_size(

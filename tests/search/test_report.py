@@ -12,6 +12,7 @@ from optuna.trial import TrialState, create_trial
 
 from convblocks.compare.analysis import Comparison, compare
 from convblocks.figures.report import Report
+from convblocks.figures.style import NARROW, WIDTH
 from convblocks.search import report as reporting
 from convblocks.search.report import conclusion, report, trials_figure
 from convblocks.search.worker import SearchWorker
@@ -77,6 +78,12 @@ def test_search_report_is_the_expected_one(
     report(worker, confirmed(fresh(0.96)), "")
     (found,) = published
     assert_expected("search.md", found.to_markdown())
+    assert all(
+        [draw().get_figwidth() for draw in chart.on_page] == [WIDTH, NARROW]
+        for chart in found.figures.values()
+    )
+    finding = "trial_5 is better than default by 1.00 points [0.75, 1.25]"
+    assert found.figures["confirmed"].draw().axes[0].get_title() == finding
     assert [row["ended"] for row in found.runs] == ["complete"] * 12 + [
         "pruned",
         "collapsed",
@@ -92,7 +99,7 @@ def test_figure_of_a_search_has_its_complete_trials_and_the_best_so_far(
     drawn = {line.get_gid(): line.get_ydata() for line in panel.lines}
     assert drawn["trials"] == pytest.approx(errors)
     assert drawn["best"] == pytest.approx([*errors[:6], *[1.0] * 6])
-    assert panel.get_title() == "trial_5 is the best"
+    assert panel.get_title() == "trial_5 is the best of 12"
 
 
 def test_figure_of_a_search_goes_into_a_file_of_its_own_too(worker: SearchWorker) -> None:

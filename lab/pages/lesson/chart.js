@@ -19,7 +19,9 @@ class Chart {
     this.line = this.addLine("line", "");
     this.dots = this.addLine("dots", "");
     for (const [value, text] of ticks) add(frame, "small", text, "tick value").style.top = `${this.height(value)}%`;
-    add(frame, "small", "guessing", "guess").style.bottom = `${100 - this.height(guess)}%`;
+    // Below its line, where there is room: above may stand the highest value.
+    const place = this.height(guess), name = add(frame, "small", "guessing", "guess").style;
+    if (place < 50) name.top = `${place}%`; else name.bottom = `calc(${100 - place}% + 0.4rem)`;
     this.beyond = add(frame, "small", "", "beyond");
     this.times = add(frame, "div", "", "times");
   }

@@ -261,7 +261,7 @@ def swept_options(results: Results) -> tuple[str, ...]:
 
 
 def named_by_setting(results: Results) -> list[RunResult]:
-    """The runs of one network under the names of their settings, such as ``lr=1e-3``;
+    """The runs of one network under the names of their settings, such as ``lr 1e-3``;
     none if there are several networks, or no grid.
     """
     swept = swept_options(results)
@@ -269,7 +269,7 @@ def named_by_setting(results: Results) -> list[RunResult]:
         return []
 
     def name(run: RunResult) -> str:
-        words = [f"{option}={value}" for option, value in run.overrides if option in swept]
+        words = [f"{option} {value}" for option, value in run.overrides if option in swept]
         return ", ".join(
             re.sub(r"^(model|network|optimizer|lr_scheduler)\.", "", word) for word in words
         )

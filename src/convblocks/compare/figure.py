@@ -11,6 +11,7 @@ from itertools import chain
 from textwrap import fill
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
@@ -166,18 +167,22 @@ def curves_of_networks(
 def draw_runs(
     axes: Axes, runs: Results, x: Iterable[float], y: Iterable[float], look: Style
 ) -> None:
-    """A dot for each run, a cross for one that collapsed."""
+    """A dot for each run, with an edge of paper; a cross for one that collapsed."""
     points = list(zip(runs, x, y, strict=True))
-    for failed, marker, width in ((False, look.marker, 0.0), (True, "x", 1.8)):
+    paper = rcParams["axes.facecolor"]
+    for failed, marker, width, edge in (
+        (False, look.marker, 0.5, paper),
+        (True, "x", 1.8, look.colour),
+    ):
         shown = [point for run, *point in points if run.failed == failed]
         if shown:
             axes.plot(
                 *zip(*shown, strict=True),
                 marker,
                 color=look.colour,
-                alpha=0.75,
                 gid="runs",
-                markersize=5 + width,
+                markersize=6 + width,
                 markeredgewidth=width,
+                markeredgecolor=edge,
                 zorder=3,  # above means and intervals
             )

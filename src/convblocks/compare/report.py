@@ -65,6 +65,7 @@ def report_of(results: Results, confirmed: Results = (), repeat: str = "", jobs:
     if compared and compared.differences:
         tables.append(differences_table(compared))
     draw = partial(figure_of, results, swept, compared)
+    caption = [finding_of(compared), "every run, and the means of those that trained"]
     more, command = more_runs(compared, results, confirmed, repeat, jobs)
     return Report(
         name="comparison",
@@ -74,7 +75,7 @@ def report_of(results: Results, confirmed: Results = (), repeat: str = "", jobs:
         figures={
             "": Chart(
                 draw,
-                "Every run, and the means of those that trained",
+                ": ".join(filter(None, caption)),
                 [partial(draw, on_page=WIDTH), partial(draw, on_page=NARROW)],
             )
         },
@@ -112,7 +113,7 @@ def figure_of(
 
     Above stands the finding, unless it is as wide as a page asks that has it as text.
     """
-    finding = finding_of(comparison) if comparison and not on_page else ""
+    finding = "" if on_page else finding_of(comparison)
     if comparison and comparison.of_settings:
         names = [arm.arch for arm in comparison.arms]
         if len(names) <= MOST_PAIRED and max(map(len, names)) <= LONGEST_NAME:
@@ -202,9 +203,10 @@ def ranking(comparison: Comparison) -> list[str]:
     return [" ".join([*order, *over_all]), *collapsed]
 
 
-def finding_of(comparison: Comparison) -> str:
+def finding_of(comparison: Comparison | None) -> str:
     """Who leads, as the title of a figure; empty if there is nothing to compare."""
-    return next(iter(_leads(comparison)), "").replace("the MLP", "MLP")
+    leads = _leads(comparison) if comparison else []
+    return next(iter(leads), "").replace("the MLP", "MLP")
 
 
 def over_all_runs(comparison: Comparison) -> list[str]:

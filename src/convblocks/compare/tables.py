@@ -102,12 +102,12 @@ def differences_table(comparison: Comparison) -> Table:
     """Every pair of networks in both readings."""
     columns = [
         Column("difference", lambda row: f"{row.first} minus {row.second}", key="difference"),
-        Column("n", lambda row: "{}, {}".format(*row.trained_runs)),
+        Column("n (mean)", lambda row: "{}, {}".format(*row.trained_runs)),
         Column("if trained: mean [95 %]", attrgetter("trained"), signed=True, key="trained"),
-        Column("p", lambda row: row.trained and row.trained.p, P_VALUE),
-        Column("n", lambda row: "{}, {}".format(*row.runs)),
+        Column("p (mean)", lambda row: row.trained and row.trained.p, P_VALUE),
+        Column("n (better)", lambda row: "{}, {}".format(*row.runs)),
         Column("first is better [95 %]", attrgetter("all_runs"), key="all_runs"),
-        Column("p", attrgetter("all_runs.p"), P_VALUE),
+        Column("p (better)", attrgetter("all_runs.p"), P_VALUE),
     ]
     note = (
         "If trained: the difference of the means of the runs that trained, with a permutation "

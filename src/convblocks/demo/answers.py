@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from convblocks.data.images import MNIST
+from convblocks.diagnosis.collapse import layer_name
 from convblocks.diagnosis.dead_units import watch_relus
 from convblocks.errors import UserError
 from convblocks.handwriting.predict import look
@@ -75,7 +76,7 @@ def layers_of(trained: TrainedNetwork, images: Tensor) -> list[Answer]:
         every = max(1, max(maps.shape[1:]) // SIDE)
         layers.append(
             {
-                "name": name,
+                "name": layer_name(name, trained.arch),
                 "shape": [*maps.shape],
                 "inactive": (~maps.flatten(1).any(dim=1)).tolist(),
                 "shades": shades[:MOST_MAPS, ::every, ::every].tolist(),

@@ -176,13 +176,15 @@ def evaluated(results: Results) -> str:
 
 def wrapped(name: str, longest: int = LONGEST_NAME) -> str:
     """The name of a network or class, or a setting, in lines of at most so many
-    characters, which end at spaces or points where they can.
+    characters, which end at spaces, points or before capitals where they can.
     """
     lines = [""]
     for part in re.split(r"(?<=[ ,._/=])(?!\d)", TITLES.get(name, name)):
-        if len(lines[-1] + part) > longest:
-            lines.append("")
-        lines[-1] += part
+        pieces = re.split("(?<=[a-z])(?=[A-Z])", part) if len(part) > longest else [part]
+        for piece in pieces:
+            if len(lines[-1] + piece) > longest:
+                lines.append("")
+            lines[-1] += piece
     return "\n".join(fill(line, longest) for line in lines).strip()
 
 

@@ -18,8 +18,9 @@ from convblocks.model.restore import Evaluation
 # Rows and columns of the hardest images.
 GRID = (3, 3)
 
-# Longer class names have several lines, along an axis and above an image.
-LONGEST_NAME, LONGEST_CAPTION = 14, 15
+# Longer class names have several lines along an axis, and longer texts above an image or a
+# figure.
+LONGEST_NAME, LONGEST_CAPTION, LONGEST_TITLE = 14, 18, 36
 
 # Bins of equal width, in which probabilities are compared with accuracies.
 CALIBRATION_BINS = 15
@@ -77,7 +78,8 @@ def confusion_figure(evaluation: Evaluation) -> Figure:
     mistakes = counts * (1 - np.eye(len(counts), dtype=int))
     names = [wrapped(name, LONGEST_NAME) for name in evaluation.classes]
     lines = max(name.count("\n") + 1 for name in names)
-    shrink = min(1, 12 / len(counts), 16 / len(counts) / lines)
+    shrink = min(1, 12 / len(counts))
+    letters = min(shrink, 16 / len(counts) / lines) * LETTERS
     clear, full = [to_rgba(style(OTHERS).colour, alpha) for alpha in (0, 1)]
     colours = LinearSegmentedColormap.from_list("mistakes", [clear, full])
     axes.imshow(mistakes, cmap=colours, vmax=max(1, 1.5 * mistakes.max()))
@@ -91,14 +93,23 @@ def confusion_figure(evaluation: Evaluation) -> Figure:
             va="center",
             fontsize=shrink * SMALL,
         )
-    axes.set(
-        xlabel="predicted", ylabel="true", title=f"{np.trace(counts):,} of {counts.sum():,} right"
-    )
+    axes.set(xlabel="predicted", ylabel="true", title=_finding(evaluation, mistakes))
     places = range(len(names))
     upright = sum(len(name) + 1 for name in names) > 33  # they would overlap
-    axes.set_xticks(places, names, rotation=90 if upright else 0, fontsize=shrink * LETTERS)
-    axes.set_yticks(places, names, fontsize=shrink * LETTERS)
+    axes.set_xticks(places, names, rotation=90 if upright else 0, fontsize=letters)
+    axes.set_yticks(places, names, fontsize=letters)
     return figure
+
+
+def _finding(evaluation: Evaluation, mistakes: np.ndarray) -> str:
+    """The most frequent mistake, as a title."""
+    true, predicted = np.unravel_index(mistakes.argmax(), mistakes.shape)
+    most = mistakes[true, predicted]
+    if not most:
+        return "No mistakes"
+    names = evaluation.classes
+    text = f"Most often: {names[true]} taken for {names[predicted]} ({most:,})"
+    return wrapped(text, LONGEST_TITLE)
 
 
 def hardest_figure(evaluation: Evaluation, images: Tensor) -> Figure:
@@ -107,13 +118,8 @@ def hardest_figure(evaluation: Evaluation, images: Tensor) -> Figure:
     """
     figure = half_figure()
     wrong = evaluation.predicted != evaluation.targets
-    figure.suptitle(
-        f"{int(wrong.sum()):,} of {len(wrong):,} wrong\nhighest losses: true → predicted",
-        x=0.02,
-        ha="left",
-        fontsize=LETTERS,
-    )
-    names = [wrapped(name, LONGEST_CAPTION) for name in evaluation.classes]
+    figure.suptitle("Highest losses: true → predicted", x=0.02, ha="left", fontsize=LETTERS)
+    names = evaluation.classes
     panels = list(figure.subplots(*GRID).flat)
     confidence = 100 * evaluation.logits.softmax(dim=1).amax(dim=1)
     for panel in panels:
@@ -123,8 +129,11 @@ def hardest_figure(evaluation: Evaluation, images: Tensor) -> Figure:
     for panel, index in zip(panels, hardest[wrong[hardest]], strict=False):
         panel.imshow(images[index].expand(3, -1, -1).permute(1, 2, 0).numpy())
         true = names[evaluation.targets[index]]
-        answer = f"{names[evaluation.predicted[index]]}  {confidence[index]:.0f} %"
-        panel.set_title(f"{true} →\n{answer}", fontsize=SMALL, fontweight="normal")
+        answer = (
+            f"{names[evaluation.predicted[index]]} ({confidence[index]:.0f}\N{NO-BREAK SPACE}%)"
+        )
+        caption = wrapped(f"{true}\N{NO-BREAK SPACE}→ {answer}", LONGEST_CAPTION)
+        panel.set_title(caption, fontsize=SMALL, fontweight="normal")
     return figure
 
 

@@ -23,6 +23,9 @@ from convblocks.run.directory import RunDirectory
 from convblocks.text import Settings, as_csv, as_json, as_shown
 from exact_resume.files import write
 
+# What stays in one line: intervals, p-values and settings such as ``lr 1e-3``.
+VALUE = re.compile(r"\[[\d+−][^][<]{,30}\]|p (=|&lt;) [\d.]+|\w*[ =]?\d[\d.]*e-\d+")
+
 # Every reader has one of them, whatever a matplotlibrc asks for here.
 FONTS = {"font.sans-serif": ["DejaVu Sans", "Verdana"]}
 
@@ -72,8 +75,9 @@ class Report(NamedTuple):
 
     def to_html(self, title: str) -> str:
         """A page of its own: conclusions, tables and figures, then everything else folded."""
-        head = [self._sentences(), *self._command(), to_markdown(self.tables)]
-        details = [to_markdown(self.details)]
+        tables, folded = [to_markdown(part, rule="---:") for part in (self.tables, self.details)]
+        head = [self._sentences(), *self._command(), tables]
+        details = [folded]
         texts = {**self.texts, "Repeat it": self.repeat}
         for name, text in texts.items():
             if text:
@@ -146,7 +150,7 @@ def _as_html(markdown: str) -> str:
     # Dotted names may go on in another line, and options may not.
     html = re.sub(r"--[\w.]+", r"<span>\g<0></span>", html)
     html = re.sub(r"(?<=\w[._])(?=[A-Za-z][^<]*</(td|th|li|h2)>)", "<wbr>", html)
-    return re.sub(r" (\[[^<]*\])</td>", r" <span>\1</span></td>", html)
+    return VALUE.sub(r"<span>\g<0></span>", html)
 
 
 def _figure(chart: Chart) -> str:
@@ -163,6 +167,8 @@ def _figure(chart: Chart) -> str:
             row = ' class="row"'
         svg = re.sub(r'<g id="[^"]*"', "<g", file.getvalue())  # figures share these ids
         svg = re.sub("#([0-9a-f]{6})", r"var(--\1, #\1)", svg)  # page.css has those of the dark
-        label = f'<svg role="img" aria-label="{escape(chart.caption)}" '
+        says = figure.axes[0].get_title("left").replace("\n", " ")
+        words = escape(": ".join(filter(None, [says, chart.caption])))
+        label = f'<svg role="img" aria-label="{words}" '
         found.append(label + svg.partition("<svg ")[2].strip())
     return f"<figure{row}>{''.join(found)}</figure>"

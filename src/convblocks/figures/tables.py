@@ -21,6 +21,9 @@ from convblocks.figures.estimates import RATIO, Estimate, Unit, Value, cell
 # Wider than any terminal, in columns.
 WIDEST = 1000
 
+# How the cells of a column of numbers begin; some may be empty.
+NUMBER = re.compile(r"[\d+<−-]|$")
+
 # The priority of columns that every screen shows.
 ALWAYS = 100
 
@@ -92,6 +95,14 @@ class Table:
         """A list of texts for each row."""
         return [[column.cell(row) for column in self.fields] for row in self.rows]
 
+    @cached_property
+    def of_numbers(self) -> list[bool]:
+        """Which columns hold numbers; the first one names the rows."""
+        columns = range(len(self.fields))
+        return [
+            place > 0 and all(NUMBER.match(row[place]) for row in self.cells) for place in columns
+        ]
+
     def numbers(self) -> list[dict[str, Any]]:
         """The values of the columns that have a key, for JSON."""
         named = [column for column in self.fields if column.key]
@@ -112,14 +123,17 @@ def _plain(value: Value) -> Any:
     return plain
 
 
-def to_markdown(tables: Sequence[Table], level: int = 2) -> str:
-    """Tables as GitHub's Markdown, each with a title under a heading of that level."""
+def to_markdown(tables: Sequence[Table], level: int = 2, rule: str = "---") -> str:
+    """Tables as GitHub's Markdown, each with a title under a heading of that level;
+    ``rule`` stands below the names of columns of numbers.
+    """
     blocks = []
     for table in tables:
         if table.title:
             blocks.append(f"{'#' * level} {without_html(table.title)}")
         names = [column.name for column in table.fields]
-        lines = [names, ["---"] * len(names), *table.cells]
+        rules = [rule if is_number else "---" for is_number in table.of_numbers]
+        lines = [names, rules, *table.cells]
         rows = [" | ".join(map(as_cell, line)) for line in lines]
         blocks.append("\n".join(f"| {row} |" for row in rows))
         blocks += map(without_html, table.notes)
@@ -167,9 +181,15 @@ def to_console(tables: Sequence[Table], everything: str = "") -> None:
 
 def _grid(table: Table, columns: Sequence[Column]) -> RichTable:
     """A table for rich, with no lines but one below the heading."""
+    are_numbers = dict(zip(table.fields, table.of_numbers, strict=True))
     grid = RichTable(
         # names that begin alike are not cut to the same text
-        *[RichColumn(column.name, overflow="fold") for column in columns],
+        *[
+            RichColumn(
+                column.name, justify="right" if are_numbers[column] else "left", overflow="fold"
+            )
+            for column in columns
+        ],
         title=table.title,
         title_justify="left",
         title_style="bold",

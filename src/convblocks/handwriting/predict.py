@@ -52,9 +52,10 @@ from convblocks.text import as_json, as_shown
 from convblocks.working import each
 from exact_resume.files import atomic_write
 
-# The sheet that --show writes: pixels of a side of its cells, of the pictures in them,
-# of the lines below, and pairs of cells in a row.
+# The sheet that --show writes: pixels of a side of its cells, of the pictures in them, around
+# these, between pairs of cells, of the lines below; and pairs in a row.
 CELL, INSIDE = 176, (168, 168)
+EDGE, GAP = 4, 12
 LINE = 30
 COLUMNS = 3
 
@@ -217,18 +218,20 @@ def write_sheet(predictions: Sequence[Prediction], path: Path) -> None:
     if picture_format not in Image.SAVE:
         raise UserError(f"--show {path} must end in the suffix of a picture format, such as .png")
     rows = -(-len(predictions) // COLUMNS)
-    height = CELL + LINE
-    sheet = Image.new("RGB", (2 * COLUMNS * CELL, rows * height), "white")
+    width, height = 2 * CELL + GAP, CELL + LINE + GAP
+    sheet = Image.new("RGB", (COLUMNS * width, rows * height), "white")
     pen = ImageDraw.Draw(sheet)
     for place, prediction in enumerate(predictions):
         row, column = divmod(place, COLUMNS)
-        left, top = 2 * column * CELL, row * height
+        left, top = column * width, row * height
+        frame = left, top, left + width - GAP, top + height - GAP
+        pen.rectangle(frame, "gainsboro")
         name, probability = prediction.ranking[0]
         answer = f"{name}   {in_percent(probability)}"
         pen.text((left + CELL, top + CELL - 4), answer, "black", font_size=LINE - 6)
         for picture in (prediction.picture, to_picture(prediction.seen)):
             cell = ImageOps.contain(picture.convert("RGBA"), INSIDE, Image.Resampling.NEAREST)
-            sheet.paste(cell, (left, top), cell)
+            sheet.paste(cell, (left + EDGE, top + EDGE), cell)
             left += CELL
     with atomic_write(path) as file:
         sheet.save(file, picture_format)

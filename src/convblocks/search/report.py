@@ -12,14 +12,15 @@ from optuna.trial import FrozenTrial
 
 from convblocks.compare.analysis import Comparison
 from convblocks.compare.figure import comparison_figure
+from convblocks.compare.report import finding_of
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.compare.tables import results_table
 from convblocks.compare.trials import VAL_SIZE, Trial, command_line, settings_text
 from convblocks.console import command_text
-from convblocks.figures.curves import Scale, half_figure
+from convblocks.figures.curves import Scale
 from convblocks.figures.estimates import number, p_text
 from convblocks.figures.report import Chart, Report, publish
-from convblocks.figures.style import NARROW, foreground, muted
+from convblocks.figures.style import NARROW, WIDTH, foreground, muted
 from convblocks.figures.tables import Column, Table
 from convblocks.search.config import as_overrides
 from convblocks.search.worker import SearchWorker, ending_of
@@ -39,11 +40,14 @@ def report(
     sentences, command = conclusion(worker, confirmed)
     rows = [_row(trial) for trial in worker.trials()]
     tables = [best_table(worker)]
-    figures = {"": Chart(partial(trials_figure, worker), "The score of every complete trial")}
+    trials = partial(trials_figure, worker)
+    shapes = [trials, partial(trials, width=NARROW)]
+    figures = {"": Chart(trials, "the score of every complete trial", shapes)}
     if confirmed:
         tables.append(confirmed_table(confirmed))
-        draw = partial(comparison_figure, confirmed.results, width=NARROW)
-        figures["confirmed"] = Chart(draw, "The best settings with fresh seeds")
+        draw = partial(comparison_figure, confirmed.results, finding=finding_of(confirmed))
+        shapes = [draw, partial(draw, width=NARROW)]
+        figures["confirmed"] = Chart(draw, "the best settings with fresh seeds", shapes)
     publish(
         Report(
             name="search",
@@ -60,9 +64,9 @@ def report(
     )
 
 
-def trials_figure(worker: SearchWorker) -> Figure:
+def trials_figure(worker: SearchWorker, width: float = WIDTH) -> Figure:
     """The scores of the complete trials in their order, and the best so far."""
-    figure = half_figure()
+    figure = Figure(figsize=(width, 4.2), layout="constrained")
     axes = figure.subplots()
     judge = worker.plan.judge
     scale = Scale(judge)
@@ -77,7 +81,7 @@ def trials_figure(worker: SearchWorker) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_xlabel("trial; line: the best so far")
     axes.set_ylabel(scale.name("val"), parse_math=False)
-    axes.set_title(f"trial_{next(iter(scores))} is the best")
+    axes.set_title(f"trial_{next(iter(scores))} is the best of {len(scores)}")
     return figure
 
 

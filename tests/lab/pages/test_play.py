@@ -176,6 +176,23 @@ def test_loss_above_the_chart_is_marked(page: PlayPage, folder: Path) -> None:
     assert page.texts("#loss-chart .beyond") == [""]
 
 
+def test_name_of_guessing_is_clear_of_the_highest_loss(page: PlayPage, folder: Path) -> None:
+    visit(page, folder, "net=maxpool&lr=1e-2&step=938", PHONE)
+    name, highest = (page.find(f"#loss-chart small.{part}").rect for part in ("guess", "beyond"))
+    assert name["y"] >= highest["y"] + highest["height"]
+
+
+def test_printed_units_and_bars_keep_their_colours(page: PlayPage, folder: Path) -> None:
+    visit(page, folder)
+    page.window.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    kept = page.run(
+        "const parts = document.querySelectorAll('.units i, .bar div');"
+        "return [...parts].map((part) => getComputedStyle(part).printColorAdjust)"
+    )
+    page.window.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert set(kept) == {"exact"}
+
+
 def test_first_steps_take_half_of_a_chart_as_the_page_says(page: PlayPage, folder: Path) -> None:
     visit(page, folder)
     assert "The first six steps take half" in page.texts("#collapse .hint")[0]

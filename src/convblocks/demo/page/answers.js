@@ -119,10 +119,12 @@ function percent(share) {
 }
 
 // Networks of one architecture differ by their runs alone, whose names are long.
+function areAlike(networks) { return new Set(networks.map(({ arch }) => arch)).size < networks.length; }
+
 function inWords(names, networks) {
-  const different = [...new Set(names)], archs = networks.map(({ arch }) => arch);
-  if (different.length > 1 && new Set(archs).size < archs.length) return `The networks disagree: ${different.join(" or ")}.`;
-  if (different.length > 1) return `${names.map((name, number) => `${archs[number]} says ${name}`).join(", ")}.`;
+  const different = [...new Set(names)];
+  if (different.length > 1 && areAlike(networks)) return `The networks disagree: ${different.join(" or ")}.`;
+  if (different.length > 1) return `${names.map((name, number) => `${networks[number].arch} says ${name}`).join(", ")}.`;
   const who = ["The network says", "Both say", "All three say", "All four say"][names.length - 1];
   return `${who} ${names[0]}.`;
 }

@@ -97,10 +97,10 @@ class Page {
   addNetworks() {
     const { networks } = this.setup;
     byId("networks").hidden = networks.length < 2;
-    networks.forEach(({ arch, colour }, number) => {
+    networks.forEach(({ arch, run, colour }, number) => {
       const label = add(byId("networks"), "label", "", `network${colour}`);
       const radio = Object.assign(add(label, "input"), { type: "radio", name: "net", value: number, checked: !number });
-      label.append(arch);
+      label.append(areAlike(networks) ? `${arch}, ${run}` : arch);
       radio.addEventListener("change", () => this.show(number));
     });
   }
