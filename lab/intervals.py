@@ -1,7 +1,7 @@
 """The figure of estimates with their intervals."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import numpy as np
 from matplotlib import rcParams
@@ -22,20 +22,32 @@ WIDE = "\N{FIGURE SPACE}"
 Groups = Mapping[str, Mapping[str, Estimate]]
 
 
-def intervals_figure(groups: Groups, label: str, baseline: str = "") -> Figure:
+def intervals_figure(
+    groups: Groups, label: str, baseline: str = "", undecided: Container[str] = ()
+) -> Figure:
     """A panel for each group of estimates, in per cent or points, on one scale that is
     named by ``label``, with a line through the ``baseline``.
+
+    Hollow are shares that are ``undecided``, and differences whose interval has 0.
     """
     heights = [0.5 + 0.38 * len(own) for own in groups.values()]
     figure = Figure(figsize=(WIDTH, 0.5 + sum(heights)), layout="constrained")
     axes = figure.subplots(len(groups), 1, squeeze=False, sharex=True, height_ratios=heights)
     limits = _limits(groups)
+    hollow = {
+        one
+        for own in groups.values()
+        for name, one in own.items()
+        if (name in undecided if one.unit == SHARE else not excludes_zero(one))
+    }
     for panel, (title, own) in zip(np.ravel(axes), groups.items(), strict=True):
-        _intervals(panel, own, limits)
+        _intervals(panel, own, limits, hollow)
         if baseline in own:
-            panel.axvline(100 * own[baseline].value, color=muted(), linestyle="--", zorder=1)
+            at = 100 * own[baseline].value
+            panel.axvline(at, color=muted(), linestyle="--", zorder=1)
+            panel.text(at, len(own) - 0.5, f" {baseline}: {at:.0f} %", color=muted())
         panel.set_title(title)
-    panel.set_xlabel(label)
+    panel.set_xlabel(label + "; hollow: undecided" * bool(hollow))
     return figure
 
 
@@ -54,10 +66,13 @@ def _limits(groups: Groups) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _intervals(axes: Axes, estimates: Mapping[str, Estimate], limits: tuple[float, float]) -> None:
-    """A row for each estimate: its name, a dot, hollow if the interval of a difference
-    has 0, and the numbers.
-    """
+def _intervals(
+    axes: Axes,
+    estimates: Mapping[str, Estimate],
+    limits: tuple[float, float],
+    hollow: Container[Estimate],
+) -> None:
+    """A row for each estimate: its name, a dot and the numbers."""
     left, right = limits
     axes.set(xlim=limits, ylim=(len(estimates) - 0.4, -0.6))
     axes.axvline(0, color=foreground(), linewidth=1)
@@ -74,8 +89,7 @@ def _intervals(axes: Axes, estimates: Mapping[str, Estimate], limits: tuple[floa
                 gid="interval",
             )
             mark_cut(axes, (low, high), row)
-        is_full = one.unit == SHARE or excludes_zero(one)
-        inside = foreground() if is_full else rcParams["axes.facecolor"]
+        inside = rcParams["axes.facecolor"] if one in hollow else foreground()
         axes.plot(
             100 * one.value,
             row,

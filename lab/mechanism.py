@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from convblocks.compare.statistics import SIGNIFICANCE, superiority
+from convblocks.figures.curves import wrapped
 from convblocks.figures.estimates import Estimate
 from convblocks.figures.grouping import grouped
 from convblocks.figures.style import LETTERS, WIDTH, End, label_ends, muted, style
@@ -83,6 +84,12 @@ def tells_apart(runs: Sequence[RunResult]) -> Estimate | None:
     return superiority(dying, living) if dying and living else None
 
 
+def foretelling(telling: Estimate) -> str:
+    """Whether that was shown."""
+    finding = "predicts" if telling.p < SIGNIFICANCE else "was not shown to predict"
+    return f"How far block 2 falls {finding} which runs at {NOTEBOOK_RATE} collapse"
+
+
 def predictions(runs: Mapping[str, Sequence[RunResult]]) -> dict[str, bool]:
     """The protocol's predictions in words, and whether each holds."""
     rates = rates_of(runs)
@@ -126,7 +133,7 @@ def depth_figure(runs: Mapping[str, Sequence[RunResult]]) -> Figure:
     """The depth of block 2 at each step: runs at the notebook's rate that die and that
     live, and each rate's median.
     """
-    figure = Figure(figsize=(WIDTH, 4.5), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 5.0), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     own = sorted(runs[NOTEBOOK_RATE], key=lambda run: run.failed)
     for run in own:
@@ -137,14 +144,21 @@ def depth_figure(runs: Mapping[str, Sequence[RunResult]]) -> Figure:
         depths = medians(runs[rate])
         right.plot(depths, color=style(0).colour, linewidth=1.8)
         ends.append(End(rate, len(depths) - 1, depths[-1], style(0).colour))
-    title = f"Rate {NOTEBOOK_RATE}: {collapses(own)} of {len(own)} runs collapse (thick)"
-    left.set_title(title, fontweight="normal")
-    right.set_title("Each rate: the median of its runs", fontweight="normal")
-    finding = FALLS if predictions(runs)[FALLS] else f"Not shown: {FALLS}"
-    figure.suptitle(finding.capitalize(), x=0.01, ha="left", fontsize=LETTERS)
-    for axes in (left, right):
+    finding = FALLS if predictions(runs)[FALLS] else f"not shown: {FALLS}"
+    telling = tells_apart(own)
+    titles = {
+        left: foretelling(telling) if telling else "",
+        right: f"By step {DECISIVE_STEP}, {finding}",
+    }
+    for axes, title in titles.items():
+        axes.set(xlabel="step", title=wrapped(title, 40))
         axes.axhline(0, color=muted(), linewidth=0.8)
-        axes.set_xlabel("step")
+        axes.axvline(DECISIVE_STEP, color=muted(), ls="--")
     left.set_ylabel("mean / spread of block 2's pre-activations")
+    figure.supxlabel(
+        f"left: all runs at {NOTEBOOK_RATE}, thick: the {collapses(own)} of {len(own)} that "
+        f"collapse; right: each rate's median; dashed: step {DECISIVE_STEP}",
+        fontsize=LETTERS,
+    )
     label_ends(figure, [(right, ends)])
     return figure

@@ -10,14 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from convblocks.compare.figure import MEANS, curves_of_networks, draw_runs
-from convblocks.figures.curves import Curve, Scale
+from convblocks.figures.curves import LOG_SCALE, Curve, Scale
 from convblocks.figures.grouping import grouped
 from convblocks.figures.style import LETTERS, WIDTH, End, label_ends
 from convblocks.run.result import RunResult
 from lab.results import is_number, option_values
 
 # Options in words.
-OPTIONS = {"lr": "learning rate"}
+OPTIONS = {"lr": f"learning rate{LOG_SCALE}"}
 
 
 def sweep_figure(swept: Sequence[RunResult], titles: Mapping[str, str] | None = None) -> Figure:
@@ -30,7 +30,7 @@ def sweep_figure(swept: Sequence[RunResult], titles: Mapping[str, str] | None = 
     """
     values = option_values(swept, least=2)
     option = _horizontal(values)
-    positions = _positions(values.pop(option))
+    positions = positions_of(values.pop(option))
     scale = Scale(swept[0].judged_by)
     split = "val" if all(run.validation is not None for run in swept) else "test"
 
@@ -47,12 +47,12 @@ def sweep_figure(swept: Sequence[RunResult], titles: Mapping[str, str] | None = 
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(WIDTH, 5.0 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    every = math.ceil(len(positions) * columns / 8)  # as many names as fit side by side
+    every = math.ceil(len(positions) * columns / 12)  # as many names as fit side by side
     names = ["" if number % every else value for number, value in enumerate(positions)]
     ends = []
     for panel, title in zip(axes.flat, panels, strict=False):
         curves = _curves_at(title, setting, swept)
-        ends.append((panel, _draw_sweep(panel, curves, option, positions, error)))
+        ends.append((panel, draw_sweep(panel, curves, option, positions, error)))
         panel.set_xticks([*positions.values()], names)
         panel.set(title=(titles or {}).get(title, title), xlabel=OPTIONS.get(option, option))
     for panel in axes[:, 0]:
@@ -85,7 +85,7 @@ def _curves_at(
     return [curve for curve in curves if curve.runs]
 
 
-def _positions(values: Sequence[str]) -> dict[str, float]:
+def positions_of(values: Sequence[str]) -> dict[str, float]:
     """The position of each value of an option: its logarithm or, if some are no
     positive numbers, its index.
     """
@@ -94,14 +94,14 @@ def _positions(values: Sequence[str]) -> dict[str, float]:
     return {value: float(number) for number, value in enumerate(values)}
 
 
-def _draw_sweep(
+def draw_sweep(
     axes: Axes,
     curves: Sequence[Curve],
     option: str,
     positions: Mapping[str, float],
     error: Callable[[RunResult], float],
 ) -> list[End]:
-    """A mark for each run, and a line that has gaps where no run trained."""
+    """A mark for each run, side by side, and a line that has gaps where no run trained."""
     gaps = np.diff([*positions.values()])
     room = 0.45 * gaps.min() / len(curves)
     ends = []
@@ -117,7 +117,7 @@ def _draw_sweep(
         points.sort()
         axes.plot(
             *np.transpose(points),
-            look.line,
+            ls=look.line,
             marker=".",
             color=look.colour,
             linewidth=1.8,

@@ -71,8 +71,8 @@ QUIET = 0.25
 
 NOTES = (
     "Median [lowest, highest] of all jobs together; ~ where measured once. Of those that are not "
-    f"clearly slower than the fastest, or by less than {LEAST_GAIN - 1:.0%}, the nearest to the "
-    "command's defaults is best.\n"
+    f"clearly slower than the fastest, or by less than {100 * LEAST_GAIN - 100:.0f} %, the nearest "
+    "to the command's defaults is best.\n"
     "bf16-mixed multiplies with 8 significant bits instead of 24: its results are not those of "
     "32-true. Another number of threads changes only how sums round. Compare runs that were "
     "trained alike."

@@ -37,13 +37,13 @@ class Page:
         tables: Functions by the tables' names in the template; the benchmark prints
             these tables in this order.
         texts: The template's other names, beside those of all results.
-        figure: Draws the picture, if the page has one.
+        figure: Draws the picture, if the page has one, and what it shows.
     """
 
     template: Path
     tables: Mapping[str, Callable[[Rows], Table | list[Table]]]
     texts: Callable[[Rows], Mapping[str, object]]
-    figure: Callable[[Rows], Figure] | None = None
+    figure: tuple[Callable[[Rows], Figure], str] | None = None
 
     def publish(self, out: Path, results: Rows) -> None:
         """Print the tables, and write page, picture and raw numbers."""
@@ -56,9 +56,12 @@ class Page:
 
     def write(self, folder: Path, results: Rows) -> None:
         """Write the page and its picture."""
+        shown = ""
         if self.figure:
-            save_in_both_themes(partial(self.figure, results), folder / f"{self.template.stem}.png")
-        write(folder / self.template.name, self.markdown(results))
+            draw, description = self.figure
+            path = folder / f"{self.template.stem}.png"
+            shown = picture(partial(draw, results), path, description)
+        write(folder / self.template.name, self.markdown(results, shown))
 
     def made(self, results: Rows) -> dict[str, list[Table]]:
         made = {}
@@ -67,9 +70,10 @@ class Page:
             made[name] = [tables] if isinstance(tables, Table) else tables
         return made
 
-    def markdown(self, results: Rows) -> str:
+    def markdown(self, results: Rows, picture: str) -> str:
         """The whole page."""
         parts = {
+            "picture": picture,
             "arguments": shlex.join(results.arguments),
             "minutes": f"{results.minutes:.0f}",
             "machine": brief_machine(results.machine),
@@ -123,19 +127,19 @@ def read_raw_numbers(folder: Path, name: str, kind: type[Results]) -> Results:
         raise UserError(f"cannot read {path} ({reason})") from error
 
 
-def save_in_both_themes(draw: Callable[[], Figure], path: Path) -> None:
-    """Write ``name.png`` and, in the dark theme, ``name-dark.png``."""
-    save(draw, path)
-    save(draw, path.with_stem(f"{path.stem}-dark"), DARK)
+def picture(draw: Callable[[], Figure], path: Path, description: str) -> str:
+    """Write ``name.png`` and, in the dark theme, ``name-dark.png``; the image as a page
+    beside them has it for GitHub.
 
-
-def picture(path: str, description: str) -> str:
-    """An image as GitHub shows it in light and in dark: ``path.png`` and
-    ``path-dark.png``, relative to the page.
+    Its alternative text begins with the titles of its panels, which are what it shows.
     """
+    dark = path.with_stem(f"{path.stem}-dark")
+    save(draw, dark, DARK)
+    titles = [axes.get_title("left") for axes in save(draw, path).axes]
+    text = ". ".join([*filter(None, titles), description]).replace("\n", " ")
     return (
         "<picture>\n"
-        f'  <source media="(prefers-color-scheme: dark)" srcset="{path}-dark.png">\n'
-        f'  <img alt="{description}" src="{path}.png">\n'
+        f'  <source media="(prefers-color-scheme: dark)" srcset="{dark.name}">\n'
+        f'  <img alt="{text}" src="{path.name}">\n'
         "</picture>"
     )

@@ -9,7 +9,6 @@ from scipy.stats import binom
 
 from convblocks.compare.analysis import summarise
 from convblocks.compare.report import name_of
-from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.figures.estimates import NOTHING, P_VALUE, cell, number, p_text
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.tables import Table
@@ -25,6 +24,7 @@ from lab.mechanism import (
     NOTEBOOK_RATE,
     by_variant,
     depth_figure,
+    foretelling,
     medians,
     predictions,
     rates_of,
@@ -128,11 +128,9 @@ def why_sentence(results: Sequence[RunResult]) -> str:
         else "None of the explanation's predictions is refuted."
     ]
     if telling := tells_apart(runs[NOTEBOOK_RATE]):
-        finding = "predicts" if telling.p < SIGNIFICANCE else "was not shown to predict"
         parts.append(
-            f"How far block 2 falls {finding} which runs at {NOTEBOOK_RATE} collapse: at step "
-            f"{DECISIVE_STEP}, a run that collapses is lower than one that learns with probability "
-            f"{telling} ({p_text(telling.p)})."
+            f"{foretelling(telling)}: at step {DECISIVE_STEP}, a run that collapses is lower than "
+            f"one that learns with probability {telling} ({p_text(telling.p)})."
         )
     return " ".join(parts)
 

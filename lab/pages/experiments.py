@@ -18,7 +18,7 @@ from convblocks.figures.tables import Table
 from convblocks.run.result import RunResult
 from convblocks.text import counted, listed
 from lab import NETWORKS
-from lab.benchmarks.pages import brief_machine, picture, save_in_both_themes
+from lab.benchmarks.pages import brief_machine, picture
 from lab.benchmarks.training.page import FAST
 from lab.factorial import OPERATIONS
 from lab.pages import collapse, factorial, operations, settings
@@ -108,8 +108,7 @@ def section(name: str, experiment: Experiment, data: Path, lab: Path) -> list[st
         blocks.append(f"**{experiment.sentence(records[name])}**")
     if experiment.figure:
         draw, description = experiment.figure
-        save_in_both_themes(partial(draw, records[name]), lab / f"{name}.png")
-        blocks.append(picture(name, description))
+        blocks.append(picture(partial(draw, records[name]), lab / f"{name}.png", description))
     if experiment.control:
         records["study-confirm"] = [
             *filter(experiment.control, read_results(data / "study-confirm.jsonl"))
@@ -236,8 +235,7 @@ EXPERIMENTS = {
     "interventions": Experiment(
         "What prevents MaxPool's collapse?",
         "Each variant changes one thing in the MaxPool network or its training, for 300 steps. "
-        "Only batchnorm-without is another network, the course's BatchNorm network without its "
-        "normalisation.",
+        "Only one is another network, the course's BatchNorm network without batch normalisation.",
         f"--name interventions --arch {BLOCKS} {COLLAPSING} "
         f"--grid config={_configs('interventions', operations.CONFIGS)}",
         operations.interventions_tables,
@@ -283,7 +281,7 @@ EXPERIMENTS = {
         sentence=factorial.factorial_sentence,
         figure=(
             factorial.factorial_figure,
-            "Accuracy on held-out images against the learning rate, every run a dot",
+            "Accuracy on held-out images against the learning rate, every run a mark",
         ),
         page="operations",
     ),

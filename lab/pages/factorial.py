@@ -3,14 +3,16 @@
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from convblocks.compare.analysis import summarise
 from convblocks.compare.statistics import SIGNIFICANCE
+from convblocks.figures.curves import Curve
 from convblocks.figures.estimates import P_VALUE, POINTS, cell, number
-from convblocks.figures.style import OTHERS, WIDTH, End, foreground, label_ends, style
+from convblocks.figures.style import LETTERS, OTHERS, WIDTH, foreground, label_ends, style
 from convblocks.figures.tables import Table
 from convblocks.run.result import RunResult
 from convblocks.text import counted, listed
@@ -30,6 +32,7 @@ from lab.factorial import (
 from lab.pages.writing import DATA, millions, multiply_adds, table
 from lab.results import read_results
 from lab.study.decision import EQUIVALENT
+from lab.sweeps import OPTIONS, draw_sweep, positions_of
 
 MAXPOOL, STRIDE = ("maxpool", "none", "flatten"), ("stride", "none", "flatten")
 
@@ -103,10 +106,9 @@ def factorial_sentence(results: Sequence[RunResult]) -> str:
         certain = [effect for effect in own if effect.given.p < SIGNIFICANCE]
         values = [effect.given.value for effect in certain or own]
         low, high = (number(limit(values), POINTS, signed=True) for limit in (min, max))
-        signs = {effect.given.value > 0 for effect in certain}
-        kind = "helps" if signs == {True} else "hurts" if signs == {False} else "helps or hurts"
         where = (
-            f"significantly {kind} in {len(certain)} of {len(own)} networks{_shared(own, certain)}"
+            f"significantly {_kind(certain)} in {len(certain)} of {len(own)} networks"
+            f"{_shared(own, certain)}"
             if certain
             else "changes nothing for sure"
         )
@@ -143,7 +145,7 @@ def controls_tables(results: Sequence[RunResult]) -> list[Table]:
         meaning += (
             " Resolution alone is not enough: subsample computes at every position, throws three "
             "quarters of the values away, and is significantly worse than MaxPool. But for its "
-            "last maps, of 3x3 instead of 4x4, it is the stride network."
+            "last maps, of 3 × 3 instead of 4 × 4, it is the stride network."  # noqa: RUF001
         )
     return [
         networks_table("Five networks", networks, _effort(networks)),
@@ -219,37 +221,59 @@ def effects_table(title: str, effects: Sequence[Effect], name: str, where: str, 
 
 
 def factorial_figure(results: Sequence[RunResult]) -> Figure:
-    """Held-out accuracy of each network at each rate: every run a dot, a line through the means."""
+    """Held-out accuracy of each network at each rate: a mark for each run, a line
+    through the means; titles say what significantly helps or hurts.
+    """
     networks = tuned(results)
-    figure = Figure(figsize=(WIDTH, 4.8), layout="constrained")
+    effects = simple_effects(networks)
+    looks = [*map(style, range(OTHERS, 6)), style(6)._replace(colour=foreground())]
+    figure = Figure(figsize=(WIDTH, 5.2), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     ends = []
     for panel, (downsampling, name) in zip(
         panels, {"maxpool": "MaxPool", "stride": "Stride 2"}.items(), strict=True
     ):
         own = {levels: network for levels, network in networks.items() if levels[0] == downsampling}
-        drawn = []
-        for place, (levels, network) in enumerate(own.items()):
-            look = style(OTHERS + place)
-            colour = look.colour if place < 3 else foreground()
-            rates = [float(rate) for rate in network.choosing]
-            means = []
-            for rate, x in zip(network.choosing, rates, strict=True):
-                values = 100 * network.held_out(rate)
-                panel.plot([x] * len(values), values, ".", color=colour)
-                means.append(float(values.mean()))
-            panel.plot(rates, means, look.line, color=colour, linewidth=1.8)
-            drawn.append(End(_words(levels), rates[-1], means[-1], colour))
+        curves = [
+            Curve(_words(levels), look, [*chain(*network.choosing.values())])
+            for look, (levels, network) in zip(looks, own.items(), strict=True)
+        ]
         tried = sorted({rate for network in own.values() for rate in network.choosing}, key=float)
-        panel.set_xscale("log")
-        panel.set_xticks([float(rate) for rate in tried], tried)
-        panel.minorticks_off()
-        best = max(own, key=lambda levels: own[levels].held_out(own[levels].rate).mean())
-        panel.set(title=f"{name}: best with {_words(best)}", xlabel="learning rate")
+        positions = positions_of(tried)
+        drawn = draw_sweep(
+            panel, curves, "lr", positions, lambda run: 100 * (run.validation or 0.0)
+        )
+        found = listed(_certain_in(effects, downsampling))
+        panel.set_xticks([*positions.values()], tried)
+        panel.set(title=f"{name}:\n{found or 'nothing for sure'}", xlabel=OPTIONS["lr"])
         ends.append((panel, drawn))
     panels[0].set_ylabel("accuracy on held-out images in %")
+    figure.supxlabel(
+        "marks: runs, side by side; lines: means; titles: significant differences on test images "
+        "at the chosen rates",
+        fontsize=LETTERS,
+    )
     label_ends(figure, ends)
     return figure
+
+
+def _certain_in(effects: Sequence[Effect], level: str) -> list[str]:
+    """What is significant in both networks with a level: ``averaging hurts``."""
+    found = []
+    for _, name in OPERATIONS.values():
+        own = [
+            effect
+            for effect in effects
+            if effect.name == name and level in effect.where.split(", ")
+        ]
+        if own and all(effect.given.p < SIGNIFICANCE for effect in own):
+            found.append(f"{name.partition(' instead')[0]} {_kind(own)}")
+    return found
+
+
+def _kind(certain: Sequence[Effect]) -> str:
+    signs = {effect.given.value > 0 for effect in certain}
+    return "helps" if signs == {True} else "hurts" if signs == {False} else "helps or hurts"
 
 
 def _words(levels: Levels) -> str:

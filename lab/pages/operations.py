@@ -27,7 +27,7 @@ from lab.study.dead_units import dead_column, layers
 # The variant with which the others are compared, and these in words; each is a config
 # in docs/data/interventions/.
 AS_IS = "as-is"
-BASELINE = "MaxPool as it is (baseline)"
+BASELINE = "MaxPool as it is"
 VARIANTS = {
     "batch-norm": "batch normalisation",
     "centring": "subtracting the mean only",
@@ -52,9 +52,11 @@ def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
         arm = summarise(own)
         rows.append(
             {
-                "variant": f"[{variant}](../data/interventions/{variant}.yaml)",
+                "variant": (
+                    f"[{VARIANTS.get(variant, BASELINE)}](../data/interventions/{variant}.yaml)"
+                ),
                 "collapsed": count_text(arm.collapsed, arm.runs),
-                "p against as-is": number(p_values[variant], P_VALUE)
+                f"p against {BASELINE}": number(p_values[variant], P_VALUE)
                 if variant in p_values
                 else NOTHING,
                 **dead_column(own, names),
@@ -78,7 +80,10 @@ def interventions_figure(results: Sequence[RunResult]) -> Figure:
         f"{len(_preventing(runs))} of {len(runs) - 1} variants collapse significantly less often"
     )
     return intervals_figure(
-        {title: ordered}, "runs that collapse within 300 steps in %, with 95 % intervals", BASELINE
+        {title: ordered},
+        "runs that collapse within 300 steps in %, with 95 % intervals",
+        BASELINE,
+        [VARIANTS[variant] for variant, p in prevention(runs).items() if p >= SIGNIFICANCE],
     )
 
 

@@ -17,7 +17,7 @@ from convblocks.figures.tables import Table, to_markdown
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.result import RunResult
 from convblocks.text import listed, percent
-from lab.benchmarks.pages import picture, save_in_both_themes
+from lab.benchmarks.pages import picture
 from lab.claims import claims_tables
 from lab.differences import winner
 from lab.estimates import spread
@@ -43,7 +43,7 @@ FIRST = "maxpool"
 
 RATES = (
     "Error on held-out images against the learning rate, at a constant rate and in one cycle: "
-    "every run a dot, lines through the means of the runs that trained, collapsed runs crosses"
+    "every run a mark, lines through the means of the runs that trained, collapsed runs crosses"
 )
 DIFFERENCES = (
     "The differences of the networks in test accuracy, without collapsed runs, with 95 % intervals "
@@ -67,11 +67,9 @@ def write_results(data: Path, out: Path) -> None:
     decision = decide(confirmed, choices_of(choice))
     lab = out / "docs" / "lab"
     sweep = partial(sweep_figure, choice, report.winner_titles(choice))
-    save_in_both_themes(sweep, lab / "results.png")
     differences = partial(
         intervals_figure, report.differences_of(decision), report.POINTS_OF_ACCURACY
     )
-    save_in_both_themes(differences, lab / "differences.png")
     sections = {
         "question": f"**{question(decision)}**",
         "mended": mended(decision),
@@ -93,7 +91,7 @@ def write_results(data: Path, out: Path) -> None:
         "# Results",
         opening(decision),
         [reached_table(decision)],
-        picture("differences", DIFFERENCES),
+        picture(differences, lab / "differences.png", DIFFERENCES),
         sources("study-confirm", recorded),
         "## What else was found",
         "\n".join(f"- {line}" for line in further),
@@ -104,7 +102,7 @@ def write_results(data: Path, out: Path) -> None:
         "## Each network at its own best setting",
         *curves(lab, "best", decision.at_best),
         "## The choice",
-        picture("results", RATES),
+        picture(sweep, lab / "results.png", RATES),
         f"Errors are those on {HELD_OUT:,} held-out training images. A setting has "
         f"{len(SEEDS)} runs, and {len(SEEDS + MORE_SEEDS)} if it was among a network's "
         f"best {FINALISTS}; marks stand side by side. Lines pass through the means of the "
@@ -378,11 +376,9 @@ def lead_sentence(data: Path) -> str:
 def curves(folder: Path, name: str, comparison: Comparison) -> Iterator[str]:
     """The runs at one setting of each network: their curves, and the dead units."""
     results = comparison.results
-    drawn = partial(comparison_figure, results, finding=finding_of(comparison))
-    figures = {
-        "curves": (drawn, CURVES),
-        "dead-units": (partial(dead_units_figure, results), DEAD_UNITS),
-    }
-    for kind, (figure, description) in figures.items():
-        save_in_both_themes(figure, folder / f"{kind}-{name}.png")
-        yield picture(f"{kind}-{name}", description)
+    adjusted = f"adjusted for {len(comparison.differences)} comparisons"
+    finding = f"{finding_of(comparison)}, {adjusted}{report.left_out(comparison)}"
+    drawn = partial(comparison_figure, results, finding=finding)
+    yield picture(drawn, folder / f"curves-{name}.png", CURVES)
+    dead = partial(dead_units_figure, results)
+    yield picture(dead, folder / f"dead-units-{name}.png", DEAD_UNITS)

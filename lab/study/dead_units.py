@@ -91,12 +91,13 @@ def draw_dead_units(axes: Axes, runs: Sequence[RunResult]) -> list[End]:
     """
     names = layers(runs)
     arch = runs[0].arch
-    curves = [
-        Curve(layer_name(name, arch), style(OTHERS + n), [*runs]) for n, name in enumerate(names)
-    ]
+    curves = []
+    for place, name in enumerate(names):
+        dead = _last(runs, name).count(1)
+        label = layer_name(name, arch) + f"\nall dead\nin {dead} runs" * bool(dead)
+        curves.append(Curve(label, style(OTHERS + place), [*runs]))
     share, worst = max((median(_last(runs, name)), layer_name(name, arch)) for name in names)
-    title = f"{wrapped(arch)}: {100 * share:.0f} % of {worst} dead"
-    axes.set(title=title, ylim=(-0.04, 1.04))
+    axes.set_title(f"{wrapped(arch)}:\n{100 * share:.0f} % of {worst} dead")
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     return draw_by_epoch(axes, curves, [[values_of(run, name) for run in runs] for name in names])
 

@@ -26,7 +26,7 @@ SWEPT = ("lr", "lr_scheduler")
 
 # The axis of the figure of differences.
 POINTS_OF_ACCURACY = (
-    "difference in points of test accuracy, with 95 % intervals (hollow: 0 is inside)"
+    "difference in points of test accuracy, with 95 % intervals adjusted for a panel's comparisons"
 )
 
 # The beginnings of the sentences on either setting.
@@ -118,10 +118,14 @@ def differences_of(decision: Decision) -> Groups:
     found = {}
     for title, one in groups.items():
         differences = _differences(one)
-        left_out = " (collapsed runs left out)" * any(arm.collapsed for arm in one.arms)
         if differences:
-            found[f"{title}{_leads(one)}{left_out}"] = differences
+            found[f"{title}{_leads(one)}{left_out(one)}"] = differences
     return found
+
+
+def left_out(comparison: Comparison) -> str:
+    """The end of a title of differences of the runs that trained."""
+    return ", collapsed runs left out" * any(arm.collapsed for arm in comparison.arms)
 
 
 def _leads(comparison: Comparison) -> str:
@@ -214,11 +218,13 @@ def cell_text(cell: Cell) -> str:
 
 
 def _differences(comparison: Comparison) -> dict[str, Estimate]:
-    return {
-        f"{wrapped(one.first)} {MINUS} {wrapped(one.second)}": one.trained
-        for one in comparison.differences
-        if one.trained
-    }
+    """Of every two networks, the better minus the other."""
+    found = {}
+    for one in comparison.differences:
+        lead = one.turned() if one.trained and one.trained.value < 0 else one
+        if lead.trained:
+            found[f"{wrapped(lead.first)} {MINUS} {wrapped(lead.second)}"] = lead.trained
+    return found
 
 
 def _primary(decision: Decision, primary: Measured) -> str:

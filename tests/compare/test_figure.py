@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -150,6 +151,19 @@ def test_narrow_figure_has_the_same_panels_one_below_the_other() -> None:
     loss, error, _ = narrow.axes
     assert loss.get_position().y0 > error.get_position().y1
     assert narrow.get_figwidth() == NARROW
+
+
+@pytest.mark.parametrize(
+    "scores", [(1.0, 0.999, 0.98, 0.95), (CHANCE, 0.97, 0.985, 0.99), (0.9995, 0.99, 0.9)]
+)
+def test_ticks_below_a_narrow_figure_do_not_touch(scores: tuple[float, ...]) -> None:
+    runs = [result("mlp", seed, score) for seed, score in enumerate(scores)]
+    figure = render(partial(comparison_figure, runs, width=NARROW))
+    figure.draw_without_rendering()
+    labels = figure.axes[-1].get_xticklabels()
+    boxes = [label.get_window_extent() for label in labels if label.get_text()]
+    assert len(boxes) > 1
+    assert all(left.x1 + 5 < right.x0 for left, right in pairwise(boxes))
 
 
 @pytest.mark.parametrize("width", [WIDTH, NARROW])

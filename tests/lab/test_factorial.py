@@ -18,6 +18,7 @@ from lab.factorial import (
     tuned,
     verdict_on_pooling,
 )
+from lab.pages.factorial import factorial_figure
 from lab.pages.writing import DATA
 from lab.results import read_results
 from tests.made_up import result
@@ -47,6 +48,20 @@ def test_simple_effects_of_an_operation_average_to_its_main_effect(
         assert np.mean(
             [effect.given.value for effect in effects if effect.name == name]
         ) == pytest.approx(main.value)
+
+
+def test_titles_of_the_figure_are_the_significant_effects_beside_each_downsampling(
+    factorial: list[RunResult],
+) -> None:
+    effects = simple_effects(tuned(factorial))
+    for axes, level in zip(factorial_figure(factorial).axes, ("maxpool", "stride"), strict=True):
+        for name, words in (("batch", "batch normalisation helps"), ("aver", "averaging hurts")):
+            own = [
+                effect.given
+                for effect in effects
+                if effect.name.startswith(name) and level in effect.where
+            ]
+            assert (words in axes.get_title()) == all(given.p < 0.05 for given in own)
 
 
 def test_choice_of_the_rate_is_a_further_error_where_two_rates_are_nearly_alike() -> None:

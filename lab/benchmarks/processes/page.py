@@ -105,7 +105,7 @@ def calculation_table(results: Results) -> Table:
             for cluster in CLUSTERS.values():
                 latency = cluster.latency(sent)
                 whole = latency + cluster.transfer(sent)
-                row.append(f"{1e6 * whole:.0f} ({latency / whole:.0%})")
+                row.append(f"{1e6 * whole:.0f} ({100 * latency / whole:.0f} %)")
             rows.append(row)
     columns = [
         "network",

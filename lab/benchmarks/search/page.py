@@ -154,7 +154,7 @@ def reached_table(results: Results) -> Table:
         "search",
         "trials",
         "mean seconds in all",
-        *(f"best % at {share:.0%} of cost" for share in SHARES),
+        *(f"best % at {100 * share:.0f} % of cost" for share in SHARES),
     ]
     return Table("Validation accuracy at equal cost", columns, rows)
 
@@ -184,7 +184,7 @@ def figure(results: Results) -> Figure:
         colour = style(OTHERS + number).colour
         seconds, middle, low, high = np.transpose(_best_so_far(own)).tolist()
         axes.fill_between(seconds, low, high, step="post", color=colour, alpha=0.15, linewidth=0)
-        axes.step(seconds, middle, LINES[number], where="post", color=colour, linewidth=2.2)
+        axes.step(seconds, middle, ls=LINES[number], where="post", color=colour, linewidth=2.2)
         name = VARIANTS[variant]
         if variant == "grid":  # it ends early
             start = seconds[0], middle[0]
@@ -226,4 +226,9 @@ def _in_brackets(accuracies: list[float] | None) -> str:
     return f"{middle:.2f} [{low:.2f}, {high:.2f}]"
 
 
-PAGE = Page(Path(__file__).with_name("search.md"), {"reached": reached_table}, texts, figure)
+PAGE = Page(
+    Path(__file__).with_name("search.md"),
+    {"reached": reached_table},
+    texts,
+    (figure, "Best validation error so far against seconds of training, a line for each search"),
+)

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from statistics import median
 
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from convblocks.figures.curves import wrapped
+from convblocks.figures.curves import LOG_SCALE, wrapped
 from convblocks.figures.style import WIDTH, foreground, log_axis, style
 from convblocks.model.networks import ARCHITECTURES
 from lab.benchmarks.rows import Labels, Results
@@ -23,7 +24,7 @@ def archs_of(results: Results) -> list[str]:
 
 def performance_figure(results: Results) -> Figure:
     """Seconds an epoch of every way to train, a panel for each network: every round a
-    dot, the median a stroke.
+    mark, the median a stroke.
     """
     variants = [*LOADING_IMAGES, "bare", "fit"]
     archs = archs_of(results)
@@ -37,7 +38,8 @@ def performance_figure(results: Results) -> Figure:
         [value for variant in variants for value in results.values("epoch", **training(variant))],
     )
     axes[-1].set_xlabel(
-        "seconds per epoch with evaluation, 32 bit; dots: rounds, strokes and numbers: medians"
+        f"seconds per epoch with evaluation, 32 bit{LOG_SCALE}; marks: rounds, strokes and "
+        "numbers: medians"
     )
     return figure
 
@@ -52,7 +54,8 @@ def _epochs(axes: Axes, results: Results, arch: str, variants: Sequence[str]) ->
             look.marker,
             color=look.colour,
             markersize=6,
-            alpha=0.75,
+            markeredgecolor=rcParams["axes.facecolor"],
+            markeredgewidth=0.5,
             gid="rounds",
         )
         middle = median(seconds)

@@ -193,7 +193,7 @@ def wait_table(results: Results) -> Table:
         evaluation = results.median("evaluation", **FIT, arch=arch)
         parts = [start, EPOCHS * EPOCH_STEPS * step, EPOCHS * evaluation]
         whole = sum(parts)
-        cells = [f"{part:.1f} ({part / whole:.0%})" for part in parts]
+        cells = [f"{part:.1f} ({whole_percent(part / whole)})" for part in parts]
         rows.append([arch, *cells, f"{whole:.1f}"])
     header = ["network", "start", "training", "evaluation, logs, checkpoints", "seconds in all"]
     return Table(f"What {EPOCHS} epochs of fit.py are made of", header, rows)
@@ -281,5 +281,5 @@ PAGE = Page(
         "targets": targets_table,
     },
     texts,
-    performance_figure,
+    (performance_figure, "Seconds per epoch of four ways to train, a panel for each network"),
 )

@@ -126,13 +126,13 @@ def draw_by_epoch(
         averaged = []
         for run, line in zip(runs, lines, strict=True):
             dotted = ":" if run.failed else "-"
-            own = _line(axes, line, dotted, color=look.colour, linewidth=0.7, gid="runs")
+            own = _line(axes, line, ls=dotted, color=look.colour, linewidth=0.7, gid="runs")
             points = own or points
             if not (of_trained and run.failed):
                 averaged.append(line)
         by_epoch = zip_longest(*averaged, fillvalue=math.nan)
         middle = [float(average(at_epoch)) for at_epoch in by_epoch]
-        thick = _line(axes, middle, look.line, color=look.colour, linewidth=2.2, gid=gid)
+        thick = _line(axes, middle, ls=look.line, color=look.colour, linewidth=2.2, gid=gid)
         if thick:
             axes.plot(*zip(*thick, strict=True), look.marker, color=look.colour, markersize=5)
             points = thick
@@ -146,12 +146,12 @@ def draw_by_epoch(
     return ends
 
 
-def _line(axes: Axes, values: Iterable[float], line: str, **look: Any) -> Points:
+def _line(axes: Axes, values: Iterable[float], **look: Any) -> Points:
     """Draw the finite values by epoch; returns their points."""
     points = [(epoch, value) for epoch, value in enumerate(values, start=1) if math.isfinite(value)]
     if points:
         marker = "." if len(points) == 1 else ""
-        axes.plot(*zip(*points, strict=True), line, marker=marker, **look)
+        axes.plot(*zip(*points, strict=True), marker=marker, **look)
     return points
 
 

@@ -24,11 +24,13 @@ NARROW = WIDTH / 2
 # for counts and captions, in one shown 838 pixels wide.
 LETTERS, SMALL = 11.5, 9.5
 
-# With more ticks an axis has those at powers of ten only.
-MOST_TICKS = 9
+# With more ticks an axis has those at powers of ten only; below a narrow figure there is
+# room for fewer.
+MOST_TICKS, NARROW_TICKS = 9, 4
 
-# They distinguish curves in grey, as their colours do on a screen.
-LINES = ("-", "--", "-.", ":")
+# They distinguish curves in grey, as their colours do on a screen; a dotted line is a run
+# that collapsed.
+LINES: tuple[Any, ...] = ("-", "--", "-.", (0, (6, 1, 1, 1, 1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
 # Styles from this number on are for anything but the networks of the course, which have
@@ -70,17 +72,19 @@ def render(draw: Draw) -> Figure:
     return figure
 
 
-def save(draw: Draw, path: Path, theme: Theme = LIGHT) -> None:
+def save(draw: Draw, path: Path, theme: Theme = LIGHT) -> Figure:
     """Save the figure that ``draw`` makes, in the colours of a theme."""
     with themed(theme):
-        render(draw).savefig(path)
+        figure = render(draw)
+        figure.savefig(path)
+    return figure
 
 
 class Style(NamedTuple):
     """Colour, line style and marker of a curve."""
 
     colour: str
-    line: str
+    line: Any
     marker: str
 
 
@@ -148,12 +152,14 @@ def log_axis(
     margin = max((high / low) ** 0.06, 1.03)
     bottom, top = low / margin, top or high * margin
     set_scale = getattr(axes, f"set_{which}scale")
+    is_narrow = which == "x" and axes.figure.figure.get_figwidth() < WIDTH
+    most = NARROW_TICKS if is_narrow else MOST_TICKS
     if min(values, default=1.0) == 0:
-        ticks = [0.0, *_round_numbers(bottom, top, least=0)]
+        ticks = [0.0, *_round_numbers(bottom, top, 0, most)]
         set_scale("symlog", linthresh=low, linscale=0.5)
         bottom = -0.2 * low
     else:
-        ticks = _round_numbers(bottom, top, least=3)
+        ticks = _round_numbers(bottom, top, 3, most)
         set_scale("log")
     axes.set(**{f"{which}lim": (bottom, top)})
     axis = getattr(axes, f"{which}axis")
@@ -161,15 +167,16 @@ def log_axis(
     axis.set_minor_locator(NullLocator())
 
 
-def _round_numbers(low: float, high: float, least: int) -> list[float]:
+def _round_numbers(low: float, high: float, least: int, most: int) -> list[float]:
     """Numbers from ``low`` to ``high`` that begin with 1, 2 or 5: with 1 if these are
     many, others if few.
     """
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     numbers = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
     ticks = [number for number in numbers if low <= number <= high]
-    if len(ticks) > MOST_TICKS:
-        return [tick for tick in ticks if f"{tick:e}".startswith("1")]
+    if len(ticks) > most:
+        powers = [tick for tick in ticks if f"{tick:e}".startswith("1")]
+        return powers if len(powers) > 1 else ticks[::2]
     if len(ticks) < least:
         others = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high)
         return [other for other in others if low <= other <= high]

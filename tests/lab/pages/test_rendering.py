@@ -56,6 +56,7 @@ class Rendered(HTMLParser):
         super().__init__()
         self.targets: list[str] = []
         self.anchors = set[str]()
+        self.alternatives: list[str] = []
         self.faults: list[str] = []
         self.open: list[str] = []
         self.heading = ""
@@ -75,6 +76,8 @@ class Rendered(HTMLParser):
             self.heading = ""
         self.targets += [value or "" for name, value in attrs if name in ("href", "src", "srcset")]
         self.anchors |= {value or "" for name, value in attrs if name in ("id", "name")}
+        if tag == "img":
+            self.alternatives.append(dict(attrs).get("alt") or "")
 
     handle_startendtag = handle_starttag
 
@@ -139,6 +142,13 @@ def test_page_shows_no_source_and_its_links_lead_somewhere(name: str) -> None:
             part.faults + [fault for target in part.targets if (fault := broken(target, page))]
             == []
         )
+
+
+@pytest.mark.parametrize("name", pages())
+def test_pictures_of_a_page_have_alternative_texts_and_no_two_the_same(name: str) -> None:
+    texts = [text for part in rendered(REPOSITORY / name) for text in part.alternatives]
+    assert all(texts)
+    assert len({*texts}) == len(texts)
 
 
 @pytest.mark.parametrize(

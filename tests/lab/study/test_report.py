@@ -11,7 +11,7 @@ import pytest
 from convblocks.run.result import RunResult
 from lab.study.decision import decide
 from lab.study.plan import CONFIRMING_SEEDS, NOTEBOOK, Cell
-from lab.study.report import conclusions
+from lab.study.report import conclusions, differences_of
 from tests.made_up import CHANCE, assert_expected, result
 
 SEEDS = CONFIRMING_SEEDS[:8]  # so few that all divisions of the runs are counted
@@ -73,6 +73,14 @@ def test_verdicts_are_the_expected_ones() -> None:
         assert title.startswith(decision.ruling)
         text += f"## {title}\n" + "\n".join(conclusions(decision)[:2]) + "\n\n"
     assert_expected("study-verdicts.md", BOOTSTRAP.sub(r"\1 [...]", text))
+
+
+def test_figure_of_differences_has_the_better_network_first() -> None:
+    notebooks, best = differences_of(decide(confirming(0.9930), CHOICES)).items()
+    assert notebooks[0] == "At the notebook's setting, BatchNorm leads, collapsed runs left out"
+    assert next(iter(best[1])) == "MaxPool − BatchNorm"
+    values = [one.value for _, found in (notebooks, best) for one in found.values()]
+    assert min(values) > 0
 
 
 def test_images_that_only_one_network_gets_right_are_counted_if_the_mistakes_are_known() -> None:
