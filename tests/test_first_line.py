@@ -7,7 +7,8 @@ from lightning.pytorch.demos.boring_classes import BoringModel
 
 from convblocks import wings
 from convblocks.command_line import options_of
-from convblocks.errors import UserError
+from convblocks.errors import UsageError, UserError
+from convblocks.run.directory import RunDirectory
 from convblocks.run.options import begin, refuse_misspelt
 from convblocks.run.parser import make_parser
 from tests.scripts import run_script
@@ -47,7 +48,7 @@ def test_first_line_comes_before_torch(name: str, workspace: Path) -> None:
     ("name", "words", "message"),
     [
         ("fit", "--arch mlp --config no.yaml", "--config no.yaml: No such file or directory"),
-        ("fit", "--arch mlp --resume", "no unfinished run of mlp in lightning_logs that no other"),
+        ("fit", "--arch mlp --resume", "no unfinished run of mlp without a name in lightning"),
         ("evaluate", "no.ckpt", "no.ckpt is neither a run with a checkpoint nor a "),
         ("compare", "--from no.csv", "no.csv: No such file or directory"),
         ("compare", "--jobs two", "argument --jobs: invalid positive value: 'two'"),
@@ -73,13 +74,23 @@ def test_mistake_that_needs_no_torch_is_told_without_it(
         ("--arch resnet", "unknown architecture 'resnet': choose one of mlp, maxpool, batchnorm"),
         ("--name lost --resume", "there is no run lightning_logs/lost"),
         ("--arch mlp --name ../run", "must be a relative path below"),
+        ("--modle mine.Net", "unrecognized arguments: --modle=mine.Net: did you mean --model"),
+        ("--arch mlp --name taken", "lightning_logs/taken exists: continue with --resume, or"),
     ],
 )
 def test_words_that_fit_refuses_are_refused_first(
     words: str, message: str, workspace: Path
 ) -> None:
+    RunDirectory("taken").create()
+    RunDirectory("taken").config.touch()
     with pytest.raises(UserError, match=message):
         begin("fit", words.split())
+
+
+@pytest.mark.parametrize("name", ["validate", "evaluate", "predict", "demo", "export"])
+def test_command_that_reads_a_run_says_that_it_needs_one(name: str) -> None:
+    with pytest.raises(UsageError, match=r"give a run or a checkpoint, for example: .* maxpool/"):
+        begin(name, [])
 
 
 @pytest.mark.parametrize(
@@ -97,6 +108,11 @@ def test_words_that_fit_refuses_are_refused_first(
         # These write nothing.
         ("--arch mlp --check_resume", "fit: mlp, check_resume"),
         ("--arch mlp --fast_dev_run", "fit: mlp, fast_dev_run"),
+        # As each config.yaml has it.
+        (
+            "--arch mlp --trainer.fast_dev_run false",
+            "fit: mlp, epochs 5 -> lightning_logs/mlp/version_N",
+        ),
     ],
 )
 def test_first_line_says_what_the_words_say(words: str, line: str, workspace: Path) -> None:

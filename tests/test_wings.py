@@ -74,6 +74,16 @@ def convblocks(folder: Path, *words: str, path: Sequence[Path] = ()) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
+def test_help_needs_no_package_that_only_a_wing_needs(core: Path) -> None:
+    """Such as optuna, which README's first command does not install."""
+    copy = core.parent / "without optuna"
+    take_off([], copy)
+    (copy / "src/convblocks/search/__init__.py").write_text("raise ImportError('no optuna')")
+    assert "search" in commands(copy)
+    assert "usage: convblocks search" in convblocks(copy, "search", "--help")
+
+
 def commands(folder: Path) -> list[str]:
     """The commands that are there."""
     overview = convblocks(folder, "--help")

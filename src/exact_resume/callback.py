@@ -32,12 +32,12 @@ class ExactResume(ModelCheckpoint):
         >>> trainer = Trainer(max_epochs=10, callbacks=[resume])
         >>> trainer.fit(model, datamodule=data, ckpt_path=resume.ckpt_path)
 
-    It saves at the end of every epoch and, soon after Ctrl-C, SIGTERM or SIGUSR1, at the
-    end of a batch, then ends the training (of all processes after the same batch); after
-    SIGUSR1 it also requeues a Slurm job. A second Ctrl-C ends it at once. A kill during a
-    save leaves the previous checkpoint intact. What it keeps beyond Lightning's
-    checkpoints is in ``keepers/built_in.py``. Anything else that your module accumulates
-    belongs in its ``on_save_checkpoint``.
+    It saves at the end of every epoch and, soon after Ctrl-C, SIGTERM, SIGUSR1 or when its
+    terminal is closed, at the end of a batch, then ends the training (of all processes
+    after the same batch); after SIGUSR1 it also requeues a Slurm job. A second Ctrl-C ends
+    it at once. A kill during a save leaves the previous checkpoint intact. What it keeps
+    beyond Lightning's checkpoints is in ``keepers/built_in.py``. Anything else that your
+    module accumulates belongs in its ``on_save_checkpoint``.
 
     A training, hook by hook:
 

@@ -228,18 +228,32 @@ def test_loader_iterates_twice_where_a_hook_draws_in_between(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Exactness wins, with a line where a loader has read ahead."""
+    assert "the training loaders iterate twice for this resume" in resumed(Drawing(), capsys)
+
+
+def test_loader_iterates_once_where_a_hook_is_said_to_leave_the_data_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    idle = Idle()
+    assert "iterate twice" in resumed(idle, capsys)
+    idle.leaves_data_alone = True
+    assert "iterate twice" not in resumed(idle, capsys)
+
+
+def resumed(callback: Callback, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a training prints that is resumed at the end of an epoch."""
     data = Streams()
-    fit(Plain(), Drawing(), ExactResume("last.ckpt"), data=data, max_epochs=1)
-    fit(
-        Plain(), Drawing(), ExactResume("last.ckpt"), data=data, max_epochs=2, ckpt_path="last.ckpt"
-    )
-    assert "the training loaders iterate twice for this resume" in capsys.readouterr().out
+    for epochs, path in ((1, None), (2, "last.ckpt")):
+        settings: dict[str, Any] = {"data": data, "max_epochs": epochs, "ckpt_path": path}
+        fit(Plain(), callback, ExactResume("last.ckpt"), **settings)
+    return capsys.readouterr().out
 
 
 class Idle(Callback):
     """Has a hook between the two times at which a loader may iterate for a resume."""
 
     keeps_own_state = True
+    leaves_data_alone = False
 
     def on_train_epoch_start(self, *_: Any) -> None: ...
 

@@ -78,7 +78,7 @@ def _begin_fit(arguments: Sequence[str], given: Mapping[str, str]) -> Sequence[s
         refuse_no_network(arch)
     what = f"fit: {arch or model}"
     flags = [option for option in wings.OPTIONS if given.get(f"--{option}") == ""]
-    if values.get("trainer.fast_dev_run"):
+    if str(values.get("trainer.fast_dev_run", 0)).lower() not in ("false", "0"):
         flags = ["fast_dev_run"]
     if flags:  # which write nothing, or something else
         return [", ".join([what, *flags])]

@@ -121,7 +121,8 @@ MISTAKES = [
     (["--name", "/tmp/run"], "below lightning_logs"),
     (["--name", "../run"], "below lightning_logs"),
     (["--name=-run"], "begins with no dash"),
-    (["--resume"], "--resume needs the --name"),
+    # The command line chooses a run, or says that there is none; a Config needs its name.
+    (["--resume"], "--resume needs the --name|no unfinished run of mlp without a name"),
     (
         ["--config", "{trainer: {callbacks: [{class_path: pytorch_lightning.callbacks.Timer}]}}"],
         "^--trainer.callbacks: pytorch_lightning.callbacks.Timer: write lightning.pytorch for",

@@ -94,8 +94,11 @@ def test_resume_without_a_name_takes_the_last_unfinished_run_that_nobody_holds()
     fit.main(again)
     assert RunDirectory("mlp/version_1").result_after(2)
     assert not RunDirectory("batchnorm/version_0").summary.exists()
-    with pytest.raises(UsageError, match="no unfinished run of mlp in lightning_logs that no"):
-        fit.main([*MLP, "--resume"])
+    with pytest.raises(UsageError, match=r"no unfinished run of mlp without .* begin one without"):
+        fit.main(again)
+    stopped_in(3, *MLP, *SHORT, "--name", "mine")
+    with pytest.raises(UsageError, match="of one that has one, such as --name mine"):
+        fit.main(again)
 
 
 def test_run_of_a_module_is_resumed_by_its_name() -> None:
