@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Sequence
+from configparser import ConfigParser
 from dataclasses import replace
 from math import isfinite, nan
 from pathlib import Path
@@ -10,7 +11,7 @@ from convblocks.command_line import Parser
 from convblocks.compare.report import report_of
 from convblocks.compare.tables import column_of
 from convblocks.compare.trials import refuse_run
-from convblocks.errors import UserError
+from convblocks.errors import UsageError, UserError
 from convblocks.figures.option import figure_file
 from convblocks.figures.report import publish, repeat_of
 from convblocks.run.directory import RunDirectory
@@ -30,7 +31,7 @@ def report_on_file(arguments: Sequence[str]) -> None:
     ``--judge`` names.
 
     Raises:
-        UsageError: other options, or no judge.
+        UsageError: other options, no judge, or a report that would be written over the file.
         UserError: the file cannot be read, or has a run twice.
     """
     parser = Parser()
@@ -41,6 +42,8 @@ def report_on_file(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     directory = RunDirectory(options.name or options.path.stem)
     refuse_run(directory)
+    if options.path.resolve() == (directory.path / "comparison.csv").resolve():
+        raise UsageError(f"the report would be written over {options.path}: choose another --name")
     results = read_scores(options.path, options.judge)
     report = report_of(results, repeat=repeat_of("compare", arguments))
     publish(report, directory, options.figure)
@@ -50,7 +53,8 @@ def read_scores(path: Path, judge: Judge) -> list[RunResult]:
     """The runs in a CSV file with the columns ``arm``, ``seed`` and the one that the judge
     names, or in a ``comparison.csv``.
 
-    A score that is empty, infinite or nan is that of a run that diverged.
+    A score that is empty, infinite or nan is that of a run that diverged. Whether a run in
+    a ``comparison.csv`` has collapsed may be spelt as by any spreadsheet.
 
     Raises:
         UserError: the file cannot be read, lacks a column or any line, or has a run twice.
@@ -71,6 +75,8 @@ def read_scores(path: Path, judge: Judge) -> list[RunResult]:
         raise UserError(f"{path} has no lines below its heading")
     if any(abs(run.score) > LARGEST for run in runs):
         raise UserError(f"{path} has a score beyond {LARGEST:g}, whose square is no number")
+    if judge.in_percent and any(abs(run.score - 0.5) > 0.5 for run in runs):
+        raise UserError(f"{path} has a score that is no share in 0..1: leave out the `:%`")
     if len({(run.arch, run.overrides, run.seed) for run in runs}) < len(runs):
         raise UserError(f"{path} has a seed of one arm twice")
     return runs
@@ -78,7 +84,7 @@ def read_scores(path: Path, judge: Judge) -> list[RunResult]:
 
 def _run(row: dict[str, str], judge: Judge) -> RunResult:
     """The run in a line; raises a ValueError for one that has too many fields or too few,
-    or no arm.
+    or no arm, or that does not say whether it has collapsed.
     """
     ours = row if {"arch", "parameters"} <= row.keys() else {}
     arm = row["arch" if ours else "arm"]
@@ -90,8 +96,8 @@ def _run(row: dict[str, str], judge: Judge) -> RunResult:
     columns = [*ours]
     settings = columns[columns.index("seed") + 1 : columns.index("parameters")] if ours else []
     return RunResult(
-        arch=arm,
-        seed=int(row["seed"]),
+        arch=arm.strip(),
+        seed=int(row["seed"].removesuffix(".0")),  # of pandas
         parameters=int(ours.get("parameters") or 0),
         hparams={},
         epochs=(_epoch(ours, judge, metric),),
@@ -99,10 +105,18 @@ def _run(row: dict[str, str], judge: Judge) -> RunResult:
         judge=judge,
         monitor=judge,
         ended_by=EPOCHS,
-        failed=not is_finite or ours.get("collapsed") == "True",
+        failed=not is_finite or _is_true(ours["collapsed"] if ours else "no"),
         provenance=replace(UNKNOWN, machine=ours.get("machine", "")),
         overrides=tuple((name, row[name]) for name in settings if row[name]),
     )
+
+
+def _is_true(text: str) -> bool:
+    """``True`` as pandas, Excel and R write it, or 1; raises a ValueError."""
+    known = ConfigParser.BOOLEAN_STATES
+    if text.lower() not in known:
+        raise ValueError(f"collapsed is {text!r}, neither True nor False")
+    return known[text.lower()]
 
 
 def _epoch(ours: dict[str, str], judge: Judge, metric: str) -> Row:
