@@ -3,7 +3,7 @@ a line for each run.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import pairwise
 
@@ -70,7 +70,7 @@ def report_of(results: Results, confirmed: Results = (), repeat: str = "", jobs:
         tables=tables[:1],
         sentences=[*conclusions(results, compared, confirmed), *more],
         details=tables[1:],
-        figures=charts_of(results, () if settings else confirmed, swept, compared),
+        figures=charts_of(results, confirmed, swept, compared),
         runs=[as_row(run) for run in (*results, *confirmed)],
         command=command,
         repeat=repeat,
@@ -99,14 +99,17 @@ def main_table(
 
 
 def charts_of(
-    results: Results, fresh: Results, swept: Sequence[str], comparison: Comparison | None
+    results: Results, confirmed: Results, swept: Sequence[str], comparison: Comparison | None
 ) -> dict[str, Chart]:
-    """The figure of the runs that are compared, which may be fresh ones, and then that
-    of the grid.
+    """The figure of the runs that are compared and, if these are fresh ones, that of the
+    grid.
     """
-    figures = {"": partial(figure_of, fresh or results, swept, comparison)}
-    if fresh:
-        figures["grid"] = partial(figure_of, results, swept, None)
+    figures = {"": partial(figure_of, results, swept, comparison)}
+    if comparison and comparison.results is confirmed:
+        figures = {
+            "": partial(figure_of, confirmed, swept, comparison),
+            "grid": partial(figure_of, results, swept, None),
+        }
     return {
         end: Chart(
             draw,
@@ -276,9 +279,11 @@ def more_runs(
     """How many runs would decide the first lead that is open, in a sentence or none, and
     the command that trains them; the last arguments are those of ``report_of``.
     """
-    unsure = next(_unsure(comparison), None) if comparison else None
-    if not (comparison and unsure):
+    steps = neighbours(comparison) if comparison else []
+    open_steps = [step for step in steps if step.trained and step.trained.p >= SIGNIFICANCE]
+    if not (comparison and open_steps):
         return [], ""
+    unsure = open_steps[0]
     runs = by_arch(comparison.results)
     pair = runs[unsure.first], runs[unsure.second]
     wanted = runs_that_would_decide(*pair, len(comparison.differences))
@@ -312,12 +317,6 @@ def sentence(text: str, archs: Iterable[str] = ()) -> str:
     return f"{text if begins_with_name else text[0].upper() + text[1:]}."
 
 
-def _unsure(comparison: Comparison) -> Iterator[Difference]:
-    for step in neighbours(comparison):
-        if step.trained and step.trained.p >= SIGNIFICANCE:
-            yield step
-
-
 def _leads(comparison: Comparison, with_n: bool = False) -> list[str]:
     return [_lead(step, with_n) for step in neighbours(comparison) if step.trained]
 
@@ -333,7 +332,7 @@ def _lead(step: Difference, with_n: bool) -> str:
     if lead.p < SIGNIFICANCE:
         return f"{first} is better than {second} by {by}"
     if lead.value == 0:
-        return f"{first} and {second} have equal means, with a difference of {by}"
+        return f"{first} and {second} have equal means: the difference is {by}"
     doubt = "which may be chance" if lead.interval() else "but so few runs cannot tell"
     if min(step.trained_runs) == 1:
         doubt = "but one run shows no spread"

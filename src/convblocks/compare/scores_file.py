@@ -4,7 +4,7 @@ import csv
 from collections.abc import Sequence
 from configparser import ConfigParser
 from dataclasses import replace
-from math import isfinite, nan
+from math import isfinite, isnan, nan
 from pathlib import Path
 
 from convblocks.command_line import Parser
@@ -75,8 +75,6 @@ def read_scores(path: Path, judge: Judge) -> list[RunResult]:
         raise UserError(f"{path} has no lines below its heading")
     if any(abs(run.score) > LARGEST for run in runs):
         raise UserError(f"{path} has a score beyond {LARGEST:g}, whose square is no number")
-    if judge.in_percent and any(abs(run.score - 0.5) > 0.5 for run in runs):
-        raise UserError(f"{path} has a score that is no share in 0..1: leave out the `:%`")
     if len({(run.arch, run.overrides, run.seed) for run in runs}) < len(runs):
         raise UserError(f"{path} has a seed of one arm twice")
     return runs
@@ -84,15 +82,14 @@ def read_scores(path: Path, judge: Judge) -> list[RunResult]:
 
 def _run(row: dict[str, str], judge: Judge) -> RunResult:
     """The run in a line; raises a ValueError for one that has too many fields or too few,
-    or no arm, or that does not say whether it has collapsed.
+    no arm, or another value than its column may have.
     """
     ours = row if {"arch", "parameters"} <= row.keys() else {}
     arm = row["arch" if ours else "arm"]
     if None in (*row, *row.values()) or not arm.strip():
         raise ValueError(f"in the line of {arm!r}: too many or too few fields, or no arm")
     metric = judge.tested if column_of(judge.tested) in ours else judge.metric
-    score = float(row[column_of(metric) if ours else metric] or nan)
-    is_finite = isfinite(score)
+    score = _score(row[column_of(metric) if ours else metric], judge)
     columns = [*ours]
     settings = columns[columns.index("seed") + 1 : columns.index("parameters")] if ours else []
     return RunResult(
@@ -101,14 +98,26 @@ def _run(row: dict[str, str], judge: Judge) -> RunResult:
         parameters=int(ours.get("parameters") or 0),
         hparams={},
         epochs=(_epoch(ours, judge, metric),),
-        final={metric: score if is_finite else nan},
+        final={metric: score},
         judge=judge,
         monitor=judge,
         ended_by=EPOCHS,
-        failed=not is_finite or _is_true(ours["collapsed"] if ours else "no"),
+        failed=isnan(score) or _is_true(ours["collapsed"] if ours else "no"),
         provenance=replace(UNKNOWN, machine=ours.get("machine", "")),
         overrides=tuple((name, row[name]) for name in settings if row[name]),
     )
+
+
+def _score(text: str, judge: Judge) -> float:
+    """The score, nan if it is empty or infinite; raises a ValueError for one that is no
+    share where the judge's are.
+    """
+    score = float(text or nan)
+    if not isfinite(score):
+        return nan
+    if judge.in_percent and not 0 <= score <= 1:
+        raise ValueError(f"{text} is no share in 0..1: leave out the :%")
+    return score
 
 
 def _is_true(text: str) -> bool:
