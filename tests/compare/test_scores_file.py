@@ -101,7 +101,7 @@ def test_names_of_arms_and_seeds_are_read_as_spreadsheets_and_pandas_write_them(
         read_scores(path, Judge("error", "min"))
 
 
-def test_percentages_are_refused_where_shares_are_expected(workspace: Path) -> None:
+def test_percentages_are_refused_as_shares(workspace: Path) -> None:
     Path("runs.csv").write_text("arm,seed,score\na,0,97.2\nb,0,0.9")
     with pytest.raises(UserError, match=r"97.2 is no share in 0..1: leave out the :%"):
         compare.main(["--from", "runs.csv", "--judge", "score:max:%"])
