@@ -34,6 +34,9 @@ from lab.results import read_results
 # What no two runs share.
 TIMES = ("seconds", "images_per_second")
 
+# The fact that is a sentence, whose words may change.
+TEXT = "diagnosis"
+
 # Before the names of facts.
 FACT = "fact "
 
@@ -54,11 +57,11 @@ def main(arguments: list[str]) -> None:
     drawn = draw(records, options.seed, options.count)
     unequal = 0
     for name, record in drawn:
-        title = f"{name}: {' '.join(words_of(record))}"
+        echo(f"{name}: {' '.join(words_of(record))} ...")
         found = next(differences(record, repeat(record)), "")
         unequal += bool(found)
         same = f"all {len(numbers(record))} recorded values are the same"
-        echo(f"{title}: {found or same}")
+        echo(found or same)
     if unequal:
         raise UserError(
             f"{unequal} of {counted(len(drawn), 'run')} differ "
@@ -128,7 +131,8 @@ def numbers(run: RunResult) -> dict[str, Any]:
             for name, value in _without_times(row).items():
                 found[f"{name} of {kind} {number}"] = value
     found |= {f"final {name}": value for name, value in _without_times(run.final).items()}
-    return found | {f"{FACT}{name}": value for name, value in run.facts.items()}
+    facts = {f"{FACT}{name}": value for name, value in run.facts.items() if name != TEXT}
+    return found | facts
 
 
 def _without_times(row: Row) -> Row:

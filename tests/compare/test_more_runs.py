@@ -33,7 +33,8 @@ def test_too_few_runs_are_told_how_many_would_do(repeat: str, command: str) -> N
     assert report.command == command
     assert report.sentences[-1] == (
         "To be sure whether BatchNorm is better than MaxPool takes about 5 runs each, if they "
-        "differ as much as these (power 80 %). This trains the 6 that are missing, in about 60 s:"
+        "differ as much as these (power 80 %). Decide then: looking again and again makes chance "
+        "look like a difference. This trains the 6 that are missing, in about 60 s:"
     )
     assert report.to_markdown().count(command) == 1
 
@@ -78,10 +79,20 @@ def test_collapses_take_more_runs() -> None:
     assert report_of(runs, repeat="compare", jobs=1).command == "compare --seeds 8"
 
 
-def test_difference_that_takes_too_many_runs_has_no_command() -> None:
+def test_difference_that_takes_too_many_runs_has_no_command_and_no_exact_number() -> None:
     report = report_of(alike(range(5), 0.0002), repeat="compare", jobs=2)
-    assert "takes about 3,926 runs each" in report.sentences[-1]
+    assert "takes about 3,900 runs each" in report.sentences[-1]  # 3,926
     assert report.command == ""
+
+
+@pytest.mark.parametrize("others", [1, 3, 24])
+def test_one_run_is_told_the_least_number_that_can_decide_and_no_power(others: int) -> None:
+    runs = [short("mlp", 0, 0.97), *alike(range(others))[others:]]
+    assert (
+        report_of(runs, repeat="compare", jobs=2)
+        .sentences[-1]
+        .startswith("To be sure whether the MLP is better than MaxPool takes at least 4 runs each.")
+    )
 
 
 def test_seeds_that_are_trained_are_not_given_up_for_fewer() -> None:

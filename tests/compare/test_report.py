@@ -23,6 +23,7 @@ from convblocks.compare.report import finding_of, neighbours, report_of
 from convblocks.compare.tables import as_row
 from convblocks.data.images import ImageSpec
 from convblocks.figures.estimates import Estimate
+from convblocks.run.judge import ACCURACY, Judge
 from convblocks.run.result import Overrides, RunResult
 from convblocks.text import as_csv
 from tests.made_up import (
@@ -255,7 +256,7 @@ def test_settings_of_one_network_are_compared_where_the_best_one_is_confirmed() 
     report = report_of(runs, [result("mlp", seed, 0.94, (("lr", "1e-3"),)) for seed in (5, 6)])
     assert report.sentences[:2] == [
         "Best of 2 settings (lr 1e-3 is the baseline): lr 1e-3 is better than lr 1e-2 by "
-        "5.00 points [5.00, 5.00].",
+        "5.00 points [5.00, 5.00] (n = 5 each).",
         "Validation data choose lr 1e-3, by its mean validation accuracy. With fresh seeds it has "
         "test accuracy 94.00 % [94.00, 94.00].",
     ]
@@ -328,6 +329,71 @@ def test_row_has_every_value_as_what_it_is_for_a_spreadsheet() -> None:
         True,
         None,
     ]
+
+
+def title_of(results: Sequence[RunResult], confirmed: Sequence[RunResult] = ()) -> str:
+    return report_of(results, confirmed).figures[""].draw().axes[0].get_title()
+
+
+def test_title_has_the_condition_of_the_sentence() -> None:
+    assert title_of(COLLAPSES) == (
+        "Among the runs that trained, BatchNorm is better than MaxPool by 2.00 points [1.96, 2.04]"
+    )
+    assert title_of(settings(0.95, 0.97, 0.96)) == (
+        "Best of 3 settings (lr 1 is the baseline): lr 2 is better than lr 1 by "
+        "2.00 points [1.97, 2.03]"
+    )
+    assert title_of(as_claimed(8)).startswith("BatchNorm is better than MaxPool by ")
+    assert title_of(lost(0.1)) == ""
+
+
+def test_title_of_a_confirmed_choice_stands_above_the_confirming_runs() -> None:
+    figures = report_of(*REPORTS["grid"]).figures
+    drawn = {end: chart.draw().axes for end, chart in figures.items()}
+    rows = {end: len(axes[-1].get_yticklabels()) for end, axes in drawn.items()}
+    assert rows == {"": 2, "grid": 12}
+    titles = {end: axes[0].get_title() for end, axes in drawn.items()}
+    assert titles == {"": finding_of(compare(FRESH)), "grid": ""}
+    assert [*report_of(REPORTS["grid"][0]).figures] == [""]
+
+
+LOSSES = Judge("val/loss", "min")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param({"judge": LOSSES, "final": {"val/loss": 2.3}}, id="a loss above 1"),
+        pytest.param({"judge": LOSSES, "final": {"val/loss": 0.3}}, id="a loss below 1"),
+        pytest.param(
+            {"judge": ACCURACY, "final": {"val/acc": 0.9}}, id="an accuracy on validation data"
+        ),
+        pytest.param({"overrides": (("trainer.limit_test_batches", "1"),)}, id="a part of them"),
+    ],
+)
+def test_uncertainty_of_the_test_set_is_only_that_of_an_accuracy_on_all_of_it(
+    changed: Mapping[str, object],
+) -> None:
+    runs = [replace(run, **changed) for run in near(5)]  # type: ignore[arg-type]
+    assert not any("The test set" in line for line in report_of(runs).sentences)
+
+
+def test_one_run_is_never_better_than_many() -> None:
+    many = [result("mlp", seed, 0.95 + 0.0001 * seed) for seed in range(24)]
+    comparison = compare([*many, result("maxpool", 0, 0.97)])
+    (difference,) = comparison.differences
+    assert difference.trained
+    assert (difference.trained.p, difference.trained.interval()) == (1, "")
+    assert finding_of(comparison) == (
+        "MaxPool leads MLP by 1.88 points, but one run shows no spread"
+    )
+
+
+def test_equal_scores_are_said_to_be_equal() -> None:
+    runs = [short(arch, seed, 0.95) for arch in ("mlp", "maxpool") for seed in range(5)]
+    assert finding_of(compare(runs)) == (
+        "MLP and MaxPool have equal means: the difference is 0.00 points [0.00, 0.00]"
+    )
 
 
 def random_comparison(rng: np.random.Generator) -> list[RunResult]:

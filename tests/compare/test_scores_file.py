@@ -87,6 +87,56 @@ def test_scores_in_a_wrong_file_are_refused_in_one_line(
     assert not Path("lightning_logs").exists()
 
 
+def test_names_of_arms_and_seeds_are_read_as_spreadsheets_and_pandas_write_them(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("arm,seed,error\nA,0.0,0.3\nA ,1.0,0.4\n")
+    assert [(run.arch, run.seed) for run in read_scores(path, Judge("error", "min"))] == [
+        ("A", 0),
+        ("A", 1),
+    ]
+    path.write_text("arm,seed,error\nA,0.5,0.3\n")
+    with pytest.raises(UserError, match="invalid literal for int"):
+        read_scores(path, Judge("error", "min"))
+
+
+def test_percentages_are_refused_as_shares(workspace: Path) -> None:
+    Path("runs.csv").write_text("arm,seed,score\na,0,97.2\nb,0,0.9")
+    with pytest.raises(UserError, match=r"97.2 is no share in 0..1: leave out the :%"):
+        compare.main(["--from", "runs.csv", "--judge", "score:max:%"])
+    Path("runs.csv").write_text("arm,seed,score\na,0,1\nb,0,0\nb,1,inf")
+    compare.main(["--from", "runs.csv", "--judge", "score:max:%"])
+
+
+def test_score_of_no_split_is_not_said_to_be_of_test_data(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("arm,seed,score\na,0,0.8\nb,0,0.9")
+    figure = report_of(read_scores(path, Judge("score", "max", True))).figures[""].draw()
+    assert figure.axes[-1].get_xlabel() == "final error, log scale"
+
+
+def test_report_is_not_written_over_the_scores_that_it_reads(workspace: Path) -> None:
+    path = Path("lightning_logs/mine/comparison.csv")
+    path.parent.mkdir(parents=True)
+    path.write_text("\n".join(LINES))
+    with pytest.raises(UserError, match="would be written over"):
+        compare.main(["--from", str(path), "--name", "mine", *JUDGE])
+    assert path.read_text() == "\n".join(LINES)
+    compare.main(["--from", str(path), "--name", "again", *JUDGE])
+
+
+def test_report_on_more_runs_is_not_replaced_silently(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = []
+    for lines in (LINES, LINES, LINES[:-1]):
+        Path("runs.csv").write_text("\n".join(lines))
+        compare.main(["--from", "runs.csv", *JUDGE])
+        said.append("It replaces a report on 8 runs by one on 7.\n" in capsys.readouterr().out)
+    assert said == [False, False, True]
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -139,6 +189,35 @@ def test_own_csv_gives_the_same_differences_again(results: list[RunResult], tmp_
     assert [run.overrides for run in read_scores(path, ACCURACY)][-1] == tuple(
         (option.replace(".", "_"), value) for option, value in results[-1].overrides
     )
+
+
+@pytest.mark.parametrize(
+    ("true", "false"), [("True", "False"), ("TRUE", "FALSE"), ("true", "false"), ("1", "0")]
+)
+def test_collapses_in_an_own_csv_are_read_however_they_are_spelt(
+    true: str, false: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "comparison.csv"
+    results = as_claimed(6, collapsed=2)
+    text = as_csv(report_of(results).runs)
+    path.write_text(text.replace(",True,", f",{true},").replace(",False,", f",{false},"))
+    read = read_scores(path, ACCURACY)
+    assert [run.failed for run in read] == [run.failed for run in results]
+    assert "if it has no score or its file says so; means" in report_of(read).to_markdown()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [((",True,", ",perhaps,"), "collapsed is 'perhaps'"), (("collapsed", "other"), "'collapsed'")],
+)
+def test_own_csv_that_does_not_say_which_runs_collapsed_is_refused(
+    changed: tuple[str, str], message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "comparison.csv"
+    path.write_text(as_csv(report_of(as_claimed(6, collapsed=2)).runs).replace(*changed))
+    with pytest.raises(UserError, match=message) as caught:
+        read_scores(path, ACCURACY)
+    assert "\n" not in str(caught.value)
 
 
 def test_own_csv_may_be_judged_by_any_of_its_scores(tmp_path: Path) -> None:

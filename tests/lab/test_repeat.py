@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from convblocks.run.result import RunResult
 from lab import repeat
 from lab.pages.writing import DATA
 from lab.results import read_results
@@ -51,6 +52,29 @@ def test_fact_that_differs_is_named() -> None:
     changed = replace(RECORD, facts=RECORD.facts | {"chance": 0.2})
     (difference,) = repeat.differences(RECORD, changed)
     assert difference.startswith("fact chance: 0.2, ")
+
+
+def test_words_of_a_diagnosis_may_change() -> None:
+    record, changed = (
+        replace(RECORD, facts=RECORD.facts | {"diagnosis": {"sentence": layer}})
+        for layer in ("98 % of relu2's units are dead.", "98 % of block 2's units are dead.")
+    )
+    assert not list(repeat.differences(record, changed))
+
+
+def test_record_is_named_before_it_is_repeated(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = []
+
+    def repeated(record: RunResult) -> RunResult:
+        said.append(capsys.readouterr().out)
+        return record
+
+    monkeypatch.setattr(repeat, "repeat", repeated)
+    repeat.main(["--of", "why"])
+    assert [line[:5] for line in said] == ["why: "]
+    assert capsys.readouterr().out.endswith("recorded values are the same\n")
 
 
 @pytest.mark.slow

@@ -49,6 +49,12 @@ class Difference:
     runs: tuple[int, int]
     trained_runs: tuple[int, int]
 
+    @property
+    def n(self) -> str:
+        """The runs that trained, in a sentence: ``n = 4 each``."""
+        first, second = self.trained_runs
+        return f"n = {first} each" if first == second else f"n = {first} and {second}"
+
     def turned(self) -> "Difference":
         """The second minus the first."""
         return replace(
@@ -172,12 +178,17 @@ def _difference(first: Results, second: Results) -> Difference:
 
 
 def _of_means(first: Results, second: Results, level: float) -> Estimate | None:
-    """The difference of the means of the runs that trained."""
+    """The difference of the means of the runs that trained; of a single run, which shows
+    no spread, without an interval and never significant.
+    """
     scores, others = trained_scores(first), trained_scores(second)
     if not (scores and others):
         return None
     unit = unit_of([*first, *second], of_difference=True)
-    return permutation_test(scores, others, unit, level=level)
+    found = permutation_test(scores, others, unit, level=level)
+    if found.n == 1:
+        found = replace(found, low=-math.inf, high=math.inf, p=1.0)
+    return found
 
 
 def trained_scores(results: Results) -> list[float]:

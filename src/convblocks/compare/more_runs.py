@@ -29,8 +29,10 @@ def runs_that_would_decide(first: Results, second: Results, tests: int) -> int |
         needed = runs_that_decide(tests)
     if not (needed and least):
         return None
-    runs = zip((first, second), samples, strict=True)
-    return max(max(len(own) + 1, ceil(needed * len(own) / len(trained))) for own, trained in runs)
+    arms = first, second
+    runs = zip(arms, samples, strict=True)
+    wanted = [ceil(needed * len(own) / len(trained)) for own, trained in runs]
+    return max(min(map(len, arms)) + 1, *wanted)
 
 
 def command_for_more(
@@ -54,7 +56,10 @@ def command_for_more(
         following = range(seeds[-1] + 1, seeds[-1] + 1 + runs - len(seeds))
         value = ",".join(map(str, [*seeds, *following]))
     others = re.sub(rf" {option}[ =]\S+", "", repeat)
-    trains = f"This trains the {missing} that are missing, in about {_duration(seconds)}:"
+    trains = (
+        "Decide then: looking again and again makes chance look like a difference. "
+        f"This trains the {missing} that are missing, in about {_duration(seconds)}:"
+    )
     return trains, f"{others} {option} {value}"
 
 

@@ -3,7 +3,7 @@ a line for each run.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import pairwise
 
@@ -33,6 +33,9 @@ from convblocks.run.result import Results
 
 # Networks within a sentence.
 NAMES = TITLES | {"mlp": "the MLP"}
+
+# What figures show.
+MARKS = "every run, and the means of those that trained"
 
 
 def report_of(results: Results, confirmed: Results = (), repeat: str = "", jobs: int = 0) -> Report:
@@ -64,21 +67,13 @@ def report_of(results: Results, confirmed: Results = (), repeat: str = "", jobs:
         tables.append(results_table("Every setting", every, results, swept, key="settings"))
     if compared and compared.differences:
         tables.append(differences_table(compared))
-    draw = partial(figure_of, results, swept, compared)
-    caption = [finding_of(compared), "every run, and the means of those that trained"]
     more, command = more_runs(compared, results, confirmed, repeat, jobs)
     return Report(
         name="comparison",
         tables=tables[:1],
         sentences=[*conclusions(results, compared, confirmed), *more],
         details=tables[1:],
-        figures={
-            "": Chart(
-                draw,
-                ": ".join(filter(None, caption)),
-                [partial(draw, on_page=WIDTH), partial(draw, on_page=NARROW)],
-            )
-        },
+        figures=charts_of(results, confirmed, swept, compared),
         runs=[as_row(run) for run in (*results, *confirmed)],
         command=command,
         repeat=repeat,
@@ -106,6 +101,29 @@ def main_table(
     return results_table("Each network at its own best setting", arms, results, swept, [note])
 
 
+def charts_of(
+    results: Results, confirmed: Results, swept: Sequence[str], comparison: Comparison | None
+) -> dict[str, Chart]:
+    """The figure of the runs that are compared and, if these are fresh ones, that of the
+    grid.
+    """
+    figures = {"": partial(figure_of, results, swept, comparison)}
+    if comparison and comparison.results is confirmed:
+        figures = {
+            "": partial(figure_of, confirmed, swept, comparison),
+            "grid": partial(figure_of, results, swept, None),
+        }
+    finding = title_of(comparison)
+    return {
+        end: Chart(
+            draw,
+            ": ".join(filter(None, ["" if end else finding, MARKS])),
+            [partial(draw, on_page=WIDTH), partial(draw, on_page=NARROW)],
+        )
+        for end, draw in figures.items()
+    }
+
+
 def figure_of(
     results: Results, swept: Sequence[str], comparison: Comparison | None, on_page: float = 0
 ) -> Figure:
@@ -113,7 +131,7 @@ def figure_of(
 
     Above stands the finding, unless it is as wide as a page asks that has it as text.
     """
-    finding = "" if on_page else finding_of(comparison)
+    finding = "" if on_page else title_of(comparison)
     if comparison and comparison.of_settings:
         names = [arm.arch for arm in comparison.arms]
         if len(names) <= MOST_PAIRED and max(map(len, names)) <= LONGEST_NAME:
@@ -133,7 +151,7 @@ def conclusions(
             "`--data.val_size 5000` for images, or a `--judge` that is measured on such data."
         ]
     sentences = [
-        *ranking(comparison),
+        *ranking(comparison, with_n=True),
         *choice_of_setting(results, comparison, confirmed),
         *test_set_note(comparison),
     ]
@@ -164,9 +182,11 @@ def choice_of_setting(results: Results, comparison: Comparison, confirmed: Resul
 
 
 def test_set_note(comparison: Comparison) -> list[str]:
-    """The uncertainty that the choice of test images adds, of runs on images."""
-    images = comparison.results[0].facts.get("images")
-    if not images:
+    """The uncertainty that the choice of test images adds to an accuracy on all of them."""
+    run = comparison.results[0]
+    images = run.facts.get("images")
+    is_limited = "trainer.limit_test_batches" in dict(run.overrides)
+    if not images or is_limited or run.score_name != "test accuracy":
         return []
     worst = min((arm.score.value for arm in comparison.arms if arm.score), default=0.5)
     points = 196 * math.sqrt(worst * (1 - worst) / images["test"])
@@ -177,8 +197,10 @@ def test_set_note(comparison: Comparison) -> list[str]:
     ]
 
 
-def ranking(comparison: Comparison) -> list[str]:
-    """The order of the three best networks, and which networks collapsed how often."""
+def ranking(comparison: Comparison, with_n: bool = False) -> list[str]:
+    """The order of the three best networks, if asked for with the numbers of runs, and
+    which networks collapsed how often.
+    """
     archs = [arm.arch for arm in comparison.arms]
     collapses = [
         f"{name_of(arm.arch)} collapsed in {arm.collapsed} of {arm.runs} runs "
@@ -189,14 +211,11 @@ def ranking(comparison: Comparison) -> list[str]:
     collapsed = [sentence("; ".join(collapses), archs)] if collapses else []
     if not comparison.differences:
         return ["There is only one network: nothing to compare.", *collapsed]
-    leads = _leads(comparison)
+    leads = _leads(comparison, with_n)
     over_all = over_all_runs(comparison)
     order = []
     if leads:
-        among = "among the runs that trained, " if over_all else ""
-        if comparison.of_settings:
-            among = f"best of {len(archs)} settings ({archs[0]} is the baseline): {among}"
-        order = [sentence(f"{among}{'; '.join(leads)}", archs)]
+        order = [sentence(f"{_condition(comparison)}{'; '.join(leads)}", archs)]
     elif not over_all:
         kind = "settings" if comparison.of_settings else "networks"
         order = [f"Too few {kind} trained to compare them."]
@@ -207,6 +226,21 @@ def finding_of(comparison: Comparison | None) -> str:
     """Who leads, as the title of a figure; empty if there is nothing to compare."""
     leads = _leads(comparison) if comparison else []
     return next(iter(leads), "").replace("the MLP", "MLP")
+
+
+def title_of(comparison: Comparison | None) -> str:
+    """The finding, and of which settings and runs it is."""
+    finding = finding_of(comparison)
+    return f"{_condition(comparison)}{finding}" if comparison and finding else ""
+
+
+def _condition(comparison: Comparison) -> str:
+    """Of which settings and runs the leads are; empty if of all."""
+    among = "Among the runs that trained, " if over_all_runs(comparison) else ""
+    arms = comparison.arms
+    if comparison.of_settings:
+        among = f"Best of {len(arms)} settings ({arms[0].arch} is the baseline): {among.lower()}"
+    return among
 
 
 def over_all_runs(comparison: Comparison) -> list[str]:
@@ -254,19 +288,22 @@ def more_runs(
     """How many runs would decide the first lead that is open, in a sentence or none, and
     the command that trains them; the last arguments are those of ``report_of``.
     """
-    unsure = next(_unsure(comparison), None) if comparison else None
-    if not (comparison and unsure):
+    steps = neighbours(comparison) if comparison else []
+    open_steps = [step for step in steps if step.trained and step.trained.p >= SIGNIFICANCE]
+    if not (comparison and open_steps):
         return [], ""
+    unsure = open_steps[0]
     runs = by_arch(comparison.results)
     pair = runs[unsure.first], runs[unsure.second]
     wanted = runs_that_would_decide(*pair, len(comparison.differences))
     if not wanted:
         return [], ""
     better = f"{name_of(unsure.first)} is better than {name_of(unsure.second)}"
-    text = (
-        f"To be sure whether {better} takes about {wanted:,} runs each, if they differ as "
-        "much as these (power 80 %)."
-    )
+    needed = f"at least {wanted} runs each"
+    if min(unsure.trained_runs) > 1:
+        about = f"about {float(f'{wanted:.2g}'):,.0f} runs each"
+        needed = f"{about}, if they differ as much as these (power 80 %)"
+    text = f"To be sure whether {better} takes {needed}."
     confirms = confirmed and not comparison.of_settings
     option, known = ("--confirm", confirmed) if confirms else ("--seeds", results)
     seeds = len({run.seed for run in known})  # of a part of the runs some may be missing
@@ -289,27 +326,23 @@ def sentence(text: str, archs: Iterable[str] = ()) -> str:
     return f"{text if begins_with_name else text[0].upper() + text[1:]}."
 
 
-def _unsure(comparison: Comparison) -> Iterator[Difference]:
-    for step in neighbours(comparison):
-        if step.trained and step.trained.p >= SIGNIFICANCE:
-            yield step
+def _leads(comparison: Comparison, with_n: bool = False) -> list[str]:
+    return [_lead(step, with_n) for step in neighbours(comparison) if step.trained]
 
 
-def _leads(comparison: Comparison) -> list[str]:
-    return [_lead(step) for step in neighbours(comparison) if step.trained]
-
-
-def _lead(step: Difference) -> str:
+def _lead(step: Difference, with_n: bool) -> str:
     """By how much the first, which is better, is ahead, whichever direction is better,
     and whether that is certain.
     """
     assert step.trained is not None
     lead = step.trained if step.trained.value > 0 else -step.trained
+    first, second = name_of(step.first), name_of(step.second)
+    by = f"{lead:u}" + f" ({step.n})" * with_n
     if lead.p < SIGNIFICANCE:
-        return f"{name_of(step.first)} is better than {name_of(step.second)} by {lead:u}"
-    n, m = step.trained_runs
-    few = f"{n} and {m} runs are"
-    if n == m:
-        few = "1 run each is" if n == 1 else f"{n} runs each are"
-    doubt = "which may be chance" if lead.interval() else f"but {few} too few to be sure"
-    return f"{name_of(step.first)} leads {name_of(step.second)} by {lead:u}, {doubt}"
+        return f"{first} is better than {second} by {by}"
+    if lead.value == 0:
+        return f"{first} and {second} have equal means: the difference is {by}"
+    doubt = "which may be chance" if lead.interval() else "but so few runs cannot tell"
+    if min(step.trained_runs) == 1:
+        doubt = "but one run shows no spread"
+    return f"{first} leads {second} by {by}, {doubt}"

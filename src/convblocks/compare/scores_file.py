@@ -2,15 +2,16 @@
 
 import csv
 from collections.abc import Sequence
+from configparser import ConfigParser
 from dataclasses import replace
-from math import isfinite, nan
+from math import isfinite, isnan, nan
 from pathlib import Path
 
 from convblocks.command_line import Parser
 from convblocks.compare.report import report_of
 from convblocks.compare.tables import column_of
 from convblocks.compare.trials import refuse_run
-from convblocks.errors import UserError
+from convblocks.errors import UsageError, UserError
 from convblocks.figures.option import figure_file
 from convblocks.figures.report import publish, repeat_of
 from convblocks.run.directory import RunDirectory
@@ -30,7 +31,7 @@ def report_on_file(arguments: Sequence[str]) -> None:
     ``--judge`` names.
 
     Raises:
-        UsageError: other options, or no judge.
+        UsageError: other options, no judge, or a report that would be written over the file.
         UserError: the file cannot be read, or has a run twice.
     """
     parser = Parser()
@@ -41,6 +42,8 @@ def report_on_file(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     directory = RunDirectory(options.name or options.path.stem)
     refuse_run(directory)
+    if options.path.resolve() == (directory.path / "comparison.csv").resolve():
+        raise UsageError(f"the report would be written over {options.path}: choose another --name")
     results = read_scores(options.path, options.judge)
     report = report_of(results, repeat=repeat_of("compare", arguments))
     publish(report, directory, options.figure)
@@ -50,7 +53,8 @@ def read_scores(path: Path, judge: Judge) -> list[RunResult]:
     """The runs in a CSV file with the columns ``arm``, ``seed`` and the one that the judge
     names, or in a ``comparison.csv``.
 
-    A score that is empty, infinite or nan is that of a run that diverged.
+    A score that is empty, infinite or nan is that of a run that diverged. Whether a run in
+    a ``comparison.csv`` has collapsed may be spelt as by any spreadsheet.
 
     Raises:
         UserError: the file cannot be read, lacks a column or any line, or has a run twice.
@@ -78,31 +82,50 @@ def read_scores(path: Path, judge: Judge) -> list[RunResult]:
 
 def _run(row: dict[str, str], judge: Judge) -> RunResult:
     """The run in a line; raises a ValueError for one that has too many fields or too few,
-    or no arm.
+    no arm, or another value than its column may have.
     """
     ours = row if {"arch", "parameters"} <= row.keys() else {}
     arm = row["arch" if ours else "arm"]
     if None in (*row, *row.values()) or not arm.strip():
         raise ValueError(f"in the line of {arm!r}: too many or too few fields, or no arm")
     metric = judge.tested if column_of(judge.tested) in ours else judge.metric
-    score = float(row[column_of(metric) if ours else metric] or nan)
-    is_finite = isfinite(score)
+    score = _score(row[column_of(metric) if ours else metric], judge)
     columns = [*ours]
     settings = columns[columns.index("seed") + 1 : columns.index("parameters")] if ours else []
     return RunResult(
-        arch=arm,
-        seed=int(row["seed"]),
+        arch=arm.strip(),
+        seed=int(row["seed"].removesuffix(".0")),  # of pandas
         parameters=int(ours.get("parameters") or 0),
         hparams={},
         epochs=(_epoch(ours, judge, metric),),
-        final={metric: score if is_finite else nan},
+        final={metric: score},
         judge=judge,
         monitor=judge,
         ended_by=EPOCHS,
-        failed=not is_finite or ours.get("collapsed") == "True",
+        failed=isnan(score) or _is_true(ours["collapsed"] if ours else "no"),
         provenance=replace(UNKNOWN, machine=ours.get("machine", "")),
         overrides=tuple((name, row[name]) for name in settings if row[name]),
     )
+
+
+def _score(text: str, judge: Judge) -> float:
+    """The score, nan if it is empty or infinite; raises a ValueError for one that is no
+    share where the judge's are.
+    """
+    score = float(text or nan)
+    if not isfinite(score):
+        return nan
+    if judge.in_percent and not 0 <= score <= 1:
+        raise ValueError(f"{text} is no share in 0..1: leave out the :%")
+    return score
+
+
+def _is_true(text: str) -> bool:
+    """``True`` as pandas, Excel and R write it, or 1; raises a ValueError."""
+    known = ConfigParser.BOOLEAN_STATES
+    if text.lower() not in known:
+        raise ValueError(f"collapsed is {text!r}, neither True nor False")
+    return known[text.lower()]
 
 
 def _epoch(ours: dict[str, str], judge: Judge, metric: str) -> Row:

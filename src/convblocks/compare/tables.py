@@ -29,7 +29,10 @@ def results_table(
     """
     baseline = baseline or next((arm.against.second for arm in arms if arm.against), "")
     chance = results[0].facts.get("chance")
-    collapsed = "diverges" if results[0].provenance.machine else "has no score"
+    origin = results[0].provenance
+    collapsed = "diverges"
+    if not origin.device:  # from a file, which names machines if it is a comparison.csv
+        collapsed = "has no score" + " or its file says so" * bool(origin.machine)
     if chance:
         collapsed += f", or ends at chance (at most {100 * chance:.1f} %) and cannot recover"
     notes = [
@@ -115,9 +118,8 @@ def differences_table(comparison: Comparison) -> Table:
         "an interval. First is better: the probability over all runs, with a permutation test of "
         "Brunner and Munzel's statistic; its interval is for this difference alone, but ends "
         "at 50 % where p demands it. Each p, and the interval of means, is adjusted after Holm "
-        "for the number of differences. Runs are not paired, since a seed does not make two "
-        "networks alike. With few and unequal numbers of runs the tests may err somewhat more "
-        "often than stated."
+        "for the number of differences. Runs are not paired by seed. With few and unequal "
+        "numbers of runs the tests may err somewhat more often than stated."
     )
     return Table("All differences", columns, comparison.differences, [note], "differences")
 

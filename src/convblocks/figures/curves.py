@@ -94,7 +94,8 @@ class Scale(NamedTuple):
     def name(self, split: str) -> str:
         """Of an axis of scores on validation (``val``) or test data."""
         if self.judge.in_percent:
-            return f"{'validation' if split == 'val' else 'test'} error{LOG_SCALE}"
+            kind = "validation " if split == "val" else "test "
+            return f"{kind * bool(self.judge.split)}error{LOG_SCALE}"
         return self.judge.metric if split == "val" else self.judge.tested
 
     def set_axis(self, axes: Axes, which: Literal["x", "y"], found: Sequence[float]) -> None:

@@ -123,6 +123,8 @@ def publish(report: Report, directory: RunDirectory, figure: Path | None = None)
     numbers = report.plain_numbers()
     if numbers:
         files[".json"] = as_json(numbers)
+    former = path.with_suffix(".csv")
+    replaced = former.read_bytes().count(b"\n") - 1 if former.is_file() else 0
     for suffix, text in files.items():
         write(path.with_suffix(suffix), text)
     for end, chart in report.figures.items():
@@ -135,6 +137,8 @@ def publish(report: Report, directory: RunDirectory, figure: Path | None = None)
     if any(directory.path.rglob("events.out.tfevents.*")):
         curves = f"\nCurves: tensorboard --logdir {shlex.quote(folder)}"
     echo(f"\nDetails: {as_shown(path)}{', '.join(endings)}{curves}\n")
+    if replaced > len(report.runs):
+        echo(f"It replaces a report on {replaced} runs by one on {len(report.runs)}.\n")
     to_console(report.tables, f"{report.name}.html")
     for line in report.sentences:
         echo(line)

@@ -18,7 +18,7 @@ from convblocks.compare.tables import results_table
 from convblocks.compare.trials import VAL_SIZE, Trial, command_line, settings_text
 from convblocks.console import command_text
 from convblocks.figures.curves import Scale
-from convblocks.figures.estimates import number, p_text
+from convblocks.figures.estimates import p_text
 from convblocks.figures.report import Chart, Report, publish
 from convblocks.figures.style import NARROW, WIDTH, foreground, muted
 from convblocks.figures.tables import Column, Table
@@ -113,9 +113,8 @@ def _with_fresh_seeds(confirmed: Comparison, label: str) -> tuple[str, bool]:
     trained, default = lead.trained_runs
     means = lead.trained
     if means:
-        distance = f"{number(abs(means.value), means.unit)}{means.unit.name}"
-        side = "below" if means.value < 0 else "above"
-        fresh = f"it is {distance} {side} the default ({p_text(means.p)})"
+        side, distance = ("below", -means) if means.value < 0 else ("above", means)
+        fresh = f"it is {distance:u} {side} the default ({lead.n}, {p_text(means.p)})"
         sign = confirmed.results[0].judged_by.sign
         is_better = means.p < SIGNIFICANCE and sign * means.value > 0
     else:
