@@ -22,10 +22,12 @@ def test_space_has_ranges_and_values_and_may_stand_in_several_texts() -> None:
     }
 
 
-def test_space_by_default_leaves_out_what_is_set_for_all_trials_and_fit_takes_it(
-    workspace: Path,
-) -> None:
+def test_space_by_default_leaves_out_what_is_set_for_all_trials() -> None:
     assert parse_space([], ["lr", "threads"]).keys() == parse_space([DEFAULT_SPACE]).keys() - {"lr"}
+
+
+@pytest.mark.slow
+def test_fit_takes_the_space_by_default(workspace: Path) -> None:
     search.open_search(search.parse(["--arch", "mlp", "--data.val_size", "500", "--jobs", "1"]))
 
 
