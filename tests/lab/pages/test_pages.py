@@ -13,8 +13,8 @@ from lab.pages.writing import DATA
 from tests.conftest import REPOSITORY
 
 # These pages have most runs, and figures; for that on handwriting 400 pictures are drawn.
-MARKS = dict.fromkeys(("results", "operations"), [pytest.mark.slow])
-MARKS["handwriting"] = [pytest.mark.nightly]
+SLOW = [pytest.mark.slow]
+MARKS = {"results": SLOW, "operations": SLOW, "handwriting": [pytest.mark.nightly]}
 COMMITTED = [pytest.param(name, marks=MARKS.get(name, [])) for name in pages.PAGES]
 
 # Root mean square of the differences between two pictures' values, 0..255, that may be.
