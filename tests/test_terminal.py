@@ -5,12 +5,14 @@ import pty
 import re
 import shlex
 import subprocess
+import sys
 import termios
 from pathlib import Path
 
 import pytest
 
 from convblocks.command_line import Parser
+from convblocks.console import prose
 from convblocks.errors import UsageError
 from tests.conftest import DEBUG, REPOSITORY
 from tests.quick_python import quick_python
@@ -81,6 +83,18 @@ def test_option_that_is_unknown_suggests_a_similar_one_if_there_is_one(
         parser.add_argument(known)
     with pytest.raises(UsageError, match=f"^unrecognized arguments: {option}{suggestion}$"):
         parser.parse_args([option])
+
+
+def test_sentences_are_broken_between_words_for_a_terminal_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    text = "97 % of block 2's units are dead: at a lower-rate fewer die."
+    assert prose(text) == text
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    lines = prose(text).splitlines()
+    assert max(map(len, lines)) <= 20
+    assert " ".join(lines) == text
 
 
 @pytest.mark.slow

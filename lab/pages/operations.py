@@ -143,7 +143,7 @@ def caption(results: Sequence[RunResult]) -> str:
     runs = _by_variant(results)[AS_IS]
     return (
         "Each square is a unit of block 2 looking at a 7, as training goes on. Grey units are "
-        "dead: they output 0 for every image. With all 64 dead, every digit gets the same "
+        "dead: they output 0 for every image tried. With all 64 dead, every digit gets the same "
         "answer: the network has collapsed. The seed was chosen for that; with "
         f"{len(runs) - collapses(runs)} of {len(runs)} seeds MaxPool does not "
         "collapse. Scores are on 1,000 test images. To play, open [the "

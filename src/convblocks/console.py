@@ -16,6 +16,8 @@ from contextlib import redirect_stdout, suppress
 from importlib import import_module
 from io import TextIOWrapper
 from shlex import quote
+from shutil import get_terminal_size
+from textwrap import fill
 from types import FrameType
 from typing import NoReturn, TextIO
 
@@ -129,6 +131,15 @@ def end(status: int) -> NoReturn:
 def echo(line: str) -> None:
     """Print a line at once; control characters in names from elsewhere are escaped."""
     print(printable(line, allowed="\n"), flush=True)
+
+
+def prose(text: str) -> str:
+    """Sentences, for a terminal in lines that end between words; no command, which is
+    copied in one line.
+    """
+    if not sys.stdout.isatty():
+        return text
+    return fill(text, get_terminal_size().columns, break_long_words=False, break_on_hyphens=False)
 
 
 def only_json(is_wanted: bool) -> redirect_stdout[TextIO]:

@@ -86,7 +86,7 @@ def _collapse(result: RunResult, right: str) -> Diagnosis:
     if whole:
         why = (
             f"all units of {listed(whole)} are dead: "
-            "they output 0 for every image, and no earlier layer learns."
+            "they output 0 for every image tried, and no earlier layer learns."
         )
     return Diagnosis(
         f"This run collapsed in epoch {result.facts['collapsed_in']}: {why}", _lower_rate(result)
@@ -116,8 +116,8 @@ def _half_dead_layers(result: RunResult) -> Diagnosis | None:
     if not layers:
         return None
     return Diagnosis(
-        f"{listed(layers)} units are dead: they output 0 for every image, and get no "
-        "gradient while they do. At a lower learning rate fewer die.",
+        f"{listed(layers)} units are dead: they output 0 for every image tried, and get "
+        "no gradient while they do. At a lower learning rate fewer die.",
         _lower_rate(result),
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 
-from convblocks.console import command_text
+from convblocks.console import command_text, prose
 from convblocks.diagnosis.advice import diagnose, whole_percent
 from convblocks.diagnosis.collapse import (
     chance_accuracy,
@@ -78,7 +78,7 @@ class DeadUnits(RunCallback):
             if texts:
                 lines.append("dead units: " + ", ".join(texts))
             if diagnosis:
-                lines.append(diagnosis["sentence"])
+                lines.append(prose(diagnosis["sentence"]))
         if diagnosis and diagnosis["options"]:
             words = ["--config", as_shown(run.directory.config), *diagnosis["options"]]
             lines.append("try next      " + command_text("fit", *words))

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from markdown_it import MarkdownIt
 
-from convblocks.console import command_text, echo
+from convblocks.console import command_text, echo, prose
 from convblocks.errors import printable
 from convblocks.figures.style import LIGHT, NARROW, Draw, render, save, themed
 from convblocks.figures.tables import Table, to_console, to_markdown, without_html
@@ -141,7 +141,7 @@ def publish(report: Report, directory: RunDirectory, figure: Path | None = None)
         echo(f"It replaces a report on {replaced} runs by one on {len(report.runs)}.\n")
     to_console(report.tables, f"{report.name}.html")
     for line in report.sentences:
-        echo(line)
+        echo(prose(line))
     if report.command:
         echo(report.command)
 
