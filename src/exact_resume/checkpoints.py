@@ -5,6 +5,7 @@ not use.
 import io
 import os
 import re
+from contextlib import suppress
 from os.path import relpath
 from pathlib import Path
 from pickle import PicklingError, UnpicklingError
@@ -145,7 +146,9 @@ def refuse_objects(checkpoint: dict[str, Any], content: io.BytesIO, trusting: st
 def say_what_resume_needs(_: dict[str, Any], content: io.BytesIO, trusting: str) -> None:
     """Print it, of a checkpoint that holds objects, which torch by default does not read."""
     content.seek(0)
-    names = get_unsafe_globals_in_checkpoint(content)
+    names: list[str] = []
+    with suppress(ValueError):  # it is none of torch's, or of an old format
+        names = get_unsafe_globals_in_checkpoint(content)
     if names and not os.environ.get("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"):
         print(
             f"The checkpoint holds {', '.join(sorted(names))}: a resume needs {trusting}, "

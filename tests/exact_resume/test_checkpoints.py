@@ -1,11 +1,13 @@
 """What a plain Trainer keeps in its checkpoints, and what their resume needs."""
 
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import pytest
+import torch
 from lightning import Trainer, seed_everything
 
 from exact_resume import ExactResume, check_resume
@@ -55,6 +57,16 @@ def test_checkpoint_of_plain_values_needs_nothing(
 ) -> None:
     fit(tmp_path, Plain(), 1)
     fit(tmp_path, Plain(), 2)
+    assert capsys.readouterr().out == ""
+
+
+def test_checkpoint_of_torchs_old_format_is_written_without_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As programs ask for whose checkpoints others read."""
+    old = partial(torch.save, _use_new_zipfile_serialization=False)
+    monkeypatch.setattr(torch, "save", old)
+    fit(tmp_path, Plain(), 1)
     assert capsys.readouterr().out == ""
 
 
