@@ -76,10 +76,13 @@ trainer = Trainer(max_epochs=1, callbacks=[Interrupt(), resume], accelerator="cp
 
 @pytest.fixture(autouse=True)
 def as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """In a folder of its own, and with the handlers that were there."""
+    """In a folder of its own, with the handlers of a new process; whoever runs the tests
+    may ignore SIGHUP.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", python_path())
     before = {number: signal.getsignal(number) for number in (INT, TERM, USR1, HUP)}
+    signals.handle({INT: signal.default_int_handler, HUP: signal.SIG_DFL})
     yield
     signals.raise_interrupts()
     signals.handle(before)
@@ -136,7 +139,6 @@ def test_workers_that_were_forked_leave_ctrl_c_to_the_training() -> None:
 
 
 def test_process_that_another_one_started_leaves_ctrl_c_to_it_until_it_trains() -> None:
-    signal.signal(INT, signal.default_int_handler)
     signals.leave_interrupts()
     signal.raise_signal(INT)
     assert signals.received() == 0

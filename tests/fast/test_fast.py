@@ -50,7 +50,7 @@ def assert_same_runs() -> None:
         pytest.param(
             ["--arch", "maxpool", "--trainer.precision", "bf16-mixed"], marks=pytest.mark.slow
         ),
-        ["--arch", "maxpool"],
+        pytest.param(["--arch", "maxpool"], marks=pytest.mark.slow),
         ["--arch", "batchnorm"],
         pytest.param(["--arch", "maxpool", *HELD_OUT], marks=pytest.mark.slow),
         pytest.param(

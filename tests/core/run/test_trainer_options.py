@@ -27,7 +27,7 @@ def places(run: RunDirectory) -> list[tuple[int, int]]:
 
 
 def assert_trains_by(config: Path) -> None:
-    arch = [] if "arch:" in config.read_text() else ["--arch", "maxpool"]
+    arch = [] if "arch:" in config.read_text() else ["--arch", "mlp"]
     batches = [f"--trainer.limit_{part}_batches=1" for part in ("train", "val", "test")]
     fit.main([*arch, "--config", str(config), *QUICK, *batches, "--epochs", "1", "--name", "run"])
     assert RunDirectory("run").result_after(1)
