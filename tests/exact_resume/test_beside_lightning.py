@@ -231,15 +231,6 @@ def test_loader_iterates_twice_where_a_hook_draws_in_between(
     assert "the training loaders iterate twice for this resume" in resumed(Drawing(), capsys)
 
 
-def test_loader_iterates_once_where_a_hook_is_said_to_leave_the_data_alone(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    idle = Idle()
-    assert "iterate twice" in resumed(idle, capsys)
-    idle.leaves_data_alone = True
-    assert "iterate twice" not in resumed(idle, capsys)
-
-
 def resumed(callback: Callback, capsys: pytest.CaptureFixture[str]) -> str:
     """What a training prints that is resumed at the end of an epoch."""
     data = Streams()
@@ -253,7 +244,6 @@ class Idle(Callback):
     """Has a hook between the two times at which a loader may iterate for a resume."""
 
     keeps_own_state = True
-    leaves_data_alone = False
 
     def on_train_epoch_start(self, *_: Any) -> None: ...
 

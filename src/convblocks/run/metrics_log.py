@@ -43,7 +43,6 @@ class MetricsLog(Callback):
     """
 
     keeps_own_state = True
-    leaves_data_alone = True
 
     def __init__(self, path: Path, judges: Judges) -> None:
         self.path = path

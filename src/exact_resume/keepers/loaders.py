@@ -129,6 +129,8 @@ class Loaders(Keeper):
         after, self._generators_after = self._generators_after, {}
         if any(map(has_persistent_workers, self._loaders)):
             reason = "persistent workers draw other numbers when they start"
+        elif self.trainer.world_size > 1:
+            reason = "each of several processes begins with what was drawn before"
         elif self._is_hook_set() or not before.items() <= now.items():
             reason = (
                 "on_train_epoch_start, which is called in between, may draw random numbers or "
@@ -145,9 +147,7 @@ class Loaders(Keeper):
 
     def _is_hook_set(self) -> bool:
         """Whether somebody may change what a loader reads just before it iterates."""
-        callbacks = callbacks_of(self.trainer, Callback)
-        others = [one for one in callbacks if not getattr(one, "leaves_data_alone", False)]
-        parts = [self.module, *others]
+        parts = [self.module, *callbacks_of(self.trainer, Callback)]
         places = [getattr(part.on_train_epoch_start, "__module__", "") for part in parts]
         return not all(place.startswith(KNOWN) for place in places)
 
