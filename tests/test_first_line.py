@@ -39,8 +39,11 @@ def test_first_line_comes_before_torch(name: str, workspace: Path) -> None:
     done = run_script(
         name, *words.split(), cwd=workspace, environment={"PYTHONPATH": "."}, fresh=True
     )
-    assert done.stdout.splitlines()[0] == line
-    assert "torch was imported" in done.stderr
+    first, *others = done.stdout.splitlines()
+    assert first == line
+    assert "torch was imported\n" in done.stderr
+    if name not in ("compare", "search"):  # whose server imports it, while they say more
+        assert (others, done.stderr) == ([], "torch was imported\n")
 
 
 @pytest.mark.slow

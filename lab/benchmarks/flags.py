@@ -28,6 +28,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from convblocks.command_line import Parser
 from convblocks.compare.forked import context, die_with_parent
 from convblocks.console import answer, command_text, echo, end
+from convblocks.diagnosis.advice import whole_percent
 from convblocks.errors import UserError
 from convblocks.figures.tables import Table, to_console
 from convblocks.model.networks import ARCHITECTURES
@@ -71,8 +72,8 @@ QUIET = 0.25
 
 NOTES = (
     "Median [lowest, highest] of all jobs together; ~ where measured once. Of those that are not "
-    f"clearly slower than the fastest, or by less than {100 * LEAST_GAIN - 100:.0f} %, the nearest "
-    "to the command's defaults is best.\n"
+    "clearly slower than the fastest, or by less than "
+    f"{whole_percent(LEAST_GAIN - 1)}, the nearest to the command's defaults is best.\n"
     "bf16-mixed multiplies with 8 significant bits instead of 24: its results are not those of "
     "32-true. Another number of threads changes only how sums round. Compare runs that were "
     "trained alike."

@@ -42,8 +42,9 @@ _says = ""
 
 def install() -> None:
     """Record these signals from now on, instead of being killed by them."""
-    ignored = signal.SIG_IGN, HANGUP
-    handle({number: _note for number in HANDLED if (signal.getsignal(number), number) != ignored})
+    for number in HANDLED:
+        if number != HANGUP or signal.getsignal(number) != signal.SIG_IGN:
+            handle({number: _note})
 
 
 def uninstall() -> None:
@@ -129,10 +130,10 @@ def _leave_closed_terminal() -> None:
 def _note_interrupt(number: int, frame: FrameType | None) -> None:
     if not _noting:  # Lightning has put it back after an error
         signal.default_int_handler(number, frame)
-    # The system's own ends it even where Python waits for other processes.
-    is_interactive = hasattr(sys, "ps1")
     signal.signal(number, signal.SIG_IGN)
     time.sleep(TWICE)
+    # The system's own ends it even where Python waits for other processes.
+    is_interactive = hasattr(sys, "ps1")
     signal.signal(number, signal.default_int_handler if is_interactive else signal.SIG_DFL)
     if _noting == os.getpid():
         _note(number, frame)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from onnxruntime import InferenceSession
 
+from convblocks import working
 from convblocks.data.images import ImageSets
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluate import export
@@ -16,11 +17,16 @@ from tests.data.pictures import SHAPES
 
 
 def test_export_takes_plain_images_of_any_number(
-    trained: Path, workspace: Path, digits: ImageSets, capsys: pytest.CaptureFixture[str]
+    trained: Path,
+    workspace: Path,
+    digits: ImageSets,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(working, "PATIENCE", 600)  # a busy machine says what takes long
     export.main([str(trained), "--output", "digits"])
     printed = capsys.readouterr().out
-    assert "\ndigits.onnx: logits within " in f"\n{printed}"  # below what takes long
+    assert printed.startswith("digits.onnx: logits within ")
     assert (
         "It makes the same predictions for all 10,000 test images as the checkpoint.\n" in printed
     )

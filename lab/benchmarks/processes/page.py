@@ -4,6 +4,7 @@ beside plain Lightning's.
 
 from pathlib import Path
 
+from convblocks.diagnosis.advice import whole_percent
 from convblocks.figures.estimates import Estimate
 from convblocks.figures.tables import Table
 from lab.benchmarks.pages import Page
@@ -105,7 +106,7 @@ def calculation_table(results: Results) -> Table:
             for cluster in CLUSTERS.values():
                 latency = cluster.latency(sent)
                 whole = latency + cluster.transfer(sent)
-                row.append(f"{1e6 * whole:.0f} ({100 * latency / whole:.0f} %)")
+                row.append(f"{1e6 * whole:.0f} ({whole_percent(latency / whole)})")
             rows.append(row)
     columns = [
         "network",

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from convblocks.compare.statistics import mean_interval
+from convblocks.diagnosis.advice import whole_percent
 from convblocks.figures.curves import LOG_SCALE, wrapped
 from convblocks.figures.estimates import DASH, NOTHING, POINTS, Unit
 from convblocks.figures.grouping import grouped
@@ -154,7 +155,7 @@ def reached_table(results: Results) -> Table:
         "search",
         "trials",
         "mean seconds in all",
-        *(f"best % at {100 * share:.0f} % of cost" for share in SHARES),
+        *(f"best % at {whole_percent(share)} of cost" for share in SHARES),
     ]
     return Table("Validation accuracy at equal cost", columns, rows)
 

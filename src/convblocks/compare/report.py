@@ -222,16 +222,16 @@ def ranking(comparison: Comparison, with_n: bool = False) -> list[str]:
     return [" ".join([*order, *over_all]), *collapsed]
 
 
-def finding_of(comparison: Comparison | None) -> str:
+def finding_of(comparison: Comparison) -> str:
     """Who leads, as the title of a figure; empty if there is nothing to compare."""
-    leads = _leads(comparison) if comparison else []
-    return next(iter(leads), "").replace("the MLP", "MLP")
+    return next(iter(_leads(comparison)), "").replace("the MLP", "MLP")
 
 
 def title_of(comparison: Comparison | None) -> str:
     """The finding, and of which settings and runs it is."""
-    finding = finding_of(comparison)
-    return f"{_condition(comparison)}{finding}" if comparison and finding else ""
+    if comparison is None or not (finding := finding_of(comparison)):
+        return ""
+    return f"{_condition(comparison)}{finding}"
 
 
 def _condition(comparison: Comparison) -> str:

@@ -24,6 +24,7 @@ from convblocks.run.words import (
     full_words,
     given_options,
     given_values,
+    yaml_value,
 )
 from convblocks.text import as_shown
 from convblocks.wings import GROUPS
@@ -78,7 +79,7 @@ def _begin_fit(arguments: Sequence[str], given: Mapping[str, str]) -> Sequence[s
         refuse_no_network(arch)
     what = f"fit: {arch or model}"
     flags = [option for option in wings.OPTIONS if given.get(f"--{option}") == ""]
-    if str(values.get("trainer.fast_dev_run", 0)).lower() not in ("false", "0"):
+    if yaml_value("--fast_dev_run", str(values.get("trainer.fast_dev_run") or 0)):
         flags = ["fast_dev_run"]
     if flags:  # which write nothing, or something else
         return [", ".join([what, *flags])]

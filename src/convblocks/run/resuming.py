@@ -8,7 +8,7 @@ from typing import Any
 
 from convblocks.errors import UsageError, UserError
 from convblocks.run.directory import RunDirectory
-from convblocks.run.words import full_words, given_settings
+from convblocks.run.words import full_words, given_options, given_settings
 from convblocks.text import as_shown
 from exact_resume import slurm
 
@@ -34,7 +34,7 @@ def chosen(arguments: Sequence[str]) -> RunDirectory | None:
         UsageError: there is none.
     """
     words = full_words(arguments)
-    given = {option: values[0] if values else "" for option, *values in words}
+    given = given_options(words)
     if "--resume" not in given or given.get("--name") or "--help" in given or slurm.is_launched():
         return None
     root = Path(given.get("--trainer.default_root_dir", ""))
@@ -49,12 +49,11 @@ def chosen(arguments: Sequence[str]) -> RunDirectory | None:
 def _last_unfinished(what: str, root: Path) -> RunDirectory:
     """Of those without a name of their own, the one that was begun or resumed last."""
     logs = RunDirectory(what, root).logs
-    for run in _unfinished(what, logs, "*/version_*"):
+    if run := next(_unfinished(what, logs, "*/version_*"), None):
         return run
     hint = "begin one without --resume, or give the --name of a run"
-    for run in _unfinished(what, logs, "*"):
-        hint = f"give the name of one that has one, such as --name {run.name}"
-        break
+    if named := next(_unfinished(what, logs, "*"), None):
+        hint = f"give the name of one that has one, such as --name {named.name}"
     raise UsageError(
         f"no unfinished run of {what} without a name in {as_shown(logs)} that no other process "
         f"works on: {hint}"

@@ -21,16 +21,16 @@ class ValidationWorkers(Keeper):
         trainer.fit_loop.epoch_loop.val_loop.reset = self._reset  # type: ignore[method-assign]
 
     def state(self, moment: Moment) -> State:
-        return {"run": [*map(_run, validation_loaders_of(self.trainer))]}
+        return {"running": [*map(_are_running, validation_loaders_of(self.trainer))]}
 
     def restore(self, state: State) -> None:
-        self._ran = state.get("run", [])
+        self._ran = state.get("running", [])
 
     def _reset(self) -> None:
         """Called before an evaluation iterates over its loaders."""
         ran, self._ran = self._ran, []
         loaders = zip(validation_loaders_of(self.trainer), ran, strict=False)
-        to_start = [loader for loader, has_run in loaders if has_run and not _run(loader)]
+        to_start = [loader for loader, has_run in loaders if has_run and not _are_running(loader)]
         if to_start:
             generators = generators_of(self.trainer)
             states = states_of(generators)
@@ -41,5 +41,6 @@ class ValidationWorkers(Keeper):
         type(val_loop).reset(val_loop)
 
 
-def _run(loader: Any) -> bool:
+def _are_running(loader: Any) -> bool:
+    """Whether a loader's workers are, which it keeps."""
     return has_persistent_workers(loader) and ITERATOR.of(loader, None) is not None

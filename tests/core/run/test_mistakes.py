@@ -121,8 +121,6 @@ MISTAKES = [
     (["--name", "/tmp/run"], "below lightning_logs"),
     (["--name", "../run"], "below lightning_logs"),
     (["--name=-run"], "begins with no dash"),
-    # The command line chooses a run, or says that there is none; a Config needs its name.
-    (["--resume"], "--resume needs the --name|no unfinished run of mlp without a name"),
     (
         ["--config", "{trainer: {callbacks: [{class_path: pytorch_lightning.callbacks.Timer}]}}"],
         "^--trainer.callbacks: pytorch_lightning.callbacks.Timer: write lightning.pytorch for",
@@ -278,6 +276,14 @@ def test_mistake_is_one_line_before_anything_is_written(
     with pytest.raises(UsageError, match=message) as caught:
         make_run(Config.parse([*arch, *flags]))
     assert "\n" not in str(caught.value)
+    assert not Path("lightning_logs").exists()
+
+
+def test_config_of_a_resume_needs_the_name_that_the_command_line_chooses(
+    own_networks: Path,
+) -> None:
+    with pytest.raises(UsageError, match="--resume needs the --name"):
+        make_run(Config.parse(["--arch", "mlp", "--resume"]))
     assert not Path("lightning_logs").exists()
 
 
