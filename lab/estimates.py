@@ -2,10 +2,12 @@
 standard deviation, shares of runs.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 from convblocks.figures.estimates import Estimate, number, share
 
+Bar = Literal["at least", "at most"]
 Verdict = Literal["met", "missed", "undecided"]
 
 
@@ -19,6 +21,17 @@ def at_least(estimate: Estimate, limit: float) -> Verdict:
 def at_most(estimate: Estimate, limit: float) -> Verdict:
     """Whether a target is met, by the whole interval."""
     return at_least(-estimate, -limit)
+
+
+VERDICTS: dict[Bar, Callable[[Estimate, float], Verdict]] = {
+    "at least": at_least,
+    "at most": at_most,
+}
+
+
+def target_text(estimate: Estimate, bar: Bar, limit: float) -> str:
+    """A target and whether it is met: ``at most 1.05: met``."""
+    return f"{bar} {limit:g}: {VERDICTS[bar](estimate, limit)}"
 
 
 def excludes_zero(estimate: Estimate) -> bool:

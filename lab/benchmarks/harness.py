@@ -9,24 +9,24 @@ import os
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
 from convblocks.command_line import Parser
 from convblocks.compare.forked import context, die_with_parent
+from convblocks.console import echo
 from convblocks.errors import UserError
+from convblocks.figures.tables import to_console
 from convblocks.run.directory import LOGS
 from lab import NETWORKS
-from lab.benchmarks.rows import Row
-
-T = TypeVar("T")
+from lab.benchmarks.rows import Results, Row
+from lab.pages.writing import Block, Picture, output_folder, write_page
 
 # Gives a process its next turn, and returns what it measured.
 TakeTurn = Callable[[], list[Row]]
@@ -127,7 +127,10 @@ def _take_turns(
     os.environ |= {name: str(value) for name, value in environment.items()}
     os.chdir(folder)
     discard_output(as_terminal=not environment)
-    gc.collect()  # or it would be done in the middle of a measurement, as in apart()
+    # A forked process copies the memory that it writes to, and the collector writes to
+    # every object: without this it would do so in the middle of the measurement, where
+    # a process of its own would not.
+    gc.collect()
     _settle(threads)
     try:
         function(*arguments, Turns(connection))
@@ -135,32 +138,10 @@ def _take_turns(
         connection.send(error)
 
 
-def in_fresh_process(threads: int, function: Callable[..., T], *arguments: object) -> T:
-    """Call a function in a new process that has done its imports, in an empty folder,
-    with its output thrown away.
-    """
-    with ProcessPoolExecutor(1, context(function.__module__), die_with_parent) as pool:
-        return pool.submit(_call, threads, function, arguments).result()
-
-
-def _call(threads: int, function: Callable[..., T], arguments: Sequence[object]) -> T:
-    with apart():
-        _settle(threads)
-        return function(*arguments)
-
-
-@contextmanager
-def apart() -> Iterator[None]:
-    """An empty folder and no output, for a process that was forked to measure."""
-    discard_output(as_terminal=True)
-    # A forked process copies the memory that it writes to, and the collector writes to
-    # every object: without this it would do so in the middle of the measurement, where
-    # a process of its own would not.
-    gc.collect()
-    with TemporaryDirectory() as folder:
-        os.chdir(folder)
-        yield
-        os.chdir("/")
+def single_turn(threads: int, function: Callable[..., None], *arguments: object) -> list[Row]:
+    """The only turn of a new process."""
+    with in_turns(threads, function, *arguments) as take_turn:
+        return take_turn()
 
 
 def discard_output(as_terminal: bool) -> None:
@@ -189,6 +170,16 @@ def _settle(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
+def publish(name: str, blocks: Sequence[Block], results: Results, out: Path) -> None:
+    """Print the tables, and write page, pictures and raw numbers."""
+    for block in blocks:
+        if not isinstance(block, str | Picture):
+            to_console(block)
+    results.write(out / "data" / f"{name}.json")
+    write_page(output_folder(out / "lab") / f"{name}.md", *blocks)
+    echo(f"Written to {out / 'lab' / name}.md and {out / 'data' / name}.json.")
+
+
 def at_least(least: int) -> Callable[[str], int]:
     """The type of an option that is a number."""
 
@@ -200,10 +191,15 @@ def at_least(least: int) -> Callable[[str], int]:
     return number
 
 
+def made_folder(path: str) -> Path:
+    """The type of an option that is a folder to write to."""
+    return output_folder(Path(path))
+
+
 def parser(rounds: int = ROUNDS) -> Parser:
     """The options of all benchmarks; ``--rounds`` with this default."""
     made = Parser()
     made.add_argument("--arch", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
     made.add_argument("--rounds", type=at_least(1), default=rounds)
-    made.add_argument("--out", type=Path, default=LOGS / "benchmark")
+    made.add_argument("--out", type=made_folder, default=str(LOGS / "benchmark"))
     return made

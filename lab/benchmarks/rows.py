@@ -50,7 +50,6 @@ class Results:
         rounds: How often cases were compared.
         settings: Of all cases, such as threads.
         minutes: How long all of it took.
-        remark: A paragraph on these numbers for the page.
         rows: The measurements.
     """
 
@@ -60,7 +59,6 @@ class Results:
     rounds: int
     settings: Labels = field(default_factory=dict)
     minutes: float = 0.0
-    remark: str = ""
     rows: list[Row] = field(default_factory=list)
 
     @classmethod
@@ -83,11 +81,8 @@ class Results:
                 rows = [Row(labels | row.labels, row.values, number) for row in measure()]
                 self.rows += rows
                 case = " ".join(str(label) for label in labels.values() if label is not None)
-                values = []
-                for row in rows:
-                    if row.labels == labels:
-                        values += [f"{name} {value:.4g}" for name, value in row.values.items()]
-                echo(f"round {number + 1}/{rounds}  {case}: {', '.join(values) or 'done'}")
+                values = [f"{name} {value:.4g}" for name, value in rows[0].values.items()]
+                echo(f"round {number + 1}/{rounds}  {case}: {', '.join(values)}")
         self.minutes += (time.perf_counter() - began) / 60
 
     def of(self, **labels: Label) -> list[Row]:

@@ -18,7 +18,6 @@ from convblocks.errors import UserError
 from lab.benchmarks.growth import page as growth
 from lab.benchmarks.handwriting import page as handwriting
 from lab.benchmarks.handwriting.results import Results as HandwritingResults
-from lab.benchmarks.pages import Page, output_folder, read_raw_numbers
 from lab.benchmarks.pictures import page as pictures
 from lab.benchmarks.processes import page as processes
 from lab.benchmarks.rows import Results
@@ -32,7 +31,7 @@ from lab.pages.results import write_results
 from lab.pages.sessions import README, USE, write_transcripts
 from lab.pages.teacher import write_lesson
 from lab.pages.wings import write_wings
-from lab.pages.writing import DATA, REPOSITORY
+from lab.pages.writing import DATA, REPOSITORY, Block, output_folder, read_raw_numbers, write_page
 
 # What writes a page into a folder, from the numbers in another.
 Writer = Callable[[Path, Path], None]
@@ -53,26 +52,25 @@ def write_pages(data: Path, out: Path) -> None:
     for folder in ("lab", "manual"):
         output_folder(out / "docs" / folder)
     unwritten = []
-    for name, (command, write_page) in PAGES.items():
+    for name, (command, write_one) in PAGES.items():
         try:
-            write_page(data, out)
+            write_one(data, out)
         except (UserError, OSError) as error:
             unwritten.append(f"{name} ({error}: python {command})")
     if unwritten:
         raise UserError(f"these pages are left as they are: {', '.join(unwritten)}")
 
 
-def benchmark(page: Page) -> Writer:
+def benchmark(name: str, blocks: Callable[[Results], list[Block]]) -> Writer:
     """A benchmark's page, as the benchmark itself writes it."""
-    return lambda data, out: page.write(
-        out / "docs" / "lab", read_raw_numbers(data, page.template.stem, Results)
+    return lambda data, out: write_page(
+        out / "docs" / "lab" / f"{name}.md", *blocks(read_raw_numbers(data, name, Results))
     )
 
 
 def write_handwriting(data: Path, out: Path) -> None:
-    handwriting.write_page(
-        out / "docs" / "lab", read_raw_numbers(data, "handwriting", HandwritingResults)
-    )
+    answers = read_raw_numbers(data, "handwriting", HandwritingResults)
+    handwriting.publish(out / "docs" / "lab", answers)
 
 
 # Each with the command that makes its numbers.
@@ -82,11 +80,16 @@ PAGES: dict[str, tuple[str, Writer]] = {
     "operations": ("-m lab.train", write_operations),
     "experiments": ("-m lab.train", write_experiments),
     "board": ("-m lab.train", write_board),
-    "performance": ("-m lab.benchmarks.training --out docs", benchmark(performance.PAGE)),
-    "growth": ("-m lab.benchmarks.growth --out docs", benchmark(growth.PAGE)),
-    "processes": ("-m lab.benchmarks.processes --out docs", benchmark(processes.PAGE)),
-    "pictures": ("-m lab.benchmarks.pictures --out docs", benchmark(pictures.PAGE)),
-    "search": ("-m lab.train search", benchmark(search.PAGE)),
+    **{
+        name: (f"-m {page.__package__} --out docs", benchmark(name, page.blocks))
+        for name, page in {
+            "performance": performance,
+            "growth": growth,
+            "processes": processes,
+            "pictures": pictures,
+        }.items()
+    },
+    "search": ("-m lab.train search", benchmark("search", search.blocks)),
     "handwriting": ("-m lab.train handwriting", write_handwriting),
     "readme": ("-m lab.train sessions", partial(write_transcripts, README)),
     "use": ("-m lab.train sessions", partial(write_transcripts, USE)),

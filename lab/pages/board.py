@@ -18,13 +18,19 @@ from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.tables import Table
 from convblocks.run.result import Overrides, RunResult
 from convblocks.text import counted, listed, percent
-from lab.benchmarks.pages import brief_machine, read_raw_numbers
 from lab.benchmarks.rows import Labels, Results
 from lab.benchmarks.training.page import FAST
 from lab.estimates import at_least, at_most
 from lab.pages.experiments import BLOCKS, TIMED, hardware
 from lab.pages.settings import ACCURATE, share_text
-from lab.pages.writing import REPOSITORY, table, write_page, write_sections
+from lab.pages.writing import (
+    REPOSITORY,
+    brief_machine,
+    read_raw_numbers,
+    table,
+    write_page,
+    write_sections,
+)
 from lab.results import by_overrides, read_results, time_to
 from lab.study.decision import at_notebooks, cell_of
 from lab.study.report import cell_text

@@ -21,8 +21,7 @@ from convblocks.figures.estimates import share
 from convblocks.figures.tables import Table
 from convblocks.text import as_json
 from exact_resume.files import write
-from lab.benchmarks.pages import read_raw_numbers
-from lab.pages.writing import table
+from lab.pages.writing import read_raw_numbers, table
 from lab.results import read_results
 from lab.study.decision import PRIMARY, decide
 from lab.study.stages import choices_of

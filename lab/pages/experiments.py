@@ -18,11 +18,10 @@ from convblocks.figures.tables import Table
 from convblocks.run.result import RunResult
 from convblocks.text import counted, listed
 from lab import NETWORKS
-from lab.benchmarks.pages import brief_machine, picture
 from lab.benchmarks.training.page import FAST
 from lab.factorial import OPERATIONS
 from lab.pages import collapse, factorial, operations, settings
-from lab.pages.writing import write_page, write_sections
+from lab.pages.writing import Block, Picture, brief_machine, write_page, write_sections
 from lab.results import read_results
 from lab.study.decision import cell_of
 from lab.study.plan import NOTEBOOK
@@ -93,22 +92,22 @@ def write_operations(data: Path, out: Path) -> None:
 def write_experiments_of(page: str, opening: str, data: Path, out: Path) -> None:
     """Make a page of its experiments."""
     lab = out / "docs" / "lab"
-    blocks: list[str | list[Table]] = [opening]
+    blocks: list[Block] = [opening]
     for name, experiment in EXPERIMENTS.items():
         if experiment.page == page:
-            blocks += section(name, experiment, data, lab)
+            blocks += section(name, experiment, data)
     write_page(lab / f"{page}.md", *blocks, level=3)
 
 
-def section(name: str, experiment: Experiment, data: Path, lab: Path) -> list[str | list[Table]]:
+def section(name: str, experiment: Experiment, data: Path) -> list[Block]:
     """An experiment on its page."""
     records = {name: read_results(data / f"{name}.jsonl")}
-    blocks: list[str | list[Table]] = [f"## {experiment.title}", experiment.text]
+    blocks: list[Block] = [f"## {experiment.title}", experiment.text]
     if experiment.sentence:
         blocks.append(f"**{experiment.sentence(records[name])}**")
     if experiment.figure:
         draw, description = experiment.figure
-        blocks.append(picture(partial(draw, records[name]), lab / f"{name}.png", description))
+        blocks.append(Picture(name, description, partial(draw, records[name])))
     if experiment.control:
         records["study-confirm"] = [
             *filter(experiment.control, read_results(data / "study-confirm.jsonl"))

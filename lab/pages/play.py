@@ -28,9 +28,8 @@ from convblocks.run.directory import RunDirectory
 from convblocks.run.provenance import read_origin
 from convblocks.text import as_json
 from exact_resume.files import write
-from lab.benchmarks.pages import output_folder, read_raw_numbers
 from lab.pages.provenance import is_committed, manifest
-from lab.pages.writing import REPOSITORY
+from lab.pages.writing import REPOSITORY, output_folder, read_raw_numbers
 from lab.snapshots import FILE, STEPS
 
 RATES = ("1e-4", "3e-4", "1e-3", "3e-3", "1e-2", "3e-2")

@@ -17,7 +17,6 @@ from convblocks.figures.tables import Table, to_markdown
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.result import RunResult
 from convblocks.text import listed, percent
-from lab.benchmarks.pages import picture
 from lab.claims import claims_tables
 from lab.differences import winner
 from lab.estimates import spread
@@ -26,7 +25,7 @@ from lab.notebook import GOAL, NOTEBOOK, NOTEBOOK_MLP, mean_losses
 from lab.pages.errors import errors_table
 from lab.pages.experiments import sources
 from lab.pages.settings import share_text
-from lab.pages.writing import millions, multiply_adds, table, write_page, write_sections
+from lab.pages.writing import Picture, millions, multiply_adds, table, write_page, write_sections
 from lab.results import read_results, time_to
 from lab.study import report
 from lab.study.dead_units import dead_unit_sentences, dead_units_figure
@@ -91,18 +90,18 @@ def write_results(data: Path, out: Path) -> None:
         "# Results",
         opening(decision),
         [reached_table(decision)],
-        picture(differences, lab / "differences.png", DIFFERENCES),
+        Picture("differences", DIFFERENCES, differences),
         sources("study-confirm", recorded),
         "## What else was found",
         "\n".join(f"- {line}" for line in further),
         [*claims_tables(report.settings_of(decision)), losses_table(decision)],
         [report.images_table(decision.by_image), spread_table(decision), errors_table(data)],
         "## At the notebook's setting",
-        *curves(lab, "notebook", decision.at_notebooks),
+        *curves("notebook", decision.at_notebooks),
         "## Each network at its own best setting",
-        *curves(lab, "best", decision.at_best),
+        *curves("best", decision.at_best),
         "## The choice",
-        picture(sweep, lab / "results.png", RATES),
+        Picture("results", RATES, sweep),
         f"Errors are those on {HELD_OUT:,} held-out training images. A setting has "
         f"{len(SEEDS)} runs, and {len(SEEDS + MORE_SEEDS)} if it was among a network's "
         f"best {FINALISTS}; marks stand side by side. Lines pass through the means of the "
@@ -373,12 +372,12 @@ def lead_sentence(data: Path) -> str:
     )
 
 
-def curves(folder: Path, name: str, comparison: Comparison) -> Iterator[str]:
+def curves(name: str, comparison: Comparison) -> Iterator[Picture]:
     """The runs at one setting of each network: their curves, and the dead units."""
     results = comparison.results
     adjusted = f"adjusted for {len(comparison.differences)} comparisons"
     finding = f"{finding_of(comparison)}, {adjusted}{report.left_out(comparison)}"
     drawn = partial(comparison_figure, results, finding=finding)
-    yield picture(drawn, folder / f"curves-{name}.png", CURVES)
+    yield Picture(f"curves-{name}", CURVES, drawn)
     dead = partial(dead_units_figure, results)
-    yield picture(dead, folder / f"dead-units-{name}.png", DEAD_UNITS)
+    yield Picture(f"dead-units-{name}", DEAD_UNITS, dead)

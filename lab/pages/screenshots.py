@@ -17,23 +17,21 @@ Without a name all are drawn.
 """
 
 import io
-import re
-import subprocess
-import sys
 import tempfile
 import time
 from base64 import b64decode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from hashlib import md5
 from pathlib import Path
 from urllib.parse import quote
 
 from markdown_it import MarkdownIt
 from PIL import Image
-from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
+from tensorboard.program import TensorBoard
 
 from convblocks.console import answer, end
 from convblocks.demo.server import Server
@@ -63,8 +61,8 @@ OF_PICTURES = {
 
 STILL = Form(1160, 870, 1.25)
 TALL = Form(1160, 1500, 1.25)
-BOARD = {"width": 1280, "height": 900, "deviceScaleFactor": 1.25, "mobile": False}
-REPORT = BOARD | {"width": 1120, "height": 1260}
+BOARD = Form(1280, 900, 1.25)
+REPORT = Form(1120, 1260, 1.25)
 CROSS: Shape = [[(50, -5), (50, 105)], [(-7, 50), (107, 50)]]
 
 SETTLING = 5  # seconds that TensorBoard needs to draw the curves once they have a place
@@ -76,12 +74,12 @@ def main(arguments: list[str]) -> None:
     Raises:
         UserError: there are no such pictures, or a run cannot be trained.
     """
-    drawers = {
+    drawers: dict[str, Callable[[], None]] = {
         "board": draw_board,
         "report": draw_report,
         "stills": draw_stills,
         "pictures": draw_pictures,
-        "gif": draw_gif,
+        "gif": partial(dying.draw_gif, DATA, MANUAL),
         "handout": print_handout,
     }
     unknown = [name for name in arguments if name not in drawers]
@@ -95,46 +93,36 @@ def main(arguments: list[str]) -> None:
 
 def draw_board() -> None:
     train_missing(OF_DIGITS)
-    with tempfile.TemporaryDirectory() as folder:
+    with window_on(BOARD) as page, tempfile.TemporaryDirectory() as folder:
         for name in OF_DIGITS:
             (Path(folder) / name).symlink_to(RunDirectory(name).path.resolve())
-        with tensorboard(Path(folder)) as address, browser() as window:
-            window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", BOARD)
-            window.get(address)
-            WebDriverWait(window, 120).until(
-                lambda _: len(window.find_elements(By.CSS_SELECTOR, "line-chart")) >= 4
-            )
-            time.sleep(SETTLING)
-            save(window.get_screenshot_as_png(), "tensorboard.png")
-
-
-@contextmanager
-def tensorboard(logs: Path) -> Iterator[str]:
-    """The address of a server that shows the runs in a folder."""
-    options = ["--logdir", str(logs), "--host", "127.0.0.1", "--port", "0", "--load_fast", "false"]
-    command = [sys.executable, "-W", "ignore", "-m", "tensorboard.main", *options]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
-        assert server.stderr is not None
-        try:
-            yield next(
-                match[0]
-                for line in server.stderr
-                if (match := re.search(r"http://127\.0\.0\.1:\d+", line))
-            )
-        finally:
-            server.terminate()
-            server.stderr.read()
+        board = TensorBoard()
+        board.configure(logdir=folder, host="127.0.0.1", port=0, load_fast="false")
+        page.window.get(board.launch())
+        WebDriverWait(page.window, 120).until(
+            lambda window: len(window.find_elements(By.CSS_SELECTOR, "line-chart")) >= 4
+        )
+        time.sleep(SETTLING)
+        save(page.window.get_screenshot_as_png(), "tensorboard.png")
 
 
 def draw_report() -> None:
     train_missing(OF_DIGITS)
     run = RunDirectory("notebook-maxpool")
     evaluate.main([str(run.last_checkpoint)])
-    with browser() as window:
-        window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", REPORT)
-        window.get(run.report.absolute().as_uri())
-        window.execute_script("document.documentElement.style.scrollbarWidth = 'none'")
-        save(window.get_screenshot_as_png(), "report.png")
+    with window_on(REPORT) as page:
+        page.window.get(run.report.absolute().as_uri())
+        page.run("document.documentElement.style.scrollbarWidth = 'none'")
+        save(page.window.get_screenshot_as_png(), "report.png")
+
+
+@contextmanager
+def window_on(form: Form) -> Iterator[Page]:
+    """A browser with a screen of that size."""
+    with tempfile.TemporaryDirectory() as profile, chromium(Path(profile)) as window:
+        page = Page(window)
+        page.set_screen(form)
+        yield page
 
 
 def draw_stills() -> None:
@@ -159,26 +147,16 @@ def draw_pictures() -> None:
             save(page.window.get_screenshot_as_png(), "pictures-demo.png")
 
 
-def draw_gif() -> None:
-    dying.draw_gif(DATA, MANUAL)
-
-
 def print_handout() -> None:
     text = HANDOUT.read_text()
     layout = Path(__file__).with_name("handout.html").read_text()
     page = layout + MarkdownIt().enable("table").render(text)
-    with browser() as window:
-        window.get(f"data:text/html,{quote(page)}")
-        printed = window.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})
+    with window_on(STILL) as browser:
+        browser.window.get(f"data:text/html,{quote(page)}")
+        printed = browser.window.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})
     # a comment tells what it was printed from
     origin = f"% handout.md: {md5(text.encode()).hexdigest()}\n"
     write(HANDOUT.with_suffix(".pdf"), b64decode(printed["data"]) + origin.encode())
-
-
-@contextmanager
-def browser() -> Iterator[Chrome]:
-    with tempfile.TemporaryDirectory() as profile, chromium(Path(profile)) as window:
-        yield window
 
 
 def train_missing(runs: Mapping[str, str], *more: str) -> None:
@@ -192,8 +170,8 @@ def demo(runs: Mapping[str, str], *more: str) -> Iterator[tuple[Page, Server]]:
     """A browser, and a server of the networks of runs, which are trained if they are missing."""
     train_missing(runs, *more)
     networks = [load_network(RunDirectory(name).last_checkpoint) for name in runs]
-    with browser() as window, serving(*networks) as server:
-        yield Page(window), server
+    with window_on(STILL) as page, serving(*networks) as server:
+        yield page, server
 
 
 def save(screenshot: bytes, name: str) -> None:

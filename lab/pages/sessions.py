@@ -55,10 +55,8 @@ STATUS = {"predict": 1}
 # Longer lines are wrapped on a page, but for commands, which are to be copied.
 WIDTH = 80
 
-# Where a page does not show all that a command prints: the beginnings of its first
-# line, and of the one after its last.
-SINCE = {"fit": "test accuracy", "evaluate": "lightning_logs/maxpool/report"}
-UNTIL = {"fit": "try next"}
+# What a page shows, where that is not all that a command prints.
+SHOWN = {"fit": r"^test accuracy.*?(?=^try next)", "evaluate": r"^lightning_logs/maxpool/report.*"}
 
 
 def shown_on(page: str) -> list[str]:
@@ -77,7 +75,8 @@ def write_transcripts(page: str, data: Path, out: Path) -> None:
     origins = []
     for name in shown_on(page):
         origin, printed = read(data, name, SESSIONS[name])
-        sections[f"session {name}"] = f"```\n{wrapped(_shown(name, printed))}\n```"
+        (shown,) = re.findall(SHOWN.get(name, ".+"), printed, re.MULTILINE | re.DOTALL)
+        sections[f"session {name}"] = f"```\n{wrapped(shown.rstrip())}\n```"
         origins.append(f"Printed on {origin}.")
     where = "\n".join(dict.fromkeys(origins))
     if len(sections) > 1:
@@ -86,16 +85,6 @@ def write_transcripts(page: str, data: Path, out: Path) -> None:
         brief = where.partition(", python ")[0]
         sections = {name: f"{shown}\n\n{brief}." for name, shown in sections.items()}
     write_sections(out, page, sections)
-
-
-def _shown(name: str, printed: str) -> str:
-    """The part of what a command prints that pages show."""
-    start = re.search(f"^{SINCE.get(name, '')}", printed, re.MULTILINE)
-    if start:
-        printed = printed[start.start() :]
-    if name in UNTIL:
-        printed = re.split(f"^{UNTIL[name]}", printed, maxsplit=1, flags=re.MULTILINE)[0]
-    return printed.rstrip("\n")
 
 
 def wrapped(text: str) -> str:

@@ -1,17 +1,29 @@
-"""How pages are put together: blocks, tables, and the parts of written pages that are
-made of numbers.
+"""How pages are put together: blocks of whole pages, and the parts of written pages that
+are made of numbers; and the raw numbers that they are made of.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from textwrap import dedent
+from typing import Any, TypeVar
 
+import msgspec
+from matplotlib.figure import Figure
 from torch import nn
 from torchinfo import summary
 
 from convblocks.data.images import MNIST, ImageSpec
+from convblocks.errors import UserError
+from convblocks.figures.style import DARK, save
 from convblocks.figures.tables import Table, to_markdown
+from convblocks.text import as_json
 from exact_resume.files import write
+from lab.benchmarks.rows import Results
+
+Numbers = TypeVar("Numbers")
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DATA = REPOSITORY / "docs" / "data"
@@ -20,12 +32,30 @@ DATA = REPOSITORY / "docs" / "data"
 SECTION = re.compile(r"<!-- ([\w -]+): begin -->\n(?:(.*?)\n)?<!-- \1: end -->", re.DOTALL)
 
 
-def write_page(path: Path, *blocks: str | Sequence[Table], level: int = 2) -> None:
-    """Write texts and tables, these under headings of that level."""
+@dataclass(frozen=True)
+class Picture:
+    """A figure on a page, in both themes: its name without an ending, what it shows, and
+    what draws it.
+    """
+
+    name: str
+    description: str
+    draw: Callable[[], Figure]
+
+
+Block = str | Sequence[Table] | Picture
+
+
+def write_page(path: Path, *blocks: Block, level: int = 2) -> None:
+    """Write texts, which may be indented as code is, tables, these under headings of that
+    level, and pictures.
+    """
     written = []
     for block in blocks:
         if isinstance(block, str):
-            written.append(block)
+            written.append(dedent(block).strip("\n"))
+        elif isinstance(block, Picture):
+            written.append(drawn(block, path.parent))
         else:
             written.append(to_markdown(block, level).strip())
     write(path, "\n\n".join(written) + "\n")
@@ -70,3 +100,69 @@ def write_sections(out: Path, page: str, sections: Mapping[str, str]) -> None:
         return "\n".join(filter(None, lines))
 
     write(path, SECTION.sub(marked, text))
+
+
+def origin(package: str, page: str, results: Results, how: str) -> str:
+    """The command of a benchmark, its raw numbers, and how and where they were measured."""
+    command = shlex.join(["python", "-m", package, *results.arguments])
+    return (
+        f"`{command}`: [raw numbers](../data/{page}.json), {results.minutes:.0f} minutes; "
+        f"{brief_machine(results.machine)}, {how}, commit {results.commit or 'unknown'}."
+    )
+
+
+def brief_machine(machine: str) -> str:
+    """Processors and torch, of a machine with all its versions: docs/lab/README.md has
+    the others.
+    """
+    parts = machine.split(", ")
+    return ", ".join([parts[0], *(part for part in parts if part.startswith("torch "))])
+
+
+def output_folder(path: Path) -> Path:
+    """Create a folder given on the command line if it does not exist, or raise a
+    UserError that says why not.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write to {path}: {error.strerror}") from error
+    return path
+
+
+def write_raw_numbers(folder: Path, name: str, results: Any) -> None:
+    """Write a dataclass of results to ``<name>.json``."""
+    write(output_folder(folder) / f"{name}.json", as_json(asdict(results), indent=1) + "\n")
+
+
+def read_raw_numbers(folder: Path, name: str, kind: type[Numbers]) -> Numbers:
+    """The results, of that type, from ``<name>.json``.
+
+    Raises:
+        UserError: the file is missing or damaged, or of something else.
+    """
+    path = folder / f"{name}.json"
+    try:
+        # It reads "nan" as a number.
+        return msgspec.json.decode(path.read_bytes(), type=kind, strict=False)
+    except (OSError, ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"cannot read {path} ({reason})") from error
+
+
+def drawn(picture: Picture, folder: Path) -> str:
+    """Write ``name.png`` and, in the dark theme, ``name-dark.png``; the image as a page
+    in that folder has it for GitHub.
+
+    Its alternative text begins with the titles of its panels, which are what it shows.
+    """
+    path = folder / f"{picture.name}.png"
+    save(picture.draw, path.with_stem(f"{picture.name}-dark"), DARK)
+    titles = [axes.get_title("left") for axes in save(picture.draw, path).axes]
+    text = ". ".join([*filter(None, titles), picture.description]).replace("\n", " ")
+    return (
+        "<picture>\n"
+        f'  <source media="(prefers-color-scheme: dark)" srcset="{picture.name}-dark.png">\n'
+        f'  <img alt="{text}" src="{picture.name}.png">\n'
+        "</picture>"
+    )

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from convblocks.run.result import RunResult
-from lab.benchmarks.pages import read_raw_numbers
 from lab.benchmarks.rows import Labels, Results
+from lab.pages.writing import read_raw_numbers
 
 
 def at_quiet_speed(results: Sequence[RunResult], data: Path) -> list[RunResult]:

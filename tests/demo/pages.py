@@ -56,6 +56,12 @@ class Page:
         self.press(Keys.ESCAPE)
 
     def visit(self, address: str, form: Form = DESKTOP, theme: str = "light") -> None:
+        self.set_screen(form, theme)
+        self.complaints()  # drops those of the last page
+        self.window.get(address)
+        self.wait()
+
+    def set_screen(self, form: Form, theme: str = "light") -> None:
         metrics = {
             "width": form.width,
             "height": form.height,
@@ -65,9 +71,6 @@ class Page:
         scheme = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
         self.window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         self.window.execute_cdp_cmd("Emulation.setEmulatedMedia", scheme)
-        self.complaints()  # drops those of the last page
-        self.window.get(address)
-        self.wait()
 
     def find(self, selector: str) -> WebElement:
         return self.window.find_element(By.CSS_SELECTOR, selector)

@@ -22,10 +22,9 @@ from functools import partial
 import torch
 
 from convblocks.console import answer, end
-from lab.benchmarks.growth.page import PAGE
+from lab.benchmarks.growth.page import blocks
 from lab.benchmarks.growth.sizes import Point, groups
-from lab.benchmarks.harness import TakeTurn, at_least, in_turns, parser
-from lab.benchmarks.pages import output_folder
+from lab.benchmarks.harness import TakeTurn, at_least, in_turns, parser, publish
 from lab.benchmarks.rows import Labels, Results, Row, Task
 
 # More than any quantity has.
@@ -42,14 +41,13 @@ def main(arguments: list[str]) -> None:
     made = parser(rounds=10)
     made.add_argument("--sizes", type=at_least(2), default=ALL_SIZES)  # one has no growth
     options = made.parse_args(arguments)
-    out = output_folder(options.out)
     results = Results.begin(
         arguments, options.rounds, threads=torch.get_num_threads(), cpus=os.cpu_count()
     )
     for points in groups(options.arch, options.sizes):
         with ExitStack() as stack:
             results.measure([task(stack, point) for point in points], options.rounds, warm_up=True)
-    PAGE.publish(out, results)
+    publish("growth", blocks(results), results, options.out)
 
 
 def task(stack: ExitStack, point: Point) -> Task:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import optuna
-import torch
 from optuna.distributions import BaseDistribution
 from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, create_trial
@@ -16,46 +15,15 @@ from torch import Tensor, nn
 
 from convblocks.compare.dry_run import Plan
 from convblocks.compare.trials import Trial
-from convblocks.data.images import MNIST, ImageSets, ImageSource, LabelledImages
+from convblocks.data.images import MNIST
 from convblocks.run.judge import ACCURACY
 from convblocks.run.result import RunResult
 from convblocks.search.config import SearchConfig, parse_space
 from lab import NETWORKS
 from lab.results import read_results
 
-# As many training images to a test image as MNIST has.
-TRAINING_TO_TEST = 6
-
 # MNIST's runs of the three networks, with several settings.
 RUNS = Path(__file__).parents[3] / "docs" / "data" / "study-confirm.jsonl"
-
-
-class Noise(ImageSource):
-    """Images like MNIST's of random pixels and labels; the root ``2000-10`` stands for
-    2,000 of 10 classes.
-    """
-
-    def load(self) -> ImageSets:
-        images, classes = map(int, self.root.name.split("-"))
-        return checked(*noise(images, classes), classes)
-
-
-def noise(images: int, classes: int) -> tuple[LabelledImages, LabelledImages]:
-    """Training and test images."""
-    generator = torch.Generator().manual_seed(0)
-
-    def draw(count: int) -> LabelledImages:
-        pixels = torch.randint(256, (count, *MNIST.shape), dtype=torch.uint8, generator=generator)
-        return LabelledImages(pixels, torch.randint(classes, (count,), generator=generator))
-
-    return draw(images), draw(-(-images // TRAINING_TO_TEST))
-
-
-def checked(train: LabelledImages, test: LabelledImages, classes: int) -> ImageSets:
-    """What the project finds out about any source's images: whether they are alike,
-    MD5, mean, deviation.
-    """
-    return ImageSets.of(train, test, [str(label) for label in range(classes)])
 
 
 class Wide(nn.Module):

@@ -13,35 +13,21 @@ from torch.optim import Adam
 from convblocks.compare.report import report_of
 from convblocks.compare.statistics import divisions
 from convblocks.figures.report import publish
-from convblocks.model.classifier import ImageClassifier
 from convblocks.run.directory import RunDirectory
 from convblocks.search.worker import SearchWorker
 from lab.benchmarks.growth import data
 from lab.benchmarks.growth.data import Wide
 from lab.benchmarks.harness import Turns
+from lab.benchmarks.noise import checked, noise
 from lab.benchmarks.rows import Row
 from lab.benchmarks.training import ways
-from lab.benchmarks.training.ways import (
-    LEARNING_RATE,
-    MANY_EPOCHS,
-    BareLoop,
-    Case,
-    Stopwatch,
-    add_hooks,
-    fit_command,
-)
+from lab.benchmarks.training.ways import LEARNING_RATE, BareLoop, Case, Stopwatch
 
 # A turn lasts at least so many seconds, and short calls of it are repeated.
 TURN = 0.2
 
 # Calls a function, and says how many seconds it took.
 Timed = Callable[[], float]
-
-
-def trained(case: Case, flags: list[str], turns: Turns) -> None:
-    """Take turns at this project's own command, with further flags."""
-    add_hooks(ImageClassifier, Stopwatch(turns))
-    fit_command(case, "measured", "--epochs", str(MANY_EPOCHS), *flags)
 
 
 def bare_and_wide(case: Case, width: int, turns: Turns) -> None:
@@ -71,8 +57,8 @@ def seconds_of(function: Callable[..., object], *arguments: object) -> float:
 
 def checking(images: int) -> Timed:
     """Find out about images in memory what ``fit`` finds out at its start."""
-    sets = data.noise(images, classes=10)
-    return lambda: seconds_of(data.checked, *sets, 10)
+    sets = noise(images, classes=10)
+    return lambda: seconds_of(checked, *sets, 10)
 
 
 def reporting(runs: int) -> Timed:

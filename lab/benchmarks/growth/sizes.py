@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any
 
 from lab.benchmarks.growth import data, measure
+from lab.benchmarks.noise import noise_flags
 from lab.benchmarks.training import ways
 from lab.benchmarks.training.ways import Case
 
@@ -75,7 +76,7 @@ def groups(archs: Sequence[str], most: int) -> Iterator[list[Point]]:
 def of_images(sizes: Sequence[int]) -> Iterator[Point]:
     for size in sizes:
         arguments = Case("fit", "mlp"), noise_flags(size, 10)
-        yield Point("images", "epoch", size, measure.trained, arguments)
+        yield Point("images", "epoch", size, ways.trained, arguments)
         yield Point("images", "start", size, measure.called, (measure.checking, size))
 
 
@@ -83,15 +84,15 @@ def of_classes(sizes: dict[int, int]) -> Iterator[Point]:
     for size, steps in sizes.items():
         case = Case("fit", "mlp", steps=steps, test_batches=1)
         flags = noise_flags(STEPS * BATCH_SIZE, size)
-        yield Point("classes", "fit", size, measure.trained, (case, flags), steps)
+        yield Point("classes", "fit", size, ways.trained, (case, flags), steps)
 
 
 def of_parameters(sizes: dict[int, int]) -> Iterator[Point]:
     for width, steps in sizes.items():
         size = data.parameters_of(width)
-        case = Case("fit", name_of(data.Wide), steps=steps, test_batches=1)
+        case = Case("fit", f"{data.__name__}.Wide", steps=steps, test_batches=1)
         flags = ["--network.width", str(width)]
-        yield Point("parameters", "fit", size, measure.trained, (case, flags), steps)
+        yield Point("parameters", "fit", size, ways.trained, (case, flags), steps)
         case = Case("bare", "mlp", steps=steps, test_batches=1)
         yield Point("parameters", "bare", size, measure.bare_and_wide, (case, width), steps)
 
@@ -109,12 +110,4 @@ def of_processes(sizes: Sequence[int]) -> Iterator[Point]:
         case = Case("fit", "mlp", steps=STEPS, test_batches=1)
         strategy = "--trainer.strategy ddp" if size > 1 else ""
         flags = f"--threads 1 --trainer.devices {size} {strategy}".split()
-        yield Point("processes", "fit", size, measure.trained, (case, flags), STEPS, ranks=size)
-
-
-def noise_flags(images: int, classes: int) -> list[str]:
-    return ["--data.source", name_of(data.Noise), "--data.root", f"{images}-{classes}"]
-
-
-def name_of(named: type) -> str:
-    return f"{named.__module__}.{named.__qualname__}"
+        yield Point("processes", "fit", size, ways.trained, (case, flags), STEPS, ranks=size)

@@ -31,7 +31,8 @@ from convblocks.run.result import RunResult, decode
 from lab.benchmarks.handwriting import page
 from lab.benchmarks.handwriting.drawing import draw_all
 from lab.benchmarks.handwriting.results import Drawn, Network, Results
-from lab.benchmarks.pages import DATA, PAGES, output_folder, write_raw_numbers
+from lab.benchmarks.harness import made_folder
+from lab.pages.writing import output_folder, write_raw_numbers
 
 DRAWS = ("pillow", "matplotlib")
 
@@ -45,9 +46,8 @@ def main(arguments: list[str]) -> None:
     parser = Parser()
     parser.add_argument("checkpoints", nargs="+", type=Path)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=LOGS / "benchmark")
+    parser.add_argument("--out", type=made_folder, default=str(LOGS / "benchmark"))
     options = parser.parse_args(arguments)
-    out = output_folder(options.out)
     runs = [result_of(path) for path in options.checkpoints]
     drawings = list(draw_all(options.seed))
     seen = torch.from_numpy(np.stack([look(drawing.content, MNIST)[1] for drawing in drawings]))
@@ -64,15 +64,16 @@ def main(arguments: list[str]) -> None:
             machine=run.provenance.machine,
             commit=run.provenance.commit,
             accuracy=run.score,
+            lr=run.hparams["lr"],
             answers=load_network(path).logits(seen).argmax(dim=1).tolist(),
         )
         for path, run in zip(options.checkpoints, runs, strict=True)
     ]
     results = Results(machine, git_commit(), options.seed, drawn, networks)
-    write_raw_numbers(out / DATA, "handwriting", results)
+    write_raw_numbers(options.out / "data", "handwriting", results)
     to_console([page.networks_table(results)])
-    page.write_page(output_folder(out / PAGES), results, drawings)
-    print(f"Written to {out / PAGES / 'handwriting'}.md and {out / DATA / 'handwriting'}.json.")
+    page.publish(output_folder(options.out / "lab"), results, drawings)
+    print(f"Written to {options.out}/lab/handwriting.md and its numbers to data/.")
 
 
 def result_of(checkpoint: Path) -> RunResult:

@@ -11,15 +11,14 @@ from statistics import fmean
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from convblocks.figures.grouping import grouped
-from convblocks.figures.tables import Table, to_markdown
+from convblocks.figures.tables import Table
 from convblocks.handwriting.ink import STROKE_WIDTHS
 from convblocks.text import counted, percent
 from exact_resume.files import write
 from lab.benchmarks.handwriting.drawing import BACKGROUNDS, FONT_FOLDER, Drawing, draw_all
 from lab.benchmarks.handwriting.results import Results
-from lab.benchmarks.pages import brief_machine
-
-TEMPLATE = Path(__file__).with_name("handwriting.md")
+from lab.estimates import count_text
+from lab.pages.writing import Block, brief_machine, write_page
 
 # Pixels of a drawing's place on the sheet, and of the drawing.
 CELL = 48
@@ -32,28 +31,62 @@ INK = "#808080"
 HEADINGS = {"drawn with a pen": "strokes", "printed in a font": "font"}
 
 
-def write_page(folder: Path, results: Results, drawings: Sequence[Drawing] | None = None) -> None:
+def publish(folder: Path, results: Results, drawings: Sequence[Drawing] | None = None) -> None:
     """Write the page and the sheet of drawings, which are drawn again if they are not at hand."""
     content = io.BytesIO()
     sheet(drawings or list(draw_all(results.seed))).save(content, "png")
     write(folder / "drawings.png", content.getvalue())
-    write(folder / "handwriting.md", markdown(results))
+    write_page(folder / "handwriting.md", *blocks(results))
 
 
-def markdown(results: Results) -> str:
-    """The whole page."""
+def blocks(results: Results) -> list[Block]:
+    """The page."""
     digits = Counter(drawing.digit for drawing in results.drawn)
     kinds = Counter(drawing.kind for drawing in results.drawn)
-    return TEMPLATE.read_text().format(
-        seed=results.seed,
-        n=len(results.drawn),
-        of_each=len(results.drawn) // len(digits),
-        strokes=kinds["strokes"] // len(digits),
-        fonts=kinds["font"] // len(digits),
-        backgrounds=len(BACKGROUNDS),
-        widths=STROKE_WIDTHS,
-        networks=to_markdown([networks_table(results)]),
-    )
+    n = len(results.drawn)
+    return [
+        "# Does it read digits that are not from MNIST? Synthetic strokes and fonts",
+        """
+        A network that gets 99 % of MNIST right may still fail on the digit that you draw. What
+        counts is how well a picture is turned into one that looks like MNIST's.
+        `src/convblocks/handwriting/ink.py` does that:
+        """,
+        f"""
+        1. Rotate the picture as its EXIF data says, put a transparent one on a contrasting
+           background, scale it down to 400 pixels.
+        2. Fit a smooth background to most of its pixels. Ink is whatever differs from that in one
+           direction of colour.
+        3. Drop dust, and anything beside the digit that runs out of the picture. Many separate
+           parts are not a digit, and the answer says so.
+        4. Make strokes as wide as MNIST's: between {STROKE_WIDTHS[0]} and {STROKE_WIDTHS[1]}
+           pixels, the quartiles of 3,000 training images.
+        5. As MNIST's authors did, scale the longer side to 20 pixels and move the centre of mass to
+           pixel (14, 14).
+        """,
+        f"## {n} pictures that are not MNIST's",
+        f"""
+        `lab/benchmarks/handwriting/` draws {n // len(digits)} pictures of each digit:
+        {kinds["strokes"] // len(digits)} with a pen's strokes, in four shapes on {len(BACKGROUNDS)}
+        kinds of background, with random size, pen, aspect, slant, tilt and place, and
+        {kinds["font"] // len(digits)} printed in matplotlib's fonts. Every second one:
+        """,
+        f"![Every second of the {n} pictures, a digit in each row](drawings.png)",
+        """
+        Nothing was tuned on single pictures, and none was left out. A picture must hold one digit.
+        Squared or ruled paper whose lines cross the digit does not work, and a hard shadow across
+        it may be taken for ink.
+        """,
+        f"""
+        `python -m lab.train handwriting`: [raw numbers](../data/handwriting.json) with every
+        answer; pictures of seed {results.seed}.
+        """,
+        [networks_table(results)],
+        """
+        A line is one network: another seed recognises some pictures more or fewer. In brackets is
+        Wilson's interval, as if the pictures were independent; but a shape's are alike, and they
+        are this project's own drawings, so they say little of how well it reads what people write.
+        """,
+    ]
 
 
 def sheet(drawings: Sequence[Drawing]) -> Image.Image:
@@ -89,11 +122,12 @@ def networks_table(results: Results) -> Table:
         kinds = [results.right(network, kind=kind) for kind in ("strokes", "font")]
         by_digit = {digit: results.right(network, digit=digit) for digit in digits}
         worst = min(digits, key=lambda digit: fmean(by_digit[digit]))
-        counts = [f"{sum(own)} of {len(own)}" for own in (results.right(network), *kinds)]
+        counts = [count_text(sum(own), len(own)) for own in (results.right(network), *kinds)]
         measured = [percent(network.accuracy), *counts, f"{worst}: {share(by_digit[worst])}"]
         rows.append([network.arch, network.schedule, *measured])
         origins.append(
-            f"Trained for {counted(network.epochs, 'epoch')} with seed {network.seed}, "
+            f"Trained for {counted(network.epochs, 'epoch')} at a learning rate of {network.lr:g} "
+            f"with seed {network.seed}, "
             f"{counted(network.threads, 'thread')}, on {brief_machine(network.machine)}; commit "
             f"{network.commit or 'unknown'}."
         )

@@ -28,6 +28,7 @@ class Network:
     commit: str | None
     accuracy: float  # on MNIST's test images, 0..1
     answers: list[int]
+    lr: float = 0.01  # of records that do not say it, which fit's default trained
 
 
 @dataclass

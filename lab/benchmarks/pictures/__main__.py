@@ -16,8 +16,8 @@ Example:
 """
 
 import tempfile
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -26,27 +26,29 @@ import torch
 
 from convblocks.console import answer, echo, end
 from convblocks.errors import UsageError
-from lab.benchmarks.harness import at_least, in_fresh_process, in_turns, parser
-from lab.benchmarks.pages import output_folder
+from convblocks.model.networks import ARCHITECTURES
+from lab.benchmarks.harness import at_least, in_turns, parser, publish, single_turn
 from lab.benchmarks.pictures import measure
 from lab.benchmarks.pictures.data import (
     DECODED,
     DECODED_PICTURES,
     DESCRIPTIONS,
     TRAINING_PICTURES,
-    Data,
+    data_flags,
     keep_decoded,
     write_pictures,
 )
-from lab.benchmarks.pictures.measure import BATCH_SIZE, WAYS, Case
-from lab.benchmarks.pictures.page import PAGE
-from lab.benchmarks.rows import Results, Row, Task, Values
+from lab.benchmarks.pictures.measure import BATCH_SIZE, WAYS
+from lab.benchmarks.pictures.page import blocks
+from lab.benchmarks.rows import Labels, Results, Row, Task, Values
+from lab.benchmarks.training.ways import Case, trained
+from lab.pages.writing import multiply_adds
 
 # Training steps of a turn, which takes about a second.
 STEPS = {"mlp": 600, "maxpool": 60, "batchnorm": 120}
 
-# Of the folder the bare steps are MNIST's.
-BARE: tuple[Data, ...] = ("MNIST", "colour")
+# Training steps to a batch of evaluation, as in a whole epoch of MNIST: 938 to 10.
+STEPS_PER_EVALUATION = 94
 
 
 def main(arguments: list[str]) -> None:
@@ -58,17 +60,17 @@ def main(arguments: list[str]) -> None:
     """
     made = parser()
     made.add_argument("--pictures", type=at_least(BATCH_SIZE), default=TRAINING_PICTURES)
-    made.set_defaults(out=Path("docs"))
+    made.set_defaults(out="docs")
     options = made.parse_args(arguments)
     if options.pictures > TRAINING_PICTURES:
         raise UsageError(
             f"--pictures must be at most {TRAINING_PICTURES}, but is {options.pictures}"
         )
-    out = output_folder(options.out)
     threads = torch.get_num_threads()
     results = Results.begin(arguments, options.rounds, threads=threads, pictures=options.pictures)
-    for arch, data in product(options.arch, DESCRIPTIONS):
-        values: Values = {"multiply_adds": measure.multiply_adds(arch, data)}
+    for arch, (data, image_spec) in product(options.arch, DESCRIPTIONS.items()):
+        count = multiply_adds(ARCHITECTURES[arch](image_spec), image_spec)
+        values: Values = {"multiply_adds": count}
         results.rows.append(Row({"part": "arithmetic", "arch": arch, "data": data}, values))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -78,24 +80,29 @@ def main(arguments: list[str]) -> None:
         write_pictures(folder / DECODED, min(DECODED_PICTURES, options.pictures))
         for arch in options.arch:
             with ExitStack() as stack:
-                tasks: list[Task] = []
-                for case in cases(arch, options.pictures):
-                    turns = in_turns(threads, measure.train, case, folder)
-                    tasks.append((asdict(case), stack.enter_context(turns)))
+                tasks = list(turns(arch, options.pictures, folder, stack))
                 results.measure(tasks, options.rounds, warm_up=True)
         readings: list[Task] = []
         for way in WAYS:
-            read = partial(in_fresh_process, threads, measure.reading, way, folder)
+            read = partial(single_turn, threads, measure.reading, way, folder)
             readings.append(({"part": "reading", "way": way}, read))
         results.measure(readings, options.rounds)
-    PAGE.publish(out, results)
+    publish("pictures", blocks(results), results, options.out)
 
 
-def cases(arch: str, pictures: int) -> list[Case]:
-    """What takes turns."""
+def turns(arch: str, pictures: int, folder: Path, stack: ExitStack) -> Iterator[Task]:
+    """Short epochs on each data set, and as many bare steps; those of the folder are MNIST's."""
+    threads = torch.get_num_threads()
     steps = min(STEPS[arch], pictures // BATCH_SIZE)
-    epochs = [Case("epoch", arch, data, steps) for data in DESCRIPTIONS]
-    return [*epochs, *(Case("bare", arch, data, steps) for data in BARE)]
+    evaluated = max(1, round(steps / STEPS_PER_EVALUATION))
+    case = Case("fit", arch, batch_size=BATCH_SIZE, steps=steps, test_batches=evaluated)
+    for data, image_spec in DESCRIPTIONS.items():
+        labels: Labels = {"part": "epoch", "arch": arch, "data": data, "steps": steps}
+        flags = data_flags(data, folder)
+        yield labels, stack.enter_context(in_turns(threads, trained, case, flags))
+        if data != "folder":
+            bare = in_turns(threads, measure.bare_steps, arch, image_spec, steps)
+            yield labels | {"part": "bare"}, stack.enter_context(bare)
 
 
 if __name__ == "__main__":

@@ -5,20 +5,18 @@ pictures, and colour pictures.
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from convblocks.data.images import MNIST as MNIST_SPEC
-from convblocks.data.images import ImageSets, ImageSource, ImageSpec, LabelledImages
+from convblocks.data.images import ImageSpec
 from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
 from convblocks.errors import UserError
 from convblocks.pictures.decoding import to_picture
 from convblocks.pictures.source import PictureFolder, kept_file
+from lab.benchmarks.noise import for_testing, noise_flags
 
 Data = Literal["MNIST", "folder", "colour"]
 
 # As many as MNIST has.
 TRAINING_PICTURES = 60_000
-TEST_PICTURES = 10_000
 
 # So many are decoded in each round, in a second or two. They lie in a folder beside
 # ``train`` and ``test``.
@@ -32,25 +30,10 @@ COLOUR = ImageSpec(3, 32, 32, CLASSES, mean=(0.5,) * 3, std=(0.25,) * 3)
 DESCRIPTIONS: dict[Data, ImageSpec] = {"MNIST": MNIST_SPEC, "folder": MNIST_SPEC, "colour": COLOUR}
 
 
-class ColourNoise(ImageSource):
-    """As many colour pictures as MNIST has digits, each pixel and each label at random."""
-
-    def load(self) -> ImageSets:
-        generator = torch.Generator().manual_seed(0)
-
-        def draw(count: int) -> LabelledImages:
-            shape = (count, *COLOUR.shape)
-            images = torch.randint(256, shape, dtype=torch.uint8, generator=generator)
-            labels = torch.randint(len(CLASSES), (count,), generator=generator)
-            return LabelledImages(images, labels)
-
-        return ImageSets.of(draw(TRAINING_PICTURES), draw(TEST_PICTURES), CLASSES)
-
-
 def data_flags(data: Data, folder: Path) -> list[str]:
     """The options of ``fit.py`` for a data set."""
     if data == "colour":
-        return ["--data.source", f"{ColourNoise.__module__}.{ColourNoise.__qualname__}"]
+        return noise_flags(TRAINING_PICTURES, len(CLASSES), COLOUR.shape)
     return ["--data.root", str(folder if data == "folder" else DEFAULT_ROOT)]
 
 
@@ -63,7 +46,7 @@ def write_pictures(folder: Path, pictures: int) -> None:
             as large a share.
     """
     files = MNISTFiles(DEFAULT_ROOT).load()
-    counts = {"train": pictures, "test": as_many_for_testing(pictures)}
+    counts = {"train": pictures, "test": for_testing(pictures)}
     for split, part in (("train", files.train), ("test", files.test)):
         images = part.images[: counts[split]].numpy()
         labels = part.labels[: counts[split]].tolist()
@@ -71,11 +54,6 @@ def write_pictures(folder: Path, pictures: int) -> None:
             (folder / split / CLASSES[label]).mkdir(parents=True)
         for index, (pixels, label) in enumerate(zip(images, labels, strict=True)):
             to_picture(pixels).save(folder / split / CLASSES[label] / f"{index}.png")
-
-
-def as_many_for_testing(pictures: int) -> int:
-    """How many test pictures belong to so many training pictures."""
-    return -(-pictures * TEST_PICTURES // TRAINING_PICTURES)
 
 
 def keep_decoded(folder: Path) -> None:

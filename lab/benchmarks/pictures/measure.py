@@ -4,105 +4,43 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch.nn import functional
 from torch.optim import Adam
-from torchinfo import summary
 
 from convblocks.data.images import MNIST as MNIST_SPEC
-from convblocks.data.images import ImageSource
+from convblocks.data.images import ImageSource, ImageSpec
 from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
 from convblocks.fast.lightning import keep_freed_memory
-from convblocks.model.classifier import ImageClassifier
-from convblocks.model.networks import ARCHITECTURES, build_network
+from convblocks.model.networks import build_network
 from convblocks.pictures.decoding import decode, for_all, read_shape
 from convblocks.pictures.source import PictureFolder, find_classes, list_pictures
 from lab.benchmarks.harness import Turns
-from lab.benchmarks.pictures.data import DECODED, DESCRIPTIONS, Data, data_flags
+from lab.benchmarks.pictures.data import DECODED
 from lab.benchmarks.rows import Row
-from lab.benchmarks.training import ways
-from lab.benchmarks.training.ways import (
-    LEARNING_RATE,
-    MANY_EPOCHS,
-    SEED,
-    Stopwatch,
-    add_hooks,
-    fit_command,
-)
-
-Part = Literal["epoch", "bare"]
+from lab.benchmarks.training.ways import LEARNING_RATE, SEED, Stopwatch
 
 BATCH_SIZE = 64
 
-# Training steps to a batch of evaluation, as in a whole epoch of MNIST: 938 to 10.
-STEPS_PER_EVALUATION = 94
 
-
-@dataclass(frozen=True)
-class Case:
-    """What is done in a turn.
-
-    Args:
-        part: "epoch" for an epoch of fit.py with so many steps and as large a share of
-            the evaluation, "bare" for the steps of the network and its optimizer alone.
-        arch: The network's name.
-        data: The data set.
-        steps: Training steps.
-    """
-
-    part: Part
-    arch: str
-    data: Data
-    steps: int
-
-
-def train(case: Case, folder: Path, turns: Turns) -> None:
-    """Take turns as long as there are any."""
-    stopwatch = Stopwatch(turns)
-    if case.part == "epoch":
-        epochs(case, folder, stopwatch)
-    else:
-        bare_steps(case, stopwatch)
-
-
-def epochs(case: Case, folder: Path, stopwatch: Stopwatch) -> None:
-    """``scripts/fit.py``, with everything on."""
-    add_hooks(ImageClassifier, stopwatch)
-    evaluated = max(1, round(case.steps / STEPS_PER_EVALUATION))
-    training = ways.Case(
-        "fit", case.arch, batch_size=BATCH_SIZE, steps=case.steps, test_batches=evaluated
-    )
-    flags = data_flags(case.data, folder)
-    fit_command(training, "measured", "--epochs", str(MANY_EPOCHS), *flags)
-
-
-def bare_steps(case: Case, stopwatch: Stopwatch) -> None:
+def bare_steps(arch: str, images_are: ImageSpec, steps: int, turns: Turns) -> None:
     """A plain loop over one batch, again and again: nothing is fetched, normalised or logged."""
+    stopwatch = Stopwatch(turns)
     keep_freed_memory()
     torch.manual_seed(SEED)
-    images_are = DESCRIPTIONS[case.data]
-    network = build_network(case.arch, image_spec=images_are)
+    network = build_network(arch, image_spec=images_are)
     optimizer = Adam(network.parameters(), lr=LEARNING_RATE, fused=True)
     images = torch.randn(BATCH_SIZE, *images_are.shape)
     targets = torch.randint(len(images_are.classes), (BATCH_SIZE,))
     while True:
         stopwatch.on_train_epoch_start()
-        for _ in range(case.steps):
+        for _ in range(steps):
             optimizer.zero_grad()
             functional.cross_entropy(network(images), targets).backward()
             optimizer.step()
         stopwatch.on_validation_start()
-
-
-def multiply_adds(arch: str, data: Data) -> int:
-    """Of the network for a data set, on one image; by torchinfo."""
-    images_are = DESCRIPTIONS[data]
-    network = ARCHITECTURES[arch](images_are)
-    return summary(network, input_size=(1, *images_are.shape), verbose=0).total_mult_adds
 
 
 def decode_on_all_cores(folder: Path) -> int:
@@ -147,8 +85,9 @@ WAYS: dict[str, Callable[[Path], int]] = {
 }
 
 
-def reading(way: str, folder: Path) -> list[Row]:
-    """How many images get from files into memory in how many seconds."""
+def reading(way: str, folder: Path, turns: Turns) -> None:
+    """A turn: how many images get from files into memory in how many seconds."""
+    turns.wait()
     began = time.perf_counter()
     images = WAYS[way](folder)
-    return [Row({}, {"images": images, "seconds": time.perf_counter() - began})]
+    turns.report([Row({}, {"images": images, "seconds": time.perf_counter() - began})])

@@ -1,33 +1,61 @@
 """The tables of the cost of pictures: ratios within a round, and their targets."""
 
-from pathlib import Path
 from statistics import median
 
-from convblocks.figures.estimates import Estimate
 from convblocks.figures.tables import Table
-from lab.benchmarks.pages import Page
-from lab.benchmarks.pictures.data import COLOUR, as_many_for_testing
+from convblocks.text import listed
+from lab.benchmarks.noise import for_testing
+from lab.benchmarks.pictures.data import COLOUR
 from lab.benchmarks.pictures.measure import ALL_CORES, BATCH_SIZE, ONE_CORE, WAYS
 from lab.benchmarks.rows import Results, judged, ratio
-from lab.estimates import at_most
+from lab.estimates import target_text
+from lab.pages.writing import Block, origin
 
-# The most that an epoch on a folder of pictures may take of one on MNIST's own files.
+# The most that a turn on a folder of pictures may take of one on MNIST's own files.
 FOLDER_TARGET = 1.05
 
-# The most by which an epoch may grow more than the bare steps do, when the pictures get larger.
+# The most by which a turn may grow more than the bare steps do, when the pictures get larger.
 COLOUR_TARGET = 1.1
 
 
-def texts(results: Results) -> dict[str, object]:
-    return {
-        "test_pictures": as_many_for_testing(int(results.settings["pictures"] or 0)),
-        "shape": " x ".join(map(str, COLOUR.shape)),
-        "batch_size": BATCH_SIZE,
-        "decoded": int(results.median("images", way=ALL_CORES)),
-        "cores": judged(
-            results.ratio("seconds", {"way": ALL_CORES}, {"way": ONE_CORE}, part="reading")
-        ),
-    }
+def blocks(results: Results) -> list[Block]:
+    """The page."""
+    settings = results.settings
+    where = origin(__package__, "pictures", results, f"{settings['threads']} threads")
+    archs = results.different("arch", part="epoch")
+    steps = {arch: results.numbers("steps", part="epoch", arch=arch)[0] for arch in archs}
+    turns = listed([f"{count} steps of {arch}" for arch, count in steps.items()])
+    cores = results.ratio("seconds", {"way": ALL_CORES}, {"way": ONE_CORE}, part="reading")
+    return [
+        "# What pictures cost",
+        f"""
+        {where} n = {results.rounds} rounds; [README.md](README.md) explains ratios and verdicts.
+        """,
+        f"""
+        - `MNIST`: MNIST's own four files.
+        - `folder`: {settings["pictures"]:,} training and
+          {for_testing(int(settings["pictures"] or 0)):,} test images of MNIST as PNG files,
+          decoded once.
+        - `colour`: as many pictures of {" x ".join(map(str, COLOUR.shape))}, of random content.
+        """,
+        f"""
+        A turn of `fit` is a short epoch of `scripts/fit.py` at batch size {BATCH_SIZE}: {turns},
+        the same share of evaluation, logs and checkpoint. `bare` is as many steps of the network
+        and its optimizer over one batch.
+        """,
+        [folder_table(results)],
+        [colour_table(results)],
+        """
+        How many times as much colour pictures take as MNIST. A turn costs in proportion to its
+        arithmetic if it grows as bare steps do.
+        """,
+        [reading_table(results)],
+        f"""
+        By a fresh process each time; median, least and most. All files were in the system's cache.
+        A folder is decoded once; later runs read the kept file. Decoding on all cores, as a
+        multiple of one: {judged(cores)}.
+        """,
+    ]
 
 
 def seconds(results: Results, part: str, arch: str, data: str) -> list[float]:
@@ -56,9 +84,9 @@ def folder_table(results: Results) -> Table:
         for data in ("MNIST", "folder"):
             times.append(f"{median(seconds(results, 'epoch', arch, data)):.2f}")
         measured = ratio(growth(results, "epoch", arch, "folder"))
-        rows.append([arch, *times, str(measured), _held(measured, FOLDER_TARGET)])
+        rows.append([arch, *times, str(measured), target_text(measured, "at most", FOLDER_TARGET)])
     header = ["network", "MNIST, s", "folder, s", "folder / MNIST", "target"]
-    return Table("An epoch on a folder of pictures, once decoded", header, rows)
+    return Table("A turn on a folder of pictures, once decoded", header, rows)
 
 
 def colour_table(results: Results) -> Table:
@@ -71,10 +99,10 @@ def colour_table(results: Results) -> Table:
         epochs = growth(results, "epoch", arch, "colour")
         growths = [judged(ratio(times)) for times in (bare, epochs)]
         proportion = ratio(epochs, bare)
-        held = _held(proportion, COLOUR_TARGET)
+        held = target_text(proportion, "at most", COLOUR_TARGET)
         rows.append([arch, f"{larger / own:.2f}", *growths, str(proportion), held])
-    columns = ["network", "multiply-adds", "bare", "epochs", "epochs / bare"]
-    return Table("An epoch on colour pictures", [*columns, "target"], rows)
+    columns = ["network", "multiply-adds", "bare", "fit", "fit / bare", "target"]
+    return Table("A turn on colour pictures", columns, rows)
 
 
 def reading_table(results: Results) -> Table:
@@ -86,14 +114,3 @@ def reading_table(results: Results) -> Table:
         spread = f"{median(times):.2f} [{min(times):.2f}, {max(times):.2f}]"
         rows.append([way, f"{images:,.0f}", spread, f"{images / median(times):,.0f}"])
     return Table("From files into memory", ["", "images", "seconds", "images per second"], rows)
-
-
-def _held(measured: Estimate, most: float) -> str:
-    return f"at most {most:g}: {at_most(measured, most)}"
-
-
-PAGE = Page(
-    Path(__file__).with_name("pictures.md"),
-    {"folder": folder_table, "colour": colour_table, "reading": reading_table},
-    texts,
-)

@@ -21,11 +21,10 @@ from dataclasses import asdict
 from functools import partial
 
 from convblocks.console import answer, end
-from lab.benchmarks.harness import at_least, parser
-from lab.benchmarks.pages import output_folder
+from lab.benchmarks.harness import at_least, parser, publish
 from lab.benchmarks.processes import measure
 from lab.benchmarks.processes.measure import WAYS, Case, turns_of
-from lab.benchmarks.processes.page import PAGE
+from lab.benchmarks.processes.page import blocks
 from lab.benchmarks.rows import Labels, Results
 
 # Training steps of a turn by the global batch size: half a second to a second each.
@@ -52,7 +51,6 @@ def main(arguments: list[str]) -> None:
     made = parser()
     made.add_argument("--steps", type=at_least(3), default=200)  # of fewer none is an inner one
     options = made.parse_args(arguments)
-    out = output_folder(options.out)
     results = Results.begin(arguments, options.rounds)
     for arch in options.arch:
         with ExitStack() as stack:
@@ -63,7 +61,7 @@ def main(arguments: list[str]) -> None:
             results.measure(tasks, options.rounds, warm_up=True)
         for case in recorded(arch, min(RECORDED_STEPS, options.steps)):
             results.measure([(labels("recorded", case), partial(measure.recorded, case))])
-    PAGE.publish(out, results)
+    publish("processes", blocks(results), results, options.out)
 
 
 def labels(part: str, case: Case) -> Labels:

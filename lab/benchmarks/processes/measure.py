@@ -11,19 +11,15 @@ from torch import Tensor
 from torch.utils.data import DistributedSampler, TensorDataset
 
 from convblocks.data.loader import Batch
-from convblocks.model.classifier import ImageClassifier
 from lab.benchmarks.harness import TakeTurn, Turns, in_turns
 from lab.benchmarks.processes.communication import Recorder
 from lab.benchmarks.rows import Row
 from lab.benchmarks.training import ways
 from lab.benchmarks.training.ways import (
-    MANY_EPOCHS,
     SEED,
     BarebonesClassifier,
     BareLoop,
     Stopwatch,
-    add_hooks,
-    fit_command,
     train_in_turns,
 )
 
@@ -58,11 +54,10 @@ def fit(case: Case, stopwatch: Stopwatch) -> None:
     """``scripts/fit.py``."""
     strategy = "--trainer.strategy ddp" if case.processes > 1 else ""
     flags = (
-        f"--epochs {MANY_EPOCHS} --threads 1 --trainer.enable_progress_bar false "
+        f"--threads 1 --trainer.enable_progress_bar false "
         f"--trainer.devices {case.processes} {strategy}"
     )
-    add_hooks(ImageClassifier, stopwatch)
-    fit_command(case.of_training(), "measured", *flags.split())
+    ways.fit_project(case.of_training(), stopwatch, *flags.split())
 
 
 class PlainClassifier(BarebonesClassifier):

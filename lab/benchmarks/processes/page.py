@@ -2,16 +2,14 @@
 beside plain Lightning's.
 """
 
-from pathlib import Path
-
 from convblocks.diagnosis.advice import whole_percent
 from convblocks.figures.estimates import Estimate
 from convblocks.figures.tables import Table
-from lab.benchmarks.pages import Page
 from lab.benchmarks.processes import communication
 from lab.benchmarks.processes.communication import Cluster, Collective
 from lab.benchmarks.rows import Labels, Results, Row, judged, ratio
-from lab.estimates import at_least
+from lab.estimates import at_least, target_text
+from lab.pages.writing import Block, origin
 
 # The least that the pace of fit should be of plain's at the smallest batch size; at
 # larger ones, more than there.
@@ -20,14 +18,49 @@ TARGETS = {"mlp": 1.2, "maxpool": 1.0, "batchnorm": 0.55}
 CLUSTERS = {"8 GPUs": Cluster(1, 8), "2 x 8 GPUs": Cluster(2, 8)}
 
 
-def texts(results: Results) -> dict[str, object]:
-    return {
-        "start": f"{1e6 * communication.START:.1f}",
-        "nvlink": f"{1e6 * communication.NVLINK_LATENCY:.1f}",
-        "network": f"{1e6 * communication.NETWORK_LATENCY:.1f}",
-        "nvlink_bandwidth": f"{communication.NVLINK_BANDWIDTH / 1e9:.0f}",
-        "network_bandwidth": f"{communication.NETWORK_BANDWIDTH / 1e9:.0f}",
-    }
+def blocks(results: Results) -> list[Block]:
+    """The page."""
+    start, nvlink, network = (
+        f"{1e6 * seconds:.1f} µs"
+        for seconds in (
+            communication.START,
+            communication.NVLINK_LATENCY,
+            communication.NETWORK_LATENCY,
+        )
+    )
+    within, between = (
+        f"{bandwidth / 1e9:.0f} GB/s"
+        for bandwidth in (communication.NVLINK_BANDWIDTH, communication.NETWORK_BANDWIDTH)
+    )
+    return [
+        "# What several processes cost",
+        f"""
+        {origin(__package__, "processes", results, "gloo, one thread per process")}
+        [README.md](README.md) explains ratios and verdicts.
+        """,
+        """
+        - `fit`: this project with `--threads 1`, and for several processes `--trainer.devices N
+          --trainer.strategy ddp`. Batch normalisation takes the statistics of the whole batch.
+        - `plain`: a plain LightningModule with `strategy="ddp"`, the same network, fused Adam and
+          images in memory, `self.log` at every step, Lightning's default logger and checkpoints.
+          Batch normalisation takes the statistics of each process's own images, since torch's
+          `SyncBatchNorm` refuses to run on a CPU.
+        """,
+        "Neither draws a progress bar. Batch sizes are those of all processes together.",
+        [pace_table(results)],
+        [rates_table(results)],
+        f"Medians of n = {results.rounds} rounds.",
+        [calculation_table(results)],
+        f"""
+        torch's profiler recorded the collectives of a step in the first of these processes
+        (SIMULATED: more than this machine has CPUs). The last columns are a CALCULATION, no
+        measurement: how long GPUs in a ring would take for the collectives one after the other, and
+        the share of latency. A step takes at most this much longer. A collective takes {start} to
+        start, {nvlink} for each message within a node and {network} between nodes, and its bytes
+        travel at {within} on one node and {between} on two: NCCL 2.28's own model for small
+        messages on Hopper GPUs with NVLink (src/graph/tuning.cc).
+        """,
+    ]
 
 
 def places(results: Results) -> list[tuple[str, int]]:
@@ -53,8 +86,7 @@ def verdict(results: Results, arch: str, batch_size: int) -> str:
     """Whether 2 processes meet the target."""
     smallest = min(results.numbers("batch_size", part="compared"))
     if batch_size == smallest:
-        target = TARGETS[arch]
-        return f"at least {target:g}: {at_least(pace(results, arch, batch_size, 2), target)}"
+        return target_text(pace(results, arch, batch_size, 2), "at least", TARGETS[arch])
     common: Labels = {"part": "compared", "arch": arch, "processes": 2}
     paces = []
     for size in (batch_size, smallest):
@@ -128,10 +160,3 @@ def collectives(results: Results, case: Row) -> list[Collective]:
 
 def _number(row: Row, label: str) -> int:
     return int(row.labels[label] or 0)
-
-
-PAGE = Page(
-    Path(__file__).with_name("processes.md"),
-    {"pace": pace_table, "rates": rates_table, "calculation": calculation_table},
-    texts,
-)

@@ -33,11 +33,10 @@ from convblocks.compare.options import split
 from convblocks.compare.trials import VAL_SIZE
 from convblocks.console import answer, echo, end
 from convblocks.run.directory import LOGS
-from lab.benchmarks.harness import at_least
-from lab.benchmarks.pages import output_folder
+from lab.benchmarks.harness import at_least, made_folder, publish
 from lab.benchmarks.rows import Labels, Results, Row, Task
 from lab.benchmarks.search.measure import started, trials
-from lab.benchmarks.search.page import PAGE, VARIANTS, answer_text
+from lab.benchmarks.search.page import VARIANTS, answer_text, blocks
 from lab.study.plan import HELD_OUT
 
 COUNTS = {"trials": 40, "epochs": 3, "repeats": 3, "rounds": 6, "runs": 10, "jobs": 1}
@@ -51,7 +50,6 @@ def main(arguments: list[str]) -> None:
         UserError: the folder cannot be written to, or runs failed.
     """
     options = parse(arguments)
-    out = output_folder(options.out)
     results = Results.begin(arguments, options.rounds, arch=options.arch, epochs=options.epochs)
     numbers = count()
 
@@ -72,7 +70,7 @@ def main(arguments: list[str]) -> None:
             for way in ("compare", "search")
         ]
         results.measure(starts, options.rounds)
-    PAGE.publish(out, results)
+    publish("search", blocks(results), results, options.out)
     echo(answer_text(results))
 
 
@@ -81,7 +79,7 @@ def parse(arguments: list[str]) -> Namespace:
     parser.add_argument("--arch", default="maxpool")
     for name, default in COUNTS.items():
         parser.add_argument(f"--{name}", type=at_least(1), default=default)
-    parser.add_argument("--out", type=Path, default=LOGS / "benchmark")
+    parser.add_argument("--out", type=made_folder, default=str(LOGS / "benchmark"))
     options, given = split(parser, arguments)
     if VAL_SIZE not in dict(given):
         given = (*given, (VAL_SIZE, str(HELD_OUT)))

@@ -1,9 +1,10 @@
 """The results of searches for their cost: tables, an answer and a figure."""
 
 import re
+import shlex
 from collections.abc import Sequence
+from functools import partial
 from itertools import accumulate
-from pathlib import Path
 from statistics import fmean, median
 
 import numpy as np
@@ -16,9 +17,9 @@ from convblocks.figures.estimates import DASH, NOTHING, POINTS, Unit
 from convblocks.figures.grouping import grouped
 from convblocks.figures.style import LETTERS, LINES, OTHERS, WIDTH, End, label_ends, log_axis, style
 from convblocks.figures.tables import Table
-from lab.benchmarks.pages import Page
 from lab.benchmarks.rows import Results, Row
 from lab.estimates import at_most, excludes_zero
+from lab.pages.writing import Block, Picture, brief_machine
 
 # The variants, in the order of the tables.
 VARIANTS = {
@@ -132,15 +133,42 @@ def answer_text(results: Results) -> str:
     )
 
 
-def texts(results: Results) -> dict[str, object]:
+def blocks(results: Results) -> list[Block]:
+    """The page."""
     costs = equal_costs(results)
-    return {
-        "answer": answer_text(results),
-        "added": added_text(results),
-        "repeats": len(costs),
-        "least_cost": min(costs),
-        "most_cost": max(costs),
-    }
+    settings = results.settings
+    return [
+        "# Search against chance and against a grid",
+        answer_text(results),
+        f"""
+        `python -m {__package__} {shlex.join(results.arguments)}`: [raw
+        numbers](../data/search.json); {brief_machine(results.machine)}, commit {results.commit}.
+        """,
+        f"""
+        The network is {settings["arch"]}; a trial has {settings["epochs"]} epochs and one thread.
+        The searches have the default space of `scripts/search.py`, the grid the learning rates and
+        schedules with which [the study](protocol.md) begins. Each of {len(costs)} repeats has its
+        own seeds of sampler and networks. Cost is seconds of training and evaluation over all
+        trials, for a pruned one of the epochs that it finished. The best trial was chosen on the
+        same held-out images, so all accuracies are too good.
+        """,
+        Picture(
+            "search",
+            "Best validation error so far against seconds of training, a line for each search",
+            partial(figure, results),
+        ),
+        [reached_table(results)],
+        f"""
+        Medians, in brackets the lowest and highest repeat. The cost is what the cheaper of the two
+        searches took in a repeat, {min(costs):.0f} to {max(costs):.0f} s.
+        """,
+        added_text(results),
+        """
+        This page is not measured again after 20 commits, as those about speed are: it asks which
+        search finds more for the same cost, and seconds only share that cost out. Of the machine
+        and the commit above alone is what a search adds to a run.
+        """,
+    ]
 
 
 def reached_table(results: Results) -> Table:
@@ -225,11 +253,3 @@ def _in_brackets(accuracies: list[float] | None) -> str:
         return NOTHING
     middle, low, high = (100 * pick(accuracies) for pick in (median, min, max))
     return f"{middle:.2f} [{low:.2f}, {high:.2f}]"
-
-
-PAGE = Page(
-    Path(__file__).with_name("search.md"),
-    {"reached": reached_table},
-    texts,
-    (figure, "Best validation error so far against seconds of training, a line for each search"),
-)

@@ -3,7 +3,7 @@
 Measure what training costs with the course's loop, a typical Lightning project, a bare
 loop in plain torch, fit.py, and what one might take instead, in turns of a second, each
 in a process of its own. Takes 25 minutes on two CPUs, which should be otherwise idle.
-JAX is left out where it is not installed, torch.compile where there is no C++ compiler.
+torch.compile is left out where there is no C++ compiler.
 
   --arch NAME ...      the networks (default: all)
   --rounds N           how often everything is measured, in another order each time (default: 12)
@@ -24,7 +24,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from functools import partial
-from importlib.util import find_spec
 from itertools import count
 
 import torch
@@ -32,21 +31,23 @@ from torchvision.datasets import MNIST
 
 from convblocks.console import answer, end
 from convblocks.data.mnist import DEFAULT_ROOT
-from lab.benchmarks.flags import PRECISIONS
-from lab.benchmarks.harness import TakeTurn, at_least, in_turns, parser
-from lab.benchmarks.pages import output_folder
+from lab.benchmarks.harness import TakeTurn, at_least, in_turns, parser, publish
 from lab.benchmarks.rows import Labels, Results, Row, Task
 from lab.benchmarks.training import measure
-from lab.benchmarks.training.page import PAGE
-from lab.benchmarks.training.ways import EPOCH_STEPS, LOADING_IMAGES, Case, Variant, train
+from lab.benchmarks.training.page import blocks
+from lab.benchmarks.training.ways import (
+    EPOCH_STEPS,
+    LOADING_IMAGES,
+    PRECISIONS,
+    Case,
+    Variant,
+    train,
+)
 
 # Training steps of a turn: of the two ways that load images one by one, and of the
 # others a second or less.
 LOADING_STEPS = 40
 STEPS = {"mlp": 400, "maxpool": 40, "batchnorm": 80}
-
-# A step of MaxPool takes JAX so long that a turn has few.
-JAX_STEPS = {"mlp": 400, "maxpool": 2, "batchnorm": 4}
 
 # Numbers of worker processes that are tried with the variants that load image by image,
 # in so many training steps.
@@ -71,14 +72,13 @@ def main(arguments: list[str]) -> None:
         UserError: the folder cannot be written to.
     """
     options = parse(arguments)
-    out = output_folder(options.out)
     MNIST(DEFAULT_ROOT, download=True)  # unpacks the files, before several processes would
     results = Results.begin(arguments, options.rounds, threads=options.threads, steps=options.steps)
     for arch in options.arch:
         with ExitStack() as processes:
             results.measure(list(turns(arch, options, processes)), options.rounds, warm_up=True)
-    results.measure([*commands(options), *sprints(options), *jobs(options)], options.rounds)
-    PAGE.publish(out, results)
+    results.measure([*commands(options), *sprints(options)], options.rounds)
+    publish("performance", blocks(results), results, options.out)
 
 
 def parse(arguments: list[str]) -> Namespace:
@@ -104,6 +104,8 @@ def turns(arch: str, options: Namespace, processes: ExitStack) -> Iterator[Task]
             case = limited(Case(variant, arch, steps=STEPS[arch], test_batches=1), options)
             take_turn = processes.enter_context(in_turns(1, measure.parts_of_steps, case))
             yield {"part": "of a step", "variant": variant, "steps": case.steps}, take_turn
+    if arch in SIDE_BY_SIDE:
+        yield from jobs(arch, options, processes)
 
 
 def timed(take_turn: TakeTurn, case: Case) -> list[Row]:
@@ -124,19 +126,11 @@ def cases(arch: str, options: Namespace) -> Iterator[tuple[str, Case]]:
     for precision in PRECISIONS if arch in MIXED else PRECISIONS[:1]:
         epochs += [Case(variant, arch, precision, steps=STEPS[arch]) for variant in ("bare", "fit")]
     yield from (("all", limited(case, options)) for case in epochs)
-    alone: list[Variant] = ["bare", "barebones", "fit", *alternatives()]
+    alone: list[Variant] = ["bare", "barebones", "fit", "fit --fast false"]
+    if any(map(shutil.which, ("g++", "clang++"))):
+        alone.append("torch.compile")
     for variant in alone:
-        steps = (JAX_STEPS if variant == "jax" else STEPS)[arch]
-        yield "one", limited(Case(variant, arch, steps=steps, test_batches=1), options)
-
-
-def alternatives() -> list[Variant]:
-    """What one might take instead, as far as it is installed."""
-    there: dict[Variant, bool] = {
-        "torch.compile": any(map(shutil.which, ("g++", "clang++"))),
-        "jax": find_spec("jax") is not None,
-    }
-    return [variant for variant, is_there in there.items() if is_there]
+        yield "one", limited(Case(variant, arch, steps=STEPS[arch], test_batches=1), options)
 
 
 def limited(case: Case, options: Namespace) -> Case:
@@ -163,11 +157,13 @@ def best_workers(variant: Variant, arch: str, options: Namespace) -> int:
 
 def commands(options: Namespace) -> Iterator[Task]:
     """Whole commands."""
-    for name, arch in [("imports", ""), *(("first step", arch) for arch in options.arch)]:
-        yield (
-            {"part": "command", "command": name, "arch": arch},
-            partial(measure.command, name, arch, options.threads),
-        )
+    yield {"part": "command", "command": "imports", "arch": ""}, measure.imports
+    for arch in options.arch:
+        labels: Labels = {"part": "command", "command": "first step", "arch": arch}
+        yield labels, partial(measure.first_step, arch, options.threads)
+        for fast in ("true", "false"):
+            labels = {"part": "command", "command": "epoch", "arch": arch, "fast": fast}
+            yield labels, partial(measure.whole_command, arch, options.threads, fast)
 
 
 def sprints(options: Namespace) -> Iterator[Task]:
@@ -177,15 +173,14 @@ def sprints(options: Namespace) -> Iterator[Task]:
         yield labels, partial(measure.sprint, precision, options.threads, count())
 
 
-def jobs(options: Namespace) -> Iterator[Task]:
+def jobs(arch: str, options: Namespace, processes: ExitStack) -> Iterator[Task]:
     """One run with all threads, and as many runs as there are threads, of one each."""
-    for arch, steps in SIDE_BY_SIDE.items():
-        for runs, together in {"one": 1, "one a thread": options.threads}.items():
-            if arch in options.arch:
-                labels: Labels = {"part": "jobs", "arch": arch, "runs": runs}
-                threads = options.threads // together
-                most = min(steps, options.steps or steps)
-                yield labels, partial(measure.side_by_side, arch, together, threads, most)
+    case = limited(Case("fit", arch, steps=SIDE_BY_SIDE[arch], test_batches=1), options)
+    for runs, together in {"one": 1, "one a thread": options.threads}.items():
+        threads = options.threads // together
+        turns = [processes.enter_context(in_turns(threads, train, case)) for _ in range(together)]
+        labels: Labels = {"part": "jobs", "arch": arch, "runs": runs}
+        yield labels, partial(measure.side_by_side, turns, (case.steps or 1) * case.batch_size)
 
 
 if __name__ == "__main__":

@@ -4,22 +4,21 @@ whole commands.
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import FrameType
-from typing import Any
+
+from pyinstrument import Profiler
 
 from convblocks.errors import UserError
-from lab.benchmarks.flags import Setting, images_per_second
-from lab.benchmarks.harness import Turns
+from lab.benchmarks.harness import TakeTurn, Turns
 from lab.benchmarks.rows import Row
+from lab.benchmarks.training import moments
+from lab.benchmarks.training.parts import LOOKS_EVERY, OTHER, PARTS, part_of
 from lab.benchmarks.training.ways import WAYS, Case, Stopwatch
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -28,88 +27,30 @@ FIT = str(REPOSITORY / "scripts" / "fit.py")
 # The imports of every Lightning project on MNIST.
 IMPORTS = "import lightning, torchvision"
 
-# Seconds between two looks at what a step is doing.
-LOOKS_EVERY = 0.00025
-
-
-@dataclass(frozen=True)
-class Part:
-    """Of a training step: the functions in which it is spent, and what one gets for it."""
-
-    name: str
-    functions: tuple[str, ...]
-    buys: str
-
-
-# A step is in the first of them that has the innermost function.
-PARTS = (
-    Part(
-        "batch",
-        ("_DataFetcher.__next__", "NormalisedLoader.__iter__"),
-        "fetched by index; fit also normalises it",
-    ),
-    Part("forward", ("Module._wrapped_call_impl", "cross_entropy"), "logits and loss"),
-    Part("backward", ("Tensor.backward",), "gradients"),
-    Part(
-        "Adam",
-        ("Optimizer.profile_hook_step.<locals>.wrapper", "Adam.zero_grad", "Optimizer.zero_grad"),
-        "the step",
-    ),
-    Part(
-        "metrics",
-        ("Metric._wrap_update.<locals>.wrapped_func",),
-        "training loss and accuracy, exact at a resume",
-    ),
-    Part(
-        "logs",
-        (
-            "LightningModule.log",
-            "_LoggerConnector.on_batch_start",
-            "_LoggerConnector.on_batch_end",
-            "_LoggerConnector.update_train_step_metrics",
-            "MetricsLog.on_train_batch_end",
-        ),
-        "curves in TensorBoard and metrics.csv; values for callbacks",
-    ),
-    Part("signals", ("ExactResume.on_train_batch_end",), "a preempted run saves after this step"),
-)
-OTHER = Part("loop", (), "Lightning's loop: counters, hooks, when to stop")
-
 
 class Sampler(Stopwatch):
-    """Looks again and again at which part of a step is running, and reports the
-    microseconds of each.
+    """Has pyinstrument look again and again at which part of a step is running, and
+    reports the seconds of each.
 
-    The clock interrupts between two of Python's instructions; a function in C is its
-    caller's.
+    It looks when a function is called or left; one in C is its caller's.
     """
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
-        self.seen = Counter[str]()
-        signal.signal(signal.SIGALRM, self._look)
-        signal.setitimer(signal.ITIMER_REAL, LOOKS_EVERY, LOOKS_EVERY)
+        self.profiler = Profiler(LOOKS_EVERY, async_mode="disabled")
+        self.profiler.start()
 
     def on_validation_start(self) -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        self.session = self.profiler.stop()
         super().on_validation_start()
 
     def rows(self) -> list[Row]:
         (timed,) = super().rows()
-        rows = []
-        for part in (*PARTS, OTHER):
-            seconds = timed.values["training"] * self.seen[part.name] / self.seen.total()
-            rows.append(Row({"of": part.name}, {"seconds": seconds}))
-        return rows
-
-    def _look(self, number: int, frame: FrameType | None) -> None:
-        while frame is not None:
-            for part in PARTS:
-                if frame.f_code.co_qualname in part.functions:
-                    self.seen[part.name] += 1
-                    return
-            frame = frame.f_back
-        self.seen[OTHER.name] += 1
+        seen = {part.name: 0.0 for part in (*PARTS, OTHER)}
+        for frames, seconds in self.session.frame_records:
+            seen[part_of(frames)] += seconds
+        share = timed.values["training"] / sum(seen.values())
+        return [Row({"of": name}, {"seconds": share * seconds}) for name, seconds in seen.items()]
 
 
 def parts_of_steps(case: Case, turns: Turns) -> None:
@@ -117,16 +58,27 @@ def parts_of_steps(case: Case, turns: Turns) -> None:
     WAYS[case.variant](case, Sampler(turns))
 
 
-def side_by_side(arch: str, jobs: int, threads: int, steps: int) -> list[Row]:
-    """Runs of ``fit`` that train at the same time: seconds for each image of all of
-    them together.
+def side_by_side(turns: Sequence[TakeTurn], images: int) -> list[Row]:
+    """Runs of ``fit`` that train at the same time, each so many images in its turn:
+    seconds for each image of all of them together.
     """
-    setting = Setting("cpu", "32-true", jobs, threads)
-    return [Row({}, {"seconds": 1 / images_per_second(arch, setting, steps)})]
+    with ThreadPoolExecutor(len(turns)) as pool:
+        taken = [row for (row,) in pool.map(lambda take_turn: take_turn(), turns)]
+    slowest = max(row.values["training"] for row in taken)
+    return [Row({}, {"seconds": slowest / (len(turns) * images)})]
 
 
-def command(name: str, arch: str, threads: int) -> Iterator[Row]:
-    """How long one of the commands takes.
+def imports() -> Iterator[Row]:
+    """How long those of every Lightning project take.
+
+    Raises:
+        UserError: they fail.
+    """
+    yield Row({}, {"seconds": time_command(["-c", IMPORTS])[-1][0]})
+
+
+def first_step(arch: str, threads: int) -> Iterator[Row]:
+    """How long ``fit`` takes until its first step is done.
 
     Raises:
         UserError: it failed.
@@ -135,12 +87,30 @@ def command(name: str, arch: str, threads: int) -> Iterator[Row]:
         f"--arch {arch} --epochs 1 --threads {threads} --trainer.limit_train_batches 1 "
         "--trainer.limit_val_batches 0"
     )
-    commands: dict[str, Any] = {
-        "imports": (["-c", IMPORTS], ""),
-        "first step": ([FIT, *options.split()], "1/1 "),
-    }
-    seconds, _ = time_command(*commands[name])
-    yield Row({}, {"seconds": seconds})
+    lines = time_command([FIT, *options.split()])
+    yield Row({}, {"seconds": arrival(lines, "1/1 ")})
+
+
+def whole_command(arch: str, threads: int, fast: str) -> Iterator[Row]:
+    """The seconds of a command that trains for an epoch, from Enter to its end, and
+    those of its parts.
+
+    Raises:
+        UserError: it failed.
+    """
+    options = (
+        f"--arch {arch} --epochs 1 --threads {threads} --fast {fast} "
+        f"--trainer.callbacks {moments.__name__}.Moments"
+    )
+    lines = time_command([FIT, *options.split()])
+    values = {}
+    began = 0.0
+    for part in moments.PARTS:
+        ended = arrival(lines, f"{moments.MARK} {part}")
+        values[part] = ended - began
+        began = ended
+    whole = lines[-1][0]
+    yield Row({}, values | {moments.REST: whole - began, "seconds": whole})
 
 
 def sprint(precision: str, threads: int, seeds: Iterator[int]) -> Iterator[Row]:
@@ -152,20 +122,20 @@ def sprint(precision: str, threads: int, seeds: Iterator[int]) -> Iterator[Row]:
     """
     config = str(REPOSITORY / "configs" / "sprint.yaml")
     options = f"--trainer.precision {precision} --threads {threads} --seed {next(seeds)}"
-    command = [FIT, "--config", config, *options.split()]
-    seconds, output = time_command(command, until="1/1 ")
-    (accuracy,) = re.findall(r"^test accuracy (.*?) %", output, re.MULTILINE)
-    yield Row({}, {"seconds": seconds, "accuracy": float(accuracy) / 100})
+    lines = time_command([FIT, "--config", config, *options.split()])
+    printed = "".join(line for _, line in lines)
+    (accuracy,) = re.findall(r"^test accuracy (.*?) %", printed, re.MULTILINE)
+    yield Row({}, {"seconds": arrival(lines, "1/1 "), "accuracy": float(accuracy) / 100})
 
 
-def time_command(command: list[str], until: str) -> tuple[float, str]:
-    """Seconds from the start of a Python command to the last line that holds a text, or
-    to its end; all lines.
+def time_command(command: list[str]) -> list[tuple[float, str]]:
+    """The lines that a Python command prints, each with the seconds from its start on
+    when it came, and behind them an empty one for its end.
 
     Raises:
         UserError: it failed.
     """
-    paths = [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]  # of the network in sprint.yaml
+    paths = [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]  # of what lab has for fit
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         process = subprocess.Popen(
@@ -178,13 +148,14 @@ def time_command(command: list[str], until: str) -> tuple[float, str]:
         )
         with process as run:
             assert run.stdout is not None
-            lines = []
-            for line in run.stdout:
-                lines.append(line)
-                if until and until in line:
-                    seconds = time.perf_counter() - began
-        if run.returncode != 0:
-            raise UserError(
-                f"{' '.join(command)} ended with status {run.returncode}:\n{''.join(lines)}"
-            )
-        return seconds if until else time.perf_counter() - began, "".join(lines)
+            lines = [(time.perf_counter() - began, line) for line in run.stdout]
+        lines.append((time.perf_counter() - began, ""))
+    if run.returncode != 0:
+        printed = "".join(line for _, line in lines)
+        raise UserError(f"{' '.join(command)} ended with status {run.returncode}:\n{printed}")
+    return lines
+
+
+def arrival(lines: Sequence[tuple[float, str]], text: str) -> float:
+    """When the last line with a text came."""
+    return next(seconds for seconds, line in reversed(lines) if text in line)

@@ -3,8 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from functools import partial
 
 from convblocks.compare.statistics import mean_interval
 from convblocks.diagnosis.advice import whole_percent
@@ -12,12 +11,14 @@ from convblocks.figures.estimates import PERCENT, SECONDS, Estimate, number
 from convblocks.figures.tables import Table
 from convblocks.run.words import EPOCHS
 from convblocks.text import listed
-from lab.benchmarks.pages import Page
-from lab.benchmarks.rows import Label, Labels, Results, judged
+from lab.benchmarks.rows import Label, Labels, Results, judged, side
 from lab.benchmarks.training.figure import archs_of, performance_figure, training
-from lab.benchmarks.training.measure import LOOKS_EVERY, OTHER, PARTS
+from lab.benchmarks.training.moments import PARTS as PARTS_OF_A_COMMAND
+from lab.benchmarks.training.moments import REST
+from lab.benchmarks.training.parts import LOOKS_EVERY, OTHER, PARTS
 from lab.benchmarks.training.ways import EPOCH_STEPS, Variant
-from lab.estimates import at_least, at_most
+from lab.estimates import VERDICTS, Bar, at_least, target_text
+from lab.pages.writing import Block, Picture, origin
 
 # The names of the ways to train in a sentence that says how long they take.
 SLOWER: dict[Variant, str] = {
@@ -41,19 +42,19 @@ def command(name: str, **labels: Label) -> Labels:
 @dataclass(frozen=True)
 class Target:
     """The least or the most that a ratio of two cases should be, for each network that
-    has a limit.
+    has a limit; of others it is only shown, where it was measured.
     """
 
     name: str
-    bar: Literal["at least", "at most"]
-    of_archs: Sequence[float | None]  # in the order of NETWORKS
+    bar: Bar
+    of_archs: Sequence[float | None]  # in the order of NETWORKS; empty without a target
     value: str
     above: Labels
     below: Labels
 
     @property
     def limits(self) -> dict[str, float]:
-        limits = zip(NETWORKS, self.of_archs, strict=True)
+        limits = zip(NETWORKS, self.of_archs, strict=False)
         return {arch: limit for arch, limit in limits if limit is not None}
 
     def ratio(self, results: Results, arch: str) -> Estimate:
@@ -61,15 +62,19 @@ class Target:
         return results.ratio(self.value, own | self.above, own | self.below)
 
     def verdict(self, results: Results, arch: str) -> str:
-        judge = at_least if self.bar == "at least" else at_most
-        return judge(self.ratio(results, arch), self.limits[arch])
+        return VERDICTS[self.bar](self.ratio(results, arch), self.limits[arch])
 
     def cell(self, results: Results, arch: str) -> str:
-        """The ratio, the target and the verdict; empty for a network without a target."""
-        if arch not in self.limits:
+        """The ratio, the target if there is one, and the verdict; empty where nothing was
+        measured.
+        """
+        own: Labels = {"arch": arch}
+        if not all(results.of(**own | case) for case in (self.above, self.below)):
             return ""
-        target = f"{self.bar} {self.limits[arch]:g}"
-        return f"{self.ratio(results, arch)}, {target}: {self.verdict(results, arch)}"
+        measured = self.ratio(results, arch)
+        if arch not in self.limits:
+            return judged(measured)
+        return f"{measured}, {target_text(measured, self.bar, self.limits[arch])}"
 
 
 PLAIN = training("lightning-plain")
@@ -110,8 +115,22 @@ TARGETS = (
         FIT_MIXED,
     ),
     Target(
-        "peak memory above the imports: fit / bare", "at most", [1.3, 1.3, 1.3], "memory", FIT, BARE
+        "training steps on one thread: fit --fast false / fit",
+        "at least",
+        [],
+        "step",
+        training("fit --fast false", threads="one"),
+        FIT_ALONE,
     ),
+    Target(
+        "a command of one epoch: fit --fast false / fit",
+        "at least",
+        [],
+        "seconds",
+        command("epoch", fast="false"),
+        command("epoch", fast="true"),
+    ),
+    Target("peak memory above the imports: fit / bare", "at most", [], "memory", FIT, BARE),
     Target(
         "start: fit.py to its first step / import lightning, torchvision",
         "at most",
@@ -161,27 +180,126 @@ def gain(results: Results) -> str:
     return gained
 
 
-def texts(results: Results) -> dict[str, object]:
+def pace(results: Results) -> str:
+    """How long a step takes beside one of a bare loop, and which of them is faster."""
+    ratios = {arch: results.ratio("step", FIT, BARE, arch=arch) for arch in archs_of(results)}
+    times = [f"{ratio} times as long for {arch}" for arch, ratio in ratios.items()]
+    said = (
+        f"A training step of fit takes {listed(times)} as one of `bare`, a loop without a "
+        "framework."
+    )
+    for verdict, faster in {"more": "`bare`", "less": "fit"}.items():
+        archs = [arch for arch, ratio in ratios.items() if side(ratio) == verdict]
+        if archs:
+            said += f" {faster} is faster for {listed(archs)}."
+    return said
+
+
+def blocks(results: Results) -> list[Block]:
+    """The page."""
+    settings = results.settings
+    threads = settings["threads"]
+    limited = f"; turns of {settings['steps']} steps" if settings["steps"] else ""
+    where = origin(__package__, "performance", results, f"{threads} threads{limited}")
     archs = archs_of(results)
-    most = results.settings["steps"]
-    verdicts = Counter(
+    steps = {arch: results.numbers("steps", **FIT, arch=arch)[0] for arch in archs}
+    turns = listed([f"{count} steps of {arch}" for arch, count in steps.items()])
+    return [
+        "# What training costs",
+        gain(results),
+        f"""
+        That includes the evaluation, in 32 bit on {threads} threads: medians of n =
+        {results.rounds} rounds, which the figure shows as marks. The last table has the intervals.
+        """,
+        pace(results),
+        Picture(
+            "performance",
+            "Seconds per epoch of four ways to train, a panel for each network",
+            partial(performance_figure, results),
+        ),
+        [wait_table(results)],
+        "Calculated from one epoch. The start is the time from the command to the first step.",
+        *commands_blocks(results),
+        "## How it was measured",
+        f"""
+        {where} No GPU was at hand. [README.md](README.md) explains ratios and verdicts. The same
+        network is trained at batch size 64 in these ways:
+        """,
+        """
+        - `notebook`: the course's loop. torchvision transforms each image; `.item()` and
+          `.tolist()` at every step.
+        - `lightning-plain`: a usual Lightning project with the same loaders, torchmetrics,
+          `self.log` at every step, default bar, logger and checkpoints.
+        - `bare`: a loop without a framework. Normalised images in memory, channels last, fused
+          Adam; no metrics, no logs.
+        - `barebones`: the steps of `bare` in Lightning's `Trainer(barebones=True)`.
+        - `fit`: this project's `scripts/fit.py`, with the short cuts of `fast/`, which change no
+          bit of the result.
+        """,
+        f"""
+        A turn has {turns}, or {results.numbers("steps", **NOTEBOOK)[0]} in the first two ways, and
+        an evaluation of the test set. An epoch is calculated from it: {EPOCH_STEPS} steps,
+        evaluation, logs, checkpoint. The first two ways have the number of worker processes (0, 1
+        or 2) that was fastest in a trial.
+        """,
+        [steps_table(results)],
+        """
+        On one thread. The Trainer's loop is what `barebones` adds to `bare`. This project adds
+        normalisation, metrics, logs, bar and signals to that, and saves what `fast/` leaves out.
+        """,
+        [parts_table(results)],
+        f"""
+        On one thread, by a clock that looks {1 / LOOKS_EVERY:,.0f} times per second at which
+        function is running.
+        """,
+        [alternatives_table(results)],
+        "In 32 bit on one thread, and as a multiple of `bare`.",
+        [sprints_table(results)],
+        f"""
+        `python scripts/fit.py --config configs/sprint.yaml --trainer.precision PRECISION --threads
+        {threads} --seed SEED`: means of n = {results.rounds} commands, seeds from 0 on, up to the
+        line with the test accuracy.
+        """,
+        [targets_table(results)],
+        verdicts(results),
+    ]
+
+
+def verdicts(results: Results) -> str:
+    """How many targets are met, and what is none."""
+    archs = archs_of(results)
+    counts = Counter(
         target.verdict(results, arch)
         for target in TARGETS
         for arch in target.limits
         if arch in archs
     )
-    counts = ", ".join(
-        f"{verdicts[verdict]} {verdict}" for verdict in ("met", "missed", "undecided")
+    found = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("met", "missed", "undecided"))
+    return (
+        f"Of {counts.total()} targets: {found}. Memory is none: `bare` keeps all images as "
+        "floats, fit as bytes, four times smaller, so fit needs less by construction."
     )
-    steps = {arch: results.numbers("steps", **FIT, arch=arch)[0] for arch in archs}
-    return {
-        "gain": gain(results),
-        "limited": "" if most is None else f"; turns of {most} steps",
-        "steps_of_turns": listed([f"{count} steps of {arch}" for arch, count in steps.items()]),
-        "loading_steps": results.numbers("steps", **NOTEBOOK)[0],
-        "looks_a_second": f"{1 / LOOKS_EVERY:,.0f}",
-        "verdicts": f"Of {verdicts.total()} targets: {counts}.",
-    }
+
+
+def commands_blocks(results: Results) -> list[Block]:
+    """The parts of whole commands; nothing of records without them."""
+    rows = []
+    parts = [*PARTS_OF_A_COMMAND, REST, "seconds"]
+    for arch in archs_of(results):
+        for fast in sorted(results.different("fast", **command("epoch", arch=arch))):
+            own = command("epoch", arch=arch, fast=fast)
+            rows.append([arch, fast, *(number(results.median(part, **own)) for part in parts)])
+    if not rows:
+        return []
+    header = ["network", "--fast", *parts[:-1], "seconds in all"]
+    return [
+        [Table("A command of one epoch, from Enter to its end", header, rows)],
+        """
+        `python scripts/fit.py --arch NETWORK --epochs 1`, medians. The start is Python, imports and
+        options; data is reading and checking images, and noting where the run comes from; results
+        are the last files and lines.
+        """,
+    ]
 
 
 def wait_table(results: Results) -> Table:
@@ -254,8 +372,8 @@ def sprints_table(results: Results) -> Table:
         accuracies = results.values("accuracy", **labels)
         reached = f"{sum(accuracy >= FAST for accuracy in accuracies)} of {len(accuracies)}"
         mean = mean_interval(accuracies, PERCENT)
-        verdict = f"at most {limit}: {at_most(seconds, limit)}"
-        rows.append([precision, str(seconds), reached, str(mean), verdict])
+        target = target_text(seconds, "at most", limit)
+        rows.append([precision, str(seconds), reached, str(mean), target])
     header = ["precision", "seconds", f"reach {whole_percent(FAST)}", "test accuracy %", "target"]
     return Table(f"From the command to {whole_percent(FAST)}", header, rows)
 
@@ -266,20 +384,6 @@ def targets_table(results: Results) -> Table:
     rows = []
     for target in TARGETS:
         cells = [target.cell(results, arch) for arch in archs]
-        rows.append([target.name, *cells])
+        if any(cells):
+            rows.append([target.name, *cells])
     return Table("Ratios and targets", ["ratio", *archs], rows)
-
-
-PAGE = Page(
-    Path(__file__).with_name("performance.md"),
-    {
-        "wait": wait_table,
-        "steps": steps_table,
-        "parts": parts_table,
-        "alternatives": alternatives_table,
-        "sprints": sprints_table,
-        "targets": targets_table,
-    },
-    texts,
-    (performance_figure, "Seconds per epoch of four ways to train, a panel for each network"),
-)

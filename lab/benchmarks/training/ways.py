@@ -5,7 +5,7 @@ and an evaluation.
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
@@ -29,11 +29,15 @@ from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import ARCHITECTURES, build_network
 from convblocks.run import fit
 from convblocks.run.directory import RunDirectory
-from lab.benchmarks.flags import Precision
 from lab.benchmarks.harness import Turns
 from lab.benchmarks.rows import Row
 
-Variant = Literal["notebook", "lightning-plain", "bare", "barebones", "fit", "torch.compile", "jax"]
+Precision = Literal["32-true", "bf16-mixed"]
+PRECISIONS: tuple[Precision, ...] = ("32-true", "bf16-mixed")
+
+Variant = Literal[
+    "notebook", "lightning-plain", "bare", "barebones", "fit", "fit --fast false", "torch.compile"
+]
 
 # The variants that load and transform image by image.
 LOADING_IMAGES: tuple[Variant, ...] = ("notebook", "lightning-plain")
@@ -365,17 +369,20 @@ def add_hooks(module: type[LightningModule], hooks: object) -> None:
             setattr(module, name, getattr(hooks, name))
 
 
-def fit_project(case: Case, stopwatch: Stopwatch) -> None:
+def fit_project(case: Case, stopwatch: Stopwatch, *flags: str) -> None:
     """This project's own command, with hooks that note the times of its epochs."""
     add_hooks(ImageClassifier, stopwatch)
-    fit_command(case, "measured", "--epochs", str(MANY_EPOCHS))
+    fit_command(case, "measured", "--epochs", str(MANY_EPOCHS), *flags)
 
 
-def jax(case: Case, stopwatch: Stopwatch) -> None:
-    """The same in JAX, which few have installed."""
-    from lab.benchmarks.training import on_jax
+def trained(case: Case, flags: Sequence[str], turns: Turns) -> None:
+    """Take turns at this project's own command, with further flags."""
+    fit_project(case, Stopwatch(turns), *flags)
 
-    on_jax.train(case, stopwatch)
+
+def fit_slowly(case: Case, stopwatch: Stopwatch) -> None:
+    """The same without the short cuts of ``fast/``."""
+    fit_project(case, stopwatch, "--fast", "false")
 
 
 WAYS: dict[Variant, Callable[[Case, Stopwatch], None]] = {
@@ -384,8 +391,8 @@ WAYS: dict[Variant, Callable[[Case, Stopwatch], None]] = {
     "bare": bare,
     "barebones": barebones,
     "fit": fit_project,
+    "fit --fast false": fit_slowly,
     "torch.compile": compiled,
-    "jax": jax,
 }
 
 

@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 
 from convblocks.errors import UsageError, UserError
-from lab.benchmarks.pages import read_raw_numbers
 from lab.benchmarks.rows import Results
 from lab.benchmarks.training import __main__ as training
-from lab.pages.writing import DATA
+from lab.pages.writing import DATA, read_raw_numbers
 from tests.scripts import run_benchmark
 
 # The page of each, and the options with which it measures least.
@@ -46,10 +45,9 @@ BENCHMARKS = {
     ),
 }
 
-# The labels that say what is measured. Where there is no compiler and no jax, two
-# variants are missing.
-LABELS = ("part", "variant", "command", "of", "runs", "data", "way", "quantity", "search")
-OPTIONAL = {"torch.compile", "jax"}
+# The labels that say what is measured. Where there is no compiler, one variant is missing.
+LABELS = ("part", "variant", "command", "fast", "of", "runs", "data", "way", "quantity", "search")
+OPTIONAL = {"torch.compile"}
 
 
 def measured(results: Results) -> set[tuple[str, str]]:

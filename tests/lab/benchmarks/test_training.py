@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from lab.benchmarks.harness import in_turns
-from lab.benchmarks.training.measure import OTHER, PARTS, parts_of_steps
+from lab.benchmarks.training.measure import parts_of_steps, whole_command
+from lab.benchmarks.training.parts import OTHER, PARTS
 from lab.benchmarks.training.ways import BareLoop, Case, fit_command
 
 
@@ -37,3 +38,13 @@ def test_parts_of_a_step_are_all_of_it() -> None:
     assert list(rows) == [part.name for part in (*PARTS, OTHER)]
     assert rows["forward"] + rows["backward"] > 0.3 * sum(rows.values())
     assert [name for name, seconds in rows.items() if seconds == 0 and name != "signals"] == []
+
+
+@pytest.mark.slow
+def test_parts_of_a_command_are_all_of_it() -> None:
+    """From Enter to its end; most of a short one is its start."""
+    (row,) = whole_command("mlp", 1, "true")
+    *parts, whole = row.values.values()
+    assert [*row.values] == ["start", "data", "training", "evaluation", "results", "seconds"]
+    assert min(parts) > 0
+    assert sum(parts) == pytest.approx(whole)

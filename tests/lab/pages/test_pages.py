@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lab.benchmarks.pages import read_raw_numbers
 from lab.pages import __main__ as pages
 from lab.pages import errors
-from lab.pages.writing import DATA
+from lab.pages.writing import DATA, read_raw_numbers
 from tests.conftest import REPOSITORY
 
 # These pages have most runs, and figures; for that on handwriting 400 pictures are drawn.

@@ -9,17 +9,17 @@ from collections import Counter
 
 import pytest
 
-from lab.benchmarks.pages import read_raw_numbers
 from lab.benchmarks.rows import Results
 from lab.pages import provenance
 from lab.pages.provenance import commits_since, manifest, read_manifest
-from lab.pages.writing import DATA
+from lab.pages.writing import DATA, read_raw_numbers
 from lab.results import read_results
 from tests.conftest import REPOSITORY
 
 RECORDS = [path.stem for path in sorted(DATA.glob("*.jsonl"))]
 
-# The pages of speed, and the folders of lab/benchmarks/ that measure them.
+# The pages of speed, and the folders of lab/benchmarks/ that measure them. search.md is none,
+# and says why.
 PAGES_OF_SPEED = {
     "performance": "training",
     "processes": "processes",

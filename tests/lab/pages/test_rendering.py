@@ -120,18 +120,12 @@ def broken(target: str, page: Path) -> str | None:
 
 
 def pages() -> list[str]:
-    """All pages but the templates of pages, whose links are those of the folder that
-    these are written to.
-    """
+    """All pages."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md", "*.ipynb"]
     listed = subprocess.run(
         command, cwd=REPOSITORY, capture_output=True, text=True, check=True
     ).stdout.split()
-    return [
-        name
-        for name in sorted(listed)
-        if (REPOSITORY / name).is_file() and not name.startswith("lab/")
-    ]
+    return [name for name in sorted(listed) if (REPOSITORY / name).is_file()]
 
 
 @pytest.mark.parametrize("name", pages())
