@@ -2,7 +2,7 @@
 docs/lab/protocol-operations.md lays it down.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -17,7 +17,6 @@ from convblocks.figures.estimates import Estimate
 from convblocks.figures.grouping import grouped
 from convblocks.figures.style import LETTERS, WIDTH, End, label_ends, muted, style
 from convblocks.run.result import RunResult
-from lab.blocks import CHANNELS
 from lab.preactivations import FACT
 from lab.results import collapses
 from lab.statistics import fisher_against
@@ -28,8 +27,12 @@ NOTEBOOK_RATE = "0.01"
 # The step at which the protocol looks, counted from 0: after five updates.
 DECISIVE_STEP = 5
 
-# A prediction in words.
+# Predictions in words: these are two of variants that collapse as often as without the change.
 FALLS = "block 2 falls further at higher rates"
+AS_BEFORE = {
+    "frozen-biases": "frozen biases collapse as before",
+    "asymmetric": "asymmetric initial weights collapse as before",
+}
 
 # Blocks are counted from 0.
 BLOCK = 1
@@ -61,10 +64,15 @@ def depth_of(run: RunResult) -> NDArray[np.float64]:
     return depth
 
 
-def survivors(run: RunResult) -> int:
-    """How many units of block 2 have a positive value in the batch of the last recorded step."""
-    dead: float = run.facts[FACT]["dead"][-1][BLOCK]
-    return round((1 - dead) * CHANNELS[BLOCK])
+def fall_of(run: RunResult) -> float:
+    """How far block 2 has fallen by the decisive step."""
+    return -float(depth_of(run)[DECISIVE_STEP])
+
+
+def dead_at(step: int, run: RunResult) -> float:
+    """The share of block 2's units without a positive value in that step's batch."""
+    share: float = run.facts[FACT]["dead"][step][BLOCK]
+    return share
 
 
 def medians(runs: Sequence[RunResult]) -> NDArray[np.float64]:
@@ -72,14 +80,16 @@ def medians(runs: Sequence[RunResult]) -> NDArray[np.float64]:
     return np.median(np.stack([depth_of(run) for run in runs]), axis=0)
 
 
-def tells_apart(runs: Sequence[RunResult]) -> Estimate | None:
-    """How well the depth at the decisive step tells the runs that collapse from the others.
+def tells_apart(
+    runs: Sequence[RunResult], value: Callable[[RunResult], float] = fall_of
+) -> Estimate | None:
+    """How well a value tells the runs that collapse from the others.
 
-    The probability that one that collapses has the lower value; None if all collapse, or none does.
+    The probability that one that collapses has the higher value; None if all collapse,
+    or none does.
     """
     dying, living = (
-        [-depth_of(run)[DECISIVE_STEP] for run in runs if run.failed is failed]
-        for failed in (True, False)
+        [value(run) for run in runs if run.failed is failed] for failed in (True, False)
     )
     return superiority(dying, living) if dying and living else None
 
@@ -91,7 +101,9 @@ def foretelling(telling: Estimate) -> str:
 
 
 def predictions(runs: Mapping[str, Sequence[RunResult]]) -> dict[str, bool]:
-    """The protocol's predictions in words, and whether each holds."""
+    """The protocol's predictions in words, and whether each holds: "as before" unless the
+    test finds a difference, or none collapses.
+    """
     rates = rates_of(runs)
     p_values = fisher_against(runs, NOTEBOOK_RATE)
     counts = {variant: collapses(own) for variant, own in runs.items()}
@@ -104,10 +116,8 @@ def predictions(runs: Mapping[str, Sequence[RunResult]]) -> dict[str, bool]:
         FALLS: float(falling.pvalue) < SIGNIFICANCE,
         "more runs collapse at higher rates": float(collapsing.pvalue) < SIGNIFICANCE,
     }
-    changes = {"frozen-biases": "frozen biases", "asymmetric": "asymmetric initial weights"}
-    for name, words in changes.items():
-        collapses_too = counts[name] > 0 and p_values[name] >= SIGNIFICANCE
-        found[f"{words} do not prevent the collapse"] = collapses_too
+    for name, prediction in AS_BEFORE.items():
+        found[prediction] = counts[name] > 0 and p_values[name] >= SIGNIFICANCE
     sgd = [name for name in runs if name.startswith("sgd")]
     as_fast = [name for name in sgd if _learns_as_fast(runs[name], runs[NOTEBOOK_RATE])]
     found["SGD collapses less often where it learns as fast"] = bool(as_fast) and all(

@@ -1,4 +1,4 @@
-"""A callback that measures what reaches the ReLUs in the first steps, where units die.
+"""A callback that measures what reaches the ReLUs in the first steps, where block 2 dies.
 
 `fit` takes it by name: `--trainer.callbacks lab.preactivations.PreActivations`.
 """
@@ -11,7 +11,7 @@ from torch.utils.hooks import RemovableHandle
 
 from lab.first_steps import FirstSteps, convolutions_of
 
-# Units die within the first five, and some come back in the next.
+# Most of block 2's units die within the first five, and some come back in the next.
 STEPS = 30
 
 # The fact of a result: {"mean": ..., "spread": ..., "dead": ...}, each a list of steps

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-# Units die within the first steps; the last is the end of MNIST's first epoch in batches of 64.
+# Block 2 dies within the first steps; the last is the end of MNIST's first epoch in batches of 64.
 STEPS = (0, 1, 2, 3, 4, 5, 6, 10, 30, 100, 300, 938)
 
 # In the run directory.

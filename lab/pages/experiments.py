@@ -77,13 +77,11 @@ def write_operations(data: Path, out: Path) -> None:
     )
     write_experiments_of("operations", opening, data, out)
     interventions = read_results(data / "interventions.jsonl")
-    link = "[The experiment](docs/lab/operations.md)."
     fashion = read_results(data / "fashion-collapse.jsonl")
     sections = {
         "picture": operations.caption(interventions),
         "operations": (
-            f"{operations.readme_sentence(interventions)} "
-            f"{collapse.readme_sentence(fashion)} {link}"
+            f"{operations.readme_sentence(interventions)} {operations.readme_fashion(fashion)}"
         ),
     }
     write_sections(out, "README.md", sections)
@@ -267,8 +265,8 @@ EXPERIMENTS = {
         "Does it collapse on Fashion-MNIST?",
         "Other images of the same size, from Debian's package `dataset-fashion-mnist`.",
         f"--name fashion-collapse --arch maxpool batchnorm --data.root {FASHION_ROOT} {COLLAPSING}",
-        collapse.collapse_tables,
-        sentence=collapse.collapse_sentence,
+        operations.collapse_tables,
+        sentence=operations.collapse_sentence,
         page="operations",
     ),
     "factorial": Experiment(

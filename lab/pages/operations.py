@@ -1,20 +1,23 @@
-"""Which operation makes the difference, and why MaxPool collapses: the analysis of
+"""What prevents MaxPool's collapse, and the networks on Fashion-MNIST: the analysis of
 docs/lab/protocol-operations.md.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import nan
 from pathlib import Path
+from statistics import median
 
 from matplotlib.figure import Figure
 
 from convblocks.compare import tables
 from convblocks.compare.analysis import Comparison, compare, summarise
-from convblocks.compare.report import ranking
+from convblocks.compare.report import name_of, ranking
 from convblocks.compare.statistics import SIGNIFICANCE
-from convblocks.figures.estimates import NOTHING, P_VALUE, Estimate, cell, number, share
-from convblocks.figures.grouping import grouped
+from convblocks.figures.estimates import P_VALUE, cell, number, share
+from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.tables import Table
+from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
 from convblocks.text import listed
 from lab.estimates import count_text
@@ -39,13 +42,20 @@ VARIANTS = {
 }
 CONFIGS = (AS_IS, *VARIANTS)
 
+# What is shown of a variant.
+FEWER, MORE, UNDECIDED = (
+    "Significantly fewer collapse with",
+    "Significantly more collapse with",
+    "Undecided:",
+)
+
 
 def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
     """How many runs of each variant collapsed, and whether that differs from the
     network as it is.
     """
     runs = _by_variant(results)
-    p_values = prevention(runs)
+    p_values = fisher_against(runs, AS_IS)
     names = layers(results)
     rows = []
     for variant, own in runs.items():
@@ -56,9 +66,7 @@ def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
                     f"[{VARIANTS.get(variant, BASELINE)}](../data/interventions/{variant}.yaml)"
                 ),
                 "collapsed": count_text(arm.collapsed, arm.runs),
-                f"p against {BASELINE}": number(p_values[variant], P_VALUE)
-                if variant in p_values
-                else NOTHING,
+                f"p against {BASELINE}": number(p_values.get(variant, nan), P_VALUE),
                 **dead_column(own, names),
                 "test accuracy %": cell(arm.score),
             }
@@ -74,16 +82,18 @@ def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
 def interventions_figure(results: Sequence[RunResult]) -> Figure:
     """The share of collapsed runs of each variant, the largest first."""
     runs = _by_variant(results)
-    shares = {VARIANTS.get(variant, BASELINE): _collapses(own) for variant, own in runs.items()}
+    shown = _shown(runs)
+    shares = {
+        VARIANTS.get(variant, BASELINE): share(collapses(own), len(own))
+        for variant, own in runs.items()
+    }
     ordered = dict(sorted(shares.items(), key=lambda item: -item[1].value))
-    title = (
-        f"{len(_preventing(runs))} of {len(runs) - 1} variants collapse significantly less often"
-    )
+    title = f"{len(shown[FEWER])} of {len(runs) - 1} variants collapse significantly less often"
     return intervals_figure(
         {title: ordered},
         "runs that collapse within 300 steps in %, with 95 % intervals",
         BASELINE,
-        [VARIANTS[variant] for variant, p in prevention(runs).items() if p >= SIGNIFICANCE],
+        [VARIANTS[variant] for variant in shown[UNDECIDED]],
     )
 
 
@@ -92,28 +102,14 @@ def interventions_sentence(results: Sequence[RunResult]) -> str:
     neither is shown.
     """
     runs = _by_variant(results)
-    p_values = prevention(runs)
-    prevent = _preventing(runs)
-    worse = [
-        variant
-        for variant in VARIANTS
-        if p_values.get(variant, 1) < SIGNIFICANCE and variant not in prevent
-    ]
-    unclear = [
-        variant for variant in VARIANTS if variant in runs and variant not in (*prevent, *worse)
-    ]
-
-    def named(variants: Sequence[str]) -> str:
-        return listed([f"{VARIANTS[variant]} ({collapses(runs[variant])})" for variant in variants])
-
-    collapsed = collapses(runs[AS_IS])
     parts = [
-        f"Of {len(runs[AS_IS])} MaxPool runs at the notebook's setting, {collapsed} collapse "
-        "within 300 steps. Each variant has as many runs.",
-        *([f"Significantly fewer collapse with {named(prevent)}."] if prevent else []),
-        *([f"Significantly more collapse with {named(worse)}."] if worse else []),
-        *([f"Undecided: {named(unclear)}."] if unclear else []),
+        f"Of {len(runs[AS_IS])} MaxPool runs at the notebook's setting, {collapses(runs[AS_IS])} "
+        "collapse within 300 steps. Each variant has as many runs."
     ]
+    for finding, variants in _shown(runs).items():
+        named = [f"{VARIANTS[variant]} ({collapses(runs[variant])})" for variant in variants]
+        if named:
+            parts.append(f"{finding} {listed(named)}.")
     return " ".join(parts)
 
 
@@ -122,18 +118,19 @@ def readme_sentence(results: Sequence[RunResult]) -> str:
     runs = _by_variant(results)
     counts = {variant: collapses(own) for variant, own in runs.items()}
     found = (
-        f"Of {len(runs[AS_IS])} more MaxPool runs at the notebook's setting, {counts[AS_IS]} "
-        "collapse within 300 steps."
+        f"Of {len(runs[AS_IS])} more MaxPool runs at the notebook's setting, [{counts[AS_IS]} "
+        "collapse within 300 steps](docs/lab/operations.md)."
     )
-    if not (prevent := _preventing(runs)):
+    if not (prevent := _shown(runs)[FEWER]):
         return f"{found} No change was shown to lower that."
     is_clean = not any(counts[variant] for variant in prevent)
     named = [
         VARIANTS[variant] + (f" ({counts[variant]})" if not is_clean else "") for variant in prevent
     ]
     changes = " or ".join(filter(None, [", ".join(named[:-1]), named[-1]]))
-    which = "Any of these changes" if len(prevent) > 1 else "One change"
-    return f"{found} {which} {'brings that to 0' if is_clean else 'lowers that'}: {changes}."
+    which = "each of these" if len(prevent) > 1 else "one change"
+    how_many = count_text(0, len(runs[prevent[0]])) if is_clean else "fewer"
+    return f"{found} With {which} {how_many} collapse: {changes}."
 
 
 def caption(results: Sequence[RunResult]) -> str:
@@ -151,19 +148,61 @@ def caption(results: Sequence[RunResult]) -> str:
     )
 
 
-def _preventing(runs: Mapping[str, Sequence[RunResult]]) -> list[str]:
-    """The variants that collapse significantly less often than the network as it is."""
-    rate, p_values = _collapses(runs[AS_IS]).value, prevention(runs)
-    return [
-        variant
-        for variant in VARIANTS
-        if p_values.get(variant, 1) < SIGNIFICANCE and _collapses(runs[variant]).value < rate
+def _shown(runs: Mapping[str, Sequence[RunResult]]) -> dict[str, list[str]]:
+    """The variants of which each finding is shown, in the order of ``VARIANTS``."""
+    p_values = fisher_against(runs, AS_IS)
+    shown: dict[str, list[str]] = {finding: [] for finding in (FEWER, MORE, UNDECIDED)}
+    for variant in VARIANTS:
+        if variant in runs:
+            is_fewer = collapses(runs[variant]) < collapses(runs[AS_IS])
+            finding = FEWER if is_fewer else MORE
+            shown[finding if p_values[variant] < SIGNIFICANCE else UNDECIDED].append(variant)
+    return shown
+
+
+def collapse_tables(results: Sequence[RunResult]) -> list[Table]:
+    """How many runs of each network collapsed, how many of their units are dead, and
+    what they reach.
+    """
+    runs = by_arch(results)
+    names = layers(runs["maxpool"])
+    rows = []
+    for arch, own in runs.items():
+        arm = summarise(own)
+        rows.append(
+            {
+                "network": arch,
+                "collapsed": count_text(arm.collapsed, arm.runs),
+                **dead_column(own, names),
+                "test accuracy %": cell(arm.score),
+            }
+        )
+    return [table("", rows, "Dead units: medians.")]
+
+
+def collapse_sentence(results: Sequence[RunResult]) -> str:
+    """Whether MaxPool collapses on Fashion-MNIST too."""
+    parts = [
+        f"{count_text(collapses(runs), len(runs))} {name_of(arch)} runs"
+        for arch, runs in by_arch(results).items()
     ]
+    return (
+        f"On Fashion-MNIST, {listed(parts)} collapse within 300 steps at the notebook's setting, "
+        f"though {_dying(results)} die in MaxPool."
+    )
 
 
-def prevention(runs: Mapping[str, Sequence[RunResult]]) -> dict[str, float]:
-    """The p of each variant against the network as it is."""
-    return fisher_against(runs, AS_IS)
+def readme_fashion(results: Sequence[RunResult]) -> str:
+    """README's: whether MaxPool collapses on Fashion-MNIST."""
+    runs = by_arch(results)["maxpool"]
+    found = count_text(collapses(runs), len(runs))
+    return f"On Fashion-MNIST {found} collapse, though {_dying(results)} die."
+
+
+def _dying(results: Sequence[RunResult]) -> str:
+    """``91 % of block 2's units``, a median of MaxPool's runs."""
+    share = median(run.final[f"{DEAD}relu2"] for run in by_arch(results)["maxpool"])
+    return f"{100 * share:.0f} % of block 2's units"
 
 
 def fashion_tables(results: Sequence[RunResult]) -> list[Table]:
@@ -197,7 +236,3 @@ def _confirming(results: Sequence[RunResult]) -> list[RunResult]:
 
 def _by_variant(results: Sequence[RunResult]) -> dict[str, list[RunResult]]:
     return grouped(results, lambda run: Path(dict(run.overrides)["config"]).stem)
-
-
-def _collapses(runs: Sequence[RunResult]) -> Estimate:
-    return share(collapses(runs), len(runs))

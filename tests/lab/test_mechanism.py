@@ -1,5 +1,7 @@
 """What the explanation of the collapse predicts, and when it counts as refuted."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from convblocks.run.result import RunResult
 from lab.mechanism import (
     DECISIVE_STEP,
     by_variant,
+    dead_at,
     depth_figure,
     depth_of,
     predictions,
@@ -69,8 +72,8 @@ def test_predictions_hold_where_runs_are_as_predicted() -> None:
 @pytest.mark.parametrize(
     ("variant", "count", "prediction"),
     [
-        ("frozen-biases", 0, "frozen biases do not prevent the collapse"),
-        ("asymmetric", 0, "asymmetric initial weights do not prevent the collapse"),
+        ("frozen-biases", 0, "frozen biases collapse as before"),
+        ("asymmetric", 0, "asymmetric initial weights collapse as before"),
         ("sgd-0.1", 14, "SGD collapses less often where it learns as fast"),
         ("batch-norm", 5, "with batch normalisation the mean stays near 0, and none collapses"),
     ],
@@ -87,6 +90,12 @@ def test_depth_tells_runs_that_collapse_from_the_others() -> None:
     assert found is not None
     assert found.value == 1
     assert tells_apart(by_variant(runs())["0.001"]) is None
+
+
+def test_any_value_can_tell_them_apart() -> None:
+    found = tells_apart(by_variant(runs())["0.01"], partial(dead_at, DECISIVE_STEP))
+    assert found is not None
+    assert found.value == 0.5  # no unit of any run is dead
 
 
 def test_titles_of_the_figure_are_what_was_shown_at_the_decisive_step() -> None:
