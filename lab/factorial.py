@@ -87,7 +87,8 @@ class Tuned:
         chosen = held_out[:, seeds].mean(axis=2).round(DIGITS).argmax(axis=0)  # (RESAMPLES,)
         means = held_out.mean(axis=1)
         changes: NDArray[np.float64] = means[chosen] - means[[*self.choosing].index(self.rate)]
-        return changes * (n / (n - 1)) ** 0.5
+        changes *= (n / (n - 1)) ** 0.5
+        return changes
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,7 @@ def winner_sentences(results: Sequence[RunResult]) -> list[str]:
     if second > best:
         sentences.append(
             f"On the same images {name_of(ahead)}'s second-best setting ({100 * second:.2f} %) "
-            f"still beats {name_of(behind[0])}'s best ({100 * best:.2f} %)."
+            f"is ahead of {name_of(behind[0])}'s best ({100 * best:.2f} %)."
         )
     return sentences
 
