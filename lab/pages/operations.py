@@ -169,7 +169,7 @@ def prevention(runs: Mapping[str, Sequence[RunResult]]) -> dict[str, float]:
 def fashion_tables(results: Sequence[RunResult]) -> list[Table]:
     """The course's networks on Fashion-MNIST at one setting, or each at its best."""
     confirmed = _confirming(results)
-    choosing = [run for run in results if run not in confirmed]
+    choosing = [run for run in results if run.validation is not None]
     if not choosing:
         return [networks_table(compare(confirmed))]
     leads = []
