@@ -13,7 +13,7 @@ of code that differs from its commit make no record.
   why                  why MaxPool collapses: three quarters of an hour
   cause                does centring the first updates prevent the dying: an hour
   factorial            which operation makes the difference: two and a half hours
-  controls             is it the pooling or the resolution: an hour
+  controls             is it keeping the largest value: an hour
   compute              the course's BatchNorm network with MaxPool's arithmetic: an hour
   fashion              the three networks on Fashion-MNIST: an hour
   onecycle             the best accuracy in 5 epochs: 8 minutes

@@ -283,11 +283,11 @@ EXPERIMENTS = {
         page="operations",
     ),
     "controls": Experiment(
-        "Is it the pooling, or the resolution?",
-        "MaxPool instead of stride 2 also computes the convolution at every position. Three "
-        "controls tell these apart. Two compute at every position too, and keep one value of four "
-        "(subsample), or the mean of four (average). One is a stride network with MaxPool's "
-        "arithmetic (wide-stride).",
+        "Is it keeping the largest value?",
+        "MaxPool keeps the largest of four values. Stride 2 keeps one at a fixed place, so that "
+        "the others need not be computed. Three controls: a fixed one of computed values "
+        "(subsample), their mean (average), and a stride network with MaxPool's arithmetic "
+        "(wide-stride).",
         _controls(),
         factorial.controls_tables,
         sentence=factorial.controls_sentence,

@@ -11,10 +11,10 @@ from statistics import median
 from matplotlib.figure import Figure
 
 from convblocks.compare import tables
-from convblocks.compare.analysis import Comparison, compare, summarise
+from convblocks.compare.analysis import Comparison, compare, mean_validation, summarise
 from convblocks.compare.report import name_of, ranking
 from convblocks.compare.statistics import SIGNIFICANCE
-from convblocks.figures.estimates import P_VALUE, cell, number, share
+from convblocks.figures.estimates import P_VALUE, POINTS, cell, number, share
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.tables import Table
 from convblocks.run.directory import DEAD
@@ -208,7 +208,16 @@ def _dying(results: Sequence[RunResult]) -> str:
 def fashion_tables(results: Sequence[RunResult]) -> list[Table]:
     """The course's networks on Fashion-MNIST at one setting, or each at its best."""
     confirmed = _confirming(results)
-    return [networks_table(compare(confirmed), ["lr"] if len(confirmed) < len(results) else [])]
+    choosing = [run for run in results if run.validation is not None]
+    if not choosing:
+        return [networks_table(compare(confirmed))]
+    leads = []
+    for arch, runs in by_arch(choosing).items():
+        rates = grouped(runs, lambda run: dict(run.overrides)["lr"]).values()
+        *_, second, best = sorted(mean_validation(own) or 0.0 for own in rates)
+        leads.append(f"{number(best - second, POINTS)} points for {arch}")
+    note = f"On held-out images the best rate leads the next by {listed(leads)}."
+    return [replace(networks_table(compare(confirmed), ["lr"]), notes=[note])]
 
 
 def networks_table(comparison: Comparison, swept: Sequence[str] = ()) -> Table:

@@ -24,6 +24,7 @@ from lab.intervals import intervals_figure
 from lab.notebook import GOAL, NOTEBOOK, NOTEBOOK_MLP, mean_losses
 from lab.pages.errors import errors_table
 from lab.pages.experiments import sources
+from lab.pages.factorial import readme_sentence
 from lab.pages.settings import share_text
 from lab.pages.writing import Picture, millions, multiply_adds, table, write_page, write_sections
 from lab.results import read_results, time_to
@@ -73,7 +74,8 @@ def write_results(data: Path, out: Path) -> None:
         "question": f"**{question(decision)}**",
         "mended": mended(decision),
         "answer": (
-            f"{answer(decision)}\n\n{to_markdown([networks_table(decision, choice)]).strip()}"
+            f"{answer(decision)} {readme_sentence(read_results(data / 'factorial.jsonl'))}\n\n"
+            f"{to_markdown([networks_table(decision, choice)]).strip()}"
         ),
     }
     write_sections(out, "README.md", sections)
@@ -238,11 +240,13 @@ def spread_table(decision: Decision) -> Table:
 def question(decision: Decision) -> str:
     """README's first sentence."""
     best = _ranked(decision.at_best)[0]
-    if not best.score or not _arms(decision.at_notebooks)[best.arch].collapsed:
+    notebook = _arms(decision.at_notebooks)[best.arch]
+    if not best.score or not notebook.collapsed:
         return "Which small network reads MNIST's digits best?"
     return (
-        f"The same small network reads {100 * best.score.value:.1f} % of MNIST's digits, or gives "
-        "all of them the same answer. Why? The learning rate."
+        f"The same small network reads {100 * best.score.value:.1f} % of MNIST's digits or, in "
+        f"{notebook.collapsed} of {notebook.runs} runs at a course's learning rate, gives all the "
+        "same answer. Why?"
     )
 
 
@@ -268,7 +272,7 @@ def runs_of(arch: str, comparison: Comparison) -> list[RunResult]:
 
 
 def answer(decision: Decision) -> str:
-    """The README's answer: at the best settings and, with all runs, at the notebook's."""
+    """The README's answer: at the best settings, and at the notebook's."""
     best = _ranked(decision.at_best)
     is_plain = decision.is_by_means and not any(arm.collapsed for arm in best)
     is_decided = decision.ruling in ("first is better", "second is better")
@@ -278,11 +282,10 @@ def answer(decision: Decision) -> str:
     ahead = winner(decision.at_notebooks)
     depends = ahead not in (None, best[0].arch)
     return (
-        f"{'**It depends on the learning rate.** ' if depends else ''}Tuned, "
-        f"{name_of(best[0].arch)} wins with {_percent(best[0])} of MNIST's test images right, but "
-        f"needs {_cost(best[0]) / _cost(rival):.1f} times as many multiply-adds as "
-        f"{name_of(rival.arch)}. At the notebook's constant rate of 0.01 "
-        f"{_answer_at_notebooks(decision, ahead)}"
+        f"{'**It depends on the learning rate:** tuned' if depends else 'Tuned'}, the "
+        f"{name_of(best[0].arch)} network wins, with {_cost(best[0]) / _cost(rival):.1f} times the "
+        "multiply-adds; at the notebook's rate "
+        f"{f'the {name_of(ahead)} network' if ahead else 'no network certainly'} wins."
     )
 
 
@@ -301,26 +304,6 @@ def _percent(arm: Summary) -> str:
 
 def _cost(arm: Summary) -> int:
     return multiply_adds(ARCHITECTURES[arm.arch]())
-
-
-def _answer_at_notebooks(decision: Decision, ahead: str | None) -> str:
-    """The winner at the notebook's setting, if there is one, and how many runs of which
-    networks collapse.
-    """
-    arms = _arms(decision.at_notebooks)
-    found = "no network is certainly the best"
-    if ahead:
-        found = f"{name_of(ahead)} wins with {_percent(arms[ahead])}"
-    collapses = []
-    for arch, arm in arms.items():
-        if not arm.collapsed:
-            continue
-        collapse = f"{arm.collapsed} of {arm.runs} {name_of(arch)} runs collapse to chance"
-        living = living_units(runs_of(arch, decision.at_notebooks))
-        if living:
-            collapse += f", and the other {arm.trained_runs} get by with {living.text}"
-        collapses.append(collapse)
-    return ": ".join(filter(None, [found, "; ".join(collapses)])) + "."
 
 
 def networks_table(decision: Decision, choice: Sequence[RunResult]) -> Table:
@@ -342,8 +325,8 @@ def networks_table(decision: Decision, choice: Sequence[RunResult]) -> Table:
 
     tried = min(len({cell_of(run) for run in own}) for own in by_arch(choice).values())
     note = (
-        f"Means of the runs that do not collapse, {min(arm.runs for arm in decision.at_best.arms)} "
-        f"seeds each. Tuned: the best of {tried} settings on held-out images, run with new seeds. "
+        f"Mean test accuracy of {min(arm.runs for arm in decision.at_best.arms)} runs, without "
+        f"collapsed ones; tuned: best of {tried} settings on held-out images. "
         "[Intervals](docs/lab/results.md)."
     )
     return table("", [row(arm) for arm in _ranked(decision.at_best)], note)
@@ -368,7 +351,7 @@ def lead_sentence(data: Path) -> str:
     return (
         "With augmentation, label smoothing and weight decay "
         "([configs/onecycle.yaml](experiments.md#five-epochs)), MaxPool minus BatchNorm is "
-        f"{f'{lead:+u}' if lead else NOTHING}."
+        f"{f'{lead:+u}' if lead else NOTHING} ({setting.n})."
     )
 
 

@@ -20,7 +20,7 @@ from lab.notebook import results_table
 from lab.results import option_values
 from lab.statistics import POWER
 from lab.study.decision import EQUIVALENT, PRIMARY, ByImage, Decision, by_cell
-from lab.study.plan import FINALISTS, HELD_OUT, NOTEBOOK, Cell
+from lab.study.plan import FINALISTS, HELD_OUT, MORE_SEEDS, NOTEBOOK, SEEDS, Cell
 
 SWEPT = ("lr", "lr_scheduler")
 
@@ -152,13 +152,14 @@ def winner_sentences(results: Sequence[RunResult]) -> list[str]:
         return []
     cells = grouped(found, lambda cell: found[cell])
     ahead, *behind = sorted(cells, key=lambda arch: -len(cells[arch]))
+    where = f"On held-out images, by means of {len(SEEDS)} or {len(SEEDS + MORE_SEEDS)} runs,"
     if not behind:
-        return [f"On held-out images {name_of(ahead)} leads at all {len(found)} settings."]
+        return [f"{where} {name_of(ahead)} leads at all {len(found)} settings."]
     others = [
         " ".join(cell) + " (the notebook's)" * (cell == NOTEBOOK) for cell in cells[behind[0]]
     ]
     sentences = [
-        f"On held-out images {name_of(ahead)} leads at {len(cells[ahead])} of {len(found)} "
+        f"{where} {name_of(ahead)} leads at {len(cells[ahead])} of {len(found)} "
         f"settings, {name_of(behind[0])} at {listed(others)}."
     ]
     scores = _scores(results)
@@ -167,7 +168,7 @@ def winner_sentences(results: Sequence[RunResult]) -> list[str]:
     if second > best:
         sentences.append(
             f"On the same images {name_of(ahead)}'s second-best setting ({100 * second:.2f} %) "
-            f"still beats {name_of(behind[0])}'s best ({100 * best:.2f} %)."
+            f"is ahead of {name_of(behind[0])}'s best ({100 * best:.2f} %)."
         )
     return sentences
 

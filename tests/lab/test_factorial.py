@@ -3,6 +3,8 @@ choice of the rate too.
 """
 
 from collections.abc import Sequence
+from itertools import product
+from statistics import fmean
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from convblocks.figures.estimates import POINTS, Estimate
 from convblocks.run.result import RunResult
 from lab.factorial import (
     OPERATIONS,
+    Effect,
     Tuned,
     contrast,
     differences,
@@ -18,7 +21,7 @@ from lab.factorial import (
     tuned,
     verdict_on_pooling,
 )
-from lab.pages.factorial import factorial_figure
+from lab.pages.factorial import factorial_figure, pooling_sentence, readme_sentence
 from lab.pages.writing import DATA
 from lab.results import read_results
 from tests.made_up import result
@@ -85,6 +88,67 @@ def test_choice_of_the_rate_is_a_further_error_where_two_rates_are_nearly_alike(
     assert (sure.with_choice.low, sure.with_choice.high) == (sure.given.low, sure.given.high)
     assert unsure.with_choice.low < unsure.given.low
     assert unsure.with_choice.high > unsure.given.high
+
+
+@pytest.mark.parametrize(
+    ("low_rate", "high_rate"),
+    [((0.985, 0.987), (0.990, 0.984)), ((0.9851, 0.9872, 0.9863), (0.991, 0.984, 0.985))],
+)
+def test_error_of_the_choice_has_the_spread_that_drawing_again_makes_too_small(
+    low_rate: tuple[float, ...], high_rate: tuple[float, ...]
+) -> None:
+    n = len(low_rate)
+    network = Tuned(
+        {"1e-3": runs_at("1e-3", low_rate), "1e-2": runs_at("1e-2", high_rate)},
+        [result("maxpool", 100, 0.99, (("lr", "1e-2"),))],
+    )
+    others = [
+        fmean(low_rate[seed] for seed in seeds) > fmean(high_rate[seed] for seed in seeds)
+        for seeds in product(range(n), repeat=n)
+    ]
+    changed = fmean(low_rate) - fmean(high_rate)
+    changes = network.changes(np.random.default_rng(0))
+    assert np.mean(changes**2) == pytest.approx(changed**2 * fmean(others) * n / (n - 1), rel=0.05)
+
+
+def test_readme_says_what_pooling_and_normalisation_add_in_one_sentence(
+    factorial: list[RunResult],
+) -> None:
+    sentence = readme_sentence(factorial)
+    for effect in simple_effects(tuned(factorial)):
+        if effect.name == "batch normalisation" and "maxpool" in effect.where:
+            assert f"{effect.with_choice:+}" in sentence
+    assert "MaxPool instead of stride 2 adds +0.19 to +0.46 points" in sentence
+    assert "8 combinations, tuned (n = 12 each)" in sentence
+    assert sentence.count(". ") == 0
+
+
+@pytest.mark.parametrize(
+    ("average", "subsample_p", "expected"),
+    [
+        ((-0.03, -0.07, 0.09), 0.001, "Pooling, by largest value or mean, beats discarding three "),
+        ((-0.03, -0.07, 0.09), 0.5, "The mean is not worse than the largest value by as much as "),
+        ((0.05, -0.01, 0.11), 0.5, "The mean may be worse than the largest value by as much as "),
+    ],
+)
+def test_sentence_on_pooling_follows_from_the_intervals(
+    average: tuple[float, float, float], subsample_p: float, expected: str
+) -> None:
+    def effect(
+        name: str, where: str, points: tuple[float, float, float], p: float = 0.001
+    ) -> Effect:
+        value, low, high = (point / 100 for point in points)
+        given = Estimate(value, low, high, 12, p, POINTS)
+        return Effect(name, where, given, given)
+
+    sentence = pooling_sentence(
+        [
+            effect("MaxPool", "subsample", (0.25, 0.22, 0.29), subsample_p),
+            effect("MaxPool", "average", average),
+            effect("average", "stride", (0.35, 0.29, 0.40)),
+        ]
+    )
+    assert sentence.startswith(expected)
 
 
 @pytest.mark.parametrize("experiment", ["factorial", "controls"])

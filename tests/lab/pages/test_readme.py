@@ -85,6 +85,12 @@ def test_readme_is_short() -> None:
     assert len([word for word in shown.split() if re.search(r"\w", word)]) <= 700
 
 
+def test_answer_is_at_most_three_sentences_and_a_table() -> None:
+    answer, _, table = README.partition("<!-- answer: begin -->\n")[2].partition("\n\n| ")
+    assert table.startswith("network | ")
+    assert len(re.findall(r"\.(?:\*\*)?(?=\s|$)", answer)) <= 3
+
+
 @pytest.mark.slow
 def test_summary_counts_the_multiply_adds_of_readmes_table() -> None:
     printed = run_fresh(["scripts/summary.py"], REPOSITORY, {}, timeout=120).stdout
