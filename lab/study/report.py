@@ -10,6 +10,7 @@ from convblocks.figures.curves import wrapped
 from convblocks.figures.estimates import MINUS, NOTHING, PERCENT, Estimate, p_text
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.tables import Table
+from convblocks.run.provenance import with_processor
 from convblocks.run.result import RunResult
 from convblocks.text import listed
 from lab.claims import claims_tables
@@ -280,7 +281,7 @@ def origin_tables(results: Sequence[RunResult]) -> list[Table]:
     def origin(run: RunResult) -> tuple[str, ...]:
         place = run.provenance
         return (
-            place.machine,
+            with_processor(place.machine, place.processor),
             place.device,
             f"{place.processes} x {place.threads}",
             place.commit or NOTHING,

@@ -29,6 +29,7 @@ from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.report import Chart, Report
 from convblocks.figures.style import NARROW, WIDTH
 from convblocks.figures.tables import Table
+from convblocks.run.provenance import with_processor
 from convblocks.run.result import Results
 
 # Networks within a sentence.
@@ -155,7 +156,8 @@ def conclusions(
         *choice_of_setting(results, comparison, confirmed),
         *test_set_note(comparison),
     ]
-    machines = sorted({run.provenance.machine for run in results})
+    origins = [run.provenance for run in results]
+    machines = sorted({with_processor(one.machine, one.processor) for one in origins})
     if len(machines) > 1:
         sentences.append(
             f"These runs are of {len(machines)} machines or versions: {'; '.join(machines)}."
