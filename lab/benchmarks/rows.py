@@ -15,6 +15,7 @@ from scipy.stats import quantile_test
 from convblocks.console import echo
 from convblocks.figures.estimates import CONFIDENCE, RATIO, Estimate
 from convblocks.run.provenance import describe_machine, describe_processor, git_commit
+from convblocks.run.result import with_processor
 from convblocks.text import as_json
 from exact_resume.files import write
 
@@ -50,7 +51,6 @@ class Results:
         rounds: How often cases were compared.
         settings: Of all cases, such as threads.
         minutes: How long all of it took.
-        processor: Family, model and vector instructions; older numbers lack it.
         rows: The measurements.
     """
 
@@ -60,13 +60,12 @@ class Results:
     rounds: int
     settings: Labels = field(default_factory=dict)
     minutes: float = 0.0
-    processor: str | None = None
     rows: list[Row] = field(default_factory=list)
 
     @classmethod
     def begin(cls, arguments: list[str], rounds: int, **settings: Label) -> "Results":
-        machine, processor = describe_machine(), describe_processor()
-        return cls(machine, git_commit(), arguments, rounds, settings, processor=processor)
+        machine = with_processor(describe_machine(), describe_processor())
+        return cls(machine, git_commit(), arguments, rounds, settings)
 
     def measure(self, tasks: Sequence[Task], rounds: int = 1, warm_up: bool = False) -> None:
         """Measure all of them in each round, each time in another random order; print

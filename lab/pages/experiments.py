@@ -126,7 +126,7 @@ def sources(name: str, results: Sequence[RunResult]) -> str:
     minutes = sum(run.seconds for run in results) / 60
     places = grouped(
         [run.provenance for run in results],
-        lambda origin: (brief_machine(origin.machine, origin.processor), origin.threads),
+        lambda origin: (brief_machine(origin.place), origin.threads),
     )
     where = "; ".join(
         f"{machine}, {counted(threads, 'thread')}, {_commits([place.commit for place in own])}"
@@ -147,7 +147,7 @@ def _commits(commits: Sequence[str | None]) -> str:
 
 def hardware(result: RunResult) -> str:
     """Processor and system that a run ran on."""
-    return without_versions(result.provenance.machine)
+    return without_versions(result.provenance.place)
 
 
 def without_versions(machine: str) -> str:

@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from convblocks.run.provenance import with_processor
 from convblocks.run.result import RunResult
 from lab.pages.provenance import CHANGES
 from lab.pages.writing import write_sections
@@ -34,12 +33,11 @@ def write_overview(data: Path, out: Path) -> None:
 def machines_of(data: Path) -> Iterator[str]:
     """Of all runs and benchmarks."""
     for path in data.glob("*.jsonl"):
-        for run in read_results(path):
-            yield with_processor(run.provenance.machine, run.provenance.processor)
+        yield from (run.provenance.place for run in read_results(path))
     for path in data.glob("*.json"):
         numbers = json.loads(path.read_text())
         if isinstance(numbers, dict) and "machine" in numbers:
-            yield with_processor(numbers["machine"], numbers.get("processor"))
+            yield numbers["machine"]
 
 
 def command_of(result: RunResult) -> str:

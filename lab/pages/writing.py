@@ -19,7 +19,6 @@ from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UserError
 from convblocks.figures.style import DARK, save
 from convblocks.figures.tables import Table, to_markdown
-from convblocks.run.provenance import with_processor
 from convblocks.text import as_json
 from exact_resume.files import write
 from lab.benchmarks.rows import Results
@@ -109,19 +108,18 @@ def write_sections(out: Path, page: str, sections: Mapping[str, str]) -> None:
 def origin(package: str, page: str, results: Results, how: str) -> str:
     """The command of a benchmark, its raw numbers, and how and where they were measured."""
     command = shlex.join(["python", "-m", package, *results.arguments])
-    machine = brief_machine(results.machine, results.processor)
     return (
         f"`{command}`: [raw numbers](../data/{page}.json), {results.minutes:.0f} minutes; "
-        f"{machine}, {how}, commit {results.commit or 'unknown'}."
+        f"{brief_machine(results.machine)}, {how}, commit {results.commit or 'unknown'}."
     )
 
 
-def brief_machine(machine: str, processor: str | None = None) -> str:
+def brief_machine(machine: str) -> str:
     """Processors and torch, of a machine with all its versions: docs/lab/README.md has
     the others.
     """
-    cpus, *parts = OUTSIDE_BRACKETS.split(with_processor(machine, processor))
-    return ", ".join([cpus, *(part for part in parts if part.startswith("torch "))])
+    parts = OUTSIDE_BRACKETS.split(machine)
+    return ", ".join([parts[0], *(part for part in parts if part.startswith("torch "))])
 
 
 def output_folder(path: Path) -> Path:

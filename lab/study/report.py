@@ -10,7 +10,6 @@ from convblocks.figures.curves import wrapped
 from convblocks.figures.estimates import MINUS, NOTHING, PERCENT, Estimate, p_text
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.tables import Table
-from convblocks.run.provenance import with_processor
 from convblocks.run.result import RunResult
 from convblocks.text import listed
 from lab.claims import claims_tables
@@ -279,12 +278,12 @@ def origin_tables(results: Sequence[RunResult]) -> list[Table]:
     """Where the runs come from, with their options and seeds; none of runs from elsewhere."""
 
     def origin(run: RunResult) -> tuple[str, ...]:
-        place = run.provenance
+        noted = run.provenance
         return (
-            with_processor(place.machine, place.processor),
-            place.device,
-            f"{place.processes} x {place.threads}",
-            place.commit or NOTHING,
+            noted.place,
+            noted.device,
+            f"{noted.processes} x {noted.threads}",
+            noted.commit or NOTHING,
         )
 
     known = [run for run in results if run.provenance.machine]

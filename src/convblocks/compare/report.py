@@ -29,7 +29,6 @@ from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.report import Chart, Report
 from convblocks.figures.style import NARROW, WIDTH
 from convblocks.figures.tables import Table
-from convblocks.run.provenance import with_processor
 from convblocks.run.result import Results
 
 # Networks within a sentence.
@@ -156,8 +155,7 @@ def conclusions(
         *choice_of_setting(results, comparison, confirmed),
         *test_set_note(comparison),
     ]
-    origins = [run.provenance for run in results]
-    machines = sorted({with_processor(one.machine, one.processor) for one in origins})
+    machines = sorted({run.provenance.place for run in results})
     if len(machines) > 1:
         sentences.append(
             f"These runs are of {len(machines)} machines or versions: {'; '.join(machines)}."

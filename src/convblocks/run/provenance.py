@@ -103,14 +103,6 @@ def describe_processor() -> str:
     return ", ".join(known)
 
 
-def with_processor(machine: str, processor: str | None) -> str:
-    """A machine's line with what is known of its processor: ``2 CPUs (AMD EPYC, family
-    25, model 17, AVX512), Linux``.
-    """
-    name, end, versions = machine.partition("),")
-    return f"{name}, {processor}{end}{versions}" if processor else machine
-
-
 def _of_processor(key: str) -> str | None:
     """What Linux says of the first processor; None elsewhere, and where it does not say."""
     cpuinfo = Path("/proc/cpuinfo")
