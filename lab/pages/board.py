@@ -274,8 +274,8 @@ def public_table(data: Path) -> Table:
     )
     credit = (
         "`configs/sprint.yaml` follows train_mnist_fast: one epoch of one cycle, and Adam with "
-        f"betas of 0.7 and 0.9. That prepares its images once, in [around 10 s]({readme}) that its "
-        "0.762 s leave out."
+        "betas of 0.7 and 0.9. train_mnist_fast prepares its images once, in [around 10 s]"
+        f"({readme}) that its 0.762 s leave out."
     )
     return table("Published by others", [*rows, *simple_cnn_rows(data)], note, credit)
 

@@ -31,7 +31,7 @@ DATA = REPOSITORY / "docs" / "data"
 # A part that is made of numbers stands between two marks that bear its name.
 SECTION = re.compile(r"<!-- ([\w -]+): begin -->\n(?:(.*?)\n)?<!-- \1: end -->", re.DOTALL)
 
-# A comma, but those of a processor.
+# The commas of a machine's line but those in its brackets.
 OUTSIDE_BRACKETS = re.compile(r", (?![^(]*\))")
 
 

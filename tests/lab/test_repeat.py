@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -89,7 +90,7 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     and they differ in these fields.
     """
 
-    def last_line(machine: str, processor: str | None, **changed: object) -> str:
+    def last_line(machine: str, processor: str | None, **changed: Any) -> str:
         origin = RECORD.provenance
         there = replace(origin, machine=machine, processor=processor)
         here = replace(origin, machine="4 CPUs (AMD EPYC), Linux, torch 3", processor=HERE)
