@@ -2,8 +2,12 @@
 
 usage: python -m lab.repeat [--seed N] [--count N] [--of NAME ...]
 
-To be called in the repository's folder. The same kind of processor gives the
-same digits; on another one rounding differs, and training amplifies that.
+To be called in the repository's folder. On the record's kind of processor (name,
+family, model and vector instructions) all values are to be the same: a difference
+is an error, with status 1, of the code or the versions of packages. Another kind
+rounds differently, and training amplifies that. There it is said how many values
+agree, and whether the run failed as the recorded one did or did not, and the status
+is 0; likewise for older records, which do not name their kind.
 
   --seed N             of the draw (default: 0)
   --count N            how many runs (default: 1)
@@ -45,7 +49,8 @@ def main(arguments: list[str]) -> None:
     """Draw records, train each again, and say whether all numbers are the same.
 
     Raises:
-        UserError: there is no such record, or some runs differ from theirs.
+        UserError: there is no such record, or some runs differ from theirs, which are of
+            this kind of processor.
     """
     parser = Parser()
     parser.add_argument("--seed", type=int, default=0)
@@ -58,10 +63,10 @@ def main(arguments: list[str]) -> None:
     unequal = 0
     for name, record in drawn:
         echo(f"{name}: {' '.join(words_of(record))} ...")
-        found = next(differences(record, repeat(record)), "")
-        unequal += bool(found)
-        same = f"all {len(numbers(record))} recorded values are the same"
-        echo(found or same)
+        run = repeat(record)
+        elsewhere = other_processor(record, run)
+        echo(elsewhere + agreement(record, run))
+        unequal += not elsewhere and any(differences(record, run))
     if unequal:
         raise UserError(
             f"{unequal} of {counted(len(drawn), 'run')} differ "
@@ -110,17 +115,50 @@ def repeat(record: RunResult) -> RunResult:
         return RunDirectory("repeated", Path(folder)).read_result()
 
 
+def other_processor(record: RunResult, run: RunResult) -> str:
+    """Where a record is or may be of another processor: ``another processor (recorded
+    AMD EPYC, family 25, model 1, AVX2; here AMD EPYC, family 25, model 17, AVX512): ``.
+    """
+    recorded, here = kind_of(record), kind_of(run)
+    if recorded == here:
+        return ""
+    perhaps = "perhaps " * here.startswith(f"{recorded},")
+    return f"{perhaps}another processor (recorded {recorded}; here {here}): "
+
+
+def kind_of(run: RunResult) -> str:
+    """What stands in the brackets of a machine's line: not how many CPUs it has."""
+    return run.provenance.place.partition("(")[2].partition("),")[0]
+
+
+def agreement(record: RunResult, run: RunResult) -> str:
+    """How much of a record a run has, and the first difference."""
+    count = len(compared(record, run))
+    found = list(differences(record, run))
+    if not found:
+        return f"all {count} recorded values are the same"
+    also = "also" if record.failed == run.failed else "not"
+    return f"{count - len(found)} of {count} values agree, {also} whether it failed; {found[0]}"
+
+
 def differences(record: RunResult, run: RunResult) -> Iterator[str]:
-    """The recorded numbers that a run does not have: ``test/acc of epoch 3: 0.98, recorded 0.981``.
+    """The recorded numbers that a run has not: ``test/acc of epoch 3: 0.98, recorded 0.981``."""
+    for place, (found, value) in compared(record, run).items():
+        if repr(found) != repr(value):  # nan is nan
+            yield f"{place}: {shorten(f'{found}, recorded {value}', 80)}"
+
+
+def compared(record: RunResult, run: RunResult) -> dict[str, tuple[Any, Any]]:
+    """By their places the values of a run, None if it has none, and the recorded ones.
 
     Facts are compared if both have them, since callbacks come and go.
     """
     found = numbers(run)
-    for place, value in numbers(record).items():
-        if place.startswith(FACT) and place not in found:
-            continue
-        if repr(found.get(place)) != repr(value):  # nan is nan
-            yield f"{place}: {shorten(f'{found.get(place)}, recorded {value}', 80)}"
+    return {
+        place: (found.get(place), value)
+        for place, value in numbers(record).items()
+        if place in found or not place.startswith(FACT)
+    }
 
 
 def numbers(run: RunResult) -> dict[str, Any]:

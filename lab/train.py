@@ -53,12 +53,12 @@ from convblocks.errors import UsageError, UserError
 from convblocks.figures.grouping import grouped
 from convblocks.run.directory import LOGS, RunDirectory
 from convblocks.run.provenance import git_commit, read_origin
-from convblocks.run.result import RunResult
+from convblocks.run.result import RunResult, with_processor
 from lab.benchmarks.handwriting import __main__ as handwriting
 from lab.benchmarks.search import __main__ as search
 from lab.by_seed import COMMANDS, new_runs
 from lab.pages import errors, play, sessions
-from lab.pages.experiments import EXPERIMENTS, TIMED, hardware
+from lab.pages.experiments import EXPERIMENTS, TIMED, hardware, without_versions
 from lab.pages.provenance import Origin, is_committed, manifest, read_manifest, write_manifest
 from lab.pages.writing import DATA
 from lab.results import read_results, write_results
@@ -187,10 +187,12 @@ def keep(data: Path, records: Records) -> None:
     if records.name in TIMED and path.is_file():
         here = set(map(hardware, results))
         results = [*(one for one in read_results(path) if hardware(one) not in here), *results]
-        origins = [
-            *(one for one in read_manifest(data, records.name) if one["machine"] not in here),
-            *origins,
+        others = [
+            one
+            for one in read_manifest(data, records.name)
+            if without_versions(with_processor(one["machine"], one.get("processor"))) not in here
         ]
+        origins = [*others, *origins]
     if records.name in COMMANDS and path.is_file():
         results = [*read_results(path), *results]
         origins = [*read_manifest(data, records.name), *origins]

@@ -14,7 +14,8 @@ from scipy.stats import quantile_test
 
 from convblocks.console import echo
 from convblocks.figures.estimates import CONFIDENCE, RATIO, Estimate
-from convblocks.run.provenance import describe_machine, git_commit
+from convblocks.run.provenance import describe_machine, describe_processor, git_commit
+from convblocks.run.result import with_processor
 from convblocks.text import as_json
 from exact_resume.files import write
 
@@ -63,7 +64,8 @@ class Results:
 
     @classmethod
     def begin(cls, arguments: list[str], rounds: int, **settings: Label) -> "Results":
-        return cls(describe_machine(), git_commit(), arguments, rounds, settings)
+        machine = with_processor(describe_machine(), describe_processor())
+        return cls(machine, git_commit(), arguments, rounds, settings)
 
     def measure(self, tasks: Sequence[Task], rounds: int = 1, warm_up: bool = False) -> None:
         """Measure all of them in each round, each time in another random order; print

@@ -123,11 +123,11 @@ def sources(name: str, results: Sequence[RunResult]) -> str:
     """
     minutes = sum(run.seconds for run in results) / 60
     places = grouped(
-        [run.provenance for run in results], lambda origin: (origin.machine, origin.threads)
+        [run.provenance for run in results],
+        lambda origin: (brief_machine(origin.place), origin.threads),
     )
     where = "; ".join(
-        f"{brief_machine(machine)}, {counted(threads, 'thread')}, "
-        f"{_commits([place.commit for place in own])}"
+        f"{machine}, {counted(threads, 'thread')}, {_commits([place.commit for place in own])}"
         for (machine, threads), own in places.items()
     )
     command = f"python -m lab.train {name.partition('-')[0]}"
@@ -145,7 +145,7 @@ def _commits(commits: Sequence[str | None]) -> str:
 
 def hardware(result: RunResult) -> str:
     """Processor and system that a run ran on."""
-    return without_versions(result.provenance.machine)
+    return without_versions(result.provenance.place)
 
 
 def without_versions(machine: str) -> str:

@@ -33,7 +33,7 @@ def write_overview(data: Path, out: Path) -> None:
 def machines_of(data: Path) -> Iterator[str]:
     """Of all runs and benchmarks."""
     for path in data.glob("*.jsonl"):
-        yield from (run.provenance.machine for run in read_results(path))
+        yield from (run.provenance.place for run in read_results(path))
     for path in data.glob("*.json"):
         numbers = json.loads(path.read_text())
         if isinstance(numbers, dict) and "machine" in numbers:

@@ -31,6 +31,9 @@ DATA = REPOSITORY / "docs" / "data"
 # A part that is made of numbers stands between two marks that bear its name.
 SECTION = re.compile(r"<!-- ([\w -]+): begin -->\n(?:(.*?)\n)?<!-- \1: end -->", re.DOTALL)
 
+# The commas of a machine's line but those in its brackets.
+OUTSIDE_BRACKETS = re.compile(r", (?![^(]*\))")
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -115,7 +118,7 @@ def brief_machine(machine: str) -> str:
     """Processors and torch, of a machine with all its versions: docs/lab/README.md has
     the others.
     """
-    parts = machine.split(", ")
+    parts = OUTSIDE_BRACKETS.split(machine)
     return ", ".join([parts[0], *(part for part in parts if part.startswith("torch "))])
 
 

@@ -279,12 +279,12 @@ def origin_tables(results: Sequence[RunResult]) -> list[Table]:
     """Where the runs come from, with their options and seeds; none of runs from elsewhere."""
 
     def origin(run: RunResult) -> tuple[str, ...]:
-        place = run.provenance
+        noted = run.provenance
         return (
-            place.machine,
-            place.device,
-            f"{place.processes} x {place.threads}",
-            place.commit or NOTHING,
+            noted.place,
+            noted.device,
+            f"{noted.processes} x {noted.threads}",
+            noted.commit or NOTHING,
         )
 
     known = [run for run in results if run.provenance.machine]

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from subprocess import run
 
@@ -189,6 +190,19 @@ def test_own_csv_gives_the_same_differences_again(results: list[RunResult], tmp_
     assert [run.overrides for run in read_scores(path, ACCURACY)][-1] == tuple(
         (option.replace(".", "_"), value) for option, value in results[-1].overrides
     )
+
+
+def test_two_kinds_of_processor_are_two_machines_also_of_a_csv(tmp_path: Path) -> None:
+    kinds = ("family 25, model 1, AVX2", "family 25, model 17, AVX512")
+    results = []
+    for one, kind in zip(as_claimed(2), 3 * kinds, strict=True):
+        results.append(replace(one, provenance=replace(one.provenance, processor=kind)))
+    path = tmp_path / "comparison.csv"
+    path.write_text(as_csv(report_of(results).runs))
+    for runs in (results, read_scores(path, ACCURACY)):
+        said = " ".join(report_of(runs).sentences)
+        assert "These runs are of 2 machines or versions: " in said
+        assert all(f"2 CPUs (AMD EPYC 9R45, {kind}), Linux, " in said for kind in kinds)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
 """Records are repeated by their own options, and any number that differs is named."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from convblocks.errors import UserError
 from convblocks.run.result import RunResult
 from lab import repeat
 from lab.pages.writing import DATA
@@ -77,11 +80,95 @@ def test_record_is_named_before_it_is_repeated(
     assert capsys.readouterr().out.endswith("recorded values are the same\n")
 
 
+HERE = "family 25, model 17, AVX512"
+OTHER = "family 25, model 1, AVX2"
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What is printed last where a record is of some machine, its repetition of this one,
+    and they differ in these fields.
+    """
+
+    def last_line(machine: str, processor: str | None, **changed: Any) -> str:
+        origin = RECORD.provenance
+        there = replace(origin, machine=machine, processor=processor)
+        here = replace(origin, machine="4 CPUs (AMD EPYC), Linux, torch 3", processor=HERE)
+        run = replace(RECORD, provenance=here, **changed)
+        record = replace(RECORD, provenance=there)
+        monkeypatch.setattr(repeat, "read_results", lambda path: [record])
+        monkeypatch.setattr(repeat, "repeat", lambda record: run)
+        repeat.main(["--of", "why"])
+        return capsys.readouterr().out.splitlines()[-1]
+
+    return last_line
+
+
+def test_same_processor_has_all_values_however_many_of_it_there_are(
+    said: Callable[..., str],
+) -> None:
+    count = len(repeat.numbers(RECORD))
+    line = said("2 CPUs (AMD EPYC), Linux, torch 3", HERE)
+    assert line == f"all {count} recorded values are the same"
+
+
+def test_difference_on_the_same_processor_is_an_error(said: Callable[..., str]) -> None:
+    with pytest.raises(UserError, match="1 of 1 run differ from their records"):
+        said("2 CPUs (AMD EPYC), Linux, torch 3", HERE, parameters=1)
+
+
+@pytest.mark.parametrize(
+    ("machine", "processor", "words"),
+    [
+        (
+            "2 CPUs (AMD EPYC), Linux, torch 3",
+            OTHER,
+            f"another processor (recorded AMD EPYC, {OTHER}; here AMD EPYC, {HERE}): ",
+        ),
+        (
+            "2 CPUs (AMD EPYC), Linux, torch 3",
+            None,
+            f"perhaps another processor (recorded AMD EPYC; here AMD EPYC, {HERE}): ",
+        ),
+        (
+            "2 CPUs (Intel(R) Xeon(R) Processor), Linux, torch 3",
+            None,
+            f"another processor (recorded Intel(R) Xeon(R) Processor; here AMD EPYC, {HERE}): ",
+        ),
+    ],
+)
+def test_on_another_processor_it_is_said_what_agrees(
+    said: Callable[..., str], machine: str, processor: str | None, words: str
+) -> None:
+    count = len(repeat.numbers(RECORD))
+    assert said(machine, processor) == f"{words}all {count} recorded values are the same"
+    assert said(machine, processor, parameters=1) == (
+        f"{words}{count - 1} of {count} values agree, also whether it failed; "
+        f"parameters: 1, recorded {RECORD.parameters}"
+    )
+    assert said(machine, processor, failed=True) == (
+        f"{words}{count - 1} of {count} values agree, not whether it failed; "
+        "failed: True, recorded False"
+    )
+
+
+def test_facts_that_a_run_lacks_are_not_counted() -> None:
+    without = replace(RECORD, facts={})
+    assert len(repeat.compared(RECORD, without)) == len(repeat.numbers(without))
+    assert not list(repeat.differences(RECORD, without))
+
+
+def test_record_without_a_processor_is_read() -> None:
+    (old,) = {run.provenance.processor for run in read_results(DATA / "why.jsonl")}
+    (new,) = {run.provenance.processor for run in read_results(DATA / "cause.jsonl")}
+    assert (old, new) == (None, HERE)
+
+
 @pytest.mark.slow
 def test_record_of_this_kind_of_processor_is_repeated() -> None:
     """On another kind of processor the run is trained too, but may differ."""
-    record = read_results(DATA / "interventions.jsonl")[0]
+    record = read_results(DATA / "cause.jsonl")[0]
     run = repeat.repeat(record)
     assert (run.arch, run.seed, run.overrides) == (record.arch, record.seed, ())
-    if run.provenance.machine == record.provenance.machine:
+    if not repeat.other_processor(record, run):
         assert not list(repeat.differences(record, run))

@@ -155,7 +155,7 @@ def conclusions(
         *choice_of_setting(results, comparison, confirmed),
         *test_set_note(comparison),
     ]
-    machines = sorted({run.provenance.machine for run in results})
+    machines = sorted({run.provenance.place for run in results})
     if len(machines) > 1:
         sentences.append(
             f"These runs are of {len(machines)} machines or versions: {'; '.join(machines)}."

@@ -103,7 +103,9 @@ def _run(row: dict[str, str], judge: Judge) -> RunResult:
         monitor=judge,
         ended_by=EPOCHS,
         failed=isnan(score) or _is_true(ours["collapsed"] if ours else "no"),
-        provenance=replace(UNKNOWN, machine=ours.get("machine", "")),
+        provenance=replace(
+            UNKNOWN, machine=ours.get("machine", ""), processor=ours.get("processor")
+        ),
         overrides=tuple((name, row[name]) for name in settings if row[name]),
     )
 

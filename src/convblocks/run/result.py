@@ -46,6 +46,11 @@ class Provenance:
     threads: int
     processor: str | None = None
 
+    @property
+    def place(self) -> str:
+        """The machine with what is known of its processor."""
+        return with_processor(self.machine, self.processor)
+
 
 @dataclass(frozen=True)
 class RunResult:
@@ -153,6 +158,13 @@ class RunResult:
         """
         judge = self.judged_by
         return [row.get(judge.metric, row.get(judge.tested, math.nan)) for row in self.epochs]
+
+
+def with_processor(machine: str, processor: str | None) -> str:
+    """A machine's line with what is known of its processor: ``2 CPUs (AMD EPYC, family
+    25, model 17, AVX512), Linux``.
+    """
+    return machine.replace("),", f", {processor}),", 1) if processor else machine
 
 
 # Of runs that belong together, such as those of a comparison.

@@ -1,6 +1,7 @@
 """What lab/train.py keeps of runs, and what a page makes of that."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from convblocks.errors import UserError
 from convblocks.run.directory import RunDirectory
 from lab import train
+from lab.pages.provenance import read_manifest
+from lab.results import read_results
 from lab.train import Records
 from tests.made_up import result
 
@@ -28,3 +31,20 @@ def test_runs_of_code_that_is_not_committed_make_no_record(
         caught.value
     )
     assert not (workspace / "long.jsonl").exists()
+
+
+def test_times_are_kept_beside_those_of_other_processors(workspace: Path) -> None:
+    """And in place of those of this one."""
+    run = result("mlp", 0, 0.9)
+    for processor in (None, "family 25, model 1, AVX2", None):
+        origin = replace(run.provenance, processor=processor)
+        directory = RunDirectory(str(processor))
+        directory.create()
+        started = {"command": "fit", "machine": origin.machine, "git_commit": "abc1234"}
+        known = {"processor": processor} if processor else {}
+        directory.provenance.write_text(json.dumps(started | known))
+        here = replace(run, provenance=origin)
+        train.keep(workspace, Records("sprint", [(here, directory)]))
+    kept = [one.provenance.processor for one in read_results(workspace / "sprint.jsonl")]
+    assert kept == ["family 25, model 1, AVX2", None]
+    assert [one.get("processor") for one in read_manifest(workspace, "sprint")] == kept
