@@ -95,11 +95,11 @@ def test_private_names_stand_in_the_files_made_for_them() -> None:
     [
         pytest.param(
             [*PACKAGE.glob("*.py"), *files(*(f"src/convblocks/{folder}" for folder in CORE))],
-            35_916,
+            35_960,
             id="core",
         ),
         pytest.param(files("src/exact_resume"), 16_364, id="exact_resume"),
-        pytest.param(files("src"), 100_080, id="src"),
+        pytest.param(files("src"), 100_125, id="src"),
     ],
 )
 def test_content_does_not_grow(paths: Sequence[Path], most: int) -> None:
