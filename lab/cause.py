@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +14,7 @@ from convblocks.figures.grouping import grouped
 from convblocks.run.result import RunResult
 from lab import centred_updates
 from lab.by_seed import ARMS
-from lab.mechanism import BLOCK
+from lab.mechanism import BLOCK, by_variant
 from lab.preactivations import FACT
 from lab.statistics import mcnemar_p
 
@@ -63,11 +62,7 @@ def complete_arms(results: Sequence[RunResult]) -> dict[str, Runs]:
     whole = {seed for seed, runs in counts.items() if len(runs) == len(ARMS) * len(RATES)}
     runs = sorted((run for run in results if run.seed in whole), key=lambda run: run.seed)
     by_rate = grouped(runs, lambda run: f"{float(dict(run.overrides)['lr']):g}")
-    return {rate: grouped(by_rate[rate], arm_of) for rate in RATES}
-
-
-def arm_of(run: RunResult) -> str:
-    return Path(dict(run.overrides)["config"]).stem
+    return {rate: by_variant(by_rate[rate]) for rate in RATES}
 
 
 def dead(runs: Sequence[RunResult], step: int = STEP, block: int = BLOCK) -> NDArray[np.float64]:

@@ -40,12 +40,12 @@ TEXT = (
     "much shorter must. In each of a layer's first ten updates the mean of a unit's update is "
     "subtracted, and its length restored (centred); or it becomes as short as it is without its "
     "mean (shrunk); or a random direction is removed instead of the mean (random). All else is "
-    "MaxPool at the notebook's setting, and at twice its rate. [The "
+    "MaxPool at the notebook's setting and at twice its rate, for 300 steps. [The "
     "protocol](protocol-cause.md) was written before the runs. That inputs of one sign give a "
     "unit's gradients one sign is known (LeCun et al. 1998), and so are networks trained with "
-    "centred gradients: Yong et al. (2020) subtract the mean in every step, and report steadier "
-    "training and better accuracies. We know of nobody who counted dying units with it, or "
-    "compared it with an update that is only shorter."
+    "centred gradients: Yong et al. (2020) subtract each unit's mean from its gradients in every "
+    "step, and report steadier training and better accuracies. We know of nobody who counted "
+    "dying units with it, or compared it with an update that is only shorter."
 )
 
 OPEN = (
@@ -102,7 +102,7 @@ def _arms_table(rate: str, arms: Runs) -> Table:
             "update": arm,
             **{
                 f"block {block} at step {step}": quartiles(runs, step, block)
-                for block, step in ((2, STEP), (2, LATE_STEP), (3, STEP))
+                for block, step in ((2, STEP), (2, LATE_STEP), (1, STEP), (3, STEP))
             },
             "collapsed": count_text(collapses(runs), len(runs)),
         }

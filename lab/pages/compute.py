@@ -1,10 +1,11 @@
 """What docs/lab/operations.md says of equal compute."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 
 from matplotlib.figure import Figure
+from torch.nn import Module
 
 from convblocks.compare.analysis import summarise
 from convblocks.figures.estimates import P_VALUE, cell, number, p_text
@@ -28,7 +29,7 @@ TEXT = (
     "[The protocol](protocol-compute.md) was written before the runs."
 )
 
-NETWORKS = {
+NETWORKS: Mapping[str, Callable[[], Module]] = {
     "maxpool": ARCHITECTURES["maxpool"],
     "longer": ARCHITECTURES["batchnorm"],
     "wider": partial(BlockNetwork, "stride", "batch", "average", channels=(60, 122, 190)),
