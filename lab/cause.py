@@ -1,7 +1,7 @@
 """Is the shared sign of updates the cause? The analysis is that of docs/lab/protocol-cause.md."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +16,8 @@ from lab import centred_updates
 from lab.by_seed import ARMS
 from lab.mechanism import BLOCK, by_variant
 from lab.preactivations import FACT
-from lab.statistics import mcnemar_p
+from lab.results import collapses
+from lab.statistics import after_holm, mcnemar_p
 
 RATES = ("0.01", "0.02")
 
@@ -58,9 +59,9 @@ class Finding:
 
 def complete_arms(results: Sequence[RunResult]) -> dict[str, Runs]:
     """The runs of each rate by arm, of the seeds of which all arms are there, in their order."""
-    counts = grouped(results, lambda run: run.seed)
-    whole = {seed for seed, runs in counts.items() if len(runs) == len(ARMS) * len(RATES)}
-    runs = sorted((run for run in results if run.seed in whole), key=lambda run: run.seed)
+    seeds = grouped(results, lambda run: run.seed)
+    wanted = len(ARMS) * len(RATES)
+    runs = [run for seed in sorted(seeds) if len(seeds[seed]) == wanted for run in seeds[seed]]
     by_rate = grouped(runs, lambda run: f"{float(dict(run.overrides)['lr']):g}")
     return {rate: by_variant(by_rate[rate]) for rate in RATES}
 
@@ -74,7 +75,7 @@ def median_dead(runs: Sequence[RunResult], step: int = STEP, block: int = BLOCK)
     return float(np.median(dead(runs, step, block)))
 
 
-def share_of_mean(runs: Sequence[RunResult]) -> NDArray[np.float64]:
+def mean_shares(runs: Sequence[RunResult]) -> NDArray[np.float64]:
     """The share of a unit's squared length that its mean has, from the second update: (runs, 9)."""
     shares = [run.facts[centred_updates.FACT]["mean"] for run in runs]
     return np.array(shares)[:, 1:, 0]
@@ -97,8 +98,7 @@ def findings(results: Sequence[RunResult]) -> dict[str, Finding]:
     """What is found at each rate, after Holm's correction over the pairs of both."""
     rates = complete_arms(results)
     leads = [more(arms, other, CENTRED) for arms in rates.values() for other in OTHERS]
-    p_values = holm([lead.p for lead in leads])
-    corrected = (replace(lead, p=p) for lead, p in zip(leads, p_values, strict=True))
+    corrected = iter(after_holm(leads))
     return {
         rate: _finding(arms, {other: next(corrected) for other in OTHERS})
         for rate, arms in rates.items()
@@ -133,21 +133,22 @@ def _finding(arms: Runs, leads: Mapping[str, Estimate]) -> Finding:
 
 def beside(results: Sequence[RunResult]) -> dict[str, Finding]:
     """What is found at each rate that decides nothing, without correction but for collapses."""
-    tested = collapsed_runs(results)
+    p_values = collapse_p(results)
     rates = complete_arms(results)
-    return {rate: _beside(arms, *tested[rate]) for rate, arms in rates.items()}
+    return {rate: _beside(arms, p_values[rate]) for rate, arms in rates.items()}
 
 
-def _beside(arms: Runs, collapsed: int, others_collapsed: int, p: float) -> Finding:
+def _beside(arms: Runs, p_of_collapses: float) -> Finding:
     late, late_shrunk = (more(arms, other, CENTRED, LATE_STEP) for other in (AS_IS, SHRUNK))
     third, third_shrunk = (more(arms, other, THIRD, block=2) for other in (AS_IS, SHRUNK_THIRD))
     as_is, centred = (median_dead(arms[arm], LATE_STEP) for arm in (AS_IS, CENTRED))
     first, first_centred = (median_dead(arms[arm], block=0) for arm in (AS_IS, FIRST))
-    shares = np.median(share_of_mean(arms[RANDOM]), axis=0)
+    fewer = collapses(arms[CENTRED]) < collapses(arms[AS_IS])
+    shares = np.median(mean_shares(arms[RANDOM]), axis=0)
     predictions = {
         f"centring still prevents it at step {LATE_STEP}": _is_more(late) and centred <= as_is / 4,
         f"it is not the length, at step {LATE_STEP}": _is_more(late_shrunk),
-        "fewer runs collapse": others_collapsed < collapsed and p < SIGNIFICANCE,
+        "fewer runs collapse": fewer and p_of_collapses < SIGNIFICANCE,
         "centring block 3 lowers its own share": _is_more(third) and _is_more(third_shrunk),
         "centring block 1 hardly changes its own share": abs(first - first_centred) < HARDLY,
         "the mean has more than half of the squared length": bool(min(shares) > 1 / 2),
@@ -178,18 +179,14 @@ def verdict(found: Mapping[str, Finding]) -> Verdict:
     return "supported" if holds else "supported at the notebook's rate"
 
 
-def collapsed_runs(results: Sequence[RunResult]) -> dict[str, tuple[int, int, float]]:
-    """At each rate how many runs collapse as they are and with block 2 centred, and McNemar's p.
+def collapse_p(results: Sequence[RunResult]) -> dict[str, float]:
+    """McNemar's p at each rate, whether fewer runs collapse with block 2 centred than as they are.
 
     After Holm's correction over the rates.
     """
-    counts = {}
-    for rate, arms in complete_arms(results).items():
-        as_is, centred = (np.array([run.failed for run in arms[arm]]) for arm in (AS_IS, CENTRED))
-        p = mcnemar_p(int((as_is & ~centred).sum()), int((centred & ~as_is).sum()))
-        counts[rate] = int(as_is.sum()), int(centred.sum()), p
-    p_values = holm([p for *_, p in counts.values()])
-    return {
-        rate: (first, second, p)
-        for (rate, (first, second, _)), p in zip(counts.items(), p_values, strict=True)
-    }
+    rates = complete_arms(results)
+    p_values = []
+    for arms in rates.values():
+        as_is, centred = ({run.seed for run in arms[arm] if run.failed} for arm in (AS_IS, CENTRED))
+        p_values.append(mcnemar_p(len(as_is - centred), len(centred - as_is)))
+    return dict(zip(rates, holm(p_values), strict=True))

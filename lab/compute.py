@@ -1,16 +1,16 @@
 """Does MaxPool lead with equal compute? The analysis is that of docs/lab/protocol-compute.md."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Literal
 
-from convblocks.compare.statistics import SIGNIFICANCE, holm
+from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.figures.estimates import SHARE, Estimate
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.run.result import RunResult
 from lab.by_seed import BLOCKS
 from lab.differences import measured, score_of
-from lab.factorial import Tuned
+from lab.factorial import Tuned, tuned
+from lab.statistics import after_holm
 from lab.study.decision import EQUIVALENT
 
 # The arms by the network that their runs name.
@@ -28,16 +28,13 @@ def arms_of(results: Sequence[RunResult]) -> dict[str, Tuned]:
     """The runs of both arms, of the seeds of which all are there."""
     whole = []
     for runs in grouped(results, lambda run: run.seed).values():
-        chooses = runs[0].validation is not None
-        if len(runs) == len(ARMS) * (len(RATES) if chooses else 1):
+        rates = 1 if runs[0].validation is None else len(RATES)
+        if len(runs) == len(ARMS) * rates:
             whole += runs
-    return {ARMS[arch]: _tuned(runs) for arch, runs in by_arch(whole).items()}
-
-
-def _tuned(runs: Sequence[RunResult]) -> Tuned:
-    by_stage = grouped(runs, lambda run: run.validation is not None)
-    choosing = grouped(by_stage[True], lambda run: dict(run.overrides)["lr"])
-    return Tuned(choosing, by_stage.get(False, []))
+    found = {}
+    for arch, runs in by_arch(whole).items():
+        (found[ARMS[arch]],) = tuned(runs).values()
+    return found
 
 
 def chosen(arm: Tuned) -> str:
@@ -61,9 +58,7 @@ def lead(runs: Sequence[RunResult], others: Sequence[RunResult]) -> Estimate:
 def leads(arms: Mapping[str, Tuned], maxpool: Sequence[RunResult]) -> dict[str, Estimate]:
     """MaxPool's over each arm, p after Holm's correction over the two."""
     found = [lead(maxpool, arm.confirming) for arm in arms.values()]
-    p_values = holm([one.p for one in found])
-    corrected = [replace(one, p=p) for one, p in zip(found, p_values, strict=True)]
-    return dict(zip(arms, corrected, strict=True))
+    return dict(zip(arms, after_holm(found), strict=True))
 
 
 def verdict(found: Mapping[str, Estimate], edge: Sequence[str]) -> Verdict:

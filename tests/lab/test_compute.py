@@ -18,7 +18,13 @@ AHEAD = Estimate(0.002, 0.001, 0.003, 12, 0.001, POINTS)
 def choosing(best: str = "1e-2", seeds: range = CHOOSING) -> list[RunResult]:
     """The runs of both arms that choose this rate."""
     return [
-        result(arch, seed, 0.99, (("lr", rate),), validation=0.99 if rate == best else 0.98)
+        result(
+            arch,
+            seed,
+            0.99,
+            (("data.val_size", "5000"), ("lr", rate)),
+            validation=0.99 if rate == best else 0.98,
+        )
         for seed in seeds
         for arch in ARMS
         for rate in RATES
@@ -27,7 +33,7 @@ def choosing(best: str = "1e-2", seeds: range = CHOOSING) -> list[RunResult]:
 
 def confirming(accuracy: float = 0.991, seeds: range = CONFIRMING) -> list[RunResult]:
     return [
-        result(arch, seed, accuracy + seed % 5 / 1e4, (("lr", "1e-2"),))
+        result(arch, seed, accuracy + seed % 5 / 1e4, (("data.val_size", "0"), ("lr", "1e-2")))
         for seed in seeds
         for arch in ARMS
     ]
