@@ -82,7 +82,7 @@ def compute_tables(results: Sequence[RunResult]) -> list[Table]:
         "that the first is better. p: after Holm's correction over MaxPool's two, the others "
         "without; intervals are not corrected."
     )
-    return [networks, table("Differences between the four", rows, tests)]
+    return [networks, table("Differences in accuracy", rows, tests)]
 
 
 def _networks_table(networks: Mapping[str, Sequence[RunResult]], note: str) -> Table:
@@ -102,7 +102,7 @@ def _networks_table(networks: Mapping[str, Sequence[RunResult]], note: str) -> T
                 "trained": f"{arm.trained_runs} of {arm.runs}",
             }
         )
-    return table("Four networks", rows, note)
+    return table("Networks", rows, note)
 
 
 def compute_figure(results: Sequence[RunResult]) -> Figure:
