@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from statistics import median
 from typing import Any, Literal
 
 import numpy as np
@@ -14,21 +12,31 @@ from convblocks.compare.statistics import SIGNIFICANCE, holm
 from convblocks.figures.estimates import CONFIDENCE, POINTS, Estimate
 from convblocks.figures.grouping import grouped
 from convblocks.run.result import RunResult
+from lab import centred_updates
 from lab.by_seed import ARMS
-from lab.mechanism import BLOCK
+from lab.mechanism import BLOCK, by_variant
 from lab.preactivations import FACT
-from lab.statistics import mcnemar_p
+from lab.results import collapses
+from lab.statistics import after_holm, mcnemar_p
 
-RATES = ("1e-2", "2e-2")
+RATES = ("0.01", "0.02")
+
+# How many seeds all arms are to have.
+SEEDS = 40
 
 # After all changed updates, and after 19 more.
 STEP, LATE_STEP = 10, 29
 
+# A median that changes by less hardly changes.
+HARDLY = 0.1
+
+AS_IS = "as-is"
 CENTRED, SHRUNK, RANDOM = (f"{change}-block-2" for change in ("centred", "shrunk", "random"))
-ELSEWHERE = ("centred-block-1", "centred-block-3", "centred-head")
+FIRST, THIRD, SHRUNK_THIRD = "centred-block-1", "centred-block-3", "shrunk-block-3"
+ELSEWHERE = (FIRST, THIRD, "centred-head")
 
 # With which centring block 2 is compared, at each rate.
-OTHERS = ("as-is", SHRUNK, RANDOM, *ELSEWHERE)
+OTHERS = (AS_IS, SHRUNK, RANDOM, *ELSEWHERE)
 
 # Of an arm, in the order of seeds.
 Runs = Mapping[str, Sequence[RunResult]]
@@ -40,8 +48,8 @@ Verdict = Literal["supported", "supported at the notebook's rate", "refuted", "u
 class Finding:
     """What one rate's runs say: which predictions hold, and what refutes the explanation.
 
-    ``differences`` are those of other arms minus centred-block-2, in the share of dead units
-    of block 2.
+    ``differences`` are in the share of dead units: of block 2 in other arms minus centred-block-2,
+    and others, which have names.
     """
 
     predictions: Mapping[str, bool]
@@ -51,20 +59,26 @@ class Finding:
 
 def complete_arms(results: Sequence[RunResult]) -> dict[str, Runs]:
     """The runs of each rate by arm, of the seeds of which all arms are there, in their order."""
-    counts = grouped(results, lambda run: run.seed)
-    whole = {seed for seed, runs in counts.items() if len(runs) == len(ARMS) * len(RATES)}
-    runs = sorted((run for run in results if run.seed in whole), key=lambda run: run.seed)
-    by_rate = grouped(runs, lambda run: dict(run.overrides)["lr"])
-    return {rate: grouped(by_rate[rate], arm_of) for rate in RATES}
-
-
-def arm_of(run: RunResult) -> str:
-    return Path(dict(run.overrides)["config"]).stem
+    seeds = grouped(results, lambda run: run.seed)
+    wanted = len(ARMS) * len(RATES)
+    runs = [run for seed in sorted(seeds) if len(seeds[seed]) == wanted for run in seeds[seed]]
+    by_rate = grouped(runs, lambda run: f"{float(dict(run.overrides)['lr']):g}")
+    return {rate: by_variant(by_rate[rate]) for rate in RATES}
 
 
 def dead(runs: Sequence[RunResult], step: int = STEP, block: int = BLOCK) -> NDArray[np.float64]:
     """The share of dead units of each run at a step: (runs,). Blocks are counted from 0."""
     return np.array([run.facts[FACT]["dead"][step][block] for run in runs])
+
+
+def median_dead(runs: Sequence[RunResult], step: int = STEP, block: int = BLOCK) -> float:
+    return float(np.median(dead(runs, step, block)))
+
+
+def mean_shares(runs: Sequence[RunResult]) -> NDArray[np.float64]:
+    """The share of a unit's squared length that its mean has, from the second update: (runs, 9)."""
+    shares = [run.facts[centred_updates.FACT]["mean"] for run in runs]
+    return np.array(shares)[:, 1:, 0]
 
 
 def difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> Estimate:
@@ -83,44 +97,75 @@ def difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> Estim
 def findings(results: Sequence[RunResult]) -> dict[str, Finding]:
     """What is found at each rate, after Holm's correction over the pairs of both."""
     rates = complete_arms(results)
-    pairs = [(rate, other) for rate in RATES for other in OTHERS]
-    found = {
-        (rate, other): difference(dead(rates[rate][other]), dead(rates[rate][CENTRED]))
-        for rate, other in pairs
-    }
-    p_values = dict(zip(pairs, holm([found[pair].p for pair in pairs]), strict=True))
+    leads = [more(arms, other, CENTRED) for arms in rates.values() for other in OTHERS]
+    corrected = iter(after_holm(leads))
     return {
-        rate: _finding(
-            {arm: median(dead(runs)) for arm, runs in rates[rate].items()},
-            {other: found[rate, other] for other in OTHERS},
-            {other: p_values[rate, other] for other in OTHERS},
-        )
-        for rate in RATES
+        rate: _finding(arms, {other: next(corrected) for other in OTHERS})
+        for rate, arms in rates.items()
     }
 
 
-def _finding(
-    medians: Mapping[str, float], differences: Mapping[str, Estimate], p_values: Mapping[str, float]
-) -> Finding:
-    as_is = medians["as-is"]
-    lower = {
-        other for other in OTHERS if differences[other].value > 0 and p_values[other] < SIGNIFICANCE
-    }
+def more(arms: Runs, first: str, second: str, step: int = STEP, block: int = BLOCK) -> Estimate:
+    """How much more of a block is dead in the first arm than in the second."""
+    return difference(*(dead(arms[arm], step, block) for arm in (first, second)))
+
+
+def _finding(arms: Runs, leads: Mapping[str, Estimate]) -> Finding:
+    medians = {arm: median_dead(runs) for arm, runs in arms.items()}
+    as_is = medians[AS_IS]
+    lower = {other for other, lead in leads.items() if _is_more(lead)}
     elsewhere = [medians[arm] for arm in ELSEWHERE]
     predictions = {
-        "centring block 2 prevents the dying": "as-is" in lower and medians[CENTRED] <= as_is / 4,
+        "centring block 2 prevents the dying": AS_IS in lower and medians[CENTRED] <= as_is / 4,
         "it is not the length": SHRUNK in lower,
         "it is not any direction": RANDOM in lower and medians[RANDOM] >= 3 / 4 * as_is,
         "it is block 2's own updates": lower >= set(ELSEWHERE) and min(elsewhere) >= as_is / 2,
     }
     refutations = {
         "units die without the common movement": medians[CENTRED] > as_is / 2,
-        "the length is enough": differences[SHRUNK].low <= 0,
+        "the length is enough": leads[SHRUNK].low <= 0,
         "any direction does": medians[RANDOM] <= as_is / 2,
         "it is not block 2's own movement": min(elsewhere) <= as_is / 4,
     }
     refuting = tuple(words for words, is_so in refutations.items() if is_so)
-    return Finding(predictions, refuting, differences)
+    return Finding(predictions, refuting, leads)
+
+
+def beside(results: Sequence[RunResult]) -> dict[str, Finding]:
+    """What is found at each rate that decides nothing, without correction but for collapses."""
+    p_values = collapse_p(results)
+    rates = complete_arms(results)
+    return {rate: _beside(arms, p_values[rate]) for rate, arms in rates.items()}
+
+
+def _beside(arms: Runs, p_of_collapses: float) -> Finding:
+    late, late_shrunk = (more(arms, other, CENTRED, LATE_STEP) for other in (AS_IS, SHRUNK))
+    third, third_shrunk = (more(arms, other, THIRD, block=2) for other in (AS_IS, SHRUNK_THIRD))
+    as_is, centred = (median_dead(arms[arm], LATE_STEP) for arm in (AS_IS, CENTRED))
+    first, first_centred = (median_dead(arms[arm], block=0) for arm in (AS_IS, FIRST))
+    fewer = collapses(arms[CENTRED]) < collapses(arms[AS_IS])
+    shares = np.median(mean_shares(arms[RANDOM]), axis=0)
+    predictions = {
+        f"centring still prevents it at step {LATE_STEP}": _is_more(late) and centred <= as_is / 4,
+        f"it is not the length, at step {LATE_STEP}": _is_more(late_shrunk),
+        "fewer runs collapse": fewer and p_of_collapses < SIGNIFICANCE,
+        "centring block 3 lowers its own share": _is_more(third) and _is_more(third_shrunk),
+        "centring block 1 hardly changes its own share": abs(first - first_centred) < HARDLY,
+        "the mean has more than half of the squared length": bool(min(shares) > 1 / 2),
+    }
+    differences = {
+        f"{AS_IS}, step {LATE_STEP}": late,
+        f"{SHRUNK}, step {LATE_STEP}": late_shrunk,
+        f"block 1: {AS_IS} minus {FIRST}": more(arms, AS_IS, FIRST, block=0),
+        f"block 3: {AS_IS} minus {THIRD}": third,
+        f"block 3: {SHRUNK_THIRD} minus {THIRD}": third_shrunk,
+        f"block 3: {AS_IS} minus {CENTRED}": more(arms, AS_IS, CENTRED, block=2),
+    }
+    return Finding(predictions, (), differences)
+
+
+def _is_more(found: Estimate) -> bool:
+    return found.value > 0 and found.p < SIGNIFICANCE
 
 
 def verdict(found: Mapping[str, Finding]) -> Verdict:
@@ -134,18 +179,14 @@ def verdict(found: Mapping[str, Finding]) -> Verdict:
     return "supported" if holds else "supported at the notebook's rate"
 
 
-def collapses(results: Sequence[RunResult]) -> dict[str, tuple[int, int, float]]:
-    """At each rate how many runs collapse as they are and with block 2 centred, and McNemar's p.
+def collapse_p(results: Sequence[RunResult]) -> dict[str, float]:
+    """McNemar's p at each rate, whether fewer runs collapse with block 2 centred than as they are.
 
     After Holm's correction over the rates.
     """
-    counts = {}
-    for rate, arms in complete_arms(results).items():
-        as_is, centred = (np.array([run.failed for run in arms[arm]]) for arm in ("as-is", CENTRED))
-        p = mcnemar_p(int((as_is & ~centred).sum()), int((centred & ~as_is).sum()))
-        counts[rate] = int(as_is.sum()), int(centred.sum()), p
-    p_values = holm([p for *_, p in counts.values()])
-    return {
-        rate: (first, second, p)
-        for (rate, (first, second, _)), p in zip(counts.items(), p_values, strict=True)
-    }
+    rates = complete_arms(results)
+    p_values = []
+    for arms in rates.values():
+        as_is, centred = ({run.seed for run in arms[arm] if run.failed} for arm in (AS_IS, CENTRED))
+        p_values.append(mcnemar_p(len(as_is - centred), len(centred - as_is)))
+    return dict(zip(rates, holm(p_values), strict=True))

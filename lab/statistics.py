@@ -1,6 +1,7 @@
 """The statistics that the paper needs beyond those of reports."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -29,6 +30,12 @@ def fisher_against(runs: Mapping[str, Sequence[RunResult]], baseline: str) -> di
         table = np.array([[failed, total - failed], [other, of - other]])
         p_values.append(float(stats.fisher_exact(table).pvalue))
     return dict(zip(counts, holm(p_values), strict=True))
+
+
+def after_holm(found: Sequence[Estimate]) -> list[Estimate]:
+    """The estimates with p-values after Holm's correction over them; intervals stay."""
+    p_values = holm([one.p for one in found])
+    return [replace(one, p=p) for one, p in zip(found, p_values, strict=True)]
 
 
 def mcnemar_p(only_first: int, only_second: int) -> float:

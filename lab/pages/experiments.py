@@ -20,7 +20,7 @@ from convblocks.text import counted, listed
 from lab import NETWORKS
 from lab.benchmarks.training.page import FAST
 from lab.factorial import OPERATIONS
-from lab.pages import collapse, factorial, operations, settings
+from lab.pages import cause, collapse, compute, factorial, operations, settings
 from lab.pages.writing import Block, Picture, brief_machine, write_page, write_sections
 from lab.results import read_results
 from lab.study.decision import cell_of
@@ -36,7 +36,8 @@ class Experiment:
     """A section of a page: its heading and paragraph, the arguments of
     ``scripts/compare.py``, and what is shown.
 
-    Several commands have a line each. ``sentence`` is the finding, ``figure`` a picture
+    Several commands have a line each; those of ``lab.by_seed`` are not here, and there is no
+    section before the first of their runs. ``sentence`` is the finding, ``figure`` a picture
     and what it shows; ``control`` says with which runs of the study's second stage its
     own are compared, if with any.
     """
@@ -92,7 +93,8 @@ def write_experiments_of(page: str, opening: str, data: Path, out: Path) -> None
     lab = out / "docs" / "lab"
     blocks: list[Block] = [opening]
     for name, experiment in EXPERIMENTS.items():
-        if experiment.page == page:
+        is_trained = experiment.arguments or (data / f"{name}.jsonl").is_file()
+        if experiment.page == page and is_trained:
             blocks += section(name, experiment, data)
     write_page(lab / f"{page}.md", *blocks, level=3)
 
@@ -261,6 +263,18 @@ EXPERIMENTS = {
         sentence=collapse.signs_sentence,
         page="operations",
     ),
+    "cause": Experiment(
+        "Is the shared sign the cause?",
+        cause.TEXT,
+        "",
+        cause.cause_tables,
+        sentence=cause.cause_sentence,
+        figure=(
+            cause.cause_figure,
+            "The share of dead units of block 2 step by step, with changed and plain updates",
+        ),
+        page="operations",
+    ),
     "fashion-collapse": Experiment(
         "Does it collapse on Fashion-MNIST?",
         "Other images of the same size, from Debian's package `dataset-fashion-mnist`.",
@@ -291,6 +305,18 @@ EXPERIMENTS = {
         _controls(),
         factorial.controls_tables,
         sentence=factorial.controls_sentence,
+        page="operations",
+    ),
+    "compute": Experiment(
+        "Does MaxPool lead with equal compute?",
+        compute.TEXT,
+        "",
+        compute.compute_tables,
+        sentence=compute.compute_sentence,
+        figure=(
+            compute.compute_figure,
+            "Error on held-out images against the learning rate, every run a mark",
+        ),
         page="operations",
     ),
     "fashion-best": Experiment(

@@ -19,6 +19,7 @@ from convblocks.run.result import RunResult
 from lab import by_seed, train
 from lab.blocks import BlockNetwork
 from lab.pages.provenance import read_manifest
+from lab.pages.writing import DATA
 from lab.results import read_results, write_results
 from tests.made_up import result
 
@@ -44,6 +45,15 @@ def done(wanted: list[Trial]) -> dict[Trial, RunResult]:
 def test_runs_are_those_of_the_protocol(name: str, arms: int, seeds: int) -> None:
     wanted = trials(name)
     assert len(set(wanted)) == len({trial.arm for trial in wanted}) * seeds == arms * seeds
+
+
+def test_kept_runs_are_whole_seeds_of_the_protocol() -> None:
+    wanted = trials("cause")
+    known = by_seed.recorded(DATA / "cause.jsonl")
+    kept = {
+        trial: known[by_seed.key_of(trial)] for trial in wanted if by_seed.key_of(trial) in known
+    }
+    assert len(by_seed.whole_seeds(wanted, kept)) == len(known)
 
 
 def test_networks_of_equal_compute_have_the_arithmetic_of_maxpool() -> None:

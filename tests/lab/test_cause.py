@@ -1,11 +1,26 @@
-"""What the protocol of the cause predicts, and what refutes it."""
+"""What the protocol of the cause predicts, what refutes it, and what is beside that."""
 
 import numpy as np
 import pytest
 
 from convblocks.run.result import RunResult
 from lab.by_seed import ARMS
-from lab.cause import CENTRED, RANDOM, RATES, SHRUNK, collapses, difference, findings, verdict
+from lab.cause import (
+    AS_IS,
+    CENTRED,
+    LATE_STEP,
+    RANDOM,
+    RATES,
+    SHRUNK,
+    STEP,
+    Finding,
+    beside,
+    collapse_p,
+    difference,
+    findings,
+    verdict,
+)
+from lab.centred_updates import FACT as UPDATES
 from lab.preactivations import FACT, STEPS
 from tests.made_up import result
 
@@ -27,7 +42,7 @@ def runs(at_lower: dict[str, float], at_higher: dict[str, float] | None = None) 
 
 
 def run(arm: str, rate: str, seed: int, share: float) -> RunResult:
-    facts = {FACT: {"dead": [[0.0, share, 0.0]] * STEPS}}
+    facts = {FACT: {"dead": [[0.0, share, 0.0]] * STEPS}, UPDATES: {"mean": [[0.9]] * STEP}}
     overrides = (("config", f"docs/data/cause/{arm}.yaml"), ("lr", rate))
     return result("blocks", seed, 0.1 if share > 0.905 else 0.9, overrides, facts=facts)
 
@@ -73,6 +88,43 @@ def test_difference_has_the_interval_of_order_statistics_and_the_sign_test() -> 
 
 
 def test_collapses_are_compared_within_seeds() -> None:
-    as_is, centred, p = collapses(runs(PREDICTED))[RATES[0]]
-    assert (as_is, centred) == (SEEDS - 6, 0)
-    assert p == pytest.approx(2 * 2 * 0.5**6)
+    results = runs(PREDICTED)
+    assert collapse_p(results)[RATES[0]] == pytest.approx(2 * 2 * 0.5**6)
+    assert found_beside(results).predictions["fewer runs collapse"] is False
+
+
+def found_beside(results: list[RunResult]) -> Finding:
+    return beside(results)[RATES[0]]
+
+
+def test_what_lasts_is_judged_at_the_late_step() -> None:
+    results = runs(PREDICTED)
+    lasting = f"centring still prevents it at step {LATE_STEP}"
+    assert found_beside(results).predictions[lasting]
+    for one in results:
+        if CENTRED in dict(one.overrides)["config"]:
+            one.facts[FACT]["dead"] = [*one.facts[FACT]["dead"][:LATE_STEP], [0.0, 0.5, 0.0]]
+    assert all(findings(results)[RATES[0]].predictions.values())
+    assert not found_beside(results).predictions[lasting]
+
+
+def test_block_3_is_compared_in_its_own_share() -> None:
+    results = runs(PREDICTED)
+    name = "centring block 3 lowers its own share"
+    assert not found_beside(results).predictions[name]
+    for one in results:
+        if "centred-block-3" not in dict(one.overrides)["config"]:
+            one.facts[FACT]["dead"] = [[0.0, block, 0.5] for _, block, _ in one.facts[FACT]["dead"]]
+    found = found_beside(results)
+    assert found.predictions[name]
+    assert found.differences[f"block 3: {AS_IS} minus centred-block-3"].value == 0.5
+
+
+@pytest.mark.parametrize(("share", "holds"), [(0.6, True), (0.4, False)])
+def test_premise_is_more_than_half_in_each_update_but_the_first(share: float, holds: bool) -> None:
+    results = runs(PREDICTED)
+    for one in results:
+        if RANDOM in dict(one.overrides)["config"]:
+            one.facts[UPDATES] = {"mean": [[0.1], *[[0.9]] * (STEP - 2), [share]]}
+    name = "the mean has more than half of the squared length"
+    assert found_beside(results).predictions[name] is holds

@@ -1,0 +1,125 @@
+"""What docs/lab/operations.md says of equal compute."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache, partial
+
+from matplotlib.figure import Figure
+
+from convblocks.compare.analysis import summarise
+from convblocks.figures.estimates import P_VALUE, cell, number, p_text
+from convblocks.figures.grouping import by_arch
+from convblocks.figures.tables import Table
+from convblocks.model.networks import ARCHITECTURES
+from convblocks.run.result import RunResult
+from convblocks.text import listed
+from lab.blocks import BlockNetwork
+from lab.compute import CHOOSING, CONFIRMING, RATES, arms_of, at_edge, chosen, lead, leads, verdict
+from lab.pages.writing import DATA, millions, multiply_adds, table
+from lab.results import read_results
+from lab.study.decision import EQUIVALENT, cell_of
+from lab.study.plan import NOTEBOOK
+from lab.sweeps import sweep_figure
+
+TEXT = (
+    "In [the study](results.md) MaxPool is better than BatchNorm, and computes more. Does its lead "
+    "remain where BatchNorm may compute as much: for 18 epochs instead of five (longer), or with "
+    "60, 122 and 190 channels instead of 32, 64 and 100 (wider)? [The "
+    "protocol](protocol-compute.md) was written before the runs."
+)
+
+# The wider network.
+WIDER = partial(BlockNetwork, "stride", "batch", "average", channels=(60, 122, 190))
+
+VERDICTS = {
+    "more": "MaxPool's lead is more than its arithmetic.",
+    "arithmetic": (
+        "It is the arithmetic: BatchNorm with as much is at most "
+        f"{100 * EQUIVALENT:.2f} points worse, or better."
+    ),
+    "undecided": "By the protocol's rule it is undecided whether MaxPool's lead is its arithmetic.",
+}
+
+
+def compute_sentence(results: Sequence[RunResult]) -> str:
+    """What the protocol's rule says, once all runs are there."""
+    arms = arms_of(results)
+    done = min(len(arm.confirming) for arm in arms.values())
+    if done < CONFIRMING:
+        return f"Not decided yet: {done} of {CONFIRMING} seeds have confirmed the chosen rates."
+    found, edge = leads(arms, _study()["maxpool"]), at_edge(arms)
+    numbers = [f"over {name} {one:u} ({p_text(one.p)})" for name, one in found.items()]
+    beyond = (
+        f" Of {listed(edge)} the least or the largest rate won, and the next was not tried: that "
+        "MaxPool is better is not said until it was."
+    )
+    ruling = VERDICTS[verdict(found, edge)]
+    return f"{ruling} MaxPool's lead: {listed(numbers)}.{beyond if edge else ''}"
+
+
+def compute_tables(results: Sequence[RunResult]) -> list[Table]:
+    """What each network costs and reaches, and the differences."""
+    arms, study = arms_of(results), _study()
+    maxpool, batchnorm = study["maxpool"], study["batchnorm"]
+    confirmed = {name: arm.confirming for name, arm in arms.items() if arm.confirming}
+    choice = (
+        "MaxPool and BatchNorm: the study's runs of five epochs, on a processor of an unknown "
+        "model; on another one rounding differs. Arithmetic: that of training, against MaxPool's. "
+        f"Longer and wider chose among {len(RATES)} rates by {CHOOSING} seeds; the study among two "
+        "schedules and six rates by up to five seeds, which favours MaxPool a little."
+    )
+    networks = _networks_table({"maxpool": maxpool, **confirmed, "batchnorm": batchnorm}, choice)
+    if not confirmed:
+        return [networks]
+    pairs = {("maxpool", name): one for name, one in leads(arms, maxpool).items()}
+    pairs |= {(name, "batchnorm"): lead(runs, batchnorm) for name, runs in confirmed.items()}
+    rows = [
+        {"first": first, "second": second, "points": f"{one:+}", "p": number(one.p, P_VALUE)}
+        for (first, second), one in pairs.items()
+    ]
+    tests = (
+        "Differences in test accuracy by the study's test; if a run collapsed, the probability "
+        "that the first is better. p: after Holm's correction over MaxPool's two, the others "
+        "without; intervals are not corrected."
+    )
+    return [networks, table("Differences in accuracy", rows, tests)]
+
+
+def _networks_table(networks: Mapping[str, Sequence[RunResult]], note: str) -> Table:
+    rows, efforts = [], []
+    for name, runs in networks.items():
+        arm = summarise(runs)
+        cost = multiply_adds(ARCHITECTURES.get(arm.arch, WIDER)())
+        efforts.append(cost * len(runs[0].epochs))
+        rows.append(
+            {
+                "network": name,
+                "parameters": f"{arm.parameters:,}",
+                "multiply-adds": millions(cost),
+                "arithmetic": number(efforts[-1] / efforts[0]),
+                "lr": dict(arm.overrides)["lr"],
+                "test accuracy %": cell(arm.score),
+                "trained": f"{arm.trained_runs} of {arm.runs}",
+            }
+        )
+    return table("Networks", rows, note)
+
+
+def compute_figure(results: Sequence[RunResult]) -> Figure:
+    """The error of both arms on held-out images at each rate."""
+    arms = arms_of(results)
+    named = [
+        replace(run, arch=name)
+        for name, arm in arms.items()
+        for rate in RATES
+        for run in arm.choosing[rate]
+    ]
+    best = [f"{name} is best at {chosen(arm)}" for name, arm in arms.items()]
+    return sweep_figure(named, {"": listed(best)})
+
+
+@cache
+def _study() -> dict[str, list[RunResult]]:
+    """The study's runs at the chosen settings."""
+    runs = read_results(DATA / "study-confirm.jsonl")
+    return by_arch([run for run in runs if cell_of(run) != NOTEBOOK])

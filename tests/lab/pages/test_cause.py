@@ -1,0 +1,44 @@
+"""What the page says of the cause follows from the runs that are kept."""
+
+import pytest
+
+from convblocks.run.result import RunResult
+from lab.cause import LATE_STEP, RATES, SEEDS, beside, complete_arms, findings, median_dead, verdict
+from lab.pages.cause import OPEN, cause_figure, cause_sentence, cause_tables
+from lab.pages.writing import DATA
+from lab.results import read_results
+
+
+@pytest.fixture(scope="module")
+def kept() -> list[RunResult]:
+    return read_results(DATA / "cause.jsonl")
+
+
+def test_sentence_has_the_verdict_and_the_number_of_seeds(kept: list[RunResult]) -> None:
+    first_seeds = [run for run in kept if run.seed < 6008]
+    sentence = cause_sentence(first_seeds)
+    assert f"8 of {SEEDS} seeds, {verdict(findings(first_seeds))}: " in sentence
+
+
+def test_tables_have_a_line_for_each_arm_prediction_and_difference(kept: list[RunResult]) -> None:
+    *arms, predictions, differences = cause_tables(kept)
+    assert [len(table.rows) for table in arms] == [13, 13]
+    assert {cell for _, *cells in predictions.rows for cell in cells} <= {"holds", "not shown"}
+    assert (len(predictions.rows), len(differences.rows)) == (10, 12)
+
+
+def test_block_3_dies_as_the_open_questions_say(kept: list[RunResult]) -> None:
+    assert "why block 3 dies, also where its own updates are centred, and at 0.01 more" in OPEN
+    assert beside(kept)["0.01"].differences["block 3: as-is minus centred-block-2"].high < 0
+    for arms in complete_arms(kept).values():
+        assert median_dead(arms["centred-block-3"], block=2) > 1 / 4
+
+
+def test_titles_of_the_figure_say_whether_the_dying_is_prevented(kept: list[RunResult]) -> None:
+    _, _, predictions, _ = cause_tables(kept)
+    cells = {name: shown for name, *shown in predictions.rows}
+    for place, axes in enumerate(cause_figure(kept).axes):
+        title = axes.get_title()
+        assert title.startswith(f"At {RATES[place]}, ")
+        lasts = cells[f"centring still prevents it at step {LATE_STEP}"][place] == "holds"
+        assert title.endswith("centring prevents the dying") is lasts
