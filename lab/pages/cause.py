@@ -130,7 +130,7 @@ def cause_sentence(results: Sequence[RunResult]) -> str:
     holding, dying, later = [], [], []
     for rate, arms in complete_arms(results).items():
         held = [*found[rate].predictions.values()]
-        holding.append(f"{sum(held)} of {len(held)} predictions hold at {rate}")
+        holding.append(f"{sum(held)} of {len(held)} deciding predictions hold at {rate}")
         centred, shrunk, as_is, late = (
             f"{100 * median_dead(arms[arm], step):.0f} %"
             for arm, step in ((CENTRED, STEP), (SHRUNK, STEP), (AS_IS, STEP), (CENTRED, LATE_STEP))
@@ -140,8 +140,9 @@ def cause_sentence(results: Sequence[RunResult]) -> str:
         )
         later.append(late)
     return (
-        "That the common movement of their weights kills units of block 2 is, by the protocol's "
-        f"rule and {_seeds(results)}, {verdict(found)}: {reasons}{listed(holding)}. After "
+        "That the common movement of their weights kills units of block 2 is "
+        f"{verdict(found)}, by the protocol's rule and {_seeds(results)}: {reasons}"
+        f"{listed(holding)}. After "
         f"{STEP} centred updates {listed(dying)}; {LATE_STEP - STEP} plain updates later "
         f"{listed(later)}. These are medians."
     )

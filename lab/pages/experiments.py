@@ -299,7 +299,7 @@ EXPERIMENTS = {
     "controls": Experiment(
         "Is it keeping the largest value?",
         "MaxPool keeps the largest of four values. Stride 2 keeps one at a fixed place, so that "
-        "the others need not be computed. Three controls: a fixed one of computed values "
+        "the others need not be computed. Three controls: a fixed one of four computed values "
         "(subsample), their mean (average), and a stride network with MaxPool's arithmetic "
         "(wide-stride).",
         _controls(),

@@ -120,10 +120,10 @@ def readme_sentence(results: Sequence[RunResult]) -> str:
     without = [effect for effect in added if effect not in beside]
     runs = min(len(network.trained) for network in networks.values())
     return (
-        f"They differ in three operations: in all {len(networks)} combinations, tuned (n = {runs} "
-        f"each), {pooling} adds {_range(of_pooling)} points, {normalisation} "
-        f"{listed([f'{effect.with_choice:+}' for effect in beside])} beside MaxPool, "
-        f"{_range(without)} beside stride 2."
+        f"They differ in three operations. In all {len(networks)} combinations, tuned (n = {runs} "
+        f"each), {pooling} adds {_range(of_pooling)} points; {normalisation} adds "
+        f"{_range(without)} beside stride 2, but "
+        f"{listed([f'{effect.with_choice:+}' for effect in beside])} beside MaxPool."
     )
 
 
