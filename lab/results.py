@@ -72,21 +72,10 @@ def time_to(result: RunResult, accuracy: float) -> tuple[int, float] | None:
     return None
 
 
-def option_values(results: Iterable[RunResult], least: int = 1) -> dict[str, list[str]]:
-    """The options with at least ``least`` values, and these: numbers in ascending order."""
+def option_values(results: Iterable[RunResult]) -> dict[str, list[str]]:
+    """Each option with its values, learning rates in ascending order."""
     values: dict[str, list[str]] = {}
     for option, value in dict.fromkeys(pair for run in results for pair in run.overrides):
         values.setdefault(option, []).append(value)
-    return {
-        option: sorted(texts, key=float) if all(map(is_number, texts)) else texts
-        for option, texts in values.items()
-        if len(texts) >= least
-    }
-
-
-def is_number(text: str) -> bool:
-    """Whether an option's value is a finite number."""
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
+    values.get("lr", []).sort(key=float)
+    return values
