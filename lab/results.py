@@ -70,12 +70,3 @@ def time_to(result: RunResult, accuracy: float) -> tuple[int, float] | None:
         if reached >= accuracy:
             return epoch, seconds
     return None
-
-
-def option_values(results: Iterable[RunResult]) -> dict[str, list[str]]:
-    """Each option with its values, learning rates in ascending order."""
-    values: dict[str, list[str]] = {}
-    for option, value in dict.fromkeys(pair for run in results for pair in run.overrides):
-        values.setdefault(option, []).append(value)
-    values.get("lr", []).sort(key=float)
-    return values

@@ -39,7 +39,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -64,21 +64,9 @@ from lab.pages.writing import DATA
 from lab.results import read_results, write_results
 from lab.study import stages
 
-# Of hundreds of runs, many of them collapsed, the images that they got wrong would be
-# megabytes that no page shows.
-WITHOUT_MISTAKES = (
-    "study-choose",
-    "interventions",
-    "factorial",
-    "fashion-best",
-    "fashion-notebook",
-    "fashion-collapse",
-    "why",
-    "why-signs",
-    "controls",
-    "cause",
-    "compute",
-)
+# The records that say which images each run got wrong: of hundreds of runs, many of them
+# collapsed, these would be megabytes that no page shows.
+WITH_MISTAKES = ("study-confirm", "onecycle", "long", "sprint", "quick", "candidates-cropped")
 
 NO_FIT = "--no-fit"
 
@@ -182,25 +170,19 @@ def keep(data: Path, records: Records) -> None:
     Raises:
         UserError: the code of a run is not known by its commit.
     """
-    path, origins = data / f"{records.name}.jsonl", manifest(origins_of(records))
+    path = data / f"{records.name}.jsonl"
+    origins = manifest(origins_of(records))
     results = [result for result, _ in records.runs]
-    if records.name in TIMED and path.is_file():
-        here = set(map(hardware, results))
-        results = [*(one for one in read_results(path) if hardware(one) not in here), *results]
-        origins = [
-            *(one for one in read_manifest(data, records.name) if one["machine"] not in here),
-            *origins,
-        ]
-    if records.name in COMMANDS and path.is_file():
-        results = [*read_results(path), *results]
-        origins = [*read_manifest(data, records.name), *origins]
-    if records.name in WITHOUT_MISTAKES:
-        results = [
-            replace(
-                one, facts={name: fact for name, fact in one.facts.items() if name != "mistakes"}
-            )
-            for one in results
-        ]
+    is_timed = records.name in TIMED
+    if path.is_file() and (is_timed or records.name in COMMANDS):
+        again = {hardware(result) for result in results if is_timed}
+        earlier = [one for one in read_results(path) if hardware(one) not in again]
+        results = [*earlier, *results]
+        known = read_manifest(data, records.name)
+        origins = [*(one for one in known if one["machine"] not in again), *origins]
+    if records.name not in WITH_MISTAKES:
+        for result in results:
+            result.facts.pop("mistakes", None)
     write_results(path, results)
     write_manifest(data, records.name, origins)
     print(f"Written to {path}: {len(results)} runs.")
@@ -252,34 +234,22 @@ def run_sessions() -> list[Records]:
 def reader(arch: str, schedule: str) -> RunDirectory:
     """The run of a network that is shown other digits, trained if it is missing."""
     run = RunDirectory(f"handwriting/{arch}-{schedule}")
-    fit(
-        run,
-        [
-            "--arch",
-            arch,
-            "--lr_scheduler",
-            schedule,
-            "--threads",
-            "1",
-            "--name",
-            run.name,
-            "--resume",
-        ],
-    )
+    fit(run, f"--arch {arch} --lr_scheduler {schedule} --threads 1")
     return run
 
 
 def train_play() -> list[Records]:
     """The networks of docs/play, written at once."""
     for run in play.WATCHED:
-        fit(run.directory, run.arguments)
+        fit(run.directory, run.options)
     play.write_numbers(DATA)
     return []
 
 
-def fit(run: RunDirectory, options: Sequence[str]) -> None:
-    """Call scripts/fit.py in a process of its own."""
-    if subprocess.run([sys.executable, "scripts/fit.py", *options], check=False).returncode:
+def fit(run: RunDirectory, options: str) -> None:
+    """Call scripts/fit.py in a process of its own, if the run is not finished."""
+    command = f"scripts/fit.py {options} --name {run.name} --resume"
+    if subprocess.run([sys.executable, *command.split()], check=False).returncode:
         raise UserError(f"{run.name} was not trained")
 
 

@@ -83,13 +83,12 @@ class Watched(NamedTuple):
         return RunDirectory(f"play/{self.arch}-{self.lr}-{self.seed}")
 
     @property
-    def arguments(self) -> list[str]:
+    def options(self) -> str:
         """Those of scripts/fit.py."""
-        words = (
+        return (
             f"--arch {self.arch} --lr {self.lr} --seed {self.seed} --epochs 1 --threads 1 "
-            f"--trainer.callbacks lab.snapshots.Snapshots --name {self.directory.name} --resume"
+            "--trainer.callbacks lab.snapshots.Snapshots"
         )
-        return words.split()
 
 
 WATCHED = [

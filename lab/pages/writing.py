@@ -80,23 +80,18 @@ def millions(count: int) -> str:
 
 
 def write_sections(out: Path, page: str, sections: Mapping[str, str]) -> None:
-    """Write a page of the repository into a folder, with these sections by their names.
-
-    Of the others the folder's own stay, where it has the page.
+    """Write these sections, by their names, into a page that a folder has, or into its
+    copy of the repository's.
     """
-    text = (REPOSITORY / page).read_text()
-    contents = dict(SECTION.findall(text))
-    unknown = sections.keys() - contents.keys()
+    path = out / page
+    text = (path if path.is_file() else REPOSITORY / page).read_text()
+    unknown = sections.keys() - {name for name, _ in SECTION.findall(text)}
     if unknown:
         raise ValueError(f"{page} has no marks for {', '.join(sorted(unknown))}")
-    path = out / page
-    if path.is_file():
-        contents |= SECTION.findall(path.read_text())
-    contents |= sections
 
     def marked(section: re.Match[str]) -> str:
-        name = section[1]
-        lines = [f"<!-- {name}: begin -->", contents[name], f"<!-- {name}: end -->"]
+        name, content = section.groups()
+        lines = [f"<!-- {name}: begin -->", sections.get(name, content), f"<!-- {name}: end -->"]
         return "\n".join(filter(None, lines))
 
     write(path, SECTION.sub(marked, text))

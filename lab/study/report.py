@@ -17,7 +17,6 @@ from lab.differences import Measured, winner
 from lab.estimates import count_text, spread
 from lab.intervals import Groups
 from lab.notebook import results_table
-from lab.results import option_values
 from lab.statistics import POWER
 from lab.study.decision import EQUIVALENT, PRIMARY, ByImage, Decision, by_cell
 from lab.study.plan import FINALISTS, HELD_OUT, NOTEBOOK, Cell
@@ -272,36 +271,3 @@ def _continued(line: str) -> str:
     if line.startswith(tuple(NAMES.values())):
         return line
     return f"{line[0].lower()}{line[1:]}"
-
-
-def origin_tables(results: Sequence[RunResult]) -> list[Table]:
-    """Where the runs come from, with their options and seeds; none of runs from elsewhere."""
-
-    def origin(run: RunResult) -> tuple[str, ...]:
-        place = run.provenance
-        return (
-            place.machine,
-            place.device,
-            f"{place.processes} x {place.threads}",
-            place.commit or NOTHING,
-        )
-
-    known = [run for run in results if run.provenance.machine]
-    rows = []
-    for place, runs in grouped(known, origin).items():
-        values = option_values(runs)
-        options = ", ".join(f"{option}={','.join(own)}" for option, own in values.items())
-        seeds = ", ".join(map(str, sorted({run.seed for run in runs})))
-        rows.append([*place, options, seeds, str(len(runs))])
-    columns = [
-        "machine and versions",
-        "device",
-        "processes x threads",
-        "commit",
-        "options",
-        "seeds",
-        "runs",
-    ]
-    if not rows:
-        return []
-    return [Table("Where the runs come from", columns, rows)]

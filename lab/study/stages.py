@@ -52,7 +52,6 @@ from lab.study.report import (
     conclusions,
     decision_tables,
     differences_of,
-    origin_tables,
     winner_sentences,
     winner_titles,
 )
@@ -105,7 +104,6 @@ def choose(options: Namespace) -> None:
         sentences=[f"Chosen: {of_each}.", *winner_sentences(results)],
         figures={"": _sweep(results)},
         runs=[as_row(one) for one in results],
-        details=origin_tables(results),
         repeat=repeat_of("study", ["choose", *options.arguments]),
     )
     publish(report, _directory(options, "choose"))
@@ -130,7 +128,7 @@ def confirm_choices(options: Namespace) -> None:
         name="report",
         tables=decision_tables(decision),
         sentences=[*conclusions(decision), *dead_unit_sentences(results, [*choice, *results])],
-        details=[dead_units_table(results), *origin_tables(results)],
+        details=[dead_units_table(results)],
         figures=figures,
         runs=[as_row(one) for one in results],
         repeat=repeat_of("study", ["confirm", *options.arguments]),
