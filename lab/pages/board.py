@@ -229,16 +229,16 @@ def goals_table(entries: Sequence[Entry]) -> Table:
         verdicts = {"met"}
         own = [entry for entry in entries if (entry.setting, entry.arch) == (setting, arch)]
         for machine, here in grouped(own, lambda entry: entry.machine).items():
+            means = filter(None, (getattr(entry, measure) for entry in here))
             if measure == "accuracy":
-                accuracies = [entry.accuracy for entry in here if entry.accuracy]
-                best = max(accuracies, key=lambda mean: mean.low, default=None)
-                verdicts.add(at_least(best, limit) if best else "missed")
+                best = max(means, key=lambda mean: mean.low, default=None)
+                judge = at_least
                 where = ""
             else:
-                seconds = [entry.seconds for entry in here if entry.seconds]
-                best = min(seconds, key=lambda mean: mean.high, default=None)
-                verdicts.add(at_most(best, limit) if best else "missed")
+                best = min(means, key=lambda mean: mean.high, default=None)
+                judge = at_most
                 where = f", {brief_machine(machine)}"
+            verdicts.add(judge(best, limit) if best else "missed")
             measured.append(f"{cell(best)}, n = {best.n if best else 0}{where}")
         verdict = next(one for one in ("missed", "undecided", "met") if one in verdicts)
         rows.append({"goal": text, "measured": "; ".join(measured) or NOTHING, "verdict": verdict})

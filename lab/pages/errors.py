@@ -81,15 +81,13 @@ class Rates(msgspec.Struct):
     rejected: dict[str, int]
 
 
-def simulate(
-    runs: tuple[int, int], deviations: tuple[float, float], studies: int = STUDIES
-) -> dict[str, int]:
+def simulate(runs: tuple[int, int], deviations: tuple[float, float]) -> dict[str, int]:
     """How many of so many studies each test rejects: normal samples of these sizes and
     deviations, equal means.
     """
     rng = np.random.default_rng(0)
     first, second = (
-        rng.normal(0, spread, (studies, n)) for n, spread in zip(runs, deviations, strict=True)
+        rng.normal(0, spread, (STUDIES, n)) for n, spread in zip(runs, deviations, strict=True)
     )
     return {name: int(np.sum(test(first, second) < SIGNIFICANCE)) for name, test in TESTS.items()}
 

@@ -147,11 +147,7 @@ def _commits(commits: Sequence[str | None]) -> str:
 
 def hardware(result: RunResult) -> str:
     """Processor and system that a run ran on."""
-    return without_versions(result.provenance.machine)
-
-
-def without_versions(machine: str) -> str:
-    return machine.partition(", python ")[0]
+    return result.provenance.machine.partition(", python ")[0]
 
 
 def _candidates(name_and_options: str, configs: str) -> str:

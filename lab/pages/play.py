@@ -168,16 +168,16 @@ def unpack_weights(kept: Mapping[str, Any]) -> dict[str, Tensor]:
     """The inverse of ``pack_weights``, as the page computes it too."""
     vectors = torch.frombuffer(bytearray(unpacked(kept["vectors"])), dtype=torch.float32)
     matrices = torch.frombuffer(bytearray(unpacked(kept["matrices"])), dtype=torch.int8)
+    shapes = dict(kept["tensors"])
+    factors = vectors.split([shape[0] for shape in shapes.values()])
     found: dict[str, Tensor] = {}
-    for name, (rows, *sides) in kept["tensors"]:
-        taken = vectors[:rows]
-        vectors = vectors[rows:]
-        if sides:
-            size = rows * math.prod(sides)
-            matrix = matrices[:size].reshape(rows, -1)
-            taken = (matrix * taken[:, None]).reshape(rows, *sides)
+    for (name, shape), values in zip(shapes.items(), factors, strict=True):
+        found[name] = values
+        if len(shape) > 1:
+            size = math.prod(shape)
+            matrix = matrices[:size].reshape(len(values), -1)
+            found[name] = (matrix * values[:, None]).reshape(shape)
             matrices = matrices[size:]
-        found[name] = taken
     return found
 
 

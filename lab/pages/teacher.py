@@ -41,7 +41,7 @@ def write_lesson(data: Path, out: Path) -> None:
     prose = "".join(json.loads(LESSON.read_text())["cells"][0]["source"])
     answers = [f"**{guess}.** {text}" for guess, text in numbers["answers"].items()]
     sections = {
-        "minutes": to_markdown([minutes_table(minutes_of(prose), numbers)]).strip(),
+        "minutes": [minutes_table(minutes_of(prose), numbers)],
         "answers": f"{'; '.join(answers)}.",
         "lines": lines_of(data / SCORES, SEED),
         "class": class_result(data / SCORES),

@@ -50,15 +50,17 @@ def write_page(path: Path, *blocks: Block, level: int = 2) -> None:
     """Write texts, which may be indented as code is, tables, these under headings of that
     level, and pictures.
     """
-    written = []
-    for block in blocks:
-        if isinstance(block, str):
-            written.append(dedent(block).strip("\n"))
-        elif isinstance(block, Picture):
-            written.append(drawn(block, path.parent))
-        else:
-            written.append(to_markdown(block, level).strip())
+    written = [as_markdown(block, path.parent, level) for block in blocks]
     write(path, "\n\n".join(written) + "\n")
+
+
+def as_markdown(block: Block, folder: Path, level: int = 2) -> str:
+    """A block of a page in a folder, into which its pictures are written."""
+    if isinstance(block, str):
+        return dedent(block).strip("\n")
+    if isinstance(block, Picture):
+        return drawn(block, folder)
+    return to_markdown(block, level).strip()
 
 
 def table(title: str, rows: Sequence[Mapping[str, str]], *notes: str) -> Table:
@@ -79,7 +81,7 @@ def millions(count: int) -> str:
     return f"{count / 1e6:.2f} M"
 
 
-def write_sections(out: Path, page: str, sections: Mapping[str, str]) -> None:
+def write_sections(out: Path, page: str, sections: Mapping[str, Block]) -> None:
     """Write these sections, by their names, into a page that a folder has, or into its
     copy of the repository's.
     """
@@ -91,7 +93,9 @@ def write_sections(out: Path, page: str, sections: Mapping[str, str]) -> None:
 
     def marked(section: re.Match[str]) -> str:
         name, content = section.groups()
-        lines = [f"<!-- {name}: begin -->", sections.get(name, content), f"<!-- {name}: end -->"]
+        if name in sections:
+            content = as_markdown(sections[name], path.parent)
+        lines = [f"<!-- {name}: begin -->", content, f"<!-- {name}: end -->"]
         return "\n".join(filter(None, lines))
 
     write(path, SECTION.sub(marked, text))

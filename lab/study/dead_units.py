@@ -1,6 +1,5 @@
 """Dead units in the study: by layer, setting and epoch, and their part in collapses."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from statistics import median
@@ -71,16 +70,12 @@ def dead_units_figure(results: Sequence[RunResult]) -> Figure:
     curve for each layer.
     """
     networks = [own for own in by_arch(results).values() if layers(own)]
-    columns = min(3, len(networks))
-    rows = math.ceil(len(networks) / columns)
-    figure = Figure(figsize=(WIDTH, 4.2 * rows), layout="constrained")
-    axes = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
-    for panel in axes[len(networks) :]:
-        panel.remove()
+    figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
+    (axes,) = figure.subplots(1, len(networks), sharey=True, squeeze=False)
     axes[0].set_ylabel("dead units")
     dotted = "; dotted: runs that collapsed" * any(run.failed for own in networks for run in own)
     figure.supxlabel(f"thick lines: medians of all runs{dotted}", fontsize=LETTERS)
-    drawn = zip(axes, networks, strict=False)
+    drawn = zip(axes, networks, strict=True)
     label_ends(figure, [(panel, draw_dead_units(panel, own)) for panel, own in drawn])
     return figure
 

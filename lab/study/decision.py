@@ -142,15 +142,19 @@ def by_image(first: Sequence[RunResult], second: Sequence[RunResult]) -> ByImage
     """Compare two networks' answers image by image; the mistakes of every run must be known."""
     one = _right(first)
     other = _right(second)
-    rows = {run.seed: row for run, row in zip(first, one, strict=True)}
-    of_second = zip(second, other, strict=True)
-    pairs = [(rows[run.seed], row) for run, row in of_second if run.seed in rows]
+    places = {run.seed: place for place, run in enumerate(first)}
+    pairs = [
+        (one[places[run.seed]], row)
+        for run, row in zip(second, other, strict=True)
+        if run.seed in places
+    ]
     counts = [(int(np.sum(a & ~b)), int(np.sum(b & ~a))) for a, b in pairs]
+    only_first, only_second = np.mean(counts, axis=0) if counts else (math.nan, math.nan)
     return ByImage(
         first=first[0].arch,
         second=second[0].arch,
-        only_first=float(np.mean([count for count, _ in counts])) if counts else math.nan,
-        only_second=float(np.mean([count for _, count in counts])) if counts else math.nan,
+        only_first=float(only_first),
+        only_second=float(only_second),
         significant=sum(mcnemar_p(*count) < SIGNIFICANCE for count in counts),
         pairs=len(pairs),
         new_images=two_way_interval(one, other),
