@@ -10,14 +10,12 @@ from convblocks.compare.statistics import SIGNIFICANCE, holm, least_p_unpaired
 from convblocks.figures.estimates import SHARE, p_text
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.tables import Table
+from lab import NETWORKS
 from lab.differences import FIRST_LOSS, Measured, Reading, measured, score_of
 from lab.notebook import TIME, in_every_measure
 from lab.results import is_of_mnist
 
 Ruling = Literal["supported", "not supported", "undecided", "too few runs"]
-
-# The notebook's networks, in its order.
-NOTEBOOKS = ("mlp", "maxpool", "batchnorm")
 
 # "Roughly equal": the largest network has at most a tenth more parameters than the
 # smallest. Our threshold.
@@ -51,16 +49,14 @@ def claims_of(comparison: Comparison) -> tuple[Claim, ...]:
     are compared on MNIST.
     """
     runs = by_arch(comparison.results)
-    if not (set(NOTEBOOKS) <= runs.keys() and all(map(is_of_mnist, comparison.results))):
+    if not (set(NETWORKS) <= runs.keys() and all(map(is_of_mnist, comparison.results))):
         return ()
-    counts = [runs[arch][0].parameters for arch in NOTEBOOKS]
+    counts = [runs[arch][0].parameters for arch in NETWORKS]
     equal: Ruling = "not supported"
     if max(counts) <= ROUGHLY_EQUAL * min(counts):
         equal = "supported"
     against_mlp = [
-        one
-        for one in in_every_measure(comparison)
-        if one.second == "mlp" and one.first in NOTEBOOKS
+        one for one in in_every_measure(comparison) if one.second == "mlp" and one.first in NETWORKS
     ]
     by_measure = grouped(against_mlp, lambda one: one.measure)
     faster, lower, better = map(tuple, by_measure.values())
@@ -98,20 +94,14 @@ def claims_tables(comparisons: Mapping[str, Comparison]) -> list[Table]:
             cells.append(f"{_verdict(claim)}{by}. {why(comparison, claim)}")
         lines.append([claims[0].text, *cells])
     notes = [
-        f"{thresholds()} Intervals are not corrected. A verdict is over all runs, collapsed ones "
+        "At 5 %, after Holm's correction over 4 claims. Our thresholds: *roughly "
+        f"equal* is at most {100 * (ROUGHLY_EQUAL - 1):.0f} % apart, *much better* is "
+        f"better by more than {100 * MUCH:.0f} point. "
+        "Intervals are not corrected. A verdict is over all runs, collapsed ones "
         "as the worst; in brackets, if it differs, over the runs that trained. *Not supported*: "
         "the contrary is significant."
     ]
     return [Table("The notebook's claims", ["claim", *comparisons], lines, notes)]
-
-
-def thresholds() -> str:
-    """The significance level and thresholds by which the claims are judged."""
-    return (
-        "At 5 %, after Holm's correction over 4 claims. Our thresholds: *roughly "
-        f"equal* is at most {100 * (ROUGHLY_EQUAL - 1):.0f} % apart, *much better* is "
-        f"better by more than {100 * MUCH:.0f} point."
-    )
 
 
 def judged_by(claim: Claim) -> str:
@@ -125,7 +115,7 @@ def judged_by(claim: Claim) -> str:
 def why(comparison: Comparison, claim: Claim) -> str:
     """The numbers on which a verdict rests."""
     if not claim.evidence:
-        counts = [arm.parameters for arm in comparison.arms if arm.arch in NOTEBOOKS]
+        counts = [arm.parameters for arm in comparison.arms if arm.arch in NETWORKS]
         least = min(counts)
         most = max(counts)
         return f"{least:,} to {most:,}: {100 * (most / least - 1):.1f} % apart."

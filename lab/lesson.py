@@ -1,11 +1,9 @@
-"""usage: python -m lab.lesson [--epochs N]
+"""usage: python -m lab.lesson
 
 Run the lesson on one core, with guesses and the right answers to its exercises. It
 keeps the lesson with its results in docs/lesson/activity.ipynb, and the processor time
 of each section in docs/data/lesson.json, from which `python -m lab.pages` makes the
 teacher's page. Needs the packages of the tests.
-
-  --epochs N           of section 7 (default: 5)
 """
 
 import os
@@ -49,22 +47,13 @@ LAST_ACCURACY = re.compile(r"^(\w+)\n(?: .*\n)* .*, test accuracy (.*)$", re.MUL
 
 
 def main(arguments: list[str]) -> None:
-    parser = Parser()
-    parser.add_argument("--epochs", type=int, default=5)
-    epochs = parser.parse_args(arguments).epochs
+    Parser().parse_args(arguments)
     lesson = read_lesson()
     origin = f"{describe_machine()}; commit {git_commit() or 'unknown'}; {date.today():%Y-%m-%d}"
     fill_in(lesson)
-    for cell in lesson.cells:
-        cell.source = re.sub(r"^EPOCHS = 5", f"EPOCHS = {epochs}", cell.source, flags=re.MULTILINE)
     with patch.dict(os.environ, ENVIRONMENT):
         seconds = execute(lesson)
-    numbers = {
-        "origin": origin,
-        "epochs": epochs,
-        "seconds": seconds,
-        "answers": answers_of(lesson),
-    }
+    numbers = {"origin": origin, "seconds": seconds, "answers": answers_of(lesson)}
     write(DATA / NUMBERS, as_json(numbers) + "\n")
     show_answers(lesson, origin)
     FILLED.parent.mkdir(exist_ok=True)

@@ -179,7 +179,7 @@ def keep(data: Path, records: Records) -> None:
         earlier = [one for one in read_results(path) if hardware(one) not in again]
         results = [*earlier, *results]
         known = read_manifest(data, records.name)
-        origins = [*(one for one in known if one["machine"] not in again), *origins]
+        origins = [*(one for one in known if one.get("machine") not in again), *origins]
     if records.name not in WITH_MISTAKES:
         for result in results:
             result.facts.pop("mistakes", None)

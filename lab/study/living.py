@@ -44,10 +44,9 @@ def living_units(runs: Sequence[RunResult], metric: str = "") -> Living | None:
 
 def widths(arch: str) -> list[int]:
     """The units of each hidden layer of a registered network."""
-    found = []
-    for layer in ARCHITECTURES[arch]().modules():
-        if isinstance(layer, nn.Conv2d):
-            found.append(layer.out_channels)
-        elif isinstance(layer, nn.Linear):
-            found.append(layer.out_features)
-    return found[:-1]
+    layers_with_weights = (
+        layer
+        for layer in ARCHITECTURES[arch]().modules()
+        if isinstance(layer, nn.Conv2d | nn.Linear)
+    )
+    return [len(layer.weight) for layer in layers_with_weights][:-1]

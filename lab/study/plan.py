@@ -63,7 +63,7 @@ def to_choose(scores: Scores) -> list[tuple[Cell, int]]:
     seeds for the best two cells.
     """
     cells = [Cell(rate, schedule) for rate in FIRST_RATES for schedule in SCHEDULES]
-    while _are_done(cells, SEEDS, scores):
+    while _are_done(cells, scores):
         best = max(cells, key=lambda cell: _mean(cell, SEEDS, scores))
         beyond = _beyond(best, cells)
         if beyond is None:
@@ -76,7 +76,7 @@ def to_choose(scores: Scores) -> list[tuple[Cell, int]]:
 def finalists(cells: Iterable[Cell], scores: Scores) -> list[Cell]:
     """The best cells of a grid after its first seeds; none before all of these are done."""
     cells = list(cells)
-    if not _are_done(cells, SEEDS, scores):
+    if not _are_done(cells, scores):
         return []
     return sorted(cells, key=lambda cell: -_mean(cell, SEEDS, scores))[:FINALISTS]
 
@@ -92,8 +92,9 @@ def chosen(scores: Scores) -> Cell | None:
     return max(finalists(cells, scores), key=lambda cell: _mean(cell, SEEDS + MORE_SEEDS, scores))
 
 
-def _are_done(cells: Iterable[Cell], seeds: Iterable[int], scores: Scores) -> bool:
-    return all((cell, seed) in scores for cell in cells for seed in seeds)
+def _are_done(cells: Iterable[Cell], scores: Scores) -> bool:
+    """After the first seeds."""
+    return all((cell, seed) in scores for cell in cells for seed in SEEDS)
 
 
 def _mean(cell: Cell, seeds: tuple[int, ...], scores: Scores) -> float:

@@ -76,7 +76,9 @@ def main(arguments: list[str]) -> None:
         hide_launcher()
         refuse_run(RunDirectory(options.name, options.root))
         options.start = launch(options)
-        STAGES[arguments[0]](options)
+        stage = arguments[0]
+        repeat = repeat_of("study", arguments)
+        publish(STAGES[stage](options)._replace(repeat=repeat), _directory(options, stage))
 
 
 def parse(arguments: list[str]) -> Namespace:
@@ -88,28 +90,24 @@ def parse(arguments: list[str]) -> Namespace:
     networks = ["--arch", *NETWORKS]
     if "--arch" in given or "--model" in given:
         networks = []
-    options = parse_comparison(["--name", "study", *networks, *arguments])
-    options.arguments = arguments
-    return options
+    return parse_comparison(["--name", "study", *networks, *arguments])
 
 
-def choose(options: Namespace) -> None:
+def choose(options: Namespace) -> Report:
     """Find each network's best setting."""
     results = list(results_of_choice(options).values())
     choices = choices_of(results)
     of_each = ", ".join(f"{arch} {' '.join(cell)}" for arch, cell in choices.items())
-    report = Report(
+    return Report(
         name="report",
         tables=[choice_table(results, choices)],
         sentences=[f"Chosen: {of_each}.", *winner_sentences(results)],
         figures={"": _sweep(results)},
         runs=[as_row(one) for one in results],
-        repeat=repeat_of("study", ["choose", *options.arguments]),
     )
-    publish(report, _directory(options, "choose"))
 
 
-def confirm_choices(options: Namespace) -> None:
+def confirm_choices(options: Namespace) -> Report:
     """Judge the networks at the notebook's setting and at the chosen ones."""
     choice = list(results_of_choice(options, fit=False).values())
     choices = choices_of(choice)
@@ -124,16 +122,14 @@ def confirm_choices(options: Namespace) -> None:
         draw = partial(dead_units_figure, at_notebooks(results))
         description = "Dead units of each layer by epoch, at the notebook's setting"
         figures["dead-units"] = Chart(draw, description)
-    report = Report(
+    return Report(
         name="report",
         tables=decision_tables(decision),
         sentences=[*conclusions(decision), *dead_unit_sentences(results, [*choice, *results])],
         details=[dead_units_table(results)],
         figures=figures,
         runs=[as_row(one) for one in results],
-        repeat=repeat_of("study", ["confirm", *options.arguments]),
     )
-    publish(report, _directory(options, "confirm"))
 
 
 STAGES = {"choose": choose, "confirm": confirm_choices}
@@ -151,9 +147,7 @@ def results_of_choice(options: Namespace, fit: bool = True) -> dict[Trial, RunRe
         new = [trial for trial in known if trial not in results]
         if not new:
             return results
-        found = _results(options, new, fit and not options.no_fit)
-        _refuse_missing("choose", len(new) - len(found))
-        results |= found
+        results |= _results(options, "choose", new, fit and not options.no_fit)
 
 
 def results_of_confirmation(options: Namespace, choices: dict[str, Cell]) -> dict[Trial, RunResult]:
@@ -168,17 +162,22 @@ def results_of_confirmation(options: Namespace, choices: dict[str, Cell]) -> dic
         for cell in dict.fromkeys((NOTEBOOK, choice))
         for seed in CONFIRMING_SEEDS
     ]
-    found = _results(options, trials, not options.no_fit)
-    _refuse_missing("confirm", len(trials) - len(found))
-    return found
+    return _results(options, "confirm", trials, not options.no_fit)
 
 
-def _results(options: Namespace, trials: Sequence[Trial], fit: bool) -> dict[Trial, RunResult]:
-    if not fit:
-        return finished(trials)
-    directory = RunDirectory(trials[0].comparison, options.root)
-    found = train(directory, trials, options.jobs, options.start)
-    refuse_missing(trials, found)
+def _results(
+    options: Namespace, stage: str, trials: Sequence[Trial], fit: bool
+) -> dict[Trial, RunResult]:
+    if fit:
+        found = train(_directory(options, stage), trials, options.jobs, options.start)
+        refuse_missing(trials, found)
+        return found
+    found = finished(trials)
+    count = len(trials) - len(found)
+    if count:
+        raise UserError(
+            f"{count} runs of stage {stage} are not done: python scripts/study.py {stage}"
+        )
     return found
 
 
@@ -209,13 +208,6 @@ def _scores(results: Sequence[RunResult]) -> Scores:
         if one.validation is not None:
             scores[cell_of(one), one.seed] = one.validation
     return scores
-
-
-def _refuse_missing(stage: str, count: int) -> None:
-    if count:
-        raise UserError(
-            f"{count} runs of stage {stage} are not done: python scripts/study.py {stage}"
-        )
 
 
 def _directory(options: Namespace, stage: str) -> RunDirectory:
