@@ -29,8 +29,7 @@ NOTEBOOK_MLP = ("0.28", "0.16", "95.38")
 
 
 def seconds_to_goal(result: RunResult) -> float:
-    reached = time_to(result, GOAL)
-    return reached[1] if reached else math.inf
+    return time_to(result, GOAL) or math.inf
 
 
 TIME = Measure(f"seconds to {100 * GOAL:.0f} % accuracy", seconds_to_goal, -1, SECONDS)

@@ -1,6 +1,5 @@
 """The records of runs in docs/data, and what pages read from them beyond a comparison."""
 
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -55,18 +54,12 @@ def is_of_mnist(result: RunResult) -> bool:
     return is_alike and (data is None or set(data.values()) <= set(ORIGINAL_MD5.values()))
 
 
-def learned_in(result: RunResult) -> list[int]:
-    """The epochs after which the accuracy was above chance."""
-    chance = result.facts.get("chance", math.inf)
-    return [epoch for epoch, score in enumerate(result.scores, start=1) if score > chance]
-
-
-def time_to(result: RunResult, accuracy: float) -> tuple[int, float] | None:
-    """After how many epochs and seconds it first reached an accuracy; None if it never did."""
+def time_to(result: RunResult, accuracy: float) -> float | None:
+    """After how many seconds it first reached an accuracy; None if it never did."""
     seconds = 0.0
     rows = (*result.epochs, *result.evaluations)
     for epoch, reached in enumerate(result.scores, start=1):
         seconds += sum(row["seconds"] for row in rows if row["epoch"] == epoch)
         if reached >= accuracy:
-            return epoch, seconds
+            return seconds
     return None

@@ -69,7 +69,7 @@ class Entry:
         if self.records not in (*TIMED, STUDY):
             return None
         times = [time_to(run, goal) for run in self.runs]
-        seconds = [time[1] for time in times if time]
+        seconds = [time for time in times if time]
         if len(seconds) < len(times):
             return None
         return mean_interval(seconds, SECONDS)
@@ -251,17 +251,16 @@ def goals_table(entries: Sequence[Entry]) -> Table:
 
 def public_table(data: Path) -> Table:
     """What others have published."""
-    with (data / "public.csv").open(newline="") as file:
-        rows = [
-            {
-                "what": f"[{row['what']}]({row['source']})",
-                "parameters": f"{int(row['parameters']):,}",
-                "epochs": row["epochs"],
-                "test accuracy %": f"{row['accuracy']}, {row['counted']}",
-                "seconds of training": f"{row['seconds']} on a {row['hardware']}",
-            }
-            for row in csv.DictReader(file)
-        ]
+    rows = [
+        {
+            "what": f"[{row['what']}]({row['source']})",
+            "parameters": f"{int(row['parameters']):,}",
+            "epochs": row["epochs"],
+            "test accuracy %": f"{row['accuracy']}, {row['counted']}",
+            "seconds of training": f"{row['seconds']} on a {row['hardware']}",
+        }
+        for row in read_csv(data / "public.csv")
+    ]
     note = (
         "Not run here ([public.csv](../data/public.csv), "
         "[mnist_simple_cnn.csv](../data/mnist_simple_cnn.csv)); we counted the parameters in their "
@@ -273,10 +272,13 @@ def public_table(data: Path) -> Table:
     return table("Published by others", [*rows, *simple_cnn_rows(data)], note)
 
 
+def read_csv(path: Path) -> csv.DictReader[str]:
+    return csv.DictReader(path.read_text().splitlines())
+
+
 def simple_cnn_rows(data: Path) -> list[dict[str, str]]:
     """The networks of MnistSimpleCNN that have enough published logs, after the last epoch."""
-    with (data / "mnist_simple_cnn.csv").open(newline="") as file:
-        networks = grouped(csv.DictReader(file), lambda row: row["network"])
+    networks = grouped(read_csv(data / "mnist_simple_cnn.csv"), lambda row: row["network"])
     rows = []
     for network, runs in networks.items():
         accuracies = [float(run["accuracy_epoch_150"]) / 100 for run in runs]

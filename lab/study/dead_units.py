@@ -1,12 +1,17 @@
-"""Dead units in the study: by layer, setting and epoch, and their part in collapses."""
+"""Dead units in the study: by layer, setting and epoch, and their part in collapses; and how
+many live.
+"""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from statistics import median
+from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
+from torch import nn
 
 from convblocks.compare.report import name_of
 from convblocks.diagnosis.collapse import layer_name
@@ -15,10 +20,11 @@ from convblocks.figures.estimates import NOTHING
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.style import LETTERS, OTHERS, WIDTH, End, label_ends, style
 from convblocks.figures.tables import Table
+from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
 from lab.estimates import count_text
-from lab.results import collapses, learned_in
+from lab.results import collapses
 from lab.study.decision import at_notebooks, by_cell, cell_of
 from lab.study.plan import Cell
 from lab.study.report import cell_text
@@ -135,11 +141,17 @@ def _of_collapsed(results: Sequence[RunResult]) -> list[str]:
         where = ", ".join(f"{layer} in {count}" for layer, count in dead.most_common())
         share = "all" if dead.total() == len(collapsed) else dead.total()
         found = f"a whole layer is dead in {share} of them ({where})"
-    late = sum(bool(learned_in(one)) for one in collapsed)
+    late = sum(map(_has_learned, collapsed))
     before = f"{late} were above chance before"
     if late < 2:
         before = f"{late or 'none'} was above chance after any epoch"
     return [f"{len(collapsed)} of all {len(results)} runs collapsed: {found}, and {before}."]
+
+
+def _has_learned(run: RunResult) -> bool:
+    """Whether its accuracy was above chance after any epoch."""
+    chance = run.facts.get("chance", math.inf)
+    return any(score > chance for score in run.scores)
 
 
 def _by_rate(results: Sequence[RunResult]) -> list[str]:
@@ -172,3 +184,43 @@ def _range(shares: Sequence[float]) -> str:
     if not shares:
         return NOTHING
     return f"{100 * median(shares):.0f} [{100 * min(shares):.0f}, {100 * max(shares):.0f}]"
+
+
+class Living(NamedTuple):
+    """How many units of a layer live, ``1 to 8 of block 2's 64 units``, and its metric."""
+
+    text: str
+    metric: str
+
+
+def living_units(runs: Sequence[RunResult], metric: str = "") -> Living | None:
+    """After the last epoch, in the layer of this metric or the worst one, of one
+    network's runs that trained; None if not known.
+    """
+    trained = [run for run in runs if not run.failed]
+    shares = {
+        name: [run.epochs[-1][name] for run in trained if name in run.epochs[-1]]
+        for name in layers(trained)
+    }
+    if not shares:
+        return None
+    if not metric:
+        metric = max(shares, key=lambda name: median(shares[name]))
+    arch = trained[0].arch
+    units = dict(zip(shares, widths(arch), strict=True))[metric]
+    living = [round(units * (1 - share)) for share in shares[metric]]
+    least = min(living)
+    most = max(living)
+    between = "or" if most == least + 1 else "to"
+    counts = f"{least} {between} {most}" if least < most else str(least)
+    return Living(f"{counts} of {layer_name(metric, arch)}'s {units} units", metric)
+
+
+def widths(arch: str) -> list[int]:
+    """The units of each hidden layer of a registered network."""
+    layers_with_weights = (
+        layer
+        for layer in ARCHITECTURES[arch]().modules()
+        if isinstance(layer, nn.Conv2d | nn.Linear)
+    )
+    return [len(layer.weight) for layer in layers_with_weights][:-1]

@@ -18,9 +18,8 @@ from convblocks.figures.estimates import Estimate
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.run.result import RunResult
 from lab.differences import Measured, Reading, measured, score_of
-from lab.statistics import POWER, mcnemar_p, two_way_interval
+from lab.statistics import POWER, mcnemar_p, mistakes, two_way_interval
 from lab.study.plan import NOTEBOOK, Cell
-from lab.study.variance import mistakes
 
 PRIMARY = ("maxpool", "batchnorm")
 
