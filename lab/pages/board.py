@@ -272,8 +272,8 @@ def public_table(data: Path) -> Table:
     return table("Published by others", [*rows, *simple_cnn_rows(data)], note)
 
 
-def read_csv(path: Path) -> csv.DictReader[str]:
-    return csv.DictReader(path.read_text().splitlines())
+def read_csv(path: Path) -> list[dict[str, str]]:
+    return [*csv.DictReader(path.read_text().splitlines())]
 
 
 def simple_cnn_rows(data: Path) -> list[dict[str, str]]:

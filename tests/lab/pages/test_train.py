@@ -8,7 +8,6 @@ import pytest
 from convblocks.errors import UserError
 from convblocks.run.directory import RunDirectory
 from lab import train
-from lab.train import Records
 from tests.made_up import result
 
 
@@ -21,7 +20,7 @@ def test_runs_of_code_that_is_not_committed_make_no_record(
         directory.create()
         directory.provenance.write_text(json.dumps({"git_commit": origin}))
     with pytest.raises(UserError) as caught:
-        train.keep(workspace, Records("long", runs))
+        train.keep(workspace, "long", runs)
     first = runs[1][1].path
     assert str(caught.value).startswith("2 of 3 runs of long make no record")
     assert f"commit it, move these runs away (the first is {first}), and train them again" in str(
