@@ -34,9 +34,6 @@ ACCURACIES = '{"MLP": 95, "MaxPool": 97.5, "BatchNorm": 98}'
 # Of the kernel: one thread, and figures within the notebook, as commands set another backend.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
 
-# Of the treatments of section 5.
-TREATMENT = "lr = 3e-3"
-
 # An answer that is folded away below a question, and its place for the student's own.
 FOLDED = re.compile(
     r"(?:\*\*Your answer:\*\*\n\n)?<details><summary>Answer</summary>\n(.*?)\n</details>", re.DOTALL
@@ -99,7 +96,7 @@ def fill_in(lesson: Any) -> None:
         elif cell.source.startswith("guesses = "):
             cell.source = f"guesses = {ACCURACIES}"
         elif "def patient(" in cell.source:
-            cell.source = cell.source.replace("lr = 1e-2", TREATMENT)
+            cell.source = cell.source.replace("lr = 1e-2", "lr = 3e-3")
         else:
             name = cell.source.partition(" = ")[0]
             cell.source = exercises.get(name, cell.source).rstrip("\n")

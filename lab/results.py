@@ -3,11 +3,9 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from convblocks.data.images import MNIST, ImageSpec
 from convblocks.data.mnist import ORIGINAL_MD5
 from convblocks.errors import UserError
-from convblocks.figures.grouping import grouped
-from convblocks.run.result import Overrides, RunResult, decode, encode
+from convblocks.run.result import RunResult, decode, encode
 from exact_resume.files import write
 
 
@@ -29,16 +27,10 @@ def read_results(path: Path) -> list[RunResult]:
         raise UserError(f"cannot read {path} ({error.strerror})") from error
     if not lines:
         raise UserError(f"cannot read {path} (it is empty)")
-    found = []
-    for number, line in enumerate(lines, start=1):
-        hint = f"line {number}: write it again with lab/train.py"
-        found.append(decode(line, path, hint))
-    return found
-
-
-def by_overrides(results: Sequence[RunResult]) -> dict[Overrides, list[RunResult]]:
-    """The runs at each setting, in their order."""
-    return grouped(results, lambda result: result.overrides)
+    return [
+        decode(line, path, f"line {number}: write it again with lab/train.py")
+        for number, line in enumerate(lines, start=1)
+    ]
 
 
 def collapses(runs: Iterable[RunResult]) -> int:
@@ -48,10 +40,8 @@ def collapses(runs: Iterable[RunResult]) -> int:
 
 def is_of_mnist(result: RunResult) -> bool:
     """Whether its images were MNIST's own, as far as is known."""
-    data = result.provenance.data
-    images = result.facts.get("images")
-    is_alike = images is not None and ImageSpec.from_dict(images["spec"]).same_images(MNIST)
-    return is_alike and (data is None or set(data.values()) <= set(ORIGINAL_MD5.values()))
+    files = result.provenance.data or {}
+    return set(files.values()) <= set(ORIGINAL_MD5.values())
 
 
 def time_to(result: RunResult, accuracy: float) -> float | None:

@@ -165,7 +165,7 @@ def keep(data: Path, name: str, runs: Sequence[Run]) -> None:
         UserError: the code of a run is not known by its commit.
     """
     path = data / f"{name}.jsonl"
-    origins = manifest(origins_of(name, runs))
+    origins = manifest(origins_of(name, [run for _, run in runs]))
     results = [result for result, _ in runs]
     is_timed = name in TIMED
     if path.is_file() and (is_timed or name in COMMANDS):
@@ -182,13 +182,13 @@ def keep(data: Path, name: str, runs: Sequence[Run]) -> None:
     print(f"Written to {path}: {len(results)} runs.")
 
 
-def origins_of(name: str, runs: Sequence[Run]) -> list[Origin]:
+def origins_of(name: str, runs: Sequence[RunDirectory]) -> list[Origin]:
     """Where each run comes from.
 
     Raises:
         UserError: some runs were not trained by the code of a commit, or do not say by which.
     """
-    origins = [(run.path, dict[str, Any](read_origin(run.provenance))) for _, run in runs]
+    origins = [(run.path, dict[str, Any](read_origin(run.provenance))) for run in runs]
     if unknown := [path for path, origin in origins if not is_committed(origin.get("git_commit"))]:
         raise UserError(
             f"{len(unknown)} of {len(origins)} runs of {name} make no record, since their "
@@ -236,7 +236,8 @@ def train_play() -> Records:
     """The networks of docs/play, written at once."""
     for run in play.WATCHED:
         fit(run.directory, run.options)
-    play.write_numbers(DATA)
+    runs = [run.directory for run in play.WATCHED]
+    play.write_numbers(DATA, origins_of("play", runs))
     return {}
 
 

@@ -26,11 +26,10 @@ from lab.benchmarks.training import page as performance
 from lab.pages import play
 from lab.pages.board import write_board
 from lab.pages.experiments import write_experiments, write_operations
-from lab.pages.overview import write_overview
+from lab.pages.overview import write_overview, write_wings
 from lab.pages.results import write_results
 from lab.pages.sessions import README, USE, write_transcripts
 from lab.pages.teacher import write_lesson
-from lab.pages.wings import write_wings
 from lab.pages.writing import DATA, REPOSITORY, Block, output_folder, read_raw_numbers, write_page
 
 # What writes a page into a folder, from the numbers in another.

@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import yaml
 
@@ -22,7 +21,7 @@ from lab.benchmarks.rows import Labels, Results
 from lab.benchmarks.training.page import FAST
 from lab.estimates import at_least, at_most
 from lab.pages.experiments import BLOCKS, TIMED, hardware
-from lab.pages.settings import ACCURATE, share_text
+from lab.pages.settings import ACCURATE, at_quiet_speed, share_text
 from lab.pages.writing import (
     REPOSITORY,
     brief_machine,
@@ -31,10 +30,9 @@ from lab.pages.writing import (
     write_page,
     write_sections,
 )
-from lab.results import by_overrides, read_results, time_to
+from lab.results import read_results, time_to
 from lab.study.decision import at_notebooks, cell_of
 from lab.study.report import cell_text
-from lab.study.speed import at_quiet_speed
 from lab.study.stages import choices_of
 
 
@@ -91,8 +89,7 @@ SPRINT = "sprint"
 
 # What a setting was to reach with a network: at least a mean accuracy, or at most a
 # mean of seconds to 99 %.
-Goal = tuple[str, str, str, Literal["accuracy", "seconds"], float]
-GOALS: tuple[Goal, ...] = (
+GOALS = (
     (
         "99.60 % with at most 86,000 parameters in at most 30 epochs",
         "long",
@@ -134,7 +131,7 @@ def read_entries(data: Path) -> list[Entry]:
         Entry(setting, records, here)
         for setting, records, runs in settings
         for own in by_arch(runs).values()
-        for at_setting in by_overrides(own).values()
+        for at_setting in grouped(own, lambda run: run.overrides).values()
         for here in grouped(at_setting, hardware).values()
     ]
 
@@ -180,6 +177,8 @@ def entries_table(entries: Sequence[Entry]) -> Table:
         run = entry.runs[0]
         accuracy = entry.accuracy
         precision = precision_of(run.overrides)
+        maker = re.search("EPYC|Intel", entry.machine)
+        processor = maker[0] if maker else entry.machine
         further = f", {precision}" * (precision != "32-true")
         return {
             "setting": f"[{entry.setting}](../data/{entry.records}.jsonl){further}",
@@ -190,7 +189,7 @@ def entries_table(entries: Sequence[Entry]) -> Table:
             "trained": f"{accuracy.n if accuracy else 0} of {len(entry.runs)}",
             f"seconds to {share_text(FAST)}": cell(entry.seconds),
             f"to {share_text(ACCURATE)}": cell(entry.seconds_to(ACCURATE)),
-            "machine": f"{processor(entry)}, {counted(run.provenance.threads, 'thread')}",
+            "machine": f"{processor}, {counted(run.provenance.threads, 'thread')}",
         }
 
     machines = listed(list(dict.fromkeys(entry.machine for entry in entries)))
@@ -201,14 +200,8 @@ def entries_table(entries: Sequence[Entry]) -> Table:
         "seconds of one on a quiet machine. "
         "[performance.md](performance.md#from-the-command-to-99-) has those from the command."
     )
-    shown = [entry for entry in entries if entry.setting != "notebook"]
-    return table("Settings", [*map(row, shown)], note)
-
-
-def processor(entry: Entry) -> str:
-    """``EPYC`` or ``Intel``, or the whole name of another one."""
-    found = re.search("EPYC|Intel", entry.machine)
-    return found[0] if found else entry.machine
+    rows = [row(entry) for entry in entries if entry.setting != "notebook"]
+    return table("Settings", rows, note)
 
 
 def precision_of(overrides: Overrides) -> str:

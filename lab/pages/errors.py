@@ -109,18 +109,16 @@ def spreads_of(data: Path) -> list[tuple[str, tuple[int, int], tuple[float, floa
     choices = choices_of(read_results(data / "study-choose.jsonl"))
     decision = decide(read_results(data / "study-confirm.jsonl"), choices)
     best = [arm for arm in decision.at_best.arms if arm.arch in PRIMARY]
-    pairs = [
-        *((pair, "notebook's setting") for pair in combinations(decision.at_notebooks.arms, 2)),
-        *((pair, "best settings") for pair in combinations(best, 2)),
-    ]
-    return [
-        (
-            f"{first.arch}, {second.arch}: {setting}",
-            (first.trained_runs, second.trained_runs),
-            (_deviation(first), _deviation(second)),
-        )
-        for (first, second), setting in pairs
-    ]
+    found = []
+    for setting, arms in {
+        "notebook's setting": decision.at_notebooks.arms,
+        "best settings": best,
+    }.items():
+        for first, second in combinations(arms, 2):
+            name = f"{first.arch}, {second.arch}: {setting}"
+            runs = first.trained_runs, second.trained_runs
+            found.append((name, runs, (_deviation(first), _deviation(second))))
+    return found
 
 
 def _deviation(arm: Summary) -> float:

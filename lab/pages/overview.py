@@ -1,14 +1,15 @@
 """The parts of docs/lab/README.md that are made of records: a run to repeat, what has
-changed since, and machines.
+changed since, and machines; and the table of wings in docs/manual/code.md.
 """
 
+import ast
 import json
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 from lab.pages.provenance import CHANGES
-from lab.pages.writing import write_sections
+from lab.pages.writing import REPOSITORY, table, write_sections
 from lab.repeat import words_of
 from lab.results import read_results
 
@@ -41,3 +42,16 @@ def machines_of(data: Path) -> Iterator[str]:
         numbers = json.loads(path.read_text())
         if isinstance(numbers, dict) and "machine" in numbers:
             yield numbers["machine"]
+
+
+def write_wings(data: Path, out: Path) -> None:
+    """Write a row for each wing, its folder and its sentence with code in single backticks;
+    it needs no numbers.
+    """
+    rows = []
+    for path in sorted(REPOSITORY.glob("src/convblocks/*/__init__.py")):
+        name = path.parent.name
+        if name not in ("data", "model", "run"):
+            sentence = ast.get_docstring(ast.parse(path.read_text())) or ""
+            rows.append({"wing": f"`{name}/`", "what it adds": sentence.replace("``", "`")})
+    write_sections(out, "docs/manual/code.md", {"wings": [table("", rows)]})

@@ -22,13 +22,11 @@ from convblocks.data.images import MNIST, ImageSets, LabelledImages
 from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
 from convblocks.demo.server import PAGE
 from convblocks.diagnosis.dead_units import watch_relus
-from convblocks.errors import UserError
 from convblocks.model.networks import build_network, evaluating
 from convblocks.run.directory import RunDirectory
-from convblocks.run.provenance import read_origin
 from convblocks.text import as_json
 from exact_resume.files import write
-from lab.pages.provenance import is_committed, manifest
+from lab.pages.provenance import Origin, manifest
 from lab.pages.writing import REPOSITORY, output_folder, read_raw_numbers
 from lab.snapshots import FILE, STEPS
 
@@ -97,17 +95,8 @@ WATCHED = [
 ]
 
 
-def write_numbers(data: Path) -> None:
-    """Write what the page shows of the finished runs, and where these come from.
-
-    Raises:
-        UserError: the code of a run is not known by its commit.
-    """
-    origins = [dict[str, Any](read_origin(run.directory.provenance)) for run in WATCHED]
-    if not all(is_committed(origin.get("git_commit")) for origin in origins):
-        raise UserError(
-            "the code of some runs of play is that of no commit: commit it, and train them again"
-        )
+def write_numbers(data: Path, origins: Sequence[Origin]) -> None:
+    """Write what the page shows of the finished runs, and where these come from."""
     images = MNISTFiles(DEFAULT_ROOT).load()
     numbers = {
         "origins": manifest(origins),

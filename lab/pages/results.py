@@ -17,14 +17,13 @@ from convblocks.figures.tables import Table, to_markdown
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.result import RunResult
 from convblocks.text import listed, percent
-from lab.claims import claims_tables
+from lab.claims import GOAL, NOTEBOOK, NOTEBOOK_MLP, claims_tables, mean_losses
 from lab.differences import winner
 from lab.estimates import spread
 from lab.intervals import intervals_figure
-from lab.notebook import GOAL, NOTEBOOK, NOTEBOOK_MLP, mean_losses
 from lab.pages.errors import errors_table
 from lab.pages.experiments import sources
-from lab.pages.settings import share_text
+from lab.pages.settings import at_quiet_speed, share_text
 from lab.pages.writing import Picture, millions, multiply_adds, table, write_page, write_sections
 from lab.results import read_results, time_to
 from lab.statistics import spread_of
@@ -32,7 +31,6 @@ from lab.study import report
 from lab.study.dead_units import dead_unit_sentences, dead_units_figure, living_units
 from lab.study.decision import PRIMARY, Decision, cell_of, decide
 from lab.study.plan import FINALISTS, HELD_OUT, MORE_SEEDS, SEEDS
-from lab.study.speed import at_quiet_speed
 from lab.study.stages import choices_of
 from lab.sweeps import sweep_figure
 

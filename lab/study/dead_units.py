@@ -26,7 +26,6 @@ from convblocks.run.result import RunResult
 from lab.estimates import count_text
 from lab.results import collapses
 from lab.study.decision import at_notebooks, by_cell, cell_of
-from lab.study.plan import Cell
 from lab.study.report import cell_text
 
 
@@ -58,7 +57,7 @@ def dead_units_table(results: Sequence[RunResult]) -> Table:
     lines = []
     for arch, own in by_arch(results).items():
         cells = by_cell(own)
-        for cell in sorted(cells, key=_by_schedule):
+        for cell in sorted(cells, key=lambda cell: (cell.lr_scheduler, float(cell.lr))):
             runs = cells[cell]
             collapsed = count_text(collapses(runs), len(runs))
             shares = [_range(_last(runs, name)) for name in names]
@@ -171,10 +170,6 @@ def _by_rate(results: Sequence[RunResult]) -> list[str]:
     return [f"Runs collapsed at high learning rates only: {', '.join(parts)}."]
 
 
-def _by_schedule(cell: Cell) -> tuple[str, float]:
-    return cell.lr_scheduler, float(cell.lr)
-
-
 def _last(results: Sequence[RunResult], metric: str) -> list[float]:
     """The metric after the last epoch of each run that has it."""
     return [one.epochs[-1][metric] for one in results if metric in one.epochs[-1]]
@@ -198,10 +193,7 @@ def living_units(runs: Sequence[RunResult], metric: str = "") -> Living | None:
     network's runs that trained; None if not known.
     """
     trained = [run for run in runs if not run.failed]
-    shares = {
-        name: [run.epochs[-1][name] for run in trained if name in run.epochs[-1]]
-        for name in layers(trained)
-    }
+    shares = {name: _last(trained, name) for name in layers(trained)}
     if not shares:
         return None
     if not metric:

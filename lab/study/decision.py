@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from convblocks.compare.analysis import Comparison, compare
+from convblocks.compare.analysis import Comparison, compare, trained_scores
 from convblocks.compare.means import runs_needed
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.figures.estimates import Estimate
@@ -86,8 +86,8 @@ def decide(results: Sequence[RunResult], choices: Mapping[str, Cell]) -> Decisio
         primary = measured(score_of([*first, *second]), first, second)
         ruling = judge(primary)
         if primary.runs == primary.trained_runs and ruling == "undecided":
-            needed = runs_needed(_trained(first), _trained(second), power=POWER)
-    pairs = combinations(sorted(runs, key=_place), 2)
+            needed = runs_needed(trained_scores(first), trained_scores(second), power=POWER)
+    pairs = combinations(sorted(runs, key=[*PRIMARY, *runs].index), 2)
     return Decision(
         at_notebooks=compare(at_notebooks(results)),
         at_best=compare(best),
@@ -158,14 +158,6 @@ def by_image(first: Sequence[RunResult], second: Sequence[RunResult]) -> ByImage
         pairs=len(pairs),
         new_images=two_way_interval(one, other),
     )
-
-
-def _trained(results: Sequence[RunResult]) -> list[float]:
-    return [one.score for one in results if not one.failed]
-
-
-def _place(arch: str) -> int:
-    return PRIMARY.index(arch) if arch in PRIMARY else len(PRIMARY)
 
 
 def _right(results: Sequence[RunResult]) -> NDArray[np.bool_]:

@@ -141,9 +141,15 @@ def results_of_choice(options: Namespace, fit: bool = True) -> dict[Trial, RunRe
     Raises:
         UserError: a run is missing or failed.
     """
+    common = (*options.common, (VAL_SIZE, str(HELD_OUT)))
     results: dict[Trial, RunResult] = {}
     while True:
-        known = _trials_to_choose(options, list(results.values()))
+        done = by_arch(results.values())
+        known = [
+            Trial(f"{options.name}/choose", arch, common, cell.overrides, seed)
+            for arch in options.archs
+            for cell, seed in to_choose(_scores(done.get(arch, [])))
+        ]
         new = [trial for trial in known if trial not in results]
         if not new:
             return results
@@ -190,16 +196,6 @@ def choices_of(results: Sequence[RunResult]) -> dict[str, Cell]:
 def _sweep(results: Sequence[RunResult]) -> Chart:
     draw = partial(sweep_figure, results, winner_titles(results))
     return Chart(draw, "Error on held-out images at each learning rate: a mark for each run")
-
-
-def _trials_to_choose(options: Namespace, results: Sequence[RunResult]) -> list[Trial]:
-    common = (*options.common, (VAL_SIZE, str(HELD_OUT)))
-    done = by_arch(results)
-    return [
-        Trial(f"{options.name}/choose", arch, common, cell.overrides, seed)
-        for arch in options.archs
-        for cell, seed in to_choose(_scores(done.get(arch, [])))
-    ]
 
 
 def _scores(results: Sequence[RunResult]) -> Scores:
