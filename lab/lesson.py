@@ -53,7 +53,6 @@ def main(arguments: list[str]) -> None:
     numbers = {"origin": origin, "seconds": seconds, "answers": answers_of(lesson)}
     write(DATA / NUMBERS, as_json(numbers) + "\n")
     show_answers(lesson, origin)
-    FILLED.parent.mkdir(exist_ok=True)
     write(FILLED, nbformat.writes(lesson) + "\n")
 
 
@@ -117,12 +116,14 @@ def execute(lesson: Any, folder: Path = LESSON.parent) -> dict[str, float]:
     client = NotebookClient(
         lesson,
         record_timing=False,
-        coalesce_streams=True,  # a kernel may send a line in several pieces
+        # A kernel may send a line in several pieces.
+        coalesce_streams=True,
         resources={"metadata": {"path": str(folder)}},
     )
     # Progress would be stored with what the cells print.
     with client.setup_kernel(env=os.environ | {"TQDM_DISABLE": "1"}):
-        manager: Any = client.km  # whose type does not know of a process
+        # Its type does not know of a process.
+        manager: Any = client.km
         kernel = psutil.Process(manager.provisioner.pid)
         for heading, cells in sections_of(lesson).items():
             before = _busy(kernel)

@@ -34,7 +34,8 @@ def sweep_figure(choosing: Sequence[RunResult], titles: Mapping[str, str]) -> Fi
     panels = grouped(choosing, lambda run: dict(run.overrides)["lr_scheduler"])
     figure = Figure(figsize=(WIDTH, 5.0), layout="constrained")
     (axes,) = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)
-    every = math.ceil(len(positions) * len(panels) / 12)  # as many names as fit side by side
+    # As many names as fit side by side.
+    every = math.ceil(len(positions) * len(panels) / 12)
     names = ["" if number % every else rate for number, rate in enumerate(positions)]
     ends = []
     for panel, (schedule, runs) in zip(axes, panels.items(), strict=True):
@@ -78,7 +79,8 @@ def draw_sweep(
             beside = positions[value] + middle + room * side_by_side
             draw_runs(axes, here, beside, map(error, here), look)
             trained = [error(run) for run in here if not run.failed]
-            points.append((positions[value], float(np.mean(trained)) if trained else math.nan))
+            mean = float(np.mean(trained)) if trained else math.nan
+            points.append((positions[value], mean))
         points.sort()
         axes.plot(
             *np.transpose(points),

@@ -37,23 +37,20 @@ Writer = Callable[[Path, Path], None]
 
 
 def main(arguments: list[str]) -> None:
-    parser = Parser()
-    parser.add_argument("--out", type=Path, default=REPOSITORY)
-    write_pages(DATA, parser.parse_args(arguments).out)
-
-
-def write_pages(data: Path, out: Path) -> None:
     """Write README.md and docs/ into a folder, as far as the numbers are there.
 
     Raises:
         UserError: numbers are missing or damaged.
     """
+    parser = Parser()
+    parser.add_argument("--out", type=Path, default=REPOSITORY)
+    out = parser.parse_args(arguments).out
     for folder in ("lab", "manual"):
         output_folder(out / "docs" / folder)
     unwritten = []
     for name, (command, write_one) in PAGES.items():
         try:
-            write_one(data, out)
+            write_one(DATA, out)
         except (UserError, OSError) as error:
             unwritten.append(f"{name} ({error}: python {command})")
     if unwritten:

@@ -234,7 +234,8 @@ def goals_table(entries: Sequence[Entry]) -> Table:
             verdicts.add(judge(best, limit) if best else "missed")
             measured.append(f"{cell(best)}, n = {best.n if best else 0}{where}")
         verdict = next(one for one in ("missed", "undecided", "met") if one in verdicts)
-        rows.append({"goal": text, "measured": "; ".join(measured) or NOTHING, "verdict": verdict})
+        found = "; ".join(measured) or NOTHING
+        rows.append({"goal": text, "measured": found, "verdict": verdict})
     note = (
         "Verdicts are by the whole interval, on every machine "
         "that ran the setting, at the best precision."

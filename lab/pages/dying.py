@@ -134,7 +134,8 @@ def mosaic(maps: NDArray[np.uint8], dead: NDArray[np.bool_]) -> NDArray[np.uint8
 
 
 def picture_of(figure: Figure) -> Image.Image:
-    canvas: Any = figure.canvas  # whose methods have no types
+    # Its methods have no types.
+    canvas: Any = figure.canvas
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 

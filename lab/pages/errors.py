@@ -5,7 +5,6 @@ which the means are equal.
 docs/lab/results.md has the table.
 """
 
-from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
@@ -29,9 +28,8 @@ from lab.study.stages import choices_of
 STUDIES = 1000
 PERMUTATIONS = 999
 
-# Samples of many studies, of shape (studies, runs), to the p-value of each study.
+# Of many studies, of shape (studies, runs); a test has the p-value of each.
 Samples = NDArray[np.float64]
-Test = Callable[[Samples, Samples], NDArray[np.float64]]
 
 
 def permuted_means(first: Samples, second: Samples) -> NDArray[np.float64]:
@@ -62,11 +60,7 @@ def welch(first: Samples, second: Samples) -> NDArray[np.float64]:
     return np.asarray(stats.ttest_ind(first, second, axis=1, equal_var=False).pvalue)
 
 
-TESTS: dict[str, Test] = {
-    "permutation of means": permuted_means,
-    "studentized": studentized,
-    "Welch": welch,
-}
+TESTS = {"permutation of means": permuted_means, "studentized": studentized, "Welch": welch}
 
 
 class Rates(msgspec.Struct):

@@ -52,6 +52,7 @@ def write_wings(data: Path, out: Path) -> None:
     for path in sorted(REPOSITORY.glob("src/convblocks/*/__init__.py")):
         name = path.parent.name
         if name not in ("data", "model", "run"):
-            sentence = ast.get_docstring(ast.parse(path.read_text())) or ""
-            rows.append({"wing": f"`{name}/`", "what it adds": sentence.replace("``", "`")})
+            docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
+            sentence = docstring.replace("``", "`")
+            rows.append({"wing": f"`{name}/`", "what it adds": sentence})
     write_sections(out, "docs/manual/code.md", {"wings": [table("", rows)]})

@@ -115,7 +115,8 @@ def write_page(data: Path, out: Path) -> None:
     """
     numbers = read_numbers(data)
     del numbers["origins"]
-    files = [*PAGE.iterdir(), *LESSON.iterdir()]  # the lesson's win
+    # The lesson's win.
+    files = [*PAGE.iterdir(), *LESSON.iterdir()]
     texts = {path.name: path.read_text() for path in files}
     texts["data.js"] = f"const DATA = {as_json(numbers, indent=None)};\n"
     (shared,) = SHARED.findall((PAGE / "index.html").read_text())

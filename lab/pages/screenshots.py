@@ -97,7 +97,8 @@ def draw_board() -> None:
         WebDriverWait(page.window, 120).until(
             lambda window: len(window.find_elements(By.CSS_SELECTOR, "line-chart")) >= 4
         )
-        time.sleep(5)  # it draws the curves once they have a place
+        # It draws the curves once they have a place.
+        time.sleep(5)
         save(page.window.get_screenshot_as_png(), "tensorboard.png")
 
 

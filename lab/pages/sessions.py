@@ -82,7 +82,8 @@ def write_transcripts(page: str, data: Path, out: Path) -> None:
     where = "\n".join(dict.fromkeys(origins))
     if len(sections) > 1:
         sections["sessions"] = where
-    else:  # below the only one, without versions
+    else:
+        # Below the only one, without versions.
         brief = where.partition(", python ")[0]
         sections = {name: f"{shown}\n\n{brief}." for name, shown in sections.items()}
     write_sections(out, page, sections)
@@ -118,8 +119,6 @@ def run(sessions: Mapping[str, str], held: Mapping[str, Path], data: Path) -> No
         UserError: a command did not end as it should.
     """
     origin = f"{describe_machine()}; commit {git_commit() or 'unknown'}; {date.today().isoformat()}"
-    for kept in (data / "sessions", data.parent / "manual"):
-        kept.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "scripts").symlink_to(REPOSITORY / "scripts")

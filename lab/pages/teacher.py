@@ -56,7 +56,7 @@ def minutes_of(prose: str) -> list[list[str]]:
         for line in prose.splitlines()
         if line.startswith("|")
     ]
-    return [row for row in rows if row[0] == "section" or re.match(r"\d", row[0])]
+    return [row for row in rows if re.match(r"section|\d", row[0])]
 
 
 def minutes(cell: str) -> int:

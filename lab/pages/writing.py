@@ -144,7 +144,8 @@ def read_raw_numbers(folder: Path, name: str, kind: type[Numbers]) -> Numbers:
     try:
         # It reads "nan" as a number.
         return msgspec.json.decode(path.read_bytes(), type=kind, strict=False)
-    except (OSError, ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
+    # msgspec's own errors are ValueErrors.
+    except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"cannot read {path} ({reason})") from error
 

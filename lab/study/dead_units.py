@@ -96,10 +96,12 @@ def draw_dead_units(axes: Axes, runs: Sequence[RunResult]) -> list[End]:
         dead = _last(runs, name).count(1)
         label = layer_name(name, arch) + f"\nall dead\nin {dead} runs" * bool(dead)
         curves.append(Curve(label, style(OTHERS + place), [*runs]))
-    share, worst = max((median(_last(runs, name)), layer_name(name, arch)) for name in names)
+    shares = [(median(_last(runs, name)), layer_name(name, arch)) for name in names]
+    share, worst = max(shares)
     axes.set_title(f"{wrapped(arch)}:\n{100 * share:.0f} % of {worst} dead")
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
-    return draw_by_epoch(axes, curves, [[values_of(run, name) for run in runs] for name in names])
+    values = [[values_of(run, name) for run in runs] for name in names]
+    return draw_by_epoch(axes, curves, values)
 
 
 def dead_unit_sentences(confirmed: Sequence[RunResult], results: Sequence[RunResult]) -> list[str]:

@@ -89,7 +89,8 @@ def chosen(scores: Scores) -> Cell | None:
     if any(run not in scores for run in runs):
         return None
     cells = dict.fromkeys(cell for cell, _ in runs)
-    return max(finalists(cells, scores), key=lambda cell: _mean(cell, SEEDS + MORE_SEEDS, scores))
+    seeds = SEEDS + MORE_SEEDS
+    return max(finalists(cells, scores), key=lambda cell: _mean(cell, seeds, scores))
 
 
 def _are_done(cells: Iterable[Cell], scores: Scores) -> bool:
@@ -104,7 +105,8 @@ def _mean(cell: Cell, seeds: tuple[int, ...], scores: Scores) -> float:
 
 def _beyond(best: Cell, cells: Iterable[Cell]) -> Cell | None:
     """The cell beyond the best one, if that has the smallest or largest rate of its schedule."""
-    positions = [RATES.index(cell.lr) for cell in cells if cell.lr_scheduler == best.lr_scheduler]
+    schedule = best.lr_scheduler
+    positions = [RATES.index(cell.lr) for cell in cells if cell.lr_scheduler == schedule]
     position = RATES.index(best.lr)
     if position == min(positions):
         beyond = position - 1

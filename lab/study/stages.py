@@ -115,10 +115,12 @@ def confirm_choices(options: Namespace) -> Report:
     decision = decide(results, choices)
     figures = {"": _sweep(choice)}
     differences = differences_of(decision)
-    if differences:  # none of a single network
+    # There are none of a single network.
+    if differences:
         draw = partial(intervals_figure, differences, POINTS_OF_ACCURACY)
         figures["differences"] = Chart(draw, "Differences between two networks in test accuracy")
-    if layers(at_notebooks(results)):  # a user's networks may have no ReLU
+    # A user's networks may have no ReLU.
+    if layers(at_notebooks(results)):
         draw = partial(dead_units_figure, at_notebooks(results))
         description = "Dead units of each layer by epoch, at the notebook's setting"
         figures["dead-units"] = Chart(draw, description)
