@@ -93,10 +93,17 @@ def claims_of(comparison: Comparison) -> tuple[Claim, ...]:
             measured(score, runs["batchnorm"], runs["maxpool"], MUCH),
         ),
     }
-    text = "The three networks have roughly equal numbers of parameters"
-    claims = [Claim(text, {"all": equal, "trained": equal}, {}, ())]
-    all_runs = _judged(list(evidence.values()), "all")
-    trained = _judged(list(evidence.values()), "trained")
+    claims = [
+        Claim(
+            "The three networks have roughly equal numbers of parameters",
+            {"all": equal, "trained": equal},
+            {},
+            (),
+        )
+    ]
+    judged = list(evidence.values())
+    all_runs = _judged(judged, "all")
+    trained = _judged(judged, "trained")
     for (text, own), of_all, of_trained in zip(evidence.items(), all_runs, trained, strict=True):
         rulings: dict[Reading, Ruling] = {"all": of_all[0], "trained": of_trained[0]}
         claims.append(Claim(text, rulings, {"all": of_all[1], "trained": of_trained[1]}, own))

@@ -163,10 +163,9 @@ def best_of(entries: Sequence[Entry], commands: Results) -> str:
 
 
 def _record(accuracy: Estimate, entry: Entry) -> str:
-    parameters = f"{entry.runs[0].parameters:,} parameters"
     return (
-        f"- **{percent(accuracy.value)}** {accuracy.interval()}, "
-        f"n = {accuracy.n}, with {parameters}"
+        f"- **{percent(accuracy.value)}** {accuracy.interval()}, n = {accuracy.n}, "
+        f"with {entry.runs[0].parameters:,} parameters"
     )
 
 

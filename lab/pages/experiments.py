@@ -201,7 +201,6 @@ FACTORIAL_RATES = ("1e-3", "3e-3", "1e-2", "3e-2")
 FURTHER_RATES = {"controls/average": ("3e-2",)}
 
 WHY = f"--arch {BLOCKS} {COLLAPSING} --trainer.callbacks lab.preactivations.PreActivations"
-WHY_RATES = "1e-3,2e-3,3e-3,5e-3,1e-2,2e-2,3e-2,5e-2"
 WHY_CHANGES = ("frozen-biases", "asymmetric", "sgd-0.03", "sgd-0.1", "sgd-0.3", "batch-norm")
 
 CROPPED = (
@@ -211,11 +210,6 @@ CROPPED = (
     "sprint-cropped-stride-batch",
     "sprint-cropped-narrow-batch-smoothed",
     "sprint-cropped-narrow-batch-smoothed-0.75",
-)
-
-CHOOSE_AND_CONFIRM = (
-    "--lr_scheduler onecycle --data.val_size 5000 --seeds 3000,3001 --grid lr=1e-3,3e-3,1e-2 "
-    "--confirm 6"
 )
 
 EXPERIMENTS = {
@@ -233,7 +227,7 @@ EXPERIMENTS = {
     "why": Experiment(
         "Why does it collapse?",
         collapse.EXPLANATION,
-        f"--name why/rates {WHY} --grid lr={WHY_RATES}\n"
+        f"--name why/rates {WHY} --grid lr=1e-3,2e-3,3e-3,5e-3,1e-2,2e-2,3e-2,5e-2\n"
         f"--name why/changes {WHY} --grid config={_configs('why', WHY_CHANGES)}",
         collapse.why_tables,
         sentence=collapse.why_sentence,
@@ -288,7 +282,8 @@ EXPERIMENTS = {
         "Fashion-MNIST at tuned rates",
         "Other images of the same size, from Debian's package `dataset-fashion-mnist`; each "
         "network at the best of three learning rates, by two runs of each.",
-        f"--name fashion-best {FASHION} {CHOOSE_AND_CONFIRM}",
+        f"--name fashion-best {FASHION} --lr_scheduler onecycle --data.val_size 5000 "
+        "--seeds 3000,3001 --grid lr=1e-3,3e-3,1e-2 --confirm 6",
         operations.fashion_tables,
         sentence=operations.fashion_sentence,
         page="operations",

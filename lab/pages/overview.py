@@ -13,8 +13,6 @@ from lab.pages.writing import REPOSITORY, table, write_sections
 from lab.repeat import words_of
 from lab.results import read_results
 
-PAGE = "docs/lab/README.md"
-
 
 def write_overview(data: Path, out: Path) -> None:
     """Make them."""
@@ -31,7 +29,7 @@ def write_overview(data: Path, out: Path) -> None:
         "changes": CHANGES,
         "machines": "\n".join(listed),
     }
-    write_sections(out, PAGE, sections)
+    write_sections(out, "docs/lab/README.md", sections)
 
 
 def machines_of(data: Path) -> Iterator[str]:

@@ -39,9 +39,8 @@ SECOND_SEED = 4004
 
 LESSON = REPOSITORY / "lab" / "pages" / "lesson"
 
-# What the demo's page and this one have in common, and where it goes.
+# What the demo's page and this one have in common.
 SHARED = re.compile(r"<!-- shared: begin -->\n(.*?) *<!-- shared: end -->", re.DOTALL)
-PLACE = "    <!-- shared -->\n"
 
 # A file that a page loads.
 STYLE = re.compile(r' *<link rel="stylesheet" href="(.*?)">')
@@ -120,7 +119,7 @@ def write_page(data: Path, out: Path) -> None:
     texts = {path.name: path.read_text() for path in files}
     texts["data.js"] = f"const DATA = {as_json(numbers, indent=None)};\n"
     (shared,) = SHARED.findall((PAGE / "index.html").read_text())
-    page = texts["index.html"].replace(PLACE, shared)
+    page = texts["index.html"].replace("    <!-- shared -->\n", shared)
     page = STYLE.sub(lambda found: f"<style>\n{texts[found[1]]}</style>", page)
     page = SCRIPT.sub(lambda found: f"<script>\n{texts[found[1]]}</script>", page)
     page = page.replace("<head>\n", f"<head>\n{MADE}")

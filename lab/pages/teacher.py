@@ -23,12 +23,6 @@ LESSON = REPOSITORY / "notebooks" / "activity.ipynb"
 NUMBERS = "lesson.json"
 SCORES = "class.csv"
 
-# As the page's command has it.
-JUDGE = "accuracy:max"
-
-# Of the student whose lines the page shows.
-SEED = "7"
-
 
 def write_lesson(data: Path, out: Path) -> None:
     """Write the teacher's page into a folder.
@@ -43,7 +37,7 @@ def write_lesson(data: Path, out: Path) -> None:
     sections = {
         "minutes": [minutes_table(minutes_of(prose), numbers)],
         "answers": f"{'; '.join(answers)}.",
-        "lines": lines_of(data / SCORES, SEED),
+        "lines": lines_of(data / SCORES, seed="7"),
         "class": class_result(data / SCORES),
     }
     write_sections(out, PAGE, sections)
@@ -93,6 +87,6 @@ def class_result(path: Path) -> str:
     """The table, without its heading and the notes on its columns, and the sentences of
     `compare --from`.
     """
-    report = report_of(read_scores(path, Judge.parse(JUDGE)))
+    report = report_of(read_scores(path, Judge.parse("accuracy:max")))
     tables = [replace(table, title="", notes=table.notes[:1]) for table in report.tables]
     return "\n".join([to_markdown(tables), *(f"- {line}" for line in report.sentences)])

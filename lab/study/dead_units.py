@@ -159,8 +159,7 @@ def _by_rate(results: Sequence[RunResult]) -> list[str]:
     """The smallest rate at which any run of a network collapsed, for each schedule."""
     parts = []
     for arch, own in by_arch(results).items():
-        by_schedule = grouped(own, lambda one: cell_of(one).lr_scheduler)
-        for schedule, runs in by_schedule.items():
+        for schedule, runs in grouped(own, lambda one: cell_of(one).lr_scheduler).items():
             rates = [cell_of(one).lr for one in runs if one.failed]
             if rates:
                 least = min(rates, key=float)

@@ -87,23 +87,17 @@ def decide(results: Sequence[RunResult], choices: Mapping[str, Cell]) -> Decisio
         ruling = judge(primary)
         if primary.runs == primary.trained_runs and ruling == "undecided":
             needed = runs_needed(trained_scores(first), trained_scores(second), power=POWER)
-    pairs = combinations(sorted(runs, key=[*PRIMARY, *runs].index), 2)
+    knows_images = all({"mistakes", "images"} <= one.facts.keys() for one in best)
+    archs = sorted(runs, key=[*PRIMARY, *runs].index)
+    pairs = [*combinations(archs, 2)] if knows_images else []
     return Decision(
         at_notebooks=compare(at_notebooks(results)),
         at_best=compare(best),
         primary=primary,
         ruling=ruling,
         needed=needed,
-        by_image=tuple(
-            by_image(runs[one], runs[other])
-            for one, other in pairs
-            if _know_images(runs[one] + runs[other])
-        ),
+        by_image=tuple(by_image(runs[one], runs[other]) for one, other in pairs),
     )
-
-
-def _know_images(results: Sequence[RunResult]) -> bool:
-    return all({"mistakes", "images"} <= one.facts.keys() for one in results)
 
 
 def at_notebooks(results: Sequence[RunResult]) -> list[RunResult]:
