@@ -34,13 +34,16 @@ def write_lesson(data: Path, out: Path) -> None:
     numbers = json.loads((data / NUMBERS).read_text())
     prose = "".join(json.loads(LESSON.read_text())["cells"][0]["source"])
     answers = [f"**{guess}.** {text}" for guess, text in numbers["answers"].items()]
-    sections = {
-        "minutes": [minutes_table(minutes_of(prose), numbers)],
-        "answers": f"{'; '.join(answers)}.",
-        "lines": lines_of(data / SCORES, seed="7"),
-        "class": class_result(data / SCORES),
-    }
-    write_sections(out, PAGE, sections)
+    write_sections(
+        out,
+        PAGE,
+        {
+            "minutes": [minutes_table(minutes_of(prose), numbers)],
+            "answers": f"{'; '.join(answers)}.",
+            "lines": lines_of(data / SCORES, seed="7"),
+            "class": class_result(data / SCORES),
+        },
+    )
 
 
 def minutes_of(prose: str) -> list[list[str]]:
