@@ -27,7 +27,7 @@ def fisher_against(runs: Mapping[str, Sequence[RunResult]], baseline: str) -> di
     failed, total = counts.pop(baseline)
     p_values = []
     for other, of in counts.values():
-        table = [[failed, total - failed], [other, of - other]]
+        table = np.array([[failed, total - failed], [other, of - other]])
         p_values.append(float(stats.fisher_exact(table).pvalue))
     return dict(zip(counts, holm(p_values), strict=True))
 
