@@ -5,14 +5,12 @@ beyond the score.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Literal
 
 from convblocks.compare.analysis import Comparison, Difference, unit_of
 from convblocks.compare.means import permutation_test
 from convblocks.compare.statistics import SIGNIFICANCE, superiority
 from convblocks.figures.estimates import LOSS, SHARE, Estimate, Unit
-from convblocks.figures.grouping import by_arch
 from convblocks.run.result import RunResult
 
 Reading = Literal["all", "trained"]
@@ -118,17 +116,6 @@ def measured(
         runs=(len(values), len(others)),
         trained_runs=(len(trained), len(others_trained)),
     )
-
-
-def every_pair(comparison: Comparison, measures: Sequence[Measure]) -> list[Measured]:
-    """The differences of every two networks in each measure; the later of two is the first."""
-    runs = by_arch(comparison.results)
-    pairs = [*combinations([arm.arch for arm in reversed(comparison.arms)], 2)]
-    return [
-        measured(measure, runs[first], runs[second])
-        for measure in measures
-        for first, second in pairs
-    ]
 
 
 def winner(comparison: Comparison) -> str | None:

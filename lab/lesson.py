@@ -1,11 +1,9 @@
-"""usage: python -m lab.lesson [--epochs N]
+"""usage: python -m lab.lesson
 
 Run the lesson on one core, with guesses and the right answers to its exercises. It
 keeps the lesson with its results in docs/lesson/activity.ipynb, and the processor time
 of each section in docs/data/lesson.json, from which `python -m lab.pages` makes the
 teacher's page. Needs the packages of the tests.
-
-  --epochs N           of section 7 (default: 5)
 """
 
 import os
@@ -36,9 +34,6 @@ ACCURACIES = '{"MLP": 95, "MaxPool": 97.5, "BatchNorm": 98}'
 # Of the kernel: one thread, and figures within the notebook, as commands set another backend.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
 
-# Of the treatments of section 5.
-TREATMENT = "lr = 3e-3"
-
 # An answer that is folded away below a question, and its place for the student's own.
 FOLDED = re.compile(
     r"(?:\*\*Your answer:\*\*\n\n)?<details><summary>Answer</summary>\n(.*?)\n</details>", re.DOTALL
@@ -49,25 +44,15 @@ LAST_ACCURACY = re.compile(r"^(\w+)\n(?: .*\n)* .*, test accuracy (.*)$", re.MUL
 
 
 def main(arguments: list[str]) -> None:
-    parser = Parser()
-    parser.add_argument("--epochs", type=int, default=5)
-    epochs = parser.parse_args(arguments).epochs
+    Parser().parse_args(arguments)
     lesson = read_lesson()
     origin = f"{describe_machine()}; commit {git_commit() or 'unknown'}; {date.today():%Y-%m-%d}"
     fill_in(lesson)
-    for cell in lesson.cells:
-        cell.source = re.sub(r"^EPOCHS = 5", f"EPOCHS = {epochs}", cell.source, flags=re.MULTILINE)
     with patch.dict(os.environ, ENVIRONMENT):
         seconds = execute(lesson)
-    numbers = {
-        "origin": origin,
-        "epochs": epochs,
-        "seconds": seconds,
-        "answers": answers_of(lesson),
-    }
+    numbers = {"origin": origin, "seconds": seconds, "answers": answers_of(lesson)}
     write(DATA / NUMBERS, as_json(numbers) + "\n")
     show_answers(lesson, origin)
-    FILLED.parent.mkdir(exist_ok=True)
     write(FILLED, nbformat.writes(lesson) + "\n")
 
 
@@ -110,7 +95,7 @@ def fill_in(lesson: Any) -> None:
         elif cell.source.startswith("guesses = "):
             cell.source = f"guesses = {ACCURACIES}"
         elif "def patient(" in cell.source:
-            cell.source = cell.source.replace("lr = 1e-2", TREATMENT)
+            cell.source = cell.source.replace("lr = 1e-2", "lr = 3e-3")
         else:
             name = cell.source.partition(" = ")[0]
             cell.source = exercises.get(name, cell.source).rstrip("\n")
@@ -131,12 +116,14 @@ def execute(lesson: Any, folder: Path = LESSON.parent) -> dict[str, float]:
     client = NotebookClient(
         lesson,
         record_timing=False,
-        coalesce_streams=True,  # a kernel may send a line in several pieces
+        # A kernel may send a line in several pieces.
+        coalesce_streams=True,
         resources={"metadata": {"path": str(folder)}},
     )
     # Progress would be stored with what the cells print.
     with client.setup_kernel(env=os.environ | {"TQDM_DISABLE": "1"}):
-        manager: Any = client.km  # whose type does not know of a process
+        # Its type does not know of a process.
+        manager: Any = client.km
         kernel = psutil.Process(manager.provisioner.pid)
         for heading, cells in sections_of(lesson).items():
             before = _busy(kernel)

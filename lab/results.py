@@ -1,14 +1,11 @@
 """The records of runs in docs/data, and what pages read from them beyond a comparison."""
 
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from convblocks.data.images import MNIST, ImageSpec
 from convblocks.data.mnist import ORIGINAL_MD5
 from convblocks.errors import UserError
-from convblocks.figures.grouping import grouped
-from convblocks.run.result import Overrides, RunResult, decode, encode
+from convblocks.run.result import RunResult, decode, encode
 from exact_resume.files import write
 
 
@@ -30,16 +27,10 @@ def read_results(path: Path) -> list[RunResult]:
         raise UserError(f"cannot read {path} ({error.strerror})") from error
     if not lines:
         raise UserError(f"cannot read {path} (it is empty)")
-    found = []
-    for number, line in enumerate(lines, start=1):
-        hint = f"line {number}: write it again with lab/train.py"
-        found.append(decode(line, path, hint))
-    return found
-
-
-def by_overrides(results: Sequence[RunResult]) -> dict[Overrides, list[RunResult]]:
-    """The runs at each setting, in their order."""
-    return grouped(results, lambda result: result.overrides)
+    return [
+        decode(line, path, f"line {number}: write it again with lab/train.py")
+        for number, line in enumerate(lines, start=1)
+    ]
 
 
 def collapses(runs: Iterable[RunResult]) -> int:
@@ -49,44 +40,16 @@ def collapses(runs: Iterable[RunResult]) -> int:
 
 def is_of_mnist(result: RunResult) -> bool:
     """Whether its images were MNIST's own, as far as is known."""
-    data = result.provenance.data
-    images = result.facts.get("images")
-    is_alike = images is not None and ImageSpec.from_dict(images["spec"]).same_images(MNIST)
-    return is_alike and (data is None or set(data.values()) <= set(ORIGINAL_MD5.values()))
+    files = result.provenance.data or {}
+    return set(files.values()) <= set(ORIGINAL_MD5.values())
 
 
-def learned_in(result: RunResult) -> list[int]:
-    """The epochs after which the accuracy was above chance."""
-    chance = result.facts.get("chance", math.inf)
-    return [epoch for epoch, score in enumerate(result.scores, start=1) if score > chance]
-
-
-def time_to(result: RunResult, accuracy: float) -> tuple[int, float] | None:
-    """After how many epochs and seconds it first reached an accuracy; None if it never did."""
+def time_to(result: RunResult, accuracy: float) -> float | None:
+    """After how many seconds it first reached an accuracy; None if it never did."""
     seconds = 0.0
     rows = (*result.epochs, *result.evaluations)
     for epoch, reached in enumerate(result.scores, start=1):
         seconds += sum(row["seconds"] for row in rows if row["epoch"] == epoch)
         if reached >= accuracy:
-            return epoch, seconds
+            return seconds
     return None
-
-
-def option_values(results: Iterable[RunResult], least: int = 1) -> dict[str, list[str]]:
-    """The options with at least ``least`` values, and these: numbers in ascending order."""
-    values: dict[str, list[str]] = {}
-    for option, value in dict.fromkeys(pair for run in results for pair in run.overrides):
-        values.setdefault(option, []).append(value)
-    return {
-        option: sorted(texts, key=float) if all(map(is_number, texts)) else texts
-        for option, texts in values.items()
-        if len(texts) >= least
-    }
-
-
-def is_number(text: str) -> bool:
-    """Whether an option's value is a finite number."""
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False

@@ -39,7 +39,6 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -64,21 +63,9 @@ from lab.pages.writing import DATA
 from lab.results import read_results, write_results
 from lab.study import stages
 
-# Of hundreds of runs, many of them collapsed, the images that they got wrong would be
-# megabytes that no page shows.
-WITHOUT_MISTAKES = (
-    "study-choose",
-    "interventions",
-    "factorial",
-    "fashion-best",
-    "fashion-notebook",
-    "fashion-collapse",
-    "why",
-    "why-signs",
-    "controls",
-    "cause",
-    "compute",
-)
+# The records that say which images each run got wrong: of hundreds of runs, many of them
+# collapsed, these would be megabytes that no page shows.
+WITH_MISTAKES = ("study-confirm", "onecycle", "long", "sprint", "quick", "candidates-cropped")
 
 NO_FIT = "--no-fit"
 
@@ -86,16 +73,9 @@ NO_FIT = "--no-fit"
 READERS = (("maxpool", "onecycle"), ("batchnorm", "onecycle"), ("batchnorm", "constant"))
 
 
-# A result and the directory of its run.
+# A result and the directory of its run, and runs to be kept by the names of their records.
 Run = tuple[RunResult, RunDirectory]
-
-
-@dataclass(frozen=True)
-class Records:
-    """Runs to be kept under a name."""
-
-    name: str
-    runs: Sequence[Run]
+Records = dict[str, list[Run]]
 
 
 def runs_of(results: Mapping[Trial, RunResult]) -> list[Run]:
@@ -121,8 +101,10 @@ def main(arguments: list[str]) -> None:
         )
     # All are trained first: a record that is written makes the code of later runs
     # differ from its commit.
-    for records in [one for name in names or TRAINED for one in TRAINED[name]()]:
-        keep(DATA, records)
+    trained = [TRAINED[name]() for name in names or TRAINED]
+    for records in trained:
+        for record, runs in records.items():
+            keep(DATA, record, runs)
 
 
 def keep_what_is_done(names: Sequence[str]) -> None:
@@ -133,48 +115,48 @@ def keep_what_is_done(names: Sequence[str]) -> None:
     """
     if others := [name for name in names if name not in COMMANDS]:
         raise UsageError(f"{NO_FIT} keeps whole seeds of {' and '.join(COMMANDS)}, not {others[0]}")
-    for records in [one for name in names or COMMANDS for one in train_by_seed(name, fits=False)]:
-        if records.runs:
-            keep(DATA, records)
+    done = {name: runs_of(new_runs(name, DATA, fits=False)) for name in names or COMMANDS}
+    for name, runs in done.items():
+        if runs:
+            keep(DATA, name, runs)
 
 
-def train_study() -> list[Records]:
+def train_study() -> Records:
     """Both stages."""
     options = stages.parse(["--no-fit"])
     stages.main(["choose"])
     choice = stages.results_of_choice(options)
     stages.main(["confirm"])
     confirmed = stages.results_of_confirmation(options, stages.choices_of([*choice.values()]))
-    return [Records("study-choose", runs_of(choice)), Records("study-confirm", runs_of(confirmed))]
+    return {"study-choose": runs_of(choice), "study-confirm": runs_of(confirmed)}
 
 
-def simulate_errors() -> list[Records]:
+def simulate_errors() -> Records:
     """How often tests err at the spreads of the study's records."""
     errors.write_rates(DATA)
-    return []
+    return {}
 
 
-def train_experiments(group: str) -> list[Records]:
+def train_experiments(group: str) -> Records:
     """An experiment, or all candidates."""
-    found = []
+    found: Records = {}
     for name in GROUPS[group]:
-        runs: list[Run] = []
+        found[name] = []
         for command in EXPERIMENTS[name].commands:
             arguments = shlex.split(command)
             compare.main(arguments)
             for results in compare.results_of(parse([*arguments, "--no-fit"])):
-                runs += runs_of(results)
-        found.append(Records(name, runs))
+                found[name] += runs_of(results)
     return found
 
 
-def train_by_seed(name: str, fits: bool = True) -> list[Records]:
-    """What an experiment's record lacks, seed by seed; without training what is done of that."""
-    return [Records(name, runs_of(new_runs(name, DATA, fits)))]
+def train_by_seed(name: str) -> Records:
+    """What an experiment's record lacks, seed by seed."""
+    return {name: runs_of(new_runs(name, DATA))}
 
 
-def keep(data: Path, records: Records) -> None:
-    """Write records and the manifest of their runs.
+def keep(data: Path, name: str, runs: Sequence[Run]) -> None:
+    """Write a record and the manifest of its runs.
 
     Those of times stand beside what other machines ran, those that are trained seed by seed
     behind earlier seeds.
@@ -182,64 +164,60 @@ def keep(data: Path, records: Records) -> None:
     Raises:
         UserError: the code of a run is not known by its commit.
     """
-    path, origins = data / f"{records.name}.jsonl", manifest(origins_of(records))
-    results = [result for result, _ in records.runs]
-    if records.name in TIMED and path.is_file():
-        here = set(map(hardware, results))
-        results = [*(one for one in read_results(path) if hardware(one) not in here), *results]
-        others = [
+    path = data / f"{name}.jsonl"
+    origins = manifest(origins_of(name, [run for _, run in runs]))
+    results = [result for result, _ in runs]
+    is_timed = name in TIMED
+    if path.is_file() and (is_timed or name in COMMANDS):
+        again = {hardware(result) for result in results if is_timed}
+        earlier = [one for one in read_results(path) if hardware(one) not in again]
+        results = [*earlier, *results]
+        known = [
             one
-            for one in read_manifest(data, records.name)
-            if without_versions(with_processor(one["machine"], one.get("processor"))) not in here
+            for one in read_manifest(data, name)
+            if without_versions(with_processor(one["machine"], one.get("processor"))) not in again
         ]
-        origins = [*others, *origins]
-    if records.name in COMMANDS and path.is_file():
-        results = [*read_results(path), *results]
-        origins = [*read_manifest(data, records.name), *origins]
-    if records.name in WITHOUT_MISTAKES:
-        results = [
-            replace(
-                one, facts={name: fact for name, fact in one.facts.items() if name != "mistakes"}
-            )
-            for one in results
-        ]
+        origins = [*known, *origins]
+    if name not in WITH_MISTAKES:
+        for result in results:
+            result.facts.pop("mistakes", None)
     write_results(path, results)
-    write_manifest(data, records.name, origins)
+    write_manifest(data, name, origins)
     print(f"Written to {path}: {len(results)} runs.")
 
 
-def origins_of(records: Records) -> list[Origin]:
+def origins_of(name: str, runs: Sequence[RunDirectory]) -> list[Origin]:
     """Where each run comes from.
 
     Raises:
         UserError: some runs were not trained by the code of a commit, or do not say by which.
     """
-    origins = [(run.path, dict[str, Any](read_origin(run.provenance))) for _, run in records.runs]
+    origins = [(run.path, dict[str, Any](read_origin(run.provenance))) for run in runs]
     if unknown := [path for path, origin in origins if not is_committed(origin.get("git_commit"))]:
         raise UserError(
-            f"{len(unknown)} of {len(origins)} runs of {records.name} make no record, since their "
+            f"{len(unknown)} of {len(origins)} runs of {name} make no record, since their "
             "code is that of no commit: commit it, move these runs away (the first is "
             f"{unknown[0]}), and train them again"
         )
     return [origin for _, origin in origins]
 
 
-def train_handwriting() -> list[Records]:
+def train_handwriting() -> Records:
     """The networks that are shown other digits, and their answers, which are written at once."""
     checkpoints = [str(reader(arch, schedule).last_checkpoint) for arch, schedule in READERS]
     handwriting.main([*checkpoints, "--out", str(DATA.parent)])
-    return []
+    return {}
 
 
-def train_searches() -> list[Records]:
+def train_searches() -> Records:
     """Searches and a grid, written at once; the page shows the command, which is called
     in the repository's folder.
     """
     search.main(["--arch", "mlp", "--jobs", "2", "--out", os.path.relpath(DATA.parent)])
-    return []
+    return {}
 
 
-def run_sessions() -> list[Records]:
+def run_sessions() -> Records:
     """What commands print, written at once; they look at two of the networks that are
     shown other digits.
     """
@@ -248,46 +226,35 @@ def run_sessions() -> list[Records]:
         held["pics"] = Path(folder, "pics")
         sessions.draw_pictures(held["pics"])
         sessions.run(sessions.SESSIONS, held, DATA)
-    return []
+    return {}
 
 
 def reader(arch: str, schedule: str) -> RunDirectory:
     """The run of a network that is shown other digits, trained if it is missing."""
     run = RunDirectory(f"handwriting/{arch}-{schedule}")
-    fit(
-        run,
-        [
-            "--arch",
-            arch,
-            "--lr_scheduler",
-            schedule,
-            "--threads",
-            "1",
-            "--name",
-            run.name,
-            "--resume",
-        ],
-    )
+    fit(run, f"--arch {arch} --lr_scheduler {schedule} --threads 1")
     return run
 
 
-def train_play() -> list[Records]:
+def train_play() -> Records:
     """The networks of docs/play, written at once."""
     for run in play.WATCHED:
-        fit(run.directory, run.arguments)
-    play.write_numbers(DATA)
-    return []
+        fit(run.directory, run.options)
+    runs = [run.directory for run in play.WATCHED]
+    play.write_numbers(DATA, origins_of("play", runs))
+    return {}
 
 
-def fit(run: RunDirectory, options: Sequence[str]) -> None:
-    """Call scripts/fit.py in a process of its own."""
-    if subprocess.run([sys.executable, "scripts/fit.py", *options], check=False).returncode:
+def fit(run: RunDirectory, options: str) -> None:
+    """Call scripts/fit.py in a process of its own, if the run is not finished."""
+    command = f"scripts/fit.py {options} --name {run.name} --resume"
+    if subprocess.run([sys.executable, *command.split()], check=False).returncode:
         raise UserError(f"{run.name} was not trained")
 
 
 GROUPS = grouped(EXPERIMENTS, lambda name: name.partition("-")[0])
 
-TRAINED: dict[str, Callable[[], list[Records]]] = {
+TRAINED: dict[str, Callable[[], Records]] = {
     "study": train_study,
     "errors": simulate_errors,
     **{group: partial(train_experiments, group) for group in GROUPS},

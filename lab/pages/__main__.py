@@ -26,11 +26,10 @@ from lab.benchmarks.training import page as performance
 from lab.pages import play
 from lab.pages.board import write_board
 from lab.pages.experiments import write_experiments, write_operations
-from lab.pages.overview import write_overview
+from lab.pages.overview import write_overview, write_wings
 from lab.pages.results import write_results
 from lab.pages.sessions import README, USE, write_transcripts
 from lab.pages.teacher import write_lesson
-from lab.pages.wings import write_wings
 from lab.pages.writing import DATA, REPOSITORY, Block, output_folder, read_raw_numbers, write_page
 
 # What writes a page into a folder, from the numbers in another.
@@ -38,23 +37,20 @@ Writer = Callable[[Path, Path], None]
 
 
 def main(arguments: list[str]) -> None:
-    parser = Parser()
-    parser.add_argument("--out", type=Path, default=REPOSITORY)
-    write_pages(DATA, parser.parse_args(arguments).out)
-
-
-def write_pages(data: Path, out: Path) -> None:
     """Write README.md and docs/ into a folder, as far as the numbers are there.
 
     Raises:
         UserError: numbers are missing or damaged.
     """
+    parser = Parser()
+    parser.add_argument("--out", type=Path, default=REPOSITORY)
+    out = parser.parse_args(arguments).out
     for folder in ("lab", "manual"):
         output_folder(out / "docs" / folder)
     unwritten = []
     for name, (command, write_one) in PAGES.items():
         try:
-            write_one(data, out)
+            write_one(DATA, out)
         except (UserError, OSError) as error:
             unwritten.append(f"{name} ({error}: python {command})")
     if unwritten:

@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import yaml
 
@@ -22,7 +21,7 @@ from lab.benchmarks.rows import Labels, Results
 from lab.benchmarks.training.page import FAST
 from lab.estimates import at_least, at_most
 from lab.pages.experiments import BLOCKS, TIMED, hardware
-from lab.pages.settings import ACCURATE, share_text
+from lab.pages.settings import ACCURATE, at_quiet_speed, share_text
 from lab.pages.writing import (
     REPOSITORY,
     brief_machine,
@@ -31,10 +30,9 @@ from lab.pages.writing import (
     write_page,
     write_sections,
 )
-from lab.results import by_overrides, read_results, time_to
+from lab.results import read_results, time_to
 from lab.study.decision import at_notebooks, cell_of
 from lab.study.report import cell_text
-from lab.study.speed import at_quiet_speed
 from lab.study.stages import choices_of
 
 
@@ -69,7 +67,7 @@ class Entry:
         if self.records not in (*TIMED, STUDY):
             return None
         times = [time_to(run, goal) for run in self.runs]
-        seconds = [time[1] for time in times if time]
+        seconds = [time for time in times if time]
         if len(seconds) < len(times):
             return None
         return mean_interval(seconds, SECONDS)
@@ -91,8 +89,7 @@ SPRINT = "sprint"
 
 # What a setting was to reach with a network: at least a mean accuracy, or at most a
 # mean of seconds to 99 %.
-Goal = tuple[str, str, str, Literal["accuracy", "seconds"], float]
-GOALS: tuple[Goal, ...] = (
+GOALS = (
     (
         "99.60 % with at most 86,000 parameters in at most 30 epochs",
         "long",
@@ -134,7 +131,7 @@ def read_entries(data: Path) -> list[Entry]:
         Entry(setting, records, here)
         for setting, records, runs in settings
         for own in by_arch(runs).values()
-        for at_setting in by_overrides(own).values()
+        for at_setting in grouped(own, lambda run: run.overrides).values()
         for here in grouped(at_setting, hardware).values()
     ]
 
@@ -166,10 +163,9 @@ def best_of(entries: Sequence[Entry], commands: Results) -> str:
 
 
 def _record(accuracy: Estimate, entry: Entry) -> str:
-    parameters = f"{entry.runs[0].parameters:,} parameters"
     return (
-        f"- **{percent(accuracy.value)}** {accuracy.interval()}, "
-        f"n = {accuracy.n}, with {parameters}"
+        f"- **{percent(accuracy.value)}** {accuracy.interval()}, n = {accuracy.n}, "
+        f"with {entry.runs[0].parameters:,} parameters"
     )
 
 
@@ -180,6 +176,8 @@ def entries_table(entries: Sequence[Entry]) -> Table:
         run = entry.runs[0]
         accuracy = entry.accuracy
         precision = precision_of(run.overrides)
+        maker = re.search("EPYC|Intel", entry.machine)
+        processor = maker[0] if maker else entry.machine
         further = f", {precision}" * (precision != "32-true")
         return {
             "setting": f"[{entry.setting}](../data/{entry.records}.jsonl){further}",
@@ -190,7 +188,7 @@ def entries_table(entries: Sequence[Entry]) -> Table:
             "trained": f"{accuracy.n if accuracy else 0} of {len(entry.runs)}",
             f"seconds to {share_text(FAST)}": cell(entry.seconds),
             f"to {share_text(ACCURATE)}": cell(entry.seconds_to(ACCURATE)),
-            "machine": f"{processor(entry)}, {counted(run.provenance.threads, 'thread')}",
+            "machine": f"{processor}, {counted(run.provenance.threads, 'thread')}",
         }
 
     machines = listed(list(dict.fromkeys(entry.machine for entry in entries)))
@@ -201,14 +199,8 @@ def entries_table(entries: Sequence[Entry]) -> Table:
         "seconds of one on a quiet machine. "
         "[performance.md](performance.md#from-the-command-to-99-) has those from the command."
     )
-    shown = [entry for entry in entries if entry.setting != "notebook"]
-    return table("Settings", [*map(row, shown)], note)
-
-
-def processor(entry: Entry) -> str:
-    """``EPYC`` or ``Intel``, or the whole name of another one."""
-    found = re.search("EPYC|Intel", entry.machine)
-    return found[0] if found else entry.machine
+    rows = [row(entry) for entry in entries if entry.setting != "notebook"]
+    return table("Settings", rows, note)
 
 
 def precision_of(overrides: Overrides) -> str:
@@ -229,19 +221,20 @@ def goals_table(entries: Sequence[Entry]) -> Table:
         verdicts = {"met"}
         own = [entry for entry in entries if (entry.setting, entry.arch) == (setting, arch)]
         for machine, here in grouped(own, lambda entry: entry.machine).items():
+            means = filter(None, (getattr(entry, measure) for entry in here))
             if measure == "accuracy":
-                accuracies = [entry.accuracy for entry in here if entry.accuracy]
-                best = max(accuracies, key=lambda mean: mean.low, default=None)
-                verdicts.add(at_least(best, limit) if best else "missed")
+                best = max(means, key=lambda mean: mean.low, default=None)
+                judge = at_least
                 where = ""
             else:
-                seconds = [entry.seconds for entry in here if entry.seconds]
-                best = min(seconds, key=lambda mean: mean.high, default=None)
-                verdicts.add(at_most(best, limit) if best else "missed")
+                best = min(means, key=lambda mean: mean.high, default=None)
+                judge = at_most
                 where = f", {brief_machine(machine)}"
+            verdicts.add(judge(best, limit) if best else "missed")
             measured.append(f"{cell(best)}, n = {best.n if best else 0}{where}")
         verdict = next(one for one in ("missed", "undecided", "met") if one in verdicts)
-        rows.append({"goal": text, "measured": "; ".join(measured) or NOTHING, "verdict": verdict})
+        found = "; ".join(measured) or NOTHING
+        rows.append({"goal": text, "measured": found, "verdict": verdict})
     note = (
         "Verdicts are by the whole interval, on every machine "
         "that ran the setting, at the best precision."
@@ -251,8 +244,7 @@ def goals_table(entries: Sequence[Entry]) -> Table:
 
 def public_table(data: Path) -> Table:
     """What others have published."""
-    with (data / "public.csv").open(newline="") as file:
-        published = list(csv.DictReader(file))
+    published = read_csv(data / "public.csv")
     rows = [
         {
             "what": f"[{row['what']}]({row['source']})",
@@ -280,10 +272,13 @@ def public_table(data: Path) -> Table:
     return table("Published by others", [*rows, *simple_cnn_rows(data)], note, credit)
 
 
+def read_csv(path: Path) -> list[dict[str, str]]:
+    return [*csv.DictReader(path.read_text().splitlines())]
+
+
 def simple_cnn_rows(data: Path) -> list[dict[str, str]]:
     """The networks of MnistSimpleCNN that have enough published logs, after the last epoch."""
-    with (data / "mnist_simple_cnn.csv").open(newline="") as file:
-        networks = grouped(csv.DictReader(file), lambda row: row["network"])
+    networks = grouped(read_csv(data / "mnist_simple_cnn.csv"), lambda row: row["network"])
     rows = []
     for network, runs in networks.items():
         accuracies = [float(run["accuracy_epoch_150"]) / 100 for run in runs]

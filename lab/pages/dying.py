@@ -41,14 +41,8 @@ MARGIN = 16
 PANEL = 296
 GAP = 20
 
-# Its maps, and what stands above and below them, from the top.
+# Its maps begin so far from the top.
 MAPS = 142
-NAME = 6
-LABEL = 44
-RATE = 68
-RIGHT = 446
-DEAD = 484
-STEP = 522
 
 # Of a panel: 8 x 8 maps of 7 x 7 values.
 UNITS = 64
@@ -105,7 +99,7 @@ def frame(panels: Sequence[Panel], steps: Sequence[int], moment: int) -> Figure:
     for place, panel in enumerate(panels):
         _draw(figure, panel, moment, MARGIN + place * (PANEL + GAP))
     step = f"after {steps[moment]:,} of {steps[-1]:,} steps"
-    _write(figure, WIDTH // 2, STEP, step, 15, color=muted(), ha="center")
+    _write(figure, WIDTH // 2, 522, step, 15, color=muted(), ha="center")
     return figure
 
 
@@ -115,12 +109,12 @@ def _draw(figure: Figure, panel: Panel, moment: int, left: int) -> None:
     axes.imshow(mosaic(panel.maps[moment], panel.dead[moment]), interpolation="nearest")
     axes.set_axis_off()
     colour = style(list(ARCHITECTURES).index(panel.arch)).colour
-    _write(figure, left, NAME, name_of(panel.arch), 21, color=colour, fontweight="bold")
-    _write(figure, left, LABEL, "learning rate", 15, color=muted())
-    _write(figure, left, RATE, f"{float(panel.rate):g}", 44, fontweight="bold")
+    _write(figure, left, 6, name_of(panel.arch), 21, color=colour, fontweight="bold")
+    _write(figure, left, 44, "learning rate", 15, color=muted())
+    _write(figure, left, 68, f"{float(panel.rate):g}", 44, fontweight="bold")
     right = f"{100 * panel.accuracies[moment]:.0f} % right"
-    _write(figure, left, RIGHT, right, 21, fontweight="bold")
-    _write(figure, left, DEAD, f"{panel.dead[moment].sum()} of {UNITS} units dead", 15)
+    _write(figure, left, 446, right, 21, fontweight="bold")
+    _write(figure, left, 484, f"{panel.dead[moment].sum()} of {UNITS} units dead", 15)
 
 
 def _write(figure: Figure, left: int, top: int, text: str, size: float, **how: Any) -> None:
@@ -140,7 +134,8 @@ def mosaic(maps: NDArray[np.uint8], dead: NDArray[np.bool_]) -> NDArray[np.uint8
 
 
 def picture_of(figure: Figure) -> Image.Image:
-    canvas: Any = figure.canvas  # whose methods have no types
+    # Its methods have no types.
+    canvas: Any = figure.canvas
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 

@@ -5,7 +5,6 @@ which the means are equal.
 docs/lab/results.md has the table.
 """
 
-from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
@@ -29,9 +28,8 @@ from lab.study.stages import choices_of
 STUDIES = 1000
 PERMUTATIONS = 999
 
-# Samples of many studies, of shape (studies, runs), to the p-value of each study.
+# Of many studies, of shape (studies, runs); a test has the p-value of each.
 Samples = NDArray[np.float64]
-Test = Callable[[Samples, Samples], NDArray[np.float64]]
 
 
 def permuted_means(first: Samples, second: Samples) -> NDArray[np.float64]:
@@ -62,11 +60,7 @@ def welch(first: Samples, second: Samples) -> NDArray[np.float64]:
     return np.asarray(stats.ttest_ind(first, second, axis=1, equal_var=False).pvalue)
 
 
-TESTS: dict[str, Test] = {
-    "permutation of means": permuted_means,
-    "studentized": studentized,
-    "Welch": welch,
-}
+TESTS = {"permutation of means": permuted_means, "studentized": studentized, "Welch": welch}
 
 
 class Rates(msgspec.Struct):
@@ -81,15 +75,13 @@ class Rates(msgspec.Struct):
     rejected: dict[str, int]
 
 
-def simulate(
-    runs: tuple[int, int], deviations: tuple[float, float], studies: int = STUDIES
-) -> dict[str, int]:
+def simulate(runs: tuple[int, int], deviations: tuple[float, float]) -> dict[str, int]:
     """How many of so many studies each test rejects: normal samples of these sizes and
     deviations, equal means.
     """
     rng = np.random.default_rng(0)
     first, second = (
-        rng.normal(0, spread, (studies, n)) for n, spread in zip(runs, deviations, strict=True)
+        rng.normal(0, spread, (STUDIES, n)) for n, spread in zip(runs, deviations, strict=True)
     )
     return {name: int(np.sum(test(first, second) < SIGNIFICANCE)) for name, test in TESTS.items()}
 
@@ -111,18 +103,16 @@ def spreads_of(data: Path) -> list[tuple[str, tuple[int, int], tuple[float, floa
     choices = choices_of(read_results(data / "study-choose.jsonl"))
     decision = decide(read_results(data / "study-confirm.jsonl"), choices)
     best = [arm for arm in decision.at_best.arms if arm.arch in PRIMARY]
-    pairs = [
-        *((pair, "notebook's setting") for pair in combinations(decision.at_notebooks.arms, 2)),
-        *((pair, "best settings") for pair in combinations(best, 2)),
-    ]
-    return [
-        (
-            f"{first.arch}, {second.arch}: {setting}",
-            (first.trained_runs, second.trained_runs),
-            (_deviation(first), _deviation(second)),
-        )
-        for (first, second), setting in pairs
-    ]
+    found = []
+    for setting, arms in {
+        "notebook's setting": decision.at_notebooks.arms,
+        "best settings": best,
+    }.items():
+        for first, second in combinations(arms, 2):
+            name = f"{first.arch}, {second.arch}: {setting}"
+            runs = first.trained_runs, second.trained_runs
+            found.append((name, runs, (_deviation(first), _deviation(second))))
+    return found
 
 
 def _deviation(arm: Summary) -> float:

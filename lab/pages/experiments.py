@@ -154,14 +154,6 @@ def without_versions(machine: str) -> str:
     return machine.partition(", python ")[0]
 
 
-def _candidates(name_and_options: str, configs: str) -> str:
-    """The arguments of runs with candidates for a setting, which are judged by held-out images."""
-    return (
-        f"--name candidates/{name_and_options} --seeds 200,201 --data.val_size 10000 "
-        f"--grid config={_configs('candidates', configs.split())}"
-    )
-
-
 def _configs(folder: str, names: Iterable[str]) -> str:
     """The paths of configs in a folder of docs/data/, as the values of a grid."""
     return ",".join(f"docs/data/{folder}/{name}.yaml" for name in names)
@@ -202,16 +194,6 @@ def _controls() -> str:
     return "\n".join(lines)
 
 
-def _why() -> str:
-    """The commands of the learning rates and of the other changes."""
-    shared = f"--arch {BLOCKS} {COLLAPSING} --trainer.callbacks lab.preactivations.PreActivations"
-    changes = _configs("why", WHY_CHANGES)
-    return (
-        f"--name why/rates {shared} --grid lr={WHY_RATES}\n"
-        f"--name why/changes {shared} --grid config={changes}"
-    )
-
-
 BLOCKS = "lab.blocks.BlockNetwork"
 FASHION_ROOT = "/usr/share/datasets/fashion-mnist"
 FASHION = f"--arch {' '.join(NETWORKS)} --data.root {FASHION_ROOT}"
@@ -222,12 +204,16 @@ COLLAPSING = "--seeds 4000-4039 --epochs 1 --trainer.max_steps 300"
 FACTORIAL_RATES = ("1e-3", "3e-3", "1e-2", "3e-2")
 FURTHER_RATES = {"controls/average": ("3e-2",)}
 
-WHY_RATES = "1e-3,2e-3,3e-3,5e-3,1e-2,2e-2,3e-2,5e-2"
+WHY = f"--arch {BLOCKS} {COLLAPSING} --trainer.callbacks lab.preactivations.PreActivations"
 WHY_CHANGES = ("frozen-biases", "asymmetric", "sgd-0.03", "sgd-0.1", "sgd-0.3", "batch-norm")
 
-CHOOSE_AND_CONFIRM = (
-    "--lr_scheduler onecycle --data.val_size 5000 --seeds 3000,3001 --grid lr=1e-3,3e-3,1e-2 "
-    "--confirm 6"
+CROPPED = (
+    "sprint-cropped",
+    "sprint-cropped-narrow",
+    "sprint-cropped-narrow-batch",
+    "sprint-cropped-stride-batch",
+    "sprint-cropped-narrow-batch-smoothed",
+    "sprint-cropped-narrow-batch-smoothed-0.75",
 )
 
 EXPERIMENTS = {
@@ -245,7 +231,8 @@ EXPERIMENTS = {
     "why": Experiment(
         "Why does it collapse?",
         collapse.EXPLANATION,
-        _why(),
+        f"--name why/rates {WHY} --grid lr=1e-3,2e-3,3e-3,5e-3,1e-2,2e-2,3e-2,5e-2\n"
+        f"--name why/changes {WHY} --grid config={_configs('why', WHY_CHANGES)}",
         collapse.why_tables,
         sentence=collapse.why_sentence,
         figure=(
@@ -323,7 +310,8 @@ EXPERIMENTS = {
         "Fashion-MNIST at tuned rates",
         "Other images of the same size, from Debian's package `dataset-fashion-mnist`; each "
         "network at the best of three learning rates, by two runs of each.",
-        f"--name fashion-best {FASHION} {CHOOSE_AND_CONFIRM}",
+        f"--name fashion-best {FASHION} --lr_scheduler onecycle --data.val_size 5000 "
+        "--seeds 3000,3001 --grid lr=1e-3,3e-3,1e-2 --confirm 6",
         operations.fashion_tables,
         sentence=operations.fashion_sentence,
         page="operations",
@@ -364,12 +352,8 @@ EXPERIMENTS = {
         "Candidates for the sprint",
         "They crop the images' black edges, and most have half as many channels. `sprint.yaml` is "
         "sprint-cropped-narrow-batch-smoothed, which was chosen, and tested, before these runs.",
-        _candidates(
-            f"cropped --arch {BLOCKS} --epochs 1",
-            "sprint-cropped sprint-cropped-narrow sprint-cropped-narrow-batch "
-            "sprint-cropped-stride-batch sprint-cropped-narrow-batch-smoothed "
-            "sprint-cropped-narrow-batch-smoothed-0.75",
-        ),
+        f"--name candidates/cropped --arch {BLOCKS} --epochs 1 --seeds 200,201 "
+        f"--data.val_size 10000 --grid config={_configs('candidates', CROPPED)}",
         settings.candidates_tables,
     ),
     "quick": Experiment(

@@ -33,7 +33,7 @@ from lab.factorial import (
 from lab.pages.writing import DATA, millions, multiply_adds, table
 from lab.results import read_results
 from lab.study.decision import EQUIVALENT
-from lab.sweeps import OPTIONS, draw_sweep, positions_of
+from lab.sweeps import RATE, draw_sweep, positions_of
 
 MAXPOOL, STRIDE = ("maxpool", "none", "flatten"), ("stride", "none", "flatten")
 
@@ -266,14 +266,11 @@ def factorial_figure(results: Sequence[RunResult]) -> Figure:
             Curve(_words(levels), look, [*chain(*network.choosing.values())])
             for look, (levels, network) in zip(looks, own.items(), strict=True)
         ]
-        tried = sorted({rate for network in own.values() for rate in network.choosing}, key=float)
-        positions = positions_of(tried)
-        drawn = draw_sweep(
-            panel, curves, "lr", positions, lambda run: 100 * (run.validation or 0.0)
-        )
+        positions = positions_of(rate for network in own.values() for rate in network.choosing)
+        drawn = draw_sweep(panel, curves, positions, lambda run: 100 * (run.validation or 0.0))
         found = listed(_certain_in(effects, downsampling))
-        panel.set_xticks([*positions.values()], tried)
-        panel.set(title=f"{name}:\n{found or 'nothing for sure'}", xlabel=OPTIONS["lr"])
+        panel.set_xticks([*positions.values()], [*positions])
+        panel.set(title=f"{name}:\n{found or 'nothing for sure'}", xlabel=RATE)
         ends.append((panel, drawn))
     panels[0].set_ylabel("accuracy on held-out images in %")
     figure.supxlabel(

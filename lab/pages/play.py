@@ -22,13 +22,11 @@ from convblocks.data.images import MNIST, ImageSets, LabelledImages
 from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
 from convblocks.demo.server import PAGE
 from convblocks.diagnosis.dead_units import watch_relus
-from convblocks.errors import UserError
 from convblocks.model.networks import build_network, evaluating
 from convblocks.run.directory import RunDirectory
-from convblocks.run.provenance import read_origin
 from convblocks.text import as_json
 from exact_resume.files import write
-from lab.pages.provenance import is_committed, manifest
+from lab.pages.provenance import Origin, manifest
 from lab.pages.writing import REPOSITORY, output_folder, read_raw_numbers
 from lab.snapshots import FILE, STEPS
 
@@ -41,9 +39,8 @@ SECOND_SEED = 4004
 
 LESSON = REPOSITORY / "lab" / "pages" / "lesson"
 
-# What the demo's page and this one have in common, and where it goes.
+# What the demo's page and this one have in common.
 SHARED = re.compile(r"<!-- shared: begin -->\n(.*?) *<!-- shared: end -->", re.DOTALL)
-PLACE = "    <!-- shared -->\n"
 
 # A file that a page loads.
 STYLE = re.compile(r' *<link rel="stylesheet" href="(.*?)">')
@@ -83,13 +80,12 @@ class Watched(NamedTuple):
         return RunDirectory(f"play/{self.arch}-{self.lr}-{self.seed}")
 
     @property
-    def arguments(self) -> list[str]:
+    def options(self) -> str:
         """Those of scripts/fit.py."""
-        words = (
+        return (
             f"--arch {self.arch} --lr {self.lr} --seed {self.seed} --epochs 1 --threads 1 "
-            f"--trainer.callbacks lab.snapshots.Snapshots --name {self.directory.name} --resume"
+            "--trainer.callbacks lab.snapshots.Snapshots"
         )
-        return words.split()
 
 
 WATCHED = [
@@ -98,17 +94,8 @@ WATCHED = [
 ]
 
 
-def write_numbers(data: Path) -> None:
-    """Write what the page shows of the finished runs, and where these come from.
-
-    Raises:
-        UserError: the code of a run is not known by its commit.
-    """
-    origins = [dict[str, Any](read_origin(run.directory.provenance)) for run in WATCHED]
-    if not all(is_committed(origin.get("git_commit")) for origin in origins):
-        raise UserError(
-            "the code of some runs of play is that of no commit: commit it, and train them again"
-        )
+def write_numbers(data: Path, origins: Sequence[Origin]) -> None:
+    """Write what the page shows of the finished runs, and where these come from."""
     images = MNISTFiles(DEFAULT_ROOT).load()
     numbers = {
         "origins": manifest(origins),
@@ -127,11 +114,12 @@ def write_page(data: Path, out: Path) -> None:
     """
     numbers = read_numbers(data)
     del numbers["origins"]
-    files = [*PAGE.iterdir(), *LESSON.iterdir()]  # the lesson's win
+    # The lesson's win.
+    files = [*PAGE.iterdir(), *LESSON.iterdir()]
     texts = {path.name: path.read_text() for path in files}
     texts["data.js"] = f"const DATA = {as_json(numbers, indent=None)};\n"
     (shared,) = SHARED.findall((PAGE / "index.html").read_text())
-    page = texts["index.html"].replace(PLACE, shared)
+    page = texts["index.html"].replace("    <!-- shared -->\n", shared)
     page = STYLE.sub(lambda found: f"<style>\n{texts[found[1]]}</style>", page)
     page = SCRIPT.sub(lambda found: f"<script>\n{texts[found[1]]}</script>", page)
     page = page.replace("<head>\n", f"<head>\n{MADE}")
@@ -169,16 +157,16 @@ def unpack_weights(kept: Mapping[str, Any]) -> dict[str, Tensor]:
     """The inverse of ``pack_weights``, as the page computes it too."""
     vectors = torch.frombuffer(bytearray(unpacked(kept["vectors"])), dtype=torch.float32)
     matrices = torch.frombuffer(bytearray(unpacked(kept["matrices"])), dtype=torch.int8)
+    shapes = dict(kept["tensors"])
+    factors = vectors.split([shape[0] for shape in shapes.values()])
     found: dict[str, Tensor] = {}
-    for name, (rows, *sides) in kept["tensors"]:
-        taken = vectors[:rows]
-        vectors = vectors[rows:]
-        if sides:
-            size = rows * math.prod(sides)
-            matrix = matrices[:size].reshape(rows, -1)
-            taken = (matrix * taken[:, None]).reshape(rows, *sides)
+    for (name, shape), values in zip(shapes.items(), factors, strict=True):
+        found[name] = values
+        if len(shape) > 1:
+            size = math.prod(shape)
+            matrix = matrices[:size].reshape(len(values), -1)
+            found[name] = (matrix * values[:, None]).reshape(shape)
             matrices = matrices[size:]
-        found[name] = taken
     return found
 
 

@@ -17,25 +17,22 @@ from convblocks.figures.tables import Table, to_markdown
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.result import RunResult
 from convblocks.text import listed, percent
-from lab.claims import claims_tables
+from lab.claims import GOAL, NOTEBOOK, NOTEBOOK_MLP, claims_tables, mean_losses
 from lab.differences import winner
 from lab.estimates import spread
 from lab.intervals import intervals_figure
-from lab.notebook import GOAL, NOTEBOOK, NOTEBOOK_MLP, mean_losses
 from lab.pages.errors import errors_table
 from lab.pages.experiments import sources
 from lab.pages.factorial import readme_sentence
-from lab.pages.settings import share_text
+from lab.pages.settings import at_quiet_speed, share_text
 from lab.pages.writing import Picture, millions, multiply_adds, table, write_page, write_sections
 from lab.results import read_results, time_to
+from lab.statistics import spread_of
 from lab.study import report
-from lab.study.dead_units import dead_unit_sentences, dead_units_figure
+from lab.study.dead_units import dead_unit_sentences, dead_units_figure, living_units
 from lab.study.decision import PRIMARY, Decision, cell_of, decide
-from lab.study.living import living_units
 from lab.study.plan import FINALISTS, HELD_OUT, MORE_SEEDS, SEEDS
-from lab.study.speed import at_quiet_speed
 from lab.study.stages import choices_of
-from lab.study.variance import spread_of
 from lab.sweeps import sweep_figure
 
 # The network of README's first command.
@@ -183,7 +180,7 @@ def losses_table(decision: Decision) -> Table:
             runs = runs_of(arm.arch, comparison)
             first, last = mean_losses(comparison, arm.arch)
             times = [time_to(run, GOAL) for run in runs]
-            reached = [time[1] for time in times if time]
+            reached = [time for time in times if time]
             seconds = f", {median(reached):.1f} s" if reached else ""
             rows.append(
                 [

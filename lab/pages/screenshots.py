@@ -60,12 +60,7 @@ OF_PICTURES = {
 }
 
 STILL = Form(1160, 870, 1.25)
-TALL = Form(1160, 1500, 1.25)
-BOARD = Form(1280, 900, 1.25)
-REPORT = Form(1120, 1260, 1.25)
 CROSS: Shape = [[(50, -5), (50, 105)], [(-7, 50), (107, 50)]]
-
-SETTLING = 5  # seconds that TensorBoard needs to draw the curves once they have a place
 
 
 def main(arguments: list[str]) -> None:
@@ -93,7 +88,7 @@ def main(arguments: list[str]) -> None:
 
 def draw_board() -> None:
     train_missing(OF_DIGITS)
-    with window_on(BOARD) as page, tempfile.TemporaryDirectory() as folder:
+    with window_on(Form(1280, 900, 1.25)) as page, tempfile.TemporaryDirectory() as folder:
         for name in OF_DIGITS:
             (Path(folder) / name).symlink_to(RunDirectory(name).path.resolve())
         board = TensorBoard()
@@ -102,7 +97,8 @@ def draw_board() -> None:
         WebDriverWait(page.window, 120).until(
             lambda window: len(window.find_elements(By.CSS_SELECTOR, "line-chart")) >= 4
         )
-        time.sleep(SETTLING)
+        # It draws the curves once they have a place.
+        time.sleep(5)
         save(page.window.get_screenshot_as_png(), "tensorboard.png")
 
 
@@ -110,7 +106,7 @@ def draw_report() -> None:
     train_missing(OF_DIGITS)
     run = RunDirectory("notebook-maxpool")
     evaluate.main([str(run.last_checkpoint)])
-    with window_on(REPORT) as page:
+    with window_on(Form(1120, 1260, 1.25)) as page:
         page.window.get(run.report.absolute().as_uri())
         page.run("document.documentElement.style.scrollbarWidth = 'none'")
         save(page.window.get_screenshot_as_png(), "report.png")
@@ -131,7 +127,7 @@ def draw_stills() -> None:
             page.open(server, STILL, theme)
             page.draw(SHAPES[6]["hooked"])
             save(page.window.get_screenshot_as_png(), name)
-        page.open(server, TALL)
+        page.open(server, Form(1160, 1500, 1.25))
         page.draw(SHAPES[6]["hooked"])
         save(page.find("#maps").screenshot_as_png, "demo-maps.png")
 

@@ -23,7 +23,7 @@ from convblocks.run.directory import LOGS
 from convblocks.run.provenance import describe_machine, git_commit
 from exact_resume.files import write
 from lab.benchmarks.handwriting.drawing import draw_all
-from lab.pages.writing import REPOSITORY, SECTION, write_sections
+from lab.pages.writing import REPOSITORY, write_sections
 
 README = "README.md"
 USE = "docs/manual/use.md"
@@ -61,8 +61,9 @@ SHOWN = {"fit": r"^test accuracy.*?(?=^try next)", "evaluate": r"^lightning_logs
 
 def shown_on(page: str) -> list[str]:
     """The names of the commands of which a page shows what they print."""
-    names = [name for name, _ in SECTION.findall((REPOSITORY / page).read_text())]
-    return [name.removeprefix("session ") for name in names if name.startswith("session ")]
+    return re.findall(
+        r"^<!-- session (.*): begin -->$", (REPOSITORY / page).read_text(), re.MULTILINE
+    )
 
 
 def write_transcripts(page: str, data: Path, out: Path) -> None:
@@ -81,7 +82,8 @@ def write_transcripts(page: str, data: Path, out: Path) -> None:
     where = "\n".join(dict.fromkeys(origins))
     if len(sections) > 1:
         sections["sessions"] = where
-    else:  # below the only one, without versions
+    else:
+        # Below the only one, without versions.
         brief = where.partition(", python ")[0]
         sections = {name: f"{shown}\n\n{brief}." for name, shown in sections.items()}
     write_sections(out, page, sections)
@@ -98,12 +100,12 @@ def wrapped(text: str) -> str:
 def read(data: Path, name: str, command: str) -> tuple[str, str]:
     """Where and when a session ran, and what it printed."""
     path = data / "sessions" / f"{name}.txt"
-    origin, _, rest = path.read_text().partition("\n")
-    if not rest.startswith(f"$ {command}\n"):
+    origin, typed, printed = path.read_text().split("\n", maxsplit=2)
+    if typed != f"$ {command}":
         raise UserError(
             f"{path} is of another command than {command}: run python -m lab.train sessions"
         )
-    return origin, rest.removeprefix(f"$ {command}\n").rstrip("\n")
+    return origin, printed.rstrip("\n")
 
 
 def run(sessions: Mapping[str, str], held: Mapping[str, Path], data: Path) -> None:
@@ -117,8 +119,6 @@ def run(sessions: Mapping[str, str], held: Mapping[str, Path], data: Path) -> No
         UserError: a command did not end as it should.
     """
     origin = f"{describe_machine()}; commit {git_commit() or 'unknown'}; {date.today().isoformat()}"
-    for kept in (data / "sessions", data.parent / "manual"):
-        kept.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "scripts").symlink_to(REPOSITORY / "scripts")

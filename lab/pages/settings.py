@@ -1,8 +1,9 @@
 """What docs/lab/experiments.md says of the settings in configs/: what they reach, and
-from which they were chosen.
+from which they were chosen; and the seconds of the study's runs.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from convblocks.compare.analysis import compare
@@ -11,10 +12,10 @@ from convblocks.figures.estimates import PERCENT, SECONDS
 from convblocks.figures.grouping import grouped
 from convblocks.figures.tables import Table
 from convblocks.run.result import RunResult
+from lab.benchmarks.rows import Labels, Results
 from lab.estimates import count_text, spread
 from lab.pages import operations
-from lab.pages.writing import table
-from lab.results import by_overrides
+from lab.pages.writing import read_raw_numbers, table
 
 # The most candidates for a setting that a table shows.
 CANDIDATES = 4
@@ -32,7 +33,7 @@ def setting_tables(results: Sequence[RunResult]) -> list[Table]:
 def candidates_tables(results: Sequence[RunResult]) -> list[Table]:
     """The best candidates by held-out images, of one network."""
     scores = {}
-    for overrides, runs in by_overrides(results).items():
+    for overrides, runs in grouped(results, lambda run: run.overrides).items():
         held_out = [run.validation or 0.0 for run in runs]
         scores[Path(dict(overrides)["config"]).name] = mean_interval(held_out, PERCENT)
     ranked = sorted(scores.items(), key=lambda item: item[1].value, reverse=True)
@@ -69,3 +70,21 @@ def time_tables(results: Sequence[RunResult], goal: float) -> list[Table]:
         "last, of another day than performance.md's."
     )
     return [table("", rows, note)]
+
+
+def at_quiet_speed(results: Sequence[RunResult], data: Path) -> list[RunResult]:
+    """The study's runs with the seconds that an epoch of their network takes on one thread of a
+    quiet machine; their own are worth nothing, as they shared theirs with other work.
+
+    Those are medians of the rounds in ``performance.json``, which include the
+    evaluation.
+    """
+    measured = read_raw_numbers(data, "performance", Results)
+    case: Labels = {"part": "training", "variant": "fit", "threads": "one", "precision": "32-true"}
+    archs = {run.arch for run in results}
+    seconds = {arch: measured.median("epoch", **case, arch=arch) for arch in archs}
+    found = []
+    for run in results:
+        epochs = tuple(row | {"seconds": seconds[run.arch]} for row in run.epochs)
+        found.append(replace(run, epochs=epochs, evaluations=()))
+    return found

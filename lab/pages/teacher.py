@@ -23,12 +23,6 @@ LESSON = REPOSITORY / "notebooks" / "activity.ipynb"
 NUMBERS = "lesson.json"
 SCORES = "class.csv"
 
-# As the page's command has it.
-JUDGE = "accuracy:max"
-
-# Of the student whose lines the page shows.
-SEED = "7"
-
 
 def write_lesson(data: Path, out: Path) -> None:
     """Write the teacher's page into a folder.
@@ -40,13 +34,16 @@ def write_lesson(data: Path, out: Path) -> None:
     numbers = json.loads((data / NUMBERS).read_text())
     prose = "".join(json.loads(LESSON.read_text())["cells"][0]["source"])
     answers = [f"**{guess}.** {text}" for guess, text in numbers["answers"].items()]
-    sections = {
-        "minutes": to_markdown([minutes_table(minutes_of(prose), numbers)]).strip(),
-        "answers": f"{'; '.join(answers)}.",
-        "lines": lines_of(data / SCORES, SEED),
-        "class": class_result(data / SCORES),
-    }
-    write_sections(out, PAGE, sections)
+    write_sections(
+        out,
+        PAGE,
+        {
+            "minutes": [minutes_table(minutes_of(prose), numbers)],
+            "answers": f"{'; '.join(answers)}.",
+            "lines": lines_of(data / SCORES, seed="7"),
+            "class": class_result(data / SCORES),
+        },
+    )
 
 
 def minutes_of(prose: str) -> list[list[str]]:
@@ -56,7 +53,7 @@ def minutes_of(prose: str) -> list[list[str]]:
         for line in prose.splitlines()
         if line.startswith("|")
     ]
-    return [row for row in rows if row[0] == "section" or re.match(r"\d", row[0])]
+    return [row for row in rows if re.match(r"section|\d", row[0])]
 
 
 def minutes(cell: str) -> int:
@@ -93,6 +90,6 @@ def class_result(path: Path) -> str:
     """The table, without its heading and the notes on its columns, and the sentences of
     `compare --from`.
     """
-    report = report_of(read_scores(path, Judge.parse(JUDGE)))
+    report = report_of(read_scores(path, Judge.parse("accuracy:max")))
     tables = [replace(table, title="", notes=table.notes[:1]) for table in report.tables]
     return "\n".join([to_markdown(tables), *(f"- {line}" for line in report.sentences)])

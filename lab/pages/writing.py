@@ -53,15 +53,17 @@ def write_page(path: Path, *blocks: Block, level: int = 2) -> None:
     """Write texts, which may be indented as code is, tables, these under headings of that
     level, and pictures.
     """
-    written = []
-    for block in blocks:
-        if isinstance(block, str):
-            written.append(dedent(block).strip("\n"))
-        elif isinstance(block, Picture):
-            written.append(drawn(block, path.parent))
-        else:
-            written.append(to_markdown(block, level).strip())
+    written = [as_markdown(block, path.parent, level) for block in blocks]
     write(path, "\n\n".join(written) + "\n")
+
+
+def as_markdown(block: Block, folder: Path, level: int = 2) -> str:
+    """A block of a page in a folder, into which its pictures are written."""
+    if isinstance(block, str):
+        return dedent(block).strip("\n")
+    if isinstance(block, Picture):
+        return drawn(block, folder)
+    return to_markdown(block, level).strip()
 
 
 def table(title: str, rows: Sequence[Mapping[str, str]], *notes: str) -> Table:
@@ -82,24 +84,21 @@ def millions(count: int) -> str:
     return f"{count / 1e6:.2f} M"
 
 
-def write_sections(out: Path, page: str, sections: Mapping[str, str]) -> None:
-    """Write a page of the repository into a folder, with these sections by their names.
-
-    Of the others the folder's own stay, where it has the page.
+def write_sections(out: Path, page: str, sections: Mapping[str, Block]) -> None:
+    """Write these sections, by their names, into a page that a folder has, or into its
+    copy of the repository's.
     """
-    text = (REPOSITORY / page).read_text()
-    contents = dict(SECTION.findall(text))
-    unknown = sections.keys() - contents.keys()
+    path = out / page
+    text = (path if path.is_file() else REPOSITORY / page).read_text()
+    unknown = sections.keys() - {name for name, _ in SECTION.findall(text)}
     if unknown:
         raise ValueError(f"{page} has no marks for {', '.join(sorted(unknown))}")
-    path = out / page
-    if path.is_file():
-        contents |= SECTION.findall(path.read_text())
-    contents |= sections
 
     def marked(section: re.Match[str]) -> str:
-        name = section[1]
-        lines = [f"<!-- {name}: begin -->", contents[name], f"<!-- {name}: end -->"]
+        name, content = section.groups()
+        if name in sections:
+            content = as_markdown(sections[name], path.parent)
+        lines = [f"<!-- {name}: begin -->", content, f"<!-- {name}: end -->"]
         return "\n".join(filter(None, lines))
 
     write(path, SECTION.sub(marked, text))
@@ -148,7 +147,8 @@ def read_raw_numbers(folder: Path, name: str, kind: type[Numbers]) -> Numbers:
     try:
         # It reads "nan" as a number.
         return msgspec.json.decode(path.read_bytes(), type=kind, strict=False)
-    except (OSError, ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
+    # msgspec's own errors are ValueErrors.
+    except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"cannot read {path} ({reason})") from error
 

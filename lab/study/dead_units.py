@@ -1,13 +1,17 @@
-"""Dead units in the study: by layer, setting and epoch, and their part in collapses."""
+"""Dead units in the study: by layer, setting and epoch, and their part in collapses; and how
+many live.
+"""
 
 import math
 from collections import Counter
 from collections.abc import Sequence
 from statistics import median
+from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
+from torch import nn
 
 from convblocks.compare.report import name_of
 from convblocks.diagnosis.collapse import layer_name
@@ -16,12 +20,12 @@ from convblocks.figures.estimates import NOTHING
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.style import LETTERS, OTHERS, WIDTH, End, label_ends, style
 from convblocks.figures.tables import Table
+from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
 from lab.estimates import count_text
-from lab.results import collapses, learned_in
+from lab.results import collapses
 from lab.study.decision import at_notebooks, by_cell, cell_of
-from lab.study.plan import Cell
 from lab.study.report import cell_text
 
 
@@ -53,7 +57,7 @@ def dead_units_table(results: Sequence[RunResult]) -> Table:
     lines = []
     for arch, own in by_arch(results).items():
         cells = by_cell(own)
-        for cell in sorted(cells, key=_by_schedule):
+        for cell in sorted(cells, key=lambda cell: (cell.lr_scheduler, float(cell.lr))):
             runs = cells[cell]
             collapsed = count_text(collapses(runs), len(runs))
             shares = [_range(_last(runs, name)) for name in names]
@@ -71,16 +75,12 @@ def dead_units_figure(results: Sequence[RunResult]) -> Figure:
     curve for each layer.
     """
     networks = [own for own in by_arch(results).values() if layers(own)]
-    columns = min(3, len(networks))
-    rows = math.ceil(len(networks) / columns)
-    figure = Figure(figsize=(WIDTH, 4.2 * rows), layout="constrained")
-    axes = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
-    for panel in axes[len(networks) :]:
-        panel.remove()
+    figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
+    (axes,) = figure.subplots(1, len(networks), sharey=True, squeeze=False)
     axes[0].set_ylabel("dead units")
     dotted = "; dotted: runs that collapsed" * any(run.failed for own in networks for run in own)
     figure.supxlabel(f"thick lines: medians of all runs{dotted}", fontsize=LETTERS)
-    drawn = zip(axes, networks, strict=False)
+    drawn = zip(axes, networks, strict=True)
     label_ends(figure, [(panel, draw_dead_units(panel, own)) for panel, own in drawn])
     return figure
 
@@ -96,10 +96,12 @@ def draw_dead_units(axes: Axes, runs: Sequence[RunResult]) -> list[End]:
         dead = _last(runs, name).count(1)
         label = layer_name(name, arch) + f"\nall dead\nin {dead} runs" * bool(dead)
         curves.append(Curve(label, style(OTHERS + place), [*runs]))
-    share, worst = max((median(_last(runs, name)), layer_name(name, arch)) for name in names)
+    shares = [(median(_last(runs, name)), layer_name(name, arch)) for name in names]
+    share, worst = max(shares)
     axes.set_title(f"{wrapped(arch)}:\n{100 * share:.0f} % of {worst} dead")
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
-    return draw_by_epoch(axes, curves, [[values_of(run, name) for run in runs] for name in names])
+    values = [[values_of(run, name) for run in runs] for name in names]
+    return draw_by_epoch(axes, curves, values)
 
 
 def dead_unit_sentences(confirmed: Sequence[RunResult], results: Sequence[RunResult]) -> list[str]:
@@ -140,19 +142,24 @@ def _of_collapsed(results: Sequence[RunResult]) -> list[str]:
         where = ", ".join(f"{layer} in {count}" for layer, count in dead.most_common())
         share = "all" if dead.total() == len(collapsed) else dead.total()
         found = f"a whole layer is dead in {share} of them ({where})"
-    late = sum(bool(learned_in(one)) for one in collapsed)
+    late = sum(map(_has_learned, collapsed))
     before = f"{late} were above chance before"
     if late < 2:
         before = f"{late or 'none'} was above chance after any epoch"
     return [f"{len(collapsed)} of all {len(results)} runs collapsed: {found}, and {before}."]
 
 
+def _has_learned(run: RunResult) -> bool:
+    """Whether its accuracy was above chance after any epoch."""
+    chance = run.facts.get("chance", math.inf)
+    return any(score > chance for score in run.scores)
+
+
 def _by_rate(results: Sequence[RunResult]) -> list[str]:
     """The smallest rate at which any run of a network collapsed, for each schedule."""
     parts = []
     for arch, own in by_arch(results).items():
-        by_schedule = grouped(own, lambda one: cell_of(one).lr_scheduler)
-        for schedule, runs in by_schedule.items():
+        for schedule, runs in grouped(own, lambda one: cell_of(one).lr_scheduler).items():
             rates = [cell_of(one).lr for one in runs if one.failed]
             if rates:
                 least = min(rates, key=float)
@@ -164,10 +171,6 @@ def _by_rate(results: Sequence[RunResult]) -> list[str]:
     return [f"Runs collapsed at high learning rates only: {', '.join(parts)}."]
 
 
-def _by_schedule(cell: Cell) -> tuple[str, float]:
-    return cell.lr_scheduler, float(cell.lr)
-
-
 def _last(results: Sequence[RunResult], metric: str) -> list[float]:
     """The metric after the last epoch of each run that has it."""
     return [one.epochs[-1][metric] for one in results if metric in one.epochs[-1]]
@@ -177,3 +180,40 @@ def _range(shares: Sequence[float]) -> str:
     if not shares:
         return NOTHING
     return f"{100 * median(shares):.0f} [{100 * min(shares):.0f}, {100 * max(shares):.0f}]"
+
+
+class Living(NamedTuple):
+    """How many units of a layer live, ``1 to 8 of block 2's 64 units``, and its metric."""
+
+    text: str
+    metric: str
+
+
+def living_units(runs: Sequence[RunResult], metric: str = "") -> Living | None:
+    """After the last epoch, in the layer of this metric or the worst one, of one
+    network's runs that trained; None if not known.
+    """
+    trained = [run for run in runs if not run.failed]
+    shares = {name: _last(trained, name) for name in layers(trained)}
+    if not shares:
+        return None
+    if not metric:
+        metric = max(shares, key=lambda name: median(shares[name]))
+    arch = trained[0].arch
+    units = dict(zip(shares, widths(arch), strict=True))[metric]
+    living = [round(units * (1 - share)) for share in shares[metric]]
+    least = min(living)
+    most = max(living)
+    between = "or" if most == least + 1 else "to"
+    counts = f"{least} {between} {most}" if least < most else str(least)
+    return Living(f"{counts} of {layer_name(metric, arch)}'s {units} units", metric)
+
+
+def widths(arch: str) -> list[int]:
+    """The units of each hidden layer of a registered network."""
+    layers_with_weights = (
+        layer
+        for layer in ARCHITECTURES[arch]().modules()
+        if isinstance(layer, nn.Conv2d | nn.Linear)
+    )
+    return [len(layer.weight) for layer in layers_with_weights][:-1]

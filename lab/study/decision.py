@@ -11,16 +11,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from convblocks.compare.analysis import Comparison, compare
+from convblocks.compare.analysis import Comparison, compare, trained_scores
 from convblocks.compare.means import runs_needed
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.figures.estimates import Estimate
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.run.result import RunResult
 from lab.differences import Measured, Reading, measured, score_of
-from lab.statistics import POWER, mcnemar_p, two_way_interval
+from lab.statistics import POWER, mcnemar_p, mistakes, two_way_interval
 from lab.study.plan import NOTEBOOK, Cell
-from lab.study.variance import mistakes
 
 PRIMARY = ("maxpool", "batchnorm")
 
@@ -87,24 +86,18 @@ def decide(results: Sequence[RunResult], choices: Mapping[str, Cell]) -> Decisio
         primary = measured(score_of([*first, *second]), first, second)
         ruling = judge(primary)
         if primary.runs == primary.trained_runs and ruling == "undecided":
-            needed = runs_needed(_trained(first), _trained(second), power=POWER)
-    pairs = combinations(sorted(runs, key=_place), 2)
+            needed = runs_needed(trained_scores(first), trained_scores(second), power=POWER)
+    knows_images = all({"mistakes", "images"} <= one.facts.keys() for one in best)
+    archs = sorted(runs, key=[*PRIMARY, *runs].index)
+    pairs = [*combinations(archs, 2)] if knows_images else []
     return Decision(
         at_notebooks=compare(at_notebooks(results)),
         at_best=compare(best),
         primary=primary,
         ruling=ruling,
         needed=needed,
-        by_image=tuple(
-            by_image(runs[one], runs[other])
-            for one, other in pairs
-            if _know_images(runs[one] + runs[other])
-        ),
+        by_image=tuple(by_image(runs[one], runs[other]) for one, other in pairs),
     )
-
-
-def _know_images(results: Sequence[RunResult]) -> bool:
-    return all({"mistakes", "images"} <= one.facts.keys() for one in results)
 
 
 def at_notebooks(results: Sequence[RunResult]) -> list[RunResult]:
@@ -142,27 +135,23 @@ def by_image(first: Sequence[RunResult], second: Sequence[RunResult]) -> ByImage
     """Compare two networks' answers image by image; the mistakes of every run must be known."""
     one = _right(first)
     other = _right(second)
-    rows = {run.seed: row for run, row in zip(first, one, strict=True)}
-    of_second = zip(second, other, strict=True)
-    pairs = [(rows[run.seed], row) for run, row in of_second if run.seed in rows]
+    places = {run.seed: place for place, run in enumerate(first)}
+    pairs = [
+        (one[places[run.seed]], row)
+        for run, row in zip(second, other, strict=True)
+        if run.seed in places
+    ]
     counts = [(int(np.sum(a & ~b)), int(np.sum(b & ~a))) for a, b in pairs]
+    only_first, only_second = np.mean(counts, axis=0) if counts else (math.nan, math.nan)
     return ByImage(
         first=first[0].arch,
         second=second[0].arch,
-        only_first=float(np.mean([count for count, _ in counts])) if counts else math.nan,
-        only_second=float(np.mean([count for _, count in counts])) if counts else math.nan,
+        only_first=float(only_first),
+        only_second=float(only_second),
         significant=sum(mcnemar_p(*count) < SIGNIFICANCE for count in counts),
         pairs=len(pairs),
         new_images=two_way_interval(one, other),
     )
-
-
-def _trained(results: Sequence[RunResult]) -> list[float]:
-    return [one.score for one in results if not one.failed]
-
-
-def _place(arch: str) -> int:
-    return PRIMARY.index(arch) if arch in PRIMARY else len(PRIMARY)
 
 
 def _right(results: Sequence[RunResult]) -> NDArray[np.bool_]:

@@ -63,7 +63,7 @@ def to_choose(scores: Scores) -> list[tuple[Cell, int]]:
     seeds for the best two cells.
     """
     cells = [Cell(rate, schedule) for rate in FIRST_RATES for schedule in SCHEDULES]
-    while _are_done(cells, SEEDS, scores):
+    while _are_done(cells, scores):
         best = max(cells, key=lambda cell: _mean(cell, SEEDS, scores))
         beyond = _beyond(best, cells)
         if beyond is None:
@@ -76,7 +76,7 @@ def to_choose(scores: Scores) -> list[tuple[Cell, int]]:
 def finalists(cells: Iterable[Cell], scores: Scores) -> list[Cell]:
     """The best cells of a grid after its first seeds; none before all of these are done."""
     cells = list(cells)
-    if not _are_done(cells, SEEDS, scores):
+    if not _are_done(cells, scores):
         return []
     return sorted(cells, key=lambda cell: -_mean(cell, SEEDS, scores))[:FINALISTS]
 
@@ -89,11 +89,13 @@ def chosen(scores: Scores) -> Cell | None:
     if any(run not in scores for run in runs):
         return None
     cells = dict.fromkeys(cell for cell, _ in runs)
-    return max(finalists(cells, scores), key=lambda cell: _mean(cell, SEEDS + MORE_SEEDS, scores))
+    seeds = SEEDS + MORE_SEEDS
+    return max(finalists(cells, scores), key=lambda cell: _mean(cell, seeds, scores))
 
 
-def _are_done(cells: Iterable[Cell], seeds: Iterable[int], scores: Scores) -> bool:
-    return all((cell, seed) in scores for cell in cells for seed in seeds)
+def _are_done(cells: Iterable[Cell], scores: Scores) -> bool:
+    """After the first seeds."""
+    return all((cell, seed) in scores for cell in cells for seed in SEEDS)
 
 
 def _mean(cell: Cell, seeds: tuple[int, ...], scores: Scores) -> float:
@@ -103,7 +105,8 @@ def _mean(cell: Cell, seeds: tuple[int, ...], scores: Scores) -> float:
 
 def _beyond(best: Cell, cells: Iterable[Cell]) -> Cell | None:
     """The cell beyond the best one, if that has the smallest or largest rate of its schedule."""
-    positions = [RATES.index(cell.lr) for cell in cells if cell.lr_scheduler == best.lr_scheduler]
+    schedule = best.lr_scheduler
+    positions = [RATES.index(cell.lr) for cell in cells if cell.lr_scheduler == schedule]
     position = RATES.index(best.lr)
     if position == min(positions):
         beyond = position - 1

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from convblocks.compare.analysis import Comparison, mean_validation
 from convblocks.compare.report import NAMES, name_of, ranking
 from convblocks.compare.statistics import mean_interval
+from convblocks.compare.tables import results_table
 from convblocks.compare.trials import settings_text
 from convblocks.figures.curves import wrapped
 from convblocks.figures.estimates import MINUS, NOTHING, PERCENT, Estimate, p_text
@@ -16,8 +17,6 @@ from lab.claims import claims_tables
 from lab.differences import Measured, winner
 from lab.estimates import count_text, spread
 from lab.intervals import Groups
-from lab.notebook import results_table
-from lab.results import option_values
 from lab.statistics import POWER
 from lab.study.decision import EQUIVALENT, PRIMARY, ByImage, Decision, by_cell
 from lab.study.plan import FINALISTS, HELD_OUT, MORE_SEEDS, NOTEBOOK, SEEDS, Cell
@@ -74,7 +73,9 @@ def decision_tables(decision: Decision) -> list[Table]:
     """
     settings = settings_of(decision)
     title = "The notebook's setting, and each network's own best one"
-    tables = [results_table(title, list(settings.values()), SWEPT), *claims_tables(settings)]
+    arms = [arm for comparison in settings.values() for arm in comparison.arms]
+    results = [run for comparison in settings.values() for run in comparison.results]
+    tables = [results_table(title, arms, results, SWEPT), *claims_tables(settings)]
     if decision.by_image:
         tables.append(images_table(decision.by_image))
     return tables
@@ -273,36 +274,3 @@ def _continued(line: str) -> str:
     if line.startswith(tuple(NAMES.values())):
         return line
     return f"{line[0].lower()}{line[1:]}"
-
-
-def origin_tables(results: Sequence[RunResult]) -> list[Table]:
-    """Where the runs come from, with their options and seeds; none of runs from elsewhere."""
-
-    def origin(run: RunResult) -> tuple[str, ...]:
-        noted = run.provenance
-        return (
-            noted.place,
-            noted.device,
-            f"{noted.processes} x {noted.threads}",
-            noted.commit or NOTHING,
-        )
-
-    known = [run for run in results if run.provenance.machine]
-    rows = []
-    for place, runs in grouped(known, origin).items():
-        values = option_values(runs)
-        options = ", ".join(f"{option}={','.join(own)}" for option, own in values.items())
-        seeds = ", ".join(map(str, sorted({run.seed for run in runs})))
-        rows.append([*place, options, seeds, str(len(runs))])
-    columns = [
-        "machine and versions",
-        "device",
-        "processes x threads",
-        "commit",
-        "options",
-        "seeds",
-        "runs",
-    ]
-    if not rows:
-        return []
-    return [Table("Where the runs come from", columns, rows)]

@@ -52,7 +52,6 @@ from lab.study.report import (
     conclusions,
     decision_tables,
     differences_of,
-    origin_tables,
     winner_sentences,
     winner_titles,
 )
@@ -77,7 +76,9 @@ def main(arguments: list[str]) -> None:
         hide_launcher()
         refuse_run(RunDirectory(options.name, options.root))
         options.start = launch(options)
-        STAGES[arguments[0]](options)
+        stage = arguments[0]
+        repeat = repeat_of("study", arguments)
+        publish(STAGES[stage](options)._replace(repeat=repeat), _directory(options, stage))
 
 
 def parse(arguments: list[str]) -> Namespace:
@@ -89,29 +90,24 @@ def parse(arguments: list[str]) -> Namespace:
     networks = ["--arch", *NETWORKS]
     if "--arch" in given or "--model" in given:
         networks = []
-    options = parse_comparison(["--name", "study", *networks, *arguments])
-    options.arguments = arguments
-    return options
+    return parse_comparison(["--name", "study", *networks, *arguments])
 
 
-def choose(options: Namespace) -> None:
+def choose(options: Namespace) -> Report:
     """Find each network's best setting."""
     results = list(results_of_choice(options).values())
     choices = choices_of(results)
     of_each = ", ".join(f"{arch} {' '.join(cell)}" for arch, cell in choices.items())
-    report = Report(
+    return Report(
         name="report",
         tables=[choice_table(results, choices)],
         sentences=[f"Chosen: {of_each}.", *winner_sentences(results)],
         figures={"": _sweep(results)},
         runs=[as_row(one) for one in results],
-        details=origin_tables(results),
-        repeat=repeat_of("study", ["choose", *options.arguments]),
     )
-    publish(report, _directory(options, "choose"))
 
 
-def confirm_choices(options: Namespace) -> None:
+def confirm_choices(options: Namespace) -> Report:
     """Judge the networks at the notebook's setting and at the chosen ones."""
     choice = list(results_of_choice(options, fit=False).values())
     choices = choices_of(choice)
@@ -119,23 +115,23 @@ def confirm_choices(options: Namespace) -> None:
     decision = decide(results, choices)
     figures = {"": _sweep(choice)}
     differences = differences_of(decision)
-    if differences:  # none of a single network
+    # There are none of a single network.
+    if differences:
         draw = partial(intervals_figure, differences, POINTS_OF_ACCURACY)
         figures["differences"] = Chart(draw, "Differences between two networks in test accuracy")
-    if layers(at_notebooks(results)):  # a user's networks may have no ReLU
+    # A user's networks may have no ReLU.
+    if layers(at_notebooks(results)):
         draw = partial(dead_units_figure, at_notebooks(results))
         description = "Dead units of each layer by epoch, at the notebook's setting"
         figures["dead-units"] = Chart(draw, description)
-    report = Report(
+    return Report(
         name="report",
         tables=decision_tables(decision),
         sentences=[*conclusions(decision), *dead_unit_sentences(results, [*choice, *results])],
-        details=[dead_units_table(results), *origin_tables(results)],
+        details=[dead_units_table(results)],
         figures=figures,
         runs=[as_row(one) for one in results],
-        repeat=repeat_of("study", ["confirm", *options.arguments]),
     )
-    publish(report, _directory(options, "confirm"))
 
 
 STAGES = {"choose": choose, "confirm": confirm_choices}
@@ -147,15 +143,19 @@ def results_of_choice(options: Namespace, fit: bool = True) -> dict[Trial, RunRe
     Raises:
         UserError: a run is missing or failed.
     """
+    common = (*options.common, (VAL_SIZE, str(HELD_OUT)))
     results: dict[Trial, RunResult] = {}
     while True:
-        known = _trials_to_choose(options, list(results.values()))
+        done = by_arch(results.values())
+        known = [
+            Trial(f"{options.name}/choose", arch, common, cell.overrides, seed)
+            for arch in options.archs
+            for cell, seed in to_choose(_scores(done.get(arch, [])))
+        ]
         new = [trial for trial in known if trial not in results]
         if not new:
             return results
-        found = _results(options, new, fit and not options.no_fit)
-        _refuse_missing("choose", len(new) - len(found))
-        results |= found
+        results |= _results(options, "choose", new, fit and not options.no_fit)
 
 
 def results_of_confirmation(options: Namespace, choices: dict[str, Cell]) -> dict[Trial, RunResult]:
@@ -170,17 +170,22 @@ def results_of_confirmation(options: Namespace, choices: dict[str, Cell]) -> dic
         for cell in dict.fromkeys((NOTEBOOK, choice))
         for seed in CONFIRMING_SEEDS
     ]
-    found = _results(options, trials, not options.no_fit)
-    _refuse_missing("confirm", len(trials) - len(found))
-    return found
+    return _results(options, "confirm", trials, not options.no_fit)
 
 
-def _results(options: Namespace, trials: Sequence[Trial], fit: bool) -> dict[Trial, RunResult]:
-    if not fit:
-        return finished(trials)
-    directory = RunDirectory(trials[0].comparison, options.root)
-    found = train(directory, trials, options.jobs, options.start)
-    refuse_missing(trials, found)
+def _results(
+    options: Namespace, stage: str, trials: Sequence[Trial], fit: bool
+) -> dict[Trial, RunResult]:
+    if fit:
+        found = train(_directory(options, stage), trials, options.jobs, options.start)
+        refuse_missing(trials, found)
+        return found
+    found = finished(trials)
+    count = len(trials) - len(found)
+    if count:
+        raise UserError(
+            f"{count} runs of stage {stage} are not done: python scripts/study.py {stage}"
+        )
     return found
 
 
@@ -195,29 +200,12 @@ def _sweep(results: Sequence[RunResult]) -> Chart:
     return Chart(draw, "Error on held-out images at each learning rate: a mark for each run")
 
 
-def _trials_to_choose(options: Namespace, results: Sequence[RunResult]) -> list[Trial]:
-    common = (*options.common, (VAL_SIZE, str(HELD_OUT)))
-    done = by_arch(results)
-    return [
-        Trial(f"{options.name}/choose", arch, common, cell.overrides, seed)
-        for arch in options.archs
-        for cell, seed in to_choose(_scores(done.get(arch, [])))
-    ]
-
-
 def _scores(results: Sequence[RunResult]) -> Scores:
     scores = {}
     for one in results:
         if one.validation is not None:
             scores[cell_of(one), one.seed] = one.validation
     return scores
-
-
-def _refuse_missing(stage: str, count: int) -> None:
-    if count:
-        raise UserError(
-            f"{count} runs of stage {stage} are not done: python scripts/study.py {stage}"
-        )
 
 
 def _directory(options: Namespace, stage: str) -> RunDirectory:

@@ -135,7 +135,7 @@ def test_runs_are_kept_behind_those_on_record(workspace: Path) -> None:
         directory.create()
         directory.provenance.write_text(json.dumps({"command": "fit", "git_commit": commit}))
         run = (result("maxpool", seed, 0.9), directory)
-        train.keep(workspace, train.Records("cause", [run]))
+        train.keep(workspace, "cause", [run])
     assert [run.seed for run in read_results(workspace / "cause.jsonl")] == [6000, 6001]
     origins = read_manifest(workspace, "cause")
     assert [(one["runs"], one["git_commit"]) for one in origins] == [(1, "abc1234"), (1, "abc1235")]

@@ -1,4 +1,6 @@
-"""The paper's statistics against brute force and statsmodels."""
+"""The paper's statistics against brute force and statsmodels; the spread that independent errors
+would give is that of errors which are independent.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,7 +11,9 @@ from numpy.typing import NDArray
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
-from lab.statistics import mcnemar_p, two_way_interval
+from convblocks.run.result import RunResult
+from lab.statistics import mcnemar_p, mistakes, spread_of, two_way_interval
+from tests.made_up import result
 
 INF = np.inf
 
@@ -71,3 +75,46 @@ ONES = np.ones((3, 4), dtype=bool)
 def test_values_without_a_meaning_are_refused(compute: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         compute()
+
+
+IMAGES = 10_000
+
+
+def runs_that_err(share: np.ndarray, count: int, common: float = 0.0) -> list[RunResult]:
+    """Runs whose images are wrong with these probabilities, all moved by a number of
+    each run's own.
+    """
+    generator = np.random.default_rng(0)
+    runs = []
+    for seed in range(count):
+        wrong = generator.random(IMAGES) < share + common * generator.normal()
+        runs.append(
+            result(
+                "maxpool",
+                seed,
+                1 - wrong.mean(),
+                facts={"mistakes": np.flatnonzero(wrong).tolist()},
+            )
+        )
+    return runs
+
+
+def test_spread_of_independent_errors_is_what_they_would_give() -> None:
+    found = spread_of(runs_that_err(np.random.default_rng(1).beta(0.1, 5, IMAGES), 60))
+    assert found is not None
+    assert found.low < found.independent < found.high
+    assert found.independent == pytest.approx(found.seen, rel=0.25)
+
+
+def test_spread_of_runs_that_differ_as_a_whole_is_larger() -> None:
+    found = spread_of(runs_that_err(np.full(IMAGES, 0.05), 60, common=0.01))
+    assert found is not None
+    assert found.low > 1.5 * found.independent
+
+
+def test_mistakes_are_the_images_of_the_record() -> None:
+    assert np.flatnonzero(mistakes(result("mlp", 0, 0.9, facts={"mistakes": [3, 5]}))).tolist() == [
+        3,
+        5,
+    ]
+    assert spread_of([result("mlp", 0, 0.9, facts={"mistakes": [3]})]) is None

@@ -11,7 +11,6 @@ from convblocks.run.directory import RunDirectory
 from lab import train
 from lab.pages.provenance import read_manifest
 from lab.results import read_results
-from lab.train import Records
 from tests.made_up import result
 
 
@@ -24,7 +23,7 @@ def test_runs_of_code_that_is_not_committed_make_no_record(
         directory.create()
         directory.provenance.write_text(json.dumps({"git_commit": origin}))
     with pytest.raises(UserError) as caught:
-        train.keep(workspace, Records("long", runs))
+        train.keep(workspace, "long", runs)
     first = runs[1][1].path
     assert str(caught.value).startswith("2 of 3 runs of long make no record")
     assert f"commit it, move these runs away (the first is {first}), and train them again" in str(
@@ -44,7 +43,7 @@ def test_times_are_kept_beside_those_of_other_processors(workspace: Path) -> Non
         known = {"processor": processor} if processor else {}
         directory.provenance.write_text(json.dumps(started | known))
         here = replace(run, provenance=origin)
-        train.keep(workspace, Records("sprint", [(here, directory)]))
+        train.keep(workspace, "sprint", [(here, directory)])
     kept = [one.provenance.processor for one in read_results(workspace / "sprint.jsonl")]
     assert kept == ["family 25, model 1, AVX2", None]
     assert [one.get("processor") for one in read_manifest(workspace, "sprint")] == kept
