@@ -7,9 +7,9 @@ import io
 import multiprocessing
 import os
 import sys
-from argparse import ArgumentTypeError
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,33 +25,21 @@ from convblocks.errors import UserError
 from convblocks.figures.tables import to_console
 from convblocks.run.directory import LOGS
 from lab import NETWORKS
-from lab.benchmarks.rows import Results, Row
+from lab.benchmarks.rows import Labels, Results, Row
 from lab.pages.writing import Block, Picture, output_folder, write_page
 
 # Gives a process its next turn, and returns what it measured.
 TakeTurn = Callable[[], list[Row]]
 
+# The other side of it: a process has everything built and warm, waits for its turn by
+# recv(), measures, and ends the turn by send(rows). So processes can alternate every second.
+Turns = Connection
+
+# The labels of a case, and the processes that take turns at it.
+Measured = tuple[Labels, AbstractContextManager[TakeTurn]]
+
 # What a ratio needs for a verdict. It has no interval, of order statistics, below 6 rounds.
 ROUNDS = 12
-
-
-class Turns:
-    """What a process measures: the same again and again, whenever it is its turn.
-
-    It waits in between, so that processes with everything built and warm can alternate
-    every second.
-    """
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def wait(self) -> None:
-        """Block until the next turn."""
-        self._connection.recv()
-
-    def report(self, rows: list[Row]) -> None:
-        """Say what was measured, and so end the turn."""
-        self._connection.send(rows)
 
 
 @contextmanager
@@ -133,15 +121,17 @@ def _take_turns(
     gc.collect()
     _settle(threads)
     try:
-        function(*arguments, Turns(connection))
+        function(*arguments, connection)
     except Exception as error:
         connection.send(error)
 
 
-def single_turn(threads: int, function: Callable[..., None], *arguments: object) -> list[Row]:
-    """The only turn of a new process."""
-    with in_turns(threads, function, *arguments) as take_turn:
-        return take_turn()
+def measure_in_turns(results: Results, cases: Iterable[Measured], rounds: int) -> None:
+    """Measure cases side by side, each in processes that wait until it is their turn."""
+    known = list(cases)
+    with ExitStack() as stack:
+        tasks = [(labels, stack.enter_context(turns)) for labels, turns in known]
+        results.measure(tasks, rounds, warm_up=True)
 
 
 def discard_output(as_terminal: bool) -> None:
@@ -203,3 +193,10 @@ def parser(rounds: int = ROUNDS) -> Parser:
     made.add_argument("--rounds", type=at_least(1), default=rounds)
     made.add_argument("--out", type=made_folder, default=str(LOGS / "benchmark"))
     return made
+
+
+def parsed(made: Parser, arguments: list[str]) -> Namespace:
+    """The options, with each network once."""
+    options = made.parse_args(arguments)
+    options.arch = list(dict.fromkeys(options.arch))
+    return options

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from statistics import geometric_mean, median
+from statistics import median
 from typing import Any
 
 from scipy.stats import quantile_test
@@ -18,8 +18,8 @@ from convblocks.run.provenance import describe_machine, git_commit
 from convblocks.text import as_json
 from exact_resume.files import write
 
-Label = str | int | None
-Labels = dict[str, Label]
+# Texts and numbers.
+Labels = dict[str, Any]
 Values = dict[str, float]
 
 
@@ -36,7 +36,6 @@ class Row:
 
 # The labels of a case, and a function that measures it; its rows may have further labels.
 Task = tuple[Labels, Callable[[], Iterable[Row]]]
-Fold = Callable[[Sequence[float]], float]
 
 
 @dataclass
@@ -62,7 +61,7 @@ class Results:
     rows: list[Row] = field(default_factory=list)
 
     @classmethod
-    def begin(cls, arguments: list[str], rounds: int, **settings: Label) -> "Results":
+    def begin(cls, arguments: list[str], rounds: int, **settings: Any) -> "Results":
         return cls(describe_machine(), git_commit(), arguments, rounds, settings)
 
     def measure(self, tasks: Sequence[Task], rounds: int = 1, warm_up: bool = False) -> None:
@@ -85,34 +84,24 @@ class Results:
                 echo(f"round {number + 1}/{rounds}  {case}: {', '.join(values)}")
         self.minutes += (time.perf_counter() - began) / 60
 
-    def of(self, **labels: Label) -> list[Row]:
+    def of(self, **labels: Any) -> list[Row]:
         """The rows with these labels."""
         return [row for row in self.rows if labels.items() <= row.labels.items()]
 
-    def different(self, label: str, /, **labels: Label) -> list[str]:
+    def different(self, label: str, /, **labels: Any) -> list[Any]:
         """The values of another label of these rows, each once."""
-        return list(dict.fromkeys(str(row.labels[label]) for row in self.of(**labels)))
+        return list(dict.fromkeys(row.labels[label] for row in self.of(**labels)))
 
-    def numbers(self, label: str, /, **labels: Label) -> list[int]:
-        """The same of a label that is a number, sorted."""
-        return sorted(map(int, self.different(label, **labels)))
-
-    def values(self, value: str, /, **labels: Label) -> list[float]:
+    def values(self, value: str, /, **labels: Any) -> list[float]:
+        """In the order of the rounds, in each of which a case is measured once."""
         return [row.values[value] for row in self.of(**labels)]
 
-    def median(self, value: str, /, **labels: Label) -> float:
+    def median(self, value: str, /, **labels: Any) -> float:
         return median(self.values(value, **labels))
 
-    def by_round(self, value: str, fold: Fold = geometric_mean, /, **labels: Label) -> list[float]:
-        """One number for each round: several measurements in it count once."""
-        rounds: dict[int, list[float]] = {}
-        for row in self.of(**labels):
-            rounds.setdefault(row.round, []).append(row.values[value])
-        return [fold(rounds[number]) for number in sorted(rounds)]
-
-    def ratio(self, value: str, above: Labels, below: Labels, /, **common: Label) -> Estimate:
+    def ratio(self, value: str, above: Labels, below: Labels, /, **common: Any) -> Estimate:
         """The ratio of a value of two cases that were measured in the same rounds."""
-        return ratio(*(self.by_round(value, **(common | own)) for own in (above, below)))
+        return ratio(*(self.values(value, **(common | own)) for own in (above, below)))
 
     def write(self, path: Path) -> None:
         """As JSON with a line for each row."""

@@ -16,7 +16,8 @@ from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from convblocks.run.make import make_run
 from exact_resume.training import callbacks_of
-from lab.benchmarks.processes.measure import Case, recorded
+from lab.benchmarks.processes.measure import recorded
+from lab.benchmarks.training.ways import Case
 from tests.conftest import DEBUG
 from tests.core.run.several import COMMON, Run, fit_on, on
 from tests.core.run.test_fit import QUICK, assert_same_weights, metric_rows, quick_run

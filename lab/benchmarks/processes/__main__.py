@@ -16,16 +16,16 @@ Example:
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 
 from convblocks.console import answer, end
-from lab.benchmarks.harness import at_least, parser, publish
+from lab.benchmarks.harness import at_least, measure_in_turns, parser, publish
 from lab.benchmarks.processes import measure
-from lab.benchmarks.processes.measure import WAYS, Case, turns_of
+from lab.benchmarks.processes.measure import WAYS, turns_of
 from lab.benchmarks.processes.page import blocks
 from lab.benchmarks.rows import Labels, Results
+from lab.benchmarks.training.ways import Case
 
 # Training steps of a turn by the global batch size: half a second to a second each.
 STEPS = {
@@ -53,12 +53,9 @@ def main(arguments: list[str]) -> None:
     options = made.parse_args(arguments)
     results = Results.begin(arguments, options.rounds)
     for arch in options.arch:
-        with ExitStack() as stack:
-            tasks = [
-                (labels("compared", case), stack.enter_context(turns_of(case)))
-                for case in compared(arch, options.steps)
-            ]
-            results.measure(tasks, options.rounds, warm_up=True)
+        cases = compared(arch, options.steps)
+        turns = [(labels("compared", case), turns_of(case)) for case in cases]
+        measure_in_turns(results, turns, options.rounds)
         for case in recorded(arch, min(RECORDED_STEPS, options.steps)):
             results.measure([(labels("recorded", case), partial(measure.recorded, case))])
     publish("processes", blocks(results), results, options.out)
@@ -73,13 +70,20 @@ def compared(arch: str, most_steps: int) -> Iterator[Case]:
     for batch_size, steps in STEPS.items():
         for processes in (1, 2):
             for variant in WAYS:
-                yield Case(variant, arch, batch_size, processes, min(steps[arch], most_steps))
+                yield of_steps(variant, arch, batch_size, processes, min(steps[arch], most_steps))
 
 
 def recorded(arch: str, steps: int) -> Iterator[Case]:
     """This project, and plain Lightning with 2 processes to hold it against."""
-    yield Case("plain", arch, BATCH_SIZE, 2, steps)
-    yield Case("fit", arch, BATCH_SIZE, PROCESSES, steps)
+    yield of_steps("plain", arch, BATCH_SIZE, 2, steps)
+    yield of_steps("fit", arch, BATCH_SIZE, PROCESSES, steps)
+
+
+def of_steps(variant: str, arch: str, batch_size: int, processes: int, steps: int) -> Case:
+    """A few steps, and one batch of evaluation; the batch is that of all processes together."""
+    return Case(
+        variant, arch, batch_size=batch_size, steps=steps, test_batches=1, processes=processes
+    )
 
 
 if __name__ == "__main__":

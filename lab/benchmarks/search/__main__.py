@@ -34,7 +34,7 @@ from convblocks.compare.trials import VAL_SIZE
 from convblocks.console import answer, echo, end
 from convblocks.run.directory import LOGS
 from lab.benchmarks.harness import at_least, made_folder, publish
-from lab.benchmarks.rows import Labels, Results, Row, Task
+from lab.benchmarks.rows import Results, Row
 from lab.benchmarks.search.measure import started, trials
 from lab.benchmarks.search.page import VARIANTS, answer_text, blocks
 from lab.study.plan import HELD_OUT
@@ -58,14 +58,14 @@ def main(arguments: list[str]) -> None:
 
     for repeat in range(options.repeats):
         for variant in VARIANTS:
-            labels: Labels = {"part": "trial", "search": variant}
+            labels = {"part": "trial", "search": variant}
             results.rows += [
                 Row(labels, row.values, repeat) for row in trials(options, variant, repeat)
             ]
     with TemporaryDirectory() as folder:
         # The imports of the server from which all runs are forked.
         started("compare", Path(folder), "first", 1)
-        starts: list[Task] = [
+        starts = [
             ({"part": "start", "way": way}, partial(start, way, folder))
             for way in ("compare", "search")
         ]

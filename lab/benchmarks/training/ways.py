@@ -3,9 +3,10 @@ and an evaluation.
 """
 
 import resource
+import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
@@ -35,12 +36,8 @@ from lab.benchmarks.rows import Row
 Precision = Literal["32-true", "bf16-mixed"]
 PRECISIONS: tuple[Precision, ...] = ("32-true", "bf16-mixed")
 
-Variant = Literal[
-    "notebook", "lightning-plain", "bare", "barebones", "fit", "fit --fast false", "torch.compile"
-]
-
-# The variants that load and transform image by image.
-LOADING_IMAGES: tuple[Variant, ...] = ("notebook", "lightning-plain")
+# The ways that load and transform image by image.
+LOADING_IMAGES = ("notebook", "lightning-plain")
 
 LEARNING_RATE = 1e-2
 EVAL_BATCH_SIZE = 1000
@@ -59,22 +56,25 @@ class Case:
     """A way to train, and what it does in a turn.
 
     Args:
-        variant: The way.
+        variant: The way; behind ``fit`` it may have options.
         arch: The network's name.
         precision: As Lightning calls it.
         batch_size: Images per step.
-        workers: Processes that load images, for the variants of ``LOADING_IMAGES``.
+        workers: Processes that load images, for the ways of ``LOADING_IMAGES``.
         steps: Training steps.
         test_batches: Batches of the evaluation; None for all.
+        processes: How many train together, with one thread each and no progress bar; 0
+            for one with all threads.
     """
 
-    variant: Variant
+    variant: str
     arch: str
     precision: Precision = "32-true"
     batch_size: int = 64
     workers: int = 0
     steps: int | None = None
     test_batches: int | None = None
+    processes: int = 0
 
     def network(self) -> nn.Module:
         """A fresh network, with the weights that ``fit.py --seed 0`` begins with."""
@@ -96,16 +96,17 @@ class Stopwatch:
     They are called once an epoch, so that they cost the measured loop nothing.
     """
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: Turns, case: Case) -> None:
         self.turns = turns
-        self.began: float | None = None
+        self.steps = case.steps
+        self.began = 0.0
         self.size = peak_memory()
 
     def on_train_epoch_start(self) -> None:
         """Begin a turn, and end the one before."""
-        if self.began is not None:
-            self.turns.report(self.rows())
-        self.turns.wait()
+        if self.began:
+            self.turns.send(self.rows())
+        self.turns.recv()
         self.began = time.perf_counter()
 
     def on_validation_start(self) -> None:
@@ -113,12 +114,16 @@ class Stopwatch:
 
     def rows(self) -> list[Row]:
         """What is reported of a turn when the next begins."""
-        assert self.began is not None
+        training = self.trained - self.began
+        evaluation = time.perf_counter() - self.trained
         values = {
-            "training": self.trained - self.began,
-            "evaluation": time.perf_counter() - self.trained,
+            "training": training,
+            "evaluation": evaluation,
             "memory": peak_memory() - self.size,
         }
+        if self.steps:
+            step = training / self.steps
+            values |= {"step": step, "epoch": step * EPOCH_STEPS + evaluation}
         return [Row({}, values)]
 
 
@@ -199,7 +204,7 @@ class BareLoop:
     of training, no logs.
     """
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, network: nn.Module | None = None) -> None:
         keep_freed_memory()
         self.case = case
         files = MNISTFiles(DEFAULT_ROOT).load()
@@ -209,7 +214,7 @@ class BareLoop:
         in_order = torch.arange(len(files.test.labels))
         self.test_loader = NormalisedLoader(files.test, in_order, EVAL_BATCH_SIZE)
         torch.manual_seed(SEED)
-        self.network = build_network(case.arch)
+        self.network = network or build_network(case.arch)
         self.optimizer = Adam(self.network.parameters(), lr=LEARNING_RATE, fused=True)
 
     def train(self, steps: int | None) -> None:
@@ -223,14 +228,13 @@ class BareLoop:
 
     @torch.inference_mode()
     def evaluate(self) -> float:
+        """How many are right."""
         self.network.eval()
         correct = torch.tensor(0)
-        seen = 0
         for images, targets in islice(self.test_loader, self.case.test_batches):
             with self.case.autocast():
                 correct += (self.network(images).argmax(dim=1) == targets).sum()
-            seen += len(targets)
-        return correct.item() / seen
+        return correct.item()
 
 
 def bare(case: Case, stopwatch: Stopwatch) -> None:
@@ -345,7 +349,7 @@ def fit_command(case: Case, name: str, *flags: str) -> RunDirectory:
     """Train as ``scripts/fit.py`` does, everything on, and return the run's directory;
     flags of one's own win.
     """
-    options = {
+    options: dict[str, object] = {
         "arch": case.arch,
         "name": name,
         "epochs": 1,
@@ -357,6 +361,13 @@ def fit_command(case: Case, name: str, *flags: str) -> RunDirectory:
         "trainer.limit_train_batches": case.steps,
         "trainer.limit_val_batches": case.test_batches,
     }
+    if case.processes:
+        options |= {
+            "threads": 1,
+            "trainer.enable_progress_bar": "false",
+            "trainer.devices": case.processes,
+            "trainer.strategy": "ddp" if case.processes > 1 else "auto",
+        }
     given = [f"--{option}={value}" for option, value in options.items() if value is not None]
     fit.main([*given, *flags])
     return RunDirectory(name)
@@ -369,33 +380,23 @@ def add_hooks(module: type[LightningModule], hooks: object) -> None:
             setattr(module, name, getattr(hooks, name))
 
 
-def fit_project(case: Case, stopwatch: Stopwatch, *flags: str) -> None:
+def fit_project(case: Case, stopwatch: Stopwatch) -> None:
     """This project's own command, with hooks that note the times of its epochs."""
     add_hooks(ImageClassifier, stopwatch)
+    _, *flags = shlex.split(case.variant)
     fit_command(case, "measured", "--epochs", str(MANY_EPOCHS), *flags)
 
 
-def trained(case: Case, flags: Sequence[str], turns: Turns) -> None:
-    """Take turns at this project's own command, with further flags."""
-    fit_project(case, Stopwatch(turns), *flags)
-
-
-def fit_slowly(case: Case, stopwatch: Stopwatch) -> None:
-    """The same without the short cuts of ``fast/``."""
-    fit_project(case, stopwatch, "--fast", "false")
-
-
-WAYS: dict[Variant, Callable[[Case, Stopwatch], None]] = {
+WAYS: dict[str, Callable[[Case, Stopwatch], None]] = {
     "notebook": notebook,
     "lightning-plain": lightning_plain,
     "bare": bare,
     "barebones": barebones,
     "fit": fit_project,
-    "fit --fast false": fit_slowly,
     "torch.compile": compiled,
 }
 
 
-def train(case: Case, turns: Turns) -> None:
+def train(case: Case, turns: Turns, watch: type[Stopwatch] = Stopwatch) -> None:
     """Take turns as long as there are any."""
-    WAYS[case.variant](case, Stopwatch(turns))
+    WAYS[case.variant.split()[0]](case, watch(turns, case))
