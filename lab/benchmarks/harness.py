@@ -114,12 +114,19 @@ def _take_turns(
     die_with_parent()
     os.environ |= {name: str(value) for name, value in environment.items()}
     os.chdir(folder)
-    discard_output(as_terminal=not environment)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+    if not environment:  # output as a terminal would take it: then progress bars are drawn
+        sys.stdout = sys.stderr = _Terminal()
     # A forked process copies the memory that it writes to, and the collector writes to
     # every object: without this it would do so in the middle of the measurement, where
     # a process of its own would not.
     gc.collect()
-    _settle(threads)
+    # Processes that load images start as in any script, and not from another server,
+    # which would do all imports again.
+    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
+    torch.set_num_threads(threads)
     try:
         function(*arguments, connection)
     except Exception as error:
@@ -134,30 +141,12 @@ def measure_in_turns(results: Results, cases: Iterable[Measured], rounds: int) -
         results.measure(tasks, rounds, warm_up=True)
 
 
-def discard_output(as_terminal: bool) -> None:
-    """Throw this process's output away, on request as a terminal would take it: then
-    progress bars are drawn.
-    """
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        os.dup2(nowhere, stream.fileno())
-    if as_terminal:
-        sys.stdout = sys.stderr = _Terminal()
-
-
 class _Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
 
     def write(self, text: str) -> int:
         return len(text)
-
-
-def _settle(threads: int) -> None:
-    # Processes that load images start as in any script, and not from another server,
-    # which would do all imports again.
-    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
-    torch.set_num_threads(threads)
 
 
 def publish(name: str, blocks: Sequence[Block], results: Results, out: Path) -> None:

@@ -2,14 +2,13 @@
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from lab.benchmarks.growth import measure
 from lab.benchmarks.growth.data import parameters_of, wide
-from lab.benchmarks.growth.measure import bare_and_wide, called
+from lab.benchmarks.growth.measure import bare_and_wide, called, checking, choosing, reporting
 from lab.benchmarks.harness import Measured, in_turns
 from lab.benchmarks.noise import noise_flags
 from lab.benchmarks.training.ways import Case, train
@@ -42,60 +41,65 @@ def point(
     return labels, in_turns(torch.get_num_threads(), function, *arguments)
 
 
-def groups(archs: Sequence[str], most: int) -> Iterator[Iterator[Measured]]:
+def groups(archs: Sequence[str], most: int) -> Iterator[list[Measured]]:
     """The points that take turns with each other, at the smallest ``most`` sizes of
     each quantity.
     """
-    yield of_images(IMAGES[:most])
-    yield of_classes(dict(islice(CLASSES.items(), most)))
-    yield of_parameters(dict(islice(WIDTHS.items(), most)))
-    for arch in archs:
-        yield of_batches(arch, BATCH_SIZES[:most])
-    yield (point("runs", "report", size, called, measure.reporting, size) for size in RUNS[:most])
-    yield (
-        point("trials", "next trial", size, called, measure.choosing, size)
-        for size in TRIALS[:most]
-    )
-    yield of_processes(PROCESSES[:most])
+    batches = [of_batches(arch) for arch in archs]
+    first = [of_images(), of_classes(), of_parameters()]
+    for group in (*first, *batches, of_runs(), of_trials(), of_processes()):
+        points = list(group)
+        sizes = sorted({labels["size"] for labels, _ in points})[:most]
+        yield [(labels, turns) for labels, turns in points if labels["size"] in sizes]
 
 
-def of_images(sizes: Sequence[int]) -> Iterator[Measured]:
-    for size in sizes:
+def of_images() -> Iterator[Measured]:
+    for size in IMAGES:
         yield point("images", "epoch", size, train, Case(on_noise(size, 10), "mlp"))
-        yield point("images", "start", size, called, measure.checking, size)
+        yield point("images", "start", size, called, checking, size)
 
 
 def on_noise(images: int, classes: int) -> str:
     return shlex.join(["fit", *noise_flags(images, classes)])
 
 
-def of_classes(sizes: dict[int, int]) -> Iterator[Measured]:
-    for size, steps in sizes.items():
+def of_classes() -> Iterator[Measured]:
+    for size, steps in CLASSES.items():
         variant = on_noise(STEPS * BATCH_SIZE, size)
         case = Case(variant, "mlp", steps=steps, test_batches=1)
         yield point("classes", "fit", size, train, case)
 
 
-def of_parameters(sizes: dict[int, int]) -> Iterator[Measured]:
+def of_parameters() -> Iterator[Measured]:
     arch = f"{wide.__module__}.{wide.__name__}"
-    for width, steps in sizes.items():
+    for width, steps in WIDTHS.items():
         size = parameters_of(width)
         case = Case(f"fit --network.width {width}", arch, steps=steps, test_batches=1)
         yield point("parameters", "fit", size, train, case)
-        case = Case("bare", arch, steps=steps, test_batches=1)
-        yield point("parameters", "bare", size, bare_and_wide, case, width)
+        bare = replace(case, variant="bare")
+        yield point("parameters", "bare", size, bare_and_wide, bare, width)
 
 
-def of_batches(arch: str, sizes: Sequence[int]) -> Iterator[Measured]:
-    for size in sizes:
+def of_batches(arch: str) -> Iterator[Measured]:
+    for size in BATCH_SIZES:
         steps = max(1, min(STEPS, IMAGES_OF_A_TURN[arch] // size))
         for variant in ("fit", "bare"):
             case = Case(variant, arch, batch_size=size, steps=steps, test_batches=1)
             yield point("batch", f"{arch}, {variant}", size, train, case)
 
 
-def of_processes(sizes: Sequence[int]) -> Iterator[Measured]:
-    for size in sizes:
+def of_runs() -> Iterator[Measured]:
+    for size in RUNS:
+        yield point("runs", "report", size, called, reporting, size)
+
+
+def of_trials() -> Iterator[Measured]:
+    for size in TRIALS:
+        yield point("trials", "next trial", size, called, choosing, size)
+
+
+def of_processes() -> Iterator[Measured]:
+    for size in PROCESSES:
         case = Case("fit", "mlp", steps=STEPS, test_batches=1, processes=size)
         labels = {"quantity": "processes", "series": "fit", "size": size}
         yield labels, in_turns(1, train, case, ranks=size)

@@ -17,6 +17,7 @@ from convblocks.text import counted, percent
 from exact_resume.files import write
 from lab.benchmarks.handwriting.drawing import BACKGROUNDS, FONT_FOLDER, Drawing, draw_all
 from lab.benchmarks.handwriting.results import Results
+from lab.benchmarks.rows import Labels
 from lab.estimates import count_text
 from lab.pages.writing import Block, brief_machine, write_page
 
@@ -119,29 +120,27 @@ def networks_table(results: Results) -> Table:
     rows = []
     origins = []
     for network in results.networks:
-        kinds = [results.right(network, kind=kind) for kind in ("strokes", "font")]
-        by_digit = {digit: results.right(network, digit=digit) for digit in digits}
-        worst = min(digits, key=lambda digit: fmean(by_digit[digit]))
-        counts = [count_text(sum(own), len(own)) for own in (results.right(network), *kinds)]
-        measured = [percent(network.accuracy), *counts, f"{worst}: {share(by_digit[worst])}"]
-        rows.append([network.arch, network.schedule, *measured])
+        kinds: list[Labels] = [{}, {"kind": "strokes"}, {"kind": "font"}]
+        counts = []
+        for labels in kinds:
+            right = results.right(network, **labels)
+            counts.append(count_text(sum(right), len(right)))
+        shares = {digit: fmean(results.right(network, digit=digit)) for digit in digits}
+        worst = min(digits, key=lambda digit: shares[digit])
+        rows.append(
+            [
+                network.arch,
+                network.schedule,
+                percent(network.accuracy),
+                *counts,
+                f"{worst}: {100 * shares[worst]:.1f} %",
+            ]
+        )
         origins.append(
             f"Trained for {counted(network.epochs, 'epoch')} at a learning rate of {network.lr:g} "
             f"with seed {network.seed}, "
             f"{counted(network.threads, 'thread')}, on {brief_machine(network.machine)}; commit "
             f"{network.commit or 'unknown'}."
         )
-    header = [
-        "network",
-        "schedule",
-        "MNIST test set",
-        "all pictures",
-        "strokes",
-        "fonts",
-        "worst digit",
-    ]
-    return Table("Networks", header, rows, list(dict.fromkeys(origins)))
-
-
-def share(right: Sequence[bool]) -> str:
-    return f"{100 * fmean(right):.1f} %"
+    header = "network, schedule, MNIST test set, all pictures, strokes, fonts, worst digit"
+    return Table("Networks", header.split(", "), rows, list(dict.fromkeys(origins)))

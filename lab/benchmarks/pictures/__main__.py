@@ -24,7 +24,6 @@ from pathlib import Path
 import torch
 
 from convblocks.console import answer, echo, end
-from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
 from lab.benchmarks.harness import (
     Measured,
@@ -69,21 +68,18 @@ def main(arguments: list[str]) -> None:
     made.add_argument("--pictures", type=at_least(BATCH_SIZE), default=TRAINING_PICTURES)
     made.set_defaults(out="docs")
     options = parsed(made, arguments)
-    if options.pictures > TRAINING_PICTURES:
-        raise UsageError(
-            f"--pictures must be at most {TRAINING_PICTURES}, but is {options.pictures}"
-        )
+    pictures = min(options.pictures, TRAINING_PICTURES)
     threads = torch.get_num_threads()
-    results = Results.begin(arguments, options.rounds, threads=threads, pictures=options.pictures)
+    results = Results.begin(arguments, options.rounds, threads=threads, pictures=pictures)
     results.rows += [row for arch in options.arch for row in arithmetic(arch)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        echo(f"writing and decoding {options.pictures:,} pictures")
-        write_pictures(folder, options.pictures)
+        echo(f"writing and decoding {pictures:,} pictures")
+        write_pictures(folder, pictures)
         keep_decoded(folder)
-        write_pictures(folder / DECODED, min(DECODED_PICTURES, options.pictures))
+        write_pictures(folder / DECODED, min(DECODED_PICTURES, pictures))
         for arch in options.arch:
-            measure_in_turns(results, turns(arch, options.pictures, folder), options.rounds)
+            measure_in_turns(results, turns(arch, pictures, folder), options.rounds)
         readings = [
             ({"part": "reading", "way": way}, partial(measure.single_turn, way, folder))
             for way in measure.WAYS
