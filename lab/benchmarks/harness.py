@@ -7,7 +7,7 @@ import io
 import multiprocessing
 import os
 import sys
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection, wait
@@ -20,6 +20,7 @@ from lightning.fabric.plugins.environments.lightning import find_free_network_po
 
 from convblocks.command_line import Parser
 from convblocks.compare.forked import context, die_with_parent
+from convblocks.compare.options import not_negative, positive
 from convblocks.console import echo
 from convblocks.errors import UserError
 from convblocks.figures.tables import to_console
@@ -37,6 +38,9 @@ Turns = Connection
 
 # The labels of a case, and the processes that take turns at it.
 Measured = tuple[Labels, AbstractContextManager[TakeTurn]]
+
+# Of a process that has all to itself: torch's choice, which OMP_NUM_THREADS sets.
+THREADS = torch.get_num_threads()
 
 # What a ratio needs for a verdict. It has no interval, of order statistics, below 6 rounds.
 ROUNDS = 12
@@ -60,16 +64,16 @@ def in_turns(
         connections = []
         for rank in range(ranks):
             connection, theirs = forks.Pipe()
-            environment: dict[str, object] = {}
+            environment = {}
             if ranks > 1:
                 environment = {
-                    "WORLD_SIZE": ranks,
+                    "WORLD_SIZE": str(ranks),
                     "MASTER_ADDR": "127.0.0.1",
-                    "MASTER_PORT": port,
-                    "NODE_RANK": 0,
-                    "LOCAL_RANK": rank,
+                    "MASTER_PORT": str(port),
+                    "NODE_RANK": "0",
+                    "LOCAL_RANK": str(rank),
                 }
-            given = (threads, environment, Path(folder), function, arguments, theirs)
+            given = (threads, environment, folder, function, arguments, theirs)
             process = forks.Process(target=_take_turns, args=given)
             process.start()
             theirs.close()
@@ -105,14 +109,14 @@ def _received(connection: Any) -> list[Row]:
 
 def _take_turns(
     threads: int,
-    environment: dict[str, object],
-    folder: Path,
+    environment: dict[str, str],
+    folder: str,
     function: Callable[..., None],
     arguments: Sequence[object],
     connection: Connection,
 ) -> None:
     die_with_parent()
-    os.environ |= {name: str(value) for name, value in environment.items()}
+    os.environ |= environment
     os.chdir(folder)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
@@ -163,9 +167,7 @@ def at_least(least: int) -> Callable[[str], int]:
     """The type of an option that is a number."""
 
     def number(text: str) -> int:
-        if int(text) < least:
-            raise ArgumentTypeError(f"must be at least {least}, but is {text}")
-        return int(text)
+        return not_negative(text, least)
 
     return number
 
@@ -175,11 +177,11 @@ def made_folder(path: str) -> Path:
     return output_folder(Path(path))
 
 
-def parser(rounds: int = ROUNDS) -> Parser:
-    """The options of all benchmarks; ``--rounds`` with this default."""
+def parser() -> Parser:
+    """The options of all benchmarks."""
     made = Parser()
     made.add_argument("--arch", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
-    made.add_argument("--rounds", type=at_least(1), default=rounds)
+    made.add_argument("--rounds", type=positive, default=ROUNDS)
     made.add_argument("--out", type=made_folder, default=str(LOGS / "benchmark"))
     return made
 

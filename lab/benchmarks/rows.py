@@ -13,7 +13,7 @@ from typing import Any
 from scipy.stats import quantile_test
 
 from convblocks.console import echo
-from convblocks.figures.estimates import CONFIDENCE, RATIO, Estimate
+from convblocks.figures.estimates import CONFIDENCE, Estimate
 from convblocks.run.provenance import describe_machine, git_commit
 from convblocks.text import as_json
 from exact_resume.files import write
@@ -123,10 +123,8 @@ def ratio(above: Sequence[float], below: Sequence[float] | None = None) -> Estim
         below = [1.0] * len(above)
     ratios = [one / other for one, other in zip(above, below, strict=True)]
     test: Any = quantile_test(ratios, q=1, p=0.5)  # whose interval is a float in scipy-stubs
-    interval = test.confidence_interval(CONFIDENCE)
-    low = float(interval.low)
-    high = float(interval.high)
-    return Estimate(median(ratios), low, high, len(ratios), unit=RATIO)
+    low, high = test.confidence_interval(CONFIDENCE)
+    return Estimate(median(ratios), float(low), float(high), len(ratios))
 
 
 def side(measured: Estimate) -> str:

@@ -6,7 +6,7 @@ search, and the processes that train together. Takes about ten minutes on two CP
 which nothing else should run.
 
   --arch NAME ...      the networks whose batches grow (default: all)
-  --rounds N           how often everything is measured (default: 10)
+  --rounds N           how often everything is measured (default: 12)
   --sizes N            only the smallest N sizes of each, for a quick look (default: all)
   --out FOLDER         where the page goes, and in its folder data raw numbers (default:
                        lightning_logs/benchmark)
@@ -17,12 +17,10 @@ Example:
 
 import os
 
-import torch
-
 from convblocks.console import answer, end
 from lab.benchmarks.growth.page import blocks
 from lab.benchmarks.growth.sizes import groups
-from lab.benchmarks.harness import at_least, measure_in_turns, parsed, parser, publish
+from lab.benchmarks.harness import THREADS, at_least, measure_in_turns, parsed, parser, publish
 from lab.benchmarks.rows import Results, Values
 
 # More than any quantity has.
@@ -36,12 +34,10 @@ def main(arguments: list[str]) -> None:
         UsageError: options that are unknown or out of range.
         UserError: the folder cannot be written to.
     """
-    made = parser(rounds=10)
+    made = parser()
     made.add_argument("--sizes", type=at_least(2), default=ALL_SIZES)  # one has no growth
     options = parsed(made, arguments)
-    results = Results.begin(
-        arguments, options.rounds, threads=torch.get_num_threads(), cpus=os.cpu_count()
-    )
+    results = Results.begin(arguments, options.rounds, threads=THREADS, cpus=os.cpu_count())
     for points in groups(options.arch, options.sizes):
         measure_in_turns(results, points, options.rounds)
     for row in results.rows:

@@ -5,11 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from lab.benchmarks.growth.data import parameters_of, wide
 from lab.benchmarks.growth.measure import bare_and_wide, called, checking, choosing, reporting
-from lab.benchmarks.harness import Measured, in_turns
+from lab.benchmarks.harness import THREADS, Measured, in_turns
 from lab.benchmarks.noise import noise_flags
 from lab.benchmarks.training.ways import Case, train
 
@@ -38,7 +36,7 @@ def point(
     that a function takes.
     """
     labels = {"quantity": quantity, "series": series, "size": size}
-    return labels, in_turns(torch.get_num_threads(), function, *arguments)
+    return labels, in_turns(THREADS, function, *arguments)
 
 
 def groups(archs: Sequence[str], most: int) -> Iterator[list[Measured]]:

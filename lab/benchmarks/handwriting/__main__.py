@@ -4,7 +4,6 @@ Draw 400 pictures of digits that are not MNIST's, 40 a digit, let the networks o
 checkpoints recognise them, and print how many each gets right, and their most frequent
 mistakes.
 
-  --seed N             other sizes, widths, slants, places, colours and noise (default: 0)
   --out FOLDER         where the page goes, and in its folder data raw numbers (default:
                        lightning_logs/benchmark)
 
@@ -34,6 +33,9 @@ from lab.benchmarks.handwriting.results import Drawn, Network, Results
 from lab.benchmarks.harness import made_folder
 from lab.pages.writing import output_folder, write_raw_numbers
 
+# Of sizes, widths, slants, places, colours and noise.
+SEED = 0
+
 DRAWS = ("pillow", "matplotlib")
 
 
@@ -45,11 +47,10 @@ def main(arguments: list[str]) -> None:
     """
     parser = Parser()
     parser.add_argument("checkpoints", nargs="+", type=Path)
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=made_folder, default=str(LOGS / "benchmark"))
     options = parser.parse_args(arguments)
     runs = [result_of(path) for path in options.checkpoints]
-    drawings = list(draw_all(options.seed))
+    drawings = list(draw_all(SEED))
     seen = torch.from_numpy(np.stack([look(drawing.content, MNIST)[1] for drawing in drawings]))
     versions = [f"{package} {version(package)}" for package in DRAWS]
     machine = ", ".join([describe_machine(), *versions])
@@ -69,7 +70,7 @@ def main(arguments: list[str]) -> None:
         )
         for path, run in zip(options.checkpoints, runs, strict=True)
     ]
-    results = Results(machine, git_commit(), options.seed, drawn, networks)
+    results = Results(machine, git_commit(), SEED, drawn, networks)
     write_raw_numbers(options.out / "data", "handwriting", results)
     to_console([page.networks_table(results)])
     page.publish(output_folder(options.out / "lab"), results, drawings)

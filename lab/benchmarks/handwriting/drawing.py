@@ -17,11 +17,24 @@ from lab.benchmarks.handwriting.shapes import SHAPES, Shape, Stroke
 
 # Comes with matplotlib, so it is installed wherever the project is.
 FONT_FOLDER = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-FONTS = """
-DejaVuSans DejaVuSans-Bold DejaVuSans-Oblique DejaVuSans-BoldOblique DejaVuSansMono
-DejaVuSansMono-Bold DejaVuSerif DejaVuSerif-Bold DejaVuSerif-Italic STIXGeneral STIXGeneralBol
-STIXGeneralItalic cmr10 cmb10 cmss10 cmtt10
-""".split()
+FONTS = (
+    "DejaVuSans",
+    "DejaVuSans-Bold",
+    "DejaVuSans-Oblique",
+    "DejaVuSans-BoldOblique",
+    "DejaVuSansMono",
+    "DejaVuSansMono-Bold",
+    "DejaVuSerif",
+    "DejaVuSerif-Bold",
+    "DejaVuSerif-Italic",
+    "STIXGeneral",
+    "STIXGeneralBol",
+    "STIXGeneralItalic",
+    "cmr10",
+    "cmb10",
+    "cmss10",
+    "cmtt10",
+)
 
 BACKGROUNDS = ("paper", "dark", "colours", "photo", "transparent", "noisy")
 

@@ -31,6 +31,13 @@ PALE = "#ebebeb"
 INK = "#808080"
 HEADINGS = {"drawn with a pen": "strokes", "printed in a font": "font"}
 
+# The columns of the table, with the labels of their pictures.
+KINDS: dict[str, Labels] = {
+    "all pictures": {},
+    "strokes": {"kind": "strokes"},
+    "fonts": {"kind": "font"},
+}
+
 
 def publish(folder: Path, results: Results, drawings: Sequence[Drawing] | None = None) -> None:
     """Write the page and the sheet of drawings, which are drawn again if they are not at hand."""
@@ -120,9 +127,8 @@ def networks_table(results: Results) -> Table:
     rows = []
     origins = []
     for network in results.networks:
-        kinds: list[Labels] = [{}, {"kind": "strokes"}, {"kind": "font"}]
         counts = []
-        for labels in kinds:
+        for labels in KINDS.values():
             right = results.right(network, **labels)
             counts.append(count_text(sum(right), len(right)))
         shares = {digit: fmean(results.right(network, digit=digit)) for digit in digits}
@@ -142,5 +148,5 @@ def networks_table(results: Results) -> Table:
             f"{counted(network.threads, 'thread')}, on {brief_machine(network.machine)}; commit "
             f"{network.commit or 'unknown'}."
         )
-    header = "network, schedule, MNIST test set, all pictures, strokes, fonts, worst digit"
-    return Table("Networks", header.split(", "), rows, list(dict.fromkeys(origins)))
+    header = ["network", "schedule", "MNIST test set", *KINDS, "worst digit"]
+    return Table("Networks", header, rows, list(dict.fromkeys(origins)))

@@ -9,10 +9,11 @@ should run.
   --rounds N           how often everything is measured (default: 12; fewer than 6 decide nothing)
   --pictures N         at most so many training pictures in the folder, to see that it
                        works (default: 60000)
-  --out FOLDER         where the page goes, and in its folder data raw numbers (default: docs)
+  --out FOLDER         where the page goes, and in its folder data raw numbers (default:
+                       lightning_logs/benchmark)
 
 Example:
-  python -m lab.benchmarks.pictures --arch mlp --out lightning_logs
+  python -m lab.benchmarks.pictures --out docs
 """
 
 import shlex
@@ -21,11 +22,10 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from convblocks.console import answer, echo, end
 from convblocks.model.networks import ARCHITECTURES
 from lab.benchmarks.harness import (
+    THREADS,
     Measured,
     at_least,
     in_turns,
@@ -66,11 +66,9 @@ def main(arguments: list[str]) -> None:
     """
     made = parser()
     made.add_argument("--pictures", type=at_least(BATCH_SIZE), default=TRAINING_PICTURES)
-    made.set_defaults(out="docs")
     options = parsed(made, arguments)
     pictures = min(options.pictures, TRAINING_PICTURES)
-    threads = torch.get_num_threads()
-    results = Results.begin(arguments, options.rounds, threads=threads, pictures=pictures)
+    results = Results.begin(arguments, options.rounds, threads=THREADS, pictures=pictures)
     results.rows += [row for arch in options.arch for row in arithmetic(arch)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -97,16 +95,15 @@ def arithmetic(arch: str) -> Iterator[Row]:
 
 def turns(arch: str, pictures: int, folder: Path) -> Iterator[Measured]:
     """Short epochs on each data set, and as many bare steps; those of the folder are MNIST's."""
-    threads = torch.get_num_threads()
     steps = min(STEPS[arch], pictures // BATCH_SIZE)
     evaluated = max(1, round(steps / STEPS_PER_EVALUATION))
     for data, image_spec in DESCRIPTIONS.items():
         labels = {"part": "epoch", "arch": arch, "data": data, "steps": steps}
         variant = shlex.join(["fit", *data_flags(data, folder)])
         case = Case(variant, arch, batch_size=BATCH_SIZE, steps=steps, test_batches=evaluated)
-        yield labels, in_turns(threads, train, case)
+        yield labels, in_turns(THREADS, train, case)
         if data != "folder":
-            bare = in_turns(threads, measure.bare_steps, case, image_spec)
+            bare = in_turns(THREADS, measure.bare_steps, case, image_spec)
             yield labels | {"part": "bare"}, bare
 
 

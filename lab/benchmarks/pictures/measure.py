@@ -4,40 +4,32 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from itertools import repeat
 from pathlib import Path
 
 import torch
-from torch.nn import functional
-from torch.optim import Adam
 
 from convblocks.data.images import MNIST as MNIST_SPEC
 from convblocks.data.images import ImageSource, ImageSpec
 from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
-from convblocks.fast.lightning import keep_freed_memory
 from convblocks.model.networks import build_network
 from convblocks.pictures.decoding import decode, for_all, read_shape
 from convblocks.pictures.source import PictureFolder, find_classes, list_pictures
-from lab.benchmarks.harness import Turns, in_turns
+from lab.benchmarks.harness import THREADS, Turns, in_turns
 from lab.benchmarks.pictures.data import DECODED
 from lab.benchmarks.rows import Row
-from lab.benchmarks.training.ways import LEARNING_RATE, SEED, Case, Stopwatch
+from lab.benchmarks.training.ways import BareLoop, Case, Stopwatch
 
 
 def bare_steps(case: Case, image_spec: ImageSpec, turns: Turns) -> None:
     """A plain loop over one batch, again and again: nothing is fetched, normalised or logged."""
     stopwatch = Stopwatch(turns, case)
-    keep_freed_memory()
-    torch.manual_seed(SEED)
-    network = build_network(case.arch, image_spec=image_spec)
-    optimizer = Adam(network.parameters(), lr=LEARNING_RATE, fused=True)
+    loop = BareLoop(case, build_network(case.arch, image_spec=image_spec))
     images = torch.randn(case.batch_size, *image_spec.shape)
     targets = torch.randint(len(image_spec.classes), (case.batch_size,))
     while True:
         stopwatch.on_train_epoch_start()
-        for _ in range(case.steps or 0):
-            optimizer.zero_grad()
-            functional.cross_entropy(network(images), targets).backward()
-            optimizer.step()
+        loop.train(repeat((images, targets), case.steps or 0))
         stopwatch.on_validation_start()
 
 
@@ -82,5 +74,5 @@ def reading(way: str, folder: Path, turns: Turns) -> None:
 
 def single_turn(way: str, folder: Path) -> list[Row]:
     """The only turn of a new process."""
-    with in_turns(torch.get_num_threads(), reading, way, folder) as take_turn:
+    with in_turns(THREADS, reading, way, folder) as take_turn:
         return take_turn()

@@ -3,7 +3,7 @@ for them, calculated.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from math import prod
@@ -37,8 +37,11 @@ class Collective:
     per_step: float
 
     @property
-    def gathers(self) -> bool:
-        return self.operation in GATHERING
+    def rounds(self) -> int:
+        """How often data goes around the ring: (n - 1) messages each, for all but
+        gathering there and back.
+        """
+        return 1 if self.operation in GATHERING else 2
 
 
 class Recorder(Stopwatch):
@@ -123,40 +126,24 @@ class Cluster:
     nodes: int
     processes: int
 
-    def latency(self, collectives: Sequence[Collective]) -> float:
-        """The seconds a step before any bytes are counted: each collective's start and
-        chain of messages.
-        """
-        seconds = 0.0
-        for collective in collectives:
-            between = ring_rounds(collective) * (self.nodes - 1)
-            within = ring_messages(collective, self.processes) - between
-            messages = within * NVLINK_LATENCY + between * NETWORK_LATENCY
-            seconds += collective.per_step * (START + messages)
-        return seconds
+    def latency(self, collective: Collective) -> float:
+        """The seconds before any bytes are counted: its start and chain of messages."""
+        between = collective.rounds * (self.nodes - 1)
+        within = ring_messages(collective, self.processes) - between
+        return START + within * NVLINK_LATENCY + between * NETWORK_LATENCY
 
-    def transfer(self, collectives: Sequence[Collective]) -> float:
-        """The seconds a step for the bytes."""
+    def transfer(self, collective: Collective) -> float:
+        """The seconds for the bytes."""
         bandwidth = NETWORK_BANDWIDTH if self.nodes > 1 else NVLINK_BANDWIDTH
-        return sum(
-            collective.per_step * ring_bytes(collective, self.processes) / bandwidth
-            for collective in collectives
-        )
-
-
-def ring_rounds(collective: Collective) -> int:
-    """How often data goes around the ring: (n - 1) messages each, for all but gathering
-    there and back.
-    """
-    return 1 if collective.gathers else 2
+        return ring_bytes(collective, self.processes) / bandwidth
 
 
 def ring_messages(collective: Collective, processes: int) -> int:
     """The messages that each process sends."""
-    return ring_rounds(collective) * (processes - 1)
+    return collective.rounds * (processes - 1)
 
 
 def ring_bytes(collective: Collective, processes: int) -> float:
     """The bytes that each process sends."""
-    share = collective.size if collective.gathers else collective.size / processes
+    share = collective.size if collective.rounds == 1 else collective.size / processes
     return ring_messages(collective, processes) * share

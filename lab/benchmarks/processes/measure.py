@@ -3,16 +3,13 @@
 import os
 from contextlib import AbstractContextManager
 
-import torch
 from torch import Tensor
-from torch.utils.data import DistributedSampler, TensorDataset
 
 from convblocks.data.loader import Batch
 from lab.benchmarks.harness import TakeTurn, Turns, in_turns
 from lab.benchmarks.processes.communication import Recorder
 from lab.benchmarks.rows import Row
 from lab.benchmarks.training.ways import (
-    SEED,
     BarebonesClassifier,
     BareLoop,
     Case,
@@ -38,11 +35,7 @@ def plain(case: Case, stopwatch: Stopwatch) -> None:
     loop = BareLoop(case)
     loader = loop.train_loader
     rank = int(os.environ.get("LOCAL_RANK", "0"))
-    images = TensorDataset(loader.images, loader.targets)
-    sampler: DistributedSampler[tuple[Tensor, ...]] = DistributedSampler(
-        images, case.processes, rank, seed=SEED
-    )
-    loader.order = torch.tensor(list(sampler))
+    loader.order = loader.order[rank :: case.processes]  # as torch's DistributedSampler does
     loader.batch_size = case.batch_size // case.processes
     train_in_turns(
         case,

@@ -137,8 +137,11 @@ def calculation_table(results: Results) -> Table:
         row = [arch, variant, str(labels["processes"])]
         row.append(f"{sum(each.per_step for each in sent):.1f}")
         for cluster in CLUSTERS.values():
-            latency = cluster.latency(sent)
-            whole = latency + cluster.transfer(sent)
+            latency, transfer = (
+                sum(each.per_step * seconds(each) for each in sent)
+                for seconds in (cluster.latency, cluster.transfer)
+            )
+            whole = latency + transfer
             row.append(f"{1e6 * whole:.0f} ({whole_percent(latency / whole)})")
         rows.append(row)
     columns = [f"µs on {name}" for name in CLUSTERS]

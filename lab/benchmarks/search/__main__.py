@@ -29,11 +29,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from convblocks.command_line import Parser
-from convblocks.compare.options import split
+from convblocks.compare.options import positive, split
 from convblocks.compare.trials import VAL_SIZE
 from convblocks.console import answer, echo, end
 from convblocks.run.directory import LOGS
-from lab.benchmarks.harness import at_least, made_folder, publish
+from lab.benchmarks.harness import made_folder, publish
 from lab.benchmarks.rows import Results, Row
 from lab.benchmarks.search.measure import started, trials
 from lab.benchmarks.search.page import VARIANTS, answer_text, blocks
@@ -78,7 +78,7 @@ def parse(arguments: list[str]) -> Namespace:
     parser = Parser()
     parser.add_argument("--arch", default="maxpool")
     for name, default in COUNTS.items():
-        parser.add_argument(f"--{name}", type=at_least(1), default=default)
+        parser.add_argument(f"--{name}", type=positive, default=default)
     parser.add_argument("--out", type=made_folder, default=str(LOGS / "benchmark"))
     options, given = split(parser, arguments)
     if VAL_SIZE not in dict(given):

@@ -104,14 +104,11 @@ def answer_text(results: Results) -> str:
             "Whether TPE with the median pruner beats random search "
             f"of the same cost is not decided: {known}."
         )
-    first = "TPE with the median pruner"
-    second = "random search"
+    order = ["TPE with the median pruner", "random search"]
     if gain.value <= 0:
-        first, second = second, first
-    return (
-        f"At equal cost {first} reached higher validation scores than "
-        f"{second}. TPE minus random: {known}. {CAUTION}"
-    )
+        order.reverse()
+    reaches = " reached higher validation scores than ".join(order)
+    return f"At equal cost {reaches}. TPE minus random: {known}. {CAUTION}"
 
 
 def blocks(results: Results) -> list[Block]:

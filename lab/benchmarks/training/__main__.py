@@ -8,8 +8,6 @@ torch.compile is left out where there is no C++ compiler.
   --arch NAME ...      the networks (default: all)
   --rounds N           how often everything is measured, in another order each time (default: 12)
   --steps N            training steps of a turn and batches per evaluation at most, for a quick look
-  --threads N          CPU threads of each measurement but those of one thread (default:
-                       torch's choice)
   --out FOLDER         folder for the page, its figure and the raw numbers in data/
                        (default: lightning_logs/benchmark)
 
@@ -25,14 +23,14 @@ from dataclasses import asdict, replace
 from functools import partial
 from itertools import count
 
-import torch
 from torchvision.datasets import MNIST
 
+from convblocks.compare.options import positive
 from convblocks.console import answer, end
 from convblocks.data.mnist import DEFAULT_ROOT
 from lab.benchmarks.harness import (
+    THREADS,
     Measured,
-    at_least,
     in_turns,
     measure_in_turns,
     parsed,
@@ -72,11 +70,10 @@ def main(arguments: list[str]) -> None:
         UserError: the folder cannot be written to.
     """
     made = parser()
-    made.add_argument("--steps", type=at_least(1))
-    made.add_argument("--threads", type=at_least(1), default=torch.get_num_threads())
+    made.add_argument("--steps", type=positive)
     options = parsed(made, arguments)
     MNIST(DEFAULT_ROOT, download=True)  # unpacks the files, before several processes would
-    results = Results.begin(arguments, options.rounds, threads=options.threads, steps=options.steps)
+    results = Results.begin(arguments, options.rounds, threads=THREADS, steps=options.steps)
     for arch in options.arch:
         measure_in_turns(results, turns(arch, options), options.rounds)
     results.measure([*commands(options), *sprints(options)], options.rounds)
@@ -85,7 +82,7 @@ def main(arguments: list[str]) -> None:
 
 def turns(arch: str, options: Namespace) -> Iterator[Measured]:
     """All ways to train a network, next to each other."""
-    threads_of = {"one": 1, "all": options.threads}
+    threads_of = {"one": 1, "all": THREADS}
     for threads, whole in cases(arch, options):
         case = limited(whole, options)
         labels = {"part": "training", "threads": threads, **asdict(case)}
@@ -98,9 +95,9 @@ def turns(arch: str, options: Namespace) -> Iterator[Measured]:
     if arch in SIDE_BY_SIDE:
         # One run with all threads, and as many runs as there are threads, of one each.
         case = limited(Case("fit", arch, steps=SIDE_BY_SIDE[arch], test_batches=1), options)
-        for runs, together in {"one": 1, "one a thread": options.threads}.items():
+        for runs, together in {"one": 1, "one a thread": THREADS}.items():
             labels = {"part": "jobs", "arch": arch, "runs": runs}
-            yield labels, measure.side_by_side(case, options.threads // together, together)
+            yield labels, measure.side_by_side(case, THREADS // together, together)
 
 
 def cases(arch: str, options: Namespace) -> Iterator[tuple[str, Case]]:
@@ -132,7 +129,7 @@ def best_workers(variant: str, arch: str, options: Namespace) -> int:
     tasks = []
     for workers in WORKERS:
         case = Case(variant, arch, workers=workers, steps=WORKER_STEPS, test_batches=1)
-        turns = in_turns(options.threads, train, limited(case, options))
+        turns = in_turns(THREADS, train, limited(case, options))
         tasks.append(({"trial": variant, "workers": workers}, turns))
     measure_in_turns(tried, tasks, rounds=1)
     return min(WORKERS, key=lambda workers: tried.median("training", workers=workers))
@@ -143,17 +140,17 @@ def commands(options: Namespace) -> Iterator[Task]:
     yield {"part": "command", "command": "imports", "arch": ""}, measure.imports
     for arch in options.arch:
         labels = {"part": "command", "command": "first step", "arch": arch}
-        yield labels, partial(measure.first_step, arch, options.threads)
+        yield labels, partial(measure.first_step, arch)
         for fast in ("true", "false"):
             labels = {"part": "command", "command": "epoch", "arch": arch, "fast": fast}
-            yield labels, partial(measure.whole_command, arch, options.threads, fast)
+            yield labels, partial(measure.whole_command, arch, fast)
 
 
 def sprints(options: Namespace) -> Iterator[Task]:
     """The shortest way to 99 %, with another seed each time."""
     for precision in PRECISIONS:
         labels = {"part": "sprint", "precision": precision}
-        yield labels, partial(measure.sprint, precision, options.threads, count())
+        yield labels, partial(measure.sprint, precision, count())
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 from pyinstrument import Profiler
 
 from convblocks.errors import UserError
-from lab.benchmarks.harness import TakeTurn, Turns, in_turns
+from lab.benchmarks.harness import THREADS, TakeTurn, Turns, in_turns
 from lab.benchmarks.rows import Row
 from lab.benchmarks.training import moments
 from lab.benchmarks.training.parts import LOOKS_EVERY, OTHER, PARTS, part_of
@@ -86,18 +86,18 @@ def imports() -> Iterator[Row]:
     yield Row({}, {"seconds": time_command(["-c", IMPORTS])[-1][0]})
 
 
-def first_step(arch: str, threads: int) -> Iterator[Row]:
+def first_step(arch: str) -> Iterator[Row]:
     """How long ``fit`` takes until its first step is done.
 
     Raises:
         UserError: it failed.
     """
     steps = "--trainer.limit_train_batches 1 --trainer.limit_val_batches 0"
-    lines = time_fit(f"--arch {arch} --epochs 1 --threads {threads} {steps}")
+    lines = time_fit(f"--arch {arch} --epochs 1 {steps}")
     yield Row({}, {"seconds": arrival(lines, "1/1 ")})
 
 
-def whole_command(arch: str, threads: int, fast: str) -> Iterator[Row]:
+def whole_command(arch: str, fast: str) -> Iterator[Row]:
     """The seconds of a command that trains for an epoch, from Enter to its end, and
     those of its parts.
 
@@ -105,7 +105,7 @@ def whole_command(arch: str, threads: int, fast: str) -> Iterator[Row]:
         UserError: it failed.
     """
     watch = f"--trainer.callbacks {moments.__name__}.Moments"
-    lines = time_fit(f"--arch {arch} --epochs 1 --threads {threads} --fast {fast} {watch}")
+    lines = time_fit(f"--arch {arch} --epochs 1 --fast {fast} {watch}")
     whole = lines[-1][0]
     ends = [0.0, *(arrival(lines, f"{moments.MARK} {part}") for part in moments.PARTS), whole]
     seconds = [end - start for start, end in pairwise(ends)]
@@ -113,14 +113,14 @@ def whole_command(arch: str, threads: int, fast: str) -> Iterator[Row]:
     yield Row({}, {**dict(parts), "seconds": whole})
 
 
-def sprint(precision: str, threads: int, seeds: Iterator[int]) -> Iterator[Row]:
+def sprint(precision: str, seeds: Iterator[int]) -> Iterator[Row]:
     """``configs/sprint.yaml`` with the next seed: seconds from the command to the line
     with the test accuracy.
 
     Raises:
         UserError: it failed.
     """
-    options = f"--trainer.precision {precision} --threads {threads} --seed {next(seeds)}"
+    options = f"--trainer.precision {precision} --seed {next(seeds)}"
     lines = time_fit(options, "--config", str(REPOSITORY / "configs" / "sprint.yaml"))
     printed = "".join(line for _, line in lines)
     (accuracy,) = re.findall(r"^test accuracy (.*?) %", printed, re.MULTILINE)
@@ -128,7 +128,7 @@ def sprint(precision: str, threads: int, seeds: Iterator[int]) -> Iterator[Row]:
 
 
 def time_fit(options: str, *more: str) -> list[tuple[float, str]]:
-    return time_command([FIT, *more, *options.split()])
+    return time_command([FIT, *more, *f"--threads {THREADS} {options}".split()])
 
 
 def time_command(command: list[str]) -> list[tuple[float, str]]:
@@ -138,13 +138,14 @@ def time_command(command: list[str]) -> list[tuple[float, str]]:
     Raises:
         UserError: it failed.
     """
-    paths = [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]  # of what lab has for fit
+    # Of what lab has for fit.
+    path = f"{REPOSITORY}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         process = subprocess.Popen(
             [sys.executable, *command],
             cwd=folder,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            env=os.environ | {"PYTHONPATH": path},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -164,8 +164,7 @@ def blocks(results: Results) -> list[Block]:
     """The page."""
     settings = results.settings
     threads = settings["threads"]
-    limited = f"; turns of {settings['steps']} steps" if settings["steps"] else ""
-    where = origin(__package__, "performance", results, f"{threads} threads{limited}")
+    where = origin(__package__, "performance", results, f"{threads} threads")
     archs = archs_of(results)
     steps = {arch: results.different("steps", **FIT, arch=arch)[0] for arch in archs}
     turns = listed([f"{count} steps of {arch}" for arch, count in steps.items()])

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any, Literal
 
@@ -142,10 +143,12 @@ def image_loaders(case: Case) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
     train = MNIST(DEFAULT_ROOT, True, transform, download=True)
     test = MNIST(DEFAULT_ROOT, False, transform, download=True)
     # Of a short epoch the start of the workers would be a larger part than of a whole one.
-    workers: dict[str, Any] = {"num_workers": case.workers, "persistent_workers": case.workers > 0}
+    loader = partial(
+        DataLoader[Batch], num_workers=case.workers, persistent_workers=case.workers > 0
+    )
     return (
-        DataLoader(train, batch_size=case.batch_size, shuffle=True, **workers),
-        DataLoader(test, batch_size=EVAL_BATCH_SIZE, **workers),
+        loader(train, batch_size=case.batch_size, shuffle=True),
+        loader(test, batch_size=EVAL_BATCH_SIZE),
     )
 
 
@@ -209,17 +212,17 @@ class BareLoop:
         self.case = case
         files = MNISTFiles(DEFAULT_ROOT).load()
         # The order of the first epoch of ``fit.py --seed 0``.
-        order = torch.randperm(len(files.train.labels), generator=epoch_generator(SEED, 0))
+        order = torch.randperm(len(files.train), generator=epoch_generator(SEED, 0))
         self.train_loader = NormalisedLoader(files.train, order, case.batch_size)
-        in_order = torch.arange(len(files.test.labels))
+        in_order = torch.arange(len(files.test))
         self.test_loader = NormalisedLoader(files.test, in_order, EVAL_BATCH_SIZE)
         torch.manual_seed(SEED)
         self.network = network or build_network(case.arch)
         self.optimizer = Adam(self.network.parameters(), lr=LEARNING_RATE, fused=True)
 
-    def train(self, steps: int | None) -> None:
+    def train(self, batches: Iterable[Batch]) -> None:
         self.network.train()
-        for images, targets in islice(self.train_loader, steps):
+        for images, targets in batches:
             self.optimizer.zero_grad()
             with self.case.autocast():
                 loss = functional.cross_entropy(self.network(images), targets)
@@ -227,14 +230,12 @@ class BareLoop:
             self.optimizer.step()
 
     @torch.inference_mode()
-    def evaluate(self) -> float:
-        """How many are right."""
+    def evaluate(self) -> None:
         self.network.eval()
         correct = torch.tensor(0)
         for images, targets in islice(self.test_loader, self.case.test_batches):
             with self.case.autocast():
                 correct += (self.network(images).argmax(dim=1) == targets).sum()
-        return correct.item()
 
 
 def bare(case: Case, stopwatch: Stopwatch) -> None:
@@ -252,7 +253,7 @@ def compiled(case: Case, stopwatch: Stopwatch) -> None:
 def take_turns(loop: BareLoop, stopwatch: Stopwatch) -> None:
     while True:
         stopwatch.on_train_epoch_start()
-        loop.train(loop.case.steps)
+        loop.train(islice(loop.train_loader, loop.case.steps))
         stopwatch.on_validation_start()
         loop.evaluate()
 
@@ -264,16 +265,12 @@ class PlainClassifier(LightningModule):
         super().__init__()
         self.network = case.network()
         self.train_accuracy = MulticlassAccuracy(len(MNIST_SPEC.classes), average="micro")
-        self.val_accuracy = MulticlassAccuracy(len(MNIST_SPEC.classes), average="micro")
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.network(images)
-        return logits
+        self.val_accuracy = self.train_accuracy.clone()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, targets = batch
-        logits = self(images)
-        loss = functional.cross_entropy(logits, targets)
+        logits = self.network(images)
+        loss: Tensor = functional.cross_entropy(logits, targets)
         self.train_accuracy(logits, targets)
         self.log("train_loss", loss, prog_bar=True)
         self.log("train_acc", self.train_accuracy, prog_bar=True)
@@ -281,7 +278,7 @@ class PlainClassifier(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         images, targets = batch
-        logits = self(images)
+        logits = self.network(images)
         self.val_accuracy(logits, targets)
         self.log("val_loss", functional.cross_entropy(logits, targets), prog_bar=True)
         self.log("val_acc", self.val_accuracy, prog_bar=True)
