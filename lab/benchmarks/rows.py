@@ -15,7 +15,7 @@ from scipy.stats import quantile_test
 from convblocks.console import echo
 from convblocks.figures.estimates import CONFIDENCE, Estimate
 from convblocks.run.provenance import describe_machine, git_commit
-from convblocks.text import as_json
+from convblocks.text import as_json, listed
 from exact_resume.files import write
 
 # Texts and numbers.
@@ -98,6 +98,11 @@ class Results:
 
     def median(self, value: str, /, **labels: Any) -> float:
         return median(self.values(value, **labels))
+
+    def turns(self, **labels: Any) -> str:
+        """The training steps of a turn in words, of each network."""
+        steps = {row.labels["arch"]: row.labels["steps"] for row in self.of(**labels)}
+        return listed([f"{count} steps of {arch}" for arch, count in steps.items()])
 
     def ratio(self, value: str, above: Labels, below: Labels, /, **common: Any) -> Estimate:
         """The ratio of a value of two cases that were measured in the same rounds."""

@@ -31,6 +31,10 @@ DATA = REPOSITORY / "docs" / "data"
 # A part that is made of numbers stands between two marks that bear its name.
 SECTION = re.compile(r"<!-- ([\w -]+): begin -->\n(?:(.*?)\n)?<!-- \1: end -->", re.DOTALL)
 
+# The beginning of a line that must stay one, and the end of one within a paragraph.
+MARKUP = re.compile(r"^(    |```|[|<>#]| *([-*+]|\d+\.) )", re.MULTILINE)
+LINE_BREAK = re.compile(r"(?<!\n)\n(?!\n)")
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -49,11 +53,15 @@ Block = str | Sequence[Table] | Picture
 def write_page(path: Path, *blocks: Block, level: int = 2) -> None:
     """Write texts, which may be indented as code is, tables, these under headings of that
     level, and pictures.
+
+    A paragraph becomes one line, since numbers in it would leave lines of odd lengths; but
+    not in a text with lists, tables, headings, HTML or code.
     """
     written = []
     for block in blocks:
         if isinstance(block, str):
-            written.append(dedent(block).strip("\n"))
+            text = dedent(block).strip("\n")
+            written.append(text if MARKUP.search(text) else LINE_BREAK.sub(" ", text))
         elif isinstance(block, Picture):
             written.append(drawn(block, path.parent))
         else:

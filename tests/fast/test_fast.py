@@ -93,7 +93,7 @@ def test_fast_processes_send_gradients_and_statistics_only() -> None:
     counted is what asks for signals, two float64 numbers: it is sent more often where a
     step takes long.
     """
-    case = Case("fit", "batchnorm", steps=115, test_batches=1, processes=2)
+    case = Case("fit", "batchnorm", steps=115, processes=2)
     _, *collectives = recorded(case)
     assert (
         7

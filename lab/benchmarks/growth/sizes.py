@@ -53,7 +53,9 @@ def groups(archs: Sequence[str], most: int) -> Iterator[list[Measured]]:
 
 def of_images() -> Iterator[Measured]:
     for size in IMAGES:
-        yield point("images", "epoch", size, train, Case(on_noise(size, 10), "mlp"))
+        yield point(
+            "images", "epoch", size, train, Case(on_noise(size, 10), "mlp", test_batches=None)
+        )
         yield point("images", "start", size, called, checking, size)
 
 
@@ -64,7 +66,7 @@ def on_noise(images: int, classes: int) -> str:
 def of_classes() -> Iterator[Measured]:
     for size, steps in CLASSES.items():
         variant = on_noise(STEPS * BATCH_SIZE, size)
-        case = Case(variant, "mlp", steps=steps, test_batches=1)
+        case = Case(variant, "mlp", steps=steps)
         yield point("classes", "fit", size, train, case)
 
 
@@ -72,7 +74,7 @@ def of_parameters() -> Iterator[Measured]:
     arch = f"{wide.__module__}.{wide.__name__}"
     for width, steps in WIDTHS.items():
         size = parameters_of(width)
-        case = Case(f"fit --network.width {width}", arch, steps=steps, test_batches=1)
+        case = Case(f"fit --network.width {width}", arch, steps=steps)
         yield point("parameters", "fit", size, train, case)
         bare = replace(case, variant="bare")
         yield point("parameters", "bare", size, bare_and_wide, bare, width)
@@ -82,7 +84,7 @@ def of_batches(arch: str) -> Iterator[Measured]:
     for size in BATCH_SIZES:
         steps = max(1, min(STEPS, IMAGES_OF_A_TURN[arch] // size))
         for variant in ("fit", "bare"):
-            case = Case(variant, arch, batch_size=size, steps=steps, test_batches=1)
+            case = Case(variant, arch, batch_size=size, steps=steps)
             yield point("batch", f"{arch}, {variant}", size, train, case)
 
 
@@ -98,6 +100,6 @@ def of_trials() -> Iterator[Measured]:
 
 def of_processes() -> Iterator[Measured]:
     for size in PROCESSES:
-        case = Case("fit", "mlp", steps=STEPS, test_batches=1, processes=size)
+        case = Case("fit", "mlp", steps=STEPS, processes=size)
         labels = {"quantity": "processes", "series": "fit", "size": size}
         yield labels, in_turns(1, train, case, ranks=size)

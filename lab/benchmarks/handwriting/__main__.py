@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     runs = [result_of(path) for path in options.checkpoints]
     drawings = list(draw_all(SEED))
-    seen = torch.from_numpy(np.stack([look(drawing.content, MNIST)[1] for drawing in drawings]))
+    seen = torch.tensor(np.array([look(one.content, MNIST)[1] for one in drawings]))
     versions = [f"{package} {version(package)}" for package in DRAWS]
     machine = ", ".join([describe_machine(), *versions])
     drawn = [Drawn(one.digit, one.kind, one.form, one.background) for one in drawings]
@@ -73,7 +73,7 @@ def main(arguments: list[str]) -> None:
     results = Results(machine, git_commit(), SEED, drawn, networks)
     write_raw_numbers(options.out / "data", "handwriting", results)
     to_console([page.networks_table(results)])
-    page.publish(output_folder(options.out / "lab"), results, drawings)
+    page.publish(output_folder(options.out / "lab"), results)
     print(f"Written to {options.out}/lab/handwriting.md and its numbers to data/.")
 
 

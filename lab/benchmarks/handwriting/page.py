@@ -4,7 +4,7 @@ and the page.
 
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import fmean
 
@@ -17,7 +17,6 @@ from convblocks.text import counted, percent
 from exact_resume.files import write
 from lab.benchmarks.handwriting.drawing import BACKGROUNDS, FONT_FOLDER, Drawing, draw_all
 from lab.benchmarks.handwriting.results import Results
-from lab.benchmarks.rows import Labels
 from lab.estimates import count_text
 from lab.pages.writing import Block, brief_machine, write_page
 
@@ -31,18 +30,11 @@ PALE = "#ebebeb"
 INK = "#808080"
 HEADINGS = {"drawn with a pen": "strokes", "printed in a font": "font"}
 
-# The columns of the table, with the labels of their pictures.
-KINDS: dict[str, Labels] = {
-    "all pictures": {},
-    "strokes": {"kind": "strokes"},
-    "fonts": {"kind": "font"},
-}
 
-
-def publish(folder: Path, results: Results, drawings: Sequence[Drawing] | None = None) -> None:
-    """Write the page and the sheet of drawings, which are drawn again if they are not at hand."""
+def publish(folder: Path, results: Results) -> None:
+    """Write the page and the sheet of drawings, which are drawn again."""
     content = io.BytesIO()
-    sheet(drawings or list(draw_all(results.seed))).save(content, "png")
+    sheet(draw_all(results.seed)).save(content, "png")
     write(folder / "drawings.png", content.getvalue())
     write_page(folder / "handwriting.md", *blocks(results))
 
@@ -97,12 +89,12 @@ def blocks(results: Results) -> list[Block]:
     ]
 
 
-def sheet(drawings: Sequence[Drawing]) -> Image.Image:
+def sheet(drawings: Iterable[Drawing]) -> Image.Image:
     """Every second drawing, a row for each digit, strokes left and fonts right, on
     paper of the page's colour.
     """
-    by_digit = grouped(drawings, lambda drawing: drawing.digit)
-    rows = [by_digit[digit][::2] for digit in sorted(by_digit)]
+    by_digit = grouped(drawings, lambda drawing: drawing.digit)  # from 0 on
+    rows = [own[::2] for own in by_digit.values()]
     paper = Image.new("RGBA", (CELL * (1 + max(map(len, rows))), CELL * (1 + len(rows))))
     pen = ImageDraw.Draw(paper)
     font = ImageFont.truetype(FONT_FOLDER / "DejaVuSans.ttf", CELL // 2)
@@ -127,10 +119,8 @@ def networks_table(results: Results) -> Table:
     rows = []
     origins = []
     for network in results.networks:
-        counts = []
-        for labels in KINDS.values():
-            right = results.right(network, **labels)
-            counts.append(count_text(sum(right), len(right)))
+        by_kind = [results.right(network, kind=kind) for kind in HEADINGS.values()]
+        counts = [count_text(sum(own), len(own)) for own in (results.right(network), *by_kind)]
         shares = {digit: fmean(results.right(network, digit=digit)) for digit in digits}
         worst = min(digits, key=lambda digit: shares[digit])
         rows.append(
@@ -148,5 +138,13 @@ def networks_table(results: Results) -> Table:
             f"{counted(network.threads, 'thread')}, on {brief_machine(network.machine)}; commit "
             f"{network.commit or 'unknown'}."
         )
-    header = ["network", "schedule", "MNIST test set", *KINDS, "worst digit"]
+    header = [
+        "network",
+        "schedule",
+        "MNIST test set",
+        "all pictures",
+        "strokes",
+        "fonts",
+        "worst digit",
+    ]
     return Table("Networks", header, rows, list(dict.fromkeys(origins)))

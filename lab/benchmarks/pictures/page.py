@@ -3,7 +3,6 @@
 from statistics import median
 
 from convblocks.figures.tables import Table
-from convblocks.text import listed
 from lab.benchmarks.noise import for_testing
 from lab.benchmarks.pictures.data import BATCH_SIZE, COLOUR
 from lab.benchmarks.pictures.measure import ALL_CORES, ONE_CORE, WAYS
@@ -22,9 +21,6 @@ def blocks(results: Results) -> list[Block]:
     """The page."""
     settings = results.settings
     where = origin(__package__, "pictures", results, f"{settings['threads']} threads")
-    archs = results.different("arch", part="epoch")
-    steps = {arch: results.different("steps", part="epoch", arch=arch)[0] for arch in archs}
-    turns = listed([f"{count} steps of {arch}" for arch, count in steps.items()])
     cores = results.ratio("seconds", {"way": ALL_CORES}, {"way": ONE_CORE}, part="reading")
     return [
         "# What pictures cost",
@@ -39,7 +35,8 @@ def blocks(results: Results) -> list[Block]:
         - `colour`: as many pictures of {" x ".join(map(str, COLOUR.shape))}, of random content.
         """,
         f"""
-        A turn of `fit` is a short epoch of `scripts/fit.py` at batch size {BATCH_SIZE}: {turns},
+        A turn of `fit` is a short epoch of `scripts/fit.py` at batch size {BATCH_SIZE}:
+        {results.turns(part="epoch")},
         the same share of evaluation, logs and checkpoint. `bare` is as many steps of the network
         and its optimizer over one batch.
         """,

@@ -68,15 +68,13 @@ def compared(arch: str, most_steps: int) -> Iterator[Case]:
     """
     for (batch_size, steps), processes, variant in product(STEPS.items(), (1, 2), WAYS):
         most = min(steps[arch], most_steps)
-        yield Case(
-            variant, arch, batch_size=batch_size, steps=most, test_batches=1, processes=processes
-        )
+        yield Case(variant, arch, batch_size=batch_size, steps=most, processes=processes)
 
 
 def recorded(arch: str, steps: int) -> Iterator[Case]:
     """This project, and plain Lightning with 2 processes to hold it against."""
     for variant, processes in {"plain": 2, "fit": PROCESSES}.items():
-        yield Case(variant, arch, steps=steps, test_batches=1, processes=processes)
+        yield Case(variant, arch, steps=steps, processes=processes)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ Example:
 
 from argparse import Namespace
 from functools import partial
-from itertools import count
+from itertools import count, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -56,12 +56,9 @@ def main(arguments: list[str]) -> None:
     def start(way: str, folder: str) -> list[Row]:
         return started(way, Path(folder), f"{way}-{next(numbers)}", options.runs)
 
-    for repeat in range(options.repeats):
-        for variant in VARIANTS:
-            labels = {"part": "trial", "search": variant}
-            results.rows += [
-                Row(labels, row.values, repeat) for row in trials(options, variant, repeat)
-            ]
+    for repeat, variant in product(range(options.repeats), VARIANTS):
+        labels = {"part": "trial", "search": variant}
+        results.rows += [Row(labels, values, repeat) for values in trials(options, variant, repeat)]
     with TemporaryDirectory() as folder:
         # The imports of the server from which all runs are forked.
         started("compare", Path(folder), "first", 1)

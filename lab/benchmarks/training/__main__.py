@@ -89,12 +89,12 @@ def turns(arch: str, options: Namespace) -> Iterator[Measured]:
         yield labels, in_turns(threads_of[threads], train, case)
     if arch == TAKEN_APART:
         for variant in ("bare", "fit"):
-            case = limited(Case(variant, arch, steps=STEPS[arch], test_batches=1), options)
+            case = limited(Case(variant, arch, steps=STEPS[arch]), options)
             labels = {"part": "of a step", "variant": variant, "steps": case.steps}
             yield labels, in_turns(1, measure.parts_of_steps, case)
     if arch in SIDE_BY_SIDE:
         # One run with all threads, and as many runs as there are threads, of one each.
-        case = limited(Case("fit", arch, steps=SIDE_BY_SIDE[arch], test_batches=1), options)
+        case = limited(Case("fit", arch, steps=SIDE_BY_SIDE[arch]), options)
         for runs, together in {"one": 1, "one a thread": THREADS}.items():
             labels = {"part": "jobs", "arch": arch, "runs": runs}
             yield labels, measure.side_by_side(case, THREADS // together, together)
@@ -104,15 +104,15 @@ def cases(arch: str, options: Namespace) -> Iterator[tuple[str, Case]]:
     """What is trained with all threads, whole epochs, and what with one, just steps."""
     for variant in LOADING_IMAGES:
         workers = best_workers(variant, arch, options)
-        yield "all", Case(variant, arch, workers=workers, steps=LOADING_STEPS)
+        yield "all", Case(variant, arch, workers=workers, steps=LOADING_STEPS, test_batches=None)
     for precision in PRECISIONS if arch in MIXED else PRECISIONS[:1]:
         for variant in ("bare", "fit"):
-            yield "all", Case(variant, arch, precision, steps=STEPS[arch])
+            yield "all", Case(variant, arch, precision, steps=STEPS[arch], test_batches=None)
     alone = ["bare", "barebones", "fit", "fit --fast false"]
     if any(map(shutil.which, ("g++", "clang++"))):
         alone.append("torch.compile")
     for variant in alone:
-        yield "one", Case(variant, arch, steps=STEPS[arch], test_batches=1)
+        yield "one", Case(variant, arch, steps=STEPS[arch])
 
 
 def limited(case: Case, options: Namespace) -> Case:
@@ -128,7 +128,7 @@ def best_workers(variant: str, arch: str, options: Namespace) -> int:
     tried = Results.begin([], rounds=1)
     tasks = []
     for workers in WORKERS:
-        case = Case(variant, arch, workers=workers, steps=WORKER_STEPS, test_batches=1)
+        case = Case(variant, arch, workers=workers, steps=WORKER_STEPS)
         turns = in_turns(THREADS, train, limited(case, options))
         tasks.append(({"trial": variant, "workers": workers}, turns))
     measure_in_turns(tried, tasks, rounds=1)

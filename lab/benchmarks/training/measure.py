@@ -107,10 +107,9 @@ def whole_command(arch: str, fast: str) -> Iterator[Row]:
     watch = f"--trainer.callbacks {moments.__name__}.Moments"
     lines = time_fit(f"--arch {arch} --epochs 1 --fast {fast} {watch}")
     whole = lines[-1][0]
-    ends = [0.0, *(arrival(lines, f"{moments.MARK} {part}") for part in moments.PARTS), whole]
-    seconds = [end - start for start, end in pairwise(ends)]
-    parts = zip([*moments.PARTS, moments.REST], seconds, strict=True)
-    yield Row({}, {**dict(parts), "seconds": whole})
+    ends = [arrival(lines, f"{moments.MARK} {part}") for part in moments.PARTS[:-1]]
+    seconds = [end - start for start, end in pairwise([0.0, *ends, whole])]
+    yield Row({}, {**dict(zip(moments.PARTS, seconds, strict=True)), "seconds": whole})
 
 
 def sprint(precision: str, seeds: Iterator[int]) -> Iterator[Row]:

@@ -15,7 +15,6 @@ from lab import NETWORKS
 from lab.benchmarks.rows import Labels, Results, judged, side
 from lab.benchmarks.training.figure import archs_of, performance_figure, training
 from lab.benchmarks.training.moments import PARTS as PARTS_OF_A_COMMAND
-from lab.benchmarks.training.moments import REST
 from lab.benchmarks.training.parts import LOOKS_EVERY, OTHER, PARTS
 from lab.benchmarks.training.ways import EPOCH_STEPS
 from lab.estimates import Bar, target_text
@@ -165,9 +164,6 @@ def blocks(results: Results) -> list[Block]:
     settings = results.settings
     threads = settings["threads"]
     where = origin(__package__, "performance", results, f"{threads} threads")
-    archs = archs_of(results)
-    steps = {arch: results.different("steps", **FIT, arch=arch)[0] for arch in archs}
-    turns = listed([f"{count} steps of {arch}" for arch, count in steps.items()])
     return [
         "# What training costs",
         gain(results),
@@ -201,7 +197,8 @@ def blocks(results: Results) -> list[Block]:
           bit of the result.
         """,
         f"""
-        A turn has {turns}, or {results.different("steps", **NOTEBOOK)[0]} in the first two ways,
+        A turn has {results.turns(**FIT)}, or
+        {results.different("steps", **NOTEBOOK)[0]} in the first two ways,
         and an evaluation of the test set. An epoch is calculated from it: {EPOCH_STEPS} steps,
         evaluation, logs, checkpoint. The first two ways have the number of worker processes (0, 1
         or 2) that was fastest in a trial.
@@ -243,7 +240,7 @@ def verdicts(results: Results) -> str:
 def commands_blocks(results: Results) -> list[Block]:
     """The parts of whole commands; nothing of records without them."""
     rows = []
-    parts = [*PARTS_OF_A_COMMAND, REST, "seconds"]
+    parts = [*PARTS_OF_A_COMMAND, "seconds"]
     for arch in archs_of(results):
         for fast in sorted(results.different("fast", **command("epoch", arch=arch))):
             own = command("epoch", arch=arch, fast=fast)

@@ -74,7 +74,7 @@ class Case:
     batch_size: int = 64
     workers: int = 0
     steps: int | None = None
-    test_batches: int | None = None
+    test_batches: int | None = 1
     processes: int = 0
 
     def network(self) -> nn.Module:

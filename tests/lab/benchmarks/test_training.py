@@ -22,7 +22,7 @@ def test_fit_ends_with_the_weights_of_the_bare_loop(
     """Bit for bit; the whole epoch for the MLP."""
     loop = BareLoop(Case("bare", arch))
     loop.train(islice(loop.train_loader, steps))
-    run = fit_command(Case("fit", arch, steps=steps, test_batches=1), "run")
+    run = fit_command(Case("fit", arch, steps=steps), "run")
     weights = torch.load(run.last_checkpoint, weights_only=True)["state_dict"]
     for name, value in loop.network.state_dict().items():
         assert torch.equal(weights[f"network.{name}"], value), name
@@ -33,7 +33,7 @@ def test_parts_of_a_step_are_all_of_it() -> None:
     """Each part is seen except the signals, which fit looks at only now and then;
     forward and backward are most.
     """
-    with in_turns(1, parts_of_steps, Case("fit", "mlp", steps=400, test_batches=1)) as take_turn:
+    with in_turns(1, parts_of_steps, Case("fit", "mlp", steps=400)) as take_turn:
         take_turn()
         rows = {str(row.labels["of"]): row.values["seconds"] for row in take_turn()}
     assert list(rows) == [part.name for part in (*PARTS, OTHER)]
