@@ -98,13 +98,12 @@ def in_turns(
 
 def _received(connection: Any) -> list[Row]:
     try:
-        answer = connection.recv()
+        answer: list[Row] | Exception = connection.recv()
     except (EOFError, ConnectionError):
         raise UserError("a process that measures was killed, perhaps for want of memory") from None
     if isinstance(answer, Exception):
         raise answer
-    rows: list[Row] = answer
-    return rows
+    return answer
 
 
 def _take_turns(

@@ -124,12 +124,15 @@ def ratio(above: Sequence[float], below: Sequence[float] | None = None) -> Estim
     the true median at 95 % or more whatever their distribution (W. J. Conover,
     Practical Nonparametric Statistics, 3.2). Fewer than 6 rounds have none.
     """
-    if not below:
-        below = [1.0] * len(above)
-    ratios = [one / other for one, other in zip(above, below, strict=True)]
+    ratios = quotients(above, below or [1.0] * len(above))
     test: Any = quantile_test(ratios, q=1, p=0.5)  # whose interval is a float in scipy-stubs
     low, high = test.confidence_interval(CONFIDENCE)
     return Estimate(median(ratios), float(low), float(high), len(ratios))
+
+
+def quotients(above: Sequence[float], below: Sequence[float]) -> list[float]:
+    """The ratio of each round."""
+    return [one / other for one, other in zip(above, below, strict=True)]
 
 
 def side(measured: Estimate) -> str:

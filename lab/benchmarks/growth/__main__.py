@@ -23,9 +23,6 @@ from lab.benchmarks.growth.sizes import groups
 from lab.benchmarks.harness import THREADS, at_least, measure_in_turns, parsed, parser, publish
 from lab.benchmarks.rows import Results, Values
 
-# More than any quantity has.
-ALL_SIZES = 100
-
 
 def main(arguments: list[str]) -> None:
     """Measure, print the tables, and write page and raw numbers.
@@ -35,7 +32,7 @@ def main(arguments: list[str]) -> None:
         UserError: the folder cannot be written to.
     """
     made = parser()
-    made.add_argument("--sizes", type=at_least(2), default=ALL_SIZES)  # one has no growth
+    made.add_argument("--sizes", type=at_least(2))  # one has no growth
     options = parsed(made, arguments)
     results = Results.begin(arguments, options.rounds, threads=THREADS, cpus=os.cpu_count())
     for points in groups(options.arch, options.sizes):

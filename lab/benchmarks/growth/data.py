@@ -15,7 +15,6 @@ from torch import nn
 
 from convblocks.compare.dry_run import Plan
 from convblocks.compare.trials import Trial
-from convblocks.data.images import MNIST
 from convblocks.figures.grouping import by_arch
 from convblocks.run.judge import ACCURACY
 from convblocks.run.result import RunResult
@@ -29,11 +28,7 @@ RUNS = Path(__file__).parents[3] / "docs" / "data" / "study-confirm.jsonl"
 
 def wide(width: int = 100) -> nn.Sequential:
     """The MLP with another number of hidden units."""
-    pixels = MNIST.height * MNIST.width
-    classes = len(MNIST.classes)
-    return nn.Sequential(
-        nn.Flatten(), nn.Linear(pixels, width), nn.ReLU(), nn.Linear(width, classes)
-    )
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, width), nn.ReLU(), nn.Linear(width, 10))
 
 
 def parameters_of(width: int) -> int:

@@ -28,14 +28,12 @@ class Quantity:
         cost: What it costs.
         unit: Of the cost.
         scale: Of the cost, from seconds.
-        judged: Whether the cost may be proportional to the size.
     """
 
     name: str
     cost: str
     unit: str = "ms"
     scale: float = 1e3
-    judged: bool = True
 
 
 QUANTITIES = {
@@ -45,7 +43,7 @@ QUANTITIES = {
     "batch": Quantity("images per batch", "step"),
     "runs": Quantity("runs of a comparison", "", "s", 1),
     "trials": Quantity("earlier trials of a search", ""),
-    "processes": Quantity("processes", "step", judged=False),
+    "processes": Quantity("processes", "step"),
 }
 
 
@@ -95,7 +93,8 @@ def costs_table(results: Results) -> Table:
     for quantity, series, sizes in quantities(results):
         shown = QUANTITIES[quantity]
         least, most = sizes[0], sizes[-1]
-        is_simulated = quantity == "processes" and most > results.settings["cpus"]
+        are_processes = quantity == "processes"  # whose cost may grow: they share the CPUs
+        is_simulated = are_processes and most > results.settings["cpus"]
         costs = [
             results.median("seconds", quantity=quantity, series=series, size=size)
             for size in (least, most)
@@ -108,7 +107,7 @@ def costs_table(results: Results) -> Table:
                 f"{least:,}{DASH}{most:,}{' (SIMULATED)' * is_simulated}",
                 f"{DASH.join(number(shown.scale * cost) for cost in costs)} {shown.unit}",
                 str(last),
-                verdict(last) if shown.judged else NOTHING,
+                NOTHING if are_processes else verdict(last),
             ]
         )
     return Table("", ["cost of", "by", "sizes", "cost", "exponent", "grows"], rows)
@@ -130,16 +129,18 @@ def blocks(results: Results) -> list[Block]:
     return [
         "# How cost grows",
         f"""
-        At the largest sizes these costs grow faster than in proportion: {listed(found) or "none"}.
+        At the largest sizes these costs grow faster than in proportion:
+        {listed(found) or "none"}.
         """,
         origin(__package__, "growth", results, f"{settings['threads']} threads"),
         [costs_table(results)],
         f"""
-        Costs are medians of n = {results.rounds} rounds at the smallest and the largest size. The
-        exponent fits cost ~ size^exponent to the last two sizes: with 1, twice the size costs twice
-        as much, with 2 four times. Growth is proportional if the whole 95 % interval lies from
-        {1 - MARGIN:g} to {1 + MARGIN:g}, else slower or faster if all of it is below or above 1,
-        and otherwise undecided. [README.md](README.md) says how rounds are measured.
+        Costs are medians of n = {results.rounds} rounds at the smallest and the largest
+        size. The exponent fits cost ~ size^exponent to the last two sizes: with 1,
+        twice the size costs twice as much, with 2 four times. Growth is proportional if
+        the whole 95 % interval lies from {1 - MARGIN:g} to {1 + MARGIN:g}, else slower
+        or faster if all of it is below or above 1, and otherwise undecided.
+        [README.md](README.md) says how rounds are measured.
         """,
         f"""
         - `fit` trains with everything on, at batch size {BATCH_SIZE}, the MLP where no other

@@ -39,7 +39,7 @@ def point(
     return labels, in_turns(THREADS, function, *arguments)
 
 
-def groups(archs: Sequence[str], most: int) -> Iterator[list[Measured]]:
+def groups(archs: Sequence[str], most: int | None) -> Iterator[list[Measured]]:
     """The points that take turns with each other, at the smallest ``most`` sizes of
     each quantity.
     """

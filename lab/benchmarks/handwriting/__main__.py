@@ -36,8 +36,6 @@ from lab.pages.writing import output_folder, write_raw_numbers
 # Of sizes, widths, slants, places, colours and noise.
 SEED = 0
 
-DRAWS = ("pillow", "matplotlib")
-
 
 def main(arguments: list[str]) -> None:
     """Draw, ask, print the tables, and write page and raw numbers.
@@ -52,8 +50,8 @@ def main(arguments: list[str]) -> None:
     runs = [result_of(path) for path in options.checkpoints]
     drawings = list(draw_all(SEED))
     seen = torch.tensor(np.array([look(one.content, MNIST)[1] for one in drawings]))
-    versions = [f"{package} {version(package)}" for package in DRAWS]
-    machine = ", ".join([describe_machine(), *versions])
+    versions = f"pillow {version('pillow')}, matplotlib {version('matplotlib')}"
+    machine = f"{describe_machine()}, {versions}"
     drawn = [Drawn(one.digit, one.kind, one.form, one.background) for one in drawings]
     networks = [
         Network(

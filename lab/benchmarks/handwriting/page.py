@@ -47,9 +47,9 @@ def blocks(results: Results) -> list[Block]:
     return [
         "# Does it read digits that are not from MNIST? Synthetic strokes and fonts",
         """
-        A network that gets 99 % of MNIST right may still fail on the digit that you draw. What
-        counts is how well a picture is turned into one that looks like MNIST's.
-        `src/convblocks/handwriting/ink.py` does that:
+        A network that gets 99 % of MNIST right may still fail on the digit that you
+        draw. What counts is how well a picture is turned into one that looks like
+        MNIST's. `src/convblocks/handwriting/ink.py` does that:
         """,
         f"""
         1. Rotate the picture as its EXIF data says, put a transparent one on a contrasting
@@ -66,25 +66,27 @@ def blocks(results: Results) -> list[Block]:
         f"## {n} pictures that are not MNIST's",
         f"""
         `lab/benchmarks/handwriting/` draws {n // len(digits)} pictures of each digit:
-        {kinds["strokes"] // len(digits)} with a pen's strokes, in four shapes on {len(BACKGROUNDS)}
-        kinds of background, with random size, pen, aspect, slant, tilt and place, and
-        {kinds["font"] // len(digits)} printed in matplotlib's fonts. Every second one:
+        {kinds["strokes"] // len(digits)} with a pen's strokes, in four shapes on
+        {len(BACKGROUNDS)} kinds of background, with random size, pen, aspect, slant,
+        tilt and place, and {kinds["font"] // len(digits)} printed in matplotlib's
+        fonts. Every second one:
         """,
         f"![Every second of the {n} pictures, a digit in each row](drawings.png)",
         """
-        Nothing was tuned on single pictures, and none was left out. A picture must hold one digit.
-        Squared or ruled paper whose lines cross the digit does not work, and a hard shadow across
-        it may be taken for ink.
+        Nothing was tuned on single pictures, and none was left out. A picture must hold
+        one digit. Squared or ruled paper whose lines cross the digit does not work, and
+        a hard shadow across it may be taken for ink.
         """,
         f"""
-        `python -m lab.train handwriting`: [raw numbers](../data/handwriting.json) with every
-        answer; pictures of seed {results.seed}.
+        `python -m lab.train handwriting`: [raw numbers](../data/handwriting.json) with
+        every answer; pictures of seed {results.seed}.
         """,
         [networks_table(results)],
         """
-        A line is one network: another seed recognises some pictures more or fewer. In brackets is
-        Wilson's interval, as if the pictures were independent; but a shape's are alike, and they
-        are this project's own drawings, so they say little of how well it reads what people write.
+        A line is one network: another seed recognises some pictures more or fewer. In
+        brackets is Wilson's interval, as if the pictures were independent; but a
+        shape's are alike, and they are this project's own drawings, so they say little
+        of how well it reads what people write.
         """,
     ]
 

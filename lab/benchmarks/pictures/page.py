@@ -6,7 +6,7 @@ from convblocks.figures.tables import Table
 from lab.benchmarks.noise import for_testing
 from lab.benchmarks.pictures.data import BATCH_SIZE, COLOUR
 from lab.benchmarks.pictures.measure import ALL_CORES, ONE_CORE, WAYS
-from lab.benchmarks.rows import Results, judged, ratio
+from lab.benchmarks.rows import Results, judged, quotients, ratio
 from lab.estimates import target_text
 from lab.pages.writing import Block, origin
 
@@ -25,7 +25,8 @@ def blocks(results: Results) -> list[Block]:
     return [
         "# What pictures cost",
         f"""
-        {where} n = {results.rounds} rounds; [README.md](README.md) explains ratios and verdicts.
+        {where} n = {results.rounds} rounds; [README.md](README.md) explains ratios and
+        verdicts.
         """,
         f"""
         - `MNIST`: MNIST's own four files.
@@ -36,21 +37,21 @@ def blocks(results: Results) -> list[Block]:
         """,
         f"""
         A turn of `fit` is a short epoch of `scripts/fit.py` at batch size {BATCH_SIZE}:
-        {results.turns(part="epoch")},
-        the same share of evaluation, logs and checkpoint. `bare` is as many steps of the network
-        and its optimizer over one batch.
+        {results.turns(part="epoch")}, the same share of evaluation, logs and
+        checkpoint. `bare` is as many steps of the network and its optimizer over one
+        batch.
         """,
         [folder_table(results)],
         [colour_table(results)],
         """
-        How many times as much colour pictures take as MNIST. A turn costs in proportion to its
-        arithmetic if it grows as bare steps do.
+        How many times as much colour pictures take as MNIST. A turn costs in proportion
+        to its arithmetic if it grows as bare steps do.
         """,
         [reading_table(results)],
         f"""
-        By a fresh process each time; median, least and most. All files were in the system's cache.
-        A folder is decoded once; later runs read the kept file. Decoding on all cores, as a
-        multiple of one: {judged(cores)}.
+        By a fresh process each time; median, least and most. All files were in the
+        system's cache. A folder is decoded once; later runs read the kept file.
+        Decoding on all cores, as a multiple of one: {judged(cores)}.
         """,
     ]
 
@@ -65,9 +66,7 @@ def seconds(results: Results, part: str, arch: str, data: str) -> list[float]:
 
 def growth(results: Results, part: str, arch: str, data: str) -> list[float]:
     """Seconds on a data set, as a multiple of those on MNIST's own files, one a round."""
-    own = seconds(results, part, arch, data)
-    mnist = seconds(results, part, arch, "MNIST")
-    return [one / other for one, other in zip(own, mnist, strict=True)]
+    return quotients(seconds(results, part, arch, data), seconds(results, part, arch, "MNIST"))
 
 
 def folder_table(results: Results) -> Table:

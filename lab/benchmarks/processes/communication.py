@@ -19,8 +19,6 @@ from lab.benchmarks.training.ways import Case, Stopwatch
 GIVEN = {"allreduce_": 0, "broadcast_": 0, "barrier": 0, "allgather_": 1, "_allgather_base_": 1}
 GATHERING = ("allgather_", "_allgather_base_")
 
-PREFIX = "c10d::"
-
 
 @dataclass(frozen=True)
 class Collective:
@@ -52,12 +50,10 @@ class Recorder(Stopwatch):
     together, nor the last one, which knows nothing of a next. There are at least 3.
     """
 
-    FIRST_STEPS = 10
-
     def __init__(self, turns: Turns, case: Case) -> None:
         super().__init__(turns, case)
         steps = case.steps or 0
-        self.first = min(self.FIRST_STEPS, max(1, steps // 3))
+        self.first = min(10, max(1, steps // 3))
         self.last = steps - 1
         self.numbers = count()
         self.collectives: list[Row] = []
@@ -87,8 +83,8 @@ def _events(tree: Iterable[Any]) -> Iterator[Any]:
 def _per_step(tree: Iterable[Any], steps: int) -> list[Row]:
     counts: Counter[tuple[str, int]] = Counter()
     for event in _events(tree):
-        if event.name.startswith(PREFIX):
-            operation = event.name.removeprefix(PREFIX)
+        _, prefix, operation = event.name.partition("c10d::")
+        if prefix:
             counts[operation, _size(event.extra_fields.inputs[GIVEN[operation]])] += 1
     return [
         Row(

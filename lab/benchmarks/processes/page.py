@@ -17,7 +17,7 @@ from lab.benchmarks.processes.communication import (
     Cluster,
     Collective,
 )
-from lab.benchmarks.rows import Results, judged, ratio
+from lab.benchmarks.rows import Results, judged, quotients, ratio
 from lab.estimates import at_least, target_text
 from lab.pages.writing import Block, origin
 
@@ -50,25 +50,24 @@ def blocks(results: Results) -> list[Block]:
         f"Medians of n = {results.rounds} rounds.",
         [calculation_table(results)],
         f"""
-        torch's profiler recorded the collectives of a step in the first of these processes
-        (SIMULATED: more than this machine has CPUs). The last columns are a CALCULATION, no
-        measurement: how long GPUs in a ring would take for the collectives one after the other, and
-        the share of latency. A step takes at most this much longer. A collective takes
-        {1e6 * START:.1f} µs to start, {1e6 * NVLINK_LATENCY:.1f} µs for each message within a node
-        and {1e6 * NETWORK_LATENCY:.1f} µs between nodes, and its bytes travel at
-        {NVLINK_BANDWIDTH / 1e9:.0f} GB/s on one node and {NETWORK_BANDWIDTH / 1e9:.0f} GB/s on two:
-        NCCL 2.28's own model for small messages on Hopper GPUs with NVLink (src/graph/tuning.cc).
+        torch's profiler recorded the collectives of a step in the first of these
+        processes (SIMULATED: more than this machine has CPUs). The last columns are a
+        CALCULATION, no measurement: how long GPUs in a ring would take for the
+        collectives one after the other, and the share of latency. A step takes at most
+        this much longer. A collective takes {1e6 * START:.1f} µs to start,
+        {1e6 * NVLINK_LATENCY:.1f} µs for each message within a node and
+        {1e6 * NETWORK_LATENCY:.1f} µs between nodes, and its bytes travel at
+        {NVLINK_BANDWIDTH / 1e9:.0f} GB/s on one node and {NETWORK_BANDWIDTH / 1e9:.0f}
+        GB/s on two: NCCL 2.28's own model for small messages on Hopper GPUs with NVLink
+        (src/graph/tuning.cc).
         """,
     ]
 
 
-def batch_sizes(results: Results) -> list[int]:
-    return sorted(results.different("batch_size", part="compared"))
-
-
 def places(results: Results) -> Iterator[tuple[str, int]]:
     """Networks and batch sizes of the comparison."""
-    return product(results.different("arch", part="compared"), batch_sizes(results))
+    sizes = results.different("batch_size", part="compared")
+    return product(results.different("arch", part="compared"), sorted(sizes))
 
 
 def paces(results: Results, arch: str, batch_size: int, processes: int) -> list[float]:
@@ -86,12 +85,12 @@ def paces(results: Results, arch: str, batch_size: int, processes: int) -> list[
         )
         for variant in ("plain", "fit")
     )
-    return [one / other for one, other in zip(plain, fit, strict=True)]
+    return quotients(plain, fit)
 
 
 def verdict(results: Results, arch: str, batch_size: int) -> str:
     """Whether 2 processes meet the target."""
-    smallest = min(batch_sizes(results))
+    smallest = min(results.different("batch_size", part="compared"))
     two = paces(results, arch, batch_size, 2)
     if batch_size == smallest:
         return target_text(ratio(two), "at least", TARGETS[arch])

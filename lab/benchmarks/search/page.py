@@ -120,15 +120,17 @@ def blocks(results: Results) -> list[Block]:
         answer_text(results),
         f"""
         `python -m {__package__} {shlex.join(results.arguments)}`: [raw
-        numbers](../data/search.json); {brief_machine(results.machine)}, commit {results.commit}.
+        numbers](../data/search.json); {brief_machine(results.machine)}, commit
+        {results.commit}.
         """,
         f"""
-        The network is {settings["arch"]}; a trial has {settings["epochs"]} epochs and one thread.
-        The searches have the default space of `scripts/search.py`, the grid the learning rates and
-        schedules with which [the study](protocol.md) begins. Each of {len(costs)} repeats has its
-        own seeds of sampler and networks. Cost is seconds of training and evaluation over all
-        trials, for a pruned one of the epochs that it finished. The best trial was chosen on the
-        same held-out images, so all accuracies are too good.
+        The network is {settings["arch"]}; a trial has {settings["epochs"]} epochs and
+        one thread. The searches have the default space of `scripts/search.py`, the grid
+        the learning rates and schedules with which [the study](protocol.md) begins.
+        Each of {len(costs)} repeats has its own seeds of sampler and networks. Cost is
+        seconds of training and evaluation over all trials, for a pruned one of the
+        epochs that it finished. The best trial was chosen on the same held-out images,
+        so all accuracies are too good.
         """,
         Picture(
             "search",
@@ -137,14 +139,14 @@ def blocks(results: Results) -> list[Block]:
         ),
         [reached_table(results)],
         f"""
-        Medians, in brackets the lowest and highest repeat. The cost is what the cheaper of the two
-        searches took in a repeat, {min(costs):.0f} to {max(costs):.0f} s.
+        Medians, in brackets the lowest and highest repeat. The cost is what the cheaper
+        of the two searches took in a repeat, {min(costs):.0f} to {max(costs):.0f} s.
         """,
         added_text(results),
         """
-        This page is not measured again after 20 commits, as those about speed are: it asks which
-        search finds more for the same cost, and seconds only share that cost out. Of the machine
-        and the commit above alone is what a search adds to a run.
+        This page is not measured again after 20 commits, as those about speed are: it
+        asks which search finds more for the same cost, and seconds only share that cost
+        out. Of the machine and the commit above alone is what a search adds to a run.
         """,
     ]
 

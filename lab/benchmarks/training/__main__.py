@@ -82,11 +82,10 @@ def main(arguments: list[str]) -> None:
 
 def turns(arch: str, options: Namespace) -> Iterator[Measured]:
     """All ways to train a network, next to each other."""
-    threads_of = {"one": 1, "all": THREADS}
     for threads, whole in cases(arch, options):
         case = limited(whole, options)
         labels = {"part": "training", "threads": threads, **asdict(case)}
-        yield labels, in_turns(threads_of[threads], train, case)
+        yield labels, in_turns(1 if threads == "one" else THREADS, train, case)
     if arch == TAKEN_APART:
         for variant in ("bare", "fit"):
             case = limited(Case(variant, arch, steps=STEPS[arch]), options)

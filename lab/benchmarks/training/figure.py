@@ -52,8 +52,7 @@ def _epochs(axes: Axes, results: Results, arch: str) -> list[float]:
         ends = [row - 0.35, row + 0.35]
         axes.plot([middle] * 2, ends, color=foreground(), linewidth=1.8, zorder=1.5)
         place = axes.get_yaxis_transform()
-        number = f"{middle:.2f}"
-        axes.text(1.07, row, number, ha="right", va="center_baseline", transform=place)
+        axes.text(1.07, row, f"{middle:.2f}", ha="right", va="center_baseline", transform=place)
         shown += seconds
     axes.set_yticks(range(len(variants)), variants)
     times = results.ratio("epoch", training("notebook"), training("fit"), arch=arch).value

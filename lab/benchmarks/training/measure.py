@@ -150,8 +150,7 @@ def time_command(command: list[str]) -> list[tuple[float, str]]:
             text=True,
         )
         with process as run:
-            assert run.stdout is not None
-            lines = [(time.perf_counter() - began, line) for line in run.stdout]
+            lines = [(time.perf_counter() - began, line) for line in run.stdout or ()]
         lines.append((time.perf_counter() - began, ""))
     if run.returncode != 0:
         printed = "".join(line for _, line in lines)

@@ -182,8 +182,8 @@ def blocks(results: Results) -> list[Block]:
         *commands_blocks(results),
         "## How it was measured",
         f"""
-        {where} No GPU was at hand. [README.md](README.md) explains ratios and verdicts. The same
-        network is trained at batch size 64 in these ways:
+        {where} No GPU was at hand. [README.md](README.md) explains ratios and verdicts.
+        The same network is trained at batch size 64 in these ways:
         """,
         """
         - `notebook`: the course's loop. torchvision transforms each image; `.item()` and
@@ -198,28 +198,29 @@ def blocks(results: Results) -> list[Block]:
         """,
         f"""
         A turn has {results.turns(**FIT)}, or
-        {results.different("steps", **NOTEBOOK)[0]} in the first two ways,
-        and an evaluation of the test set. An epoch is calculated from it: {EPOCH_STEPS} steps,
-        evaluation, logs, checkpoint. The first two ways have the number of worker processes (0, 1
-        or 2) that was fastest in a trial.
+        {results.different("steps", **NOTEBOOK)[0]} in the first two ways, and an
+        evaluation of the test set. An epoch is calculated from it: {EPOCH_STEPS} steps,
+        evaluation, logs, checkpoint. The first two ways have the number of worker
+        processes (0, 1 or 2) that was fastest in a trial.
         """,
         [steps_table(results)],
         """
-        On one thread. The Trainer's loop is what `barebones` adds to `bare`. This project adds
-        normalisation, metrics, logs, bar and signals to that, and saves what `fast/` leaves out.
+        On one thread. The Trainer's loop is what `barebones` adds to `bare`. This
+        project adds normalisation, metrics, logs, bar and signals to that, and saves
+        what `fast/` leaves out.
         """,
         [parts_table(results)],
         f"""
-        On one thread, by a clock that looks {1 / LOOKS_EVERY:,.0f} times per second at which
-        function is running.
+        On one thread, by a clock that looks {1 / LOOKS_EVERY:,.0f} times per second at
+        which function is running.
         """,
         [alternatives_table(results)],
         "In 32 bit on one thread, and as a multiple of `bare`.",
         [sprints_table(results)],
         f"""
-        `python scripts/fit.py --config configs/sprint.yaml --trainer.precision PRECISION --threads
-        {threads} --seed SEED`: means of n = {results.rounds} commands, seeds from 0 on, up to the
-        line with the test accuracy.
+        `python scripts/fit.py --config configs/sprint.yaml --trainer.precision
+        PRECISION --threads {threads} --seed SEED`: means of n = {results.rounds}
+        commands, seeds from 0 on, up to the line with the test accuracy.
         """,
         [targets_table(results)],
         verdicts(results),
@@ -250,10 +251,11 @@ def commands_blocks(results: Results) -> list[Block]:
     header = ["network", "--fast", *parts[:-1], "seconds in all"]
     return [
         [Table("A command of one epoch, from Enter to its end", header, rows)],
-        """
-        `python scripts/fit.py --arch NETWORK --epochs 1`, medians. The start is Python, imports and
-        options; data is reading and checking images, and noting where the run comes from; results
-        are the last files and lines.
+        f"""
+        `python scripts/fit.py --arch NETWORK --epochs 1`, medians of n =
+        {results.rounds} rounds. The start is Python, imports and options; data is
+        reading and checking images, and noting where the run comes from; results are
+        the last files and lines.
         """,
     ]
 
@@ -307,7 +309,7 @@ def alternatives_table(results: Results) -> Table:
     """The steps of what one might take instead, on one thread."""
     rows = []
     for arch in archs_of(results):
-        for variant in results.different("variant", part="training", threads="one"):
+        for variant in sorted(results.different("variant", part="training", threads="one")):
             if variant not in ("bare", "barebones", "fit"):
                 own = training(variant, threads="one")
                 took = f"{1000 * results.median('step', **own, arch=arch):.2f}"
