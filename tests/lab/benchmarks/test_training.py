@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lab.benchmarks.harness import in_turns
+from lab.benchmarks.training import measure
 from lab.benchmarks.training.measure import parts_of_steps, whole_command
 from lab.benchmarks.training.parts import OTHER, PARTS
 from lab.benchmarks.training.ways import BareLoop, Case, fit_command
@@ -42,8 +43,9 @@ def test_parts_of_a_step_are_all_of_it() -> None:
 
 
 @pytest.mark.slow
-def test_parts_of_a_command_are_all_of_it() -> None:
+def test_parts_of_a_command_are_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """From Enter to its end; most of a short one is its start."""
+    monkeypatch.setattr(measure, "THREADS", 1)
     (row,) = whole_command("mlp", "true")
     *parts, whole = row.values.values()
     assert [*row.values] == ["start", "data", "training", "evaluation", "results", "seconds"]
