@@ -7,9 +7,9 @@ import io
 import multiprocessing
 import os
 import sys
-from argparse import ArgumentTypeError
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,38 +20,30 @@ from lightning.fabric.plugins.environments.lightning import find_free_network_po
 
 from convblocks.command_line import Parser
 from convblocks.compare.forked import context, die_with_parent
+from convblocks.compare.options import not_negative, positive
 from convblocks.console import echo
 from convblocks.errors import UserError
 from convblocks.figures.tables import to_console
 from convblocks.run.directory import LOGS
 from lab import NETWORKS
-from lab.benchmarks.rows import Results, Row
+from lab.benchmarks.rows import Labels, Results, Row
 from lab.pages.writing import Block, Picture, output_folder, write_page
 
 # Gives a process its next turn, and returns what it measured.
 TakeTurn = Callable[[], list[Row]]
 
+# The other side of it: a process has everything built and warm, waits for its turn by
+# recv(), measures, and ends the turn by send(rows). So processes can alternate every second.
+Turns = Connection
+
+# The labels of a case, and the processes that take turns at it.
+Measured = tuple[Labels, AbstractContextManager[TakeTurn]]
+
+# Of a process that has all to itself: torch's choice, which OMP_NUM_THREADS sets.
+THREADS = torch.get_num_threads()
+
 # What a ratio needs for a verdict. It has no interval, of order statistics, below 6 rounds.
 ROUNDS = 12
-
-
-class Turns:
-    """What a process measures: the same again and again, whenever it is its turn.
-
-    It waits in between, so that processes with everything built and warm can alternate
-    every second.
-    """
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def wait(self) -> None:
-        """Block until the next turn."""
-        self._connection.recv()
-
-    def report(self, rows: list[Row]) -> None:
-        """Say what was measured, and so end the turn."""
-        self._connection.send(rows)
 
 
 @contextmanager
@@ -72,16 +64,16 @@ def in_turns(
         connections = []
         for rank in range(ranks):
             connection, theirs = forks.Pipe()
-            environment: dict[str, object] = {}
+            environment = {}
             if ranks > 1:
                 environment = {
-                    "WORLD_SIZE": ranks,
+                    "WORLD_SIZE": str(ranks),
                     "MASTER_ADDR": "127.0.0.1",
-                    "MASTER_PORT": port,
-                    "NODE_RANK": 0,
-                    "LOCAL_RANK": rank,
+                    "MASTER_PORT": str(port),
+                    "NODE_RANK": "0",
+                    "LOCAL_RANK": str(rank),
                 }
-            given = (threads, environment, Path(folder), function, arguments, theirs)
+            given = (threads, environment, folder, function, arguments, theirs)
             process = forks.Process(target=_take_turns, args=given)
             process.start()
             theirs.close()
@@ -106,53 +98,50 @@ def in_turns(
 
 def _received(connection: Any) -> list[Row]:
     try:
-        answer = connection.recv()
+        answer: list[Row] | Exception = connection.recv()
     except (EOFError, ConnectionError):
         raise UserError("a process that measures was killed, perhaps for want of memory") from None
     if isinstance(answer, Exception):
         raise answer
-    rows: list[Row] = answer
-    return rows
+    return answer
 
 
 def _take_turns(
     threads: int,
-    environment: dict[str, object],
-    folder: Path,
+    environment: dict[str, str],
+    folder: str,
     function: Callable[..., None],
     arguments: Sequence[object],
     connection: Connection,
 ) -> None:
     die_with_parent()
-    os.environ |= {name: str(value) for name, value in environment.items()}
+    os.environ |= environment
     os.chdir(folder)
-    discard_output(as_terminal=not environment)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+    if not environment:  # output as a terminal would take it: then progress bars are drawn
+        sys.stdout = sys.stderr = _Terminal()
     # A forked process copies the memory that it writes to, and the collector writes to
     # every object: without this it would do so in the middle of the measurement, where
     # a process of its own would not.
     gc.collect()
-    _settle(threads)
+    # Processes that load images start as in any script, and not from another server,
+    # which would do all imports again.
+    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
+    torch.set_num_threads(threads)
     try:
-        function(*arguments, Turns(connection))
+        function(*arguments, connection)
     except Exception as error:
         connection.send(error)
 
 
-def single_turn(threads: int, function: Callable[..., None], *arguments: object) -> list[Row]:
-    """The only turn of a new process."""
-    with in_turns(threads, function, *arguments) as take_turn:
-        return take_turn()
-
-
-def discard_output(as_terminal: bool) -> None:
-    """Throw this process's output away, on request as a terminal would take it: then
-    progress bars are drawn.
-    """
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        os.dup2(nowhere, stream.fileno())
-    if as_terminal:
-        sys.stdout = sys.stderr = _Terminal()
+def measure_in_turns(results: Results, cases: Iterable[Measured], rounds: int) -> None:
+    """Measure cases side by side, each in processes that wait until it is their turn."""
+    known = list(cases)
+    with ExitStack() as stack:
+        tasks = [(labels, stack.enter_context(turns)) for labels, turns in known]
+        results.measure(tasks, rounds, warm_up=True)
 
 
 class _Terminal(io.StringIO):
@@ -161,13 +150,6 @@ class _Terminal(io.StringIO):
 
     def write(self, text: str) -> int:
         return len(text)
-
-
-def _settle(threads: int) -> None:
-    # Processes that load images start as in any script, and not from another server,
-    # which would do all imports again.
-    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
-    torch.set_num_threads(threads)
 
 
 def publish(name: str, blocks: Sequence[Block], results: Results, out: Path) -> None:
@@ -184,9 +166,7 @@ def at_least(least: int) -> Callable[[str], int]:
     """The type of an option that is a number."""
 
     def number(text: str) -> int:
-        if int(text) < least:
-            raise ArgumentTypeError(f"must be at least {least}, but is {text}")
-        return int(text)
+        return not_negative(text, least)
 
     return number
 
@@ -196,10 +176,17 @@ def made_folder(path: str) -> Path:
     return output_folder(Path(path))
 
 
-def parser(rounds: int = ROUNDS) -> Parser:
-    """The options of all benchmarks; ``--rounds`` with this default."""
+def parser() -> Parser:
+    """The options of all benchmarks."""
     made = Parser()
     made.add_argument("--arch", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
-    made.add_argument("--rounds", type=at_least(1), default=rounds)
+    made.add_argument("--rounds", type=positive, default=ROUNDS)
     made.add_argument("--out", type=made_folder, default=str(LOGS / "benchmark"))
     return made
+
+
+def parsed(made: Parser, arguments: list[str]) -> Namespace:
+    """The options, with each network once."""
+    options = made.parse_args(arguments)
+    options.arch = list(dict.fromkeys(options.arch))
+    return options

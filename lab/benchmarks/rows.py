@@ -7,20 +7,20 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from statistics import geometric_mean, median
+from statistics import median
 from typing import Any
 
 from scipy.stats import quantile_test
 
 from convblocks.console import echo
-from convblocks.figures.estimates import CONFIDENCE, RATIO, Estimate
+from convblocks.figures.estimates import CONFIDENCE, Estimate
 from convblocks.run.provenance import describe_machine, describe_processor, git_commit
 from convblocks.run.result import with_processor
-from convblocks.text import as_json
+from convblocks.text import as_json, listed
 from exact_resume.files import write
 
-Label = str | int | None
-Labels = dict[str, Label]
+# Texts and numbers.
+Labels = dict[str, Any]
 Values = dict[str, float]
 
 
@@ -37,7 +37,6 @@ class Row:
 
 # The labels of a case, and a function that measures it; its rows may have further labels.
 Task = tuple[Labels, Callable[[], Iterable[Row]]]
-Fold = Callable[[Sequence[float]], float]
 
 
 @dataclass
@@ -63,7 +62,7 @@ class Results:
     rows: list[Row] = field(default_factory=list)
 
     @classmethod
-    def begin(cls, arguments: list[str], rounds: int, **settings: Label) -> "Results":
+    def begin(cls, arguments: list[str], rounds: int, **settings: Any) -> "Results":
         machine = with_processor(describe_machine(), describe_processor())
         return cls(machine, git_commit(), arguments, rounds, settings)
 
@@ -87,34 +86,29 @@ class Results:
                 echo(f"round {number + 1}/{rounds}  {case}: {', '.join(values)}")
         self.minutes += (time.perf_counter() - began) / 60
 
-    def of(self, **labels: Label) -> list[Row]:
+    def of(self, **labels: Any) -> list[Row]:
         """The rows with these labels."""
         return [row for row in self.rows if labels.items() <= row.labels.items()]
 
-    def different(self, label: str, /, **labels: Label) -> list[str]:
+    def different(self, label: str, /, **labels: Any) -> list[Any]:
         """The values of another label of these rows, each once."""
-        return list(dict.fromkeys(str(row.labels[label]) for row in self.of(**labels)))
+        return list(dict.fromkeys(row.labels[label] for row in self.of(**labels)))
 
-    def numbers(self, label: str, /, **labels: Label) -> list[int]:
-        """The same of a label that is a number, sorted."""
-        return sorted(map(int, self.different(label, **labels)))
-
-    def values(self, value: str, /, **labels: Label) -> list[float]:
+    def values(self, value: str, /, **labels: Any) -> list[float]:
+        """In the order of the rounds, in each of which a case is measured once."""
         return [row.values[value] for row in self.of(**labels)]
 
-    def median(self, value: str, /, **labels: Label) -> float:
+    def median(self, value: str, /, **labels: Any) -> float:
         return median(self.values(value, **labels))
 
-    def by_round(self, value: str, fold: Fold = geometric_mean, /, **labels: Label) -> list[float]:
-        """One number for each round: several measurements in it count once."""
-        rounds: dict[int, list[float]] = {}
-        for row in self.of(**labels):
-            rounds.setdefault(row.round, []).append(row.values[value])
-        return [fold(rounds[number]) for number in sorted(rounds)]
+    def turns(self, **labels: Any) -> str:
+        """The training steps of a turn in words, of each network."""
+        steps = {row.labels["arch"]: row.labels["steps"] for row in self.of(**labels)}
+        return listed([f"{count} steps of {arch}" for arch, count in steps.items()])
 
-    def ratio(self, value: str, above: Labels, below: Labels, /, **common: Label) -> Estimate:
+    def ratio(self, value: str, above: Labels, below: Labels, /, **common: Any) -> Estimate:
         """The ratio of a value of two cases that were measured in the same rounds."""
-        return ratio(*(self.by_round(value, **(common | own)) for own in (above, below)))
+        return ratio(*(self.values(value, **(common | own)) for own in (above, below)))
 
     def write(self, path: Path) -> None:
         """As JSON with a line for each row."""
@@ -132,14 +126,15 @@ def ratio(above: Sequence[float], below: Sequence[float] | None = None) -> Estim
     the true median at 95 % or more whatever their distribution (W. J. Conover,
     Practical Nonparametric Statistics, 3.2). Fewer than 6 rounds have none.
     """
-    if not below:
-        below = [1.0] * len(above)
-    ratios = [one / other for one, other in zip(above, below, strict=True)]
+    ratios = quotients(above, below or [1.0] * len(above))
     test: Any = quantile_test(ratios, q=1, p=0.5)  # whose interval is a float in scipy-stubs
-    interval = test.confidence_interval(CONFIDENCE)
-    low = float(interval.low)
-    high = float(interval.high)
-    return Estimate(median(ratios), low, high, len(ratios), unit=RATIO)
+    low, high = test.confidence_interval(CONFIDENCE)
+    return Estimate(median(ratios), float(low), float(high), len(ratios))
+
+
+def quotients(above: Sequence[float], below: Sequence[float]) -> list[float]:
+    """The ratio of each round."""
+    return [one / other for one, other in zip(above, below, strict=True)]
 
 
 def side(measured: Estimate) -> str:

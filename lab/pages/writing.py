@@ -34,6 +34,10 @@ SECTION = re.compile(r"<!-- ([\w -]+): begin -->\n(?:(.*?)\n)?<!-- \1: end -->",
 # The commas of a machine's line but those in its brackets.
 OUTSIDE_BRACKETS = re.compile(r", (?![^(]*\))")
 
+# The beginning of a line that must stay one, and the end of one within a paragraph.
+MARKUP = re.compile(r"^(    |```|[|<>#]| *([-*+]|\d+\.) )", re.MULTILINE)
+LINE_BREAK = re.compile(r"(?<!\n)\n(?!\n)")
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -60,16 +64,26 @@ def write_page(path: Path, *blocks: Block, level: int = 2) -> None:
 def as_markdown(block: Block, folder: Path, level: int = 2) -> str:
     """A block of a page in a folder, into which its pictures are written."""
     if isinstance(block, str):
-        return dedent(block).strip("\n")
+        return unwrapped(block)
     if isinstance(block, Picture):
         return drawn(block, folder)
     return to_markdown(block, level).strip()
 
 
+def unwrapped(text: str) -> str:
+    """A text without the layout that it has in code: each paragraph is one line, since numbers
+    in it would leave lines of odd lengths; but not where there are lists, tables, headings,
+    HTML or code.
+    """
+    text = dedent(text).strip("\n")
+    return text if MARKUP.search(text) else LINE_BREAK.sub(" ", text)
+
+
 def table(title: str, rows: Sequence[Mapping[str, str]], *notes: str) -> Table:
     """A table of rows that have the same columns."""
     columns = list(rows[0])
-    return Table(title, columns, [[row[column] for column in columns] for row in rows], notes)
+    lines = [[row[column] for column in columns] for row in rows]
+    return Table(title, columns, lines, [*map(unwrapped, notes)])
 
 
 def multiply_adds(network: nn.Module, image_spec: ImageSpec = MNIST) -> int:

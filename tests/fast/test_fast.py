@@ -16,7 +16,8 @@ from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from convblocks.run.make import make_run
 from exact_resume.training import callbacks_of
-from lab.benchmarks.processes.measure import Case, recorded
+from lab.benchmarks.processes.measure import recorded
+from lab.benchmarks.training.ways import Case
 from tests.conftest import DEBUG
 from tests.core.run.several import COMMON, Run, fit_on, on
 from tests.core.run.test_fit import QUICK, assert_same_weights, metric_rows, quick_run
@@ -92,7 +93,8 @@ def test_fast_processes_send_gradients_and_statistics_only() -> None:
     counted is what asks for signals, two float64 numbers: it is sent more often where a
     step takes long.
     """
-    _, *collectives = recorded(Case("fit", "batchnorm", batch_size=64, processes=2, steps=115))
+    case = Case("fit", "batchnorm", steps=115, processes=2)
+    _, *collectives = recorded(case)
     assert (
         7
         <= sum(

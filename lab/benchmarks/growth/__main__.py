@@ -6,7 +6,7 @@ search, and the processes that train together. Takes about ten minutes on two CP
 which nothing else should run.
 
   --arch NAME ...      the networks whose batches grow (default: all)
-  --rounds N           how often everything is measured (default: 10)
+  --rounds N           how often everything is measured (default: 12)
   --sizes N            only the smallest N sizes of each, for a quick look (default: all)
   --out FOLDER         where the page goes, and in its folder data raw numbers (default:
                        lightning_logs/benchmark)
@@ -16,19 +16,12 @@ Example:
 """
 
 import os
-from contextlib import ExitStack
-from functools import partial
-
-import torch
 
 from convblocks.console import answer, end
 from lab.benchmarks.growth.page import blocks
-from lab.benchmarks.growth.sizes import Point, groups
-from lab.benchmarks.harness import TakeTurn, at_least, in_turns, parser, publish
-from lab.benchmarks.rows import Labels, Results, Row, Task
-
-# More than any quantity has.
-ALL_SIZES = 100
+from lab.benchmarks.growth.sizes import groups
+from lab.benchmarks.harness import THREADS, at_least, measure_in_turns, parsed, parser, publish
+from lab.benchmarks.rows import Results, Values
 
 
 def main(arguments: list[str]) -> None:
@@ -38,38 +31,22 @@ def main(arguments: list[str]) -> None:
         UsageError: options that are unknown or out of range.
         UserError: the folder cannot be written to.
     """
-    made = parser(rounds=10)
-    made.add_argument("--sizes", type=at_least(2), default=ALL_SIZES)  # one has no growth
-    options = made.parse_args(arguments)
-    results = Results.begin(
-        arguments, options.rounds, threads=torch.get_num_threads(), cpus=os.cpu_count()
-    )
+    made = parser()
+    made.add_argument("--sizes", type=at_least(2))  # one has no growth
+    options = parsed(made, arguments)
+    results = Results.begin(arguments, options.rounds, threads=THREADS, cpus=os.cpu_count())
     for points in groups(options.arch, options.sizes):
-        with ExitStack() as stack:
-            results.measure([task(stack, point) for point in points], options.rounds, warm_up=True)
+        measure_in_turns(results, points, options.rounds)
+    for row in results.rows:
+        add_seconds(row.values)
     publish("growth", blocks(results), results, options.out)
 
 
-def task(stack: ExitStack, point: Point) -> Task:
-    """Start a point's processes, which live as long as the stack; their turns are the
-    measurements.
-    """
-    threads = 1 if point.ranks else torch.get_num_threads()
-    turn = stack.enter_context(
-        in_turns(threads, point.function, *point.arguments, ranks=point.ranks or 1)
-    )
-    labels: Labels = {"quantity": point.quantity, "series": point.series, "size": point.size}
-    return labels, partial(measured, turn, point.steps)
-
-
-def measured(take_turn: TakeTurn, steps: int | None) -> list[Row]:
-    """A turn, with the seconds that count: of the function, of a training step, or of the epoch."""
-    values = take_turn()[0].values
-    if "seconds" not in values:
-        trained = values["training"]
-        counted = trained / steps if steps else trained + values["evaluation"]
-        values = values | {"seconds": counted}
-    return [Row({}, values)]
+def add_seconds(values: Values) -> None:
+    """Where a turn trained: of a step, or of the epoch where it was a whole one."""
+    if "training" in values:
+        whole = values["training"] + values["evaluation"]
+        values["seconds"] = values.get("step", whole)
 
 
 if __name__ == "__main__":

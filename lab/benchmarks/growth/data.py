@@ -11,11 +11,11 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, create_trial
-from torch import Tensor, nn
+from torch import nn
 
 from convblocks.compare.dry_run import Plan
 from convblocks.compare.trials import Trial
-from convblocks.data.images import MNIST
+from convblocks.figures.grouping import by_arch
 from convblocks.run.judge import ACCURACY
 from convblocks.run.result import RunResult
 from convblocks.search.config import SearchConfig, parse_space
@@ -26,20 +26,9 @@ from lab.results import read_results
 RUNS = Path(__file__).parents[3] / "docs" / "data" / "study-confirm.jsonl"
 
 
-class Wide(nn.Module):
+def wide(width: int = 100) -> nn.Sequential:
     """The MLP with another number of hidden units."""
-
-    def __init__(self, width: int = 100) -> None:
-        super().__init__()
-        pixels = MNIST.height * MNIST.width
-        classes = len(MNIST.classes)
-        self.layers = nn.Sequential(
-            nn.Flatten(), nn.Linear(pixels, width), nn.ReLU(), nn.Linear(width, classes)
-        )
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.layers(images)
-        return logits
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, width), nn.ReLU(), nn.Linear(width, 10))
 
 
 def parameters_of(width: int) -> int:
@@ -53,13 +42,11 @@ def runs(count: int) -> list[RunResult]:
     """
     known = read_results(RUNS)
     alike = [run for run in known if run.overrides == known[0].overrides]
-    found = []
-    for arch in NETWORKS:
-        own = [run for run in alike if run.arch == arch]
-        found += [
-            replace(own[seed % len(own)], seed=seed) for seed in range(count // len(NETWORKS))
-        ]
-    return found
+    return [
+        replace(own[seed % len(own)], seed=seed)
+        for own in by_arch(alike).values()
+        for seed in range(count // len(NETWORKS))
+    ]
 
 
 # Of a search's trials.

@@ -8,20 +8,17 @@ from collections.abc import Callable
 from itertools import count
 from statistics import median
 
-from torch.optim import Adam
-
 from convblocks.compare.report import report_of
 from convblocks.compare.statistics import divisions
 from convblocks.figures.report import publish
 from convblocks.run.directory import RunDirectory
 from convblocks.search.worker import SearchWorker
 from lab.benchmarks.growth import data
-from lab.benchmarks.growth.data import Wide
+from lab.benchmarks.growth.data import wide
 from lab.benchmarks.harness import Turns
 from lab.benchmarks.noise import checked, noise
 from lab.benchmarks.rows import Row
-from lab.benchmarks.training import ways
-from lab.benchmarks.training.ways import LEARNING_RATE, BareLoop, Case, Stopwatch
+from lab.benchmarks.training.ways import BareLoop, Case, Stopwatch, take_turns
 
 # A turn lasts at least so many seconds, and short calls of it are repeated.
 TURN = 0.2
@@ -32,21 +29,18 @@ Timed = Callable[[], float]
 
 def bare_and_wide(case: Case, width: int, turns: Turns) -> None:
     """Take turns at the bare loop, with a network of that width."""
-    loop = BareLoop(case)
-    loop.network = Wide(width)
-    loop.optimizer = Adam(loop.network.parameters(), lr=LEARNING_RATE, fused=True)
-    ways.take_turns(loop, Stopwatch(turns))
+    take_turns(BareLoop(case, wide(width)), Stopwatch(turns, case))
 
 
 def called(prepare: Callable[[int], Timed], size: int, turns: Turns) -> None:
     """Take turns at a function that is prepared for a size."""
     timed = prepare(size)
     while True:
-        turns.wait()
+        turns.recv()
         calls = [timed()]
         while sum(calls) < TURN:
             calls.append(timed())
-        turns.report([Row({}, {"seconds": median(calls)})])
+        turns.send([Row({}, {"seconds": median(calls)})])
 
 
 def seconds_of(function: Callable[..., object], *arguments: object) -> float:

@@ -1,16 +1,15 @@
 """The table of how cost grows: a line for all that is measured, with its exponent."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import linregress
 
 from convblocks.figures.estimates import DASH, NOTHING, Estimate
 from convblocks.figures.tables import Table
 from convblocks.text import listed
 from lab.benchmarks.growth.sizes import BATCH_SIZE
-from lab.benchmarks.rows import Labels, Results, ratio
+from lab.benchmarks.rows import Results, ratio
 from lab.pages.writing import Block, origin
 
 FASTER = "faster"
@@ -29,14 +28,12 @@ class Quantity:
         cost: What it costs.
         unit: Of the cost.
         scale: Of the cost, from seconds.
-        judged: Whether the cost may be proportional to the size.
     """
 
     name: str
     cost: str
     unit: str = "ms"
     scale: float = 1e3
-    judged: bool = True
 
 
 QUANTITIES = {
@@ -46,7 +43,7 @@ QUANTITIES = {
     "batch": Quantity("images per batch", "step"),
     "runs": Quantity("runs of a comparison", "", "s", 1),
     "trials": Quantity("earlier trials of a search", ""),
-    "processes": Quantity("processes", "step", judged=False),
+    "processes": Quantity("processes", "step"),
 }
 
 
@@ -61,8 +58,7 @@ def exponent(sizes: Sequence[int], costs: Sequence[Sequence[float]]) -> Estimate
         sizes: Two or more.
         costs: At each size, one for each round.
     """
-    rounds = zip(*costs, strict=True)
-    return ratio([float(linregress(np.log(sizes), np.log(costs)).slope) for costs in rounds])
+    return ratio(np.polyfit(np.log(sizes), np.log(costs), 1)[0].tolist())
 
 
 def verdict(measured: Estimate) -> str:
@@ -74,37 +70,46 @@ def verdict(measured: Estimate) -> str:
     return "slower" if measured.high < 1 else "undecided"
 
 
-def exponent_at_end(results: Results, quantity: str, series: str) -> Estimate:
+def quantities(results: Results) -> Iterator[tuple[str, str, list[int]]]:
+    """All that was measured: what grew, what that costs, and its sizes."""
+    for quantity in QUANTITIES:
+        for series in sorted(results.different("series", quantity=quantity)):
+            sizes = results.different("size", quantity=quantity, series=series)
+            yield quantity, series, sorted(sizes)
+
+
+def exponent_at_end(results: Results, quantity: str, series: str, sizes: list[int]) -> Estimate:
     """Of the last two sizes alone: a fixed cost hides how smaller ones grow."""
-    own: Labels = {"quantity": quantity, "series": series}
-    sizes = results.numbers("size", **own)[-2:]
-    return exponent(sizes, [results.by_round("seconds", **own, size=size) for size in sizes])
+    last = sizes[-2:]
+    costs = [
+        results.values("seconds", quantity=quantity, series=series, size=size) for size in last
+    ]
+    return exponent(last, costs)
 
 
 def costs_table(results: Results) -> Table:
     """What grows with what: the cost at the least and the largest size, and how it grows."""
-    cpus = int(results.settings["cpus"] or 1)
     rows = []
-    for quantity, shown in QUANTITIES.items():
-        sizes = results.numbers("size", quantity=quantity)
-        simulated = " (SIMULATED)" * (quantity == "processes" and sizes[-1] > cpus)
-        for series in sorted(results.different("series", quantity=quantity)):
-            seconds = [
-                results.median("seconds", quantity=quantity, series=series, size=size)
-                for size in (sizes[0], sizes[-1])
+    for quantity, series, sizes in quantities(results):
+        shown = QUANTITIES[quantity]
+        least, most = sizes[0], sizes[-1]
+        are_processes = quantity == "processes"  # whose cost may grow: they share the CPUs
+        is_simulated = are_processes and most > results.settings["cpus"]
+        costs = [
+            results.median("seconds", quantity=quantity, series=series, size=size)
+            for size in (least, most)
+        ]
+        last = exponent_at_end(results, quantity, series, sizes)
+        rows.append(
+            [
+                f"{series} {shown.cost}".rstrip(),
+                shown.name,
+                f"{least:,}{DASH}{most:,}{' (SIMULATED)' * is_simulated}",
+                f"{DASH.join(number(shown.scale * cost) for cost in costs)} {shown.unit}",
+                str(last),
+                NOTHING if are_processes else verdict(last),
             ]
-            costs = [number(shown.scale * cost) for cost in seconds]
-            last = exponent_at_end(results, quantity, series)
-            rows.append(
-                [
-                    f"{series} {shown.cost}".rstrip(),
-                    shown.name,
-                    f"{sizes[0]:,}{DASH}{sizes[-1]:,}{simulated}",
-                    f"{DASH.join(costs)} {shown.unit}",
-                    str(last),
-                    verdict(last) if shown.judged else NOTHING,
-                ]
-            )
+        )
     return Table("", ["cost of", "by", "sizes", "cost", "exponent", "grows"], rows)
 
 
@@ -116,25 +121,26 @@ def number(value: float) -> str:
 def blocks(results: Results) -> list[Block]:
     """The page."""
     found = []
-    for quantity in results.different("quantity"):
-        for series in sorted(results.different("series", quantity=quantity)):
-            last = exponent_at_end(results, quantity, series)
-            if verdict(last) == FASTER:
-                found.append(f"{series} by {QUANTITIES[quantity].name} ({last})")
+    for quantity, series, sizes in quantities(results):
+        last = exponent_at_end(results, quantity, series, sizes)
+        if verdict(last) == FASTER:
+            found.append(f"{series} by {QUANTITIES[quantity].name} ({last})")
     settings = results.settings
     return [
         "# How cost grows",
         f"""
-        At the largest sizes these costs grow faster than in proportion: {listed(found) or "none"}.
+        At the largest sizes these costs grow faster than in proportion:
+        {listed(found) or "none"}.
         """,
         origin(__package__, "growth", results, f"{settings['threads']} threads"),
         [costs_table(results)],
         f"""
-        Costs are medians of n = {results.rounds} rounds at the smallest and the largest size. The
-        exponent fits cost ~ size^exponent to the last two sizes: with 1, twice the size costs twice
-        as much, with 2 four times. Growth is proportional if the whole 95 % interval lies from
-        {1 - MARGIN:g} to {1 + MARGIN:g}, else slower or faster if all of it is below or above 1,
-        and otherwise undecided. [README.md](README.md) says how rounds are measured.
+        Costs are medians of n = {results.rounds} rounds at the smallest and the largest
+        size. The exponent fits cost ~ size^exponent to the last two sizes: with 1,
+        twice the size costs twice as much, with 2 four times. Growth is proportional if
+        the whole 95 % interval lies from {1 - MARGIN:g} to {1 + MARGIN:g}, else slower
+        or faster if all of it is below or above 1, and otherwise undecided.
+        [README.md](README.md) says how rounds are measured.
         """,
         f"""
         - `fit` trains with everything on, at batch size {BATCH_SIZE}, the MLP where no other

@@ -1,14 +1,15 @@
 """The sizes of each quantity, and what is measured at them."""
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import replace
 from typing import Any
 
-from lab.benchmarks.growth import data, measure
+from lab.benchmarks.growth.data import parameters_of, wide
+from lab.benchmarks.growth.measure import bare_and_wide, called, checking, choosing, reporting
+from lab.benchmarks.harness import THREADS, Measured, in_turns
 from lab.benchmarks.noise import noise_flags
-from lab.benchmarks.training import ways
-from lab.benchmarks.training.ways import Case
+from lab.benchmarks.training.ways import Case, train
 
 BATCH_SIZE = 64
 
@@ -28,86 +29,77 @@ STEPS = 256
 IMAGES_OF_A_TURN = {"mlp": 14 * 4096, "maxpool": 2048, "batchnorm": 4096}
 
 
-@dataclass(frozen=True)
-class Point:
-    """A size, and what is measured at it.
-
-    Args:
-        quantity: What grows.
-        series: What is measured, the same at all sizes.
-        size: Of the quantity.
-        function: Takes turns.
-        arguments: Its arguments, without the turns.
-        steps: Training steps of a turn, of which one counts; None if the whole turn
-            does.
-        ranks: Processes of one thread each that train together; None for one process
-            with all threads.
+def point(
+    quantity: str, series: str, size: int, function: Callable[..., None], *arguments: Any
+) -> Measured:
+    """What is measured at a size of a quantity: a series, the same at all sizes, of turns
+    that a function takes.
     """
-
-    quantity: str
-    series: str
-    size: int
-    function: Callable[..., None]
-    arguments: Sequence[Any]
-    steps: int | None = None
-    ranks: int | None = None
+    labels = {"quantity": quantity, "series": series, "size": size}
+    return labels, in_turns(THREADS, function, *arguments)
 
 
-def groups(archs: Sequence[str], most: int) -> Iterator[list[Point]]:
+def groups(archs: Sequence[str], most: int | None) -> Iterator[list[Measured]]:
     """The points that take turns with each other, at the smallest ``most`` sizes of
     each quantity.
     """
-    yield list(of_images(IMAGES[:most]))
-    yield list(of_classes(dict(islice(CLASSES.items(), most))))
-    yield list(of_parameters(dict(islice(WIDTHS.items(), most))))
-    for arch in archs:
-        yield list(of_batches(arch, BATCH_SIZES[:most]))
-    yield [
-        Point("runs", "report", size, measure.called, (measure.reporting, size))
-        for size in RUNS[:most]
-    ]
-    yield [
-        Point("trials", "next trial", size, measure.called, (measure.choosing, size))
-        for size in TRIALS[:most]
-    ]
-    yield list(of_processes(PROCESSES[:most]))
+    batches = [of_batches(arch) for arch in archs]
+    first = [of_images(), of_classes(), of_parameters()]
+    for group in (*first, *batches, of_runs(), of_trials(), of_processes()):
+        points = list(group)
+        sizes = sorted({labels["size"] for labels, _ in points})[:most]
+        yield [(labels, turns) for labels, turns in points if labels["size"] in sizes]
 
 
-def of_images(sizes: Sequence[int]) -> Iterator[Point]:
-    for size in sizes:
-        arguments = Case("fit", "mlp"), noise_flags(size, 10)
-        yield Point("images", "epoch", size, ways.trained, arguments)
-        yield Point("images", "start", size, measure.called, (measure.checking, size))
+def of_images() -> Iterator[Measured]:
+    for size in IMAGES:
+        yield point(
+            "images", "epoch", size, train, Case(on_noise(size, 10), "mlp", test_batches=None)
+        )
+        yield point("images", "start", size, called, checking, size)
 
 
-def of_classes(sizes: dict[int, int]) -> Iterator[Point]:
-    for size, steps in sizes.items():
-        case = Case("fit", "mlp", steps=steps, test_batches=1)
-        flags = noise_flags(STEPS * BATCH_SIZE, size)
-        yield Point("classes", "fit", size, ways.trained, (case, flags), steps)
+def on_noise(images: int, classes: int) -> str:
+    return shlex.join(["fit", *noise_flags(images, classes)])
 
 
-def of_parameters(sizes: dict[int, int]) -> Iterator[Point]:
-    for width, steps in sizes.items():
-        size = data.parameters_of(width)
-        case = Case("fit", f"{data.__name__}.Wide", steps=steps, test_batches=1)
-        flags = ["--network.width", str(width)]
-        yield Point("parameters", "fit", size, ways.trained, (case, flags), steps)
-        case = Case("bare", "mlp", steps=steps, test_batches=1)
-        yield Point("parameters", "bare", size, measure.bare_and_wide, (case, width), steps)
+def of_classes() -> Iterator[Measured]:
+    for size, steps in CLASSES.items():
+        variant = on_noise(STEPS * BATCH_SIZE, size)
+        case = Case(variant, "mlp", steps=steps)
+        yield point("classes", "fit", size, train, case)
 
 
-def of_batches(arch: str, sizes: Sequence[int]) -> Iterator[Point]:
-    for size in sizes:
+def of_parameters() -> Iterator[Measured]:
+    arch = f"{wide.__module__}.{wide.__name__}"
+    for width, steps in WIDTHS.items():
+        size = parameters_of(width)
+        case = Case(f"fit --network.width {width}", arch, steps=steps)
+        yield point("parameters", "fit", size, train, case)
+        bare = replace(case, variant="bare")
+        yield point("parameters", "bare", size, bare_and_wide, bare, width)
+
+
+def of_batches(arch: str) -> Iterator[Measured]:
+    for size in BATCH_SIZES:
         steps = max(1, min(STEPS, IMAGES_OF_A_TURN[arch] // size))
         for variant in ("fit", "bare"):
-            case = Case(variant, arch, batch_size=size, steps=steps, test_batches=1)
-            yield Point("batch", f"{arch}, {variant}", size, ways.train, (case,), steps)
+            case = Case(variant, arch, batch_size=size, steps=steps)
+            yield point("batch", f"{arch}, {variant}", size, train, case)
 
 
-def of_processes(sizes: Sequence[int]) -> Iterator[Point]:
-    for size in sizes:
-        case = Case("fit", "mlp", steps=STEPS, test_batches=1)
-        strategy = "--trainer.strategy ddp" if size > 1 else ""
-        flags = f"--threads 1 --trainer.devices {size} {strategy}".split()
-        yield Point("processes", "fit", size, ways.trained, (case, flags), STEPS, ranks=size)
+def of_runs() -> Iterator[Measured]:
+    for size in RUNS:
+        yield point("runs", "report", size, called, reporting, size)
+
+
+def of_trials() -> Iterator[Measured]:
+    for size in TRIALS:
+        yield point("trials", "next trial", size, called, choosing, size)
+
+
+def of_processes() -> Iterator[Measured]:
+    for size in PROCESSES:
+        case = Case("fit", "mlp", steps=STEPS, processes=size)
+        labels = {"quantity": "processes", "series": "fit", "size": size}
+        yield labels, in_turns(1, train, case, ranks=size)

@@ -4,7 +4,6 @@ Draw 400 pictures of digits that are not MNIST's, 40 a digit, let the networks o
 checkpoints recognise them, and print how many each gets right, and their most frequent
 mistakes.
 
-  --seed N             other sizes, widths, slants, places, colours and noise (default: 0)
   --out FOLDER         where the page goes, and in its folder data raw numbers (default:
                        lightning_logs/benchmark)
 
@@ -34,7 +33,8 @@ from lab.benchmarks.handwriting.results import Drawn, Network, Results
 from lab.benchmarks.harness import made_folder
 from lab.pages.writing import output_folder, write_raw_numbers
 
-DRAWS = ("pillow", "matplotlib")
+# Of sizes, widths, slants, places, colours and noise.
+SEED = 0
 
 
 def main(arguments: list[str]) -> None:
@@ -45,14 +45,13 @@ def main(arguments: list[str]) -> None:
     """
     parser = Parser()
     parser.add_argument("checkpoints", nargs="+", type=Path)
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=made_folder, default=str(LOGS / "benchmark"))
     options = parser.parse_args(arguments)
     runs = [result_of(path) for path in options.checkpoints]
-    drawings = list(draw_all(options.seed))
-    seen = torch.from_numpy(np.stack([look(drawing.content, MNIST)[1] for drawing in drawings]))
-    versions = [f"{package} {version(package)}" for package in DRAWS]
-    machine = ", ".join([describe_machine(), *versions])
+    drawings = list(draw_all(SEED))
+    seen = torch.tensor(np.array([look(one.content, MNIST)[1] for one in drawings]))
+    versions = f"pillow {version('pillow')}, matplotlib {version('matplotlib')}"
+    machine = f"{describe_machine()}, {versions}"
     drawn = [Drawn(one.digit, one.kind, one.form, one.background) for one in drawings]
     networks = [
         Network(
@@ -69,10 +68,10 @@ def main(arguments: list[str]) -> None:
         )
         for path, run in zip(options.checkpoints, runs, strict=True)
     ]
-    results = Results(machine, git_commit(), options.seed, drawn, networks)
+    results = Results(machine, git_commit(), SEED, drawn, networks)
     write_raw_numbers(options.out / "data", "handwriting", results)
     to_console([page.networks_table(results)])
-    page.publish(output_folder(options.out / "lab"), results, drawings)
+    page.publish(output_folder(options.out / "lab"), results)
     print(f"Written to {options.out}/lab/handwriting.md and its numbers to data/.")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from scipy.interpolate import CubicHermiteSpline
 
 from lab.benchmarks.handwriting.results import Drawn
 from lab.benchmarks.handwriting.shapes import SHAPES, Shape, Stroke
@@ -97,25 +98,28 @@ def on_background(mask: Image.Image, background: str, random: np.random.Generato
     ink.paste(mask, (left, top))
     dark = random.integers(0, 90, size=3)
     light = random.integers(190, 256, size=3)
+    if background == "photo":
+        return _photo(ink, light, dark, random)
+    picture = _blend(ink, light, dark)
     match background:
         case "paper":
-            return _png(_blend(ink, np.full(3, light[0]), np.full(3, dark[0])).convert("L"))
+            picture = _blend(ink, light[0], dark[0])
         case "dark":
-            return _png(_blend(ink, dark, light))
+            picture = _blend(ink, dark, light)
         case "colours":
             hues = random.permutation(3)
             paper, pen = np.full((2, 3), 60)
             paper[hues[0]] = pen[hues[1]] = 230
-            return _png(_blend(ink, paper, pen))
+            picture = _blend(ink, paper, pen)
         case "transparent":
             colour = (dark, light)[random.integers(2)].tolist()
             picture = Image.new("RGBA", ink.size, (*colour, 0))
             picture.putalpha(ink)
-            return _png(picture)
         case "noisy":
-            return _png(_noisy(_blend(ink, light, dark), random.uniform(4, 12), random))
-        case _:
-            return _photo(ink, light, dark, random)
+            picture = _image(_noisy(picture, random.uniform(4, 12), random))
+    content = io.BytesIO()
+    picture.save(content, "PNG", compress_level=1)  # it is read again at once
+    return content.getvalue()
 
 
 def unsteady(stroke: Stroke, random: np.random.Generator) -> np.ndarray:
@@ -129,51 +133,43 @@ def smooth(stroke: Stroke | np.ndarray) -> np.ndarray:
     that point's neighbours.
     """
     points = np.array([stroke[0], *stroke, stroke[-1]])
-    t = np.linspace(0, 1, 24)[:, None]
-    curve = [
-        (2 * t**3 - 3 * t**2 + 1) * start
-        + (t**3 - 2 * t**2 + t) * ((end - before) / 2)
-        + (3 * t**2 - 2 * t**3) * end
-        + (t**3 - t**2) * ((after - start) / 2)
-        for before, start, end, after in zip(
-            points, points[1:], points[2:], points[3:], strict=False
-        )
-    ]
-    return np.concatenate(curve)
+    tangents = (points[2:] - points[:-2]) / 2
+    places = np.arange(len(stroke))
+    curve = CubicHermiteSpline(places, points[1:-1], tangents)
+    drawn: np.ndarray = curve(np.add.outer(places[:-1], np.linspace(0, 1, 24)).ravel())
+    return drawn
 
 
 def _pen(lines: list[np.ndarray], pen: float) -> Image.Image:
     """Lines drawn with a round pen, at four times the size and then reduced: Pillow's
     own have rough edges.
     """
-    low = np.concatenate(lines).min(axis=0) - (pen + 2)
-    width, height = np.ceil(np.concatenate(lines).max(axis=0) + (pen + 2) - low)
+    everything = np.concatenate(lines)
+    low = everything.min(axis=0) - (pen + 2)
+    width, height = np.ceil(everything.max(axis=0) + (pen + 2) - low)
     mask = Image.new("L", (4 * int(width), 4 * int(height)))
     draw = ImageDraw.Draw(mask)
     for line in lines:
-        points = [(float(x), float(y)) for x, y in 4 * (line - low)]
+        points = [(x, y) for x, y in (4 * (line - low)).tolist()]
         draw.line(points, fill=255, width=round(4 * pen), joint="curve")
-        for x, y in points:
-            draw.ellipse((x - 2 * pen, y - 2 * pen, x + 2 * pen, y + 2 * pen), fill=255)
+        for point in points:
+            draw.circle(point, 2 * pen, fill=255)
     return mask.reduce(4)
 
 
-def _png(picture: Image.Image) -> bytes:
-    content = io.BytesIO()
-    picture.save(content, "PNG", compress_level=1)  # it is read again at once
-    return content.getvalue()
-
-
 def _blend(ink: Image.Image, paper: np.ndarray, pen: np.ndarray) -> Image.Image:
-    share = np.arange(256)[:, None] / 255
-    colours = np.rint(paper + share * (pen - paper)).astype(np.uint8)
+    """From one colour to the other as the ink says; grey where they are single numbers."""
+    colours = np.linspace(paper, pen, 256).round().astype(np.uint8)
     return Image.fromarray(colours[np.asarray(ink)])
 
 
-def _noisy(picture: Image.Image, deviation: float, random: np.random.Generator) -> Image.Image:
+def _image(pixels: np.ndarray) -> Image.Image:
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def _noisy(picture: Image.Image, deviation: float, random: np.random.Generator) -> np.ndarray:
     pixels = np.asarray(picture, dtype=float)
-    noisy = pixels + random.normal(0, deviation, pixels.shape)
-    return Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
+    return pixels + random.normal(0, deviation, pixels.shape)
 
 
 def _photo(
@@ -186,17 +182,13 @@ def _photo(
     y, x = np.mgrid[0 : ink.height, 0 : ink.width] / max(ink.size)
     lamp = random.uniform(-0.3, 1.3, size=2)
     light = 1.1 - random.uniform(0.3, 0.6) * ((x - lamp[0]) ** 2 + (y - lamp[1]) ** 2)
-    lit = Image.fromarray(np.clip(pixels * light[..., None], 0, 255).astype(np.uint8))
+    lit = _image(pixels * light[..., None])
     blurred = lit.filter(ImageFilter.GaussianBlur(max(ink.size) / 300))
     upright = _noisy(blurred, random.uniform(2, 5), random)
-    orientation, turn = (
-        (1, None),
-        (6, Image.Transpose.ROTATE_90),
-        (3, Image.Transpose.ROTATE_180),
-    )[random.integers(3)]
-    stored = upright if turn is None else upright.transpose(turn)
+    # How a viewer must turn the stored picture, and the quarter turns that it was given.
+    orientation, turns = ((1, 0), (6, 1), (3, 2))[random.integers(3)]
     exif = Image.Exif()
-    exif[0x0112] = orientation  # how a viewer must turn the stored picture
+    exif[0x0112] = orientation
     content = io.BytesIO()
-    stored.save(content, "JPEG", quality=80, exif=exif)
+    _image(np.rot90(upright, turns)).save(content, "JPEG", quality=80, exif=exif)
     return content.getvalue()

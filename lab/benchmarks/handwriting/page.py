@@ -4,7 +4,7 @@ and the page.
 
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import fmean
 
@@ -31,10 +31,10 @@ INK = "#808080"
 HEADINGS = {"drawn with a pen": "strokes", "printed in a font": "font"}
 
 
-def publish(folder: Path, results: Results, drawings: Sequence[Drawing] | None = None) -> None:
-    """Write the page and the sheet of drawings, which are drawn again if they are not at hand."""
+def publish(folder: Path, results: Results) -> None:
+    """Write the page and the sheet of drawings, which are drawn again."""
     content = io.BytesIO()
-    sheet(drawings or list(draw_all(results.seed))).save(content, "png")
+    sheet(draw_all(results.seed)).save(content, "png")
     write(folder / "drawings.png", content.getvalue())
     write_page(folder / "handwriting.md", *blocks(results))
 
@@ -47,9 +47,9 @@ def blocks(results: Results) -> list[Block]:
     return [
         "# Does it read digits that are not from MNIST? Synthetic strokes and fonts",
         """
-        A network that gets 99 % of MNIST right may still fail on the digit that you draw. What
-        counts is how well a picture is turned into one that looks like MNIST's.
-        `src/convblocks/handwriting/ink.py` does that:
+        A network that gets 99 % of MNIST right may still fail on the digit that you
+        draw. What counts is how well a picture is turned into one that looks like
+        MNIST's. `src/convblocks/handwriting/ink.py` does that:
         """,
         f"""
         1. Rotate the picture as its EXIF data says, put a transparent one on a contrasting
@@ -66,35 +66,37 @@ def blocks(results: Results) -> list[Block]:
         f"## {n} pictures that are not MNIST's",
         f"""
         `lab/benchmarks/handwriting/` draws {n // len(digits)} pictures of each digit:
-        {kinds["strokes"] // len(digits)} with a pen's strokes, in four shapes on {len(BACKGROUNDS)}
-        kinds of background, with random size, pen, aspect, slant, tilt and place, and
-        {kinds["font"] // len(digits)} printed in matplotlib's fonts. Every second one:
+        {kinds["strokes"] // len(digits)} with a pen's strokes, in four shapes on
+        {len(BACKGROUNDS)} kinds of background, with random size, pen, aspect, slant,
+        tilt and place, and {kinds["font"] // len(digits)} printed in matplotlib's
+        fonts. Every second one:
         """,
         f"![Every second of the {n} pictures, a digit in each row](drawings.png)",
         """
-        Nothing was tuned on single pictures, and none was left out. A picture must hold one digit.
-        Squared or ruled paper whose lines cross the digit does not work, and a hard shadow across
-        it may be taken for ink.
+        Nothing was tuned on single pictures, and none was left out. A picture must hold
+        one digit. Squared or ruled paper whose lines cross the digit does not work, and
+        a hard shadow across it may be taken for ink.
         """,
         f"""
-        `python -m lab.train handwriting`: [raw numbers](../data/handwriting.json) with every
-        answer; pictures of seed {results.seed}.
+        `python -m lab.train handwriting`: [raw numbers](../data/handwriting.json) with
+        every answer; pictures of seed {results.seed}.
         """,
         [networks_table(results)],
         """
-        A line is one network: another seed recognises some pictures more or fewer. In brackets is
-        Wilson's interval, as if the pictures were independent; but a shape's are alike, and they
-        are this project's own drawings, so they say little of how well it reads what people write.
+        A line is one network: another seed recognises some pictures more or fewer. In
+        brackets is Wilson's interval, as if the pictures were independent; but a
+        shape's are alike, and they are this project's own drawings, so they say little
+        of how well it reads what people write.
         """,
     ]
 
 
-def sheet(drawings: Sequence[Drawing]) -> Image.Image:
+def sheet(drawings: Iterable[Drawing]) -> Image.Image:
     """Every second drawing, a row for each digit, strokes left and fonts right, on
     paper of the page's colour.
     """
-    by_digit = grouped(drawings, lambda drawing: drawing.digit)
-    rows = [by_digit[digit][::2] for digit in sorted(by_digit)]
+    by_digit = grouped(drawings, lambda drawing: drawing.digit)  # from 0 on
+    rows = [own[::2] for own in by_digit.values()]
     paper = Image.new("RGBA", (CELL * (1 + max(map(len, rows))), CELL * (1 + len(rows))))
     pen = ImageDraw.Draw(paper)
     font = ImageFont.truetype(FONT_FOLDER / "DejaVuSans.ttf", CELL // 2)
@@ -119,12 +121,19 @@ def networks_table(results: Results) -> Table:
     rows = []
     origins = []
     for network in results.networks:
-        kinds = [results.right(network, kind=kind) for kind in ("strokes", "font")]
-        by_digit = {digit: results.right(network, digit=digit) for digit in digits}
-        worst = min(digits, key=lambda digit: fmean(by_digit[digit]))
-        counts = [count_text(sum(own), len(own)) for own in (results.right(network), *kinds)]
-        measured = [percent(network.accuracy), *counts, f"{worst}: {share(by_digit[worst])}"]
-        rows.append([network.arch, network.schedule, *measured])
+        by_kind = [results.right(network, kind=kind) for kind in HEADINGS.values()]
+        counts = [count_text(sum(own), len(own)) for own in (results.right(network), *by_kind)]
+        shares = {digit: fmean(results.right(network, digit=digit)) for digit in digits}
+        worst = min(digits, key=lambda digit: shares[digit])
+        rows.append(
+            [
+                network.arch,
+                network.schedule,
+                percent(network.accuracy),
+                *counts,
+                f"{worst}: {100 * shares[worst]:.1f} %",
+            ]
+        )
         origins.append(
             f"Trained for {counted(network.epochs, 'epoch')} at a learning rate of {network.lr:g} "
             f"with seed {network.seed}, "
@@ -141,7 +150,3 @@ def networks_table(results: Results) -> Table:
         "worst digit",
     ]
     return Table("Networks", header, rows, list(dict.fromkeys(origins)))
-
-
-def share(right: Sequence[bool]) -> str:
-    return f"{100 * fmean(right):.1f} %"

@@ -9,27 +9,34 @@ should run.
   --rounds N           how often everything is measured (default: 12; fewer than 6 decide nothing)
   --pictures N         at most so many training pictures in the folder, to see that it
                        works (default: 60000)
-  --out FOLDER         where the page goes, and in its folder data raw numbers (default: docs)
+  --out FOLDER         where the page goes, and in its folder data raw numbers (default:
+                       lightning_logs/benchmark)
 
 Example:
-  python -m lab.benchmarks.pictures --arch mlp --out lightning_logs
+  python -m lab.benchmarks.pictures --out docs
 """
 
+import shlex
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
 from functools import partial
-from itertools import product
 from pathlib import Path
 
-import torch
-
 from convblocks.console import answer, echo, end
-from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
-from lab.benchmarks.harness import at_least, in_turns, parser, publish, single_turn
+from lab.benchmarks.harness import (
+    THREADS,
+    Measured,
+    at_least,
+    in_turns,
+    measure_in_turns,
+    parsed,
+    parser,
+    publish,
+)
 from lab.benchmarks.pictures import measure
 from lab.benchmarks.pictures.data import (
+    BATCH_SIZE,
     DECODED,
     DECODED_PICTURES,
     DESCRIPTIONS,
@@ -38,10 +45,9 @@ from lab.benchmarks.pictures.data import (
     keep_decoded,
     write_pictures,
 )
-from lab.benchmarks.pictures.measure import BATCH_SIZE, WAYS
 from lab.benchmarks.pictures.page import blocks
-from lab.benchmarks.rows import Labels, Results, Row, Task, Values
-from lab.benchmarks.training.ways import Case, trained
+from lab.benchmarks.rows import Results, Row
+from lab.benchmarks.training.ways import Case, train
 from lab.pages.writing import multiply_adds
 
 # Training steps of a turn, which takes about a second.
@@ -60,49 +66,45 @@ def main(arguments: list[str]) -> None:
     """
     made = parser()
     made.add_argument("--pictures", type=at_least(BATCH_SIZE), default=TRAINING_PICTURES)
-    made.set_defaults(out="docs")
-    options = made.parse_args(arguments)
-    if options.pictures > TRAINING_PICTURES:
-        raise UsageError(
-            f"--pictures must be at most {TRAINING_PICTURES}, but is {options.pictures}"
-        )
-    threads = torch.get_num_threads()
-    results = Results.begin(arguments, options.rounds, threads=threads, pictures=options.pictures)
-    for arch, (data, image_spec) in product(options.arch, DESCRIPTIONS.items()):
-        count = multiply_adds(ARCHITECTURES[arch](image_spec), image_spec)
-        values: Values = {"multiply_adds": count}
-        results.rows.append(Row({"part": "arithmetic", "arch": arch, "data": data}, values))
+    options = parsed(made, arguments)
+    pictures = min(options.pictures, TRAINING_PICTURES)
+    results = Results.begin(arguments, options.rounds, threads=THREADS, pictures=pictures)
+    results.rows += [row for arch in options.arch for row in arithmetic(arch)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        echo(f"writing and decoding {options.pictures:,} pictures")
-        write_pictures(folder, options.pictures)
+        echo(f"writing and decoding {pictures:,} pictures")
+        write_pictures(folder, pictures)
         keep_decoded(folder)
-        write_pictures(folder / DECODED, min(DECODED_PICTURES, options.pictures))
+        write_pictures(folder / DECODED, min(DECODED_PICTURES, pictures))
         for arch in options.arch:
-            with ExitStack() as stack:
-                tasks = list(turns(arch, options.pictures, folder, stack))
-                results.measure(tasks, options.rounds, warm_up=True)
-        readings: list[Task] = []
-        for way in WAYS:
-            read = partial(single_turn, threads, measure.reading, way, folder)
-            readings.append(({"part": "reading", "way": way}, read))
+            measure_in_turns(results, turns(arch, pictures, folder), options.rounds)
+        readings = [
+            ({"part": "reading", "way": way}, partial(measure.single_turn, way, folder))
+            for way in measure.WAYS
+        ]
         results.measure(readings, options.rounds)
     publish("pictures", blocks(results), results, options.out)
 
 
-def turns(arch: str, pictures: int, folder: Path, stack: ExitStack) -> Iterator[Task]:
+def arithmetic(arch: str) -> Iterator[Row]:
+    """Of an image of each data set."""
+    for data, image_spec in DESCRIPTIONS.items():
+        count = multiply_adds(ARCHITECTURES[arch](image_spec), image_spec)
+        yield Row({"part": "arithmetic", "arch": arch, "data": data}, {"multiply_adds": count})
+
+
+def turns(arch: str, pictures: int, folder: Path) -> Iterator[Measured]:
     """Short epochs on each data set, and as many bare steps; those of the folder are MNIST's."""
-    threads = torch.get_num_threads()
     steps = min(STEPS[arch], pictures // BATCH_SIZE)
     evaluated = max(1, round(steps / STEPS_PER_EVALUATION))
-    case = Case("fit", arch, batch_size=BATCH_SIZE, steps=steps, test_batches=evaluated)
     for data, image_spec in DESCRIPTIONS.items():
-        labels: Labels = {"part": "epoch", "arch": arch, "data": data, "steps": steps}
-        flags = data_flags(data, folder)
-        yield labels, stack.enter_context(in_turns(threads, trained, case, flags))
+        labels = {"part": "epoch", "arch": arch, "data": data, "steps": steps}
+        variant = shlex.join(["fit", *data_flags(data, folder)])
+        case = Case(variant, arch, batch_size=BATCH_SIZE, steps=steps, test_batches=evaluated)
+        yield labels, in_turns(THREADS, train, case)
         if data != "folder":
-            bare = in_turns(threads, measure.bare_steps, arch, image_spec, steps)
-            yield labels | {"part": "bare"}, stack.enter_context(bare)
+            bare = in_turns(THREADS, measure.bare_steps, case, image_spec)
+            yield labels | {"part": "bare"}, bare
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@ pictures, and colour pictures.
 """
 
 from pathlib import Path
-from typing import Literal
 
 from convblocks.data.images import MNIST as MNIST_SPEC
 from convblocks.data.images import ImageSpec
@@ -13,7 +12,7 @@ from convblocks.pictures.decoding import to_picture
 from convblocks.pictures.source import PictureFolder, kept_file
 from lab.benchmarks.noise import for_testing, noise_flags
 
-Data = Literal["MNIST", "folder", "colour"]
+BATCH_SIZE = 64
 
 # As many as MNIST has.
 TRAINING_PICTURES = 60_000
@@ -27,10 +26,10 @@ CLASSES = MNIST_SPEC.classes
 
 # Speed depends on the shape alone.
 COLOUR = ImageSpec(3, 32, 32, CLASSES, mean=(0.5,) * 3, std=(0.25,) * 3)
-DESCRIPTIONS: dict[Data, ImageSpec] = {"MNIST": MNIST_SPEC, "folder": MNIST_SPEC, "colour": COLOUR}
+DESCRIPTIONS = {"MNIST": MNIST_SPEC, "folder": MNIST_SPEC, "colour": COLOUR}
 
 
-def data_flags(data: Data, folder: Path) -> list[str]:
+def data_flags(data: str, folder: Path) -> list[str]:
     """The options of ``fit.py`` for a data set."""
     if data == "colour":
         return noise_flags(TRAINING_PICTURES, len(CLASSES), COLOUR.shape)
@@ -46,14 +45,15 @@ def write_pictures(folder: Path, pictures: int) -> None:
             as large a share.
     """
     files = MNISTFiles(DEFAULT_ROOT).load()
-    counts = {"train": pictures, "test": for_testing(pictures)}
-    for split, part in (("train", files.train), ("test", files.test)):
-        images = part.images[: counts[split]].numpy()
-        labels = part.labels[: counts[split]].tolist()
-        for label in set(labels):  # a folder without pictures would be refused
-            (folder / split / CLASSES[label]).mkdir(parents=True)
-        for index, (pixels, label) in enumerate(zip(images, labels, strict=True)):
-            to_picture(pixels).save(folder / split / CLASSES[label] / f"{index}.png")
+    for split, part, count in (
+        ("train", files.train, pictures),
+        ("test", files.test, for_testing(pictures)),
+    ):
+        images = part.images[:count].numpy()
+        for index, (pixels, label) in enumerate(zip(images, part.labels.tolist(), strict=False)):
+            path = folder / split / CLASSES[label] / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            to_picture(pixels).save(path)
 
 
 def keep_decoded(folder: Path) -> None:

@@ -4,42 +4,32 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from itertools import repeat
 from pathlib import Path
 
 import torch
-from torch.nn import functional
-from torch.optim import Adam
 
 from convblocks.data.images import MNIST as MNIST_SPEC
 from convblocks.data.images import ImageSource, ImageSpec
 from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
-from convblocks.fast.lightning import keep_freed_memory
 from convblocks.model.networks import build_network
 from convblocks.pictures.decoding import decode, for_all, read_shape
 from convblocks.pictures.source import PictureFolder, find_classes, list_pictures
-from lab.benchmarks.harness import Turns
+from lab.benchmarks.harness import THREADS, Turns, in_turns
 from lab.benchmarks.pictures.data import DECODED
 from lab.benchmarks.rows import Row
-from lab.benchmarks.training.ways import LEARNING_RATE, SEED, Stopwatch
-
-BATCH_SIZE = 64
+from lab.benchmarks.training.ways import BareLoop, Case, Stopwatch
 
 
-def bare_steps(arch: str, images_are: ImageSpec, steps: int, turns: Turns) -> None:
+def bare_steps(case: Case, image_spec: ImageSpec, turns: Turns) -> None:
     """A plain loop over one batch, again and again: nothing is fetched, normalised or logged."""
-    stopwatch = Stopwatch(turns)
-    keep_freed_memory()
-    torch.manual_seed(SEED)
-    network = build_network(arch, image_spec=images_are)
-    optimizer = Adam(network.parameters(), lr=LEARNING_RATE, fused=True)
-    images = torch.randn(BATCH_SIZE, *images_are.shape)
-    targets = torch.randint(len(images_are.classes), (BATCH_SIZE,))
+    stopwatch = Stopwatch(turns, case)
+    loop = BareLoop(case, build_network(case.arch, image_spec=image_spec))
+    images = torch.randn(case.batch_size, *image_spec.shape)
+    targets = torch.randint(len(image_spec.classes), (case.batch_size,))
     while True:
         stopwatch.on_train_epoch_start()
-        for _ in range(steps):
-            optimizer.zero_grad()
-            functional.cross_entropy(network(images), targets).backward()
-            optimizer.step()
+        loop.train(repeat((images, targets), case.steps or 0))
         stopwatch.on_validation_start()
 
 
@@ -58,36 +48,31 @@ def decode_on_one_core(folder: Path) -> int:
     return decode_on_all_cores(folder)
 
 
-def read_kept_file(folder: Path) -> int:
-    """All pictures, with the look at whether they have changed."""
-    return _loaded(PictureFolder(folder))
-
-
-def read_mnist(folder: Path) -> int:
-    """MNIST's own files, with the look at whether they are intact."""
-    return _loaded(MNISTFiles(DEFAULT_ROOT))
-
-
-def _loaded(source: ImageSource) -> int:
+def loaded(source: ImageSource) -> int:
+    """All images, with the look at whether files are intact, or pictures have changed."""
     files = source.load()
-    return len(files.train.labels) + len(files.test.labels)
+    return len(files.train) + len(files.test)
 
 
 ALL_CORES = "decoding, all cores"
 ONE_CORE = "decoding, one core"
-KEPT = "the kept file"
-ORIGINAL = "MNIST's own files"
 WAYS: dict[str, Callable[[Path], int]] = {
     ALL_CORES: decode_on_all_cores,
     ONE_CORE: decode_on_one_core,
-    KEPT: read_kept_file,
-    ORIGINAL: read_mnist,
+    "the kept file": lambda folder: loaded(PictureFolder(folder)),
+    "MNIST's own files": lambda folder: loaded(MNISTFiles(DEFAULT_ROOT)),
 }
 
 
 def reading(way: str, folder: Path, turns: Turns) -> None:
     """A turn: how many images get from files into memory in how many seconds."""
-    turns.wait()
+    turns.recv()
     began = time.perf_counter()
     images = WAYS[way](folder)
-    turns.report([Row({}, {"images": images, "seconds": time.perf_counter() - began})])
+    turns.send([Row({}, {"images": images, "seconds": time.perf_counter() - began})])
+
+
+def single_turn(way: str, folder: Path) -> list[Row]:
+    """The only turn of a new process."""
+    with in_turns(THREADS, reading, way, folder) as take_turn:
+        return take_turn()

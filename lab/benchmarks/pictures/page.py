@@ -3,11 +3,10 @@
 from statistics import median
 
 from convblocks.figures.tables import Table
-from convblocks.text import listed
 from lab.benchmarks.noise import for_testing
-from lab.benchmarks.pictures.data import COLOUR
-from lab.benchmarks.pictures.measure import ALL_CORES, BATCH_SIZE, ONE_CORE, WAYS
-from lab.benchmarks.rows import Results, judged, ratio
+from lab.benchmarks.pictures.data import BATCH_SIZE, COLOUR
+from lab.benchmarks.pictures.measure import ALL_CORES, ONE_CORE, WAYS
+from lab.benchmarks.rows import Results, judged, quotients, ratio
 from lab.estimates import target_text
 from lab.pages.writing import Block, origin
 
@@ -22,38 +21,37 @@ def blocks(results: Results) -> list[Block]:
     """The page."""
     settings = results.settings
     where = origin(__package__, "pictures", results, f"{settings['threads']} threads")
-    archs = results.different("arch", part="epoch")
-    steps = {arch: results.numbers("steps", part="epoch", arch=arch)[0] for arch in archs}
-    turns = listed([f"{count} steps of {arch}" for arch, count in steps.items()])
     cores = results.ratio("seconds", {"way": ALL_CORES}, {"way": ONE_CORE}, part="reading")
     return [
         "# What pictures cost",
         f"""
-        {where} n = {results.rounds} rounds; [README.md](README.md) explains ratios and verdicts.
+        {where} n = {results.rounds} rounds; [README.md](README.md) explains ratios and
+        verdicts.
         """,
         f"""
         - `MNIST`: MNIST's own four files.
         - `folder`: {settings["pictures"]:,} training and
-          {for_testing(int(settings["pictures"] or 0)):,} test images of MNIST as PNG files,
+          {for_testing(settings["pictures"]):,} test images of MNIST as PNG files,
           decoded once.
         - `colour`: as many pictures of {" x ".join(map(str, COLOUR.shape))}, of random content.
         """,
         f"""
-        A turn of `fit` is a short epoch of `scripts/fit.py` at batch size {BATCH_SIZE}: {turns},
-        the same share of evaluation, logs and checkpoint. `bare` is as many steps of the network
-        and its optimizer over one batch.
+        A turn of `fit` is a short epoch of `scripts/fit.py` at batch size {BATCH_SIZE}:
+        {results.turns(part="epoch")}, the same share of evaluation, logs and
+        checkpoint. `bare` is as many steps of the network and its optimizer over one
+        batch.
         """,
         [folder_table(results)],
         [colour_table(results)],
         """
-        How many times as much colour pictures take as MNIST. A turn costs in proportion to its
-        arithmetic if it grows as bare steps do.
+        How many times as much colour pictures take as MNIST. A turn costs in proportion
+        to its arithmetic if it grows as bare steps do.
         """,
         [reading_table(results)],
         f"""
-        By a fresh process each time; median, least and most. All files were in the system's cache.
-        A folder is decoded once; later runs read the kept file. Decoding on all cores, as a
-        multiple of one: {judged(cores)}.
+        By a fresh process each time; median, least and most. All files were in the
+        system's cache. A folder is decoded once; later runs read the kept file.
+        Decoding on all cores, as a multiple of one: {judged(cores)}.
         """,
     ]
 
@@ -62,29 +60,25 @@ def seconds(results: Results, part: str, arch: str, data: str) -> list[float]:
     """Of an epoch with its evaluation, logs and checkpoint, or of bare steps, which
     have none; one a round.
     """
-    parts = (
-        results.by_round(value, sum, part=part, arch=arch, data=data)
-        for value in ("training", "evaluation")
-    )
-    return [sum(both) for both in zip(*parts, strict=True)]
+    rows = results.of(part=part, arch=arch, data=data)
+    return [row.values["training"] + row.values["evaluation"] for row in rows]
 
 
 def growth(results: Results, part: str, arch: str, data: str) -> list[float]:
     """Seconds on a data set, as a multiple of those on MNIST's own files, one a round."""
-    own = seconds(results, part, arch, data)
-    mnist = seconds(results, part, arch, "MNIST")
-    return [one / other for one, other in zip(own, mnist, strict=True)]
+    return quotients(seconds(results, part, arch, data), seconds(results, part, arch, "MNIST"))
 
 
 def folder_table(results: Results) -> Table:
     """A folder of pictures against MNIST's own files."""
     rows = []
     for arch in results.different("arch", part="epoch"):
-        times = []
-        for data in ("MNIST", "folder"):
-            times.append(f"{median(seconds(results, 'epoch', arch, data)):.2f}")
+        mnist, folder = (
+            f"{median(seconds(results, 'epoch', arch, data)):.2f}" for data in ("MNIST", "folder")
+        )
         measured = ratio(growth(results, "epoch", arch, "folder"))
-        rows.append([arch, *times, str(measured), target_text(measured, "at most", FOLDER_TARGET)])
+        target = target_text(measured, "at most", FOLDER_TARGET)
+        rows.append([arch, mnist, folder, str(measured), target])
     header = ["network", "MNIST, s", "folder, s", "folder / MNIST", "target"]
     return Table("A turn on a folder of pictures, once decoded", header, rows)
 
@@ -93,8 +87,10 @@ def colour_table(results: Results) -> Table:
     """The cost of colour pictures, beside their arithmetic."""
     rows = []
     for arch in results.different("arch", part="epoch"):
-        own = results.median("multiply_adds", arch=arch, data="MNIST", part="arithmetic")
-        larger = results.median("multiply_adds", arch=arch, data="colour", part="arithmetic")
+        own, larger = (
+            results.median("multiply_adds", part="arithmetic", arch=arch, data=data)
+            for data in ("MNIST", "colour")
+        )
         bare = growth(results, "bare", arch, "colour")
         epochs = growth(results, "epoch", arch, "colour")
         growths = [judged(ratio(times)) for times in (bare, epochs)]

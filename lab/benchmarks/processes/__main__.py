@@ -16,16 +16,17 @@ Example:
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
+from itertools import product
 
 from convblocks.console import answer, end
-from lab.benchmarks.harness import at_least, parser, publish
+from lab.benchmarks.harness import at_least, measure_in_turns, parser, publish
 from lab.benchmarks.processes import measure
-from lab.benchmarks.processes.measure import WAYS, Case, turns_of
+from lab.benchmarks.processes.measure import WAYS, turns_of
 from lab.benchmarks.processes.page import blocks
-from lab.benchmarks.rows import Labels, Results
+from lab.benchmarks.rows import Results
+from lab.benchmarks.training.ways import Case
 
 # Training steps of a turn by the global batch size: half a second to a second each.
 STEPS = {
@@ -33,9 +34,8 @@ STEPS = {
     256: {"mlp": 120, "maxpool": 6, "batchnorm": 15},
 }
 
-# What is recorded: processes of this project, and the images of a step that they share.
+# Of this project, that are recorded.
 PROCESSES = 8
-BATCH_SIZE = 64
 
 # 20 of them are recorded.
 RECORDED_STEPS = 31
@@ -53,33 +53,28 @@ def main(arguments: list[str]) -> None:
     options = made.parse_args(arguments)
     results = Results.begin(arguments, options.rounds)
     for arch in options.arch:
-        with ExitStack() as stack:
-            tasks = [
-                (labels("compared", case), stack.enter_context(turns_of(case)))
-                for case in compared(arch, options.steps)
-            ]
-            results.measure(tasks, options.rounds, warm_up=True)
+        cases = compared(arch, options.steps)
+        turns = [({"part": "compared", **asdict(case)}, turns_of(case)) for case in cases]
+        measure_in_turns(results, turns, options.rounds)
         for case in recorded(arch, min(RECORDED_STEPS, options.steps)):
-            results.measure([(labels("recorded", case), partial(measure.recorded, case))])
+            labels = {"part": "recorded", **asdict(case)}
+            results.measure([(labels, partial(measure.recorded, case))])
     publish("processes", blocks(results), results, options.out)
 
 
-def labels(part: str, case: Case) -> Labels:
-    return {"part": part, **asdict(case)}
-
-
 def compared(arch: str, most_steps: int) -> Iterator[Case]:
-    """Both variants with 1 and 2 processes, at each batch size."""
-    for batch_size, steps in STEPS.items():
-        for processes in (1, 2):
-            for variant in WAYS:
-                yield Case(variant, arch, batch_size, processes, min(steps[arch], most_steps))
+    """Both variants with 1 and 2 processes, at each batch size, which is that of all
+    processes together.
+    """
+    for (batch_size, steps), processes, variant in product(STEPS.items(), (1, 2), WAYS):
+        most = min(steps[arch], most_steps)
+        yield Case(variant, arch, batch_size=batch_size, steps=most, processes=processes)
 
 
 def recorded(arch: str, steps: int) -> Iterator[Case]:
     """This project, and plain Lightning with 2 processes to hold it against."""
-    yield Case("plain", arch, BATCH_SIZE, 2, steps)
-    yield Case("fit", arch, BATCH_SIZE, PROCESSES, steps)
+    for variant, processes in {"plain": 2, "fit": PROCESSES}.items():
+        yield Case(variant, arch, steps=steps, processes=processes)
 
 
 if __name__ == "__main__":

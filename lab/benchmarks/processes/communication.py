@@ -3,8 +3,9 @@ for them, calculated.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from math import prod
 from typing import Any
 
@@ -12,13 +13,11 @@ from torch.profiler import ProfilerActivity, profile
 
 from lab.benchmarks.harness import Turns
 from lab.benchmarks.rows import Row
-from lab.benchmarks.training.ways import Stopwatch
+from lab.benchmarks.training.ways import Case, Stopwatch
 
 # Where torch's collective operations have the tensor or tensors that a process gives.
 GIVEN = {"allreduce_": 0, "broadcast_": 0, "barrier": 0, "allgather_": 1, "_allgather_base_": 1}
 GATHERING = ("allgather_", "_allgather_base_")
-
-PREFIX = "c10d::"
 
 
 @dataclass(frozen=True)
@@ -36,14 +35,11 @@ class Collective:
     per_step: float
 
     @property
-    def gathers(self) -> bool:
-        return self.operation in GATHERING
-
-    def row(self) -> Row:
-        return Row(
-            {"part": "collective", "operation": self.operation, "size": self.size},
-            {"per_step": self.per_step},
-        )
+    def rounds(self) -> int:
+        """How often data goes around the ring: (n - 1) messages each, for all but
+        gathering there and back.
+        """
+        return 1 if self.operation in GATHERING else 2
 
 
 class Recorder(Stopwatch):
@@ -51,59 +47,50 @@ class Recorder(Stopwatch):
     its first turn.
 
     Not the first steps, in which DistributedDataParallel finds out what to send
-    together, nor the last one, which knows nothing of a next.
-
-    Args:
-        turns: The turns.
-        steps: Training steps of each, at least 3.
+    together, nor the last one, which knows nothing of a next. There are at least 3.
     """
 
-    FIRST_STEPS = 10
-
-    def __init__(self, turns: Turns, steps: int) -> None:
-        super().__init__(turns)
-        self.first = min(self.FIRST_STEPS, max(1, steps // 3))
+    def __init__(self, turns: Turns, case: Case) -> None:
+        super().__init__(turns, case)
+        steps = case.steps or 0
+        self.first = min(10, max(1, steps // 3))
         self.last = steps - 1
-        self.is_over = False
+        self.numbers = count()
         self.collectives: list[Row] = []
-        self._profiler = profile(activities=[ProfilerActivity.CPU], record_shapes=True)
+        self._profiler: Any = profile(activities=[ProfilerActivity.CPU], record_shapes=True)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        if not self.is_over and batch_idx == self.first:
+        step = next(self.numbers)
+        if step == self.first:
             self._profiler.start()
-        elif not self.is_over and batch_idx == self.last:
+        elif step == self.last:
             self._profiler.stop()
-            sent = _per_step(_events(self._profiler), self.last - self.first)
-            self.collectives = [collective.row() for collective in sent]
-            self.is_over = True
+            tree = self._profiler.profiler.kineto_results.experimental_event_tree()
+            self.collectives = _per_step(tree, self.last - self.first)
 
     def rows(self) -> list[Row]:
-        """The seconds, and in the first turn the collectives."""
-        collectives = self.collectives
-        self.collectives = []
-        return [*super().rows(), *collectives]
+        """The seconds of the turn, and the collectives."""
+        return [*super().rows(), *self.collectives]
 
 
-def _events(profiler: profile) -> Iterator[Any]:
+def _events(tree: Iterable[Any]) -> Iterator[Any]:
     """All that was recorded, with the tensors that each operation was given."""
-    assert profiler.profiler is not None
-    assert profiler.profiler.kineto_results is not None
-    waiting: list[Any] = list(profiler.profiler.kineto_results.experimental_event_tree())
-    while waiting:
-        event = waiting.pop()
-        waiting += event.children
+    for event in tree:
         yield event
+        yield from _events(event.children)
 
 
-def _per_step(events: Iterator[Any], steps: int) -> list[Collective]:
+def _per_step(tree: Iterable[Any], steps: int) -> list[Row]:
     counts: Counter[tuple[str, int]] = Counter()
-    for event in events:
-        if event.name.startswith(PREFIX):
-            operation = event.name.removeprefix(PREFIX)
+    for event in _events(tree):
+        _, prefix, operation = event.name.partition("c10d::")
+        if prefix:
             counts[operation, _size(event.extra_fields.inputs[GIVEN[operation]])] += 1
     return [
-        Collective(operation, size, count / steps)
-        for (operation, size), count in sorted(counts.items())
+        Row(
+            {"part": "collective", "operation": operation, "size": size}, {"per_step": seen / steps}
+        )
+        for (operation, size), seen in sorted(counts.items())
     ]
 
 
@@ -125,49 +112,34 @@ NETWORK_BANDWIDTH = 45e9
 
 @dataclass(frozen=True)
 class Cluster:
-    """GPUs in a ring that goes through each node once; the model is for one node or two."""
+    """GPUs in a ring that goes through each node once; the model is for one node or two.
+
+    Args:
+        nodes: Machines.
+        processes: GPUs on all of them together, each with one process.
+    """
 
     nodes: int
-    gpus_per_node: int
+    processes: int
 
-    @property
-    def processes(self) -> int:
-        return self.nodes * self.gpus_per_node
-
-    def latency(self, collectives: Sequence[Collective]) -> float:
-        """The seconds a step before any bytes are counted: each collective's start and
-        chain of messages.
-        """
-        return sum(collective.per_step * self._latency(collective) for collective in collectives)
-
-    def transfer(self, collectives: Sequence[Collective]) -> float:
-        """The seconds a step for the bytes."""
-        bandwidth = NETWORK_BANDWIDTH if self.nodes > 1 else NVLINK_BANDWIDTH
-        sent = [
-            collective.per_step * ring_bytes(collective, self.processes)
-            for collective in collectives
-        ]
-        return sum(sent) / bandwidth
-
-    def _latency(self, collective: Collective) -> float:
-        between = ring_rounds(collective) * (self.nodes - 1)
+    def latency(self, collective: Collective) -> float:
+        """The seconds before any bytes are counted: its start and chain of messages."""
+        between = collective.rounds * (self.nodes - 1)
         within = ring_messages(collective, self.processes) - between
         return START + within * NVLINK_LATENCY + between * NETWORK_LATENCY
 
-
-def ring_rounds(collective: Collective) -> int:
-    """How often data goes around the ring: (n - 1) messages each, for all but gathering
-    there and back.
-    """
-    return 1 if collective.gathers else 2
+    def transfer(self, collective: Collective) -> float:
+        """The seconds for the bytes."""
+        bandwidth = NETWORK_BANDWIDTH if self.nodes > 1 else NVLINK_BANDWIDTH
+        return ring_bytes(collective, self.processes) / bandwidth
 
 
 def ring_messages(collective: Collective, processes: int) -> int:
     """The messages that each process sends."""
-    return ring_rounds(collective) * (processes - 1)
+    return collective.rounds * (processes - 1)
 
 
 def ring_bytes(collective: Collective, processes: int) -> float:
     """The bytes that each process sends."""
-    share = collective.size if collective.gathers else collective.size / processes
+    share = collective.size if collective.rounds == 1 else collective.size / processes
     return ring_messages(collective, processes) * share

@@ -2,12 +2,22 @@
 beside plain Lightning's.
 """
 
+from collections.abc import Iterator
+from itertools import product
+from operator import itemgetter
+
 from convblocks.diagnosis.advice import whole_percent
-from convblocks.figures.estimates import Estimate
 from convblocks.figures.tables import Table
-from lab.benchmarks.processes import communication
-from lab.benchmarks.processes.communication import Cluster, Collective
-from lab.benchmarks.rows import Labels, Results, Row, judged, ratio
+from lab.benchmarks.processes.communication import (
+    NETWORK_BANDWIDTH,
+    NETWORK_LATENCY,
+    NVLINK_BANDWIDTH,
+    NVLINK_LATENCY,
+    START,
+    Cluster,
+    Collective,
+)
+from lab.benchmarks.rows import Results, judged, quotients, ratio
 from lab.estimates import at_least, target_text
 from lab.pages.writing import Block, origin
 
@@ -15,23 +25,11 @@ from lab.pages.writing import Block, origin
 # larger ones, more than there.
 TARGETS = {"mlp": 1.2, "maxpool": 1.0, "batchnorm": 0.55}
 
-CLUSTERS = {"8 GPUs": Cluster(1, 8), "2 x 8 GPUs": Cluster(2, 8)}
+CLUSTERS = {"8 GPUs": Cluster(1, 8), "2 x 8 GPUs": Cluster(2, 16)}
 
 
 def blocks(results: Results) -> list[Block]:
     """The page."""
-    start, nvlink, network = (
-        f"{1e6 * seconds:.1f} µs"
-        for seconds in (
-            communication.START,
-            communication.NVLINK_LATENCY,
-            communication.NETWORK_LATENCY,
-        )
-    )
-    within, between = (
-        f"{bandwidth / 1e9:.0f} GB/s"
-        for bandwidth in (communication.NVLINK_BANDWIDTH, communication.NETWORK_BANDWIDTH)
-    )
     return [
         "# What several processes cost",
         f"""
@@ -52,56 +50,59 @@ def blocks(results: Results) -> list[Block]:
         f"Medians of n = {results.rounds} rounds.",
         [calculation_table(results)],
         f"""
-        torch's profiler recorded the collectives of a step in the first of these processes
-        (SIMULATED: more than this machine has CPUs). The last columns are a CALCULATION, no
-        measurement: how long GPUs in a ring would take for the collectives one after the other, and
-        the share of latency. A step takes at most this much longer. A collective takes {start} to
-        start, {nvlink} for each message within a node and {network} between nodes, and its bytes
-        travel at {within} on one node and {between} on two: NCCL 2.28's own model for small
-        messages on Hopper GPUs with NVLink (src/graph/tuning.cc).
+        torch's profiler recorded the collectives of a step in the first of these
+        processes (SIMULATED: more than this machine has CPUs). The last columns are a
+        CALCULATION, no measurement: how long GPUs in a ring would take for the
+        collectives one after the other, and the share of latency. A step takes at most
+        this much longer. A collective takes {1e6 * START:.1f} µs to start,
+        {1e6 * NVLINK_LATENCY:.1f} µs for each message within a node and
+        {1e6 * NETWORK_LATENCY:.1f} µs between nodes, and its bytes travel at
+        {NVLINK_BANDWIDTH / 1e9:.0f} GB/s on one node and {NETWORK_BANDWIDTH / 1e9:.0f}
+        GB/s on two: NCCL 2.28's own model for small messages on Hopper GPUs with NVLink
+        (src/graph/tuning.cc).
         """,
     ]
 
 
-def places(results: Results) -> list[tuple[str, int]]:
+def places(results: Results) -> Iterator[tuple[str, int]]:
     """Networks and batch sizes of the comparison."""
-    sizes = results.numbers("batch_size", part="compared")
-    return [(arch, size) for arch in results.different("arch", part="compared") for size in sizes]
+    sizes = results.different("batch_size", part="compared")
+    return product(results.different("arch", part="compared"), sorted(sizes))
 
 
-def pace(results: Results, arch: str, batch_size: int, processes: int) -> Estimate:
-    """Steps per second of fit, as a share of plain's: the ratio of the seconds, the
-    other way around.
+def paces(results: Results, arch: str, batch_size: int, processes: int) -> list[float]:
+    """Steps per second of fit, as a share of plain's, in each round: the ratio of the
+    seconds, the other way around.
     """
-    common: Labels = {
-        "part": "compared",
-        "arch": arch,
-        "batch_size": batch_size,
-        "processes": processes,
-    }
-    return results.ratio("training", {"variant": "plain"}, {"variant": "fit"}, **common)
+    plain, fit = (
+        results.values(
+            "training",
+            part="compared",
+            variant=variant,
+            arch=arch,
+            batch_size=batch_size,
+            processes=processes,
+        )
+        for variant in ("plain", "fit")
+    )
+    return quotients(plain, fit)
 
 
 def verdict(results: Results, arch: str, batch_size: int) -> str:
     """Whether 2 processes meet the target."""
-    smallest = min(results.numbers("batch_size", part="compared"))
+    smallest = min(results.different("batch_size", part="compared"))
+    two = paces(results, arch, batch_size, 2)
     if batch_size == smallest:
-        return target_text(pace(results, arch, batch_size, 2), "at least", TARGETS[arch])
-    common: Labels = {"part": "compared", "arch": arch, "processes": 2}
-    paces = []
-    for size in (batch_size, smallest):
-        plain = results.by_round("training", **common, batch_size=size, variant="plain")
-        fit = results.by_round("training", **common, batch_size=size, variant="fit")
-        paces.append([one / other for one, other in zip(plain, fit, strict=True)])
-    return f"more than at {smallest}: {at_least(ratio(*paces), 1)}"
+        return target_text(ratio(two), "at least", TARGETS[arch])
+    gain = ratio(two, paces(results, arch, smallest, 2))
+    return f"more than at {smallest}: {at_least(gain, 1)}"
 
 
 def pace_table(results: Results) -> Table:
     """The targets."""
     rows = []
     for arch, size in places(results):
-        single = pace(results, arch, size, processes=1)
-        two = pace(results, arch, size, processes=2)
+        single, two = (ratio(paces(results, arch, size, count)) for count in (1, 2))
         rows.append([arch, str(size), judged(single), str(two), verdict(results, arch, size)])
     header = ["network", "batch", "1 process", "2 processes", "target for 2 processes"]
     return Table("Steps per second: fit / plain", header, rows)
@@ -113,14 +114,11 @@ def rates_table(results: Results) -> Table:
     """
     rows = []
     for arch, size in places(results):
-        own: Labels = {"part": "compared", "arch": arch, "batch_size": size, "variant": "fit"}
-        (steps,) = results.numbers("steps", **own)
-        rates = [
-            f"{steps / results.median('training', **own, processes=processes):.1f}"
-            for processes in (1, 2)
-        ]
+        own = {"part": "compared", "arch": arch, "batch_size": size, "variant": "fit"}
+        (steps,) = results.different("steps", **own)
+        seconds = [results.median("training", **own, processes=count) for count in (1, 2)]
         gain = judged(results.ratio("training", {"processes": 1}, {"processes": 2}, **own))
-        rows.append([arch, str(size), *rates, gain])
+        rows.append([arch, str(size), *(f"{steps / taken:.1f}" for taken in seconds), gain])
     header = ["network", "batch", "1 process", "2 processes", "2 / 1"]
     return Table("Steps per second of fit", header, rows)
 
@@ -128,35 +126,26 @@ def rates_table(results: Results) -> Table:
 def calculation_table(results: Results) -> Table:
     """What a step sends, and the cost of that on GPUs: of the recorded case with most processes."""
     rows = []
-    for arch in results.different("arch", part="compared"):
-        for variant in ("fit", "plain"):
-            cases = results.of(part="recorded", arch=arch, variant=variant)
-            most = max(cases, key=lambda case: _number(case, "processes"))
-            sent = collectives(results, most)
-            row = [arch, variant, str(most.labels["processes"])]
-            row.append(f"{sum(each.per_step for each in sent):.1f}")
-            for cluster in CLUSTERS.values():
-                latency = cluster.latency(sent)
-                whole = latency + cluster.transfer(sent)
-                row.append(f"{1e6 * whole:.0f} ({whole_percent(latency / whole)})")
-            rows.append(row)
-    columns = [
-        "network",
-        "variant",
-        "processes",
-        "collectives",
-        *(f"µs on {name}" for name in CLUSTERS),
-    ]
-    return Table("What a step sends, and what that would take on GPUs", columns, rows)
-
-
-def collectives(results: Results, case: Row) -> list[Collective]:
-    """The collectives of a recorded case."""
-    return [
-        Collective(str(row.labels["operation"]), _number(row, "size"), row.values["per_step"])
-        for row in results.of(**case.labels | {"part": "collective"})
-    ]
-
-
-def _number(row: Row, label: str) -> int:
-    return int(row.labels[label] or 0)
+    for arch, variant in product(results.different("arch", part="compared"), ("fit", "plain")):
+        cases = results.of(part="recorded", arch=arch, variant=variant)
+        labels = max((case.labels for case in cases), key=itemgetter("processes"))
+        sent = [
+            Collective(row.labels["operation"], row.labels["size"], row.values["per_step"])
+            for row in results.of(**labels | {"part": "collective"})
+        ]
+        row = [arch, variant, str(labels["processes"])]
+        row.append(f"{sum(each.per_step for each in sent):.1f}")
+        for cluster in CLUSTERS.values():
+            latency, transfer = (
+                sum(each.per_step * seconds(each) for each in sent)
+                for seconds in (cluster.latency, cluster.transfer)
+            )
+            whole = latency + transfer
+            row.append(f"{1e6 * whole:.0f} ({whole_percent(latency / whole)})")
+        rows.append(row)
+    columns = [f"µs on {name}" for name in CLUSTERS]
+    return Table(
+        "What a step sends, and what that would take on GPUs",
+        ["network", "variant", "processes", "collectives", *columns],
+        rows,
+    )

@@ -24,17 +24,17 @@ Example:
 
 from argparse import Namespace
 from functools import partial
-from itertools import count
+from itertools import count, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from convblocks.command_line import Parser
-from convblocks.compare.options import split
+from convblocks.compare.options import positive, split
 from convblocks.compare.trials import VAL_SIZE
 from convblocks.console import answer, echo, end
 from convblocks.run.directory import LOGS
-from lab.benchmarks.harness import at_least, made_folder, publish
-from lab.benchmarks.rows import Labels, Results, Row, Task
+from lab.benchmarks.harness import made_folder, publish
+from lab.benchmarks.rows import Results, Row
 from lab.benchmarks.search.measure import started, trials
 from lab.benchmarks.search.page import VARIANTS, answer_text, blocks
 from lab.study.plan import HELD_OUT
@@ -56,16 +56,13 @@ def main(arguments: list[str]) -> None:
     def start(way: str, folder: str) -> list[Row]:
         return started(way, Path(folder), f"{way}-{next(numbers)}", options.runs)
 
-    for repeat in range(options.repeats):
-        for variant in VARIANTS:
-            labels: Labels = {"part": "trial", "search": variant}
-            results.rows += [
-                Row(labels, row.values, repeat) for row in trials(options, variant, repeat)
-            ]
+    for repeat, variant in product(range(options.repeats), VARIANTS):
+        labels = {"part": "trial", "search": variant}
+        results.rows += [Row(labels, values, repeat) for values in trials(options, variant, repeat)]
     with TemporaryDirectory() as folder:
         # The imports of the server from which all runs are forked.
         started("compare", Path(folder), "first", 1)
-        starts: list[Task] = [
+        starts = [
             ({"part": "start", "way": way}, partial(start, way, folder))
             for way in ("compare", "search")
         ]
@@ -78,7 +75,7 @@ def parse(arguments: list[str]) -> Namespace:
     parser = Parser()
     parser.add_argument("--arch", default="maxpool")
     for name, default in COUNTS.items():
-        parser.add_argument(f"--{name}", type=at_least(1), default=default)
+        parser.add_argument(f"--{name}", type=positive, default=default)
     parser.add_argument("--out", type=made_folder, default=str(LOGS / "benchmark"))
     options, given = split(parser, arguments)
     if VAL_SIZE not in dict(given):

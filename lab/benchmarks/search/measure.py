@@ -4,6 +4,7 @@ take to start a run.
 
 import time
 from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
 
 from convblocks.compare.launch import refuse_missing, train
@@ -12,7 +13,7 @@ from convblocks.run.directory import RunDirectory
 from convblocks.run.result import Overrides
 from convblocks.search import command as search
 from convblocks.search.command import train_trials
-from lab.benchmarks.rows import Row
+from lab.benchmarks.rows import Row, Values
 from lab.study.plan import FIRST_RATES, SCHEDULES
 
 NAME = "benchmark-search"
@@ -33,19 +34,16 @@ SHORT: Overrides = (
 )
 
 
-def trials(options: Namespace, variant: str, repeat: int) -> list[Row]:
+def trials(options: Namespace, variant: str, repeat: int) -> Iterator[Values]:
     """Seconds of training and evaluation, and the validation accuracy of those that ran
     to their end.
+
+    Of a search a trial costs the epochs that its run has ended, also those after the one
+    in which it was pruned.
     """
     if variant == "grid":
-        return gridded(options, repeat)
-    return searched(options, variant, repeat)
-
-
-def searched(options: Namespace, variant: str, repeat: int) -> list[Row]:
-    """One search; a trial costs the epochs that its run has ended, also those after the
-    one in which it was pruned.
-    """
+        yield from gridded(options, repeat)
+        return
     own = (
         f"--arch {options.arch} --trials {options.trials} --epochs {options.epochs} "
         f"--name {NAME}/{variant}-{repeat} --seed {1000 * repeat} --jobs {options.jobs} "
@@ -55,28 +53,24 @@ def searched(options: Namespace, variant: str, repeat: int) -> list[Row]:
     search.main(command)
     done = search.open_search(search.parse(command))
     accuracies = {trial.number: {"accuracy": float(trial.values[0])} for trial in done.best()}
-    found = []
     for trial in done.trials():
         epochs = done.config.trial(trial.number, trial.params).metrics()
         seconds = sum(row["seconds"] for row in epochs)
-        found.append(Row({}, {"seconds": seconds} | accuracies.get(trial.number, {})))
-    return found
+        yield {"seconds": seconds} | accuracies.get(trial.number, {})
 
 
-def gridded(options: Namespace, repeat: int) -> list[Row]:
+def gridded(options: Namespace, repeat: int) -> Iterator[Values]:
     """Every point of the grid, once."""
     common = (("epochs", str(options.epochs)), ("threads", "1"), *options.given)
     directory = RunDirectory(f"{NAME}/grid")
     planned = all_trials(directory.name, [options.arch], [1000 * repeat], common, GRID)
     results = train(directory, planned, options.jobs)
     refuse_missing(planned, results)
-    found = []
     for result in results.values():
         values = {"seconds": result.seconds}
         if result.validation is not None:
             values["accuracy"] = result.validation
-        found.append(Row({}, values))
-    return found
+        yield values
 
 
 def started(way: str, folder: Path, name: str, runs: int) -> list[Row]:

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Sequence
 from functools import partial
 from itertools import accumulate
+from math import inf
 from statistics import fmean, median
 
 import numpy as np
@@ -41,44 +42,34 @@ MOST_ADDED = 0.3
 SECONDS_ADDED = Unit(name=" s")
 
 
-# The trials of one search in their order: seconds of training and evaluation, which are
-# added up even where they ran side by side, and the validation accuracy, None where a
-# trial was ended early.
-Course = Sequence[tuple[float, float | None]]
+# At the end of each trial of a search: the seconds of training and evaluation until then,
+# which are added up even where trials ran side by side, and the best validation accuracy of
+# those that were not ended early, -inf before there is any.
+Course = Sequence[tuple[float, float]]
 
 
 def cost(course: Course) -> float:
-    return sum(seconds for seconds, _ in course)
+    return course[-1][0]
 
 
-def steps(course: Course) -> list[tuple[float, float]]:
-    """After how many seconds there was which best validation accuracy, whenever it rose."""
-    found: list[tuple[float, float]] = []
-    ended = accumulate(seconds for seconds, _ in course)
-    for seconds, (_, accuracy) in zip(ended, course, strict=True):
-        if accuracy is not None and (not found or accuracy > found[-1][1]):
-            found.append((seconds, accuracy))
-    return found
-
-
-def best_after(course: Course, seconds: float) -> float | None:
+def best_after(course: Course, seconds: float) -> float:
     """The best validation accuracy of the trials that had ended by then."""
-    return max((accuracy for at, accuracy in steps(course) if at <= seconds), default=None)
+    return max((best for ended, best in course if ended <= seconds), default=-inf)
 
 
 def courses(results: Results) -> dict[str, list[Course]]:
     """By variant, one for each repeat, which are the rounds."""
-    found: dict[str, list[Course]] = {}
+    found = {}
     for variant in VARIANTS:
-        trials = results.of(part="trial", search=variant)
-        repeats = grouped(trials, lambda row: row.round).values()
-        if repeats:
-            found[variant] = [[*map(_ended, rows)] for rows in repeats]
+        repeats = grouped(results.of(part="trial", search=variant), lambda row: row.round)
+        found[variant] = [_course(trials) for trials in repeats.values()]
     return found
 
 
-def _ended(row: Row) -> tuple[float, float | None]:
-    return row.values["seconds"], row.values.get("accuracy")
+def _course(trials: Sequence[Row]) -> Course:
+    ended = accumulate(trial.values["seconds"] for trial in trials)
+    best = accumulate((trial.values.get("accuracy", -inf) for trial in trials), max)
+    return list(zip(ended, best, strict=True))
 
 
 def equal_costs(results: Results) -> list[float]:
@@ -87,28 +78,18 @@ def equal_costs(results: Results) -> list[float]:
     return [min(map(cost, both)) for both in zip(*searches, strict=True)]
 
 
-def reached(results: Results, variant: str, share: float) -> list[float] | None:
-    """The accuracies at that share of the equal cost; None where some repeat had no
-    result by then.
-    """
+def reached(results: Results, variant: str, share: float = 1.0) -> list[float]:
+    """The best accuracies at that share of the equal cost, one for each repeat."""
     own = zip(courses(results)[variant], equal_costs(results), strict=True)
-    found = [best_after(course, share * seconds) for course, seconds in own]
-    known = [accuracy for accuracy in found if accuracy is not None]
-    if len(known) < len(found):
-        return None
-    return known
+    return [best_after(course, share * seconds) for course, seconds in own]
 
 
 def gains(results: Results) -> list[float]:
     """By how much TPE's best is above random search's at equal cost, for each repeat in
     which both have one.
     """
-    found = courses(results)
-    both = zip(found["tpe"], found["random"], equal_costs(results), strict=True)
-    pairs = [
-        (best_after(tpe, seconds), best_after(random, seconds)) for tpe, random, seconds in both
-    ]
-    return [tpe - random for tpe, random in pairs if tpe is not None and random is not None]
+    pairs = zip(reached(results, "tpe"), reached(results, "random"), strict=True)
+    return [tpe - random for tpe, random in pairs if min(tpe, random) > -inf]
 
 
 def answer_text(results: Results) -> str:
@@ -123,14 +104,11 @@ def answer_text(results: Results) -> str:
             "Whether TPE with the median pruner beats random search "
             f"of the same cost is not decided: {known}."
         )
-    first = "TPE with the median pruner"
-    second = "random search"
+    order = ["TPE with the median pruner", "random search"]
     if gain.value <= 0:
-        first, second = second, first
-    return (
-        f"At equal cost {first} reached higher validation scores than "
-        f"{second}. TPE minus random: {known}. {CAUTION}"
-    )
+        order.reverse()
+    reaches = " reached higher validation scores than ".join(order)
+    return f"At equal cost {reaches}. TPE minus random: {known}. {CAUTION}"
 
 
 def blocks(results: Results) -> list[Block]:
@@ -142,15 +120,17 @@ def blocks(results: Results) -> list[Block]:
         answer_text(results),
         f"""
         `python -m {__package__} {shlex.join(results.arguments)}`: [raw
-        numbers](../data/search.json); {brief_machine(results.machine)}, commit {results.commit}.
+        numbers](../data/search.json); {brief_machine(results.machine)}, commit
+        {results.commit}.
         """,
         f"""
-        The network is {settings["arch"]}; a trial has {settings["epochs"]} epochs and one thread.
-        The searches have the default space of `scripts/search.py`, the grid the learning rates and
-        schedules with which [the study](protocol.md) begins. Each of {len(costs)} repeats has its
-        own seeds of sampler and networks. Cost is seconds of training and evaluation over all
-        trials, for a pruned one of the epochs that it finished. The best trial was chosen on the
-        same held-out images, so all accuracies are too good.
+        The network is {settings["arch"]}; a trial has {settings["epochs"]} epochs and
+        one thread. The searches have the default space of `scripts/search.py`, the grid
+        the learning rates and schedules with which [the study](protocol.md) begins.
+        Each of {len(costs)} repeats has its own seeds of sampler and networks. Cost is
+        seconds of training and evaluation over all trials, for a pruned one of the
+        epochs that it finished. The best trial was chosen on the same held-out images,
+        so all accuracies are too good.
         """,
         Picture(
             "search",
@@ -159,14 +139,14 @@ def blocks(results: Results) -> list[Block]:
         ),
         [reached_table(results)],
         f"""
-        Medians, in brackets the lowest and highest repeat. The cost is what the cheaper of the two
-        searches took in a repeat, {min(costs):.0f} to {max(costs):.0f} s.
+        Medians, in brackets the lowest and highest repeat. The cost is what the cheaper
+        of the two searches took in a repeat, {min(costs):.0f} to {max(costs):.0f} s.
         """,
         added_text(results),
         """
-        This page is not measured again after 20 commits, as those about speed are: it asks which
-        search finds more for the same cost, and seconds only share that cost out. Of the machine
-        and the commit above alone is what a search adds to a run.
+        This page is not measured again after 20 commits, as those about speed are: it
+        asks which search finds more for the same cost, and seconds only share that cost
+        out. Of the machine and the commit above alone is what a search adds to a run.
         """,
     ]
 
@@ -190,8 +170,9 @@ def reached_table(results: Results) -> Table:
 
 def added_text(results: Results) -> str:
     """The seconds that a search adds to a run, and whether the target is met."""
-    search = results.by_round("seconds", part="start", way="search")
-    compare = results.by_round("seconds", part="start", way="compare")
+    search, compare = (
+        results.values("seconds", part="start", way=way) for way in ("search", "compare")
+    )
     differences = [one - other for one, other in zip(search, compare, strict=True)]
     added = mean_interval(differences, SECONDS_ADDED)
     return (
@@ -237,19 +218,15 @@ def _best_so_far(searches: Sequence[Course]) -> list[tuple[float, ...]]:
     """Seconds, and the median, least and largest error in per cent by then, once every
     repeat has a result.
     """
-    risen = {at for course in searches for at, _ in steps(course)}
     rows: list[tuple[float, ...]] = []
-    for at in sorted(risen | {max(map(cost, searches))}):
-        best = [best_after(course, at) for course in searches]
-        errors = [100 * (1 - accuracy) for accuracy in best if accuracy is not None]
-        if len(errors) == len(searches):
-            rows.append((at, median(errors), min(errors), max(errors)))
+    for seconds in sorted({ended for course in searches for ended, _ in course}):
+        errors = [100 * (1 - best_after(course, seconds)) for course in searches]
+        if max(errors) < inf:
+            rows.append((seconds, median(errors), min(errors), max(errors)))
     return rows
 
 
-def _in_brackets(accuracies: list[float] | None) -> str:
-    """The median, and the lowest and highest."""
-    if accuracies is None:
-        return NOTHING
+def _in_brackets(accuracies: list[float]) -> str:
+    """The median, and the lowest and highest, where every repeat has one."""
     middle, low, high = (100 * pick(accuracies) for pick in (median, min, max))
-    return f"{middle:.2f} [{low:.2f}, {high:.2f}]"
+    return f"{middle:.2f} [{low:.2f}, {high:.2f}]" if low > -inf else NOTHING

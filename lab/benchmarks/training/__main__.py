@@ -8,8 +8,6 @@ torch.compile is left out where there is no C++ compiler.
   --arch NAME ...      the networks (default: all)
   --rounds N           how often everything is measured, in another order each time (default: 12)
   --steps N            training steps of a turn and batches per evaluation at most, for a quick look
-  --threads N          CPU threads of each measurement but those of one thread (default:
-                       torch's choice)
   --out FOLDER         folder for the page, its figure and the raw numbers in data/
                        (default: lightning_logs/benchmark)
 
@@ -21,28 +19,28 @@ Examples:
 import shutil
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import count
 
-import torch
 from torchvision.datasets import MNIST
 
+from convblocks.compare.options import positive
 from convblocks.console import answer, end
 from convblocks.data.mnist import DEFAULT_ROOT
-from lab.benchmarks.harness import TakeTurn, at_least, in_turns, parser, publish
-from lab.benchmarks.rows import Labels, Results, Row, Task
+from lab.benchmarks.harness import (
+    THREADS,
+    Measured,
+    in_turns,
+    measure_in_turns,
+    parsed,
+    parser,
+    publish,
+)
+from lab.benchmarks.rows import Results, Task
 from lab.benchmarks.training import measure
 from lab.benchmarks.training.page import blocks
-from lab.benchmarks.training.ways import (
-    EPOCH_STEPS,
-    LOADING_IMAGES,
-    PRECISIONS,
-    Case,
-    Variant,
-    train,
-)
+from lab.benchmarks.training.ways import LOADING_IMAGES, PRECISIONS, Case, train
 
 # Training steps of a turn: of the two ways that load images one by one, and of the
 # others a second or less.
@@ -71,66 +69,49 @@ def main(arguments: list[str]) -> None:
         UsageError: options that are unknown or out of range.
         UserError: the folder cannot be written to.
     """
-    options = parse(arguments)
+    made = parser()
+    made.add_argument("--steps", type=positive)
+    options = parsed(made, arguments)
     MNIST(DEFAULT_ROOT, download=True)  # unpacks the files, before several processes would
-    results = Results.begin(arguments, options.rounds, threads=options.threads, steps=options.steps)
+    results = Results.begin(arguments, options.rounds, threads=THREADS, steps=options.steps)
     for arch in options.arch:
-        with ExitStack() as processes:
-            results.measure(list(turns(arch, options, processes)), options.rounds, warm_up=True)
+        measure_in_turns(results, turns(arch, options), options.rounds)
     results.measure([*commands(options), *sprints(options)], options.rounds)
     publish("performance", blocks(results), results, options.out)
 
 
-def parse(arguments: list[str]) -> Namespace:
-    made = parser()
-    made.add_argument("--steps", type=at_least(1))
-    made.add_argument("--threads", type=at_least(1), default=torch.get_num_threads())
-    options = made.parse_args(arguments)
-    options.arch = list(dict.fromkeys(options.arch))
-    return options
-
-
-def turns(arch: str, options: Namespace, processes: ExitStack) -> Iterator[Task]:
+def turns(arch: str, options: Namespace) -> Iterator[Measured]:
     """All ways to train a network, next to each other."""
-    threads_of = {"one": 1, "all": options.threads}
-    for threads, case in cases(arch, options):
-        take_turn = processes.enter_context(in_turns(threads_of[threads], train, case))
-        yield (
-            {"part": "training", "threads": threads, **asdict(case)},
-            partial(timed, take_turn, case),
-        )
+    for threads, whole in cases(arch, options):
+        case = limited(whole, options)
+        labels = {"part": "training", "threads": threads, **asdict(case)}
+        yield labels, in_turns(1 if threads == "one" else THREADS, train, case)
     if arch == TAKEN_APART:
         for variant in ("bare", "fit"):
-            case = limited(Case(variant, arch, steps=STEPS[arch], test_batches=1), options)
-            take_turn = processes.enter_context(in_turns(1, measure.parts_of_steps, case))
-            yield {"part": "of a step", "variant": variant, "steps": case.steps}, take_turn
+            case = limited(Case(variant, arch, steps=STEPS[arch]), options)
+            labels = {"part": "of a step", "variant": variant, "steps": case.steps}
+            yield labels, in_turns(1, measure.parts_of_steps, case)
     if arch in SIDE_BY_SIDE:
-        yield from jobs(arch, options, processes)
-
-
-def timed(take_turn: TakeTurn, case: Case) -> list[Row]:
-    """Seconds of a step, of an evaluation, and of an epoch with one."""
-    (row,) = take_turn()
-    step = row.values["training"] / (case.steps or 1)
-    epoch = step * EPOCH_STEPS + row.values["evaluation"]
-    return [Row({}, row.values | {"step": step, "epoch": epoch})]
+        # One run with all threads, and as many runs as there are threads, of one each.
+        case = limited(Case("fit", arch, steps=SIDE_BY_SIDE[arch]), options)
+        for runs, together in {"one": 1, "one a thread": THREADS}.items():
+            labels = {"part": "jobs", "arch": arch, "runs": runs}
+            yield labels, measure.side_by_side(case, THREADS // together, together)
 
 
 def cases(arch: str, options: Namespace) -> Iterator[tuple[str, Case]]:
     """What is trained with all threads, whole epochs, and what with one, just steps."""
-    epochs = [
-        Case(variant, arch, workers=best_workers(variant, arch, options))
-        for variant in LOADING_IMAGES
-    ]
-    epochs = [replace(case, steps=LOADING_STEPS) for case in epochs]
+    for variant in LOADING_IMAGES:
+        workers = best_workers(variant, arch, options)
+        yield "all", Case(variant, arch, workers=workers, steps=LOADING_STEPS, test_batches=None)
     for precision in PRECISIONS if arch in MIXED else PRECISIONS[:1]:
-        epochs += [Case(variant, arch, precision, steps=STEPS[arch]) for variant in ("bare", "fit")]
-    yield from (("all", limited(case, options)) for case in epochs)
-    alone: list[Variant] = ["bare", "barebones", "fit", "fit --fast false"]
+        for variant in ("bare", "fit"):
+            yield "all", Case(variant, arch, precision, steps=STEPS[arch], test_batches=None)
+    alone = ["bare", "barebones", "fit", "fit --fast false"]
     if any(map(shutil.which, ("g++", "clang++"))):
         alone.append("torch.compile")
     for variant in alone:
-        yield "one", limited(Case(variant, arch, steps=STEPS[arch], test_batches=1), options)
+        yield "one", Case(variant, arch, steps=STEPS[arch])
 
 
 def limited(case: Case, options: Namespace) -> Case:
@@ -141,17 +122,15 @@ def limited(case: Case, options: Namespace) -> Case:
     return replace(case, steps=steps, test_batches=options.steps)
 
 
-def best_workers(variant: Variant, arch: str, options: Namespace) -> int:
+def best_workers(variant: str, arch: str, options: Namespace) -> int:
     """The number of workers with which a variant trains fastest; a worker has no imports to do."""
     tried = Results.begin([], rounds=1)
-    with ExitStack() as processes:
-        tasks: list[Task] = []
-        for workers in WORKERS:
-            case = Case(variant, arch, workers=workers, steps=WORKER_STEPS, test_batches=1)
-            turns = in_turns(options.threads, train, limited(case, options))
-            take_turn = processes.enter_context(turns)
-            tasks.append(({"trial": variant, "workers": workers}, take_turn))
-        tried.measure(tasks, warm_up=True)
+    tasks = []
+    for workers in WORKERS:
+        case = Case(variant, arch, workers=workers, steps=WORKER_STEPS)
+        turns = in_turns(THREADS, train, limited(case, options))
+        tasks.append(({"trial": variant, "workers": workers}, turns))
+    measure_in_turns(tried, tasks, rounds=1)
     return min(WORKERS, key=lambda workers: tried.median("training", workers=workers))
 
 
@@ -159,28 +138,18 @@ def commands(options: Namespace) -> Iterator[Task]:
     """Whole commands."""
     yield {"part": "command", "command": "imports", "arch": ""}, measure.imports
     for arch in options.arch:
-        labels: Labels = {"part": "command", "command": "first step", "arch": arch}
-        yield labels, partial(measure.first_step, arch, options.threads)
+        labels = {"part": "command", "command": "first step", "arch": arch}
+        yield labels, partial(measure.first_step, arch)
         for fast in ("true", "false"):
             labels = {"part": "command", "command": "epoch", "arch": arch, "fast": fast}
-            yield labels, partial(measure.whole_command, arch, options.threads, fast)
+            yield labels, partial(measure.whole_command, arch, fast)
 
 
 def sprints(options: Namespace) -> Iterator[Task]:
     """The shortest way to 99 %, with another seed each time."""
     for precision in PRECISIONS:
-        labels: Labels = {"part": "sprint", "precision": precision}
-        yield labels, partial(measure.sprint, precision, options.threads, count())
-
-
-def jobs(arch: str, options: Namespace, processes: ExitStack) -> Iterator[Task]:
-    """One run with all threads, and as many runs as there are threads, of one each."""
-    case = limited(Case("fit", arch, steps=SIDE_BY_SIDE[arch], test_batches=1), options)
-    for runs, together in {"one": 1, "one a thread": options.threads}.items():
-        threads = options.threads // together
-        turns = [processes.enter_context(in_turns(threads, train, case)) for _ in range(together)]
-        labels: Labels = {"part": "jobs", "arch": arch, "runs": runs}
-        yield labels, partial(measure.side_by_side, turns, (case.steps or 1) * case.batch_size)
+        labels = {"part": "sprint", "precision": precision}
+        yield labels, partial(measure.sprint, precision, count())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The picture of the cost of training, and the labels of what it shows."""
 
-from collections.abc import Sequence
+from itertools import chain
 from statistics import median
 
 from matplotlib import rcParams
@@ -26,57 +26,37 @@ def performance_figure(results: Results) -> Figure:
     """Seconds an epoch of every way to train, a panel for each network: every round a
     mark, the median a stroke.
     """
-    variants = [*LOADING_IMAGES, "bare", "fit"]
     archs = archs_of(results)
     figure = Figure(figsize=(WIDTH, 0.8 + 1.5 * len(archs)), layout="constrained")
-    axes = figure.subplots(len(archs), 1, sharex=True, squeeze=False)[:, 0]
-    for panel, arch in zip(axes, archs, strict=True):
-        _epochs(panel, results, arch, variants)
-    log_axis(
-        axes[-1],
-        "x",
-        [value for variant in variants for value in results.values("epoch", **training(variant))],
-    )
-    axes[-1].set_xlabel(
+    panels = figure.subplots(len(archs), 1, sharex=True, squeeze=False)[:, 0]
+    shown = [_epochs(axes, results, arch) for axes, arch in zip(panels, archs, strict=True)]
+    log_axis(panels[-1], "x", list(chain(*shown)))
+    panels[-1].set_xlabel(
         f"seconds per epoch with evaluation, 32 bit{LOG_SCALE}; marks: rounds, strokes and "
         "numbers: medians"
     )
     return figure
 
 
-def _epochs(axes: Axes, results: Results, arch: str, variants: Sequence[str]) -> None:
+def _epochs(axes: Axes, results: Results, arch: str) -> list[float]:
+    """Draw a network's panel; all seconds."""
     look = style([*ARCHITECTURES].index(arch))
+    variants = [*LOADING_IMAGES, "bare", "fit"]
+    shown = []
     for row, variant in enumerate(variants):
         seconds = results.values("epoch", **training(variant), arch=arch)
-        axes.plot(
-            seconds,
-            [row] * len(seconds),
-            look.marker,
-            color=look.colour,
-            markersize=6,
-            markeredgecolor=rcParams["axes.facecolor"],
-            markeredgewidth=0.5,
-            gid="rounds",
-        )
         middle = median(seconds)
-        axes.plot(
-            [middle] * 2,
-            [row - 0.35, row + 0.35],
-            color=foreground(),
-            linewidth=1.8,
-            zorder=1.5,
-            gid="medians",
-        )
-        axes.text(
-            1.07,
-            row,
-            f"{middle:.2f}",
-            ha="right",
-            va="center_baseline",
-            transform=axes.get_yaxis_transform(),
-        )
+        edge = {"markeredgecolor": rcParams["axes.facecolor"], "markeredgewidth": 0.5}
+        rows = [row] * len(seconds)
+        axes.plot(seconds, rows, look.marker, color=look.colour, markersize=6, **edge)
+        ends = [row - 0.35, row + 0.35]
+        axes.plot([middle] * 2, ends, color=foreground(), linewidth=1.8, zorder=1.5)
+        place = axes.get_yaxis_transform()
+        axes.text(1.07, row, f"{middle:.2f}", ha="right", va="center_baseline", transform=place)
+        shown += seconds
     axes.set_yticks(range(len(variants)), variants)
     times = results.ratio("epoch", training("notebook"), training("fit"), arch=arch).value
     title = f"{wrapped(arch)}: the notebook takes {times:.1f} times as long as fit"
     axes.set(ylim=(len(variants) - 0.5, -0.5), title=title)
     axes.tick_params(axis="y", length=0)
+    return shown

@@ -10,16 +10,18 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 from pyinstrument import Profiler
 
 from convblocks.errors import UserError
-from lab.benchmarks.harness import TakeTurn, Turns
+from lab.benchmarks.harness import THREADS, TakeTurn, Turns, in_turns
 from lab.benchmarks.rows import Row
 from lab.benchmarks.training import moments
 from lab.benchmarks.training.parts import LOOKS_EVERY, OTHER, PARTS, part_of
-from lab.benchmarks.training.ways import WAYS, Case, Stopwatch
+from lab.benchmarks.training.ways import Case, Stopwatch, train
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 FIT = str(REPOSITORY / "scripts" / "fit.py")
@@ -55,17 +57,24 @@ class Sampler(Stopwatch):
 
 def parts_of_steps(case: Case, turns: Turns) -> None:
     """Take turns in which the parts of all steps are timed."""
-    WAYS[case.variant](case, Sampler(turns))
+    train(case, turns, Sampler)
 
 
-def side_by_side(turns: Sequence[TakeTurn], images: int) -> list[Row]:
-    """Runs of ``fit`` that train at the same time, each so many images in its turn:
-    seconds for each image of all of them together.
+@contextmanager
+def side_by_side(case: Case, threads: int, runs: int) -> Iterator[TakeTurn]:
+    """Runs of ``fit`` that train at the same time: seconds for each image of all of them
+    together.
     """
-    with ThreadPoolExecutor(len(turns)) as pool:
-        taken = [row for (row,) in pool.map(lambda take_turn: take_turn(), turns)]
-    slowest = max(row.values["training"] for row in taken)
-    return [Row({}, {"seconds": slowest / (len(turns) * images)})]
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(runs))
+        turns = [stack.enter_context(in_turns(threads, train, case)) for _ in range(runs)]
+
+        def take_turn() -> list[Row]:
+            taken = pool.map(lambda take: take(), turns)
+            slowest = max(row.values["step"] for (row,) in taken)
+            return [Row({}, {"seconds": slowest / (runs * case.batch_size)})]
+
+        yield take_turn
 
 
 def imports() -> Iterator[Row]:
@@ -77,55 +86,48 @@ def imports() -> Iterator[Row]:
     yield Row({}, {"seconds": time_command(["-c", IMPORTS])[-1][0]})
 
 
-def first_step(arch: str, threads: int) -> Iterator[Row]:
+def first_step(arch: str) -> Iterator[Row]:
     """How long ``fit`` takes until its first step is done.
 
     Raises:
         UserError: it failed.
     """
-    options = (
-        f"--arch {arch} --epochs 1 --threads {threads} --trainer.limit_train_batches 1 "
-        "--trainer.limit_val_batches 0"
-    )
-    lines = time_command([FIT, *options.split()])
+    steps = "--trainer.limit_train_batches 1 --trainer.limit_val_batches 0"
+    lines = time_fit(f"--arch {arch} --epochs 1 {steps}")
     yield Row({}, {"seconds": arrival(lines, "1/1 ")})
 
 
-def whole_command(arch: str, threads: int, fast: str) -> Iterator[Row]:
+def whole_command(arch: str, fast: str) -> Iterator[Row]:
     """The seconds of a command that trains for an epoch, from Enter to its end, and
     those of its parts.
 
     Raises:
         UserError: it failed.
     """
-    options = (
-        f"--arch {arch} --epochs 1 --threads {threads} --fast {fast} "
-        f"--trainer.callbacks {moments.__name__}.Moments"
-    )
-    lines = time_command([FIT, *options.split()])
-    values = {}
-    began = 0.0
-    for part in moments.PARTS:
-        ended = arrival(lines, f"{moments.MARK} {part}")
-        values[part] = ended - began
-        began = ended
+    watch = f"--trainer.callbacks {moments.__name__}.Moments"
+    lines = time_fit(f"--arch {arch} --epochs 1 --fast {fast} {watch}")
     whole = lines[-1][0]
-    yield Row({}, values | {moments.REST: whole - began, "seconds": whole})
+    ends = [arrival(lines, f"{moments.MARK} {part}") for part in moments.PARTS[:-1]]
+    seconds = [end - start for start, end in pairwise([0.0, *ends, whole])]
+    yield Row({}, {**dict(zip(moments.PARTS, seconds, strict=True)), "seconds": whole})
 
 
-def sprint(precision: str, threads: int, seeds: Iterator[int]) -> Iterator[Row]:
+def sprint(precision: str, seeds: Iterator[int]) -> Iterator[Row]:
     """``configs/sprint.yaml`` with the next seed: seconds from the command to the line
     with the test accuracy.
 
     Raises:
         UserError: it failed.
     """
-    config = str(REPOSITORY / "configs" / "sprint.yaml")
-    options = f"--trainer.precision {precision} --threads {threads} --seed {next(seeds)}"
-    lines = time_command([FIT, "--config", config, *options.split()])
+    options = f"--trainer.precision {precision} --seed {next(seeds)}"
+    lines = time_fit(options, "--config", str(REPOSITORY / "configs" / "sprint.yaml"))
     printed = "".join(line for _, line in lines)
     (accuracy,) = re.findall(r"^test accuracy (.*?) %", printed, re.MULTILINE)
     yield Row({}, {"seconds": arrival(lines, "1/1 "), "accuracy": float(accuracy) / 100})
+
+
+def time_fit(options: str, *more: str) -> list[tuple[float, str]]:
+    return time_command([FIT, *more, *f"--threads {THREADS} {options}".split()])
 
 
 def time_command(command: list[str]) -> list[tuple[float, str]]:
@@ -135,20 +137,20 @@ def time_command(command: list[str]) -> list[tuple[float, str]]:
     Raises:
         UserError: it failed.
     """
-    paths = [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]  # of what lab has for fit
+    # Of what lab has for fit.
+    path = f"{REPOSITORY}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         process = subprocess.Popen(
             [sys.executable, *command],
             cwd=folder,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            env=os.environ | {"PYTHONPATH": path},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
         with process as run:
-            assert run.stdout is not None
-            lines = [(time.perf_counter() - began, line) for line in run.stdout]
+            lines = [(time.perf_counter() - began, line) for line in run.stdout or ()]
         lines.append((time.perf_counter() - began, ""))
     if run.returncode != 0:
         printed = "".join(line for _, line in lines)

@@ -6,10 +6,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from convblocks.console import echo
 
-# What a line begins with, and the parts that end with one; then the results are written.
+# What a line begins with, and the parts that end with one; the last, in which results are
+# written, ends with the command.
 MARK = "end of"
-PARTS = ("start", "data", "training", "evaluation")
-REST = "results"
+PARTS = ("start", "data", "training", "evaluation", "results")
 
 
 class Moments(Callback):

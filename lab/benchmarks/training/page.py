@@ -7,27 +7,21 @@ from functools import partial
 
 from convblocks.compare.statistics import mean_interval
 from convblocks.diagnosis.advice import whole_percent
-from convblocks.figures.estimates import PERCENT, SECONDS, Estimate, number
+from convblocks.figures.estimates import PERCENT, SECONDS, number
 from convblocks.figures.tables import Table
 from convblocks.run.words import EPOCHS
 from convblocks.text import listed
-from lab.benchmarks.rows import Label, Labels, Results, judged, side
+from lab import NETWORKS
+from lab.benchmarks.rows import Labels, Results, judged, side
 from lab.benchmarks.training.figure import archs_of, performance_figure, training
 from lab.benchmarks.training.moments import PARTS as PARTS_OF_A_COMMAND
-from lab.benchmarks.training.moments import REST
 from lab.benchmarks.training.parts import LOOKS_EVERY, OTHER, PARTS
-from lab.benchmarks.training.ways import EPOCH_STEPS, Variant
-from lab.estimates import VERDICTS, Bar, at_least, target_text
+from lab.benchmarks.training.ways import EPOCH_STEPS
+from lab.estimates import Bar, target_text
 from lab.pages.writing import Block, Picture, origin
 
-# The names of the ways to train in a sentence that says how long they take.
-SLOWER: dict[Variant, str] = {
-    "notebook": "the notebook's loop",
-    "lightning-plain": "a usual Lightning project",
-}
-
-# The networks that have targets.
-NETWORKS = ("mlp", "maxpool", "batchnorm")
+# The ways to train that a headline has, with their names in it.
+SLOWER = {"notebook": "the notebook's loop", "lightning-plain": "a usual Lightning project"}
 
 # The accuracy that a sprint is to reach, and the most seconds that it may take from the
 # command, on two CPUs.
@@ -35,7 +29,7 @@ FAST = 0.99
 SPRINT_TARGETS = {"bf16-mixed": 12, "32-true": 20}
 
 
-def command(name: str, **labels: Label) -> Labels:
+def command(name: str, **labels: str) -> Labels:
     return {"part": "command", "command": name, **labels}
 
 
@@ -47,34 +41,23 @@ class Target:
 
     name: str
     bar: Bar
-    of_archs: Sequence[float | None]  # in the order of NETWORKS; empty without a target
+    limits: Sequence[float | None]  # in the order of NETWORKS; empty without a target
     value: str
     above: Labels
     below: Labels
-
-    @property
-    def limits(self) -> dict[str, float]:
-        limits = zip(NETWORKS, self.of_archs, strict=False)
-        return {arch: limit for arch, limit in limits if limit is not None}
-
-    def ratio(self, results: Results, arch: str) -> Estimate:
-        own: Labels = {"arch": arch}
-        return results.ratio(self.value, own | self.above, own | self.below)
-
-    def verdict(self, results: Results, arch: str) -> str:
-        return VERDICTS[self.bar](self.ratio(results, arch), self.limits[arch])
 
     def cell(self, results: Results, arch: str) -> str:
         """The ratio, the target if there is one, and the verdict; empty where nothing was
         measured.
         """
-        own: Labels = {"arch": arch}
-        if not all(results.of(**own | case) for case in (self.above, self.below)):
+        cases: list[Labels] = [{"arch": arch} | own for own in (self.above, self.below)]
+        if not all(results.of(**case) for case in cases):
             return ""
-        measured = self.ratio(results, arch)
-        if arch not in self.limits:
+        measured = results.ratio(self.value, *cases)
+        limit = dict(zip(NETWORKS, self.limits, strict=False)).get(arch)
+        if limit is None:
             return judged(measured)
-        return f"{measured}, {target_text(measured, self.bar, self.limits[arch])}"
+        return f"{measured}, {target_text(measured, self.bar, limit)}"
 
 
 PLAIN = training("lightning-plain")
@@ -150,34 +133,15 @@ TARGETS = (
 )
 
 
-def slower(results: Results, variant: str, arch: str) -> Estimate:
-    """How many times as long as this project's an epoch of a variant takes."""
-    return results.ratio("epoch", training(variant), FIT, arch=arch)
-
-
 def gain(results: Results) -> str:
     """The gain of a user: seconds of an epoch, and how many times as long the others take."""
     archs = archs_of(results)
-    seconds = listed(
-        [f"{results.median('epoch', **FIT, arch=arch):.1f} s for {arch}" for arch in archs]
-    )
+    seconds = [f"{results.median('epoch', **FIT, arch=arch):.1f} s for {arch}" for arch in archs]
     others = []
-    uncertain = []
     for variant, name in SLOWER.items():
-        ratios = {arch: slower(results, variant, arch) for arch in archs}
-        others.append(
-            f"{name} takes {listed([f'{ratio.value:.1f}' for ratio in ratios.values()])} "
-            "times as long"
-        )
-        uncertain += [
-            f"{arch} against {name}"
-            for arch, ratio in ratios.items()
-            if at_least(ratio, 1) != "met"
-        ]
-    gained = f"An epoch takes {seconds}; {listed(others)}."
-    if uncertain:
-        gained += f" Not certain, since the interval holds 1: {listed(uncertain)}."
-    return gained
+        ratios = [results.ratio("epoch", training(variant), FIT, arch=arch) for arch in archs]
+        others.append(f"{name} takes {listed([*map(str, ratios)])} times as long")
+    return f"An epoch takes {listed(seconds)}; {listed(others)}."
 
 
 def pace(results: Results) -> str:
@@ -199,17 +163,13 @@ def blocks(results: Results) -> list[Block]:
     """The page."""
     settings = results.settings
     threads = settings["threads"]
-    limited = f"; turns of {settings['steps']} steps" if settings["steps"] else ""
-    where = origin(__package__, "performance", results, f"{threads} threads{limited}")
-    archs = archs_of(results)
-    steps = {arch: results.numbers("steps", **FIT, arch=arch)[0] for arch in archs}
-    turns = listed([f"{count} steps of {arch}" for arch, count in steps.items()])
+    where = origin(__package__, "performance", results, f"{threads} threads")
     return [
         "# What training costs",
         gain(results),
         f"""
         That includes the evaluation, in 32 bit on {threads} threads: medians of n =
-        {results.rounds} rounds, which the figure shows as marks. The last table has the intervals.
+        {results.rounds} rounds, which the figure shows as marks, with 95 % intervals.
         """,
         pace(results),
         Picture(
@@ -222,8 +182,8 @@ def blocks(results: Results) -> list[Block]:
         *commands_blocks(results),
         "## How it was measured",
         f"""
-        {where} No GPU was at hand. [README.md](README.md) explains ratios and verdicts. The same
-        network is trained at batch size 64 in these ways:
+        {where} No GPU was at hand. [README.md](README.md) explains ratios and verdicts.
+        The same network is trained at batch size 64 in these ways:
         """,
         """
         - `notebook`: the course's loop. torchvision transforms each image; `.item()` and
@@ -237,28 +197,30 @@ def blocks(results: Results) -> list[Block]:
           bit of the result.
         """,
         f"""
-        A turn has {turns}, or {results.numbers("steps", **NOTEBOOK)[0]} in the first two ways, and
-        an evaluation of the test set. An epoch is calculated from it: {EPOCH_STEPS} steps,
-        evaluation, logs, checkpoint. The first two ways have the number of worker processes (0, 1
-        or 2) that was fastest in a trial.
+        A turn has {results.turns(**FIT)}, or
+        {results.different("steps", **NOTEBOOK)[0]} in the first two ways, and an
+        evaluation of the test set. An epoch is calculated from it: {EPOCH_STEPS} steps,
+        evaluation, logs, checkpoint. The first two ways have the number of worker
+        processes (0, 1 or 2) that was fastest in a trial.
         """,
         [steps_table(results)],
         """
-        On one thread. The Trainer's loop is what `barebones` adds to `bare`. This project adds
-        normalisation, metrics, logs, bar and signals to that, and saves what `fast/` leaves out.
+        On one thread. The Trainer's loop is what `barebones` adds to `bare`. This
+        project adds normalisation, metrics, logs, bar and signals to that, and saves
+        what `fast/` leaves out.
         """,
         [parts_table(results)],
         f"""
-        On one thread, by a clock that looks {1 / LOOKS_EVERY:,.0f} times per second at which
-        function is running.
+        On one thread, by a clock that looks {1 / LOOKS_EVERY:,.0f} times per second at
+        which function is running.
         """,
         [alternatives_table(results)],
         "In 32 bit on one thread, and as a multiple of `bare`.",
         [sprints_table(results)],
         f"""
-        `python scripts/fit.py --config configs/sprint.yaml --trainer.precision PRECISION --threads
-        {threads} --seed SEED`: means of n = {results.rounds} commands, seeds from 0 on, up to the
-        line with the test accuracy.
+        `python scripts/fit.py --config configs/sprint.yaml --trainer.precision
+        PRECISION --threads {threads} --seed SEED`: means of n = {results.rounds}
+        commands, seeds from 0 on, up to the line with the test accuracy.
         """,
         [targets_table(results)],
         verdicts(results),
@@ -267,16 +229,11 @@ def blocks(results: Results) -> list[Block]:
 
 def verdicts(results: Results) -> str:
     """How many targets are met, and what is none."""
-    archs = archs_of(results)
-    counts = Counter(
-        target.verdict(results, arch)
-        for target in TARGETS
-        for arch in target.limits
-        if arch in archs
-    )
+    cells = [cell for row in targets_table(results).rows for cell in row if ", at " in cell]
+    counts = Counter(cell.rpartition(": ")[2] for cell in cells)
     found = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("met", "missed", "undecided"))
     return (
-        f"Of {counts.total()} targets: {found}. Memory is none: `bare` keeps all images as "
+        f"Of {len(cells)} targets: {found}. Memory is none: `bare` keeps all images as "
         "floats, fit as bytes, four times smaller, so fit needs less by construction."
     )
 
@@ -284,7 +241,7 @@ def verdicts(results: Results) -> str:
 def commands_blocks(results: Results) -> list[Block]:
     """The parts of whole commands; nothing of records without them."""
     rows = []
-    parts = [*PARTS_OF_A_COMMAND, REST, "seconds"]
+    parts = [*PARTS_OF_A_COMMAND, "seconds"]
     for arch in archs_of(results):
         for fast in sorted(results.different("fast", **command("epoch", arch=arch))):
             own = command("epoch", arch=arch, fast=fast)
@@ -294,10 +251,11 @@ def commands_blocks(results: Results) -> list[Block]:
     header = ["network", "--fast", *parts[:-1], "seconds in all"]
     return [
         [Table("A command of one epoch, from Enter to its end", header, rows)],
-        """
-        `python scripts/fit.py --arch NETWORK --epochs 1`, medians. The start is Python, imports and
-        options; data is reading and checking images, and noting where the run comes from; results
-        are the last files and lines.
+        f"""
+        `python scripts/fit.py --arch NETWORK --epochs 1`, medians of n =
+        {results.rounds} rounds. The start is Python, imports and options; data is
+        reading and checking images, and noting where the run comes from; results are
+        the last files and lines.
         """,
     ]
 
@@ -338,22 +296,20 @@ def parts_table(results: Results) -> Table:
     """What each microsecond of a step that is not arithmetic buys."""
     rows = []
     for part in (*PARTS, OTHER):
-        times = [f"{microseconds(results, variant, part.name):.0f}" for variant in ("bare", "fit")]
+        times = []
+        for variant in ("bare", "fit"):
+            own = {"part": "of a step", "variant": variant, "of": part.name}
+            (steps,) = results.different("steps", **own)
+            times.append(f"{1e6 * results.median('seconds', **own) / steps:.0f}")
         rows.append([part.name, *times, part.buys])
     return Table("A step of the MLP, in microseconds", ["part", "bare", "fit", "what it is"], rows)
-
-
-def microseconds(results: Results, variant: str, part: str) -> float:
-    labels: Labels = {"part": "of a step", "variant": variant, "of": part}
-    (steps,) = results.numbers("steps", **labels)
-    return 1e6 * results.median("seconds", **labels) / steps
 
 
 def alternatives_table(results: Results) -> Table:
     """The steps of what one might take instead, on one thread."""
     rows = []
     for arch in archs_of(results):
-        for variant in results.different("variant", part="training", threads="one"):
+        for variant in sorted(results.different("variant", part="training", threads="one")):
             if variant not in ("bare", "barebones", "fit"):
                 own = training(variant, threads="one")
                 took = f"{1000 * results.median('step', **own, arch=arch):.2f}"
@@ -367,7 +323,7 @@ def sprints_table(results: Results) -> Table:
     """How soon the shortest way to 99 % gets there, with everything that a user waits for."""
     rows = []
     for precision, limit in SPRINT_TARGETS.items():
-        labels: Labels = {"part": "sprint", "precision": precision}
+        labels = {"part": "sprint", "precision": precision}
         seconds = mean_interval(results.values("seconds", **labels), SECONDS)
         accuracies = results.values("accuracy", **labels)
         reached = f"{sum(accuracy >= FAST for accuracy in accuracies)} of {len(accuracies)}"

@@ -3,10 +3,12 @@ and an evaluation.
 """
 
 import resource
+import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any, Literal
 
@@ -35,12 +37,8 @@ from lab.benchmarks.rows import Row
 Precision = Literal["32-true", "bf16-mixed"]
 PRECISIONS: tuple[Precision, ...] = ("32-true", "bf16-mixed")
 
-Variant = Literal[
-    "notebook", "lightning-plain", "bare", "barebones", "fit", "fit --fast false", "torch.compile"
-]
-
-# The variants that load and transform image by image.
-LOADING_IMAGES: tuple[Variant, ...] = ("notebook", "lightning-plain")
+# The ways that load and transform image by image.
+LOADING_IMAGES = ("notebook", "lightning-plain")
 
 LEARNING_RATE = 1e-2
 EVAL_BATCH_SIZE = 1000
@@ -50,31 +48,31 @@ EPOCH_STEPS = 938
 
 SEED = 0
 
-# More than the turns that a run of fit.py is given.
-MANY_EPOCHS = 1000
-
 
 @dataclass(frozen=True)
 class Case:
     """A way to train, and what it does in a turn.
 
     Args:
-        variant: The way.
+        variant: The way; behind ``fit`` it may have options.
         arch: The network's name.
         precision: As Lightning calls it.
         batch_size: Images per step.
-        workers: Processes that load images, for the variants of ``LOADING_IMAGES``.
+        workers: Processes that load images, for the ways of ``LOADING_IMAGES``.
         steps: Training steps.
         test_batches: Batches of the evaluation; None for all.
+        processes: How many train together, with one thread each and no progress bar; 0
+            for one with all threads.
     """
 
-    variant: Variant
+    variant: str
     arch: str
     precision: Precision = "32-true"
     batch_size: int = 64
     workers: int = 0
     steps: int | None = None
-    test_batches: int | None = None
+    test_batches: int | None = 1
+    processes: int = 0
 
     def network(self) -> nn.Module:
         """A fresh network, with the weights that ``fit.py --seed 0`` begins with."""
@@ -96,16 +94,17 @@ class Stopwatch:
     They are called once an epoch, so that they cost the measured loop nothing.
     """
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: Turns, case: Case) -> None:
         self.turns = turns
-        self.began: float | None = None
+        self.steps = case.steps
+        self.began = 0.0
         self.size = peak_memory()
 
     def on_train_epoch_start(self) -> None:
         """Begin a turn, and end the one before."""
-        if self.began is not None:
-            self.turns.report(self.rows())
-        self.turns.wait()
+        if self.began:
+            self.turns.send(self.rows())
+        self.turns.recv()
         self.began = time.perf_counter()
 
     def on_validation_start(self) -> None:
@@ -113,12 +112,16 @@ class Stopwatch:
 
     def rows(self) -> list[Row]:
         """What is reported of a turn when the next begins."""
-        assert self.began is not None
+        training = self.trained - self.began
+        evaluation = time.perf_counter() - self.trained
         values = {
-            "training": self.trained - self.began,
-            "evaluation": time.perf_counter() - self.trained,
+            "training": training,
+            "evaluation": evaluation,
             "memory": peak_memory() - self.size,
         }
+        if self.steps:
+            step = training / self.steps
+            values |= {"step": step, "epoch": step * EPOCH_STEPS + evaluation}
         return [Row({}, values)]
 
 
@@ -137,10 +140,12 @@ def image_loaders(case: Case) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
     train = MNIST(DEFAULT_ROOT, True, transform, download=True)
     test = MNIST(DEFAULT_ROOT, False, transform, download=True)
     # Of a short epoch the start of the workers would be a larger part than of a whole one.
-    workers: dict[str, Any] = {"num_workers": case.workers, "persistent_workers": case.workers > 0}
+    loader = partial(
+        DataLoader[Batch], num_workers=case.workers, persistent_workers=case.workers > 0
+    )
     return (
-        DataLoader(train, batch_size=case.batch_size, shuffle=True, **workers),
-        DataLoader(test, batch_size=EVAL_BATCH_SIZE, **workers),
+        loader(train, batch_size=case.batch_size, shuffle=True),
+        loader(test, batch_size=EVAL_BATCH_SIZE),
     )
 
 
@@ -199,22 +204,22 @@ class BareLoop:
     of training, no logs.
     """
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, network: nn.Module | None = None) -> None:
         keep_freed_memory()
         self.case = case
         files = MNISTFiles(DEFAULT_ROOT).load()
         # The order of the first epoch of ``fit.py --seed 0``.
-        order = torch.randperm(len(files.train.labels), generator=epoch_generator(SEED, 0))
+        order = torch.randperm(len(files.train), generator=epoch_generator(SEED, 0))
         self.train_loader = NormalisedLoader(files.train, order, case.batch_size)
-        in_order = torch.arange(len(files.test.labels))
+        in_order = torch.arange(len(files.test))
         self.test_loader = NormalisedLoader(files.test, in_order, EVAL_BATCH_SIZE)
         torch.manual_seed(SEED)
-        self.network = build_network(case.arch)
+        self.network = network or build_network(case.arch)
         self.optimizer = Adam(self.network.parameters(), lr=LEARNING_RATE, fused=True)
 
-    def train(self, steps: int | None) -> None:
+    def train(self, batches: Iterable[Batch]) -> None:
         self.network.train()
-        for images, targets in islice(self.train_loader, steps):
+        for images, targets in batches:
             self.optimizer.zero_grad()
             with self.case.autocast():
                 loss = functional.cross_entropy(self.network(images), targets)
@@ -222,15 +227,12 @@ class BareLoop:
             self.optimizer.step()
 
     @torch.inference_mode()
-    def evaluate(self) -> float:
+    def evaluate(self) -> None:
         self.network.eval()
         correct = torch.tensor(0)
-        seen = 0
         for images, targets in islice(self.test_loader, self.case.test_batches):
             with self.case.autocast():
                 correct += (self.network(images).argmax(dim=1) == targets).sum()
-            seen += len(targets)
-        return correct.item() / seen
 
 
 def bare(case: Case, stopwatch: Stopwatch) -> None:
@@ -248,7 +250,7 @@ def compiled(case: Case, stopwatch: Stopwatch) -> None:
 def take_turns(loop: BareLoop, stopwatch: Stopwatch) -> None:
     while True:
         stopwatch.on_train_epoch_start()
-        loop.train(loop.case.steps)
+        loop.train(islice(loop.train_loader, loop.case.steps))
         stopwatch.on_validation_start()
         loop.evaluate()
 
@@ -260,16 +262,12 @@ class PlainClassifier(LightningModule):
         super().__init__()
         self.network = case.network()
         self.train_accuracy = MulticlassAccuracy(len(MNIST_SPEC.classes), average="micro")
-        self.val_accuracy = MulticlassAccuracy(len(MNIST_SPEC.classes), average="micro")
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.network(images)
-        return logits
+        self.val_accuracy = self.train_accuracy.clone()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, targets = batch
-        logits = self(images)
-        loss = functional.cross_entropy(logits, targets)
+        logits = self.network(images)
+        loss: Tensor = functional.cross_entropy(logits, targets)
         self.train_accuracy(logits, targets)
         self.log("train_loss", loss, prog_bar=True)
         self.log("train_acc", self.train_accuracy, prog_bar=True)
@@ -277,7 +275,7 @@ class PlainClassifier(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         images, targets = batch
-        logits = self(images)
+        logits = self.network(images)
         self.val_accuracy(logits, targets)
         self.log("val_loss", functional.cross_entropy(logits, targets), prog_bar=True)
         self.log("val_acc", self.val_accuracy, prog_bar=True)
@@ -345,7 +343,7 @@ def fit_command(case: Case, name: str, *flags: str) -> RunDirectory:
     """Train as ``scripts/fit.py`` does, everything on, and return the run's directory;
     flags of one's own win.
     """
-    options = {
+    options: dict[str, object] = {
         "arch": case.arch,
         "name": name,
         "epochs": 1,
@@ -357,6 +355,13 @@ def fit_command(case: Case, name: str, *flags: str) -> RunDirectory:
         "trainer.limit_train_batches": case.steps,
         "trainer.limit_val_batches": case.test_batches,
     }
+    if case.processes:
+        options |= {
+            "threads": 1,
+            "trainer.enable_progress_bar": "false",
+            "trainer.devices": case.processes,
+            "trainer.strategy": "ddp" if case.processes > 1 else "auto",
+        }
     given = [f"--{option}={value}" for option, value in options.items() if value is not None]
     fit.main([*given, *flags])
     return RunDirectory(name)
@@ -369,33 +374,23 @@ def add_hooks(module: type[LightningModule], hooks: object) -> None:
             setattr(module, name, getattr(hooks, name))
 
 
-def fit_project(case: Case, stopwatch: Stopwatch, *flags: str) -> None:
+def fit_project(case: Case, stopwatch: Stopwatch) -> None:
     """This project's own command, with hooks that note the times of its epochs."""
     add_hooks(ImageClassifier, stopwatch)
-    fit_command(case, "measured", "--epochs", str(MANY_EPOCHS), *flags)
+    _, *flags = shlex.split(case.variant)
+    fit_command(case, "measured", "--epochs=1000", *flags)  # more than there are turns
 
 
-def trained(case: Case, flags: Sequence[str], turns: Turns) -> None:
-    """Take turns at this project's own command, with further flags."""
-    fit_project(case, Stopwatch(turns), *flags)
-
-
-def fit_slowly(case: Case, stopwatch: Stopwatch) -> None:
-    """The same without the short cuts of ``fast/``."""
-    fit_project(case, stopwatch, "--fast", "false")
-
-
-WAYS: dict[Variant, Callable[[Case, Stopwatch], None]] = {
+WAYS: dict[str, Callable[[Case, Stopwatch], None]] = {
     "notebook": notebook,
     "lightning-plain": lightning_plain,
     "bare": bare,
     "barebones": barebones,
     "fit": fit_project,
-    "fit --fast false": fit_slowly,
     "torch.compile": compiled,
 }
 
 
-def train(case: Case, turns: Turns) -> None:
+def train(case: Case, turns: Turns, watch: type[Stopwatch] = Stopwatch) -> None:
     """Take turns as long as there are any."""
-    WAYS[case.variant](case, Stopwatch(turns))
+    WAYS[case.variant.split()[0]](case, watch(turns, case))

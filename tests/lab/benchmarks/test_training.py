@@ -1,11 +1,13 @@
 """The benchmark of training measures the same arithmetic in all ways, and all parts of a step."""
 
+from itertools import islice
 from pathlib import Path
 
 import pytest
 import torch
 
 from lab.benchmarks.harness import in_turns
+from lab.benchmarks.training import measure
 from lab.benchmarks.training.measure import parts_of_steps, whole_command
 from lab.benchmarks.training.parts import OTHER, PARTS
 from lab.benchmarks.training.ways import BareLoop, Case, fit_command
@@ -20,8 +22,8 @@ def test_fit_ends_with_the_weights_of_the_bare_loop(
 ) -> None:
     """Bit for bit; the whole epoch for the MLP."""
     loop = BareLoop(Case("bare", arch))
-    loop.train(steps)
-    run = fit_command(Case("fit", arch, steps=steps, test_batches=1), "run")
+    loop.train(islice(loop.train_loader, steps))
+    run = fit_command(Case("fit", arch, steps=steps), "run")
     weights = torch.load(run.last_checkpoint, weights_only=True)["state_dict"]
     for name, value in loop.network.state_dict().items():
         assert torch.equal(weights[f"network.{name}"], value), name
@@ -32,7 +34,7 @@ def test_parts_of_a_step_are_all_of_it() -> None:
     """Each part is seen except the signals, which fit looks at only now and then;
     forward and backward are most.
     """
-    with in_turns(1, parts_of_steps, Case("fit", "mlp", steps=400, test_batches=1)) as take_turn:
+    with in_turns(1, parts_of_steps, Case("fit", "mlp", steps=400)) as take_turn:
         take_turn()
         rows = {str(row.labels["of"]): row.values["seconds"] for row in take_turn()}
     assert list(rows) == [part.name for part in (*PARTS, OTHER)]
@@ -41,9 +43,10 @@ def test_parts_of_a_step_are_all_of_it() -> None:
 
 
 @pytest.mark.slow
-def test_parts_of_a_command_are_all_of_it() -> None:
+def test_parts_of_a_command_are_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """From Enter to its end; most of a short one is its start."""
-    (row,) = whole_command("mlp", 1, "true")
+    monkeypatch.setattr(measure, "THREADS", 1)
+    (row,) = whole_command("mlp", "true")
     *parts, whole = row.values.values()
     assert [*row.values] == ["start", "data", "training", "evaluation", "results", "seconds"]
     assert min(parts) > 0
