@@ -85,9 +85,9 @@ def difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> Estim
     """
     differences = first - second
     found: Any = quantile_test(differences, q=0, p=0.5)
-    ends = map(float, found.confidence_interval(CONFIDENCE))
+    low, high = map(float, found.confidence_interval(CONFIDENCE))
     p = mcnemar_p(int((differences > 0).sum()), int((differences < 0).sum()))
-    return Estimate(float(np.median(differences)), *ends, len(differences), p, POINTS)
+    return Estimate(float(np.median(differences)), low, high, len(differences), p, POINTS)
 
 
 def findings(results: Sequence[RunResult]) -> dict[str, Finding]:

@@ -55,23 +55,31 @@ CHANGES = {
 AT_HIGH_RATE = {("network.normalisation", "none"), ("network.head", "flatten"), ("lr", "3e-2")}
 
 EXPLANATION = """\
-Our explanation of block 2's first steps: its inputs come from a ReLU and are never \
-negative, so the gradients of a unit's weights tend to share their sign (LeCun et al. \
-1998, section 4.3; Clevert et al. 2016). Adam's first steps change every weight by \
-about the learning rate, however small its gradient (Kingma and Ba 2015; Balles and \
-Hennig 2018). So most of a unit's 288 weights move the same way at once, and at a high \
-rate a few steps push it below 0 for every image. Why down, and not up, is not \
-explained. [The protocol](protocol-operations.md#why-does-it-collapse-new) says what \
-that predicts; [another experiment](protocol-cause.md) takes the shared sign away.
+Our explanation of block 2's first steps: its inputs come \
+from a ReLU and are never negative, so the gradients of a \
+unit's weights tend to share their sign (LeCun et al. 1998, \
+section 4.3; Clevert et al. 2016). Adam's first steps change \
+every weight by about the learning rate, however small its \
+gradient (Kingma and Ba 2015; Balles and Hennig 2018). So \
+most of a unit's 288 weights move the same way at once, and \
+at a high rate a few steps push it below 0 for every image. \
+Why down, and not up, is not explained. [The \
+protocol](protocol-operations.md#why-does-it-collapse-new) \
+says what that predicts; [another \
+experiment](protocol-cause.md) takes the shared sign away.
 
-Both halves were known, as it was that ReLUs die while they train (Arnekvist et al. \
-2020, arXiv:2005.06195; Lyle et al. 2023) and that warm-up helps (Gotmare et al. 2019; \
-Liu et al. 2020; Ma and Yarats 2021; Kalra and Barkeshli 2024; Kosson et al. 2024). \
-What may be new is the chain, counted step by step. Lu et al. (2020) describe networks \
-that are born dead. Batch normalisation stands behind the pooling here, so it gives \
-block 2 inputs of both signs; that it keeps activations from growing (Bjorck et al. \
-2018) or smooths the loss (Santurkar et al. 2018) are two accounts of why it permits \
-higher rates. Subtracting only the mean goes back to Salimans and Kingma (2016)."""
+Both halves were known, as it was that ReLUs die while they \
+train (Arnekvist et al. 2020, arXiv:2005.06195; Lyle et al. \
+2023) and that warm-up helps (Gotmare et al. 2019; Liu et \
+al. 2020; Ma and Yarats 2021; Kalra and Barkeshli 2024; \
+Kosson et al. 2024). What may be new is the chain, counted \
+step by step. Lu et al. (2020) describe networks that are \
+born dead. Batch normalisation stands behind the pooling \
+here, so it gives block 2 inputs of both signs; that it \
+keeps activations from growing (Bjorck et al. 2018) or \
+smooths the loss (Santurkar et al. 2018) are two accounts of \
+why it permits higher rates. Subtracting only the mean goes \
+back to Salimans and Kingma (2016)."""
 
 
 def why_tables(results: Sequence[RunResult]) -> list[Table]:

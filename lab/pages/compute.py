@@ -23,10 +23,12 @@ from lab.study.plan import NOTEBOOK
 from lab.sweeps import sweep_figure
 
 TEXT = """\
-In [the study](results.md) MaxPool is better than BatchNorm, and computes more. Does \
-its lead remain where BatchNorm may compute as much: for 18 epochs instead of five \
-(longer), or with 60, 122 and 190 channels instead of 32, 64 and 100 (wider)? [The \
-protocol](protocol-compute.md) was written before the runs."""
+In [the study](results.md) MaxPool is better than BatchNorm, \
+and computes more. Does its lead remain where BatchNorm may \
+compute as much: for 18 epochs instead of five (longer), or \
+with 60, 122 and 190 channels instead of 32, 64 and 100 \
+(wider)? [The protocol](protocol-compute.md) was written \
+before the runs."""
 
 # The wider network.
 WIDER = partial(BlockNetwork, "stride", "batch", "average", channels=(60, 122, 190))
