@@ -92,14 +92,12 @@ def measured(
     """The difference of two networks' runs, unpaired: the same seed does not make two
     networks alike.
     """
-
-    def value_of(run: RunResult) -> float:
-        return math.nan if run.failed else measure.value(run)
-
-    values = [*map(value_of, first)]
-    others = [*map(value_of, second)]
-    trained = [value for value in values if not math.isnan(value)]
-    others_trained = [value for value in others if not math.isnan(value)]
+    values, others = (
+        [math.nan if run.failed else measure.value(run) for run in own] for own in (first, second)
+    )
+    trained, others_trained = (
+        [value for value in own if not math.isnan(value)] for own in (values, others)
+    )
     means = None
     if trained and others_trained:
         if all(map(math.isfinite, trained + others_trained)):

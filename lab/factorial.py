@@ -4,20 +4,20 @@ docs/lab/protocol-operations.md lays it down.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, product
-from math import prod
+from itertools import combinations
+from math import hypot, nan
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from convblocks.compare.statistics import SIGNIFICANCE, holm
+from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.figures.estimates import POINTS, Estimate
 from convblocks.figures.grouping import grouped
 from convblocks.run.result import RunResult
 from lab.differences import measured, score_of
-from lab.results import collapses
+from lab.statistics import after_holm
 from lab.study.decision import EQUIVALENT
 
 # The operations, and the level of each that counts as +1.
@@ -56,10 +56,6 @@ class Tuned:
     def trained(self) -> list[float]:
         """Test accuracies of the confirming runs that trained."""
         return [run.score for run in self.confirming if not run.failed]
-
-    @property
-    def collapsed(self) -> int:
-        return collapses(self.confirming)
 
     def held_out(self, rate: str) -> NDArray[np.float64]:
         """The held-out accuracy of each choosing run at a rate, collapsed ones
@@ -110,10 +106,10 @@ def tuned(results: Sequence[RunResult]) -> dict[Levels, Tuned]:
     """Each network's runs, by the levels of its operations."""
     found = {}
     for levels, runs in grouped(results, levels_of).items():
-        choosing = [run for run in runs if not _is_confirming(run)]
-        rates = grouped(choosing, lambda run: dict(run.overrides)["lr"])
-        confirming = [*filter(_is_confirming, runs)]
-        found[levels] = Tuned({rate: rates[rate] for rate in sorted(rates, key=float)}, confirming)
+        stages = grouped(runs, _is_confirming)
+        rates = grouped(stages[False], lambda run: dict(run.overrides)["lr"])
+        choosing = {rate: rates[rate] for rate in sorted(rates, key=float)}
+        found[levels] = Tuned(choosing, stages.get(True, []))
     return found
 
 
@@ -133,23 +129,16 @@ def simple_effects(networks: Mapping[Levels, Tuned]) -> list[Effect]:
     """
     pairs = []
     for place, (plus, name) in enumerate(OPERATIONS.values()):
-        others = [
-            sorted({levels[other] for levels in networks})
-            for other in range(len(OPERATIONS))
-            if other != place
-        ]
-        for rest in product(*others):
-            with_it = next(
-                levels
+        with_it, without = (
+            {
+                levels[:place] + levels[place + 1 :]: levels
                 for levels in networks
-                if levels[place] == plus and _without(levels, place) == rest
-            )
-            without = next(
-                levels
-                for levels in networks
-                if levels[place] != plus and _without(levels, place) == rest
-            )
-            pairs.append((name, ", ".join(rest), with_it, without))
+                if (levels[place] == plus) is has_it
+            }
+            for has_it in (True, False)
+        )
+        for rest in sorted(with_it):
+            pairs.append((name, ", ".join(rest), with_it[rest], without[rest]))
     return differences(networks, pairs)
 
 
@@ -161,30 +150,25 @@ def differences(
     """
     generator = np.random.default_rng(0)
     changes = {levels: network.changes(generator) for levels, network in networks.items()}
+    found = []
+    for _, _, *compared in pairs:
+        runs, others = (networks[levels].confirming for levels in compared)
+        means = measured(score_of(runs), runs, others).means
+        assert means is not None, "no run of one of the networks trained"
+        found.append(means)
     effects = []
-    for name, where, first, second in pairs:
-        runs, others = (networks[levels].confirming for levels in (first, second))
-        given = measured(score_of(runs), runs, others).means
-        assert given is not None, "no run of one of the networks trained"
+    for (name, where, first, second), given in zip(pairs, after_holm(found), strict=True):
         error = np.sqrt(np.mean((changes[first] - changes[second]) ** 2))
         with_choice = _wider(given, float(stats.norm.ppf(1 - SIGNIFICANCE / 2) * error))
         effects.append(Effect(name, where, given, with_choice))
-    corrected = holm([effect.given.p for effect in effects])
-    return [
-        replace(effect, given=replace(effect.given, p=p))
-        for effect, p in zip(effects, corrected, strict=True)
-    ]
+    return effects
 
 
 def _wider(given: Estimate, margin: float) -> Estimate:
     """The interval with a further error, added in quadrature on both sides."""
-    below, above = (
-        np.hypot(distance, margin)
-        for distance in (given.value - given.low, given.high - given.value)
-    )
-    return Estimate(
-        given.value, float(given.value - below), float(given.value + above), given.n, unit=POINTS
-    )
+    below = hypot(given.value - given.low, margin)
+    above = hypot(given.high - given.value, margin)
+    return replace(given, low=given.value - below, high=given.value + above, p=nan)
 
 
 def interactions(networks: Mapping[Levels, Tuned]) -> dict[str, Estimate]:
@@ -208,35 +192,24 @@ def main_effects(networks: Mapping[Levels, Tuned]) -> dict[str, Estimate]:
         for name in pair.split(TIMES)
     }
     effects = _contrasts(networks, (1,))
-    return {name: effect for name, effect in effects.items() if _short(name) not in interacting}
+    return {name: effect for name, effect in effects.items() if name not in interacting}
 
 
 def _contrasts(networks: Mapping[Levels, Tuned], sizes: Sequence[int]) -> dict[str, Estimate]:
     samples = [network.trained for network in networks.values()]
-    signs = [
-        [
-            1 if level == plus else -1
-            for level, (plus, _) in zip(levels, OPERATIONS.values(), strict=True)
-        ]
-        for levels in networks
-    ]
-    names = [name for _, name in OPERATIONS.values()]
-    groups = [group for size in sizes for group in combinations(range(len(names)), size)]
+    pluses, names = zip(*OPERATIONS.values(), strict=True)
+    signs = np.where(np.array([*networks]) == pluses, 1, -1)  # (networks, operations)
+    places = range(len(OPERATIONS))
+    groups = [group for size in sizes for group in combinations(places, size)]
     return {
-        names[group[0]]
-        if len(group) == 1
-        else TIMES.join(_short(names[place]) for place in group): contrast(
-            samples,
-            [prod(own[place] for place in group) / (len(samples) / 2) for own in signs],
-            len(groups),
+        TIMES.join(names[place].partition(" instead")[0] for place in group): contrast(
+            samples, signs[:, group].prod(axis=1) / (len(samples) / 2), len(groups)
         )
         for group in groups
     }
 
 
-def contrast(
-    samples: Sequence[Sequence[float]], weights: Sequence[float], comparisons: int
-) -> Estimate:
+def contrast(samples: Sequence[Sequence[float]], weights: ArrayLike, comparisons: int) -> Estimate:
     """A weighted sum of means, with an interval that holds together with so many others
     by Bonferroni's correction.
 
@@ -244,25 +217,15 @@ def contrast(
     "The generalization of 'Student's' problem when several different population
     variances are involved", Biometrika 34, 1947).
     """
-    value = sum(weight * float(np.mean(own)) for weight, own in zip(weights, samples, strict=True))
-    n = min(map(len, samples))
-    if n < 2:
-        return Estimate(value, n=n, unit=POINTS)
-    parts = np.array(
-        [
-            weight**2 * np.var(own, ddof=1) / len(own)
-            for weight, own in zip(weights, samples, strict=True)
-        ]
-    )
-    if not parts.any():
-        return Estimate(value, value, value, n, unit=POINTS)
-    freedom = parts.sum() ** 2 / sum(
-        part**2 / (len(own) - 1) for part, own in zip(parts, samples, strict=True)
-    )
+    sizes = np.array([*map(len, samples)])
+    variances = np.array([np.var(own, ddof=1) for own in samples])
+    parts = np.square(weights) * variances / sizes
+    freedom = parts.sum() ** 2 / (parts**2 / (sizes - 1)).sum()
+    value = float(np.dot(weights, [np.mean(own) for own in samples]))
     error = float(parts.sum() ** 0.5)
     margin = float(stats.t.ppf(1 - SIGNIFICANCE / 2 / comparisons, freedom)) * error
     p = min(1.0, 2 * comparisons * float(stats.t.sf(abs(value) / error, freedom)))
-    return Estimate(value, value - margin, value + margin, n, p, POINTS)
+    return Estimate(value, value - margin, value + margin, int(min(sizes)), p, POINTS)
 
 
 Verdict = Literal["pooling", "resolution", "arithmetic", "undecided"]
@@ -287,11 +250,3 @@ def _is_equivalent(effect: Estimate) -> bool:
 def _is_confirming(run: RunResult) -> bool:
     """Whether it trained on all training images."""
     return dict(run.overrides)["data.val_size"] == "0"
-
-
-def _without(levels: Levels, place: int) -> Levels:
-    return levels[:place] + levels[place + 1 : len(OPERATIONS)]
-
-
-def _short(name: str) -> str:
-    return name.partition(" instead")[0]

@@ -156,10 +156,8 @@ def depth_figure(runs: Mapping[str, Sequence[RunResult]]) -> Figure:
         ends.append(End(rate, len(depths) - 1, depths[-1], style(0).colour))
     finding = FALLS if predictions(runs)[FALLS] else f"not shown: {FALLS}"
     telling = tells_apart(own)
-    titles = {
-        left: foretelling(telling) if telling else "",
-        right: f"By step {DECISIVE_STEP}, {finding}",
-    }
+    assert telling, "no run collapsed, or all did"
+    titles = {left: foretelling(telling), right: f"By step {DECISIVE_STEP}, {finding}"}
     for axes, title in titles.items():
         axes.set(xlabel="step", title=wrapped(title, 40))
         axes.axhline(0, color=muted(), linewidth=0.8)

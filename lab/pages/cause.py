@@ -35,25 +35,31 @@ from lab.pages.writing import table
 from lab.preactivations import STEPS
 from lab.results import collapses
 
-TEXT = (
-    "If the shared sign kills units, updates without it must not, and updates that are only as "
-    "much shorter must. In each of a layer's first ten updates the mean of a unit's update is "
-    "subtracted, and its length restored (centred); or it becomes as short as it is without its "
-    "mean (shrunk); or a random direction is removed instead of the mean (random). All else is "
-    "MaxPool at the notebook's setting and at twice its rate, for 300 steps. [The "
-    "protocol](protocol-cause.md) was written before the runs. That inputs of one sign give a "
-    "unit's gradients one sign is known (LeCun et al. 1998), and so are networks trained with "
-    "centred gradients: Yong et al. (2020) subtract each unit's mean from its gradients in every "
-    "step, and report steadier training and better accuracies. We know of nobody who counted "
-    "dying units with it, or compared it with an update that is only shorter."
-)
+TEXT = """\
+If the shared sign kills units, updates without it must not, \
+and updates that are only as much shorter must. In each of a \
+layer's first ten updates the mean of a unit's update is \
+subtracted, and its length restored (centred); or it becomes \
+as short as it is without its mean (shrunk); or a random \
+direction is removed instead of the mean (random). All else \
+is MaxPool at the notebook's setting and at twice its rate, \
+for 300 steps. [The protocol](protocol-cause.md) was written \
+before the runs. That inputs of one sign give a unit's \
+gradients one sign is known (LeCun et al. 1998), and so are \
+networks trained with centred gradients: Yong et al. (2020) \
+subtract each unit's mean from its gradients in every step, \
+and report steadier training and better accuracies. We know \
+of nobody who counted dying units with it, or compared it \
+with an update that is only shorter."""
 
-OPEN = (
-    "Counted here for the first time, as far as we know: how much of a block dies with and without "
-    "the common part of its first updates. Open: why most units move down and not up; why block 1, "
-    "whose inputs have both signs, dies later, in longer runs; and why block 3 dies, also where "
-    "its own updates are centred, and at 0.01 more of it where block 2's are."
-)
+OPEN = """\
+Counted here for the first time, as far as we know: how much \
+of a block dies with and without the common part of its \
+first updates. Open: why most units move down and not up; \
+why block 1, whose inputs have both signs, dies later, in \
+longer runs; and why block 3 dies, also where its own \
+updates are centred, and at 0.01 more of it where block 2's \
+are."""
 
 QUARTILES = (25, 50, 75)
 

@@ -51,28 +51,35 @@ CHANGES = {
     "batch-norm": "batch normalisation",
 }
 
-# The factorial's networks in which block 1 dies most, and what tells them apart.
+# The factorial's networks in which block 1 dies most.
 AT_HIGH_RATE = {("network.normalisation", "none"), ("network.head", "flatten"), ("lr", "3e-2")}
-DOWNSAMPLING = "network.downsampling"
 
-EXPLANATION = (
-    "Our explanation of block 2's first steps: its inputs come from a ReLU and are never "
-    "negative, so the gradients of a unit's weights tend to share their sign (LeCun et al. 1998, "
-    "section 4.3; Clevert et al. 2016). Adam's first steps change every weight by about the "
-    "learning rate, however small its gradient (Kingma and Ba 2015; Balles and Hennig 2018). So "
-    "most of a unit's 288 weights move the same way at once, and at a high rate a few steps push "
-    "it below 0 for every image. Why down, and not up, is not explained. [The "
-    "protocol](protocol-operations.md#why-does-it-collapse-new) says what that predicts; [another "
-    "experiment](protocol-cause.md) takes the shared sign away.\n\nBoth "
-    "halves were known, as it was that ReLUs die while they train (Arnekvist et al. 2020, "
-    "arXiv:2005.06195; Lyle et al. 2023) and that warm-up helps (Gotmare et al. 2019; Liu et al. "
-    "2020; Ma and Yarats 2021; Kalra and Barkeshli 2024; Kosson et al. 2024). What may be new is "
-    "the chain, counted step by step. Lu et al. (2020) describe networks that are born dead. Batch "
-    "normalisation stands behind the pooling here, so it gives block 2 inputs of both signs; "
-    "that it keeps activations from growing (Bjorck et al. 2018) or smooths the loss "
-    "(Santurkar et al. 2018) are two accounts of why it permits higher rates. Subtracting only "
-    "the mean goes back to Salimans and Kingma (2016)."
-)
+EXPLANATION = """\
+Our explanation of block 2's first steps: its inputs come \
+from a ReLU and are never negative, so the gradients of a \
+unit's weights tend to share their sign (LeCun et al. 1998, \
+section 4.3; Clevert et al. 2016). Adam's first steps change \
+every weight by about the learning rate, however small its \
+gradient (Kingma and Ba 2015; Balles and Hennig 2018). So \
+most of a unit's 288 weights move the same way at once, and \
+at a high rate a few steps push it below 0 for every image. \
+Why down, and not up, is not explained. [The \
+protocol](protocol-operations.md#why-does-it-collapse-new) \
+says what that predicts; [another \
+experiment](protocol-cause.md) takes the shared sign away.
+
+Both halves were known, as it was that ReLUs die while they \
+train (Arnekvist et al. 2020, arXiv:2005.06195; Lyle et al. \
+2023) and that warm-up helps (Gotmare et al. 2019; Liu et \
+al. 2020; Ma and Yarats 2021; Kalra and Barkeshli 2024; \
+Kosson et al. 2024). What may be new is the chain, counted \
+step by step. Lu et al. (2020) describe networks that are \
+born dead. Batch normalisation stands behind the pooling \
+here, so it gives block 2 inputs of both signs; that it \
+keeps activations from growing (Bjorck et al. 2018) or \
+smooths the loss (Santurkar et al. 2018) are two accounts of \
+why it permits higher rates. Subtracting only the mean goes \
+back to Salimans and Kingma (2016)."""
 
 
 def why_tables(results: Sequence[RunResult]) -> list[Table]:
@@ -111,11 +118,8 @@ def why_tables(results: Sequence[RunResult]) -> list[Table]:
 
 def _outcomes(runs: Mapping[str, Sequence[RunResult]]) -> str:
     """Which predictions hold, and how those of collapses as before came out."""
-    holding = [
-        name
-        for name, holds in predictions(runs).items()
-        if holds and name not in AS_BEFORE.values()
-    ]
+    holds = predictions(runs)
+    holding = [name for name in holds if holds[name] and name not in AS_BEFORE.values()]
     own, frozen, asymmetric = (runs[name] for name in (NOTEBOOK_RATE, *AS_BEFORE))
     dying, same = ({run.seed for run in arm if run.failed} for arm in (own, frozen))
     (p,) = fisher_against({"": own, "asymmetric": asymmetric}, "").values()
@@ -181,9 +185,10 @@ def _block_1(results: Sequence[RunResult]) -> str:
     high = [
         run for run in read_results(DATA / "factorial.jsonl") if {*run.overrides} >= AT_HIGH_RATE
     ]
+    by_downsampling = grouped(high, lambda run: dict(run.overrides)["network.downsampling"])
     found = [
         f"{''.join(dead_column(own, names).values())} % with {name} (medians of {len(own)} runs)"
-        for name, own in grouped(high, lambda run: dict(run.overrides)[DOWNSAMPLING]).items()
+        for name, own in by_downsampling.items()
     ]
     return (
         "Block 1, whose inputs have both signs, hardly dies here: at most "
@@ -202,18 +207,18 @@ def why_sentence(results: Sequence[RunResult]) -> str:
     """Whether a prediction fails, and whether the explanation also tells which runs collapse."""
     runs = by_variant(results)
     failing = [name for name, holds in predictions(runs).items() if not holds]
-    parts = [
-        f"Refuted: {'; '.join(failing)}."
-        if failing
-        else "None of the explanation's predictions is refuted, but they also follow if any step "
-        "that is too large kills units."
-    ]
-    if telling := tells_apart(runs[NOTEBOOK_RATE]):
-        parts.append(
-            f"{foretelling(telling)}: at step {DECISIVE_STEP}, a run that collapses is lower than "
-            f"one that learns with probability {telling} ({p_text(telling.p)})."
-        )
-    return " ".join(parts)
+    ruling = (
+        "None of the explanation's predictions is refuted, but they also follow if any step that "
+        "is too large kills units."
+    )
+    if failing:
+        ruling = f"Refuted: {'; '.join(failing)}."
+    telling = tells_apart(runs[NOTEBOOK_RATE])
+    assert telling, "no run collapsed, or all did"
+    return (
+        f"{ruling} {foretelling(telling)}: at step {DECISIVE_STEP}, a run that collapses is lower "
+        f"than one that learns with probability {telling} ({p_text(telling.p)})."
+    )
 
 
 def why_figure(results: Sequence[RunResult]) -> Figure:
@@ -257,7 +262,7 @@ def signs_sentence(results: Sequence[RunResult]) -> str:
     plain, normalised = (_values(own, "agreeing", BLOCK) for own in runs.values())
     means = 100 * plain.mean(axis=0)
     more, n = int(np.all(plain > normalised, axis=1).sum()), len(plain)
-    falling = _values(runs[PLAIN], "falling", BLOCK)[:, 1].mean()
+    falling = _values(runs["MaxPool"], "falling", BLOCK)[:, 1].mean()
     return (
         f"In block 2, {means.min():.0f} to {means.max():.0f} % of a unit's gradients agree in sign "
         f"in the first {gradients.STEPS} steps, at most {100 * normalised.mean(axis=0).max():.0f} "
@@ -267,12 +272,9 @@ def signs_sentence(results: Sequence[RunResult]) -> str:
     )
 
 
-PLAIN, NORMALISED = "MaxPool", "with batch normalisation"
-
-
 def _by_normalisation(results: Sequence[RunResult]) -> dict[str, list[RunResult]]:
     """Each network's runs in the order of their seeds, MaxPool's first."""
-    names = {"none": PLAIN, "batch": NORMALISED}
+    names = {"none": "MaxPool", "batch": "with batch normalisation"}
     ordered = sorted(results, key=lambda run: run.seed)
     return grouped(ordered, lambda run: names[dict(run.overrides)["network.normalisation"]])
 

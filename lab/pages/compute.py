@@ -7,7 +7,7 @@ from functools import cache, partial
 from matplotlib.figure import Figure
 
 from convblocks.compare.analysis import summarise
-from convblocks.figures.estimates import P_VALUE, cell, number, p_text
+from convblocks.figures.estimates import P_VALUE, number, p_text
 from convblocks.figures.grouping import by_arch
 from convblocks.figures.tables import Table
 from convblocks.model.networks import ARCHITECTURES
@@ -15,18 +15,20 @@ from convblocks.run.result import RunResult
 from convblocks.text import listed
 from lab.blocks import BlockNetwork
 from lab.compute import CHOOSING, CONFIRMING, RATES, arms_of, at_edge, chosen, lead, leads, verdict
-from lab.pages.writing import DATA, millions, multiply_adds, table
+from lab.pages.factorial import network_row
+from lab.pages.writing import DATA, multiply_adds, table
 from lab.results import read_results
 from lab.study.decision import EQUIVALENT, cell_of
 from lab.study.plan import NOTEBOOK
 from lab.sweeps import sweep_figure
 
-TEXT = (
-    "In [the study](results.md) MaxPool is better than BatchNorm, and computes more. Does its lead "
-    "remain where BatchNorm may compute as much: for 18 epochs instead of five (longer), or with "
-    "60, 122 and 190 channels instead of 32, 64 and 100 (wider)? [The "
-    "protocol](protocol-compute.md) was written before the runs."
-)
+TEXT = """\
+In [the study](results.md) MaxPool is better than BatchNorm, \
+and computes more. Does its lead remain where BatchNorm may \
+compute as much: for 18 epochs instead of five (longer), or \
+with 60, 122 and 190 channels instead of 32, 64 and 100 \
+(wider)? [The protocol](protocol-compute.md) was written \
+before the runs."""
 
 # The wider network.
 WIDER = partial(BlockNetwork, "stride", "batch", "average", channels=(60, 122, 190))
@@ -91,17 +93,8 @@ def _networks_table(networks: Mapping[str, Sequence[RunResult]], note: str) -> T
         arm = summarise(runs)
         cost = multiply_adds(ARCHITECTURES.get(arm.arch, WIDER)())
         efforts.append(cost * len(runs[0].epochs))
-        rows.append(
-            {
-                "network": name,
-                "parameters": f"{arm.parameters:,}",
-                "multiply-adds": millions(cost),
-                "arithmetic": number(efforts[-1] / efforts[0]),
-                "lr": dict(arm.overrides)["lr"],
-                "test accuracy %": cell(arm.score),
-                "trained": f"{arm.trained_runs} of {arm.runs}",
-            }
-        )
+        arithmetic = number(efforts[-1] / efforts[0])
+        rows.append({**network_row(name, arm, cost), "arithmetic": arithmetic})
     return table("Networks", rows, note)
 
 

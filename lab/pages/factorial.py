@@ -4,22 +4,21 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import chain
-from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from convblocks.compare.analysis import summarise
+from convblocks.compare.analysis import Summary, summarise
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.figures.curves import Curve
 from convblocks.figures.estimates import P_VALUE, POINTS, Estimate, cell, number
+from convblocks.figures.grouping import grouped
 from convblocks.figures.style import LETTERS, OTHERS, WIDTH, foreground, label_ends, style
 from convblocks.figures.tables import Table
 from convblocks.run.result import RunResult
-from convblocks.text import counted, listed
-from lab.blocks import BlockNetwork
+from convblocks.text import listed
+from lab.blocks import CHANNELS, BlockNetwork
 from lab.estimates import excludes_zero
 from lab.factorial import (
-    OPERATIONS,
     Effect,
     Levels,
     Tuned,
@@ -87,24 +86,17 @@ def factorial_tables(results: Sequence[RunResult], study: Sequence[RunResult]) -
 
 def factorial_sentence(results: Sequence[RunResult]) -> str:
     """Where each operation helps or hurts."""
-    networks = tuned(results)
-    effects = simple_effects(networks)
+    effects = simple_effects(tuned(results))
     parts = []
-    for _, name in OPERATIONS.values():
-        own = [effect for effect in effects if effect.name == name]
-        certain = [effect for effect in own if effect.given.p < SIGNIFICANCE]
-        where = (
-            f"significantly {_kind(certain)} in {len(certain)} of {len(own)} networks"
-            f"{_shared(own, certain)}"
-            if certain
-            else "changes nothing for sure"
+    for name, own in grouped(effects, lambda effect: effect.name).items():
+        certain = _certain(own)
+        parts.append(
+            f"{name} significantly {_kind(certain)} in {len(certain)} of {len(own)} networks"
+            f"{_shared(own, certain)} ({_range(certain)} points)"
         )
-        parts.append(f"{name} {where} ({_range(certain or own)} points)")
-    collapsed = sum(network.collapsed for network in networks.values())
-    left_out = f" {counted(collapsed, 'run')} collapsed and are left out." if collapsed else ""
-    wider = [effect.with_choice for effect in effects if effect.given.p < SIGNIFICANCE]
+    wider = [effect.with_choice for effect in _certain(effects)]
     return (
-        f"At the chosen rates {'; '.join(parts)}.{left_out} With the error of their choice, "
+        f"At the chosen rates {'; '.join(parts)}. With the error of their choice, "
         f"{sum(map(excludes_zero, wider))} of these {len(wider)} intervals exclude 0."
     )
 
@@ -112,18 +104,15 @@ def factorial_sentence(results: Sequence[RunResult]) -> str:
 def readme_sentence(results: Sequence[RunResult]) -> str:
     """README's: what pooling and batch normalisation add, each on its own."""
     networks = tuned(results)
-    effects = simple_effects(networks)
-    pooling, normalisation, _ = (name for _, name in OPERATIONS.values())
-    of_pooling = [effect for effect in effects if effect.name == pooling]
-    added = [effect for effect in effects if effect.name == normalisation]
-    beside = [effect for effect in added if "maxpool" in effect.where]
-    without = [effect for effect in added if effect not in beside]
+    effects = grouped(simple_effects(networks), lambda effect: effect.name)
+    pooling, normalisation, _ = effects
+    beside = grouped(effects[normalisation], lambda effect: effect.where.partition(",")[0])
     runs = min(len(network.trained) for network in networks.values())
     return (
         f"They differ in three operations. In all {len(networks)} combinations, tuned (n = {runs} "
-        f"each), {pooling} adds {_range(of_pooling)} points; {normalisation} adds "
-        f"{_range(without)} beside stride 2, but "
-        f"{listed([f'{effect.with_choice:+}' for effect in beside])} beside MaxPool."
+        f"each), {pooling} adds {_range(effects[pooling])} points; {normalisation} adds "
+        f"{_range(beside['stride'])} beside stride 2, but "
+        f"{listed([f'{effect.with_choice:+}' for effect in beside['maxpool']])} beside MaxPool."
     )
 
 
@@ -139,12 +128,12 @@ def _shared(effects: Sequence[Effect], certain: Sequence[Effect]) -> str:
         for is_certain in (True, False)
     )
     shared = set.intersection(*having) - set().union(*lacking)
-    return f", those with {listed(sorted(shared))}" if lacking and shared else ""
+    return f", those with {listed(sorted(shared))}" if shared else ""
 
 
 def controls_tables(results: Sequence[RunResult]) -> list[Table]:
     """The controls beside MaxPool and the stride, and their six differences."""
-    networks = _with_factorial(results)
+    networks = _beside() | tuned(results)
     effects = _control_effects(networks)
     leads = _leads(effects)
     meaning = (
@@ -189,7 +178,7 @@ def _effort(networks: Mapping[Levels, Tuned]) -> str:
 
 def controls_sentence(results: Sequence[RunResult]) -> str:
     """What the six differences show."""
-    return pooling_sentence(_control_effects(_with_factorial(results)))
+    return pooling_sentence(_control_effects(_beside() | tuned(results)))
 
 
 def pooling_sentence(effects: Sequence[Effect]) -> str:
@@ -219,18 +208,24 @@ def networks_table(title: str, networks: Mapping[Levels, Tuned], *notes: str) ->
     """What each network costs and reaches, the best first."""
     arms = [(levels, summarise(network.confirming)) for levels, network in networks.items()]
     arms.sort(key=lambda item: item[1].score.value if item[1].score else 0.0, reverse=True)
-    rows = [
-        {
-            "network": _name(levels),
-            "parameters": f"{arm.parameters:,}",
-            "multiply-adds": millions(multiply_adds(_network(levels))),
-            "lr": networks[levels].rate,
-            "test accuracy %": cell(arm.score),
-            "trained": f"{arm.trained_runs} of {arm.runs}",
-        }
-        for levels, arm in arms
-    ]
+    rows = []
+    for levels, arm in arms:
+        widths = json.loads(*levels[3:] or ["null"])
+        cost = multiply_adds(BlockNetwork(*levels[:3], channels=widths or CHANNELS))
+        rows.append(network_row(_name(levels), arm, cost))
     return table(title, rows, "Five epochs of one cycle.", *notes)
+
+
+def network_row(name: str, arm: Summary, cost: int) -> dict[str, str]:
+    """A line of a table: what a network costs, with its multiply-adds, and reaches."""
+    return {
+        "network": name,
+        "parameters": f"{arm.parameters:,}",
+        "multiply-adds": millions(cost),
+        "lr": dict(arm.overrides)["lr"],
+        "test accuracy %": cell(arm.score),
+        "trained": f"{arm.trained_runs} of {arm.runs}",
+    }
 
 
 def effects_table(title: str, effects: Sequence[Effect], name: str, where: str, note: str) -> Table:
@@ -270,7 +265,8 @@ def factorial_figure(results: Sequence[RunResult]) -> Figure:
         drawn = draw_sweep(panel, curves, positions, lambda run: 100 * (run.validation or 0.0))
         found = listed(_certain_in(effects, downsampling))
         panel.set_xticks([*positions.values()], [*positions])
-        panel.set(title=f"{name}:\n{found or 'nothing for sure'}", xlabel=RATE)
+        panel.set(title=f"{name}:
+{found}", xlabel=RATE)
         ends.append((panel, drawn))
     panels[0].set_ylabel("accuracy on held-out images in %")
     figure.supxlabel(
@@ -284,21 +280,20 @@ def factorial_figure(results: Sequence[RunResult]) -> Figure:
 
 def _certain_in(effects: Sequence[Effect], level: str) -> list[str]:
     """What is significant in both networks with a level: ``averaging hurts``."""
+    beside = [effect for effect in effects if level in effect.where]
     found = []
-    for _, name in OPERATIONS.values():
-        own = [
-            effect
-            for effect in effects
-            if effect.name == name and level in effect.where.split(", ")
-        ]
-        if own and all(effect.given.p < SIGNIFICANCE for effect in own):
+    for name, own in grouped(beside, lambda effect: effect.name).items():
+        if own == _certain(own):
             found.append(f"{name.partition(' instead')[0]} {_kind(own)}")
     return found
 
 
+def _certain(effects: Sequence[Effect]) -> list[Effect]:
+    return [effect for effect in effects if effect.given.p < SIGNIFICANCE]
+
+
 def _kind(certain: Sequence[Effect]) -> str:
-    signs = {effect.given.value > 0 for effect in certain}
-    return "helps" if signs == {True} else "hurts" if signs == {False} else "helps or hurts"
+    return "helps" if certain[0].given.value > 0 else "hurts"
 
 
 def _words(levels: Levels) -> str:
@@ -307,13 +302,9 @@ def _words(levels: Levels) -> str:
 
 
 @cache
-def _factorial(path: Path) -> Sequence[RunResult]:
-    return read_results(path)
-
-
-def _with_factorial(results: Sequence[RunResult]) -> dict[Levels, Tuned]:
-    of_factorial = tuned(_factorial(DATA / "factorial.jsonl"))
-    return {levels: of_factorial[levels] for levels in BESIDE.values()} | tuned(results)
+def _beside() -> dict[Levels, Tuned]:
+    networks = tuned(read_results(DATA / "factorial.jsonl"))
+    return {levels: networks[levels] for levels in BESIDE.values()}
 
 
 def _control_effects(networks: Mapping[Levels, Tuned]) -> list[Effect]:
@@ -324,12 +315,3 @@ def _control_effects(networks: Mapping[Levels, Tuned]) -> list[Effect]:
 
 def _name(levels: Levels) -> str:
     return next((name for name, own in CONTROLS.items() if own == levels), ", ".join(levels))
-
-
-def _network(levels: Levels) -> BlockNetwork:
-    operations, channels = levels[: len(OPERATIONS)], levels[len(OPERATIONS) :]
-    return (
-        BlockNetwork(*operations, channels=json.loads(*channels))
-        if channels
-        else BlockNetwork(*operations)
-    )

@@ -43,11 +43,7 @@ VARIANTS = {
 CONFIGS = (AS_IS, *VARIANTS)
 
 # What is shown of a variant.
-FEWER, MORE, UNDECIDED = (
-    "Significantly fewer collapse with",
-    "Significantly more collapse with",
-    "Undecided:",
-)
+FEWER, UNDECIDED = "Significantly fewer collapse with", "Undecided:"
 
 
 def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
@@ -98,9 +94,7 @@ def interventions_figure(results: Sequence[RunResult]) -> Figure:
 
 
 def interventions_sentence(results: Sequence[RunResult]) -> str:
-    """Which variants collapse significantly less often, which more often, and of which
-    neither is shown.
-    """
+    """Which variants collapse significantly less often, and of which that is not shown."""
     runs = _by_variant(results)
     parts = [
         f"Of {len(runs[AS_IS])} MaxPool runs at the notebook's setting, {collapses(runs[AS_IS])} "
@@ -108,8 +102,7 @@ def interventions_sentence(results: Sequence[RunResult]) -> str:
     ]
     for finding, variants in _shown(runs).items():
         named = [f"{VARIANTS[variant]} ({collapses(runs[variant])})" for variant in variants]
-        if named:
-            parts.append(f"{finding} {listed(named)}.")
+        parts.append(f"{finding} {listed(named)}.")
     return " ".join(parts)
 
 
@@ -125,9 +118,9 @@ def readme_sentence(results: Sequence[RunResult]) -> str:
         return f"{found} No change was shown to lower that."
     is_clean = not any(counts[variant] for variant in prevent)
     named = [
-        VARIANTS[variant] + (f" ({counts[variant]})" if not is_clean else "") for variant in prevent
+        f"{VARIANTS[variant]}{f' ({counts[variant]})' * (not is_clean)}" for variant in prevent
     ]
-    changes = " or ".join(filter(None, [", ".join(named[:-1]), named[-1]]))
+    changes = " or ".join(listed(named).rsplit(" and ", 1))
     which = "each of these" if len(prevent) > 1 else "one change"
     how_many = count_text(0, len(runs[prevent[0]])) if is_clean else "fewer"
     return f"{found} With {which} {how_many} collapse: {changes}."
@@ -151,12 +144,12 @@ def caption(results: Sequence[RunResult]) -> str:
 def _shown(runs: Mapping[str, Sequence[RunResult]]) -> dict[str, list[str]]:
     """The variants of which each finding is shown, in the order of ``VARIANTS``."""
     p_values = fisher_against(runs, AS_IS)
-    shown: dict[str, list[str]] = {finding: [] for finding in (FEWER, MORE, UNDECIDED)}
+    shown: dict[str, list[str]] = {FEWER: [], UNDECIDED: []}
     for variant in VARIANTS:
         if variant in runs:
             is_fewer = collapses(runs[variant]) < collapses(runs[AS_IS])
-            finding = FEWER if is_fewer else MORE
-            shown[finding if p_values[variant] < SIGNIFICANCE else UNDECIDED].append(variant)
+            is_shown = is_fewer and p_values[variant] < SIGNIFICANCE
+            shown[FEWER if is_shown else UNDECIDED].append(variant)
     return shown
 
 

@@ -11,10 +11,11 @@ from convblocks.compare.analysis import Comparison, Summary, compare
 from convblocks.compare.figure import comparison_figure
 from convblocks.compare.report import finding_of, name_of, over_all_runs
 from convblocks.compare.trials import settings_text
-from convblocks.figures.estimates import NOTHING, POINTS, cell, number
+from convblocks.figures.estimates import NOTHING, POINTS, Estimate, cell, number
 from convblocks.figures.grouping import by_arch
 from convblocks.figures.tables import Table, to_markdown
 from convblocks.model.networks import ARCHITECTURES
+from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
 from convblocks.text import listed, percent
 from lab.claims import GOAL, NOTEBOOK, NOTEBOOK_MLP, claims_tables, mean_losses
@@ -81,7 +82,7 @@ def write_results(data: Path, out: Path) -> None:
         *report.winner_sentences(choice),
         lead_sentence(data),
         *(f"{report.AT_NOTEBOOKS} {line[0].lower()}{line[1:]}" for line in over_all),
-        *living_sentences(decision),
+        living_sentence(decision),
         *dead_unit_sentences(confirmed, [*choice, *confirmed])[1:],
     ]
     write_page(
@@ -111,35 +112,29 @@ def write_results(data: Path, out: Path) -> None:
 
 def opening(decision: Decision) -> str:
     """The question, the answer at both settings, how certain it is, and where to read on."""
-    found = report.conclusions(decision)
-    return " ".join(
-        [
-            "Which of the course's networks reads the most of MNIST's test digits after five "
-            "epochs?",
-            *found[:1],
-            _lead_at_notebooks(decision),
-            *found[1:2],
-            "[The protocol](protocol.md) says how this was decided, [operations.md](operations.md) "
-            "which operation makes the difference, and [README.md](README.md) what intervals mean "
-            "and how to repeat the runs.",
-        ]
+    best, new, *_ = report.conclusions(decision)
+    return (
+        "Which of the course's networks reads the most of MNIST's test digits after five epochs? "
+        f"{best} {_lead_at_notebooks(decision)} {new} [The protocol](protocol.md) says how this "
+        "was decided, [operations.md](operations.md) which operation makes the difference, and "
+        "[README.md](README.md) what intervals mean and how to repeat the runs."
     )
 
 
 def _lead_at_notebooks(decision: Decision) -> str:
     """Who leads at the notebook's setting, and how many runs of which networks collapsed."""
     comparison = decision.at_notebooks
-    best = _ranked(comparison)[0]
-    leads = "leads" if winner(comparison) == best.arch else "has the highest mean"
-    lead = f"{name_of(best.arch)} {leads} with {_percent(best)}"
+    best = next(arm for arm in comparison.arms if arm.arch == winner(comparison))
     collapses = [
         f"{arm.collapsed} of {arm.runs} {name_of(arm.arch)} runs "
         f"{arm.trained.complement().interval()}"
         for arm in comparison.arms
         if arm.collapsed
     ]
-    never = f", and {listed(collapses)} collapse" if collapses else ""
-    return f"At the notebook's constant rate of 0.01, {lead}{never}."
+    return (
+        f"At the notebook's constant rate of 0.01, {name_of(best.arch)} leads with "
+        f"{_percent(best)}, and {listed(collapses)} collapse."
+    )
 
 
 def reached_table(decision: Decision) -> Table:
@@ -149,15 +144,12 @@ def reached_table(decision: Decision) -> Table:
     at_notebooks = _arms(decision.at_notebooks)
     rows = []
     for best in _ranked(decision.at_best):
-        notebook = at_notebooks[best.arch]
         rows.append(
             {
                 "network": best.arch,
-                "tuned %": f"{cell(best.score)}, {best.trained_runs} of {best.runs}",
+                "tuned %": _reached(best),
                 "setting": settings_text(best.overrides, report.SWEPT),
-                "notebook's setting %": (
-                    f"{cell(notebook.score)}, {notebook.trained_runs} of {notebook.runs}"
-                ),
+                "notebook's setting %": _reached(at_notebooks[best.arch]),
                 "parameters": f"{best.parameters:,}",
                 "multiply-adds": millions(_cost(best)),
                 "seconds per run": f"{best.seconds:.1f}",
@@ -168,6 +160,10 @@ def reached_table(decision: Decision) -> Table:
         f"that was best on held-out images. Multiply-adds are those of one image. {SECONDS}"
     )
     return table("", rows, note)
+
+
+def _reached(arm: Summary) -> str:
+    return f"{cell(arm.score)}, {arm.trained_runs} of {arm.runs}"
 
 
 def losses_table(decision: Decision) -> Table:
@@ -216,13 +212,12 @@ def spread_table(decision: Decision) -> Table:
             found = spread_of(runs_of(arm.arch, comparison))
             if not found:
                 continue
-            low = number(found.low, POINTS)
-            high = number(found.high, POINTS)
+            seen = Estimate(found.seen, found.low, found.high, unit=POINTS)
             rows.append(
                 {
                     "network": f"{arm.arch}, {title}",
                     "n": str(found.n),
-                    "sd between seeds": f"{number(found.seen, POINTS)} [{low}, {high}]",
+                    "sd between seeds": str(seen),
                     "if errors were independent": number(found.independent, POINTS),
                 }
             )
@@ -238,8 +233,7 @@ def question(decision: Decision) -> str:
     """README's first sentence."""
     best = _ranked(decision.at_best)[0]
     notebook = _arms(decision.at_notebooks)[best.arch]
-    if not best.score or not notebook.collapsed:
-        return "Which small network reads MNIST's digits best?"
+    assert best.score, "no run trained"
     return (
         f"The same small network reads {100 * best.score.value:.1f} % of MNIST's digits or, in "
         f"{notebook.collapsed} of {notebook.runs} runs at a course's learning rate, gives all the "
@@ -252,15 +246,12 @@ def mended(decision: Decision) -> str:
     arm = _arms(decision.at_best)[FIRST]
     given = dict(arm.overrides)
     options = " ".join(f"--{name} {given[name]}" for name in report.SWEPT)
-    alive = ""
-    dying = living_units(runs_of(FIRST, decision.at_notebooks))
-    if dying:
-        living = living_units(runs_of(FIRST, decision.at_best), dying.metric)
-        alive = f", and {living.text} live" if living else ""
+    living = living_units(runs_of(FIRST, decision.at_best), f"{DEAD}relu2")
+    assert living, "runs have no shares of dead units"
     return (
         f"```bash\npython scripts/fit.py --arch {FIRST} {options}\n```\n\n"
         f"Averaged over {arm.trained_runs} seeds, it reads {_percent(arm)} of the test images "
-        f"right{alive}."
+        f"right, and {living.text} live."
     )
 
 
@@ -273,16 +264,15 @@ def answer(decision: Decision) -> str:
     best = _ranked(decision.at_best)
     is_plain = decision.is_by_means and not any(arm.collapsed for arm in best)
     is_decided = decision.ruling in ("first is better", "second is better")
-    if not (is_plain and is_decided and best[0].arch in PRIMARY):
+    ahead = winner(decision.at_notebooks)
+    is_primary = best[0].arch in PRIMARY
+    if not (is_plain and is_decided and is_primary and ahead) or ahead == best[0].arch:
         return " ".join(report.conclusions(decision))
     rival = next(arm for arm in best[1:] if arm.arch in PRIMARY)
-    ahead = winner(decision.at_notebooks)
-    depends = ahead not in (None, best[0].arch)
     return (
-        f"{'**It depends on the learning rate:** tuned' if depends else 'Tuned'}, the "
-        f"{name_of(best[0].arch)} network wins, with {_cost(best[0]) / _cost(rival):.1f} times the "
-        "multiply-adds; at the notebook's rate "
-        f"{f'the {name_of(ahead)} network' if ahead else 'no network certainly'} wins."
+        f"**It depends on the learning rate:** tuned, the {name_of(best[0].arch)} network wins, "
+        f"with {_cost(best[0]) / _cost(rival):.1f} times the multiply-adds; at the notebook's rate "
+        f"the {name_of(ahead)} network wins."
     )
 
 
@@ -305,40 +295,37 @@ def _cost(arm: Summary) -> int:
 
 def networks_table(decision: Decision, choice: Sequence[RunResult]) -> Table:
     """A line for each network: what it reaches at both settings, and what it costs."""
-    at_notebooks = _arms(decision.at_notebooks)
-
-    def row(best: Summary) -> dict[str, str]:
-        notebook = at_notebooks[best.arch]
-        counts = ""
-        if notebook.collapsed:
-            counts = f" ({notebook.collapsed} of {notebook.runs} collapse)"
-        return {
-            "network": f"`{best.arch}`",
-            "tuned": f"{_percent(best)} ({settings_text(best.overrides, report.SWEPT)})",
-            "at the notebook's setting": f"{_percent(notebook)}{counts}",
-            "parameters": f"{best.parameters:,}",
-            "multiply-adds": millions(_cost(best)),
-        }
-
+    rows = []
+    for best in _ranked(decision.at_best):
+        notebook = _arms(decision.at_notebooks)[best.arch]
+        collapsed = f" ({notebook.collapsed} of {notebook.runs} collapse)"
+        rows.append(
+            {
+                "network": f"`{best.arch}`",
+                "tuned": f"{_percent(best)} ({settings_text(best.overrides, report.SWEPT)})",
+                "at the notebook's setting": _percent(notebook)
+                + collapsed * bool(notebook.collapsed),
+                "parameters": f"{best.parameters:,}",
+                "multiply-adds": millions(_cost(best)),
+            }
+        )
     tried = min(len({cell_of(run) for run in own}) for own in by_arch(choice).values())
     note = (
         f"Mean test accuracy of {min(arm.runs for arm in decision.at_best.arms)} runs, without "
         f"collapsed ones; tuned: best of {tried} settings on held-out images. "
         "[Intervals](docs/lab/results.md)."
     )
-    return table("", [row(arm) for arm in _ranked(decision.at_best)], note)
+    return table("", rows, note)
 
 
-def living_sentences(decision: Decision) -> list[str]:
+def living_sentence(decision: Decision) -> str:
     """How many units live in the worst layer of each network."""
     parts = []
     for arch in _arms(decision.at_notebooks):
         units = living_units(runs_of(arch, decision.at_notebooks))
         if units:
             parts.append(f"{units.text} of {name_of(arch)}")
-    if not parts:
-        return []
-    return [f"Alive at the notebook's setting, in the runs that trained: {', '.join(parts)}."]
+    return f"Alive at the notebook's setting, in the runs that trained: {', '.join(parts)}."
 
 
 def lead_sentence(data: Path) -> str:
