@@ -265,8 +265,7 @@ def factorial_figure(results: Sequence[RunResult]) -> Figure:
         drawn = draw_sweep(panel, curves, positions, lambda run: 100 * (run.validation or 0.0))
         found = listed(_certain_in(effects, downsampling))
         panel.set_xticks([*positions.values()], [*positions])
-        panel.set(title=f"{name}:
-{found}", xlabel=RATE)
+        panel.set(title=f"{name}:\n{found}", xlabel=RATE)
         ends.append((panel, drawn))
     panels[0].set_ylabel("accuracy on held-out images in %")
     figure.supxlabel(

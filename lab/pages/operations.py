@@ -43,7 +43,11 @@ VARIANTS = {
 CONFIGS = (AS_IS, *VARIANTS)
 
 # What is shown of a variant.
-FEWER, UNDECIDED = "Significantly fewer collapse with", "Undecided:"
+FEWER, MORE, UNDECIDED = (
+    "Significantly fewer collapse with",
+    "Significantly more collapse with",
+    "Undecided:",
+)
 
 
 def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
@@ -94,7 +98,9 @@ def interventions_figure(results: Sequence[RunResult]) -> Figure:
 
 
 def interventions_sentence(results: Sequence[RunResult]) -> str:
-    """Which variants collapse significantly less often, and of which that is not shown."""
+    """Which variants collapse significantly less often, which more often, and of which
+    neither is shown.
+    """
     runs = _by_variant(results)
     parts = [
         f"Of {len(runs[AS_IS])} MaxPool runs at the notebook's setting, {collapses(runs[AS_IS])} "
@@ -102,7 +108,8 @@ def interventions_sentence(results: Sequence[RunResult]) -> str:
     ]
     for finding, variants in _shown(runs).items():
         named = [f"{VARIANTS[variant]} ({collapses(runs[variant])})" for variant in variants]
-        parts.append(f"{finding} {listed(named)}.")
+        if named:
+            parts.append(f"{finding} {listed(named)}.")
     return " ".join(parts)
 
 
@@ -118,7 +125,7 @@ def readme_sentence(results: Sequence[RunResult]) -> str:
         return f"{found} No change was shown to lower that."
     is_clean = not any(counts[variant] for variant in prevent)
     named = [
-        f"{VARIANTS[variant]}{f' ({counts[variant]})' * (not is_clean)}" for variant in prevent
+        VARIANTS[variant] + ("" if is_clean else f" ({counts[variant]})") for variant in prevent
     ]
     changes = " or ".join(listed(named).rsplit(" and ", 1))
     which = "each of these" if len(prevent) > 1 else "one change"
@@ -144,12 +151,12 @@ def caption(results: Sequence[RunResult]) -> str:
 def _shown(runs: Mapping[str, Sequence[RunResult]]) -> dict[str, list[str]]:
     """The variants of which each finding is shown, in the order of ``VARIANTS``."""
     p_values = fisher_against(runs, AS_IS)
-    shown: dict[str, list[str]] = {FEWER: [], UNDECIDED: []}
+    shown: dict[str, list[str]] = {finding: [] for finding in (FEWER, MORE, UNDECIDED)}
     for variant in VARIANTS:
         if variant in runs:
             is_fewer = collapses(runs[variant]) < collapses(runs[AS_IS])
-            is_shown = is_fewer and p_values[variant] < SIGNIFICANCE
-            shown[FEWER if is_shown else UNDECIDED].append(variant)
+            finding = FEWER if is_fewer else MORE
+            shown[finding if p_values[variant] < SIGNIFICANCE else UNDECIDED].append(variant)
     return shown
 
 

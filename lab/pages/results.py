@@ -298,13 +298,13 @@ def networks_table(decision: Decision, choice: Sequence[RunResult]) -> Table:
     rows = []
     for best in _ranked(decision.at_best):
         notebook = _arms(decision.at_notebooks)[best.arch]
-        collapsed = f" ({notebook.collapsed} of {notebook.runs} collapse)"
+        counts = f" ({notebook.collapsed} of {notebook.runs} collapse)"
         rows.append(
             {
                 "network": f"`{best.arch}`",
                 "tuned": f"{_percent(best)} ({settings_text(best.overrides, report.SWEPT)})",
                 "at the notebook's setting": _percent(notebook)
-                + collapsed * bool(notebook.collapsed),
+                + (counts if notebook.collapsed else ""),
                 "parameters": f"{best.parameters:,}",
                 "multiply-adds": millions(_cost(best)),
             }
