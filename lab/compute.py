@@ -16,8 +16,6 @@ from lab.study.decision import EQUIVALENT
 # The arms by the network that their runs name.
 ARMS = {"batchnorm": "longer", BLOCKS: "wider"}
 
-RATES = ("3e-3", "1e-2", "3e-2")
-
 # How many seeds choose a rate, and how many confirm it.
 CHOOSING, CONFIRMING = 3, 12
 
@@ -25,12 +23,11 @@ Verdict = Literal["more", "arithmetic", "undecided"]
 
 
 def arms_of(results: Sequence[RunResult]) -> dict[str, Tuned]:
-    """The runs of both arms, of the seeds of which all are there."""
+    """The runs of both arms, of the seeds of which all are there: as many as of any other."""
     whole = []
-    for runs in grouped(results, lambda run: run.seed).values():
-        rates = 1 if runs[0].validation is None else len(RATES)
-        if len(runs) == len(ARMS) * rates:
-            whole += runs
+    for runs in grouped(results, lambda run: run.validation is None).values():
+        seeds = grouped(runs, lambda run: run.seed).values()
+        whole += [run for own in seeds if len(own) == max(map(len, seeds)) for run in own]
     found = {}
     for arch, runs in by_arch(whole).items():
         (found[ARMS[arch]],) = tuned(runs).values()
@@ -39,12 +36,17 @@ def arms_of(results: Sequence[RunResult]) -> dict[str, Tuned]:
 
 def chosen(arm: Tuned) -> str:
     """The rate with the best mean accuracy on held-out images."""
-    return arm.rate_by(CHOOSING, RATES)
+    return arm.rate_by(CHOOSING, [*arm.choosing])
 
 
 def at_edge(arms: Mapping[str, Tuned]) -> list[str]:
     """The arms of which a rate beyond those tried may be better."""
-    return [name for name, arm in arms.items() if chosen(arm) != RATES[1]]
+    found = []
+    for name, arm in arms.items():
+        least, *_, largest = sorted(arm.choosing, key=float)
+        if chosen(arm) in (least, largest):
+            found.append(name)
+    return found
 
 
 def lead(runs: Sequence[RunResult], others: Sequence[RunResult]) -> Estimate:

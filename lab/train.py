@@ -175,7 +175,8 @@ def keep(data: Path, name: str, runs: Sequence[Run]) -> None:
         known = [
             one
             for one in read_manifest(data, name)
-            if without_versions(with_processor(one["machine"], one.get("processor"))) not in again
+            if without_versions(with_processor(one.get("machine", ""), one.get("processor")))
+            not in again
         ]
         origins = [*known, *origins]
     if name not in WITH_MISTAKES:

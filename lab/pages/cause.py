@@ -1,4 +1,4 @@
-"""What docs/lab/operations.md says of the cause, tried: updates without their shared sign."""
+"""What docs/lab/operations.md says of the cause, tried: updates without their common part."""
 
 from collections.abc import Sequence
 
@@ -35,32 +35,6 @@ from lab.pages.writing import table
 from lab.preactivations import STEPS
 from lab.results import collapses
 
-TEXT = """\
-If the shared sign kills units, updates without it must not, \
-and updates that are only as much shorter must. In each of a \
-layer's first ten updates the mean of a unit's update is \
-subtracted, and its length restored (centred); or it becomes \
-as short as it is without its mean (shrunk); or a random \
-direction is removed instead of the mean (random). All else \
-is MaxPool at the notebook's setting and at twice its rate, \
-for 300 steps. [The protocol](protocol-cause.md) was written \
-before the runs. That inputs of one sign give a unit's \
-gradients one sign is known (LeCun et al. 1998), and so are \
-networks trained with centred gradients: Yong et al. (2020) \
-subtract each unit's mean from its gradients in every step, \
-and report steadier training and better accuracies. We know \
-of nobody who counted dying units with it, or compared it \
-with an update that is only shorter."""
-
-OPEN = """\
-Counted here for the first time, as far as we know: how much \
-of a block dies with and without the common part of its \
-first updates. Open: why most units move down and not up; \
-why block 1, whose inputs have both signs, dies later, in \
-longer runs; and why block 3 dies, also where its own \
-updates are centred, and at 0.01 more of it where block 2's \
-are."""
-
 QUARTILES = (25, 50, 75)
 
 # Of a panel, by whether centring prevents the dying, and until the last step.
@@ -76,7 +50,7 @@ DRAWN = {AS_IS: "as it is", RANDOM: "random", SHRUNK: "shrunk", CENTRED: "centre
 
 def cause_tables(results: Sequence[RunResult]) -> list[Table]:
     """The arms at each rate, which predictions hold, and the differences."""
-    words = {True: "holds", False: "not shown"}
+    words = {True: "holds", False: "does not hold"}
     predictions: dict[str, dict[str, str]] = {}
     differences: dict[str, dict[str, str]] = {}
     for found in (findings(results), beside(results)):
@@ -94,7 +68,7 @@ def cause_tables(results: Sequence[RunResult]) -> list[Table]:
     return [
         *(_arms_table(rate, arms) for rate, arms in complete_arms(results).items()),
         table("Predictions", [*predictions.values()], "The first four decide.", _notes(results)),
-        table("Differences in dead units", [*differences.values()], note, OPEN),
+        table("Differences in dead units", [*differences.values()], note),
     ]
 
 
@@ -120,12 +94,15 @@ def _arms_table(rate: str, arms: Runs) -> Table:
 
 def _notes(results: Sequence[RunResult]) -> str:
     tested = [f"{p_text(p)} at {rate}" for rate, p in collapse_p(results).items()]
-    rates = complete_arms(results).values()
-    shares = 100 * np.concatenate([mean_shares(arms[RANDOM]) for arms in rates])
+    rates = complete_arms(results)
+    spared = [arm for arm, runs in rates[RATES[0]].items() if not collapses(runs)]
+    shares = 100 * np.concatenate([mean_shares(arms[RANDOM]) for arms in rates.values()])
     return (
         f"Collapsed runs, {CENTRED} against {AS_IS}: {listed(tested)}, by McNemar's exact test "
-        "after Holm's correction over the two. In the second to tenth update the mean has "
-        f"{shares.min():.0f} to {shares.max():.0f} % of a unit's squared length ({RANDOM})."
+        f"after Holm's correction over the two. At {RATES[0]} none collapses in {listed(spared)}. "
+        f"In the second to tenth update the mean has a median of {np.median(shares):.0f} % of a "
+        f"unit's squared length, {shares.min():.0f} to {shares.max():.0f} % in single runs and "
+        f"updates ({RANDOM})."
     )
 
 
@@ -135,8 +112,7 @@ def cause_sentence(results: Sequence[RunResult]) -> str:
     reasons = "".join(f"{words}; " for words in found[RATES[0]].refutations)
     holding, dying, later = [], [], []
     for rate, arms in complete_arms(results).items():
-        held = [*found[rate].predictions.values()]
-        holding.append(f"{sum(held)} of {len(held)} deciding predictions hold at {rate}")
+        holding.append(f"{sum(found[rate].predictions.values())} hold at {rate}")
         centred, shrunk, as_is, late = (
             f"{100 * median_dead(arms[arm], step):.0f} %"
             for arm, step in ((CENTRED, STEP), (SHRUNK, STEP), (AS_IS, STEP), (CENTRED, LATE_STEP))
@@ -146,11 +122,25 @@ def cause_sentence(results: Sequence[RunResult]) -> str:
         )
         later.append(late)
     return (
-        "That the common movement of their weights kills units of block 2 is "
-        f"{verdict(found)}, by the protocol's rule and {_seeds(results)}: {reasons}"
+        f"By the protocol's rule and {_seeds(results)} it is {verdict(found)} that the common "
+        f"movement of their weights kills units of block 2: {reasons}of four deciding predictions "
         f"{listed(holding)}. After "
         f"{STEP} centred updates {listed(dying)}; {LATE_STEP - STEP} plain updates later "
         f"{listed(later)}. These are medians."
+    )
+
+
+def readme_sentence(results: Sequence[RunResult]) -> str:
+    """README's: what becomes of the dying without the common movement."""
+    arms = complete_arms(results)[RATES[0]]
+    as_is, centred = (
+        (f"{100 * median_dead(arms[arm]):.0f} %", collapses(arms[arm])) for arm in (AS_IS, CENTRED)
+    )
+    runs = len(arms[AS_IS])
+    return (
+        f"Why? At first most of a unit's weights move together: without that {centred[0]} of block "
+        f"2 die in {STEP} updates, not {as_is[0]} (medians, n = {runs}), and {centred[1]} runs "
+        f"collapse, not {as_is[1]}."
     )
 
 

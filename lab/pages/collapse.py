@@ -54,33 +54,6 @@ CHANGES = {
 # The factorial's networks in which block 1 dies most.
 AT_HIGH_RATE = {("network.normalisation", "none"), ("network.head", "flatten"), ("lr", "3e-2")}
 
-EXPLANATION = """\
-Our explanation of block 2's first steps: its inputs come \
-from a ReLU and are never negative, so the gradients of a \
-unit's weights tend to share their sign (LeCun et al. 1998, \
-section 4.3; Clevert et al. 2016). Adam's first steps change \
-every weight by about the learning rate, however small its \
-gradient (Kingma and Ba 2015; Balles and Hennig 2018). So \
-most of a unit's 288 weights move the same way at once, and \
-at a high rate a few steps push it below 0 for every image. \
-Why down, and not up, is not explained. [The \
-protocol](protocol-operations.md#why-does-it-collapse-new) \
-says what that predicts; [another \
-experiment](protocol-cause.md) takes the shared sign away.
-
-Both halves were known, as it was that ReLUs die while they \
-train (Arnekvist et al. 2020, arXiv:2005.06195; Lyle et al. \
-2023) and that warm-up helps (Gotmare et al. 2019; Liu et \
-al. 2020; Ma and Yarats 2021; Kalra and Barkeshli 2024; \
-Kosson et al. 2024). What may be new is the chain, counted \
-step by step. Lu et al. (2020) describe networks that are \
-born dead. Batch normalisation stands behind the pooling \
-here, so it gives block 2 inputs of both signs; that it \
-keeps activations from growing (Bjorck et al. 2018) or \
-smooths the loss (Santurkar et al. 2018) are two accounts of \
-why it permits higher rates. Subtracting only the mean goes \
-back to Salimans and Kingma (2016)."""
-
 
 def why_tables(results: Sequence[RunResult]) -> list[Table]:
     """How many runs of each variant collapsed, and where block 2 stands at the decisive step."""
@@ -151,8 +124,9 @@ def _deaths(own: Sequence[RunResult]) -> str:
         f"{len(empty)} runs none does, and {'all' if empty <= dying else len(empty & dying)} of "
         "these collapse. If each unit survived alone, with the same probability, there would be "
         f"{expected:.0f} such runs of {len(own)}. How many have died does tell which runs "
-        "collapse, once most have: one that collapses has more dead units in the batch than one "
-        f"that learns with probability {listed(telling)}, without correction."
+        f"collapse, once most have: one of the {len(dying)} that do has more dead units in the "
+        f"batch than one of the others with probability {listed(telling)}, without correction. "
+        "That is hardly a surprise, as a run with a dead layer cannot learn."
     )
 
 
@@ -268,7 +242,8 @@ def signs_sentence(results: Sequence[RunResult]) -> str:
         f"in the first {gradients.STEPS} steps, at most {100 * normalised.mean(axis=0).max():.0f} "
         f"% with batch normalisation. With {more} of {n} seeds it is more in each step "
         f"({p_text(binomtest(more, n).pvalue)}, a sign test that was not registered). In the "
-        f"second step, {100 * falling:.0f} % of the units fall."
+        f"second step, most gradients of {100 * falling:.0f} % of the units push their weights "
+        "down (means over the runs)."
     )
 
 

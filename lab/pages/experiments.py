@@ -21,7 +21,7 @@ from lab import NETWORKS
 from lab.benchmarks.training.page import FAST
 from lab.factorial import OPERATIONS
 from lab.pages import cause, collapse, compute, factorial, operations, settings
-from lab.pages.writing import Block, Picture, brief_machine, write_page, write_sections
+from lab.pages.writing import Block, Picture, as_markdown, brief_machine, write_sections
 from lab.results import read_results
 from lab.study.decision import cell_of
 from lab.study.plan import NOTEBOOK
@@ -33,23 +33,21 @@ TIMED = ("sprint", "quick")
 
 @dataclass(frozen=True)
 class Experiment:
-    """A section of a page: its heading and paragraph, the arguments of
-    ``scripts/compare.py``, and what is shown.
+    """What a written page shows of runs, between marks with the experiment's name, and the
+    arguments of ``scripts/compare.py`` that train them.
 
-    Several commands have a line each; those of ``lab.by_seed`` are not here, and there is no
-    section before the first of their runs. ``sentence`` is the finding, ``figure`` a picture
+    Several commands have a line each; those of ``lab.by_seed`` are not here, and nothing is
+    shown before the first of their runs. ``sentence`` is the finding, ``figure`` a picture
     and what it shows; ``control`` says with which runs of the study's second stage its
     own are compared, if with any.
     """
 
-    title: str
-    text: str
     arguments: str
     tables: Callable[..., list[Table]]
     control: Callable[[RunResult], bool] | None = None
     sentence: Callable[[Sequence[RunResult]], str] | None = None
     figure: tuple[Callable[[Sequence[RunResult]], Figure], str] | None = None
-    page: str = "experiments"
+    page: str = "operations"
 
     @property
     def commands(self) -> list[str]:
@@ -57,52 +55,38 @@ class Experiment:
 
 
 def write_experiments(data: Path, out: Path) -> None:
-    """Make docs/lab/experiments.md."""
-    opening = (
-        "# Experiments\n\nWhat the settings in `configs/` reach, and how they were chosen. "
-        "[README.md](README.md) says how to repeat a run, and what intervals mean. Candidates were "
-        "judged by their accuracy in % on 10,000 held-out training images: mean and standard "
-        "deviation of two runs each, without the test set."
-    )
-    write_experiments_of("experiments", opening, data, out)
+    """Make the parts of docs/lab/experiments.md that are numbers."""
+    write_experiments_of("experiments", data, out)
 
 
 def write_operations(data: Path, out: Path) -> None:
-    """Make docs/lab/operations.md, and README's parts on it."""
-    opening = (
-        "# Operations and the collapse\n\nThe course's networks differ in three operations. Which "
-        "of them makes the difference? What prevents MaxPool's collapse at the notebook's setting, "
-        "and why does it happen? Is it the same on other images? [The "
-        "protocol](protocol-operations.md) was written before the runs; [README.md](README.md) "
-        "says how to repeat them, and what intervals mean."
-    )
-    write_experiments_of("operations", opening, data, out)
+    """Make the parts of docs/lab/operations.md that are numbers, and README's parts on it."""
+    write_experiments_of("operations", data, out)
     interventions = read_results(data / "interventions.jsonl")
-    fashion = read_results(data / "fashion-collapse.jsonl")
+    tried = read_results(data / "cause.jsonl")
     sections = {
         "picture": operations.caption(interventions),
         "operations": (
-            f"{operations.readme_sentence(interventions)} {operations.readme_fashion(fashion)}"
+            f"{operations.readme_sentence(interventions)} {cause.readme_sentence(tried)}"
         ),
     }
     write_sections(out, "README.md", sections)
 
 
-def write_experiments_of(page: str, opening: str, data: Path, out: Path) -> None:
-    """Make a page of its experiments."""
-    lab = out / "docs" / "lab"
-    blocks: list[Block] = [opening]
+def write_experiments_of(page: str, data: Path, out: Path) -> None:
+    """Make what a page shows of its experiments."""
+    sections = {}
     for name, experiment in EXPERIMENTS.items():
         is_trained = experiment.arguments or (data / f"{name}.jsonl").is_file()
         if experiment.page == page and is_trained:
-            blocks += section(name, experiment, data)
-    write_page(lab / f"{page}.md", *blocks, level=3)
+            sections[name] = section(name, experiment, data, out / "docs" / "lab")
+    write_sections(out, f"docs/lab/{page}.md", sections)
 
 
-def section(name: str, experiment: Experiment, data: Path) -> list[Block]:
-    """An experiment on its page."""
+def section(name: str, experiment: Experiment, data: Path, lab: Path) -> str:
+    """What the page in a folder shows of an experiment."""
     records = {name: read_results(data / f"{name}.jsonl")}
-    blocks: list[Block] = [f"## {experiment.title}", experiment.text]
+    blocks: list[Block] = []
     if experiment.sentence:
         blocks.append(f"**{experiment.sentence(records[name])}**")
     if experiment.figure:
@@ -116,7 +100,7 @@ def section(name: str, experiment: Experiment, data: Path) -> list[Block]:
     compared = records.get("study-confirm")
     if compared:
         origin += f" The study's: [{len(compared)} runs](../data/study-confirm.jsonl)."
-    return [*blocks, experiment.tables(*records.values()), origin]
+    return as_markdown([*blocks, experiment.tables(*records.values()), origin], lab, level=3)
 
 
 def sources(name: str, results: Sequence[RunResult]) -> str:
@@ -218,19 +202,13 @@ CROPPED = (
 
 EXPERIMENTS = {
     "interventions": Experiment(
-        "What prevents MaxPool's collapse?",
-        "Each variant changes one thing in the MaxPool network or its training, for 300 steps. "
-        "Only one is another network, the course's BatchNorm network without batch normalisation.",
         f"--name interventions --arch {BLOCKS} {COLLAPSING} "
         f"--grid config={_configs('interventions', operations.CONFIGS)}",
         operations.interventions_tables,
         sentence=operations.interventions_sentence,
         figure=(operations.interventions_figure, "The share of collapsed runs of each variant"),
-        page="operations",
     ),
     "why": Experiment(
-        "Why does it collapse?",
-        collapse.EXPLANATION,
         f"--name why/rates {WHY} --grid lr=1e-3,2e-3,3e-3,5e-3,1e-2,2e-2,3e-2,5e-2\n"
         f"--name why/changes {WHY} --grid config={_configs('why', WHY_CHANGES)}",
         collapse.why_tables,
@@ -239,20 +217,14 @@ EXPERIMENTS = {
             collapse.why_figure,
             "The mean of block 2's pre-activations divided by their spread, step by step",
         ),
-        page="operations",
     ),
     "why-signs": Experiment(
-        "Do a unit's gradients share their sign?",
-        "The premise of that explanation, tested after it.",
         f"--name why-signs --arch {BLOCKS} --seeds 4000-4039 --epochs 1 --trainer.max_steps 5 "
         "--trainer.callbacks lab.gradients.GradientSigns --grid network.normalisation=none,batch",
         collapse.signs_tables,
         sentence=collapse.signs_sentence,
-        page="operations",
     ),
     "cause": Experiment(
-        "Is the shared sign the cause?",
-        cause.TEXT,
         "",
         cause.cause_tables,
         sentence=cause.cause_sentence,
@@ -260,19 +232,13 @@ EXPERIMENTS = {
             cause.cause_figure,
             "The share of dead units of block 2 step by step, with changed and plain updates",
         ),
-        page="operations",
     ),
     "fashion-collapse": Experiment(
-        "Does it collapse on Fashion-MNIST?",
-        "Other images of the same size, from Debian's package `dataset-fashion-mnist`.",
         f"--name fashion-collapse --arch maxpool batchnorm --data.root {FASHION_ROOT} {COLLAPSING}",
         operations.collapse_tables,
         sentence=operations.collapse_sentence,
-        page="operations",
     ),
     "factorial": Experiment(
-        "Which operation makes the difference?",
-        "Every combination of the three operations, each at its own best learning rate.",
         _factorial(),
         factorial.factorial_tables,
         control=lambda run: run.arch == "maxpool" and cell_of(run) != NOTEBOOK,
@@ -281,22 +247,11 @@ EXPERIMENTS = {
             factorial.factorial_figure,
             "Accuracy on held-out images against the learning rate, every run a mark",
         ),
-        page="operations",
     ),
     "controls": Experiment(
-        "Is it keeping the largest value?",
-        "MaxPool keeps the largest of four values. Stride 2 keeps one at a fixed place, so that "
-        "the others need not be computed. Three controls: a fixed one of four computed values "
-        "(subsample), their mean (average), and a stride network with MaxPool's arithmetic "
-        "(wide-stride).",
-        _controls(),
-        factorial.controls_tables,
-        sentence=factorial.controls_sentence,
-        page="operations",
+        _controls(), factorial.controls_tables, sentence=factorial.controls_sentence
     ),
     "compute": Experiment(
-        "Does MaxPool lead with equal compute?",
-        compute.TEXT,
         "",
         compute.compute_tables,
         sentence=compute.compute_sentence,
@@ -304,64 +259,44 @@ EXPERIMENTS = {
             compute.compute_figure,
             "Error on held-out images against the learning rate, every run a mark",
         ),
-        page="operations",
     ),
     "fashion-best": Experiment(
-        "Fashion-MNIST at tuned rates",
-        "Other images of the same size, from Debian's package `dataset-fashion-mnist`; each "
-        "network at the best of three learning rates, by two runs of each.",
         f"--name fashion-best {FASHION} --lr_scheduler onecycle --data.val_size 5000 "
         "--seeds 3000,3001 --grid lr=1e-3,3e-3,1e-2 --confirm 6",
         operations.fashion_tables,
         sentence=operations.fashion_sentence,
-        page="operations",
     ),
     "fashion-notebook": Experiment(
-        "Fashion-MNIST at the notebook's setting",
-        "Does MaxPool collapse here too? These runs are too few to tell.",
         f"--name fashion-notebook {FASHION} --seeds 3002,3003,3004,3005,3006,3007",
         operations.fashion_tables,
         sentence=operations.fashion_sentence,
-        page="operations",
     ),
     "onecycle": Experiment(
-        "Five epochs",
-        "What `configs/onecycle.yaml` reaches on the test set. It was chosen by hand among eleven "
-        "settings, by two runs each on held-out images, of an older code: `git show "
-        "36300c8:docs/data/candidates-batchnorm.jsonl`.",
         "--name onecycle --config configs/onecycle.yaml --arch maxpool batchnorm --seeds 5",
         settings.setting_tables,
+        page="experiments",
     ),
     "long": Experiment(
-        "Thirty epochs",
-        "What `configs/long.yaml` reaches on the test set. Two runs of MaxPool on held-out images "
-        "chose it between two settings; two of BatchNorm, later, would have chosen the other. They "
-        "are of an older code: `git show 36300c8:docs/data/candidates-long.jsonl`.",
         "--name long --config configs/long.yaml --arch maxpool --seeds 20",
         settings.setting_tables,
+        page="experiments",
     ),
     "sprint": Experiment(
-        "Sprint",
-        f"Does `configs/sprint.yaml` get to {settings.share_text(FAST)} in one epoch, and how "
-        "soon? [performance.md](performance.md) has the seconds from the command.",
         f"--name sprint --config configs/sprint.yaml --arch {BLOCKS} --seeds 10 --jobs 1 "
         "--threads 2 --grid trainer.precision=bf16-mixed,32-true",
         partial(settings.time_tables, goal=FAST),
+        page="experiments",
     ),
     "candidates-cropped": Experiment(
-        "Candidates for the sprint",
-        "They crop the images' black edges, and most have half as many channels. `sprint.yaml` is "
-        "sprint-cropped-narrow-batch-smoothed, which was chosen, and tested, before these runs.",
         f"--name candidates/cropped --arch {BLOCKS} --epochs 1 --seeds 200,201 "
         f"--data.val_size 10000 --grid config={_configs('candidates', CROPPED)}",
         settings.candidates_tables,
+        page="experiments",
     ),
     "quick": Experiment(
-        "Quick",
-        f"Does `configs/quick.yaml` get to {settings.share_text(settings.ACCURATE)} in eight "
-        "epochs, and how soon? Its candidates were not recorded.",
         f"--name quick --config configs/quick.yaml --arch {BLOCKS} --seeds 10 --jobs 1 --threads 2 "
         "--grid trainer.precision=bf16-mixed",
         partial(settings.time_tables, goal=settings.ACCURATE),
+        page="experiments",
     ),
 }

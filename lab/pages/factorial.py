@@ -94,10 +94,16 @@ def factorial_sentence(results: Sequence[RunResult]) -> str:
             f"{name} significantly {_kind(certain)} in {len(certain)} of {len(own)} networks"
             f"{_shared(own, certain)} ({_range(certain)} points)"
         )
-    wider = [effect.with_choice for effect in _certain(effects)]
+    certain = _certain(effects)
+    lost = [
+        f"{effect.name} with {effect.where}"
+        for effect in certain
+        if not excludes_zero(effect.with_choice)
+    ]
     return (
         f"At the chosen rates {'; '.join(parts)}. With the error of their choice, "
-        f"{sum(map(excludes_zero, wider))} of these {len(wider)} intervals exclude 0."
+        f"{len(certain) - len(lost)} of these {len(certain)} intervals exclude 0, but not that of "
+        f"{listed(lost)}."
     )
 
 
@@ -108,11 +114,12 @@ def readme_sentence(results: Sequence[RunResult]) -> str:
     pooling, normalisation, _ = effects
     beside = grouped(effects[normalisation], lambda effect: effect.where.partition(",")[0])
     runs = min(len(network.trained) for network in networks.values())
+    most = max(effect.with_choice.high for effect in beside["maxpool"])
     return (
-        f"They differ in three operations. In all {len(networks)} combinations, tuned (n = {runs} "
-        f"each), {pooling} adds {_range(effects[pooling])} points; {normalisation} adds "
-        f"{_range(beside['stride'])} beside stride 2, but "
-        f"{listed([f'{effect.with_choice:+}' for effect in beside['maxpool']])} beside MaxPool."
+        f"They differ in pooling, normalisation and head: in all {len(networks)} combinations "
+        f"(tuned, n = {runs} each), {pooling} adds {_range(effects[pooling])} "
+        f"points, {normalisation} {_range(beside['stride'])} beside stride 2 and at most "
+        f"{number(most, POINTS, signed=True)} beside MaxPool."
     )
 
 

@@ -118,8 +118,9 @@ def readme_sentence(results: Sequence[RunResult]) -> str:
     runs = _by_variant(results)
     counts = {variant: collapses(own) for variant, own in runs.items()}
     found = (
-        f"Of {len(runs[AS_IS])} more MaxPool runs at the notebook's setting, [{counts[AS_IS]} "
-        "collapse within 300 steps](docs/lab/operations.md)."
+        f"Of {len(runs[AS_IS])} more MaxPool runs at the notebook's setting, {counts[AS_IS]} "
+        f"{share(counts[AS_IS], len(runs[AS_IS])).interval()} [collapse within 300 "
+        "steps](docs/lab/operations.md)."
     )
     if not (prevent := _shown(runs)[FEWER]):
         return f"{found} No change was shown to lower that."
@@ -130,7 +131,7 @@ def readme_sentence(results: Sequence[RunResult]) -> str:
     changes = " or ".join(listed(named).rsplit(" and ", 1))
     which = "each of these" if len(prevent) > 1 else "one change"
     how_many = count_text(0, len(runs[prevent[0]])) if is_clean else "fewer"
-    return f"{found} With {which} {how_many} collapse: {changes}."
+    return f"{found} With {which} {how_many} do: {changes}."
 
 
 def caption(results: Sequence[RunResult]) -> str:
@@ -139,12 +140,11 @@ def caption(results: Sequence[RunResult]) -> str:
     """
     runs = _by_variant(results)[AS_IS]
     return (
-        "Each square is a unit of block 2 looking at a 7, as training goes on. Grey units are "
-        "dead: they output 0 for every image tried. With all 64 dead, every digit gets the same "
-        "answer: the network has collapsed. The seed was chosen for that; with "
+        "Each square is a unit of block 2 looking at a 7 in training. Grey units are "
+        "dead: they output 0 for every image tried. With all 64 dead, the network has collapsed. "
+        "The seed was chosen for that; with "
         f"{len(runs) - collapses(runs)} of {len(runs)} seeds MaxPool does not "
-        "collapse. Scores are on 1,000 test images. To play, open [the "
-        "page](docs/play/README.md)."
+        "collapse within 300 steps."
     )
 
 
@@ -192,17 +192,10 @@ def collapse_sentence(results: Sequence[RunResult]) -> str:
     )
 
 
-def readme_fashion(results: Sequence[RunResult]) -> str:
-    """README's: whether MaxPool collapses on Fashion-MNIST."""
-    runs = by_arch(results)["maxpool"]
-    found = count_text(collapses(runs), len(runs))
-    return f"On Fashion-MNIST {found} collapse, though {_dying(results)} die."
-
-
 def _dying(results: Sequence[RunResult]) -> str:
-    """``91 % of block 2's units``, a median of MaxPool's runs."""
+    """``a median of 91 % of block 2's units``, over MaxPool's runs."""
     share = median(run.final[f"{DEAD}relu2"] for run in by_arch(results)["maxpool"])
-    return f"{100 * share:.0f} % of block 2's units"
+    return f"a median of {100 * share:.0f} % of block 2's units"
 
 
 def fashion_tables(results: Sequence[RunResult]) -> list[Table]:

@@ -125,16 +125,20 @@ def _lead_at_notebooks(decision: Decision) -> str:
     """Who leads at the notebook's setting, and how many runs of which networks collapsed."""
     comparison = decision.at_notebooks
     best = next(arm for arm in comparison.arms if arm.arch == winner(comparison))
+    return (
+        f"At the notebook's constant rate of 0.01, {name_of(best.arch)} leads with "
+        f"{_percent(best)}, and {_collapses_at_notebooks(decision)}."
+    )
+
+
+def _collapses_at_notebooks(decision: Decision) -> str:
     collapses = [
         f"{arm.collapsed} of {arm.runs} {name_of(arm.arch)} runs "
         f"{arm.trained.complement().interval()}"
-        for arm in comparison.arms
+        for arm in decision.at_notebooks.arms
         if arm.collapsed
     ]
-    return (
-        f"At the notebook's constant rate of 0.01, {name_of(best.arch)} leads with "
-        f"{_percent(best)}, and {listed(collapses)} collapse."
-    )
+    return f"{listed(collapses)} collapse"
 
 
 def reached_table(decision: Decision) -> Table:
@@ -236,8 +240,8 @@ def question(decision: Decision) -> str:
     assert best.score, "no run trained"
     return (
         f"The same small network reads {100 * best.score.value:.1f} % of MNIST's digits or, in "
-        f"{notebook.collapsed} of {notebook.runs} runs at a course's learning rate, gives all the "
-        "same answer. Why?"
+        f"{notebook.collapsed} of {notebook.runs} runs at a course's learning rate, gives every "
+        "digit the same answer. Why?"
     )
 
 
@@ -251,7 +255,7 @@ def mended(decision: Decision) -> str:
     return (
         f"```bash\npython scripts/fit.py --arch {FIRST} {options}\n```\n\n"
         f"Averaged over {arm.trained_runs} seeds, it reads {_percent(arm)} of the test images "
-        f"right, and {living.text} live."
+        f"right; {living.text} live."
     )
 
 
@@ -261,18 +265,16 @@ def runs_of(arch: str, comparison: Comparison) -> list[RunResult]:
 
 def answer(decision: Decision) -> str:
     """The README's answer: at the best settings, and at the notebook's."""
-    best = _ranked(decision.at_best)
-    is_plain = decision.is_by_means and not any(arm.collapsed for arm in best)
-    is_decided = decision.ruling in ("first is better", "second is better")
+    primary = decision.primary
     ahead = winner(decision.at_notebooks)
-    is_primary = best[0].arch in PRIMARY
-    if not (is_plain and is_decided and is_primary and ahead) or ahead == best[0].arch:
+    is_decided = decision.is_by_means and decision.ruling == "first is better"
+    if not (primary and is_decided and ahead == PRIMARY[1]):
         return " ".join(report.conclusions(decision))
-    rival = next(arm for arm in best[1:] if arm.arch in PRIMARY)
+    best, rival = (_arms(decision.at_best)[arch] for arch in PRIMARY)
     return (
-        f"**It depends on the learning rate:** tuned, the {name_of(best[0].arch)} network wins, "
-        f"with {_cost(best[0]) / _cost(rival):.1f} times the multiply-adds; at the notebook's rate "
-        f"the {name_of(ahead)} network wins."
+        f"**It depends on the learning rate:** each tuned, {name_of(best.arch)} leads by "
+        f"{primary.trained:u} with {_cost(best) / _cost(rival):.1f} times the multiply-adds; at "
+        f"the notebook's rate {name_of(ahead)} leads, and {_collapses_at_notebooks(decision)}."
     )
 
 

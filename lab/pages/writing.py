@@ -4,7 +4,7 @@ are made of numbers; and the raw numbers that they are made of.
 
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -57,17 +57,20 @@ def write_page(path: Path, *blocks: Block, level: int = 2) -> None:
     """Write texts, which may be indented as code is, tables, these under headings of that
     level, and pictures.
     """
-    written = [as_markdown(block, path.parent, level) for block in blocks]
-    write(path, "\n\n".join(written) + "\n")
+    write(path, as_markdown(blocks, path.parent, level) + "\n")
 
 
-def as_markdown(block: Block, folder: Path, level: int = 2) -> str:
-    """A block of a page in a folder, into which its pictures are written."""
-    if isinstance(block, str):
-        return unwrapped(block)
-    if isinstance(block, Picture):
-        return drawn(block, folder)
-    return to_markdown(block, level).strip()
+def as_markdown(blocks: Iterable[Block], folder: Path, level: int = 2) -> str:
+    """Blocks of a page in a folder, into which its pictures are written."""
+    written = []
+    for block in blocks:
+        if isinstance(block, str):
+            written.append(unwrapped(block))
+        elif isinstance(block, Picture):
+            written.append(drawn(block, folder))
+        else:
+            written.append(to_markdown(block, level).strip())
+    return "\n\n".join(written)
 
 
 def unwrapped(text: str) -> str:
@@ -111,7 +114,7 @@ def write_sections(out: Path, page: str, sections: Mapping[str, Block]) -> None:
     def marked(section: re.Match[str]) -> str:
         name, content = section.groups()
         if name in sections:
-            content = as_markdown(sections[name], path.parent)
+            content = as_markdown([sections[name]], path.parent)
         lines = [f"<!-- {name}: begin -->", content, f"<!-- {name}: end -->"]
         return "\n".join(filter(None, lines))
 

@@ -4,13 +4,15 @@ import pytest
 
 from convblocks.figures.estimates import POINTS, SHARE, Estimate
 from convblocks.run.result import RunResult
-from lab.compute import ARMS, RATES, Verdict, arms_of, at_edge, chosen, leads, verdict
+from lab.compute import ARMS, Verdict, arms_of, at_edge, chosen, leads, verdict
 from lab.pages.writing import DATA
 from lab.results import read_results
 from tests.made_up import CHANCE, result
 
 CHOOSING = range(7000, 7003)
 CONFIRMING = range(7003, 7015)
+
+RATES = ("3e-3", "1e-2", "3e-2")
 
 AHEAD = Estimate(0.002, 0.001, 0.003, 12, 0.001, POINTS)
 
@@ -22,7 +24,7 @@ def choosing(best: str = "1e-2", seeds: range = CHOOSING) -> list[RunResult]:
             arch,
             seed,
             0.99,
-            (("data.val_size", "5000"), ("lr", rate)),
+            (("lr_scheduler", "onecycle"), ("data.val_size", "5000"), ("lr", rate)),
             validation=0.99 if rate == best else 0.98,
         )
         for seed in seeds
@@ -48,6 +50,18 @@ def test_each_arm_gets_the_rate_with_the_best_mean_on_held_out_images(rate: str)
     arms = arms_of(choosing(rate))
     assert [chosen(arm) for arm in arms.values()] == [rate, rate]
     assert at_edge(arms) == ([] if rate == "1e-2" else ["longer", "wider"])
+
+
+def test_rate_is_no_edge_where_the_next_was_tried_too() -> None:
+    runs = choosing("3e-2")
+    further = [
+        result(run.arch, run.seed, 0.99, (*run.overrides[:-1], ("lr", "1e-1")), validation=0.97)
+        for run in runs
+        if (run.arch, dict(run.overrides)["lr"]) == ("batchnorm", "3e-2")
+    ]
+    arms = arms_of([*runs, *further])
+    assert [chosen(arm) for arm in arms.values()] == ["3e-2", "3e-2"]
+    assert at_edge(arms) == ["wider"]
 
 
 def test_only_seeds_with_both_arms_count() -> None:

@@ -8,7 +8,7 @@ import pytest
 from convblocks.compare.options import parse
 from lab.pages import experiments
 from lab.pages.experiments import EXPERIMENTS, write_experiments_of
-from lab.pages.writing import DATA
+from lab.pages.writing import DATA, REPOSITORY
 from lab.results import read_results
 
 # Of those that are trained seed by seed, some seeds may be missing: tests/lab/test_by_seed.py.
@@ -25,10 +25,11 @@ def test_command_trains_the_runs_that_are_kept(name: str) -> None:
         assert any({*trial.overrides} <= {*run.overrides} for run in same)
 
 
-def test_experiment_that_is_trained_seed_by_seed_has_no_section_before_its_first_run(
+def test_experiment_that_is_trained_seed_by_seed_shows_nothing_before_its_first_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(experiments, "EXPERIMENTS", {"unheard-of": EXPERIMENTS["cause"]})
     (tmp_path / "docs" / "lab").mkdir(parents=True)
-    write_experiments_of("operations", "# Opening", tmp_path, tmp_path)
-    assert (tmp_path / "docs" / "lab" / "operations.md").read_text() == "# Opening\n"
+    write_experiments_of("operations", tmp_path, tmp_path)
+    page = Path("docs", "lab", "operations.md")
+    assert (tmp_path / page).read_text() == (REPOSITORY / page).read_text()
