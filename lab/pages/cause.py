@@ -14,7 +14,6 @@ from lab.cause import (
     AS_IS,
     CENTRED,
     LATE_STEP,
-    OTHERS,
     RANDOM,
     RATES,
     SEEDS,
@@ -60,15 +59,10 @@ def cause_tables(results: Sequence[RunResult]) -> list[Table]:
             for name, one in finding.differences.items():
                 row = differences.setdefault(name, {"arm": name})
                 row |= {rate: f"{one:+}", f"p at {rate}": number(one.p, P_VALUE)}
-    note = (
-        "In points: medians of the differences within seeds. Where one arm is named: of block 2 at "
-        f"step {STEP}, minus {CENTRED}. p: sign test, after Holm's correction for the "
-        f"first {len(OTHERS)} at both rates, the others without. Intervals are not corrected."
-    )
     return [
         *(_arms_table(rate, arms) for rate, arms in complete_arms(results).items()),
-        table("Predictions", [*predictions.values()], "The first four decide.", _notes(results)),
-        table("Differences in dead units", [*differences.values()], note),
+        table("Predictions", [*predictions.values()], _notes(results)),
+        table("Differences in dead units", [*differences.values()]),
     ]
 
 
@@ -88,8 +82,7 @@ def _arms_table(rate: str, arms: Runs) -> Table:
         }
         for arm, runs in arms.items()
     ]
-    note = "Without a positive value in the training batch: medians and quartiles."
-    return table(f"Dead units in %, at {rate}", rows, note)
+    return table(f"Dead units in %, at {rate}", rows)
 
 
 def _notes(results: Sequence[RunResult]) -> str:

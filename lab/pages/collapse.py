@@ -76,17 +76,8 @@ def why_tables(results: Sequence[RunResult]) -> list[Table]:
                 "test accuracy %": f"{median(scores):.1f} ({min(scores):.1f} to {max(scores):.1f})",
             }
         )
-    note = (
-        f"300 steps. p: Fisher's exact test, after Holm's correction for {len(p_values)} "
-        "variants. Mean / spread: of block 2's pre-activations over a training batch, "
-        f"averaged over channels, after {DECISIVE_STEP} updates; medians of the runs. Dead "
-        "units: medians; a dead unit outputs 0 for each of 1,000 images. "
-        "Accuracy: median, least and greatest of the runs that did not collapse, some of "
-        "which have learned little yet. The runs at 0.003 and 0.01 and those with batch "
-        "normalisation are the ones above, trained again."
-    )
     details = _outcomes(runs), _deaths(runs[NOTEBOOK_RATE]), _fast_sgd(runs), _block_1(results)
-    return [table("", rows, note, *details)]
+    return [table("", rows, *details)]
 
 
 def _outcomes(runs: Mapping[str, Sequence[RunResult]]) -> str:
@@ -216,16 +207,7 @@ def signs_tables(results: Sequence[RunResult]) -> list[Table]:
         for network, runs in _by_normalisation(results).items()
         for block, channels in enumerate((1, *CHANNELS[:-1]))
     ]
-    note = (
-        f"Steps 0 to {gradients.STEPS - 1}, means of {len(results) // 2} runs each. Agreeing: the "
-        "share of a unit's gradients that have their more frequent sign; by chance: if all were "
-        "independent, and if the nine of a kernel, which see nearly the same input, had one sign. "
-        "In block 1 a unit has one kernel, so its agreement says little. Falling: the share of "
-        "units most of whose gradients are positive, so that their weights fall. Units without a "
-        "gradient do not count. Why most fall in the second step, and fewer before and later, is "
-        "not explained."
-    )
-    return [table("", rows, note)]
+    return [table("", rows)]
 
 
 def signs_sentence(results: Sequence[RunResult]) -> str:

@@ -57,12 +57,7 @@ def compute_tables(results: Sequence[RunResult]) -> list[Table]:
     maxpool, batchnorm = study["maxpool"], study["batchnorm"]
     confirmed = {name: arm.confirming for name, arm in arms.items() if arm.confirming}
     tried = [f"{name} among {len(arm.choosing)} rates" for name, arm in arms.items()]
-    choice = (
-        "MaxPool and BatchNorm: the study's runs of five epochs, on a processor of an unknown "
-        "model; on another one rounding differs. Arithmetic: that of training, against MaxPool's. "
-        f"By {CHOOSING} seeds {listed(tried)} chose; the study by up to five, among two schedules "
-        "and six rates, which favours MaxPool a little."
-    )
+    choice = f"By {CHOOSING} seeds {listed(tried)} chose."
     networks = _networks_table({"maxpool": maxpool, **confirmed, "batchnorm": batchnorm}, choice)
     if not confirmed:
         return [networks]
@@ -72,12 +67,7 @@ def compute_tables(results: Sequence[RunResult]) -> list[Table]:
         {"first": first, "second": second, "points": f"{one:+}", "p": number(one.p, P_VALUE)}
         for (first, second), one in pairs.items()
     ]
-    tests = (
-        "Differences in test accuracy by the study's test; if a run collapsed, the probability "
-        "that the first is better. p: after Holm's correction over MaxPool's two, the others "
-        "without; intervals are not corrected."
-    )
-    return [networks, table("Differences in accuracy", rows, tests)]
+    return [networks, table("Differences in accuracy", rows)]
 
 
 def _networks_table(networks: Mapping[str, Sequence[RunResult]], note: str) -> Table:

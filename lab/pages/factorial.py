@@ -60,28 +60,16 @@ def factorial_tables(results: Sequence[RunResult], study: Sequence[RunResult]) -
         "BatchNorm network. [The study](results.md) chose among more settings: its MaxPool network "
         f"got {cell(found.score)} at {dict(study[0].overrides)['lr']}, n = {found.trained_runs}."
     )
-    meaning = (
-        "Differences in points of test accuracy, with the operation minus without it. "
-        "p: after Holm's correction over the twelve; intervals are not corrected. The "
-        "first takes the chosen rates as given. The second adds the error of their "
-        "choice: what other choosing seeds would change."
-    )
     tables = [
         networks_table("Eight networks", networks, of_study),
-        effects_table("Simple effects", simple_effects(networks), "operation", "where", meaning),
+        effects_table("Simple effects", simple_effects(networks), "operation", "where"),
     ]
-    main = main_effects(networks)
+    further = main_effects(networks) | interactions(networks)
     lines = [
         {"effect": name, "points": f"{effect:+}", "p": number(effect.p, P_VALUE)}
-        for name, effect in (main | interactions(networks)).items()
+        for name, effect in further.items()
     ]
-    note = (
-        "An interaction is half of how much an effect, or the interaction of two, changes with a "
-        "further operation. Intervals hold together at 95 % (Bonferroni), by Welch and "
-        "Satterthwaite. A main effect is given only where no interaction with that operation has p "
-        f"< 0.05{'' if main else ': here nowhere'}."
-    )
-    return [*tables, table("Interactions", lines, note)]
+    return [*tables, table("Interactions", lines)]
 
 
 def factorial_sentence(results: Sequence[RunResult]) -> str:
@@ -142,21 +130,10 @@ def controls_tables(results: Sequence[RunResult]) -> list[Table]:
     """The controls beside MaxPool and the stride, and their six differences."""
     networks = _beside() | tuned(results)
     effects = _control_effects(networks)
-    leads = _leads(effects)
-    meaning = (
-        "Differences in points of test accuracy by the study's test, p after Holm's correction "
-        f"over the six. Intervals as above. {number(EQUIVALENT, POINTS)} points is the study's "
-        "margin: less does not matter in practice, though some effects above are less, and "
-        f"significant. (The protocol's rule says: {verdict_on_pooling(leads)}. It supposes that "
-        "subsample has more resolution than stride 2. But it is that stride, shifted by a pixel, "
-        "except for last maps of 3 × 3 instead of 4 × 4: these runs "  # noqa: RUF001
-        "cannot tell resolution from pooling.) Springenberg et al. (2015) also found a stride in "
-        "place of pooling worse, unless one more convolution has it; Scherer et al. (2010) found "
-        "the largest value better than a scaled mean."
-    )
+    ruling = f"The protocol's rule says: {verdict_on_pooling(_leads(effects))}."
     return [
         networks_table("Five networks", networks, _effort(networks)),
-        effects_table("Differences", effects, "first", "second", meaning),
+        effects_table("Differences", effects, "first", "second", ruling),
     ]
 
 
@@ -235,7 +212,9 @@ def network_row(name: str, arm: Summary, cost: int) -> dict[str, str]:
     }
 
 
-def effects_table(title: str, effects: Sequence[Effect], name: str, where: str, note: str) -> Table:
+def effects_table(
+    title: str, effects: Sequence[Effect], name: str, where: str, *notes: str
+) -> Table:
     """A line for each difference, with both intervals."""
     rows = [
         {
@@ -247,7 +226,7 @@ def effects_table(title: str, effects: Sequence[Effect], name: str, where: str, 
         }
         for effect in effects
     ]
-    return table(title, rows, note)
+    return table(title, rows, *notes)
 
 
 def factorial_figure(results: Sequence[RunResult]) -> Figure:

@@ -71,12 +71,7 @@ def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
                 "test accuracy %": cell(arm.score),
             }
         )
-    note = (
-        f"p: Fisher's exact test, after Holm's correction for {len(p_values)} variants. A variant "
-        "that does not differ significantly has not been shown to do nothing. Dead units: medians "
-        "over all runs, a dash where the activation is not a ReLU."
-    )
-    return [table("", rows, note)]
+    return [table("", rows)]
 
 
 def interventions_figure(results: Sequence[RunResult]) -> Figure:
