@@ -228,7 +228,7 @@ def spread_table(decision: Decision) -> Table:
     note = (
         "Of the runs that trained, in points. If each image were wrong with a probability of its "
         "own, accuracies would still differ by the last column (Jordan 2024). What exceeds it is "
-        "how much whole runs differ. Of six intervals, one may miss by chance."
+        "how much whole runs differ. At least one of six intervals misses in 26 % of studies."
     )
     return table("Spread between seeds", rows, note)
 

@@ -21,7 +21,7 @@ def why() -> list[RunResult]:
 
 def details_of(results: Sequence[RunResult]) -> list[str]:
     (table,) = why_tables(results)
-    return list(table.notes[1:])
+    return list(table.notes)
 
 
 def test_block_1_is_told_by_the_units_that_are_dead_for_1000_images(why: list[RunResult]) -> None:
