@@ -40,8 +40,7 @@ class PreActivations(FirstSteps):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.hooks = [
-            layer.register_forward_hook(self._measure)
-            for layer in layers_of(pl_module, nn.Conv2d)
+            layer.register_forward_hook(self._measure) for layer in layers_of(pl_module, nn.Conv2d)
         ]
 
     def on_train_batch_start(
