@@ -71,16 +71,17 @@ def new_runs(name: str, data: Path, fits: bool = True) -> dict[Trial, RunResult]
     """
     comparisons = [parse(shlex.split(command)) for command in COMMANDS[name]]
     known = recorded(data / f"{name}.jsonl")
+    training = comparisons[0] if fits else None
     trials = [trial for options in comparisons for trial in options.trials]
-    found = _runs_of(trials, known, comparisons[0] if fits else None)
+    found = _runs_of(trials, known, training)
     choosing = known | {key_of(trial): run for trial, run in found.items()}
     fresh: list[Trial] = []
     for options in comparisons:
-        own = {trial: choosing.get(key_of(trial)) for trial in options.trials}
-        complete = {trial: run for trial, run in own.items() if run}
-        if options.confirm and len(complete) == len(own):
-            fresh += confirming_trials(options, complete)
-    return found | _runs_of(fresh, known, comparisons[0] if fits else None)
+        own = [trial for trial in options.trials if key_of(trial) in choosing]
+        if options.confirm and own == options.trials:
+            results = {trial: choosing[key_of(trial)] for trial in own}
+            fresh += confirming_trials(options, results)
+    return found | _runs_of(fresh, known, training)
 
 
 def recorded(path: Path) -> dict[Key, RunResult]:

@@ -123,14 +123,11 @@ def _write(figure: Figure, left: int, top: int, text: str, size: float, **how: A
 
 def mosaic(maps: NDArray[np.uint8], dead: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """The maps of 64 units side by side, with transparent gaps: (63, 63, 4) uint8."""
-    tile = SIDE + 1
-    sheet = np.zeros((COLUMNS * tile, COLUMNS * tile, 4), np.uint8)
     colours = SHADE(maps / (SHADES - 1), bytes=True)
     colours[dead, ..., :3] = GREY
-    for unit, colour in enumerate(colours):
-        row, column = (tile * place for place in divmod(unit, COLUMNS))
-        sheet[row : row + SIDE, column : column + SIDE] = colour
-    return sheet[:-1, :-1]
+    tiles = np.pad(colours, ((0, 0), (0, 1), (0, 1), (0, 0)))
+    rows = [np.hstack([*row]) for row in np.split(tiles, COLUMNS)]
+    return np.vstack(rows)[:-1, :-1]
 
 
 def picture_of(figure: Figure) -> Image.Image:

@@ -205,12 +205,10 @@ def conclusions(decision: Decision) -> list[str]:
     lines = []
     if decision.primary:
         lines.append(_primary(decision, decision.primary))
-        for one in decision.by_image:
-            if (one.first, one.second) == PRIMARY:
-                lines.append(
-                    "For new seeds and new images, the difference "
-                    f"is estimated as {one.new_images:+u}."
-                )
+        for one in decision.by_image[:1]:  # those of the primary comparison
+            lines.append(
+                f"For new seeds and new images, the difference is estimated as {one.new_images:+u}."
+            )
     ranks = ranking(decision.at_notebooks)
     return lines + [f"{AT_NOTEBOOKS} {_continued(line)}" for line in ranks]
 

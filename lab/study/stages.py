@@ -103,7 +103,7 @@ def choose(options: Namespace) -> Report:
         tables=[choice_table(results, choices)],
         sentences=[f"Chosen: {of_each}.", *winner_sentences(results)],
         figures={"": _sweep(results)},
-        runs=[as_row(one) for one in results],
+        runs=[*map(as_row, results)],
     )
 
 
@@ -130,7 +130,7 @@ def confirm_choices(options: Namespace) -> Report:
         sentences=[*conclusions(decision), *dead_unit_sentences(results, [*choice, *results])],
         details=[dead_units_table(results)],
         figures=figures,
-        runs=[as_row(one) for one in results],
+        runs=[*map(as_row, results)],
     )
 
 
