@@ -26,19 +26,20 @@ CHANGES = ("centred", "shrunk", "random")
 LAYERS = ("block-1", "block-2", "block-3", "head")
 ARMS = ("as-is", *(f"{change}-{layer}" for layer in LAYERS for change in CHANGES))
 CAUSE = (
-    f"--name cause --arch {BLOCKS} --seeds 6000-6039 --epochs 1 --trainer.max_steps 300 "
-    f"--grid lr=1e-2,2e-2 --grid config={','.join(f'docs/data/cause/{arm}.yaml' for arm in ARMS)}"
+    f"--name cause --arch {BLOCKS} --seeds 6000-6039 --epochs 1 "
+    "--trainer.max_steps 300 --grid lr=1e-2,2e-2 --grid "
+    f"config={','.join(f'docs/data/cause/{arm}.yaml' for arm in ARMS)}"
 )
 
 # A wide stride network has the multiply-adds of MaxPool within 1 %; 18 epochs of the
 # course's BatchNorm have those of MaxPool's five.
 WIDE = (
-    "--network.downsampling stride --network.normalisation batch --network.head average "
-    "--network.channels [60,122,190]"
+    "--network.downsampling stride --network.normalisation batch "
+    "--network.head average --network.channels [60,122,190]"
 )
 CHOICE = (
-    "--lr_scheduler onecycle --data.val_size 5000 --seeds 7000-7002 --grid lr=3e-3,1e-2,3e-2 "
-    "--confirm 12"
+    "--lr_scheduler onecycle --data.val_size 5000 --seeds 7000-7002 "
+    "--grid lr=3e-3,1e-2,3e-2 --confirm 12"
 )
 
 # The arguments of scripts/compare.py, of each comparison.
@@ -108,8 +109,9 @@ def refuse_other_processors(runs: Iterable[RunResult]) -> None:
     here = describe_processor()
     if others := {str(run.provenance.processor) for run in runs} - {here}:
         raise UserError(
-            f"runs on record are of another kind of processor ({'; '.join(sorted(others))}), "
-            f"and this is {here}: an experiment's runs are to be of one kind"
+            "runs on record are of another kind of processor "
+            f"({'; '.join(sorted(others))}), and this is {here}: an "
+            "experiment's runs are to be of one kind"
         )
 
 

@@ -124,12 +124,13 @@ def claims_tables(comparisons: Mapping[str, Comparison]) -> list[Table]:
         return []
     lines = [[claims[0].text, *map(str, claims)] for claims in zip(*found, strict=True)]
     notes = [
-        "At 5 %, after Holm's correction over 4 claims. Our thresholds: *roughly "
-        f"equal* is at most {100 * (ROUGHLY_EQUAL - 1):.0f} % apart, *much better* is "
-        f"better by more than {100 * MUCH:.0f} point. "
-        "Intervals are not corrected. A verdict is over all runs, collapsed ones "
-        "as the worst; in brackets, if it differs, over the runs that trained. *Not supported*: "
-        "the contrary is significant."
+        "At 5 %, after Holm's correction over 4 claims. Our "
+        "thresholds: *roughly equal* is at most "
+        f"{100 * (ROUGHLY_EQUAL - 1):.0f} % apart, *much better* is "
+        f"better by more than {100 * MUCH:.0f} point. Intervals are "
+        "not corrected. A verdict is over all runs, collapsed ones as "
+        "the worst; in brackets, if it differs, over the runs that "
+        "trained. *Not supported*: the contrary is significant."
     ]
     return [Table("The notebook's claims", ["claim", *comparisons], lines, notes)]
 

@@ -67,8 +67,8 @@ def main(arguments: list[str]) -> None:
         unequal += not elsewhere and any(differences(record, run))
     if unequal:
         raise UserError(
-            f"{unequal} of {counted(len(drawn), 'run')} differ "
-            f"from their records, on {describe_machine()}"
+            f"{unequal} of {counted(len(drawn), 'run')} differ from "
+            f"their records, on {describe_machine()}"
         )
 
 

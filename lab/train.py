@@ -88,8 +88,8 @@ def main(arguments: list[str]) -> None:
     names = [name for name in arguments if name != NO_FIT]
     if unknown := [name for name in names if name not in TRAINED]:
         raise UsageError(
-            f"there is nothing called {unknown[0]}: choose "
-            f"from {', '.join(TRAINED)}, or none for all"
+            f"there is nothing called {unknown[0]}: choose from "
+            f"{', '.join(TRAINED)}, or none for all"
         )
     if NO_FIT in arguments:
         trained = what_is_done(names)
@@ -196,9 +196,10 @@ def origins_of(name: str, runs: Sequence[RunDirectory]) -> list[Origin]:
     origins = [(run.path, dict[str, Any](read_origin(run.provenance))) for run in runs]
     if unknown := [path for path, origin in origins if not is_committed(origin.get("git_commit"))]:
         raise UserError(
-            f"{len(unknown)} of {len(origins)} runs of {name} make no record, since their "
-            "code is that of no commit: commit it, move these runs away (the first is "
-            f"{unknown[0]}), and train them again"
+            f"{len(unknown)} of {len(origins)} runs of {name} make no "
+            "record, since their code is that of no commit: commit "
+            f"it, move these runs away (the first is {unknown[0]}), "
+            "and train them again"
         )
     return [origin for _, origin in origins]
 

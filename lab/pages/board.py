@@ -167,8 +167,8 @@ def best_of(entries: Sequence[Entry], commands: Results) -> str:
 
 def _record(accuracy: Estimate, entry: Entry) -> str:
     return (
-        f"- **{percent(accuracy.value)}** {accuracy.interval()}, n = {accuracy.n}, "
-        f"with {entry.runs[0].parameters:,} parameters"
+        f"- **{percent(accuracy.value)}** {accuracy.interval()}, n = "
+        f"{accuracy.n}, with {entry.runs[0].parameters:,} parameters"
     )
 
 

@@ -82,8 +82,9 @@ class Watched(NamedTuple):
     def options(self) -> str:
         """Those of scripts/fit.py."""
         return (
-            f"--arch {self.arch} --lr {self.lr} --seed {self.seed} --epochs 1 --threads 1 "
-            "--trainer.callbacks lab.snapshots.Snapshots"
+            f"--arch {self.arch} --lr {self.lr} --seed {self.seed} "
+            "--epochs 1 --threads 1 --trainer.callbacks "
+            "lab.snapshots.Snapshots"
         )
 
 

@@ -27,8 +27,8 @@ MEASURED = (
 )
 
 CHANGES = (
-    f"`git log --oneline COMMIT.. -- {' '.join(MEASURED)}` lists what has "
-    "changed in the measured code since a commit."
+    f"`git log --oneline COMMIT.. -- {' '.join(MEASURED)}` lists what "
+    "has changed in the measured code since a commit."
 )
 
 

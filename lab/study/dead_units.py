@@ -62,8 +62,9 @@ def dead_units_table(results: Sequence[RunResult]) -> Table:
             shares = [_range(_last(runs, name)) for name in names]
             lines.append([arch, cell_text(cell), collapsed, *shares])
     notes = [
-        "A dead unit outputs 0 for each of 1,000 images. In per cent of the layer: median [least, "
-        "largest] over the runs of a setting, after their last epoch."
+        "A dead unit outputs 0 for each of 1,000 images. In per cent "
+        "of the layer: median [least, largest] over the runs of a "
+        "setting, after their last epoch."
     ]
     columns = ["network", "setting", "collapsed", *(layer_name(name, "mlp") for name in names)]
     return Table("Dead units", columns, lines, notes)
