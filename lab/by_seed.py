@@ -125,6 +125,7 @@ def _runs_of(
         return whole_seeds(missing, finished(missing))
     refuse_other_processors(known.values())
     start = launch(training)
-    results = train(RunDirectory(training.name, training.root), missing, training.jobs, start)
+    directory = RunDirectory(training.name, training.root)
+    results = train(directory, missing, training.jobs, start)
     refuse_missing(missing, results)
     return results

@@ -186,7 +186,8 @@ def _least_p(one: Measured, reading: Reading) -> float:
     if not min(runs):
         return 1.0
     # The ranks of either sample may all be above.
-    return least_p_unpaired(*runs) * (2 if reading == "all" and runs[0] != runs[1] else 1)
+    sides = 2 if reading == "all" and runs[0] != runs[1] else 1
+    return sides * least_p_unpaired(*runs)
 
 
 def _evidence(evidence: Sequence[Measured], reading: Reading, p: float, opening: str) -> str:

@@ -82,9 +82,11 @@ class Tuned:
         held_out = np.stack([self.held_out(rate) for rate in self.choosing])  # (rates, seeds)
         n = held_out.shape[1]
         seeds = generator.integers(n, size=(RESAMPLES, n))
-        chosen = held_out[:, seeds].mean(axis=2).round(DIGITS).argmax(axis=0)  # (RESAMPLES,)
+        drawn = held_out[:, seeds].mean(axis=2)  # (rates, RESAMPLES)
+        chosen = drawn.round(DIGITS).argmax(axis=0)
         means = held_out.mean(axis=1)
-        changes: NDArray[np.float64] = means[chosen] - means[[*self.choosing].index(self.rate)]
+        here = [*self.choosing].index(self.rate)
+        changes: NDArray[np.float64] = means[chosen] - means[here]
         changes *= (n / (n - 1)) ** 0.5
         return changes
 
@@ -122,7 +124,9 @@ def levels_of(run: RunResult) -> Levels:
     levels = tuple(
         overrides.get(f"network.{operation}", level) for operation, level in defaults.items()
     )
-    return (*levels, overrides["network.channels"]) if "network.channels" in overrides else levels
+    if "network.channels" in overrides:
+        return (*levels, overrides["network.channels"])
+    return levels
 
 
 def simple_effects(networks: Mapping[Levels, Tuned]) -> list[Effect]:

@@ -60,7 +60,8 @@ def depth_of(run: RunResult) -> NDArray[np.float64]:
     """How far below 0 the pre-activations of block 2 lie at each step: their mean
     divided by their spread, (steps,).
     """
-    mean, spread = (np.array(run.facts[FACT][measure])[:, BLOCK] for measure in ("mean", "spread"))
+    measures = run.facts[FACT]
+    mean, spread = (np.array(measures[name])[:, BLOCK] for name in ("mean", "spread"))
     depth: NDArray[np.float64] = mean / np.maximum(spread, 1e-12)
     return depth
 

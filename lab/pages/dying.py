@@ -86,7 +86,8 @@ def draw_gif(data: Path, folder: Path) -> None:
 
 
 def panel_of(runs: Sequence[Mapping[str, Any]], arch: str, rate: str) -> Panel:
-    (run,) = (run for run in runs if (run["arch"], run["lr"], run["seed"]) == (arch, rate, SEED))
+    wanted = arch, rate, SEED
+    (run,) = (run for run in runs if (run["arch"], run["lr"], run["seed"]) == wanted)
     maps = np.frombuffer(unpacked(run["maps"]), np.uint8).reshape(-1, UNITS, SIDE, SIDE)
     dead = np.array([[mark == "1" for mark in second] for _, second, _ in run["dead"]])
     return Panel(arch, rate, maps, dead, run["accuracies"])

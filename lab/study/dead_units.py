@@ -66,7 +66,8 @@ def dead_units_table(results: Sequence[RunResult]) -> Table:
         "of the layer: median [least, largest] over the runs of a "
         "setting, after their last epoch."
     ]
-    columns = ["network", "setting", "collapsed", *(layer_name(name, "mlp") for name in names)]
+    shown = [layer_name(name, "mlp") for name in names]
+    columns = ["network", "setting", "collapsed", *shown]
     return Table("Dead units", columns, lines, notes)
 
 
@@ -78,8 +79,10 @@ def dead_units_figure(results: Sequence[RunResult]) -> Figure:
     figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
     (axes,) = figure.subplots(1, len(networks), sharey=True, squeeze=False)
     axes[0].set_ylabel("dead units")
-    dotted = "; dotted: runs that collapsed" * any(run.failed for own in networks for run in own)
-    figure.supxlabel(f"thick lines: medians of all runs{dotted}", fontsize=LETTERS)
+    marks = "thick lines: medians of all runs"
+    if any(run.failed for own in networks for run in own):
+        marks += "; dotted: runs that collapsed"
+    figure.supxlabel(marks, fontsize=LETTERS)
     drawn = zip(axes, networks, strict=True)
     label_ends(figure, [(panel, draw_dead_units(panel, own)) for panel, own in drawn])
     return figure
@@ -158,7 +161,8 @@ def _by_rate(results: Sequence[RunResult]) -> list[str]:
     """The smallest rate at which any run of a network collapsed, for each schedule."""
     parts = []
     for arch, own in by_arch(results).items():
-        for schedule, runs in grouped(own, lambda one: cell_of(one).lr_scheduler).items():
+        schedules = grouped(own, lambda one: cell_of(one).lr_scheduler)
+        for schedule, runs in schedules.items():
             rates = [cell_of(one).lr for one in runs if one.failed]
             if rates:
                 least = min(rates, key=float)
@@ -214,5 +218,5 @@ def living_units(runs: Sequence[RunResult], metric: str = "") -> Living | None:
 
 def widths(arch: str) -> list[int]:
     """The units of each hidden layer of a registered network."""
-    weights = (values for values in ARCHITECTURES[arch]().parameters() if values.ndim > 1)
-    return [len(values) for values in weights][:-1]
+    parameters = ARCHITECTURES[arch]().parameters()
+    return [len(values) for values in parameters if values.ndim > 1][:-1]

@@ -140,6 +140,7 @@ def by_image(first: Sequence[RunResult], second: Sequence[RunResult]) -> ByImage
     pairs = [(one[seed], right) for seed, right in other.items() if seed in one]
     counts = [((a & ~b).sum(), (b & ~a).sum()) for a, b in pairs]
     only_first, only_second = np.mean(counts, axis=0)
+    answers = [np.stack([*right.values()]) for right in (one, other)]
     return ByImage(
         first=first[0].arch,
         second=second[0].arch,
@@ -147,5 +148,5 @@ def by_image(first: Sequence[RunResult], second: Sequence[RunResult]) -> ByImage
         only_second=float(only_second),
         significant=sum(mcnemar_p(*count) < SIGNIFICANCE for count in counts),
         pairs=len(pairs),
-        new_images=two_way_interval(np.stack([*one.values()]), np.stack([*other.values()])),
+        new_images=two_way_interval(*answers),
     )

@@ -235,7 +235,8 @@ def _differences(comparison: Comparison) -> dict[str, Estimate]:
 
 def _primary(decision: Decision, primary: Measured) -> str:
     cells = {arm.arch: settings_text(arm.overrides, SWEPT) for arm in decision.at_best.arms}
-    one, other = (f"{name_of(arch)} ({cells[arch]})" for arch in (primary.first, primary.second))
+    networks = primary.first, primary.second
+    one, other = (f"{name_of(arch)} ({cells[arch]})" for arch in networks)
     numbers = _numbers(decision, primary)
     if decision.ruling == "equivalent":
         return (

@@ -77,8 +77,9 @@ def main(arguments: list[str]) -> None:
         refuse_run(RunDirectory(options.name, options.root))
         options.start = launch(options)
         stage = arguments[0]
+        report = STAGES[stage](options)
         repeat = repeat_of("study", arguments)
-        publish(STAGES[stage](options)._replace(repeat=repeat), _directory(options, stage))
+        publish(report._replace(repeat=repeat), _directory(options, stage))
 
 
 def parse(arguments: list[str]) -> Namespace:
