@@ -76,9 +76,8 @@ def _intervals(
     left, right = limits
     axes.set(xlim=limits, ylim=(len(estimates) - 0.4, -0.6))
     axes.axvline(0, color=foreground(), linewidth=1)
-    texts = [_numbers(one).partition(" ") for one in estimates.values()]
-    digits = max(len(value) for value, _, _ in texts)
-    for row, (one, (value, _, interval)) in enumerate(zip(estimates.values(), texts, strict=True)):
+    digits = max((len(_numbers(one).partition(" ")[0]) for one in estimates.values()), default=0)
+    for row, one in enumerate(estimates.values()):
         low = 100 * one.low
         high = 100 * one.high
         if not math.isnan(low):
@@ -100,6 +99,7 @@ def _intervals(
             markersize=7,
             gid="estimate",
         )
+        value, _, interval = _numbers(one).partition(" ")
         text = f"{value.rjust(digits, WIDE)} {interval}".rstrip()
         axes.text(1.01, row, text, va="center_baseline", transform=axes.get_yaxis_transform())
     axes.set_yticks(range(len(estimates)), [wrapped(name, 28) for name in estimates])
