@@ -26,15 +26,16 @@ CHANGES = ("centred", "shrunk", "random")
 LAYERS = ("block-1", "block-2", "block-3", "head")
 ARMS = ("as-is", *(f"{change}-{layer}" for layer in LAYERS for change in CHANGES))
 CAUSE = (
-    f"--name cause --arch {BLOCKS} --seeds 6000-6039 --epochs 1 --trainer.max_steps 300 "
-    f"--grid lr=1e-2,2e-2 --grid config={','.join(f'docs/data/cause/{arm}.yaml' for arm in ARMS)}"
+    f"--name cause --arch {BLOCKS} --seeds 6000-6039 --epochs 1 "
+    "--trainer.max_steps 300 --grid lr=1e-2,2e-2 --grid "
+    f"config={','.join(f'docs/data/cause/{arm}.yaml' for arm in ARMS)}"
 )
 
 # A wide stride network has the multiply-adds of MaxPool within 1 %; 18 epochs of the
 # course's BatchNorm have those of MaxPool's five.
 WIDE = (
-    "--network.downsampling stride --network.normalisation batch --network.head average "
-    "--network.channels [60,122,190]"
+    "--network.downsampling stride --network.normalisation batch "
+    "--network.head average --network.channels [60,122,190]"
 )
 CHOICE = "--lr_scheduler onecycle --data.val_size 5000 --seeds 7000-7002"
 RATES = "--grid lr=3e-3,1e-2,3e-2 --confirm 12"
@@ -71,16 +72,17 @@ def new_runs(name: str, data: Path, fits: bool = True) -> dict[Trial, RunResult]
     """
     comparisons = [parse(shlex.split(command)) for command in COMMANDS[name]]
     known = recorded(data / f"{name}.jsonl")
+    training = comparisons[0] if fits else None
     trials = [trial for options in comparisons for trial in options.trials]
-    found = _runs_of(trials, known, comparisons[0] if fits else None)
+    found = _runs_of(trials, known, training)
     choosing = known | {key_of(trial): run for trial, run in found.items()}
     fresh: list[Trial] = []
     for options in comparisons:
-        own = {trial: choosing.get(key_of(trial)) for trial in options.trials}
-        complete = {trial: run for trial, run in own.items() if run}
-        if options.confirm and len(complete) == len(own):
-            fresh += confirming_trials(options, complete)
-    return found | _runs_of(fresh, known, comparisons[0] if fits else None)
+        own = [trial for trial in options.trials if key_of(trial) in choosing]
+        if options.confirm and own == options.trials:
+            results = {trial: choosing[key_of(trial)] for trial in own}
+            fresh += confirming_trials(options, results)
+    return found | _runs_of(fresh, known, training)
 
 
 def recorded(path: Path) -> dict[Key, RunResult]:
@@ -107,8 +109,9 @@ def refuse_other_processors(runs: Iterable[RunResult]) -> None:
     here = describe_processor()
     if others := {str(run.provenance.processor) for run in runs} - {here}:
         raise UserError(
-            f"runs on record are of another kind of processor ({'; '.join(sorted(others))}), "
-            f"and this is {here}: an experiment's runs are to be of one kind"
+            "runs on record are of another kind of processor "
+            f"({'; '.join(sorted(others))}), and this is {here}: an "
+            "experiment's runs are to be of one kind"
         )
 
 
@@ -122,6 +125,7 @@ def _runs_of(
         return whole_seeds(missing, finished(missing))
     refuse_other_processors(known.values())
     start = launch(training)
-    results = train(RunDirectory(training.name, training.root), missing, training.jobs, start)
+    directory = RunDirectory(training.name, training.root)
+    results = train(directory, missing, training.jobs, start)
     refuse_missing(missing, results)
     return results

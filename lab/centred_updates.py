@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lab.first_steps import FirstSteps
+from lab.first_steps import FirstSteps, layers_of
 
 # How many of the first updates are changed.
 UPDATES = 10
@@ -18,7 +18,6 @@ UPDATES = 10
 # The fact of a result: {"mean": ...}, a list of steps of a list with the number of the
 # changed layer.
 FACT = "updates"
-MEASURES = ("mean",)
 
 # Less than this part of an update's length is rounding, and no direction.
 NEGLIGIBLE = 1e-4
@@ -46,8 +45,11 @@ class CentredUpdates(FirstSteps):
             for each unit and stays the same, and restores the length.
     """
 
+    fact = FACT
+    measures = ("mean",)
+
     def __init__(self, layer: int, change: Change) -> None:
-        super().__init__(FACT, MEASURES)
+        super().__init__()
         self.layer, self.change = layer, change
         self.directions = torch.empty(0)
         self.before: Tensor | None = None
@@ -84,10 +86,9 @@ class CentredUpdates(FirstSteps):
                 return with_length_of(update, without(update, self.directions))
 
     def _weights(self, module: LightningModule) -> Tensor:
-        network = module.network
-        assert isinstance(network, nn.Module)
-        layers = [one for one in network.modules() if isinstance(one, nn.Conv2d | nn.Linear)]
-        return layers[self.layer - 1].weight.detach()
+        layers = layers_of(module, nn.Conv2d, nn.Linear)
+        weights: Tensor = layers[self.layer - 1].weight
+        return weights.detach()
 
 
 def centred(update: Tensor) -> Tensor:

@@ -20,6 +20,9 @@ from lab.results import is_of_mnist, time_to
 
 Ruling = Literal["supported", "not supported", "undecided", "too few runs"]
 
+# A ruling on a claim that rests on a test, and its p after Holm's correction over these.
+Judged = tuple[Ruling, float]
+
 # Networks are compared by their time to this accuracy if the loss of the first epoch
 # depends on the schedule.
 GOAL = 0.98
@@ -32,10 +35,10 @@ NOTEBOOK_MLP = ("0.28", "0.16", "95.38")
 
 
 TIME = Measure(
-    f"seconds to {100 * GOAL:.0f} % accuracy",
     lambda run: time_to(run, GOAL) or math.inf,
     -1,
     SECONDS,
+    f", by seconds to {100 * GOAL:.0f} % accuracy",
 )
 
 # "Roughly equal": the largest network has at most a tenth more parameters than the
@@ -48,21 +51,24 @@ MUCH = 0.01
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the notebook, its rulings in both readings, and the differences on
-    which they rest.
-
-    ``p`` are the p-values after Holm's correction over the claims, of those that rest
-    on a test.
+    """A claim of the notebook, its rulings in both readings, the numbers on which they
+    rest, and the measure if that is not in the claim.
     """
 
     text: str
     rulings: Mapping[Reading, Ruling]
-    p: Mapping[Reading, float]
-    evidence: tuple[Measured, ...]
+    why: str
+    by: str = ""
 
     @property
     def readings_differ(self) -> bool:
         return self.rulings["all"] != self.rulings["trained"]
+
+    def __str__(self) -> str:
+        ruling: str = self.rulings["all"]
+        if self.readings_differ:
+            ruling += f" ({self.rulings['trained']})"
+        return f"{ruling}{self.by}. {self.why}"
 
 
 def claims_of(comparison: Comparison) -> tuple[Claim, ...]:
@@ -73,9 +79,9 @@ def claims_of(comparison: Comparison) -> tuple[Claim, ...]:
     if not (set(NETWORKS) <= runs.keys() and all(map(is_of_mnist, comparison.results))):
         return ()
     counts = [runs[arch][0].parameters for arch in NETWORKS]
-    equal: Ruling = "not supported"
-    if max(counts) <= ROUGHLY_EQUAL * min(counts):
-        equal = "supported"
+    least = min(counts)
+    most = max(counts)
+    equal: Ruling = "supported" if most <= ROUGHLY_EQUAL * least else "not supported"
     schedules = {run.hparams.get("lr_scheduler") for run in comparison.results}
     # The loss of the first epoch depends on the schedule.
     speed = FIRST_LOSS if schedules == {CONSTANT} else TIME
@@ -97,8 +103,7 @@ def claims_of(comparison: Comparison) -> tuple[Claim, ...]:
         Claim(
             "The three networks have roughly equal numbers of parameters",
             {"all": equal, "trained": equal},
-            {},
-            (),
+            f"{least:,} to {most:,}: {100 * (most / least - 1):.1f} % apart.",
         )
     ]
     judged = list(evidence.values())
@@ -106,7 +111,7 @@ def claims_of(comparison: Comparison) -> tuple[Claim, ...]:
     trained = _judged(judged, "trained")
     for (text, own), of_all, of_trained in zip(evidence.items(), all_runs, trained, strict=True):
         rulings: dict[Reading, Ruling] = {"all": of_all[0], "trained": of_trained[0]}
-        claims.append(Claim(text, rulings, {"all": of_all[1], "trained": of_trained[1]}, own))
+        claims.append(Claim(text, rulings, _why(own, of_all, of_trained), own[0].measure.by))
     return tuple(claims)
 
 
@@ -114,57 +119,40 @@ def claims_tables(comparisons: Mapping[str, Comparison]) -> list[Table]:
     """The table of the notebook's claims, with a verdict and why for each comparison;
     none without its networks.
     """
-    found = {title: claims_of(comparison) for title, comparison in comparisons.items()}
-    if not all(found.values()):
+    found = [claims_of(comparison) for comparison in comparisons.values()]
+    if not all(found):
         return []
-    speeds = {FIRST_LOSS.name: ", by loss of epoch 1", TIME.name: f", by {TIME.name}"}
-    lines = []
-    for claims in zip(*found.values(), strict=True):
-        cells = []
-        for comparison, claim in zip(comparisons.values(), claims, strict=True):
-            by = ""
-            if claim.evidence:
-                by = speeds.get(claim.evidence[0].measure.name, "")
-            ruling: str = claim.rulings["all"]
-            if claim.readings_differ:
-                ruling += f" ({claim.rulings['trained']})"
-            cells.append(f"{ruling}{by}. {why(comparison, claim)}")
-        lines.append([claims[0].text, *cells])
+    lines = [[claims[0].text, *map(str, claims)] for claims in zip(*found, strict=True)]
     notes = [
-        "At 5 %, after Holm's correction over 4 claims. Our thresholds: *roughly "
-        f"equal* is at most {100 * (ROUGHLY_EQUAL - 1):.0f} % apart, *much better* is "
-        f"better by more than {100 * MUCH:.0f} point. "
-        "Intervals are not corrected. A verdict is over all runs, collapsed ones "
-        "as the worst; in brackets, if it differs, over the runs that trained. *Not supported*: "
-        "the contrary is significant."
+        "At 5 %, after Holm's correction over 4 claims. Our "
+        "thresholds: *roughly equal* is at most "
+        f"{100 * (ROUGHLY_EQUAL - 1):.0f} % apart, *much better* is "
+        f"better by more than {100 * MUCH:.0f} point. Intervals are "
+        "not corrected. A verdict is over all runs, collapsed ones as "
+        "the worst; in brackets, if it differs, over the runs that "
+        "trained. *Not supported*: the contrary is significant."
     ]
     return [Table("The notebook's claims", ["claim", *comparisons], lines, notes)]
 
 
-def why(comparison: Comparison, claim: Claim) -> str:
+def _why(evidence: Sequence[Measured], of_all: Judged, of_trained: Judged) -> str:
     """The numbers on which a verdict rests."""
-    if not claim.evidence:
-        counts = [arm.parameters for arm in comparison.arms if arm.arch in NETWORKS]
-        least = min(counts)
-        most = max(counts)
-        return f"{least:,} to {most:,}: {100 * (most / least - 1):.1f} % apart."
-    collapses = any(one.runs != one.trained_runs for one in claim.evidence)
-    opening = "If trained: " if collapses else ""
-    parts = [_evidence(claim.evidence, "trained", claim.p["trained"], opening)]
-    if claim.readings_differ:
-        weakest = max(claim.evidence, key=lambda one: one.p("all"))
-        parts.append(_evidence([weakest], "all", claim.p["all"], "All runs: "))
+    all_ruling, all_p = of_all
+    ruling, p = of_trained
+    collapses = any(one.runs != one.trained_runs for one in evidence)
+    parts = [_evidence(evidence, "trained", p, "If trained: " if collapses else "")]
+    if all_ruling != ruling:
+        weakest = max(evidence, key=lambda one: one.p("all"))
+        parts.append(_evidence([weakest], "all", all_p, "All runs: "))
     elif collapses:
-        parts.append(f"All runs: {p_text(claim.p['all'])}.")
-    if "too few runs" in claim.rulings.values():
+        parts.append(f"All runs: {p_text(all_p)}.")
+    if "too few runs" in (all_ruling, ruling):
         parts.append(f"It takes {runs_that_decide(4)} trained runs of each.")
     return " ".join(parts)
 
 
-def _judged(claims: Sequence[Sequence[Measured]], reading: Reading) -> list[tuple[Ruling, float]]:
-    """The rulings on claims that all of their differences are improvements, with their
-    corrected p-values.
-    """
+def _judged(claims: Sequence[Sequence[Measured]], reading: Reading) -> list[Judged]:
+    """The rulings on claims that all of their differences are improvements."""
     adjusted = holm([_p_of_all(evidence, reading) for evidence in claims])
     possible = holm([max(_least_p(one, reading) for one in evidence) for evidence in claims])
     judged = []
@@ -198,7 +186,8 @@ def _least_p(one: Measured, reading: Reading) -> float:
     if not min(runs):
         return 1.0
     # The ranks of either sample may all be above.
-    return least_p_unpaired(*runs) * (2 if reading == "all" and runs[0] != runs[1] else 1)
+    sides = 2 if reading == "all" and runs[0] != runs[1] else 1
+    return sides * least_p_unpaired(*runs)
 
 
 def _evidence(evidence: Sequence[Measured], reading: Reading, p: float, opening: str) -> str:

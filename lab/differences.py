@@ -21,16 +21,16 @@ class Measure:
     """What runs are compared in.
 
     Args:
-        name: In a table.
         value: Of a run that trained: infinite if it never reached a goal, which is the worst.
         sign: 1 if more is better, else -1.
         unit: Of differences.
+        by: The words for it behind a ruling, if it needs any.
     """
 
-    name: str
     value: Callable[[RunResult], float]
     sign: int
     unit: Unit
+    by: str = ""
 
 
 def training_loss(run: RunResult, epoch: int) -> float:
@@ -38,8 +38,8 @@ def training_loss(run: RunResult, epoch: int) -> float:
     return run.epochs[epoch].get("train/loss", math.nan)
 
 
-FIRST_LOSS = Measure("epoch-1 train loss", lambda run: training_loss(run, 0), -1, LOSS)
-LAST_LOSS = Measure("last train loss", lambda run: training_loss(run, -1), -1, LOSS)
+FIRST_LOSS = Measure(lambda run: training_loss(run, 0), -1, LOSS, ", by loss of epoch 1")
+LAST_LOSS = Measure(lambda run: training_loss(run, -1), -1, LOSS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +81,8 @@ class Measured(Difference):
 
 def score_of(results: Sequence[RunResult]) -> Measure:
     """The score of these runs as a measure."""
-    judge = results[0].judged_by
     unit = unit_of(results, of_difference=True)
-    return Measure(results[0].score_name, lambda run: run.score, judge.sign, unit)
+    return Measure(lambda run: run.score, results[0].judged_by.sign, unit)
 
 
 def measured(
@@ -117,20 +116,23 @@ def measured(
 
 
 def winner(comparison: Comparison) -> str | None:
-    """The network that is certainly better than every other one, over all runs too;
-    None without one.
+    """The network whose accuracy is certainly better than every other one's, over all
+    runs too; None without one.
     """
-    sign = comparison.results[0].judged_by.sign
     leads: dict[str, list[bool]] = {}
     for pair in comparison.differences:
-        all_lead = pair.all_runs.value > 0.5
-        trained_lead = pair.trained is not None and pair.trained.value * sign > 0
-        trained_p = pair.trained.p if pair.trained else 1.0
-        readings = (all_lead, pair.all_runs.p), (trained_lead, trained_p)
-        for first_leads, p in readings:
-            leads.setdefault(pair.first, []).append(first_leads and p < SIGNIFICANCE)
-            leads.setdefault(pair.second, []).append(not first_leads and p < SIGNIFICANCE)
+        for lead in (pair, pair.turned()):
+            leads.setdefault(lead.first, []).append(_is_certain(lead))
     return next((arch for arch, certain in leads.items() if all(certain)), None)
+
+
+def _is_certain(lead: Difference) -> bool:
+    """Whether the first is better in both readings."""
+    ranks = lead.all_runs
+    means = lead.trained
+    if means is None or max(ranks.p, means.p) >= SIGNIFICANCE:
+        return False
+    return ranks.value > 0.5 and means.value > 0
 
 
 def _ranks(sign: int, first: Sequence[float], second: Sequence[float], margin: float) -> Estimate:

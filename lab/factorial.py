@@ -4,7 +4,7 @@ docs/lab/protocol-operations.md lays it down.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, permutations
 from math import hypot, nan
 from typing import Any, Literal
 
@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from convblocks.compare.analysis import trained_scores
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.figures.estimates import POINTS, Estimate
 from convblocks.figures.grouping import grouped
 from convblocks.run.result import RunResult
 from lab.differences import measured, score_of
+from lab.results import rate_of
 from lab.statistics import after_holm
-from lab.study.decision import EQUIVALENT
+from lab.study.decision import is_equivalent
 
 # The operations, and the level of each that counts as +1.
 OPERATIONS = {
@@ -50,12 +52,12 @@ class Tuned:
 
     @property
     def rate(self) -> str:
-        return dict(self.confirming[0].overrides)["lr"]
+        return rate_of(self.confirming[0])
 
     @property
     def trained(self) -> list[float]:
         """Test accuracies of the confirming runs that trained."""
-        return [run.score for run in self.confirming if not run.failed]
+        return trained_scores(self.confirming)
 
     def held_out(self, rate: str) -> NDArray[np.float64]:
         """The held-out accuracy of each choosing run at a rate, collapsed ones
@@ -80,9 +82,11 @@ class Tuned:
         held_out = np.stack([self.held_out(rate) for rate in self.choosing])  # (rates, seeds)
         n = held_out.shape[1]
         seeds = generator.integers(n, size=(RESAMPLES, n))
-        chosen = held_out[:, seeds].mean(axis=2).round(DIGITS).argmax(axis=0)  # (RESAMPLES,)
+        drawn = held_out[:, seeds].mean(axis=2)  # (rates, RESAMPLES)
+        chosen = drawn.round(DIGITS).argmax(axis=0)
         means = held_out.mean(axis=1)
-        changes: NDArray[np.float64] = means[chosen] - means[[*self.choosing].index(self.rate)]
+        here = [*self.choosing].index(self.rate)
+        changes: NDArray[np.float64] = means[chosen] - means[here]
         changes *= (n / (n - 1)) ** 0.5
         return changes
 
@@ -107,7 +111,7 @@ def tuned(results: Sequence[RunResult]) -> dict[Levels, Tuned]:
     found = {}
     for levels, runs in grouped(results, levels_of).items():
         stages = grouped(runs, _is_confirming)
-        rates = grouped(stages[False], lambda run: dict(run.overrides)["lr"])
+        rates = grouped(stages[False], rate_of)
         choosing = {rate: rates[rate] for rate in sorted(rates, key=float)}
         found[levels] = Tuned(choosing, stages.get(True, []))
     return found
@@ -118,9 +122,11 @@ def levels_of(run: RunResult) -> Levels:
     overrides = dict(run.overrides)
     defaults = {"downsampling": "maxpool", "normalisation": "none", "head": "flatten"}
     levels = tuple(
-        overrides.get(f"network.{operation}", defaults[operation]) for operation in OPERATIONS
+        overrides.get(f"network.{operation}", level) for operation, level in defaults.items()
     )
-    return (*levels, overrides["network.channels"]) if "network.channels" in overrides else levels
+    if "network.channels" in overrides:
+        return (*levels, overrides["network.channels"])
+    return levels
 
 
 def simple_effects(networks: Mapping[Levels, Tuned]) -> list[Effect]:
@@ -129,16 +135,10 @@ def simple_effects(networks: Mapping[Levels, Tuned]) -> list[Effect]:
     """
     pairs = []
     for place, (plus, name) in enumerate(OPERATIONS.values()):
-        with_it, without = (
-            {
-                levels[:place] + levels[place + 1 :]: levels
-                for levels in networks
-                if (levels[place] == plus) is has_it
-            }
-            for has_it in (True, False)
-        )
-        for rest in sorted(with_it):
-            pairs.append((name, ", ".join(rest), with_it[rest], without[rest]))
+        for first, second in permutations(sorted(networks), 2):
+            rest = first[:place] + first[place + 1 :]
+            if first[place] == plus and rest == second[:place] + second[place + 1 :]:
+                pairs.append((name, ", ".join(rest), first, second))
     return differences(networks, pairs)
 
 
@@ -235,16 +235,12 @@ def verdict_on_pooling(effects: Mapping[str, Estimate]) -> Verdict:
     """What makes MaxPool better than a stride of 2, from its lead over each control:
     the protocol's rule.
     """
-    if _is_equivalent(effects["average"]):
+    if is_equivalent(effects["average"]):
         return "resolution"
-    if _is_equivalent(effects["wide-stride"]):
+    if is_equivalent(effects["wide-stride"]):
         return "arithmetic"
     is_best = all(effect.value > 0 and effect.p < SIGNIFICANCE for effect in effects.values())
     return "pooling" if is_best else "undecided"
-
-
-def _is_equivalent(effect: Estimate) -> bool:
-    return max(-effect.low, effect.high) < EQUIVALENT
 
 
 def _is_confirming(run: RunResult) -> bool:

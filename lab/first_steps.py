@@ -1,14 +1,11 @@
 """The base of callbacks that measure a network's convolutions in the first steps of training."""
 
-from dataclasses import replace
 from typing import Any
 
-from lightning.pytorch import LightningModule
 from torch import nn
 
 from convblocks.run.callbacks import RunCallback
 from convblocks.run.result import RunResult
-from convblocks.run.run import Run
 
 
 class FirstSteps(RunCallback):
@@ -17,17 +14,19 @@ class FirstSteps(RunCallback):
     The fact of this name has, for each measure, a list of steps of a number for each convolution.
     """
 
-    def __init__(self, fact: str, measures: tuple[str, ...]) -> None:
-        self.fact, self.measures = fact, measures
+    fact: str
+    measures: tuple[str, ...]
+
+    def __init__(self) -> None:
         self.rows: list[list[tuple[float, ...]]] = []
 
-    def on_result(self, run: Run, result: RunResult) -> RunResult:
+    def on_result(self, run: Any, result: RunResult) -> RunResult:
         """The result with a fact for each measure."""
         found = {
             measure: [[float(f"{block[place]:.3g}") for block in step] for step in self.rows]
             for place, measure in enumerate(self.measures)
         }
-        return replace(result, facts=result.facts | {self.fact: found})
+        return result.with_facts(**{self.fact: found})
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}
@@ -36,8 +35,6 @@ class FirstSteps(RunCallback):
         self.rows = state_dict["rows"]
 
 
-def convolutions_of(module: LightningModule) -> list[nn.Conv2d]:
-    """The convolutions of a module's network, in the order of its layers."""
-    network = module.network
-    assert isinstance(network, nn.Module)
-    return [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+def layers_of(module: Any, *kinds: type[nn.Module]) -> list[Any]:
+    """The layers of these kinds in a module's network, in their order."""
+    return [layer for layer in module.network.modules() if isinstance(layer, kinds)]

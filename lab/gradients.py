@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import nn
 from torch.optim import Optimizer
 
-from lab.first_steps import FirstSteps, convolutions_of
+from lab.first_steps import FirstSteps, layers_of
 
 STEPS = 5
 
@@ -28,14 +28,14 @@ class GradientSigns(FirstSteps):
     of whose gradients are positive, so that the weights fall.
     """
 
-    def __init__(self) -> None:
-        super().__init__(FACT, MEASURES)
+    fact = FACT
+    measures = MEASURES
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
         if trainer.global_step < STEPS:
-            self.rows.append([signs_of(convolution) for convolution in convolutions_of(pl_module)])
+            self.rows.append([*map(signs_of, layers_of(pl_module, nn.Conv2d))])
 
 
 def signs_of(convolution: nn.Conv2d) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import stats
 
+from convblocks.compare.analysis import trained_scores
 from convblocks.compare.statistics import SIGNIFICANCE, superiority
 from convblocks.figures.curves import wrapped
 from convblocks.figures.estimates import Estimate
@@ -59,7 +60,8 @@ def depth_of(run: RunResult) -> NDArray[np.float64]:
     """How far below 0 the pre-activations of block 2 lie at each step: their mean
     divided by their spread, (steps,).
     """
-    mean, spread = (np.array(run.facts[FACT][measure])[:, BLOCK] for measure in ("mean", "spread"))
+    measures = run.facts[FACT]
+    mean, spread = (np.array(measures[name])[:, BLOCK] for name in ("mean", "spread"))
     depth: NDArray[np.float64] = mean / np.maximum(spread, 1e-12)
     return depth
 
@@ -107,36 +109,39 @@ def predictions(runs: Mapping[str, Sequence[RunResult]]) -> dict[str, bool]:
     rates = rates_of(runs)
     p_values = fisher_against(runs, NOTEBOOK_RATE)
     counts = {variant: collapses(own) for variant, own in runs.items()}
-    depths = [float(medians(runs[rate])[DECISIVE_STEP]) for rate in rates]
-    falling = stats.spearmanr(range(len(rates)), depths, alternative="less")
+    depths = {variant: float(medians(own)[DECISIVE_STEP]) for variant, own in runs.items()}
+    by_rate = [depths[rate] for rate in rates]
+    falling = stats.spearmanr(range(len(rates)), by_rate, alternative="less")
     outcomes = [(float(rate), run.failed) for rate in rates for run in runs[rate]]
-    tried, collapsed = zip(*outcomes, strict=True)
-    collapsing = stats.spearmanr(tried, collapsed, alternative="greater")
+    collapsing = stats.spearmanr(outcomes, alternative="greater")
     found = {
         FALLS: float(falling.pvalue) < SIGNIFICANCE,
         "more runs collapse at higher rates": float(collapsing.pvalue) < SIGNIFICANCE,
     }
     for name, prediction in AS_BEFORE.items():
         found[prediction] = counts[name] > 0 and p_values[name] >= SIGNIFICANCE
-    sgd = [name for name in runs if name.startswith("sgd")]
-    as_fast = [name for name in sgd if _learns_as_fast(runs[name], runs[NOTEBOOK_RATE])]
+    as_fast = _as_fast_as_before(runs)
     found["SGD collapses less often where it learns as fast"] = bool(as_fast) and all(
         counts[name] < counts[NOTEBOOK_RATE] and p_values[name] < SIGNIFICANCE for name in as_fast
     )
-    normalised = abs(float(medians(runs["batch-norm"])[DECISIVE_STEP]))
-    is_near = normalised < abs(depths[rates.index(NOTEBOOK_RATE)]) / 2
+    is_near = abs(depths["batch-norm"]) < abs(depths[NOTEBOOK_RATE]) / 2
     found["with batch normalisation the mean stays near 0, and none collapses"] = (
         is_near and counts["batch-norm"] == 0
     )
     return found
 
 
-def _learns_as_fast(runs: Sequence[RunResult], others: Sequence[RunResult]) -> bool:
-    """Whether the runs that trained get at least as much right as the others that did,
-    by their medians.
+def _as_fast_as_before(runs: Mapping[str, Sequence[RunResult]]) -> list[str]:
+    """The variants with SGD whose runs that trained get at least as much right as those
+    at the notebook's rate, by their medians.
     """
-    accuracies = [[run.score for run in own if not run.failed] for own in (runs, others)]
-    return bool(accuracies[0]) and median(accuracies[0]) >= median(accuracies[1])
+    found = []
+    wanted = median(trained_scores(runs[NOTEBOOK_RATE]))
+    for name, own in runs.items():
+        accuracies = trained_scores(own)
+        if name.startswith("sgd") and accuracies and median(accuracies) >= wanted:
+            found.append(name)
+    return found
 
 
 def depth_figure(runs: Mapping[str, Sequence[RunResult]]) -> Figure:
@@ -164,8 +169,9 @@ def depth_figure(runs: Mapping[str, Sequence[RunResult]]) -> Figure:
         axes.axvline(DECISIVE_STEP, color=muted(), ls="--")
     left.set_ylabel("mean / spread of block 2's pre-activations")
     figure.supxlabel(
-        f"left: all runs at {NOTEBOOK_RATE}, thick: the {collapses(own)} of {len(own)} that "
-        f"collapse; right: each rate's median; dashed: step {DECISIVE_STEP}",
+        f"left: all runs at {NOTEBOOK_RATE}, thick: the "
+        f"{collapses(own)} of {len(own)} that collapse; right: each "
+        f"rate's median; dashed: step {DECISIVE_STEP}",
         fontsize=LETTERS,
     )
     label_ends(figure, [(right, ends)])

@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from lab.first_steps import FirstSteps, convolutions_of
+from lab.first_steps import FirstSteps, layers_of
 
 # Most of block 2's units die within the first five, and some come back in the next.
 STEPS = 30
@@ -31,13 +31,16 @@ class PreActivations(FirstSteps):
     positive value in the batch. The network's computation is not changed.
     """
 
+    fact = FACT
+    measures = MEASURES
+
     def __init__(self) -> None:
-        super().__init__(FACT, MEASURES)
+        super().__init__()
         self.hooks: list[RemovableHandle] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.hooks = [
-            layer.register_forward_hook(self._measure) for layer in convolutions_of(pl_module)
+            layer.register_forward_hook(self._measure) for layer in layers_of(pl_module, nn.Conv2d)
         ]
 
     def on_train_batch_start(

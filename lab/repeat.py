@@ -30,19 +30,17 @@ from convblocks.console import answer, echo, end
 from convblocks.errors import UserError
 from convblocks.run.directory import RunDirectory
 from convblocks.run.provenance import describe_machine
-from convblocks.run.result import Row, RunResult
+from convblocks.run.result import RunResult
 from convblocks.text import counted
 from lab.pages.writing import DATA, REPOSITORY
 from lab.results import read_results
 
-# What no two runs share.
-TIMES = ("seconds", "images_per_second")
-
-# The fact that is a sentence, whose words may change.
-TEXT = "diagnosis"
-
 # Before the names of facts.
 FACT = "fact "
+
+# How the names of times begin, which no two runs share, and the fact that is a sentence,
+# whose words may change.
+NOT_COMPARED = ("seconds", "images_per_second", f"{FACT}diagnosis")
 
 
 def main(arguments: list[str]) -> None:
@@ -69,8 +67,8 @@ def main(arguments: list[str]) -> None:
         unequal += not elsewhere and any(differences(record, run))
     if unequal:
         raise UserError(
-            f"{unequal} of {counted(len(drawn), 'run')} differ "
-            f"from their records, on {describe_machine()}"
+            f"{unequal} of {counted(len(drawn), 'run')} differ from "
+            f"their records, on {describe_machine()}"
         )
 
 
@@ -166,15 +164,11 @@ def numbers(run: RunResult) -> dict[str, Any]:
     found: dict[str, Any] = {"parameters": run.parameters, "failed": run.failed}
     for kind, rows in (("epoch", run.epochs), ("evaluation", run.evaluations)):
         for number, row in enumerate(rows, start=1):
-            for name, value in _without_times(row).items():
+            for name, value in row.items():
                 found[f"{name} of {kind} {number}"] = value
-    found |= {f"final {name}": value for name, value in _without_times(run.final).items()}
-    facts = {f"{FACT}{name}": value for name, value in run.facts.items() if name != TEXT}
-    return found | facts
-
-
-def _without_times(row: Row) -> Row:
-    return {name: value for name, value in row.items() if name not in TIMES}
+    found |= {f"final {name}": value for name, value in run.final.items()}
+    found |= {f"{FACT}{name}": value for name, value in run.facts.items()}
+    return {place: value for place, value in found.items() if not place.startswith(NOT_COMPARED)}
 
 
 if __name__ == "__main__":

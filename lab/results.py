@@ -33,6 +33,11 @@ def read_results(path: Path) -> list[RunResult]:
     ]
 
 
+def rate_of(run: RunResult) -> str:
+    """The learning rate, as it was given."""
+    return dict(run.overrides)["lr"]
+
+
 def collapses(runs: Iterable[RunResult]) -> int:
     """How many runs collapsed."""
     return sum(run.failed for run in runs)

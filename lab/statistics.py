@@ -84,7 +84,8 @@ def _deviations_by_seed(right: NDArray[np.bool_], rng: np.random.Generator) -> N
     shape (resamples).
     """
     accuracies = right.mean(axis=1)
-    drawn = rng.integers(len(accuracies), size=(BOOTSTRAP_RESAMPLES, len(accuracies) - 1))
+    n = len(accuracies)
+    drawn = rng.integers(n, size=(BOOTSTRAP_RESAMPLES, n - 1))
     return np.asarray(accuracies[drawn].mean(axis=1) - accuracies.mean())
 
 
@@ -119,7 +120,8 @@ def spread_of(runs: Sequence[RunResult]) -> Spread | None:
         return None
     wrong = np.stack([mistakes(run) for run in trained])
     share = wrong.mean(axis=0)
-    independent = float(np.sqrt((share * (1 - share)).sum() * n / (n - 1)) / wrong.shape[1])
+    variance = (share * (1 - share)).sum() * n / (n - 1)
+    independent = float(np.sqrt(variance) / wrong.shape[1])
     seen = float(np.std(wrong.mean(axis=1), ddof=1))
     low, high = (
         seen * float(np.sqrt((n - 1) / stats.chi2.ppf(level, n - 1)))

@@ -14,6 +14,7 @@ from convblocks.figures.curves import LOG_SCALE, Curve, Scale
 from convblocks.figures.grouping import grouped
 from convblocks.figures.style import LETTERS, WIDTH, End, label_ends
 from convblocks.run.result import RunResult
+from lab.results import rate_of
 
 # The name of the x axis.
 RATE = f"learning rate{LOG_SCALE}"
@@ -50,10 +51,6 @@ def sweep_figure(choosing: Sequence[RunResult], titles: Mapping[str, str]) -> Fi
     figure.supxlabel(f"marks: runs, side by side{crosses}; lines: {MEANS}", fontsize=LETTERS)
     label_ends(figure, ends)
     return figure
-
-
-def rate_of(run: RunResult) -> str:
-    return dict(run.overrides)["lr"]
 
 
 def positions_of(rates: Iterable[str]) -> dict[str, float]:

@@ -88,37 +88,35 @@ def main(arguments: list[str]) -> None:
     names = [name for name in arguments if name != NO_FIT]
     if unknown := [name for name in names if name not in TRAINED]:
         raise UsageError(
-            f"there is nothing called {unknown[0]}: choose "
-            f"from {', '.join(TRAINED)}, or none for all"
+            f"there is nothing called {unknown[0]}: choose from "
+            f"{', '.join(TRAINED)}, or none for all"
         )
     if NO_FIT in arguments:
-        keep_what_is_done(names)
-        return
-    if not is_committed(git_commit()):
-        print(
-            "The code differs from its commit, or is in no "
-            "repository: runs that begin now make no record."
-        )
-    # All are trained first: a record that is written makes the code of later runs
-    # differ from its commit.
-    trained = [TRAINED[name]() for name in names or TRAINED]
+        trained = what_is_done(names)
+    else:
+        if not is_committed(git_commit()):
+            print(
+                "The code differs from its commit, or is in no "
+                "repository: runs that begin now make no record."
+            )
+        # All are trained first: a record that is written makes the code of later runs
+        # differ from its commit.
+        trained = [TRAINED[name]() for name in names or TRAINED]
     for records in trained:
         for record, runs in records.items():
-            keep(DATA, record, runs)
+            if runs:
+                keep(DATA, record, runs)
 
 
-def keep_what_is_done(names: Sequence[str]) -> None:
-    """Write what is done of experiments that are trained seed by seed.
+def what_is_done(names: Sequence[str]) -> list[Records]:
+    """What is done of experiments that are trained seed by seed.
 
     Raises:
         UsageError: another one.
     """
     if others := [name for name in names if name not in COMMANDS]:
         raise UsageError(f"{NO_FIT} keeps whole seeds of {' and '.join(COMMANDS)}, not {others[0]}")
-    done = {name: runs_of(new_runs(name, DATA, fits=False)) for name in names or COMMANDS}
-    for name, runs in done.items():
-        if runs:
-            keep(DATA, name, runs)
+    return [train_by_seed(name, fits=False) for name in names or COMMANDS]
 
 
 def train_study() -> Records:
@@ -150,9 +148,9 @@ def train_experiments(group: str) -> Records:
     return found
 
 
-def train_by_seed(name: str) -> Records:
-    """What an experiment's record lacks, seed by seed."""
-    return {name: runs_of(new_runs(name, DATA))}
+def train_by_seed(name: str, fits: bool = True) -> Records:
+    """What an experiment's record lacks, seed by seed; if none is trained, what is done."""
+    return {name: runs_of(new_runs(name, DATA, fits))}
 
 
 def keep(data: Path, name: str, runs: Sequence[Run]) -> None:
@@ -167,17 +165,19 @@ def keep(data: Path, name: str, runs: Sequence[Run]) -> None:
     path = data / f"{name}.jsonl"
     origins = manifest(origins_of(name, [run for _, run in runs]))
     results = [result for result, _ in runs]
-    is_timed = name in TIMED
-    if path.is_file() and (is_timed or name in COMMANDS):
-        again = {hardware(result) for result in results if is_timed}
-        earlier = [one for one in read_results(path) if hardware(one) not in again]
+    if path.is_file() and name in (*TIMED, *COMMANDS):
+        earlier = read_results(path)
+        known = read_manifest(data, name)
+        if name in TIMED:
+            again = [*map(hardware, results)]
+            earlier = [one for one in earlier if hardware(one) not in again]
+            known = [
+                one
+                for one in known
+                if without_versions(with_processor(one["machine"], one.get("processor")))
+                not in again
+            ]
         results = [*earlier, *results]
-        known = [
-            one
-            for one in read_manifest(data, name)
-            if without_versions(with_processor(one.get("machine", ""), one.get("processor")))
-            not in again
-        ]
         origins = [*known, *origins]
     if name not in WITH_MISTAKES:
         for result in results:
@@ -196,9 +196,10 @@ def origins_of(name: str, runs: Sequence[RunDirectory]) -> list[Origin]:
     origins = [(run.path, dict[str, Any](read_origin(run.provenance))) for run in runs]
     if unknown := [path for path, origin in origins if not is_committed(origin.get("git_commit"))]:
         raise UserError(
-            f"{len(unknown)} of {len(origins)} runs of {name} make no record, since their "
-            "code is that of no commit: commit it, move these runs away (the first is "
-            f"{unknown[0]}), and train them again"
+            f"{len(unknown)} of {len(origins)} runs of {name} make no "
+            "record, since their code is that of no commit: commit "
+            f"it, move these runs away (the first is {unknown[0]}), "
+            "and train them again"
         )
     return [origin for _, origin in origins]
 

@@ -110,9 +110,12 @@ def write_board(data: Path, out: Path) -> None:
     write_page(
         out / "docs" / "lab" / "board.md",
         "# The board: accuracy against cost",
-        "The settings of this repository, and figures of others. The runs are those of "
-        "[results.md](results.md), which has the notebook's own setting too, and of "
-        "[experiments.md](experiments.md).",
+        """
+        The settings of this repository, and figures of others. The
+        runs are those of [results.md](results.md), which has the
+        notebook's own setting too, and of
+        [experiments.md](experiments.md).
+        """,
         [goals_table(entries), entries_table(entries), public_table(data)],
     )
 
@@ -164,8 +167,8 @@ def best_of(entries: Sequence[Entry], commands: Results) -> str:
 
 def _record(accuracy: Estimate, entry: Entry) -> str:
     return (
-        f"- **{percent(accuracy.value)}** {accuracy.interval()}, n = {accuracy.n}, "
-        f"with {entry.runs[0].parameters:,} parameters"
+        f"- **{percent(accuracy.value)}** {accuracy.interval()}, n = "
+        f"{accuracy.n}, with {entry.runs[0].parameters:,} parameters"
     )
 
 
@@ -192,13 +195,15 @@ def entries_table(entries: Sequence[Entry]) -> Table:
         }
 
     machines = listed(list(dict.fromkeys(entry.machine for entry in entries)))
-    note = (
-        f"Machines: {machines}. Seconds are those of training and evaluation up to the end of the "
-        "first epoch with that accuracy on the test set; a dash where not every run got there, or "
-        "where runs shared their machine with other work. The study's are epochs times the "
-        "seconds of one on a quiet machine. "
-        "[performance.md](performance.md#from-the-command-to-99-) has those from the command."
-    )
+    note = f"""
+        Machines: {machines}. Seconds are those of training and
+        evaluation up to the end of the first epoch with that accuracy
+        on the test set; a dash where not every run got there, or where
+        runs shared their machine with other work. The study's are
+        epochs times the seconds of one on a quiet machine.
+        [performance.md](performance.md#from-the-command-to-99-) has
+        those from the command.
+    """
     rows = [row(entry) for entry in entries if entry.setting != "notebook"]
     return table("Settings", rows, note)
 
@@ -235,10 +240,10 @@ def goals_table(entries: Sequence[Entry]) -> Table:
         verdict = next(one for one in ("missed", "undecided", "met") if one in verdicts)
         found = "; ".join(measured) or NOTHING
         rows.append({"goal": text, "measured": found, "verdict": verdict})
-    note = (
-        "Verdicts are by the whole interval, on every machine "
-        "that ran the setting, at the best precision."
-    )
+    note = """
+        Verdicts are by the whole interval, on every machine that ran
+        the setting, at the best precision.
+    """
     return table("Goals", rows, note)
 
 
@@ -256,19 +261,22 @@ def public_table(data: Path) -> Table:
         for row in published
     ]
     readme = published[0]["source"]
-    note = (
-        "Not run here ([public.csv](../data/public.csv), "
-        "[mnist_simple_cnn.csv](../data/mnist_simple_cnn.csv)); we counted the parameters in their "
-        "code. A source is listed if it gives the accuracy after the last epoch and the number of "
-        "runs, and keeps their logs. MnistSimpleCNN's often-quoted 99.77 % is M3's mean at the "
-        "epochs that were best on the test set. Of its other networks, our copy lacks Comp2 and "
-        f"CompA1, and those with fewer than {LEAST_RUNS} logs are left out."
-    )
-    credit = (
-        "`configs/sprint.yaml` follows train_mnist_fast: one epoch of one cycle, and Adam with "
-        "betas of 0.7 and 0.9. train_mnist_fast prepares its images once, in [around 10 s]"
-        f"({readme}) that its 0.762 s leave out."
-    )
+    note = f"""
+        Not run here ([public.csv](../data/public.csv),
+        [mnist_simple_cnn.csv](../data/mnist_simple_cnn.csv)); we
+        counted the parameters in their code. A source is listed if it
+        gives the accuracy after the last epoch and the number of runs,
+        and keeps their logs. MnistSimpleCNN's often-quoted 99.77 % is
+        M3's mean at the epochs that were best on the test set. Of its
+        other networks, our copy lacks Comp2 and CompA1, and those with
+        fewer than {LEAST_RUNS} logs are left out.
+    """
+    credit = f"""
+        `configs/sprint.yaml` follows train_mnist_fast: one epoch of
+        one cycle, and Adam with betas of 0.7 and 0.9. train_mnist_fast
+        prepares its images once, in [around 10 s]({readme}) that its
+        0.762 s leave out.
+    """
     return table("Published by others", [*rows, *simple_cnn_rows(data)], note, credit)
 
 

@@ -86,7 +86,8 @@ def draw_gif(data: Path, folder: Path) -> None:
 
 
 def panel_of(runs: Sequence[Mapping[str, Any]], arch: str, rate: str) -> Panel:
-    (run,) = (run for run in runs if (run["arch"], run["lr"], run["seed"]) == (arch, rate, SEED))
+    wanted = arch, rate, SEED
+    (run,) = (run for run in runs if (run["arch"], run["lr"], run["seed"]) == wanted)
     maps = np.frombuffer(unpacked(run["maps"]), np.uint8).reshape(-1, UNITS, SIDE, SIDE)
     dead = np.array([[mark == "1" for mark in second] for _, second, _ in run["dead"]])
     return Panel(arch, rate, maps, dead, run["accuracies"])
@@ -123,14 +124,11 @@ def _write(figure: Figure, left: int, top: int, text: str, size: float, **how: A
 
 def mosaic(maps: NDArray[np.uint8], dead: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """The maps of 64 units side by side, with transparent gaps: (63, 63, 4) uint8."""
-    tile = SIDE + 1
-    sheet = np.zeros((COLUMNS * tile, COLUMNS * tile, 4), np.uint8)
     colours = SHADE(maps / (SHADES - 1), bytes=True)
     colours[dead, ..., :3] = GREY
-    for unit, colour in enumerate(colours):
-        row, column = (tile * place for place in divmod(unit, COLUMNS))
-        sheet[row : row + SIDE, column : column + SIDE] = colour
-    return sheet[:-1, :-1]
+    tiles = np.pad(colours, ((0, 0), (0, 1), (0, 1), (0, 0)))
+    rows = [np.hstack([*row]) for row in np.split(tiles, COLUMNS)]
+    return np.vstack(rows)[:-1, :-1]
 
 
 def picture_of(figure: Figure) -> Image.Image:

@@ -7,7 +7,6 @@ around it.
 """
 
 import base64
-import math
 import re
 import zlib
 from collections.abc import Mapping, Sequence
@@ -83,8 +82,9 @@ class Watched(NamedTuple):
     def options(self) -> str:
         """Those of scripts/fit.py."""
         return (
-            f"--arch {self.arch} --lr {self.lr} --seed {self.seed} --epochs 1 --threads 1 "
-            "--trainer.callbacks lab.snapshots.Snapshots"
+            f"--arch {self.arch} --lr {self.lr} --seed {self.seed} "
+            "--epochs 1 --threads 1 --trainer.callbacks "
+            "lab.snapshots.Snapshots"
         )
 
 
@@ -151,23 +151,6 @@ def pack_weights(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         "vectors": packed(torch.cat(vectors).numpy().tobytes()),
         "matrices": packed(torch.cat(matrices).numpy().tobytes()),
     }
-
-
-def unpack_weights(kept: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The inverse of ``pack_weights``, as the page computes it too."""
-    vectors = torch.frombuffer(bytearray(unpacked(kept["vectors"])), dtype=torch.float32)
-    matrices = torch.frombuffer(bytearray(unpacked(kept["matrices"])), dtype=torch.int8)
-    shapes = dict(kept["tensors"])
-    factors = vectors.split([shape[0] for shape in shapes.values()])
-    found: dict[str, Tensor] = {}
-    for (name, shape), values in zip(shapes.items(), factors, strict=True):
-        found[name] = values
-        if len(shape) > 1:
-            size = math.prod(shape)
-            matrix = matrices[:size].reshape(len(values), -1)
-            found[name] = (matrix * values[:, None]).reshape(shape)
-            matrices = matrices[size:]
-    return found
 
 
 def packed(content: bytes) -> str:

@@ -3,7 +3,6 @@ the code has changed since.
 """
 
 import json
-import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 from convblocks.figures.grouping import grouped
 from convblocks.text import as_json
 from exact_resume.files import write
-from lab.pages.writing import REPOSITORY
 
 # The content of a run's provenance.json.
 Origin = dict[str, Any]
@@ -29,8 +27,8 @@ MEASURED = (
 )
 
 CHANGES = (
-    f"`git log --oneline COMMIT.. -- {' '.join(MEASURED)}` lists what has "
-    "changed in the measured code since a commit."
+    f"`git log --oneline COMMIT.. -- {' '.join(MEASURED)}` lists what "
+    "has changed in the measured code since a commit."
 )
 
 
@@ -68,16 +66,6 @@ def read_manifest(data: Path, name: str) -> list[Origin]:
     """The entries of a manifest; none for records that are older than manifests."""
     path = manifest_of(data, name)
     return json.loads(path.read_text()) if path.is_file() else []
-
-
-def commits_since(commit: str, code: Sequence[str] = MEASURED) -> int:
-    """How many commits have touched the measured code since.
-
-    Raises:
-        CalledProcessError: git knows no such commit.
-    """
-    command = ["git", "-C", str(REPOSITORY), "rev-list", "--count", f"{commit}..", "--", *code]
-    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def _common(origin: Origin) -> Origin:

@@ -65,10 +65,10 @@ def time_tables(results: Sequence[RunResult], goal: float) -> list[Table]:
                 "test accuracy %": f"{mean_interval([run.score for run in runs], PERCENT)}",
             }
         )
-    note = (
-        "Seconds of training and evaluation from the first step to the "
-        "last, of another day than performance.md's."
-    )
+    note = """
+        Seconds of training and evaluation from the first step to the
+        last, of another day than performance.md's.
+    """
     return [table("", rows, note)]
 
 

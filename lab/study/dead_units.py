@@ -11,7 +11,6 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
-from torch import nn
 
 from convblocks.compare.report import name_of
 from convblocks.diagnosis.collapse import layer_name
@@ -63,10 +62,12 @@ def dead_units_table(results: Sequence[RunResult]) -> Table:
             shares = [_range(_last(runs, name)) for name in names]
             lines.append([arch, cell_text(cell), collapsed, *shares])
     notes = [
-        "A dead unit outputs 0 for each of 1,000 images. In per cent of the layer: median [least, "
-        "largest] over the runs of a setting, after their last epoch."
+        "A dead unit outputs 0 for each of 1,000 images. In per cent "
+        "of the layer: median [least, largest] over the runs of a "
+        "setting, after their last epoch."
     ]
-    columns = ["network", "setting", "collapsed", *(layer_name(name, "mlp") for name in names)]
+    shown = [layer_name(name, "mlp") for name in names]
+    columns = ["network", "setting", "collapsed", *shown]
     return Table("Dead units", columns, lines, notes)
 
 
@@ -78,8 +79,10 @@ def dead_units_figure(results: Sequence[RunResult]) -> Figure:
     figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
     (axes,) = figure.subplots(1, len(networks), sharey=True, squeeze=False)
     axes[0].set_ylabel("dead units")
-    dotted = "; dotted: runs that collapsed" * any(run.failed for own in networks for run in own)
-    figure.supxlabel(f"thick lines: medians of all runs{dotted}", fontsize=LETTERS)
+    marks = "thick lines: medians of all runs"
+    if any(run.failed for own in networks for run in own):
+        marks += "; dotted: runs that collapsed"
+    figure.supxlabel(marks, fontsize=LETTERS)
     drawn = zip(axes, networks, strict=True)
     label_ends(figure, [(panel, draw_dead_units(panel, own)) for panel, own in drawn])
     return figure
@@ -96,9 +99,9 @@ def draw_dead_units(axes: Axes, runs: Sequence[RunResult]) -> list[End]:
         dead = _last(runs, name).count(1)
         label = layer_name(name, arch) + f"\nall dead\nin {dead} runs" * bool(dead)
         curves.append(Curve(label, style(OTHERS + place), [*runs]))
-    shares = [(median(_last(runs, name)), layer_name(name, arch)) for name in names]
-    share, worst = max(shares)
-    axes.set_title(f"{wrapped(arch)}:\n{100 * share:.0f} % of {worst} dead")
+    worst = _worst(runs)
+    share = median(_last(runs, worst))
+    axes.set_title(f"{wrapped(arch)}:\n{100 * share:.0f} % of {layer_name(worst, arch)} dead")
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     values = [[values_of(run, name) for run in runs] for name in names]
     return draw_by_epoch(axes, curves, values)
@@ -114,11 +117,10 @@ def dead_unit_sentences(confirmed: Sequence[RunResult], results: Sequence[RunRes
 def _at_notebooks(results: Sequence[RunResult]) -> list[str]:
     parts = []
     for arch, own in by_arch(at_notebooks(results)).items():
-        shares = {name: median(_last(own, name)) for name in layers(own)}
-        if shares:
-            worst = max(shares, key=lambda name: shares[name])
-            layer = f"{name_of(arch)}'s {layer_name(worst, arch)}"
-            parts.append(f"{100 * shares[worst]:.0f} % of {layer}")
+        if layers(own):
+            worst = _worst(own)
+            share = median(_last(own, worst))
+            parts.append(f"{100 * share:.0f} % of {name_of(arch)}'s {layer_name(worst, arch)}")
     if not parts:
         return []
     found = ", ".join(parts)
@@ -159,7 +161,8 @@ def _by_rate(results: Sequence[RunResult]) -> list[str]:
     """The smallest rate at which any run of a network collapsed, for each schedule."""
     parts = []
     for arch, own in by_arch(results).items():
-        for schedule, runs in grouped(own, lambda one: cell_of(one).lr_scheduler).items():
+        schedules = grouped(own, lambda one: cell_of(one).lr_scheduler)
+        for schedule, runs in schedules.items():
             rates = [cell_of(one).lr for one in runs if one.failed]
             if rates:
                 least = min(rates, key=float)
@@ -169,6 +172,11 @@ def _by_rate(results: Sequence[RunResult]) -> list[str]:
     if not parts:
         return []
     return [f"Runs collapsed at high learning rates only: {', '.join(parts)}."]
+
+
+def _worst(runs: Sequence[RunResult]) -> str:
+    """The metric of the layer with the largest share of dead units, by medians."""
+    return max(layers(runs), key=lambda name: median(_last(runs, name)))
 
 
 def _last(results: Sequence[RunResult], metric: str) -> list[float]:
@@ -194,14 +202,13 @@ def living_units(runs: Sequence[RunResult], metric: str = "") -> Living | None:
     network's runs that trained; None if not known.
     """
     trained = [run for run in runs if not run.failed]
-    shares = {name: _last(trained, name) for name in layers(trained)}
-    if not shares:
+    names = layers(trained)
+    if not names:
         return None
-    if not metric:
-        metric = max(shares, key=lambda name: median(shares[name]))
+    metric = metric or _worst(trained)
     arch = trained[0].arch
-    units = dict(zip(shares, widths(arch), strict=True))[metric]
-    living = [round(units * (1 - share)) for share in shares[metric]]
+    units = widths(arch)[names.index(metric)]
+    living = [round(units * (1 - share)) for share in _last(trained, metric)]
     least = min(living)
     most = max(living)
     between = "or" if most == least + 1 else "to"
@@ -211,9 +218,5 @@ def living_units(runs: Sequence[RunResult], metric: str = "") -> Living | None:
 
 def widths(arch: str) -> list[int]:
     """The units of each hidden layer of a registered network."""
-    layers_with_weights = (
-        layer
-        for layer in ARCHITECTURES[arch]().modules()
-        if isinstance(layer, nn.Conv2d | nn.Linear)
-    )
-    return [len(layer.weight) for layer in layers_with_weights][:-1]
+    parameters = ARCHITECTURES[arch]().parameters()
+    return [len(values) for values in parameters if values.ndim > 1][:-1]

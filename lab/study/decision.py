@@ -2,14 +2,12 @@
 each at its own best one.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from convblocks.compare.analysis import Comparison, compare, trained_scores
 from convblocks.compare.means import runs_needed
@@ -125,24 +123,24 @@ def judge(primary: Measured) -> Ruling:
     if primary.p(reading) < SIGNIFICANCE:
         return "first is better" if primary.is_better(reading) else "second is better"
     means = primary.means
-    is_small = means and means.low > -EQUIVALENT and means.high < EQUIVALENT
-    if reading == "trained" and is_small:
+    if reading == "trained" and means and is_equivalent(means):
         return "equivalent"
     return "undecided"
 
 
+def is_equivalent(difference: Estimate) -> bool:
+    """Whether the whole interval is of differences that do not matter."""
+    return max(-difference.low, difference.high) < EQUIVALENT
+
+
 def by_image(first: Sequence[RunResult], second: Sequence[RunResult]) -> ByImage:
     """Compare two networks' answers image by image; the mistakes of every run must be known."""
-    one = _right(first)
-    other = _right(second)
-    places = {run.seed: place for place, run in enumerate(first)}
-    pairs = [
-        (one[places[run.seed]], row)
-        for run, row in zip(second, other, strict=True)
-        if run.seed in places
-    ]
-    counts = [(int(np.sum(a & ~b)), int(np.sum(b & ~a))) for a, b in pairs]
-    only_first, only_second = np.mean(counts, axis=0) if counts else (math.nan, math.nan)
+    one = {run.seed: ~mistakes(run) for run in first}
+    other = {run.seed: ~mistakes(run) for run in second}
+    pairs = [(one[seed], right) for seed, right in other.items() if seed in one]
+    counts = [((a & ~b).sum(), (b & ~a).sum()) for a, b in pairs]
+    only_first, only_second = np.mean(counts, axis=0)
+    answers = [np.stack([*right.values()]) for right in (one, other)]
     return ByImage(
         first=first[0].arch,
         second=second[0].arch,
@@ -150,10 +148,5 @@ def by_image(first: Sequence[RunResult], second: Sequence[RunResult]) -> ByImage
         only_second=float(only_second),
         significant=sum(mcnemar_p(*count) < SIGNIFICANCE for count in counts),
         pairs=len(pairs),
-        new_images=two_way_interval(one, other),
+        new_images=two_way_interval(*answers),
     )
-
-
-def _right(results: Sequence[RunResult]) -> NDArray[np.bool_]:
-    """Which test images each run got right, of shape (runs, images)."""
-    return ~np.stack([mistakes(run) for run in results])

@@ -2,7 +2,8 @@
 study carries on unchanged.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
+from itertools import product
 from typing import NamedTuple
 
 from convblocks.run.result import Overrides
@@ -63,22 +64,15 @@ def to_choose(scores: Scores) -> list[tuple[Cell, int]]:
     seeds for the best two cells.
     """
     cells = [Cell(rate, schedule) for rate in FIRST_RATES for schedule in SCHEDULES]
-    while _are_done(cells, scores):
-        best = max(cells, key=lambda cell: _mean(cell, SEEDS, scores))
-        beyond = _beyond(best, cells)
-        if beyond is None:
-            break
-        cells.append(beyond)
-    further = [(cell, seed) for cell in finalists(cells, scores) for seed in MORE_SEEDS]
-    return [(cell, seed) for cell in cells for seed in SEEDS] + further
-
-
-def finalists(cells: Iterable[Cell], scores: Scores) -> list[Cell]:
-    """The best cells of a grid after its first seeds; none before all of these are done."""
-    cells = list(cells)
-    if not _are_done(cells, scores):
-        return []
-    return sorted(cells, key=lambda cell: -_mean(cell, SEEDS, scores))[:FINALISTS]
+    finalists: list[Cell] = []
+    while not finalists and all(run in scores for run in product(cells, SEEDS)):
+        ranked = sorted(cells, key=lambda cell: -_mean(cell, SEEDS, scores))
+        beyond = _beyond(ranked[0], cells)
+        if beyond:
+            cells.append(beyond)
+        else:
+            finalists = ranked[:FINALISTS]
+    return [*product(cells, SEEDS), *product(finalists, MORE_SEEDS)]
 
 
 def chosen(scores: Scores) -> Cell | None:
@@ -88,14 +82,8 @@ def chosen(scores: Scores) -> Cell | None:
     runs = to_choose(scores)
     if any(run not in scores for run in runs):
         return None
-    cells = dict.fromkeys(cell for cell, _ in runs)
-    seeds = SEEDS + MORE_SEEDS
-    return max(finalists(cells, scores), key=lambda cell: _mean(cell, seeds, scores))
-
-
-def _are_done(cells: Iterable[Cell], scores: Scores) -> bool:
-    """After the first seeds."""
-    return all((cell, seed) in scores for cell in cells for seed in SEEDS)
+    finalists = [cell for cell, seed in runs if seed == MORE_SEEDS[0]]
+    return max(finalists, key=lambda cell: _mean(cell, SEEDS + MORE_SEEDS, scores))
 
 
 def _mean(cell: Cell, seeds: tuple[int, ...], scores: Scores) -> float:
@@ -103,17 +91,9 @@ def _mean(cell: Cell, seeds: tuple[int, ...], scores: Scores) -> float:
     return sum(scores[cell, seed] for seed in seeds) / len(seeds)
 
 
-def _beyond(best: Cell, cells: Iterable[Cell]) -> Cell | None:
+def _beyond(best: Cell, cells: Collection[Cell]) -> Cell | None:
     """The cell beyond the best one, if that has the smallest or largest rate of its schedule."""
-    schedule = best.lr_scheduler
-    positions = [RATES.index(cell.lr) for cell in cells if cell.lr_scheduler == schedule]
     position = RATES.index(best.lr)
-    if position == min(positions):
-        beyond = position - 1
-    elif position == max(positions):
-        beyond = position + 1
-    else:
-        return None
-    if not 0 <= beyond < len(RATES):
-        return None
-    return Cell(RATES[beyond], best.lr_scheduler)
+    rates = RATES[max(position - 1, 0) : position + 2]
+    beside = [best._replace(lr=rate) for rate in rates]
+    return next((cell for cell in beside if cell not in cells), None)

@@ -53,10 +53,12 @@ def choice_table(results: Sequence[RunResult], choices: Mapping[str, Cell]) -> T
             score = f"{100 * scores[cell]:.2f}"
             lines.append([arch, cell_text(cell), score, collapsed, shown, mark])
     notes = [
-        f"Accuracy in % on {HELD_OUT:,} training images that were held out. Settings are ranked by "
-        "the score, the mean over all runs; a collapsed run counts with the accuracy that it has. "
-        f"If trained: mean and standard deviation of the other runs. The best {FINALISTS} settings "
-        "of each network have further seeds."
+        f"Accuracy in % on {HELD_OUT:,} training images that were held "
+        "out. Settings are ranked by the score, the mean over all "
+        "runs; a collapsed run counts with the accuracy that it has. "
+        "If trained: mean and standard deviation of the other runs. "
+        f"The best {FINALISTS} settings of each network have further "
+        "seeds."
     ]
     columns = ["network", "setting", "score", "collapsed", "if trained", ""]
     return Table("The choice", columns, lines, notes)
@@ -101,9 +103,11 @@ def images_table(found: Sequence[ByImage]) -> Table:
         "new images",
     ]
     notes = [
-        "At the best settings: test images that only one network gets right, means over pairs of "
-        "runs with one seed. Significant: p < 0.05 in McNemar's exact test. New images: the "
-        "difference in points with other seeds and images, by a bootstrap over both."
+        "At the best settings: test images that only one network gets "
+        "right, means over pairs of runs with one seed. Significant: "
+        "p < 0.05 in McNemar's exact test. New images: the difference "
+        "in points with other seeds and images, by a bootstrap over "
+        "both."
     ]
     return Table("Image by image", columns, lines, notes)
 
@@ -160,16 +164,18 @@ def winner_sentences(results: Sequence[RunResult]) -> list[str]:
         " ".join(cell) + " (the notebook's)" * (cell == NOTEBOOK) for cell in cells[behind[0]]
     ]
     sentences = [
-        f"{where} {name_of(ahead)} leads at {len(cells[ahead])} of {len(found)} "
-        f"settings, {name_of(behind[0])} at {listed(others)}."
+        f"{where} {name_of(ahead)} leads at {len(cells[ahead])} of "
+        f"{len(found)} settings, {name_of(behind[0])} at "
+        f"{listed(others)}."
     ]
     scores = _scores(results)
     second = sorted(scores[ahead].values())[-2]
     best = max(scores[behind[0]].values())
     if second > best:
         sentences.append(
-            f"On the same images {name_of(ahead)}'s second-best setting ({100 * second:.2f} %) "
-            f"is ahead of {name_of(behind[0])}'s best ({100 * best:.2f} %)."
+            f"On the same images {name_of(ahead)}'s second-best "
+            f"setting ({100 * second:.2f} %) is ahead of "
+            f"{name_of(behind[0])}'s best ({100 * best:.2f} %)."
         )
     return sentences
 
@@ -205,12 +211,10 @@ def conclusions(decision: Decision) -> list[str]:
     lines = []
     if decision.primary:
         lines.append(_primary(decision, decision.primary))
-        for one in decision.by_image:
-            if (one.first, one.second) == PRIMARY:
-                lines.append(
-                    "For new seeds and new images, the difference "
-                    f"is estimated as {one.new_images:+u}."
-                )
+        for one in decision.by_image[:1]:  # those of the primary comparison
+            lines.append(
+                f"For new seeds and new images, the difference is estimated as {one.new_images:+u}."
+            )
     ranks = ranking(decision.at_notebooks)
     return lines + [f"{AT_NOTEBOOKS} {_continued(line)}" for line in ranks]
 
@@ -231,7 +235,8 @@ def _differences(comparison: Comparison) -> dict[str, Estimate]:
 
 def _primary(decision: Decision, primary: Measured) -> str:
     cells = {arm.arch: settings_text(arm.overrides, SWEPT) for arm in decision.at_best.arms}
-    one, other = (f"{name_of(arch)} ({cells[arch]})" for arch in (primary.first, primary.second))
+    networks = primary.first, primary.second
+    one, other = (f"{name_of(arch)} ({cells[arch]})" for arch in networks)
     numbers = _numbers(decision, primary)
     if decision.ruling == "equivalent":
         return (

@@ -77,8 +77,9 @@ def main(arguments: list[str]) -> None:
         refuse_run(RunDirectory(options.name, options.root))
         options.start = launch(options)
         stage = arguments[0]
+        report = STAGES[stage](options)
         repeat = repeat_of("study", arguments)
-        publish(STAGES[stage](options)._replace(repeat=repeat), _directory(options, stage))
+        publish(report._replace(repeat=repeat), _directory(options, stage))
 
 
 def parse(arguments: list[str]) -> Namespace:
@@ -103,7 +104,7 @@ def choose(options: Namespace) -> Report:
         tables=[choice_table(results, choices)],
         sentences=[f"Chosen: {of_each}.", *winner_sentences(results)],
         figures={"": _sweep(results)},
-        runs=[as_row(one) for one in results],
+        runs=[*map(as_row, results)],
     )
 
 
@@ -130,7 +131,7 @@ def confirm_choices(options: Namespace) -> Report:
         sentences=[*conclusions(decision), *dead_unit_sentences(results, [*choice, *results])],
         details=[dead_units_table(results)],
         figures=figures,
-        runs=[as_row(one) for one in results],
+        runs=[*map(as_row, results)],
     )
 
 

@@ -3,8 +3,9 @@ runs, and the one that it trains.
 """
 
 import io
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from PIL import Image
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
-from torch import nn
+from torch import Tensor, nn
 
 from convblocks.data.images import MNIST, ImageSets
 from convblocks.model.networks import build_network, evaluating
@@ -46,6 +47,23 @@ class PlayPage(Page):
         )
 
 
+def unpack_weights(kept: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The inverse of ``play.pack_weights``, as the page computes it too."""
+    vectors = torch.frombuffer(bytearray(play.unpacked(kept["vectors"])), dtype=torch.float32)
+    matrices = torch.frombuffer(bytearray(play.unpacked(kept["matrices"])), dtype=torch.int8)
+    shapes = dict(kept["tensors"])
+    factors = vectors.split([shape[0] for shape in shapes.values()])
+    found: dict[str, Tensor] = {}
+    for (name, shape), values in zip(shapes.items(), factors, strict=True):
+        found[name] = values
+        if len(shape) > 1:
+            size = math.prod(shape)
+            matrix = matrices[:size].reshape(len(values), -1)
+            found[name] = (matrix * values[:, None]).reshape(shape)
+            matrices = matrices[size:]
+    return found
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("play")
@@ -75,7 +93,7 @@ def test_play_page_answers_as_torch_does(
     shown = next(
         run for run in play.read_numbers(DATA)["runs"] if (run["arch"], run["lr"]) == (arch, lr)
     )
-    network.load_state_dict(play.unpack_weights(shown["weights"]), strict=False)
+    network.load_state_dict(unpack_weights(shown["weights"]), strict=False)
     with evaluating(network), torch.no_grad():
         expected = network(MNIST.normalize(images))
     looks = """
@@ -93,7 +111,7 @@ def test_weights_of_eight_bits_answer_nearly_as_the_trained_ones(
     run: dict[str, Any], digits: ImageSets
 ) -> None:
     network, test = build_network(run["arch"]), digits.test[torch.arange(play.MEASURED)]
-    network.load_state_dict(play.unpack_weights(run["weights"]), strict=False)
+    network.load_state_dict(unpack_weights(run["weights"]), strict=False)
     dead, logits = play.measured(network, test.images)
     accuracy = float((logits.argmax(dim=1) == test.labels).float().mean())
     assert accuracy == pytest.approx(run["accuracies"][-1], abs=0.005)
