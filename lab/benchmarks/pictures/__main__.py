@@ -24,16 +24,7 @@ from pathlib import Path
 
 from convblocks.console import answer, echo, end
 from convblocks.model.networks import ARCHITECTURES
-from lab.benchmarks.harness import (
-    THREADS,
-    Measured,
-    at_least,
-    in_turns,
-    measure_in_turns,
-    parsed,
-    parser,
-    publish,
-)
+from lab.benchmarks.harness import THREADS, Measured, in_turns, measure_in_turns, parse, publish
 from lab.benchmarks.pictures import measure
 from lab.benchmarks.pictures.data import (
     BATCH_SIZE,
@@ -64,9 +55,7 @@ def main(arguments: list[str]) -> None:
         UsageError: options that are unknown or out of range.
         UserError: the folder cannot be written to, or the disk has no room for the pictures.
     """
-    made = parser()
-    made.add_argument("--pictures", type=at_least(BATCH_SIZE), default=TRAINING_PICTURES)
-    options = parsed(made, arguments)
+    options = parse(arguments, "--pictures", BATCH_SIZE, default=TRAINING_PICTURES)
     pictures = min(options.pictures, TRAINING_PICTURES)
     results = Results.begin(arguments, options.rounds, threads=THREADS, pictures=pictures)
     results.rows += [row for arch in options.arch for row in arithmetic(arch)]
@@ -77,7 +66,7 @@ def main(arguments: list[str]) -> None:
         keep_decoded(folder)
         write_pictures(folder / DECODED, min(DECODED_PICTURES, pictures))
         for arch in options.arch:
-            measure_in_turns(results, turns(arch, pictures, folder), options.rounds)
+            measure_in_turns(results, turns(arch, pictures, folder))
         readings = [
             ({"part": "reading", "way": way}, partial(measure.single_turn, way, folder))
             for way in measure.WAYS

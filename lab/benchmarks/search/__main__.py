@@ -28,12 +28,10 @@ from itertools import count, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from convblocks.command_line import Parser
 from convblocks.compare.options import positive, split
 from convblocks.compare.trials import VAL_SIZE
 from convblocks.console import answer, echo, end
-from convblocks.run.directory import LOGS
-from lab.benchmarks.harness import made_folder, publish
+from lab.benchmarks.harness import parser_with_out, publish
 from lab.benchmarks.rows import Results, Row
 from lab.benchmarks.search.measure import started, trials
 from lab.benchmarks.search.page import VARIANTS, answer_text, blocks
@@ -72,11 +70,10 @@ def main(arguments: list[str]) -> None:
 
 
 def parse(arguments: list[str]) -> Namespace:
-    parser = Parser()
+    parser = parser_with_out()
     parser.add_argument("--arch", default="maxpool")
     for name, default in COUNTS.items():
         parser.add_argument(f"--{name}", type=positive, default=default)
-    parser.add_argument("--out", type=made_folder, default=str(LOGS / "benchmark"))
     options, given = split(parser, arguments)
     if VAL_SIZE not in dict(given):
         given = (*given, (VAL_SIZE, str(HELD_OUT)))
