@@ -58,7 +58,7 @@ def exponent(sizes: Sequence[int], costs: Sequence[Sequence[float]]) -> Estimate
         sizes: Two or more.
         costs: At each size, one for each round.
     """
-    return ratio(np.polyfit(np.log(sizes), np.log(costs), 1)[0].tolist())
+    return ratio(np.polyfit(np.log(sizes), np.log(costs), 1)[0])
 
 
 def verdict(measured: Estimate) -> str:

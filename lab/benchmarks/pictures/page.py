@@ -2,11 +2,12 @@
 
 from statistics import median
 
+from convblocks.compare.statistics import Numbers
 from convblocks.figures.tables import Table
 from lab.benchmarks.noise import for_testing
 from lab.benchmarks.pictures.data import BATCH_SIZE, COLOUR
 from lab.benchmarks.pictures.measure import ALL_CORES, ONE_CORE, WAYS
-from lab.benchmarks.rows import Results, judged, quotients, ratio
+from lab.benchmarks.rows import Results, judged, ratio
 from lab.estimates import target_text
 from lab.pages.writing import Block, origin
 
@@ -56,17 +57,17 @@ def blocks(results: Results) -> list[Block]:
     ]
 
 
-def seconds(results: Results, part: str, arch: str, data: str) -> list[float]:
+def seconds(results: Results, part: str, arch: str, data: str) -> Numbers:
     """Of an epoch with its evaluation, logs and checkpoint, or of bare steps, which
     have none; one a round.
     """
-    rows = results.of(part=part, arch=arch, data=data)
-    return [row.values["training"] + row.values["evaluation"] for row in rows]
+    own = {"part": part, "arch": arch, "data": data}
+    return results.values("training", **own) + results.values("evaluation", **own)
 
 
-def growth(results: Results, part: str, arch: str, data: str) -> list[float]:
+def growth(results: Results, part: str, arch: str, data: str) -> Numbers:
     """Seconds on a data set, as a multiple of those on MNIST's own files, one a round."""
-    return quotients(seconds(results, part, arch, data), seconds(results, part, arch, "MNIST"))
+    return seconds(results, part, arch, data) / seconds(results, part, arch, "MNIST")
 
 
 def folder_table(results: Results) -> Table:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import product
 from operator import itemgetter
 
+from convblocks.compare.statistics import Numbers
 from convblocks.diagnosis.advice import whole_percent
 from convblocks.figures.tables import Table
 from lab.benchmarks.processes.communication import (
@@ -17,7 +18,7 @@ from lab.benchmarks.processes.communication import (
     Cluster,
     Collective,
 )
-from lab.benchmarks.rows import Results, judged, quotients, ratio
+from lab.benchmarks.rows import Results, judged, ratio
 from lab.estimates import at_least, target_text
 from lab.pages.writing import Block, origin
 
@@ -70,7 +71,7 @@ def places(results: Results) -> Iterator[tuple[str, int]]:
     return product(results.different("arch", part="compared"), sorted(sizes))
 
 
-def paces(results: Results, arch: str, batch_size: int, processes: int) -> list[float]:
+def paces(results: Results, arch: str, batch_size: int, processes: int) -> Numbers:
     """Steps per second of fit, as a share of plain's, in each round: the ratio of the
     seconds, the other way around.
     """
@@ -85,7 +86,7 @@ def paces(results: Results, arch: str, batch_size: int, processes: int) -> list[
         )
         for variant in ("plain", "fit")
     )
-    return quotients(plain, fit)
+    return plain / fit
 
 
 def verdict(results: Results, arch: str, batch_size: int) -> str:

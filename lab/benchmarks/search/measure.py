@@ -13,7 +13,7 @@ from convblocks.run.directory import RunDirectory
 from convblocks.run.result import Overrides
 from convblocks.search import command as search
 from convblocks.search.command import train_trials
-from lab.benchmarks.rows import Row, Values
+from lab.benchmarks.rows import Row, Values, single_row
 from lab.study.plan import FIRST_RATES, SCHEDULES
 
 NAME = "benchmark-search"
@@ -85,4 +85,4 @@ def started(way: str, folder: Path, name: str, runs: int) -> list[Row]:
     else:
         planned = all_trials(name, ["mlp"], range(runs), overrides, {})
         refuse_missing(planned, train(RunDirectory(name, folder), planned, jobs=1))
-    return [Row({}, {"seconds": (time.perf_counter() - began) / runs})]
+    return single_row(seconds=(time.perf_counter() - began) / runs)

@@ -173,8 +173,7 @@ def added_text(results: Results) -> str:
     search, compare = (
         results.values("seconds", part="start", way=way) for way in ("search", "compare")
     )
-    differences = [one - other for one, other in zip(search, compare, strict=True)]
-    added = mean_interval(differences, SECONDS_ADDED)
+    added = mean_interval([*(search - compare)], SECONDS_ADDED)
     return (
         f"Beside runs of compare.py, a search adds {added:u} to a run, from its start to the next "
         f"one's (an MLP, one batch, n = {added.n} rounds). The target of at most {MOST_ADDED} s is "

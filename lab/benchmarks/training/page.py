@@ -324,8 +324,8 @@ def sprints_table(results: Results) -> Table:
     rows = []
     for precision, limit in SPRINT_TARGETS.items():
         labels = {"part": "sprint", "precision": precision}
-        seconds = mean_interval(results.values("seconds", **labels), SECONDS)
-        accuracies = results.values("accuracy", **labels)
+        seconds = mean_interval([*results.values("seconds", **labels)], SECONDS)
+        accuracies = [*results.values("accuracy", **labels)]
         reached = f"{sum(accuracy >= FAST for accuracy in accuracies)} of {len(accuracies)}"
         mean = mean_interval(accuracies, PERCENT)
         target = target_text(seconds, "at most", limit)

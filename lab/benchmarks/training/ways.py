@@ -32,7 +32,7 @@ from convblocks.model.networks import ARCHITECTURES, build_network
 from convblocks.run import fit
 from convblocks.run.directory import RunDirectory
 from lab.benchmarks.harness import Turns
-from lab.benchmarks.rows import Row
+from lab.benchmarks.rows import Row, single_row
 
 Precision = Literal["32-true", "bf16-mixed"]
 PRECISIONS: tuple[Precision, ...] = ("32-true", "bf16-mixed")
@@ -122,7 +122,7 @@ class Stopwatch:
         if self.steps:
             step = training / self.steps
             values |= {"step": step, "epoch": step * EPOCH_STEPS + evaluation}
-        return [Row({}, values)]
+        return single_row(**values)
 
 
 def peak_memory() -> int:
