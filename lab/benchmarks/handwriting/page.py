@@ -16,9 +16,9 @@ from convblocks.handwriting.ink import STROKE_WIDTHS
 from convblocks.text import counted, percent
 from exact_resume.files import write
 from lab.benchmarks.handwriting.drawing import BACKGROUNDS, FONT_FOLDER, Drawing, draw_all
-from lab.benchmarks.handwriting.results import Results
+from lab.benchmarks.handwriting.results import Network, Results
 from lab.estimates import count_text
-from lab.pages.writing import Block, brief_machine, write_page
+from lab.pages.writing import Block, brief_machine, table, write_page
 
 # Pixels of a drawing's place on the sheet, and of the drawing.
 CELL = 48
@@ -121,18 +121,17 @@ def networks_table(results: Results) -> Table:
     rows = []
     origins = []
     for network in results.networks:
-        by_kind = [results.right(network, kind=kind) for kind in HEADINGS.values()]
-        counts = [count_text(sum(own), len(own)) for own in (results.right(network), *by_kind)]
-        shares = {digit: fmean(results.right(network, digit=digit)) for digit in digits}
-        worst = min(digits, key=lambda digit: shares[digit])
+        share, worst = min((fmean(results.right(network, digit=digit)), digit) for digit in digits)
         rows.append(
-            [
-                network.arch,
-                network.schedule,
-                percent(network.accuracy),
-                *counts,
-                f"{worst}: {100 * shares[worst]:.1f} %",
-            ]
+            {
+                "network": network.arch,
+                "schedule": network.schedule,
+                "MNIST test set": percent(network.accuracy),
+                "all pictures": recognised(results, network),
+                "strokes": recognised(results, network, kind="strokes"),
+                "fonts": recognised(results, network, kind="font"),
+                "worst digit": f"{worst}: {100 * share:.1f} %",
+            }
         )
         origins.append(
             f"Trained for {counted(network.epochs, 'epoch')} at a learning rate of {network.lr:g} "
@@ -140,13 +139,10 @@ def networks_table(results: Results) -> Table:
             f"{counted(network.threads, 'thread')}, on {brief_machine(network.machine)}; commit "
             f"{network.commit or 'unknown'}."
         )
-    header = [
-        "network",
-        "schedule",
-        "MNIST test set",
-        "all pictures",
-        "strokes",
-        "fonts",
-        "worst digit",
-    ]
-    return Table("Networks", header, rows, list(dict.fromkeys(origins)))
+    return table("Networks", rows, *dict.fromkeys(origins))
+
+
+def recognised(results: Results, network: Network, **labels: str) -> str:
+    """How many of the pictures with these labels a network gets right."""
+    right = results.right(network, **labels)
+    return count_text(sum(right), len(right))

@@ -10,7 +10,6 @@ from pathlib import Path
 from convblocks.compare.launch import refuse_missing, train
 from convblocks.compare.trials import ROOT, all_trials, command_line
 from convblocks.run.directory import RunDirectory
-from convblocks.run.result import Overrides
 from convblocks.search import command as search
 from convblocks.search.command import train_trials
 from lab.benchmarks.rows import Row, Values, single_row
@@ -24,14 +23,14 @@ SEARCHES = {"tpe": "--sampler tpe --pruner median", "random": "--sampler random 
 GRID = {"lr": list(FIRST_RATES), "lr_scheduler": list(SCHEDULES)}
 
 # Runs that last no longer than they must, one after the other.
-SHORT: Overrides = (
-    ("epochs", "1"),
-    ("threads", "1"),
-    ("data.val_size", "500"),
-    ("trainer.limit_train_batches", "1"),
-    ("trainer.limit_val_batches", "1"),
-    ("trainer.limit_test_batches", "1"),
-)
+SHORT = {
+    "epochs": "1",
+    "threads": "1",
+    "data.val_size": "500",
+    "trainer.limit_train_batches": "1",
+    "trainer.limit_val_batches": "1",
+    "trainer.limit_test_batches": "1",
+}
 
 
 def trials(options: Namespace, variant: str, repeat: int) -> Iterator[Values]:
@@ -75,7 +74,7 @@ def gridded(options: Namespace, repeat: int) -> Iterator[Values]:
 
 def started(way: str, folder: Path, name: str, runs: int) -> list[Row]:
     """Seconds from one run's start to the next one's."""
-    overrides = (*SHORT, (ROOT, str(folder)))
+    overrides = (*SHORT.items(), (ROOT, str(folder)))
     began = time.perf_counter()
     if way == "search":
         own = f"--arch mlp --space lr=1e-3..1e-2:log --name {name} --confirm 0 --jobs 1"

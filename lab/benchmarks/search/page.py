@@ -20,7 +20,7 @@ from convblocks.figures.style import LETTERS, LINES, OTHERS, WIDTH, End, label_e
 from convblocks.figures.tables import Table
 from lab.benchmarks.rows import Results, Row
 from lab.estimates import at_most, excludes_zero
-from lab.pages.writing import Block, Picture, brief_machine
+from lab.pages.writing import Block, Picture, brief_machine, table
 
 # The variants, in the order of the tables.
 VARIANTS = {
@@ -155,17 +155,16 @@ def reached_table(results: Results) -> Table:
     """The best validation accuracy at shares of the cost that both searches had."""
     rows = []
     for variant, own in courses(results).items():
-        trials = DASH.join(str(count) for count in sorted({len(one) for one in own}))
-        seconds = fmean(map(cost, own))
-        cells = [_in_brackets(reached(results, variant, share)) for share in SHARES]
-        rows.append([VARIANTS[variant], trials, f"{seconds:.0f}", *cells])
-    columns = [
-        "search",
-        "trials",
-        "mean seconds in all",
-        *(f"best % at {whole_percent(share)} of cost" for share in SHARES),
-    ]
-    return Table("Validation accuracy at equal cost", columns, rows)
+        row = {
+            "search": VARIANTS[variant],
+            "trials": DASH.join(str(count) for count in sorted({*map(len, own)})),
+            "mean seconds in all": f"{fmean(map(cost, own)):.0f}",
+        }
+        for share in SHARES:
+            best = reached(results, variant, share)
+            row[f"best % at {whole_percent(share)} of cost"] = _in_brackets(best)
+        rows.append(row)
+    return table("Validation accuracy at equal cost", rows)
 
 
 def added_text(results: Results) -> str:

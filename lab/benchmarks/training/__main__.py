@@ -30,7 +30,7 @@ from convblocks.data.mnist import DEFAULT_ROOT
 from lab.benchmarks.harness import THREADS, Measured, in_turns, measure_in_turns, parse, publish
 from lab.benchmarks.rows import Results, Task
 from lab.benchmarks.training import measure
-from lab.benchmarks.training.page import blocks
+from lab.benchmarks.training.page import blocks, command
 from lab.benchmarks.training.ways import LOADING_IMAGES, PRECISIONS, Case, train
 
 # Training steps of a turn: of the two ways that load images one by one, and of the
@@ -125,12 +125,11 @@ def best_workers(variant: str, arch: str, options: Namespace) -> int:
 
 def commands(options: Namespace) -> Iterator[Task]:
     """Whole commands."""
-    yield {"part": "command", "command": "imports", "arch": ""}, measure.imports
+    yield command("imports", arch=""), measure.imports
     for arch in options.arch:
-        labels = {"part": "command", "command": "first step", "arch": arch}
-        yield labels, partial(measure.first_step, arch)
+        yield command("first step", arch=arch), partial(measure.first_step, arch)
         for fast in ("true", "false"):
-            labels = {"part": "command", "command": "epoch", "arch": arch, "fast": fast}
+            labels = command("epoch", arch=arch, fast=fast)
             yield labels, partial(measure.whole_command, arch, fast)
 
 

@@ -53,7 +53,7 @@ def _epochs(axes: Axes, results: Results, arch: str) -> list[float]:
         axes.plot([middle] * 2, ends, color=foreground(), linewidth=1.8, zorder=1.5)
         place = axes.get_yaxis_transform()
         axes.text(1.07, row, f"{middle:.2f}", ha="right", va="center_baseline", transform=place)
-        shown += seconds
+        shown.extend(seconds)
     axes.set_yticks(range(len(variants)), variants)
     times = results.ratio("epoch", training("notebook"), training("fit"), arch=arch).value
     title = f"{wrapped(arch)}: the notebook takes {times:.1f} times as long as fit"

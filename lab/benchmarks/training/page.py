@@ -18,7 +18,7 @@ from lab.benchmarks.training.moments import PARTS as PARTS_OF_A_COMMAND
 from lab.benchmarks.training.parts import LOOKS_EVERY, OTHER, PARTS
 from lab.benchmarks.training.ways import EPOCH_STEPS
 from lab.estimates import Bar, target_text
-from lab.pages.writing import Block, Picture, origin
+from lab.pages.writing import Block, Picture, origin, table
 
 # The ways to train that a headline has, with their names in it.
 SLOWER = {"notebook": "the notebook's loop", "lightning-plain": "a usual Lightning project"}
@@ -285,24 +285,30 @@ def steps_table(results: Results) -> Table:
             1000 * results.median("step", **training(variant, threads="one"), arch=arch)
             for variant in ("bare", "barebones", "fit")
         )
-        added = [number(cost, signed=True) for cost in (loop - bare, project - loop)]
-        measured = judged(results.ratio("step", FIT_ALONE, BARE_ALONE, arch=arch))
-        rows.append([arch, number(bare), *added, number(project), measured])
-    header = ["network", "bare", "Trainer's loop", "this project", "fit", "fit / bare"]
-    return Table("Where the milliseconds of a training step go", header, rows)
+        rows.append(
+            {
+                "network": arch,
+                "bare": number(bare),
+                "Trainer's loop": number(loop - bare, signed=True),
+                "this project": number(project - loop, signed=True),
+                "fit": number(project),
+                "fit / bare": judged(results.ratio("step", FIT_ALONE, BARE_ALONE, arch=arch)),
+            }
+        )
+    return table("Where the milliseconds of a training step go", rows)
 
 
 def parts_table(results: Results) -> Table:
     """What each microsecond of a step that is not arithmetic buys."""
     rows = []
     for part in (*PARTS, OTHER):
-        times = []
+        row = {"part": part.name}
         for variant in ("bare", "fit"):
             own = {"part": "of a step", "variant": variant, "of": part.name}
             (steps,) = results.different("steps", **own)
-            times.append(f"{1e6 * results.median('seconds', **own) / steps:.0f}")
-        rows.append([part.name, *times, part.buys])
-    return Table("A step of the MLP, in microseconds", ["part", "bare", "fit", "what it is"], rows)
+            row[variant] = f"{1e6 * results.median('seconds', **own) / steps:.0f}"
+        rows.append({**row, "what it is": part.buys})
+    return table("A step of the MLP, in microseconds", rows)
 
 
 def alternatives_table(results: Results) -> Table:
@@ -312,11 +318,15 @@ def alternatives_table(results: Results) -> Table:
         for variant in sorted(results.different("variant", part="training", threads="one")):
             if variant not in ("bare", "barebones", "fit"):
                 own = training(variant, threads="one")
-                took = f"{1000 * results.median('step', **own, arch=arch):.2f}"
-                measured = judged(results.ratio("step", own, BARE_ALONE, arch=arch))
-                rows.append([arch, variant, took, measured])
-    header = ["network", "instead", "ms per step", "/ bare"]
-    return Table("What one might take instead", header, rows)
+                rows.append(
+                    {
+                        "network": arch,
+                        "instead": variant,
+                        "ms per step": f"{1000 * results.median('step', **own, arch=arch):.2f}",
+                        "/ bare": judged(results.ratio("step", own, BARE_ALONE, arch=arch)),
+                    }
+                )
+    return table("What one might take instead", rows)
 
 
 def sprints_table(results: Results) -> Table:
@@ -326,12 +336,17 @@ def sprints_table(results: Results) -> Table:
         labels = {"part": "sprint", "precision": precision}
         seconds = mean_interval([*results.values("seconds", **labels)], SECONDS)
         accuracies = [*results.values("accuracy", **labels)]
-        reached = f"{sum(accuracy >= FAST for accuracy in accuracies)} of {len(accuracies)}"
-        mean = mean_interval(accuracies, PERCENT)
-        target = target_text(seconds, "at most", limit)
-        rows.append([precision, str(seconds), reached, str(mean), target])
-    header = ["precision", "seconds", f"reach {whole_percent(FAST)}", "test accuracy %", "target"]
-    return Table(f"From the command to {whole_percent(FAST)}", header, rows)
+        reached = sum(accuracy >= FAST for accuracy in accuracies)
+        rows.append(
+            {
+                "precision": precision,
+                "seconds": str(seconds),
+                f"reach {whole_percent(FAST)}": f"{reached} of {len(accuracies)}",
+                "test accuracy %": str(mean_interval(accuracies, PERCENT)),
+                "target": target_text(seconds, "at most", limit),
+            }
+        )
+    return table(f"From the command to {whole_percent(FAST)}", rows)
 
 
 def targets_table(results: Results) -> Table:

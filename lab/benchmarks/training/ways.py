@@ -343,27 +343,22 @@ def fit_command(case: Case, name: str, *flags: str) -> RunDirectory:
     """Train as ``scripts/fit.py`` does, everything on, and return the run's directory;
     flags of one's own win.
     """
-    options: dict[str, object] = {
-        "arch": case.arch,
-        "name": name,
-        "epochs": 1,
-        "seed": SEED,
-        "batch_size": case.batch_size,
-        "lr": LEARNING_RATE,
-        "trainer.accelerator": "cpu",
-        "trainer.precision": case.precision,
-        "trainer.limit_train_batches": case.steps,
-        "trainer.limit_val_batches": case.test_batches,
-    }
+    command = f"""
+        --arch {case.arch} --name {name} --epochs 1 --seed {SEED}
+        --batch_size {case.batch_size} --lr {LEARNING_RATE}
+        --trainer.accelerator cpu --trainer.precision {case.precision}
+    """
+    if case.steps is not None:
+        command += f" --trainer.limit_train_batches {case.steps}"
+    if case.test_batches is not None:
+        command += f" --trainer.limit_val_batches {case.test_batches}"
     if case.processes:
-        options |= {
-            "threads": 1,
-            "trainer.enable_progress_bar": "false",
-            "trainer.devices": case.processes,
-            "trainer.strategy": "ddp" if case.processes > 1 else "auto",
-        }
-    given = [f"--{option}={value}" for option, value in options.items() if value is not None]
-    fit.main([*given, *flags])
+        strategy = "ddp" if case.processes > 1 else "auto"
+        command += f"""
+            --threads 1 --trainer.enable_progress_bar false
+            --trainer.devices {case.processes} --trainer.strategy {strategy}
+        """
+    fit.main([*command.split(), *flags])
     return RunDirectory(name)
 
 
