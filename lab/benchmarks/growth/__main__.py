@@ -21,7 +21,7 @@ from convblocks.console import answer, end
 from lab.benchmarks.growth.page import blocks
 from lab.benchmarks.growth.sizes import groups
 from lab.benchmarks.harness import THREADS, measure_in_turns, parse, publish
-from lab.benchmarks.rows import Results, Values
+from lab.benchmarks.rows import Results
 
 
 def main(arguments: list[str]) -> None:
@@ -36,15 +36,11 @@ def main(arguments: list[str]) -> None:
     for points in groups(options.arch, options.sizes):
         measure_in_turns(results, points)
     for row in results.rows:
-        add_seconds(row.values)
+        values = row.values
+        if "training" in values:  # of a step, or of the epoch where it was a whole one
+            whole = values["training"] + values["evaluation"]
+            values["seconds"] = values.get("step", whole)
     publish("growth", blocks(results), results, options.out)
-
-
-def add_seconds(values: Values) -> None:
-    """Where a turn trained: of a step, or of the epoch where it was a whole one."""
-    if "training" in values:
-        whole = values["training"] + values["evaluation"]
-        values["seconds"] = values.get("step", whole)
 
 
 if __name__ == "__main__":

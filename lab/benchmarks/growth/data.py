@@ -5,7 +5,6 @@ trials of reports and searches.
 import random
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -20,10 +19,11 @@ from convblocks.run.judge import ACCURACY
 from convblocks.run.result import RunResult
 from convblocks.search.config import SearchConfig, parse_space
 from lab import NETWORKS
+from lab.pages.writing import DATA
 from lab.results import read_results
 
 # MNIST's runs of the three networks, with several settings.
-RUNS = Path(__file__).parents[3] / "docs" / "data" / "study-confirm.jsonl"
+RUNS = DATA / "study-confirm.jsonl"
 
 
 def wide(width: int = 100) -> nn.Sequential:

@@ -1,7 +1,6 @@
 """The table of how cost grows: a line for all that is measured, with its exponent."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
@@ -10,8 +9,8 @@ from convblocks.compare.statistics import Numbers
 from convblocks.figures.estimates import DASH, NOTHING, Estimate
 from convblocks.figures.tables import Table
 from convblocks.text import listed
-from lab.benchmarks.growth.sizes import BATCH_SIZE
 from lab.benchmarks.rows import Results, ratio
+from lab.benchmarks.training.ways import BATCH_SIZE
 from lab.pages.writing import Block, origin, table
 
 FASTER = "faster"
@@ -21,33 +20,20 @@ FASTER = "faster"
 MARGIN = 0.1
 
 
-@dataclass(frozen=True)
-class Quantity:
-    """How a quantity is shown.
-
-    Args:
-        name: Of what grows.
-        cost: What it costs.
-        unit: Of the cost.
-        scale: Of the cost, from seconds.
-    """
-
-    name: str
-    cost: str
-    unit: str = "ms"
-    scale: float = 1e3
-
-
+# What grows, in the order of the table, and how the page calls it.
 QUANTITIES = {
-    "images": Quantity("images", "", "s", 1),
-    "classes": Quantity("classes", "step"),
-    "parameters": Quantity("parameters", "step"),
-    "batch": Quantity("images per batch", "step"),
-    "runs": Quantity("runs of a comparison", "", "s", 1),
-    "trials": Quantity("earlier trials of a search", ""),
-    "processes": Quantity("processes", "step"),
+    "images": "images",
+    "classes": "classes",
+    "parameters": "parameters",
+    "batch": "images per batch",
+    "runs": "runs of a comparison",
+    "trials": "earlier trials of a search",
+    "processes": "processes",
 }
 
+# Those of which a training step is measured, and those whose costs are shown in seconds.
+OF_STEPS = ("classes", "parameters", "batch", "processes")
+IN_SECONDS = ("images", "runs")
 
 # At each size, from the smallest on: seconds, one for each round.
 Costs = dict[int, Numbers]
@@ -89,20 +75,20 @@ def costs_table(results: Results) -> Table:
     """What grows with what: the cost at the least and the largest size, and how it grows."""
     rows = []
     for quantity, series, costs in quantities(results):
-        shown = QUANTITIES[quantity]
         are_processes = quantity == "processes"  # whose cost may grow: they share the CPUs
         least, *_, most = costs
         sizes = f"{least:,}{DASH}{most:,}"
         if are_processes and most > results.settings["cpus"]:
             sizes += " (SIMULATED)"
-        first, last = (number(shown.scale * median(costs[size])) for size in (least, most))
+        unit, scale = ("s", 1) if quantity in IN_SECONDS else ("ms", 1000)
+        first, last = (number(scale * median(costs[size])) for size in (least, most))
         measured = exponent(costs)
         rows.append(
             {
-                "cost of": f"{series} {shown.cost}".rstrip(),
-                "by": shown.name,
+                "cost of": f"{series} step" if quantity in OF_STEPS else series,
+                "by": QUANTITIES[quantity],
                 "sizes": sizes,
-                "cost": f"{first}{DASH}{last} {shown.unit}",
+                "cost": f"{first}{DASH}{last} {unit}",
                 "exponent": str(measured),
                 "grows": NOTHING if are_processes else verdict(measured),
             }
@@ -121,7 +107,7 @@ def blocks(results: Results) -> list[Block]:
     for quantity, series, costs in quantities(results):
         measured = exponent(costs)
         if verdict(measured) == FASTER:
-            found.append(f"{series} by {QUANTITIES[quantity].name} ({measured})")
+            found.append(f"{series} by {QUANTITIES[quantity]} ({measured})")
     settings = results.settings
     return [
         "# How cost grows",

@@ -9,9 +9,7 @@ from lab.benchmarks.growth.data import parameters_of, wide
 from lab.benchmarks.growth.measure import bare_and_wide, called, checking, choosing, reporting
 from lab.benchmarks.harness import THREADS, Measured, in_turns
 from lab.benchmarks.noise import noise_flags
-from lab.benchmarks.training.ways import Case, train
-
-BATCH_SIZE = 64
+from lab.benchmarks.training.ways import BATCH_SIZE, Case, train
 
 IMAGES = (2000, 4000, 8000, 16_000, 32_000, 64_000)
 BATCH_SIZES = (64, 256, 1024, 4096)
@@ -44,8 +42,8 @@ def groups(archs: Sequence[str], most: int | None) -> Iterator[list[Measured]]:
     each quantity.
     """
     batches = [of_batches(arch) for arch in archs]
-    first = [of_images(), of_classes(), of_parameters()]
-    for group in (*first, *batches, of_runs(), of_trials(), of_processes()):
+    others = of_runs(), of_trials(), of_processes()
+    for group in (of_images(), of_classes(), of_parameters(), *batches, *others):
         points = list(group)
         sizes = sorted({labels["size"] for labels, _ in points})[:most]
         yield [(labels, turns) for labels, turns in points if labels["size"] in sizes]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 from scipy.interpolate import CubicHermiteSpline
 
 from lab.benchmarks.handwriting.results import Drawn
@@ -71,7 +71,8 @@ def strokes(shape: Shape, random: np.random.Generator) -> Image.Image:
     pen = max(1.5, height * random.uniform(0.04, 0.15))
     slant = random.uniform(-0.15, 0.35)
     tilt = np.deg2rad(random.uniform(-8, 8))
-    turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
+    cos, sin = np.cos(tilt), np.sin(tilt)
+    turn = np.array([[cos, -sin], [sin, cos]])
     lines = []
     for stroke in shape:
         x, y = smooth(unsteady(stroke, random)).T / 100
@@ -93,9 +94,7 @@ def printed(digit: int, font: str, random: np.random.Generator) -> Image.Image:
 def on_background(mask: Image.Image, background: str, random: np.random.Generator) -> bytes:
     """Put what a mask shows somewhere on a background, in some colour; returns a file's content."""
     margins = random.uniform(0.05, 0.9, size=4) * max(mask.size)
-    left, top, right, bottom = map(int, margins)
-    ink = Image.new("L", (left + mask.width + right, top + mask.height + bottom))
-    ink.paste(mask, (left, top))
+    ink = ImageOps.expand(mask, tuple(map(int, margins)))
     dark = random.integers(0, 90, size=3)
     light = random.integers(190, 256, size=3)
     if background == "photo":

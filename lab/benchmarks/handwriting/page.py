@@ -117,7 +117,7 @@ def sheet(drawings: Iterable[Drawing]) -> Image.Image:
 
 def networks_table(results: Results) -> Table:
     """A line for each network."""
-    digits = sorted({drawn.digit for drawn in results.drawn})
+    digits = {drawn.digit for drawn in results.drawn}
     rows = []
     origins = []
     for network in results.networks:

@@ -27,7 +27,6 @@ from convblocks.model.networks import ARCHITECTURES
 from lab.benchmarks.harness import THREADS, Measured, in_turns, measure_in_turns, parse, publish
 from lab.benchmarks.pictures import measure
 from lab.benchmarks.pictures.data import (
-    BATCH_SIZE,
     DECODED,
     DECODED_PICTURES,
     DESCRIPTIONS,
@@ -38,7 +37,7 @@ from lab.benchmarks.pictures.data import (
 )
 from lab.benchmarks.pictures.page import blocks
 from lab.benchmarks.rows import Results, Row
-from lab.benchmarks.training.ways import Case, train
+from lab.benchmarks.training.ways import BATCH_SIZE, Case, train
 from lab.pages.writing import multiply_adds
 
 # Training steps of a turn, which takes about a second.
@@ -58,7 +57,8 @@ def main(arguments: list[str]) -> None:
     options = parse(arguments, "--pictures", BATCH_SIZE, default=TRAINING_PICTURES)
     pictures = min(options.pictures, TRAINING_PICTURES)
     results = Results.begin(arguments, options.rounds, threads=THREADS, pictures=pictures)
-    results.rows += [row for arch in options.arch for row in arithmetic(arch)]
+    for arch in options.arch:
+        results.rows += arithmetic(arch)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         echo(f"writing and decoding {pictures:,} pictures")
@@ -89,7 +89,7 @@ def turns(arch: str, pictures: int, folder: Path) -> Iterator[Measured]:
     for data, image_spec in DESCRIPTIONS.items():
         labels = {"part": "epoch", "arch": arch, "data": data, "steps": steps}
         variant = shlex.join(["fit", *data_flags(data, folder)])
-        case = Case(variant, arch, batch_size=BATCH_SIZE, steps=steps, test_batches=evaluated)
+        case = Case(variant, arch, steps=steps, test_batches=evaluated)
         yield labels, in_turns(THREADS, train, case)
         if data != "folder":
             bare = in_turns(THREADS, measure.bare_steps, case, image_spec)

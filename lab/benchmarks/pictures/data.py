@@ -12,8 +12,6 @@ from convblocks.pictures.decoding import to_picture
 from convblocks.pictures.source import PictureFolder, kept_file
 from lab.benchmarks.noise import for_testing, noise_flags
 
-BATCH_SIZE = 64
-
 # As many as MNIST has.
 TRAINING_PICTURES = 60_000
 

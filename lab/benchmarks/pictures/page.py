@@ -5,9 +5,10 @@ from statistics import median
 from convblocks.compare.statistics import Numbers
 from convblocks.figures.tables import Table
 from lab.benchmarks.noise import for_testing
-from lab.benchmarks.pictures.data import BATCH_SIZE, COLOUR
+from lab.benchmarks.pictures.data import COLOUR
 from lab.benchmarks.pictures.measure import ALL_CORES, ONE_CORE, WAYS
 from lab.benchmarks.rows import Results, judged, ratio
+from lab.benchmarks.training.ways import BATCH_SIZE
 from lab.estimates import target_text
 from lab.pages.writing import Block, origin, table
 

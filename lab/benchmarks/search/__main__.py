@@ -24,9 +24,7 @@ Example:
 
 from argparse import Namespace
 from functools import partial
-from itertools import count, product
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from itertools import product
 
 from convblocks.compare.options import positive, split
 from convblocks.compare.trials import VAL_SIZE
@@ -49,22 +47,15 @@ def main(arguments: list[str]) -> None:
     """
     options = parse(arguments)
     results = Results.begin(arguments, options.rounds, arch=options.arch, epochs=options.epochs)
-    numbers = count()
-
-    def start(way: str, folder: str) -> list[Row]:
-        return started(way, Path(folder), f"{way}-{next(numbers)}", options.runs)
-
     for repeat, variant in product(range(options.repeats), VARIANTS):
         labels = {"part": "trial", "search": variant}
         results.rows += [Row(labels, values, repeat) for values in trials(options, variant, repeat)]
-    with TemporaryDirectory() as folder:
-        # The imports of the server from which all runs are forked.
-        started("compare", Path(folder), "first", 1)
-        starts = [
-            ({"part": "start", "way": way}, partial(start, way, folder))
-            for way in ("compare", "search")
-        ]
-        results.measure(starts, options.rounds)
+    started("compare", 1)  # the imports of the server from which all runs are forked
+    starts = [
+        ({"part": "start", "way": way}, partial(started, way, options.runs))
+        for way in ("compare", "search")
+    ]
+    results.measure(starts, options.rounds)
     publish("search", blocks(results), results, options.out)
     echo(answer_text(results))
 

@@ -6,6 +6,7 @@ import time
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from convblocks.compare.launch import refuse_missing, train
 from convblocks.compare.trials import ROOT, all_trials, command_line
@@ -72,16 +73,18 @@ def gridded(options: Namespace, repeat: int) -> Iterator[Values]:
         yield values
 
 
-def started(way: str, folder: Path, name: str, runs: int) -> list[Row]:
+def started(way: str, runs: int) -> list[Row]:
     """Seconds from one run's start to the next one's."""
-    overrides = (*SHORT.items(), (ROOT, str(folder)))
-    began = time.perf_counter()
-    if way == "search":
-        own = f"--arch mlp --space lr=1e-3..1e-2:log --name {name} --confirm 0 --jobs 1"
-        command = [*own.split(), *command_line(overrides)]
-        worker = search.open_search(search.parse(command))
-        train_trials(worker, runs, jobs=1)
-    else:
-        planned = all_trials(name, ["mlp"], range(runs), overrides, {})
-        refuse_missing(planned, train(RunDirectory(name, folder), planned, jobs=1))
-    return single_row(seconds=(time.perf_counter() - began) / runs)
+    with TemporaryDirectory() as folder:
+        overrides = (*SHORT.items(), (ROOT, folder))
+        began = time.perf_counter()
+        if way == "search":
+            own = f"--arch mlp --space lr=1e-3..1e-2:log --name {way} --confirm 0 --jobs 1"
+            command = [*own.split(), *command_line(overrides)]
+            worker = search.open_search(search.parse(command))
+            train_trials(worker, runs, jobs=1)
+        else:
+            planned = all_trials(way, ["mlp"], range(runs), overrides, {})
+            refuse_missing(planned, train(RunDirectory(way, Path(folder)), planned, jobs=1))
+        seconds = time.perf_counter() - began
+    return single_row(seconds=seconds / runs)

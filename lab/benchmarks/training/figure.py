@@ -46,9 +46,15 @@ def _epochs(axes: Axes, results: Results, arch: str) -> list[float]:
     for row, variant in enumerate(variants):
         seconds = results.values("epoch", **training(variant), arch=arch)
         middle = median(seconds)
-        edge = {"markeredgecolor": rcParams["axes.facecolor"], "markeredgewidth": 0.5}
-        rows = [row] * len(seconds)
-        axes.plot(seconds, rows, look.marker, color=look.colour, markersize=6, **edge)
+        axes.plot(
+            seconds,
+            [row] * len(seconds),
+            look.marker,
+            color=look.colour,
+            markersize=6,
+            markeredgecolor=rcParams["axes.facecolor"],
+            markeredgewidth=0.5,
+        )
         ends = [row - 0.35, row + 0.35]
         axes.plot([middle] * 2, ends, color=foreground(), linewidth=1.8, zorder=1.5)
         place = axes.get_yaxis_transform()

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
-from pathlib import Path
 
 from pyinstrument import Profiler
 
@@ -22,8 +21,8 @@ from lab.benchmarks.rows import Row, single_row
 from lab.benchmarks.training import moments
 from lab.benchmarks.training.parts import LOOKS_EVERY, OTHER, PARTS, part_of
 from lab.benchmarks.training.ways import Case, Stopwatch, train
+from lab.pages.writing import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[3]
 FIT = str(REPOSITORY / "scripts" / "fit.py")
 
 # The imports of every Lightning project on MNIST.

@@ -6,7 +6,7 @@ import resource
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -41,9 +41,10 @@ PRECISIONS: tuple[Precision, ...] = ("32-true", "bf16-mixed")
 LOADING_IMAGES = ("notebook", "lightning-plain")
 
 LEARNING_RATE = 1e-2
+BATCH_SIZE = 64
 EVAL_BATCH_SIZE = 1000
 
-# Of a batch size of 64 and MNIST's 60,000 training images.
+# Of that batch size and MNIST's 60,000 training images.
 EPOCH_STEPS = 938
 
 SEED = 0
@@ -68,7 +69,7 @@ class Case:
     variant: str
     arch: str
     precision: Precision = "32-true"
-    batch_size: int = 64
+    batch_size: int = BATCH_SIZE
     workers: int = 0
     steps: int | None = None
     test_batches: int | None = 1
@@ -376,7 +377,7 @@ def fit_project(case: Case, stopwatch: Stopwatch) -> None:
     fit_command(case, "measured", "--epochs=1000", *flags)  # more than there are turns
 
 
-WAYS: dict[str, Callable[[Case, Stopwatch], None]] = {
+WAYS = {
     "notebook": notebook,
     "lightning-plain": lightning_plain,
     "bare": bare,
