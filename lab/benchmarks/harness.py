@@ -88,8 +88,7 @@ def in_turns(
             # Whoever answers first: where one has failed, others wait for it or fail too.
             answers: dict[object, list[Row]] = {}
             while len(answers) < ranks:
-                silent = [connection for connection in connections if connection not in answers]
-                for ready in wait(silent):
+                for ready in wait(set(connections).difference(answers)):
                     answers[ready] = _received(ready)
             return answers[connections[0]]
 
@@ -128,7 +127,8 @@ def _take_turns(
     gc.collect()
     # Processes that load images start as in any script, and not from another server,
     # which would do all imports again.
-    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
+    usual = multiprocessing.get_all_start_methods()[0]
+    multiprocessing.set_start_method(usual, force=True)
     torch.set_num_threads(threads)
     try:
         function(*arguments, connection)
@@ -166,12 +166,9 @@ def publish(name: str, blocks: Sequence[Block], results: Results, out: Path) -> 
 
 def parser_with_out() -> Parser:
     """With the option that all benchmarks have: the folder that they write to."""
-
-    def folder(path: str) -> Path:
-        return output_folder(Path(path))
-
     parser = Parser()
-    parser.add_argument("--out", type=folder, default=str(LOGS / "benchmark"))
+    folder = str(LOGS / "benchmark")
+    parser.add_argument("--out", type=lambda path: output_folder(Path(path)), default=folder)
     return parser
 
 
@@ -184,7 +181,7 @@ def parse(arguments: list[str], own: str, least: int, default: int | None = None
         return not_negative(text, least)
 
     parser = parser_with_out()
-    parser.add_argument("--arch", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
+    parser.add_argument("--arch", nargs="+", default=NETWORKS, choices=NETWORKS)
     parser.add_argument("--rounds", type=positive, default=ROUNDS)
     parser.add_argument(own, type=number, default=default)
     options = parser.parse_args(arguments)

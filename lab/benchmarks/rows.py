@@ -107,7 +107,7 @@ class Results:
         return np.array([row.values[value] for row in self.of(**labels)])
 
     def median(self, value: str, /, **labels: Any) -> float:
-        return median(self.values(value, **labels))
+        return float(median(self.values(value, **labels)))
 
     def turns(self, **labels: Any) -> str:
         """The training steps of a turn in words, of each network."""

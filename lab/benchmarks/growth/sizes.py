@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lab.benchmarks.growth.data import parameters_of, wide
+from lab.benchmarks.growth.data import wide
 from lab.benchmarks.growth.measure import bare_and_wide, called, checking, choosing, reporting
 from lab.benchmarks.harness import THREADS, Measured, in_turns
 from lab.benchmarks.noise import noise_flags
@@ -51,9 +51,8 @@ def groups(archs: Sequence[str], most: int | None) -> Iterator[list[Measured]]:
 
 def of_images() -> Iterator[Measured]:
     for size in IMAGES:
-        yield point(
-            "images", "epoch", size, train, Case(on_noise(size, 10), "mlp", test_batches=None)
-        )
+        case = Case(on_noise(size, 10), "mlp", test_batches=None)
+        yield point("images", "epoch", size, train, case)
         yield point("images", "start", size, called, checking, size)
 
 
@@ -71,7 +70,8 @@ def of_classes() -> Iterator[Measured]:
 def of_parameters() -> Iterator[Measured]:
     arch = f"{wide.__module__}.{wide.__name__}"
     for width, steps in WIDTHS.items():
-        size = parameters_of(width)
+        # Each hidden unit has its weights in and out and a bias, each class a bias.
+        size = (784 + 10 + 1) * width + 10
         case = Case(f"fit --network.width {width}", arch, steps=steps)
         yield point("parameters", "fit", size, train, case)
         bare = replace(case, variant="bare")

@@ -105,13 +105,15 @@ def sheet(drawings: Iterable[Drawing]) -> Image.Image:
         first = 1 + kinds.index(kind)
         pen.text((CELL * first, CELL // 2), title, INK, font, anchor="lm")
     for row, own in enumerate(rows, start=1):
-        pen.text((CELL // 2, CELL * row + LARGEST // 2), str(own[0].digit), INK, font, anchor="mm")
+        place = CELL // 2, CELL * row + LARGEST // 2
+        pen.text(place, str(own[0].digit), INK, font, anchor="mm")
         for column, drawing in enumerate(own, start=1):
             stored = Image.open(io.BytesIO(drawing.content))
             picture = ImageOps.exif_transpose(stored).convert("RGBA")
             picture.thumbnail((LARGEST, LARGEST))
             behind = Image.new("RGBA", picture.size, PALE)  # where a drawing is transparent
-            paper.paste(Image.alpha_composite(behind, picture), (CELL * column, CELL * row))
+            opaque = Image.alpha_composite(behind, picture)
+            paper.paste(opaque, (CELL * column, CELL * row))
     return paper
 
 
@@ -121,7 +123,8 @@ def networks_table(results: Results) -> Table:
     rows = []
     origins = []
     for network in results.networks:
-        share, worst = min((fmean(results.right(network, digit=digit)), digit) for digit in digits)
+        shares = [(fmean(results.right(network, digit=digit)), digit) for digit in digits]
+        least, worst = min(shares)
         rows.append(
             {
                 "network": network.arch,
@@ -130,7 +133,7 @@ def networks_table(results: Results) -> Table:
                 "all pictures": recognised(results, network),
                 "strokes": recognised(results, network, kind="strokes"),
                 "fonts": recognised(results, network, kind="font"),
-                "worst digit": f"{worst}: {100 * share:.1f} %",
+                "worst digit": f"{worst}: {100 * least:.1f} %",
             }
         )
         origins.append(

@@ -79,7 +79,8 @@ def arithmetic(arch: str) -> Iterator[Row]:
     """Of an image of each data set."""
     for data, image_spec in DESCRIPTIONS.items():
         count = multiply_adds(ARCHITECTURES[arch](image_spec), image_spec)
-        yield Row({"part": "arithmetic", "arch": arch, "data": data}, {"multiply_adds": count})
+        labels = {"part": "arithmetic", "arch": arch, "data": data}
+        yield Row(labels, {"multiply_adds": count})
 
 
 def turns(arch: str, pictures: int, folder: Path) -> Iterator[Measured]:

@@ -141,7 +141,8 @@ def rates_table(results: Results) -> Table:
 def calculation_table(results: Results) -> Table:
     """What a step sends, and the cost of that on GPUs: of the recorded case with most processes."""
     rows = []
-    for arch, variant in product(results.different("arch", part="compared"), ("fit", "plain")):
+    archs = results.different("arch", part="compared")
+    for arch, variant in product(archs, ("fit", "plain")):
         cases = results.of(part="recorded", arch=arch, variant=variant)
         labels = max((case.labels for case in cases), key=itemgetter("processes"))
         sent = [

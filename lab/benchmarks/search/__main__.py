@@ -49,7 +49,8 @@ def main(arguments: list[str]) -> None:
     results = Results.begin(arguments, options.rounds, arch=options.arch, epochs=options.epochs)
     for repeat, variant in product(range(options.repeats), VARIANTS):
         labels = {"part": "trial", "search": variant}
-        results.rows += [Row(labels, values, repeat) for values in trials(options, variant, repeat)]
+        for values in trials(options, variant, repeat):
+            results.rows.append(Row(labels, values, repeat))
     started("compare", 1)  # the imports of the server from which all runs are forked
     starts = [
         ({"part": "start", "way": way}, partial(started, way, options.runs))

@@ -52,11 +52,13 @@ def trials(options: Namespace, variant: str, repeat: int) -> Iterator[Values]:
     command = [*own.split(), *command_line(options.given)]
     search.main(command)
     done = search.open_search(search.parse(command))
-    accuracies = {trial.number: {"accuracy": float(trial.values[0])} for trial in done.best()}
+    ended = {trial.number: float(trial.values[0]) for trial in done.best()}
     for trial in done.trials():
         epochs = done.config.trial(trial.number, trial.params).metrics()
-        seconds = sum(row["seconds"] for row in epochs)
-        yield {"seconds": seconds} | accuracies.get(trial.number, {})
+        values = {"seconds": sum(row["seconds"] for row in epochs)}
+        if trial.number in ended:
+            values["accuracy"] = ended[trial.number]
+        yield values
 
 
 def gridded(options: Namespace, repeat: int) -> Iterator[Values]:
@@ -85,6 +87,7 @@ def started(way: str, runs: int) -> list[Row]:
             train_trials(worker, runs, jobs=1)
         else:
             planned = all_trials(way, ["mlp"], range(runs), overrides, {})
-            refuse_missing(planned, train(RunDirectory(way, Path(folder)), planned, jobs=1))
+            directory = RunDirectory(way, Path(folder))
+            refuse_missing(planned, train(directory, planned, jobs=1))
         seconds = time.perf_counter() - began
     return single_row(seconds=seconds / runs)

@@ -37,10 +37,8 @@ CAUTION = (
     "only one of the two searches has a pruner."
 )
 
-# Seconds that a search may add to a run, and how they are written.
+# Seconds that a search may add to a run.
 MOST_ADDED = 0.3
-SECONDS_ADDED = Unit(name=" s")
-
 
 # At the end of each trial of a search: the seconds of training and evaluation until then,
 # which are added up even where trials ran side by side, and the best validation accuracy of
@@ -172,7 +170,7 @@ def added_text(results: Results) -> str:
     search, compare = (
         results.values("seconds", part="start", way=way) for way in ("search", "compare")
     )
-    added = mean_interval([*(search - compare)], SECONDS_ADDED)
+    added = mean_interval([*(search - compare)], Unit(name=" s"))
     return (
         f"Beside runs of compare.py, a search adds {added:u} to a run, from its start to the next "
         f"one's (an MLP, one batch, n = {added.n} rounds). The target of at most {MOST_ADDED} s is "
@@ -225,6 +223,8 @@ def _best_so_far(searches: Sequence[Course]) -> list[tuple[float, ...]]:
 
 
 def _in_brackets(accuracies: list[float]) -> str:
-    """The median, and the lowest and highest, where every repeat has one."""
-    middle, low, high = (100 * pick(accuracies) for pick in (median, min, max))
-    return f"{middle:.2f} [{low:.2f}, {high:.2f}]" if low > -inf else NOTHING
+    """The median, and the lowest and highest, where every repeat has one; in per cent."""
+    if min(accuracies) == -inf:
+        return NOTHING
+    middle = f"{100 * median(accuracies):.2f}"
+    return f"{middle} [{100 * min(accuracies):.2f}, {100 * max(accuracies):.2f}]"

@@ -42,7 +42,7 @@ def _epochs(axes: Axes, results: Results, arch: str) -> list[float]:
     """Draw a network's panel; all seconds."""
     look = style([*ARCHITECTURES].index(arch))
     variants = [*LOADING_IMAGES, "bare", "fit"]
-    shown = []
+    shown: list[float] = []
     for row, variant in enumerate(variants):
         seconds = results.values("epoch", **training(variant), arch=arch)
         middle = median(seconds)

@@ -140,15 +140,14 @@ def time_command(command: list[str]) -> list[tuple[float, str]]:
     path = f"{REPOSITORY}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        process = subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, *command],
             cwd=folder,
             env=os.environ | {"PYTHONPATH": path},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-        )
-        with process as run:
+        ) as run:
             lines = [(time.perf_counter() - began, line) for line in run.stdout or ()]
         lines.append((time.perf_counter() - began, ""))
     if run.returncode != 0:

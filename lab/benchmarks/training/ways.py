@@ -197,7 +197,8 @@ class NormalisedLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         for indices in self.order.split(self.batch_size):
-            yield self.images.index_select(0, indices), self.targets.index_select(0, indices)
+            images = self.images.index_select(0, indices)
+            yield images, self.targets.index_select(0, indices)
 
 
 class BareLoop:
