@@ -88,8 +88,7 @@ def in_turns(
             # Whoever answers first: where one has failed, others wait for it or fail too.
             answers: dict[object, list[Row]] = {}
             while len(answers) < ranks:
-                silent = [connection for connection in connections if connection not in answers]
-                for ready in wait(silent):
+                for ready in wait(set(connections).difference(answers)):
                     answers[ready] = _received(ready)
             return answers[connections[0]]
 
@@ -128,7 +127,8 @@ def _take_turns(
     gc.collect()
     # Processes that load images start as in any script, and not from another server,
     # which would do all imports again.
-    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
+    usual = multiprocessing.get_all_start_methods()[0]
+    multiprocessing.set_start_method(usual, force=True)
     torch.set_num_threads(threads)
     try:
         function(*arguments, connection)
@@ -136,12 +136,14 @@ def _take_turns(
         connection.send(error)
 
 
-def measure_in_turns(results: Results, cases: Iterable[Measured], rounds: int) -> None:
-    """Measure cases side by side, each in processes that wait until it is their turn."""
+def measure_in_turns(results: Results, cases: Iterable[Measured]) -> None:
+    """Measure cases side by side, each in processes that wait until it is their turn,
+    in all rounds.
+    """
     known = list(cases)
     with ExitStack() as stack:
         tasks = [(labels, stack.enter_context(turns)) for labels, turns in known]
-        results.measure(tasks, rounds, warm_up=True)
+        results.measure(tasks, results.rounds, warm_up=True)
 
 
 class _Terminal(io.StringIO):
@@ -162,31 +164,26 @@ def publish(name: str, blocks: Sequence[Block], results: Results, out: Path) -> 
     echo(f"Written to {out / 'lab' / name}.md and {out / 'data' / name}.json.")
 
 
-def at_least(least: int) -> Callable[[str], int]:
-    """The type of an option that is a number."""
+def parser_with_out() -> Parser:
+    """With the option that all benchmarks have: the folder that they write to."""
+    parser = Parser()
+    folder = str(LOGS / "benchmark")
+    parser.add_argument("--out", type=lambda path: output_folder(Path(path)), default=folder)
+    return parser
+
+
+def parse(arguments: list[str], own: str, least: int, default: int | None = None) -> Namespace:
+    """The options of a benchmark of speed, each network once: those that all have, and
+    one of its own, which is a number.
+    """
 
     def number(text: str) -> int:
         return not_negative(text, least)
 
-    return number
-
-
-def made_folder(path: str) -> Path:
-    """The type of an option that is a folder to write to."""
-    return output_folder(Path(path))
-
-
-def parser() -> Parser:
-    """The options of all benchmarks."""
-    made = Parser()
-    made.add_argument("--arch", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
-    made.add_argument("--rounds", type=positive, default=ROUNDS)
-    made.add_argument("--out", type=made_folder, default=str(LOGS / "benchmark"))
-    return made
-
-
-def parsed(made: Parser, arguments: list[str]) -> Namespace:
-    """The options, with each network once."""
-    options = made.parse_args(arguments)
+    parser = parser_with_out()
+    parser.add_argument("--arch", nargs="+", default=NETWORKS, choices=NETWORKS)
+    parser.add_argument("--rounds", type=positive, default=ROUNDS)
+    parser.add_argument(own, type=number, default=default)
+    options = parser.parse_args(arguments)
     options.arch = list(dict.fromkeys(options.arch))
     return options

@@ -33,8 +33,10 @@ def noise(
     generator = torch.Generator().manual_seed(0)
 
     def draw(count: int) -> LabelledImages:
-        pixels = torch.randint(256, (count, *shape), dtype=torch.uint8, generator=generator)
-        return LabelledImages(pixels, torch.randint(classes, (count,), generator=generator))
+        size = count, *shape
+        pixels = torch.randint(256, size, dtype=torch.uint8, generator=generator)
+        labels = torch.randint(classes, (count,), generator=generator)
+        return LabelledImages(pixels, labels)
 
     return draw(images), draw(for_testing(images))
 
@@ -48,4 +50,4 @@ def checked(train: LabelledImages, test: LabelledImages, classes: int) -> ImageS
     """What the project finds out about any source's images: whether they are alike,
     MD5, mean, deviation.
     """
-    return ImageSets.of(train, test, [str(label) for label in range(classes)])
+    return ImageSets.of(train, test, [*map(str, range(classes))])

@@ -10,8 +10,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import quantile_test
 
+from convblocks.compare.statistics import Numbers
 from convblocks.console import echo
 from convblocks.figures.estimates import CONFIDENCE, Estimate
 from convblocks.run.provenance import describe_machine, describe_processor, git_commit
@@ -33,6 +36,11 @@ class Row:
     labels: Labels
     values: Values
     round: int = 0
+
+
+def single_row(**values: float) -> list[Row]:
+    """Of a case that needs no further labels."""
+    return [Row({}, values)]
 
 
 # The labels of a case, and a function that measures it; its rows may have further labels.
@@ -94,12 +102,12 @@ class Results:
         """The values of another label of these rows, each once."""
         return list(dict.fromkeys(row.labels[label] for row in self.of(**labels)))
 
-    def values(self, value: str, /, **labels: Any) -> list[float]:
+    def values(self, value: str, /, **labels: Any) -> Numbers:
         """In the order of the rounds, in each of which a case is measured once."""
-        return [row.values[value] for row in self.of(**labels)]
+        return np.array([row.values[value] for row in self.of(**labels)])
 
     def median(self, value: str, /, **labels: Any) -> float:
-        return median(self.values(value, **labels))
+        return float(median(self.values(value, **labels)))
 
     def turns(self, **labels: Any) -> str:
         """The training steps of a turn in words, of each network."""
@@ -119,22 +127,17 @@ class Results:
         write(path, f"{head}\n{rows}\n]}}\n")
 
 
-def ratio(above: Sequence[float], below: Sequence[float] | None = None) -> Estimate:
+def ratio(above: ArrayLike, below: ArrayLike = 1) -> Estimate:
     """How many times as large one quantity is as another of the same rounds, or as 1.
 
     The median of the rounds' ratios, with the interval between two of them that covers
     the true median at 95 % or more whatever their distribution (W. J. Conover,
     Practical Nonparametric Statistics, 3.2). Fewer than 6 rounds have none.
     """
-    ratios = quotients(above, below or [1.0] * len(above))
+    ratios = np.divide(above, below)
     test: Any = quantile_test(ratios, q=1, p=0.5)  # whose interval is a float in scipy-stubs
     low, high = test.confidence_interval(CONFIDENCE)
     return Estimate(median(ratios), float(low), float(high), len(ratios))
-
-
-def quotients(above: Sequence[float], below: Sequence[float]) -> list[float]:
-    """The ratio of each round."""
-    return [one / other for one, other in zip(above, below, strict=True)]
 
 
 def side(measured: Estimate) -> str:

@@ -20,8 +20,8 @@ import os
 from convblocks.console import answer, end
 from lab.benchmarks.growth.page import blocks
 from lab.benchmarks.growth.sizes import groups
-from lab.benchmarks.harness import THREADS, at_least, measure_in_turns, parsed, parser, publish
-from lab.benchmarks.rows import Results, Values
+from lab.benchmarks.harness import THREADS, measure_in_turns, parse, publish
+from lab.benchmarks.rows import Results
 
 
 def main(arguments: list[str]) -> None:
@@ -31,22 +31,16 @@ def main(arguments: list[str]) -> None:
         UsageError: options that are unknown or out of range.
         UserError: the folder cannot be written to.
     """
-    made = parser()
-    made.add_argument("--sizes", type=at_least(2))  # one has no growth
-    options = parsed(made, arguments)
+    options = parse(arguments, "--sizes", 2)  # one has no growth
     results = Results.begin(arguments, options.rounds, threads=THREADS, cpus=os.cpu_count())
     for points in groups(options.arch, options.sizes):
-        measure_in_turns(results, points, options.rounds)
+        measure_in_turns(results, points)
     for row in results.rows:
-        add_seconds(row.values)
+        values = row.values
+        if "training" in values:  # of a step, or of the epoch where it was a whole one
+            whole = values["training"] + values["evaluation"]
+            values["seconds"] = values.get("step", whole)
     publish("growth", blocks(results), results, options.out)
-
-
-def add_seconds(values: Values) -> None:
-    """Where a turn trained: of a step, or of the epoch where it was a whole one."""
-    if "training" in values:
-        whole = values["training"] + values["evaluation"]
-        values["seconds"] = values.get("step", whole)
 
 
 if __name__ == "__main__":

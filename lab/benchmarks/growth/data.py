@@ -5,7 +5,6 @@ trials of reports and searches.
 import random
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -20,20 +19,17 @@ from convblocks.run.judge import ACCURACY
 from convblocks.run.result import RunResult
 from convblocks.search.config import SearchConfig, parse_space
 from lab import NETWORKS
+from lab.pages.writing import DATA
 from lab.results import read_results
 
 # MNIST's runs of the three networks, with several settings.
-RUNS = Path(__file__).parents[3] / "docs" / "data" / "study-confirm.jsonl"
+RUNS = DATA / "study-confirm.jsonl"
 
 
 def wide(width: int = 100) -> nn.Sequential:
     """The MLP with another number of hidden units."""
-    return nn.Sequential(nn.Flatten(), nn.Linear(784, width), nn.ReLU(), nn.Linear(width, 10))
-
-
-def parameters_of(width: int) -> int:
-    """Each hidden unit has its weights in and out and a bias, each class a bias."""
-    return (784 + 10 + 1) * width + 10
+    hidden, output = nn.Linear(784, width), nn.Linear(width, 10)
+    return nn.Sequential(nn.Flatten(), hidden, nn.ReLU(), output)
 
 
 def runs(count: int) -> list[RunResult]:
@@ -55,7 +51,8 @@ PLAN = Plan(settings={}, judge=ACCURACY, epochs=3, is_validated=True)
 
 def search(name: str) -> SearchConfig:
     """Of a search of the default space, by TPE."""
-    return SearchConfig(Trial(name, "mlp", (("epochs", "3"),), (), seed=0), parse_space([]))
+    trial = Trial(name, "mlp", (("epochs", "3"),), (), seed=0)
+    return SearchConfig(trial, parse_space([]))
 
 
 def trials(count: int) -> Iterator[FrozenTrial]:

@@ -17,7 +17,7 @@ from lab.benchmarks.growth import data
 from lab.benchmarks.growth.data import wide
 from lab.benchmarks.harness import Turns
 from lab.benchmarks.noise import checked, noise
-from lab.benchmarks.rows import Row
+from lab.benchmarks.rows import single_row
 from lab.benchmarks.training.ways import BareLoop, Case, Stopwatch, take_turns
 
 # A turn lasts at least so many seconds, and short calls of it are repeated.
@@ -40,7 +40,7 @@ def called(prepare: Callable[[int], Timed], size: int, turns: Turns) -> None:
         calls = [timed()]
         while sum(calls) < TURN:
             calls.append(timed())
-        turns.send([Row({}, {"seconds": median(calls)})])
+        turns.send(single_row(seconds=median(calls)))
 
 
 def seconds_of(function: Callable[..., object], *arguments: object) -> float:

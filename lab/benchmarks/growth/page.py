@@ -1,16 +1,17 @@
 """The table of how cost grows: a line for all that is measured, with its exponent."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from statistics import median
 
 import numpy as np
 
+from convblocks.compare.statistics import Numbers
 from convblocks.figures.estimates import DASH, NOTHING, Estimate
 from convblocks.figures.tables import Table
 from convblocks.text import listed
-from lab.benchmarks.growth.sizes import BATCH_SIZE
 from lab.benchmarks.rows import Results, ratio
-from lab.pages.writing import Block, origin
+from lab.benchmarks.training.ways import BATCH_SIZE
+from lab.pages.writing import Block, origin, table
 
 FASTER = "faster"
 
@@ -19,46 +20,36 @@ FASTER = "faster"
 MARGIN = 0.1
 
 
-@dataclass(frozen=True)
-class Quantity:
-    """How a quantity is shown.
-
-    Args:
-        name: Of what grows.
-        cost: What it costs.
-        unit: Of the cost.
-        scale: Of the cost, from seconds.
-    """
-
-    name: str
-    cost: str
-    unit: str = "ms"
-    scale: float = 1e3
-
-
+# What grows, in the order of the table, and how the page calls it.
 QUANTITIES = {
-    "images": Quantity("images", "", "s", 1),
-    "classes": Quantity("classes", "step"),
-    "parameters": Quantity("parameters", "step"),
-    "batch": Quantity("images per batch", "step"),
-    "runs": Quantity("runs of a comparison", "", "s", 1),
-    "trials": Quantity("earlier trials of a search", ""),
-    "processes": Quantity("processes", "step"),
+    "images": "images",
+    "classes": "classes",
+    "parameters": "parameters",
+    "batch": "images per batch",
+    "runs": "runs of a comparison",
+    "trials": "earlier trials of a search",
+    "processes": "processes",
 }
 
+# Those of which a training step is measured, and those whose costs are shown in seconds.
+OF_STEPS = ("classes", "parameters", "batch", "processes")
+IN_SECONDS = ("images", "runs")
 
-def exponent(sizes: Sequence[int], costs: Sequence[Sequence[float]]) -> Estimate:
-    """The exponent of cost ~ size^exponent.
+# At each size, from the smallest on: seconds, one for each round.
+Costs = dict[int, Numbers]
+
+
+def exponent(costs: Costs) -> Estimate:
+    """The exponent of cost ~ size^exponent, of the last two sizes alone: a fixed cost
+    hides how smaller ones grow.
 
     Of each round it is the slope of the straight line, by least squares, of the cost's
     logarithm over the size's. The estimate is the median of the rounds' slopes, with
     the interval of ``rows.ratio``: between two of them, whatever their distribution.
-
-    Args:
-        sizes: Two or more.
-        costs: At each size, one for each round.
     """
-    return ratio(np.polyfit(np.log(sizes), np.log(costs), 1)[0].tolist())
+    last = [*costs][-2:]
+    seconds = [costs[size] for size in last]
+    return ratio(np.polyfit(np.log(last), np.log(seconds), 1)[0])
 
 
 def verdict(measured: Estimate) -> str:
@@ -70,47 +61,39 @@ def verdict(measured: Estimate) -> str:
     return "slower" if measured.high < 1 else "undecided"
 
 
-def quantities(results: Results) -> Iterator[tuple[str, str, list[int]]]:
-    """All that was measured: what grew, what that costs, and its sizes."""
+def quantities(results: Results) -> Iterator[tuple[str, str, Costs]]:
+    """All that was measured: what grew, what was done, and what that costs."""
     for quantity in QUANTITIES:
         for series in sorted(results.different("series", quantity=quantity)):
-            sizes = results.different("size", quantity=quantity, series=series)
-            yield quantity, series, sorted(sizes)
-
-
-def exponent_at_end(results: Results, quantity: str, series: str, sizes: list[int]) -> Estimate:
-    """Of the last two sizes alone: a fixed cost hides how smaller ones grow."""
-    last = sizes[-2:]
-    costs = [
-        results.values("seconds", quantity=quantity, series=series, size=size) for size in last
-    ]
-    return exponent(last, costs)
+            own = {"quantity": quantity, "series": series}
+            sizes = sorted(results.different("size", **own))
+            costs = {size: results.values("seconds", **own, size=size) for size in sizes}
+            yield quantity, series, costs
 
 
 def costs_table(results: Results) -> Table:
     """What grows with what: the cost at the least and the largest size, and how it grows."""
     rows = []
-    for quantity, series, sizes in quantities(results):
-        shown = QUANTITIES[quantity]
-        least, most = sizes[0], sizes[-1]
+    for quantity, series, costs in quantities(results):
         are_processes = quantity == "processes"  # whose cost may grow: they share the CPUs
-        is_simulated = are_processes and most > results.settings["cpus"]
-        costs = [
-            results.median("seconds", quantity=quantity, series=series, size=size)
-            for size in (least, most)
-        ]
-        last = exponent_at_end(results, quantity, series, sizes)
+        least, *_, most = costs
+        sizes = f"{least:,}{DASH}{most:,}"
+        if are_processes and most > results.settings["cpus"]:
+            sizes += " (SIMULATED)"
+        unit, scale = ("s", 1) if quantity in IN_SECONDS else ("ms", 1000)
+        first, last = (number(scale * median(costs[size])) for size in (least, most))
+        measured = exponent(costs)
         rows.append(
-            [
-                f"{series} {shown.cost}".rstrip(),
-                shown.name,
-                f"{least:,}{DASH}{most:,}{' (SIMULATED)' * is_simulated}",
-                f"{DASH.join(number(shown.scale * cost) for cost in costs)} {shown.unit}",
-                str(last),
-                NOTHING if are_processes else verdict(last),
-            ]
+            {
+                "cost of": f"{series} step" if quantity in OF_STEPS else series,
+                "by": QUANTITIES[quantity],
+                "sizes": sizes,
+                "cost": f"{first}{DASH}{last} {unit}",
+                "exponent": str(measured),
+                "grows": NOTHING if are_processes else verdict(measured),
+            }
         )
-    return Table("", ["cost of", "by", "sizes", "cost", "exponent", "grows"], rows)
+    return table("", rows)
 
 
 def number(value: float) -> str:
@@ -121,10 +104,10 @@ def number(value: float) -> str:
 def blocks(results: Results) -> list[Block]:
     """The page."""
     found = []
-    for quantity, series, sizes in quantities(results):
-        last = exponent_at_end(results, quantity, series, sizes)
-        if verdict(last) == FASTER:
-            found.append(f"{series} by {QUANTITIES[quantity].name} ({last})")
+    for quantity, series, costs in quantities(results):
+        measured = exponent(costs)
+        if verdict(measured) == FASTER:
+            found.append(f"{series} by {QUANTITIES[quantity]} ({measured})")
     settings = results.settings
     return [
         "# How cost grows",

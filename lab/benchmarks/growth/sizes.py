@@ -5,13 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lab.benchmarks.growth.data import parameters_of, wide
+from lab.benchmarks.growth.data import wide
 from lab.benchmarks.growth.measure import bare_and_wide, called, checking, choosing, reporting
 from lab.benchmarks.harness import THREADS, Measured, in_turns
 from lab.benchmarks.noise import noise_flags
-from lab.benchmarks.training.ways import Case, train
-
-BATCH_SIZE = 64
+from lab.benchmarks.training.ways import BATCH_SIZE, Case, train
 
 IMAGES = (2000, 4000, 8000, 16_000, 32_000, 64_000)
 BATCH_SIZES = (64, 256, 1024, 4096)
@@ -44,8 +42,8 @@ def groups(archs: Sequence[str], most: int | None) -> Iterator[list[Measured]]:
     each quantity.
     """
     batches = [of_batches(arch) for arch in archs]
-    first = [of_images(), of_classes(), of_parameters()]
-    for group in (*first, *batches, of_runs(), of_trials(), of_processes()):
+    others = of_runs(), of_trials(), of_processes()
+    for group in (of_images(), of_classes(), of_parameters(), *batches, *others):
         points = list(group)
         sizes = sorted({labels["size"] for labels, _ in points})[:most]
         yield [(labels, turns) for labels, turns in points if labels["size"] in sizes]
@@ -53,9 +51,8 @@ def groups(archs: Sequence[str], most: int | None) -> Iterator[list[Measured]]:
 
 def of_images() -> Iterator[Measured]:
     for size in IMAGES:
-        yield point(
-            "images", "epoch", size, train, Case(on_noise(size, 10), "mlp", test_batches=None)
-        )
+        case = Case(on_noise(size, 10), "mlp", test_batches=None)
+        yield point("images", "epoch", size, train, case)
         yield point("images", "start", size, called, checking, size)
 
 
@@ -73,7 +70,8 @@ def of_classes() -> Iterator[Measured]:
 def of_parameters() -> Iterator[Measured]:
     arch = f"{wide.__module__}.{wide.__name__}"
     for width, steps in WIDTHS.items():
-        size = parameters_of(width)
+        # Each hidden unit has its weights in and out and a bias, each class a bias.
+        size = (784 + 10 + 1) * width + 10
         case = Case(f"fit --network.width {width}", arch, steps=steps)
         yield point("parameters", "fit", size, train, case)
         bare = replace(case, variant="bare")

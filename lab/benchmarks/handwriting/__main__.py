@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from convblocks.command_line import Parser
 from convblocks.console import answer, end
 from convblocks.data.images import MNIST
 from convblocks.errors import UserError
@@ -30,7 +29,7 @@ from convblocks.run.result import RunResult, decode
 from lab.benchmarks.handwriting import page
 from lab.benchmarks.handwriting.drawing import draw_all
 from lab.benchmarks.handwriting.results import Drawn, Network, Results
-from lab.benchmarks.harness import made_folder
+from lab.benchmarks.harness import parser_with_out
 from lab.pages.writing import output_folder, write_raw_numbers
 
 # Of sizes, widths, slants, places, colours and noise.
@@ -43,9 +42,8 @@ def main(arguments: list[str]) -> None:
     Raises:
         UserError: a checkpoint cannot be used, or lies in no run directory.
     """
-    parser = Parser()
+    parser = parser_with_out()
     parser.add_argument("checkpoints", nargs="+", type=Path)
-    parser.add_argument("--out", type=made_folder, default=str(LOGS / "benchmark"))
     options = parser.parse_args(arguments)
     runs = [result_of(path) for path in options.checkpoints]
     drawings = list(draw_all(SEED))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 from scipy.interpolate import CubicHermiteSpline
 
 from lab.benchmarks.handwriting.results import Drawn
@@ -38,6 +38,9 @@ FONTS = (
 
 BACKGROUNDS = ("paper", "dark", "colours", "photo", "transparent", "noisy")
 
+# What draws sizes, widths, slants, places, colours and noise.
+Random = np.random.Generator
+
 
 @dataclass(frozen=True)
 class Drawing(Drawn):
@@ -62,7 +65,7 @@ def draw_all(seed: int) -> Iterator[Drawing]:
             yield Drawing(digit, "font", form, background, content)
 
 
-def strokes(shape: Shape, random: np.random.Generator) -> Image.Image:
+def strokes(shape: Shape, random: Random) -> Image.Image:
     """A mask of a shape drawn with a pen: of random size, width, aspect, slant, tilt
     and unsteadiness.
     """
@@ -71,7 +74,8 @@ def strokes(shape: Shape, random: np.random.Generator) -> Image.Image:
     pen = max(1.5, height * random.uniform(0.04, 0.15))
     slant = random.uniform(-0.15, 0.35)
     tilt = np.deg2rad(random.uniform(-8, 8))
-    turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
+    cos, sin = np.cos(tilt), np.sin(tilt)
+    turn = np.array([[cos, -sin], [sin, cos]])
     lines = []
     for stroke in shape:
         x, y = smooth(unsteady(stroke, random)).T / 100
@@ -80,7 +84,7 @@ def strokes(shape: Shape, random: np.random.Generator) -> Image.Image:
     return _pen(lines, pen)
 
 
-def printed(digit: int, font: str, random: np.random.Generator) -> Image.Image:
+def printed(digit: int, font: str, random: Random) -> Image.Image:
     """A mask of a font's digit, of random size."""
     size = int(random.integers(24, 400))
     face = ImageFont.truetype(FONT_FOLDER / f"{font}.ttf", size)
@@ -90,12 +94,10 @@ def printed(digit: int, font: str, random: np.random.Generator) -> Image.Image:
     return mask
 
 
-def on_background(mask: Image.Image, background: str, random: np.random.Generator) -> bytes:
+def on_background(mask: Image.Image, background: str, random: Random) -> bytes:
     """Put what a mask shows somewhere on a background, in some colour; returns a file's content."""
     margins = random.uniform(0.05, 0.9, size=4) * max(mask.size)
-    left, top, right, bottom = map(int, margins)
-    ink = Image.new("L", (left + mask.width + right, top + mask.height + bottom))
-    ink.paste(mask, (left, top))
+    ink = ImageOps.expand(mask, tuple(map(int, margins)))
     dark = random.integers(0, 90, size=3)
     light = random.integers(190, 256, size=3)
     if background == "photo":
@@ -122,7 +124,7 @@ def on_background(mask: Image.Image, background: str, random: np.random.Generato
     return content.getvalue()
 
 
-def unsteady(stroke: Stroke, random: np.random.Generator) -> np.ndarray:
+def unsteady(stroke: Stroke, random: Random) -> np.ndarray:
     """Move every point a little, and those that make a corner together."""
     moved = {point: point + random.normal(0, 2, size=2) for point in dict.fromkeys(stroke)}
     return np.array([moved[point] for point in stroke])
@@ -150,7 +152,7 @@ def _pen(lines: list[np.ndarray], pen: float) -> Image.Image:
     mask = Image.new("L", (4 * int(width), 4 * int(height)))
     draw = ImageDraw.Draw(mask)
     for line in lines:
-        points = [(x, y) for x, y in (4 * (line - low)).tolist()]
+        points = [*map(tuple, (4 * (line - low)).tolist())]
         draw.line(points, fill=255, width=round(4 * pen), joint="curve")
         for point in points:
             draw.circle(point, 2 * pen, fill=255)
@@ -167,14 +169,12 @@ def _image(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
-def _noisy(picture: Image.Image, deviation: float, random: np.random.Generator) -> np.ndarray:
+def _noisy(picture: Image.Image, deviation: float, random: Random) -> np.ndarray:
     pixels = np.asarray(picture, dtype=float)
     return pixels + random.normal(0, deviation, pixels.shape)
 
 
-def _photo(
-    ink: Image.Image, paper: np.ndarray, pen: np.ndarray, random: np.random.Generator
-) -> bytes:
+def _photo(ink: Image.Image, paper: np.ndarray, pen: np.ndarray, random: Random) -> bytes:
     """Paper under a lamp at one side, a little out of focus, with a sensor's noise, as
     a rotated JPEG.
     """

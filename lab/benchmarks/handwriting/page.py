@@ -16,9 +16,9 @@ from convblocks.handwriting.ink import STROKE_WIDTHS
 from convblocks.text import counted, percent
 from exact_resume.files import write
 from lab.benchmarks.handwriting.drawing import BACKGROUNDS, FONT_FOLDER, Drawing, draw_all
-from lab.benchmarks.handwriting.results import Results
+from lab.benchmarks.handwriting.results import Network, Results
 from lab.estimates import count_text
-from lab.pages.writing import Block, brief_machine, write_page
+from lab.pages.writing import Block, brief_machine, table, write_page
 
 # Pixels of a drawing's place on the sheet, and of the drawing.
 CELL = 48
@@ -105,34 +105,36 @@ def sheet(drawings: Iterable[Drawing]) -> Image.Image:
         first = 1 + kinds.index(kind)
         pen.text((CELL * first, CELL // 2), title, INK, font, anchor="lm")
     for row, own in enumerate(rows, start=1):
-        pen.text((CELL // 2, CELL * row + LARGEST // 2), str(own[0].digit), INK, font, anchor="mm")
+        place = CELL // 2, CELL * row + LARGEST // 2
+        pen.text(place, str(own[0].digit), INK, font, anchor="mm")
         for column, drawing in enumerate(own, start=1):
             stored = Image.open(io.BytesIO(drawing.content))
             picture = ImageOps.exif_transpose(stored).convert("RGBA")
             picture.thumbnail((LARGEST, LARGEST))
             behind = Image.new("RGBA", picture.size, PALE)  # where a drawing is transparent
-            paper.paste(Image.alpha_composite(behind, picture), (CELL * column, CELL * row))
+            opaque = Image.alpha_composite(behind, picture)
+            paper.paste(opaque, (CELL * column, CELL * row))
     return paper
 
 
 def networks_table(results: Results) -> Table:
     """A line for each network."""
-    digits = sorted({drawn.digit for drawn in results.drawn})
+    digits = {drawn.digit for drawn in results.drawn}
     rows = []
     origins = []
     for network in results.networks:
-        by_kind = [results.right(network, kind=kind) for kind in HEADINGS.values()]
-        counts = [count_text(sum(own), len(own)) for own in (results.right(network), *by_kind)]
-        shares = {digit: fmean(results.right(network, digit=digit)) for digit in digits}
-        worst = min(digits, key=lambda digit: shares[digit])
+        shares = [(fmean(results.right(network, digit=digit)), digit) for digit in digits]
+        least, worst = min(shares)
         rows.append(
-            [
-                network.arch,
-                network.schedule,
-                percent(network.accuracy),
-                *counts,
-                f"{worst}: {100 * shares[worst]:.1f} %",
-            ]
+            {
+                "network": network.arch,
+                "schedule": network.schedule,
+                "MNIST test set": percent(network.accuracy),
+                "all pictures": recognised(results, network),
+                "strokes": recognised(results, network, kind="strokes"),
+                "fonts": recognised(results, network, kind="font"),
+                "worst digit": f"{worst}: {100 * least:.1f} %",
+            }
         )
         origins.append(
             f"Trained for {counted(network.epochs, 'epoch')} at a learning rate of {network.lr:g} "
@@ -140,13 +142,10 @@ def networks_table(results: Results) -> Table:
             f"{counted(network.threads, 'thread')}, on {brief_machine(network.machine)}; commit "
             f"{network.commit or 'unknown'}."
         )
-    header = [
-        "network",
-        "schedule",
-        "MNIST test set",
-        "all pictures",
-        "strokes",
-        "fonts",
-        "worst digit",
-    ]
-    return Table("Networks", header, rows, list(dict.fromkeys(origins)))
+    return table("Networks", rows, *dict.fromkeys(origins))
+
+
+def recognised(results: Results, network: Network, **labels: str) -> str:
+    """How many of the pictures with these labels a network gets right."""
+    right = results.right(network, **labels)
+    return count_text(sum(right), len(right))

@@ -1,6 +1,6 @@
 """What networks took the drawings for, picture by picture."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Results:
     commit: str | None
     seed: int
     drawn: list[Drawn]
-    networks: list[Network] = field(default_factory=list)
+    networks: list[Network]
 
     def right(self, network: Network, **labels: object) -> list[bool]:
         """Whether a network recognises each of the pictures with these labels, such as
@@ -50,5 +50,5 @@ class Results:
         return [
             picture.digit == answer
             for picture, answer in zip(self.drawn, network.answers, strict=True)
-            if all(getattr(picture, label) == value for label, value in labels.items())
+            if labels.items() <= vars(picture).items()
         ]

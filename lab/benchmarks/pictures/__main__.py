@@ -24,19 +24,9 @@ from pathlib import Path
 
 from convblocks.console import answer, echo, end
 from convblocks.model.networks import ARCHITECTURES
-from lab.benchmarks.harness import (
-    THREADS,
-    Measured,
-    at_least,
-    in_turns,
-    measure_in_turns,
-    parsed,
-    parser,
-    publish,
-)
+from lab.benchmarks.harness import THREADS, Measured, in_turns, measure_in_turns, parse, publish
 from lab.benchmarks.pictures import measure
 from lab.benchmarks.pictures.data import (
-    BATCH_SIZE,
     DECODED,
     DECODED_PICTURES,
     DESCRIPTIONS,
@@ -47,7 +37,7 @@ from lab.benchmarks.pictures.data import (
 )
 from lab.benchmarks.pictures.page import blocks
 from lab.benchmarks.rows import Results, Row
-from lab.benchmarks.training.ways import Case, train
+from lab.benchmarks.training.ways import BATCH_SIZE, Case, train
 from lab.pages.writing import multiply_adds
 
 # Training steps of a turn, which takes about a second.
@@ -64,12 +54,11 @@ def main(arguments: list[str]) -> None:
         UsageError: options that are unknown or out of range.
         UserError: the folder cannot be written to, or the disk has no room for the pictures.
     """
-    made = parser()
-    made.add_argument("--pictures", type=at_least(BATCH_SIZE), default=TRAINING_PICTURES)
-    options = parsed(made, arguments)
+    options = parse(arguments, "--pictures", BATCH_SIZE, default=TRAINING_PICTURES)
     pictures = min(options.pictures, TRAINING_PICTURES)
     results = Results.begin(arguments, options.rounds, threads=THREADS, pictures=pictures)
-    results.rows += [row for arch in options.arch for row in arithmetic(arch)]
+    for arch in options.arch:
+        results.rows += arithmetic(arch)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         echo(f"writing and decoding {pictures:,} pictures")
@@ -77,7 +66,7 @@ def main(arguments: list[str]) -> None:
         keep_decoded(folder)
         write_pictures(folder / DECODED, min(DECODED_PICTURES, pictures))
         for arch in options.arch:
-            measure_in_turns(results, turns(arch, pictures, folder), options.rounds)
+            measure_in_turns(results, turns(arch, pictures, folder))
         readings = [
             ({"part": "reading", "way": way}, partial(measure.single_turn, way, folder))
             for way in measure.WAYS
@@ -90,7 +79,8 @@ def arithmetic(arch: str) -> Iterator[Row]:
     """Of an image of each data set."""
     for data, image_spec in DESCRIPTIONS.items():
         count = multiply_adds(ARCHITECTURES[arch](image_spec), image_spec)
-        yield Row({"part": "arithmetic", "arch": arch, "data": data}, {"multiply_adds": count})
+        labels = {"part": "arithmetic", "arch": arch, "data": data}
+        yield Row(labels, {"multiply_adds": count})
 
 
 def turns(arch: str, pictures: int, folder: Path) -> Iterator[Measured]:
@@ -100,7 +90,7 @@ def turns(arch: str, pictures: int, folder: Path) -> Iterator[Measured]:
     for data, image_spec in DESCRIPTIONS.items():
         labels = {"part": "epoch", "arch": arch, "data": data, "steps": steps}
         variant = shlex.join(["fit", *data_flags(data, folder)])
-        case = Case(variant, arch, batch_size=BATCH_SIZE, steps=steps, test_batches=evaluated)
+        case = Case(variant, arch, steps=steps, test_batches=evaluated)
         yield labels, in_turns(THREADS, train, case)
         if data != "folder":
             bare = in_turns(THREADS, measure.bare_steps, case, image_spec)

@@ -12,8 +12,6 @@ from convblocks.pictures.decoding import to_picture
 from convblocks.pictures.source import PictureFolder, kept_file
 from lab.benchmarks.noise import for_testing, noise_flags
 
-BATCH_SIZE = 64
-
 # As many as MNIST has.
 TRAINING_PICTURES = 60_000
 
@@ -50,7 +48,8 @@ def write_pictures(folder: Path, pictures: int) -> None:
         ("test", files.test, for_testing(pictures)),
     ):
         images = part.images[:count].numpy()
-        for index, (pixels, label) in enumerate(zip(images, part.labels.tolist(), strict=False)):
+        labels = part.labels[:count].tolist()
+        for index, (pixels, label) in enumerate(zip(images, labels, strict=True)):
             path = folder / split / CLASSES[label] / f"{index}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             to_picture(pixels).save(path)

@@ -17,7 +17,7 @@ from convblocks.pictures.decoding import decode, for_all, read_shape
 from convblocks.pictures.source import PictureFolder, find_classes, list_pictures
 from lab.benchmarks.harness import THREADS, Turns, in_turns
 from lab.benchmarks.pictures.data import DECODED
-from lab.benchmarks.rows import Row
+from lab.benchmarks.rows import Row, single_row
 from lab.benchmarks.training.ways import BareLoop, Case, Stopwatch
 
 
@@ -69,7 +69,7 @@ def reading(way: str, folder: Path, turns: Turns) -> None:
     turns.recv()
     began = time.perf_counter()
     images = WAYS[way](folder)
-    turns.send([Row({}, {"images": images, "seconds": time.perf_counter() - began})])
+    turns.send(single_row(images=images, seconds=time.perf_counter() - began))
 
 
 def single_turn(way: str, folder: Path) -> list[Row]:

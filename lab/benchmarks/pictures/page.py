@@ -2,13 +2,15 @@
 
 from statistics import median
 
+from convblocks.compare.statistics import Numbers
 from convblocks.figures.tables import Table
 from lab.benchmarks.noise import for_testing
-from lab.benchmarks.pictures.data import BATCH_SIZE, COLOUR
+from lab.benchmarks.pictures.data import COLOUR
 from lab.benchmarks.pictures.measure import ALL_CORES, ONE_CORE, WAYS
-from lab.benchmarks.rows import Results, judged, quotients, ratio
+from lab.benchmarks.rows import Results, judged, ratio
+from lab.benchmarks.training.ways import BATCH_SIZE
 from lab.estimates import target_text
-from lab.pages.writing import Block, origin
+from lab.pages.writing import Block, origin, table
 
 # The most that a turn on a folder of pictures may take of one on MNIST's own files.
 FOLDER_TARGET = 1.05
@@ -56,31 +58,30 @@ def blocks(results: Results) -> list[Block]:
     ]
 
 
-def seconds(results: Results, part: str, arch: str, data: str) -> list[float]:
+def seconds(results: Results, part: str, arch: str, data: str) -> Numbers:
     """Of an epoch with its evaluation, logs and checkpoint, or of bare steps, which
     have none; one a round.
     """
-    rows = results.of(part=part, arch=arch, data=data)
-    return [row.values["training"] + row.values["evaluation"] for row in rows]
-
-
-def growth(results: Results, part: str, arch: str, data: str) -> list[float]:
-    """Seconds on a data set, as a multiple of those on MNIST's own files, one a round."""
-    return quotients(seconds(results, part, arch, data), seconds(results, part, arch, "MNIST"))
+    own = {"part": part, "arch": arch, "data": data}
+    return results.values("training", **own) + results.values("evaluation", **own)
 
 
 def folder_table(results: Results) -> Table:
     """A folder of pictures against MNIST's own files."""
     rows = []
     for arch in results.different("arch", part="epoch"):
-        mnist, folder = (
-            f"{median(seconds(results, 'epoch', arch, data)):.2f}" for data in ("MNIST", "folder")
+        mnist, folder = (seconds(results, "epoch", arch, data) for data in ("MNIST", "folder"))
+        measured = ratio(folder, mnist)
+        rows.append(
+            {
+                "network": arch,
+                "MNIST, s": f"{median(mnist):.2f}",
+                "folder, s": f"{median(folder):.2f}",
+                "folder / MNIST": str(measured),
+                "target": target_text(measured, "at most", FOLDER_TARGET),
+            }
         )
-        measured = ratio(growth(results, "epoch", arch, "folder"))
-        target = target_text(measured, "at most", FOLDER_TARGET)
-        rows.append([arch, mnist, folder, str(measured), target])
-    header = ["network", "MNIST, s", "folder, s", "folder / MNIST", "target"]
-    return Table("A turn on a folder of pictures, once decoded", header, rows)
+    return table("A turn on a folder of pictures, once decoded", rows)
 
 
 def colour_table(results: Results) -> Table:
@@ -91,14 +92,22 @@ def colour_table(results: Results) -> Table:
             results.median("multiply_adds", part="arithmetic", arch=arch, data=data)
             for data in ("MNIST", "colour")
         )
-        bare = growth(results, "bare", arch, "colour")
-        epochs = growth(results, "epoch", arch, "colour")
-        growths = [judged(ratio(times)) for times in (bare, epochs)]
-        proportion = ratio(epochs, bare)
-        held = target_text(proportion, "at most", COLOUR_TARGET)
-        rows.append([arch, f"{larger / own:.2f}", *growths, str(proportion), held])
-    columns = ["network", "multiply-adds", "bare", "fit", "fit / bare", "target"]
-    return Table("A turn on colour pictures", columns, rows)
+        bare, fit = (
+            seconds(results, part, arch, "colour") / seconds(results, part, arch, "MNIST")
+            for part in ("bare", "epoch")
+        )
+        proportion = ratio(fit, bare)
+        rows.append(
+            {
+                "network": arch,
+                "multiply-adds": f"{larger / own:.2f}",
+                "bare": judged(ratio(bare)),
+                "fit": judged(ratio(fit)),
+                "fit / bare": str(proportion),
+                "target": target_text(proportion, "at most", COLOUR_TARGET),
+            }
+        )
+    return table("A turn on colour pictures", rows)
 
 
 def reading_table(results: Results) -> Table:
@@ -107,6 +116,12 @@ def reading_table(results: Results) -> Table:
     for way in WAYS:
         times = results.values("seconds", part="reading", way=way)
         images = results.median("images", part="reading", way=way)
-        spread = f"{median(times):.2f} [{min(times):.2f}, {max(times):.2f}]"
-        rows.append([way, f"{images:,.0f}", spread, f"{images / median(times):,.0f}"])
-    return Table("From files into memory", ["", "images", "seconds", "images per second"], rows)
+        rows.append(
+            {
+                "": way,
+                "images": f"{images:,.0f}",
+                "seconds": f"{median(times):.2f} [{min(times):.2f}, {max(times):.2f}]",
+                "images per second": f"{images / median(times):,.0f}",
+            }
+        )
+    return table("From files into memory", rows)

@@ -21,7 +21,7 @@ from functools import partial
 from itertools import product
 
 from convblocks.console import answer, end
-from lab.benchmarks.harness import at_least, measure_in_turns, parser, publish
+from lab.benchmarks.harness import measure_in_turns, parse, publish
 from lab.benchmarks.processes import measure
 from lab.benchmarks.processes.measure import WAYS, turns_of
 from lab.benchmarks.processes.page import blocks
@@ -48,14 +48,12 @@ def main(arguments: list[str]) -> None:
         UsageError: options that are unknown or out of range.
         UserError: the folder cannot be written to, or a process was killed.
     """
-    made = parser()
-    made.add_argument("--steps", type=at_least(3), default=200)  # of fewer none is an inner one
-    options = made.parse_args(arguments)
+    options = parse(arguments, "--steps", 3, default=200)  # of fewer none is an inner one
     results = Results.begin(arguments, options.rounds)
     for arch in options.arch:
         cases = compared(arch, options.steps)
         turns = [({"part": "compared", **asdict(case)}, turns_of(case)) for case in cases]
-        measure_in_turns(results, turns, options.rounds)
+        measure_in_turns(results, turns)
         for case in recorded(arch, min(RECORDED_STEPS, options.steps)):
             labels = {"part": "recorded", **asdict(case)}
             results.measure([(labels, partial(measure.recorded, case))])

@@ -86,12 +86,11 @@ def _per_step(tree: Iterable[Any], steps: int) -> list[Row]:
         _, prefix, operation = event.name.partition("c10d::")
         if prefix:
             counts[operation, _size(event.extra_fields.inputs[GIVEN[operation]])] += 1
-    return [
-        Row(
-            {"part": "collective", "operation": operation, "size": size}, {"per_step": seen / steps}
-        )
-        for (operation, size), seen in sorted(counts.items())
-    ]
+    rows = []
+    for (operation, size), seen in sorted(counts.items()):
+        labels = {"part": "collective", "operation": operation, "size": size}
+        rows.append(Row(labels, {"per_step": seen / steps}))
+    return rows
 
 
 def _size(given: Any) -> int:

@@ -5,7 +5,9 @@ beside plain Lightning's.
 from collections.abc import Iterator
 from itertools import product
 from operator import itemgetter
+from statistics import median
 
+from convblocks.compare.statistics import Numbers
 from convblocks.diagnosis.advice import whole_percent
 from convblocks.figures.tables import Table
 from lab.benchmarks.processes.communication import (
@@ -17,9 +19,9 @@ from lab.benchmarks.processes.communication import (
     Cluster,
     Collective,
 )
-from lab.benchmarks.rows import Results, judged, quotients, ratio
+from lab.benchmarks.rows import Results, judged, ratio
 from lab.estimates import at_least, target_text
-from lab.pages.writing import Block, origin
+from lab.pages.writing import Block, origin, table
 
 # The least that the pace of fit should be of plain's at the smallest batch size; at
 # larger ones, more than there.
@@ -70,7 +72,7 @@ def places(results: Results) -> Iterator[tuple[str, int]]:
     return product(results.different("arch", part="compared"), sorted(sizes))
 
 
-def paces(results: Results, arch: str, batch_size: int, processes: int) -> list[float]:
+def paces(results: Results, arch: str, batch_size: int, processes: int) -> Numbers:
     """Steps per second of fit, as a share of plain's, in each round: the ratio of the
     seconds, the other way around.
     """
@@ -85,7 +87,7 @@ def paces(results: Results, arch: str, batch_size: int, processes: int) -> list[
         )
         for variant in ("plain", "fit")
     )
-    return quotients(plain, fit)
+    return plain / fit
 
 
 def verdict(results: Results, arch: str, batch_size: int) -> str:
@@ -103,9 +105,16 @@ def pace_table(results: Results) -> Table:
     rows = []
     for arch, size in places(results):
         single, two = (ratio(paces(results, arch, size, count)) for count in (1, 2))
-        rows.append([arch, str(size), judged(single), str(two), verdict(results, arch, size)])
-    header = ["network", "batch", "1 process", "2 processes", "target for 2 processes"]
-    return Table("Steps per second: fit / plain", header, rows)
+        rows.append(
+            {
+                "network": arch,
+                "batch": str(size),
+                "1 process": judged(single),
+                "2 processes": str(two),
+                "target for 2 processes": verdict(results, arch, size),
+            }
+        )
+    return table("Steps per second: fit / plain", rows)
 
 
 def rates_table(results: Results) -> Table:
@@ -116,36 +125,39 @@ def rates_table(results: Results) -> Table:
     for arch, size in places(results):
         own = {"part": "compared", "arch": arch, "batch_size": size, "variant": "fit"}
         (steps,) = results.different("steps", **own)
-        seconds = [results.median("training", **own, processes=count) for count in (1, 2)]
-        gain = judged(results.ratio("training", {"processes": 1}, {"processes": 2}, **own))
-        rows.append([arch, str(size), *(f"{steps / taken:.1f}" for taken in seconds), gain])
-    header = ["network", "batch", "1 process", "2 processes", "2 / 1"]
-    return Table("Steps per second of fit", header, rows)
+        single, two = (results.values("training", **own, processes=count) for count in (1, 2))
+        rows.append(
+            {
+                "network": arch,
+                "batch": str(size),
+                "1 process": f"{steps / median(single):.1f}",
+                "2 processes": f"{steps / median(two):.1f}",
+                "2 / 1": judged(ratio(single, two)),
+            }
+        )
+    return table("Steps per second of fit", rows)
 
 
 def calculation_table(results: Results) -> Table:
     """What a step sends, and the cost of that on GPUs: of the recorded case with most processes."""
     rows = []
-    for arch, variant in product(results.different("arch", part="compared"), ("fit", "plain")):
+    archs = results.different("arch", part="compared")
+    for arch, variant in product(archs, ("fit", "plain")):
         cases = results.of(part="recorded", arch=arch, variant=variant)
         labels = max((case.labels for case in cases), key=itemgetter("processes"))
         sent = [
             Collective(row.labels["operation"], row.labels["size"], row.values["per_step"])
             for row in results.of(**labels | {"part": "collective"})
         ]
-        row = [arch, variant, str(labels["processes"])]
-        row.append(f"{sum(each.per_step for each in sent):.1f}")
-        for cluster in CLUSTERS.values():
-            latency, transfer = (
-                sum(each.per_step * seconds(each) for each in sent)
-                for seconds in (cluster.latency, cluster.transfer)
-            )
-            whole = latency + transfer
-            row.append(f"{1e6 * whole:.0f} ({whole_percent(latency / whole)})")
+        row = {
+            "network": arch,
+            "variant": variant,
+            "processes": str(labels["processes"]),
+            "collectives": f"{sum(each.per_step for each in sent):.1f}",
+        }
+        for name, cluster in CLUSTERS.items():
+            latency = sum(each.per_step * cluster.latency(each) for each in sent)
+            whole = latency + sum(each.per_step * cluster.transfer(each) for each in sent)
+            row[f"µs on {name}"] = f"{1e6 * whole:.0f} ({whole_percent(latency / whole)})"
         rows.append(row)
-    columns = [f"µs on {name}" for name in CLUSTERS]
-    return Table(
-        "What a step sends, and what that would take on GPUs",
-        ["network", "variant", "processes", "collectives", *columns],
-        rows,
-    )
+    return table("What a step sends, and what that would take on GPUs", rows)

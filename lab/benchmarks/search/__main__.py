@@ -24,16 +24,12 @@ Example:
 
 from argparse import Namespace
 from functools import partial
-from itertools import count, product
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from itertools import product
 
-from convblocks.command_line import Parser
 from convblocks.compare.options import positive, split
 from convblocks.compare.trials import VAL_SIZE
 from convblocks.console import answer, echo, end
-from convblocks.run.directory import LOGS
-from lab.benchmarks.harness import made_folder, publish
+from lab.benchmarks.harness import parser_with_out, publish
 from lab.benchmarks.rows import Results, Row
 from lab.benchmarks.search.measure import started, trials
 from lab.benchmarks.search.page import VARIANTS, answer_text, blocks
@@ -51,32 +47,25 @@ def main(arguments: list[str]) -> None:
     """
     options = parse(arguments)
     results = Results.begin(arguments, options.rounds, arch=options.arch, epochs=options.epochs)
-    numbers = count()
-
-    def start(way: str, folder: str) -> list[Row]:
-        return started(way, Path(folder), f"{way}-{next(numbers)}", options.runs)
-
     for repeat, variant in product(range(options.repeats), VARIANTS):
         labels = {"part": "trial", "search": variant}
-        results.rows += [Row(labels, values, repeat) for values in trials(options, variant, repeat)]
-    with TemporaryDirectory() as folder:
-        # The imports of the server from which all runs are forked.
-        started("compare", Path(folder), "first", 1)
-        starts = [
-            ({"part": "start", "way": way}, partial(start, way, folder))
-            for way in ("compare", "search")
-        ]
-        results.measure(starts, options.rounds)
+        for values in trials(options, variant, repeat):
+            results.rows.append(Row(labels, values, repeat))
+    started("compare", 1)  # the imports of the server from which all runs are forked
+    starts = [
+        ({"part": "start", "way": way}, partial(started, way, options.runs))
+        for way in ("compare", "search")
+    ]
+    results.measure(starts, options.rounds)
     publish("search", blocks(results), results, options.out)
     echo(answer_text(results))
 
 
 def parse(arguments: list[str]) -> Namespace:
-    parser = Parser()
+    parser = parser_with_out()
     parser.add_argument("--arch", default="maxpool")
     for name, default in COUNTS.items():
         parser.add_argument(f"--{name}", type=positive, default=default)
-    parser.add_argument("--out", type=made_folder, default=str(LOGS / "benchmark"))
     options, given = split(parser, arguments)
     if VAL_SIZE not in dict(given):
         given = (*given, (VAL_SIZE, str(HELD_OUT)))

@@ -6,14 +6,14 @@ import time
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from convblocks.compare.launch import refuse_missing, train
 from convblocks.compare.trials import ROOT, all_trials, command_line
 from convblocks.run.directory import RunDirectory
-from convblocks.run.result import Overrides
 from convblocks.search import command as search
 from convblocks.search.command import train_trials
-from lab.benchmarks.rows import Row, Values
+from lab.benchmarks.rows import Row, Values, single_row
 from lab.study.plan import FIRST_RATES, SCHEDULES
 
 NAME = "benchmark-search"
@@ -24,14 +24,14 @@ SEARCHES = {"tpe": "--sampler tpe --pruner median", "random": "--sampler random 
 GRID = {"lr": list(FIRST_RATES), "lr_scheduler": list(SCHEDULES)}
 
 # Runs that last no longer than they must, one after the other.
-SHORT: Overrides = (
-    ("epochs", "1"),
-    ("threads", "1"),
-    ("data.val_size", "500"),
-    ("trainer.limit_train_batches", "1"),
-    ("trainer.limit_val_batches", "1"),
-    ("trainer.limit_test_batches", "1"),
-)
+SHORT = {
+    "epochs": "1",
+    "threads": "1",
+    "data.val_size": "500",
+    "trainer.limit_train_batches": "1",
+    "trainer.limit_val_batches": "1",
+    "trainer.limit_test_batches": "1",
+}
 
 
 def trials(options: Namespace, variant: str, repeat: int) -> Iterator[Values]:
@@ -52,11 +52,13 @@ def trials(options: Namespace, variant: str, repeat: int) -> Iterator[Values]:
     command = [*own.split(), *command_line(options.given)]
     search.main(command)
     done = search.open_search(search.parse(command))
-    accuracies = {trial.number: {"accuracy": float(trial.values[0])} for trial in done.best()}
+    ended = {trial.number: float(trial.values[0]) for trial in done.best()}
     for trial in done.trials():
         epochs = done.config.trial(trial.number, trial.params).metrics()
-        seconds = sum(row["seconds"] for row in epochs)
-        yield {"seconds": seconds} | accuracies.get(trial.number, {})
+        values = {"seconds": sum(row["seconds"] for row in epochs)}
+        if trial.number in ended:
+            values["accuracy"] = ended[trial.number]
+        yield values
 
 
 def gridded(options: Namespace, repeat: int) -> Iterator[Values]:
@@ -73,16 +75,19 @@ def gridded(options: Namespace, repeat: int) -> Iterator[Values]:
         yield values
 
 
-def started(way: str, folder: Path, name: str, runs: int) -> list[Row]:
+def started(way: str, runs: int) -> list[Row]:
     """Seconds from one run's start to the next one's."""
-    overrides = (*SHORT, (ROOT, str(folder)))
-    began = time.perf_counter()
-    if way == "search":
-        own = f"--arch mlp --space lr=1e-3..1e-2:log --name {name} --confirm 0 --jobs 1"
-        command = [*own.split(), *command_line(overrides)]
-        worker = search.open_search(search.parse(command))
-        train_trials(worker, runs, jobs=1)
-    else:
-        planned = all_trials(name, ["mlp"], range(runs), overrides, {})
-        refuse_missing(planned, train(RunDirectory(name, folder), planned, jobs=1))
-    return [Row({}, {"seconds": (time.perf_counter() - began) / runs})]
+    with TemporaryDirectory() as folder:
+        overrides = (*SHORT.items(), (ROOT, folder))
+        began = time.perf_counter()
+        if way == "search":
+            own = f"--arch mlp --space lr=1e-3..1e-2:log --name {way} --confirm 0 --jobs 1"
+            command = [*own.split(), *command_line(overrides)]
+            worker = search.open_search(search.parse(command))
+            train_trials(worker, runs, jobs=1)
+        else:
+            planned = all_trials(way, ["mlp"], range(runs), overrides, {})
+            directory = RunDirectory(way, Path(folder))
+            refuse_missing(planned, train(directory, planned, jobs=1))
+        seconds = time.perf_counter() - began
+    return single_row(seconds=seconds / runs)

@@ -20,7 +20,7 @@ from convblocks.figures.style import LETTERS, LINES, OTHERS, WIDTH, End, label_e
 from convblocks.figures.tables import Table
 from lab.benchmarks.rows import Results, Row
 from lab.estimates import at_most, excludes_zero
-from lab.pages.writing import Block, Picture, brief_machine
+from lab.pages.writing import Block, Picture, brief_machine, table
 
 # The variants, in the order of the tables.
 VARIANTS = {
@@ -37,10 +37,8 @@ CAUTION = (
     "only one of the two searches has a pruner."
 )
 
-# Seconds that a search may add to a run, and how they are written.
+# Seconds that a search may add to a run.
 MOST_ADDED = 0.3
-SECONDS_ADDED = Unit(name=" s")
-
 
 # At the end of each trial of a search: the seconds of training and evaluation until then,
 # which are added up even where trials ran side by side, and the best validation accuracy of
@@ -155,17 +153,16 @@ def reached_table(results: Results) -> Table:
     """The best validation accuracy at shares of the cost that both searches had."""
     rows = []
     for variant, own in courses(results).items():
-        trials = DASH.join(str(count) for count in sorted({len(one) for one in own}))
-        seconds = fmean(map(cost, own))
-        cells = [_in_brackets(reached(results, variant, share)) for share in SHARES]
-        rows.append([VARIANTS[variant], trials, f"{seconds:.0f}", *cells])
-    columns = [
-        "search",
-        "trials",
-        "mean seconds in all",
-        *(f"best % at {whole_percent(share)} of cost" for share in SHARES),
-    ]
-    return Table("Validation accuracy at equal cost", columns, rows)
+        row = {
+            "search": VARIANTS[variant],
+            "trials": DASH.join(str(count) for count in sorted({*map(len, own)})),
+            "mean seconds in all": f"{fmean(map(cost, own)):.0f}",
+        }
+        for share in SHARES:
+            best = reached(results, variant, share)
+            row[f"best % at {whole_percent(share)} of cost"] = _in_brackets(best)
+        rows.append(row)
+    return table("Validation accuracy at equal cost", rows)
 
 
 def added_text(results: Results) -> str:
@@ -173,8 +170,7 @@ def added_text(results: Results) -> str:
     search, compare = (
         results.values("seconds", part="start", way=way) for way in ("search", "compare")
     )
-    differences = [one - other for one, other in zip(search, compare, strict=True)]
-    added = mean_interval(differences, SECONDS_ADDED)
+    added = mean_interval([*(search - compare)], Unit(name=" s"))
     return (
         f"Beside runs of compare.py, a search adds {added:u} to a run, from its start to the next "
         f"one's (an MLP, one batch, n = {added.n} rounds). The target of at most {MOST_ADDED} s is "
@@ -227,6 +223,8 @@ def _best_so_far(searches: Sequence[Course]) -> list[tuple[float, ...]]:
 
 
 def _in_brackets(accuracies: list[float]) -> str:
-    """The median, and the lowest and highest, where every repeat has one."""
-    middle, low, high = (100 * pick(accuracies) for pick in (median, min, max))
-    return f"{middle:.2f} [{low:.2f}, {high:.2f}]" if low > -inf else NOTHING
+    """The median, and the lowest and highest, where every repeat has one; in per cent."""
+    if min(accuracies) == -inf:
+        return NOTHING
+    middle = f"{100 * median(accuracies):.2f}"
+    return f"{middle} [{100 * min(accuracies):.2f}, {100 * max(accuracies):.2f}]"

@@ -25,21 +25,12 @@ from itertools import count
 
 from torchvision.datasets import MNIST
 
-from convblocks.compare.options import positive
 from convblocks.console import answer, end
 from convblocks.data.mnist import DEFAULT_ROOT
-from lab.benchmarks.harness import (
-    THREADS,
-    Measured,
-    in_turns,
-    measure_in_turns,
-    parsed,
-    parser,
-    publish,
-)
+from lab.benchmarks.harness import THREADS, Measured, in_turns, measure_in_turns, parse, publish
 from lab.benchmarks.rows import Results, Task
 from lab.benchmarks.training import measure
-from lab.benchmarks.training.page import blocks
+from lab.benchmarks.training.page import blocks, command
 from lab.benchmarks.training.ways import LOADING_IMAGES, PRECISIONS, Case, train
 
 # Training steps of a turn: of the two ways that load images one by one, and of the
@@ -69,13 +60,11 @@ def main(arguments: list[str]) -> None:
         UsageError: options that are unknown or out of range.
         UserError: the folder cannot be written to.
     """
-    made = parser()
-    made.add_argument("--steps", type=positive)
-    options = parsed(made, arguments)
+    options = parse(arguments, "--steps", 1)
     MNIST(DEFAULT_ROOT, download=True)  # unpacks the files, before several processes would
     results = Results.begin(arguments, options.rounds, threads=THREADS, steps=options.steps)
     for arch in options.arch:
-        measure_in_turns(results, turns(arch, options), options.rounds)
+        measure_in_turns(results, turns(arch, options))
     results.measure([*commands(options), *sprints(options)], options.rounds)
     publish("performance", blocks(results), results, options.out)
 
@@ -130,18 +119,17 @@ def best_workers(variant: str, arch: str, options: Namespace) -> int:
         case = Case(variant, arch, workers=workers, steps=WORKER_STEPS)
         turns = in_turns(THREADS, train, limited(case, options))
         tasks.append(({"trial": variant, "workers": workers}, turns))
-    measure_in_turns(tried, tasks, rounds=1)
+    measure_in_turns(tried, tasks)
     return min(WORKERS, key=lambda workers: tried.median("training", workers=workers))
 
 
 def commands(options: Namespace) -> Iterator[Task]:
     """Whole commands."""
-    yield {"part": "command", "command": "imports", "arch": ""}, measure.imports
+    yield command("imports", arch=""), measure.imports
     for arch in options.arch:
-        labels = {"part": "command", "command": "first step", "arch": arch}
-        yield labels, partial(measure.first_step, arch)
+        yield command("first step", arch=arch), partial(measure.first_step, arch)
         for fast in ("true", "false"):
-            labels = {"part": "command", "command": "epoch", "arch": arch, "fast": fast}
+            labels = command("epoch", arch=arch, fast=fast)
             yield labels, partial(measure.whole_command, arch, fast)
 
 

@@ -42,18 +42,24 @@ def _epochs(axes: Axes, results: Results, arch: str) -> list[float]:
     """Draw a network's panel; all seconds."""
     look = style([*ARCHITECTURES].index(arch))
     variants = [*LOADING_IMAGES, "bare", "fit"]
-    shown = []
+    shown: list[float] = []
     for row, variant in enumerate(variants):
         seconds = results.values("epoch", **training(variant), arch=arch)
         middle = median(seconds)
-        edge = {"markeredgecolor": rcParams["axes.facecolor"], "markeredgewidth": 0.5}
-        rows = [row] * len(seconds)
-        axes.plot(seconds, rows, look.marker, color=look.colour, markersize=6, **edge)
+        axes.plot(
+            seconds,
+            [row] * len(seconds),
+            look.marker,
+            color=look.colour,
+            markersize=6,
+            markeredgecolor=rcParams["axes.facecolor"],
+            markeredgewidth=0.5,
+        )
         ends = [row - 0.35, row + 0.35]
         axes.plot([middle] * 2, ends, color=foreground(), linewidth=1.8, zorder=1.5)
         place = axes.get_yaxis_transform()
         axes.text(1.07, row, f"{middle:.2f}", ha="right", va="center_baseline", transform=place)
-        shown += seconds
+        shown.extend(seconds)
     axes.set_yticks(range(len(variants)), variants)
     times = results.ratio("epoch", training("notebook"), training("fit"), arch=arch).value
     title = f"{wrapped(arch)}: the notebook takes {times:.1f} times as long as fit"

@@ -12,18 +12,17 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
-from pathlib import Path
 
 from pyinstrument import Profiler
 
 from convblocks.errors import UserError
 from lab.benchmarks.harness import THREADS, TakeTurn, Turns, in_turns
-from lab.benchmarks.rows import Row
+from lab.benchmarks.rows import Row, single_row
 from lab.benchmarks.training import moments
 from lab.benchmarks.training.parts import LOOKS_EVERY, OTHER, PARTS, part_of
 from lab.benchmarks.training.ways import Case, Stopwatch, train
+from lab.pages.writing import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[3]
 FIT = str(REPOSITORY / "scripts" / "fit.py")
 
 # The imports of every Lightning project on MNIST.
@@ -72,21 +71,21 @@ def side_by_side(case: Case, threads: int, runs: int) -> Iterator[TakeTurn]:
         def take_turn() -> list[Row]:
             taken = pool.map(lambda take: take(), turns)
             slowest = max(row.values["step"] for (row,) in taken)
-            return [Row({}, {"seconds": slowest / (runs * case.batch_size)})]
+            return single_row(seconds=slowest / (runs * case.batch_size))
 
         yield take_turn
 
 
-def imports() -> Iterator[Row]:
+def imports() -> list[Row]:
     """How long those of every Lightning project take.
 
     Raises:
         UserError: they fail.
     """
-    yield Row({}, {"seconds": time_command(["-c", IMPORTS])[-1][0]})
+    return single_row(seconds=time_command(["-c", IMPORTS])[-1][0])
 
 
-def first_step(arch: str) -> Iterator[Row]:
+def first_step(arch: str) -> list[Row]:
     """How long ``fit`` takes until its first step is done.
 
     Raises:
@@ -94,10 +93,10 @@ def first_step(arch: str) -> Iterator[Row]:
     """
     steps = "--trainer.limit_train_batches 1 --trainer.limit_val_batches 0"
     lines = time_fit(f"--arch {arch} --epochs 1 {steps}")
-    yield Row({}, {"seconds": arrival(lines, "1/1 ")})
+    return single_row(seconds=arrival(lines, "1/1 "))
 
 
-def whole_command(arch: str, fast: str) -> Iterator[Row]:
+def whole_command(arch: str, fast: str) -> list[Row]:
     """The seconds of a command that trains for an epoch, from Enter to its end, and
     those of its parts.
 
@@ -109,10 +108,10 @@ def whole_command(arch: str, fast: str) -> Iterator[Row]:
     whole = lines[-1][0]
     ends = [arrival(lines, f"{moments.MARK} {part}") for part in moments.PARTS[:-1]]
     seconds = [end - start for start, end in pairwise([0.0, *ends, whole])]
-    yield Row({}, {**dict(zip(moments.PARTS, seconds, strict=True)), "seconds": whole})
+    return single_row(**dict(zip(moments.PARTS, seconds, strict=True)), seconds=whole)
 
 
-def sprint(precision: str, seeds: Iterator[int]) -> Iterator[Row]:
+def sprint(precision: str, seeds: Iterator[int]) -> list[Row]:
     """``configs/sprint.yaml`` with the next seed: seconds from the command to the line
     with the test accuracy.
 
@@ -123,7 +122,7 @@ def sprint(precision: str, seeds: Iterator[int]) -> Iterator[Row]:
     lines = time_fit(options, "--config", str(REPOSITORY / "configs" / "sprint.yaml"))
     printed = "".join(line for _, line in lines)
     (accuracy,) = re.findall(r"^test accuracy (.*?) %", printed, re.MULTILINE)
-    yield Row({}, {"seconds": arrival(lines, "1/1 "), "accuracy": float(accuracy) / 100})
+    return single_row(seconds=arrival(lines, "1/1 "), accuracy=float(accuracy) / 100)
 
 
 def time_fit(options: str, *more: str) -> list[tuple[float, str]]:
@@ -141,15 +140,14 @@ def time_command(command: list[str]) -> list[tuple[float, str]]:
     path = f"{REPOSITORY}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        process = subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, *command],
             cwd=folder,
             env=os.environ | {"PYTHONPATH": path},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-        )
-        with process as run:
+        ) as run:
             lines = [(time.perf_counter() - began, line) for line in run.stdout or ()]
         lines.append((time.perf_counter() - began, ""))
     if run.returncode != 0:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 from convblocks.compare.statistics import mean_interval
 from convblocks.diagnosis.advice import whole_percent
@@ -18,7 +19,7 @@ from lab.benchmarks.training.moments import PARTS as PARTS_OF_A_COMMAND
 from lab.benchmarks.training.parts import LOOKS_EVERY, OTHER, PARTS
 from lab.benchmarks.training.ways import EPOCH_STEPS
 from lab.estimates import Bar, target_text
-from lab.pages.writing import Block, Picture, origin
+from lab.pages.writing import Block, Picture, origin, table
 
 # The ways to train that a headline has, with their names in it.
 SLOWER = {"notebook": "the notebook's loop", "lightning-plain": "a usual Lightning project"}
@@ -40,11 +41,11 @@ class Target:
     """
 
     name: str
-    bar: Bar
-    limits: Sequence[float | None]  # in the order of NETWORKS; empty without a target
     value: str
     above: Labels
     below: Labels
+    bar: Bar = "at most"
+    limits: Sequence[float | None] = ()  # in the order of NETWORKS; empty without a target
 
     def cell(self, results: Results, arch: str) -> str:
         """The ratio, the target if there is one, and the verdict; empty where nothing was
@@ -65,70 +66,65 @@ NOTEBOOK = training("notebook")
 FIT = training("fit")
 BARE = training("bare")
 FIT_MIXED = training("fit", "bf16-mixed")
-BARE_MIXED = training("bare", "bf16-mixed")
 FIT_ALONE = training("fit", threads="one")
 BARE_ALONE = training("bare", threads="one")
 
 TARGETS = (
-    Target("epoch: lightning-plain / fit", "at least", [10, 2.2, 2.6], "epoch", PLAIN, FIT),
-    Target("epoch: notebook / fit", "at least", [3.5, 1.6, 1.8], "epoch", NOTEBOOK, FIT),
-    Target("training steps: fit / bare", "at most", [1.6, 0.92, 1.0], "step", FIT, BARE),
+    Target("epoch: lightning-plain / fit", "epoch", PLAIN, FIT, "at least", [10, 2.2, 2.6]),
+    Target("epoch: notebook / fit", "epoch", NOTEBOOK, FIT, "at least", [3.5, 1.6, 1.8]),
+    Target("training steps: fit / bare", "step", FIT, BARE, "at most", [1.6, 0.92, 1.0]),
     Target(
         "training steps on one thread: fit / bare",
-        "at most",
-        [1.3, 0.92, 1.0],
         "step",
         FIT_ALONE,
         BARE_ALONE,
+        "at most",
+        [1.3, 0.92, 1.0],
     ),
     Target(
         "training steps in bf16-mixed: fit / bare",
-        "at most",
-        [None, 0.85, None],
         "step",
         FIT_MIXED,
-        BARE_MIXED,
+        training("bare", "bf16-mixed"),
+        "at most",
+        [None, 0.85, None],
     ),
     Target(
         "epoch: lightning-plain in 32 bit / fit in bf16-mixed",
-        "at least",
-        [None, 4, 2.5],
         "epoch",
         PLAIN,
         FIT_MIXED,
+        "at least",
+        [None, 4, 2.5],
     ),
     Target(
         "training steps on one thread: fit --fast false / fit",
-        "at least",
-        [],
         "step",
         training("fit --fast false", threads="one"),
         FIT_ALONE,
     ),
     Target(
         "a command of one epoch: fit --fast false / fit",
-        "at least",
-        [],
         "seconds",
         command("epoch", fast="false"),
         command("epoch", fast="true"),
     ),
-    Target("peak memory above the imports: fit / bare", "at most", [], "memory", FIT, BARE),
+    Target("peak memory above the imports: fit / bare", "memory", FIT, BARE),
     Target(
         "start: fit.py to its first step / import lightning, torchvision",
-        "at most",
-        [1.25, 1.25, 1.25],
         "seconds",
         command("first step"),
         command("imports", arch=""),
+        "at most",
+        [1.25, 1.25, 1.25],
     ),
     Target(
         "time for an image: one run with all threads / a run on each thread",
-        "at least",
-        [1.3, None, 1.1],
         "seconds",
         {"part": "jobs", "runs": "one"},
         {"part": "jobs", "runs": "one a thread"},
+        "at least",
+        [1.3, None, 1.1],
     ),
 )
 
@@ -136,7 +132,10 @@ TARGETS = (
 def gain(results: Results) -> str:
     """The gain of a user: seconds of an epoch, and how many times as long the others take."""
     archs = archs_of(results)
-    seconds = [f"{results.median('epoch', **FIT, arch=arch):.1f} s for {arch}" for arch in archs]
+    seconds = []
+    for arch in archs:
+        median = results.median("epoch", **FIT, arch=arch)
+        seconds.append(f"{median:.1f} s for {arch}")
     others = []
     for variant, name in SLOWER.items():
         ratios = [results.ratio("epoch", training(variant), FIT, arch=arch) for arch in archs]
@@ -229,11 +228,12 @@ def blocks(results: Results) -> list[Block]:
 
 def verdicts(results: Results) -> str:
     """How many targets are met, and what is none."""
-    cells = [cell for row in targets_table(results).rows for cell in row if ", at " in cell]
-    counts = Counter(cell.rpartition(": ")[2] for cell in cells)
-    found = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("met", "missed", "undecided"))
+    cells = chain(*targets_table(results).rows)
+    counts = Counter(cell.rpartition(": ")[2] for cell in cells if ", at " in cell)
+    kinds = ("met", "missed", "undecided")
+    found = ", ".join(f"{counts[verdict]} {verdict}" for verdict in kinds)
     return (
-        f"Of {len(cells)} targets: {found}. Memory is none: `bare` keeps all images as "
+        f"Of {counts.total()} targets: {found}. Memory is none: `bare` keeps all images as "
         "floats, fit as bytes, four times smaller, so fit needs less by construction."
     )
 
@@ -241,16 +241,18 @@ def verdicts(results: Results) -> str:
 def commands_blocks(results: Results) -> list[Block]:
     """The parts of whole commands; nothing of records without them."""
     rows = []
-    parts = [*PARTS_OF_A_COMMAND, "seconds"]
     for arch in archs_of(results):
         for fast in sorted(results.different("fast", **command("epoch", arch=arch))):
             own = command("epoch", arch=arch, fast=fast)
-            rows.append([arch, fast, *(number(results.median(part, **own)) for part in parts)])
+            row = {"network": arch, "--fast": fast}
+            for part in PARTS_OF_A_COMMAND:
+                row[part] = number(results.median(part, **own))
+            row["seconds in all"] = number(results.median("seconds", **own))
+            rows.append(row)
     if not rows:
         return []
-    header = ["network", "--fast", *parts[:-1], "seconds in all"]
     return [
-        [Table("A command of one epoch, from Enter to its end", header, rows)],
+        [table("A command of one epoch, from Enter to its end", rows)],
         f"""
         `python scripts/fit.py --arch NETWORK --epochs 1`, medians of n =
         {results.rounds} rounds. The start is Python, imports and options; data is
@@ -264,15 +266,20 @@ def wait_table(results: Results) -> Table:
     """Seconds of a whole run, and its parts."""
     rows = []
     for arch in archs_of(results):
-        start = results.median("seconds", **command("first step"), arch=arch)
         step = results.median("step", **FIT, arch=arch)
         evaluation = results.median("evaluation", **FIT, arch=arch)
-        parts = [start, EPOCHS * EPOCH_STEPS * step, EPOCHS * evaluation]
-        whole = sum(parts)
-        cells = [f"{part:.1f} ({whole_percent(part / whole)})" for part in parts]
-        rows.append([arch, *cells, f"{whole:.1f}"])
-    header = ["network", "start", "training", "evaluation, logs, checkpoints", "seconds in all"]
-    return Table(f"What {EPOCHS} epochs of fit.py are made of", header, rows)
+        parts = {
+            "start": results.median("seconds", **command("first step"), arch=arch),
+            "training": EPOCHS * EPOCH_STEPS * step,
+            "evaluation, logs, checkpoints": EPOCHS * evaluation,
+        }
+        whole = sum(parts.values())
+        row = {"network": arch}
+        for name, part in parts.items():
+            row[name] = f"{part:.1f} ({whole_percent(part / whole)})"
+        row["seconds in all"] = f"{whole:.1f}"
+        rows.append(row)
+    return table(f"What {EPOCHS} epochs of fit.py are made of", rows)
 
 
 def steps_table(results: Results) -> Table:
@@ -285,38 +292,49 @@ def steps_table(results: Results) -> Table:
             1000 * results.median("step", **training(variant, threads="one"), arch=arch)
             for variant in ("bare", "barebones", "fit")
         )
-        added = [number(cost, signed=True) for cost in (loop - bare, project - loop)]
-        measured = judged(results.ratio("step", FIT_ALONE, BARE_ALONE, arch=arch))
-        rows.append([arch, number(bare), *added, number(project), measured])
-    header = ["network", "bare", "Trainer's loop", "this project", "fit", "fit / bare"]
-    return Table("Where the milliseconds of a training step go", header, rows)
+        rows.append(
+            {
+                "network": arch,
+                "bare": number(bare),
+                "Trainer's loop": number(loop - bare, signed=True),
+                "this project": number(project - loop, signed=True),
+                "fit": number(project),
+                "fit / bare": judged(results.ratio("step", FIT_ALONE, BARE_ALONE, arch=arch)),
+            }
+        )
+    return table("Where the milliseconds of a training step go", rows)
 
 
 def parts_table(results: Results) -> Table:
     """What each microsecond of a step that is not arithmetic buys."""
     rows = []
     for part in (*PARTS, OTHER):
-        times = []
+        row = {"part": part.name}
         for variant in ("bare", "fit"):
             own = {"part": "of a step", "variant": variant, "of": part.name}
             (steps,) = results.different("steps", **own)
-            times.append(f"{1e6 * results.median('seconds', **own) / steps:.0f}")
-        rows.append([part.name, *times, part.buys])
-    return Table("A step of the MLP, in microseconds", ["part", "bare", "fit", "what it is"], rows)
+            row[variant] = f"{1e6 * results.median('seconds', **own) / steps:.0f}"
+        rows.append({**row, "what it is": part.buys})
+    return table("A step of the MLP, in microseconds", rows)
 
 
 def alternatives_table(results: Results) -> Table:
     """The steps of what one might take instead, on one thread."""
+    variants = {*results.different("variant", part="training", threads="one")}
     rows = []
     for arch in archs_of(results):
-        for variant in sorted(results.different("variant", part="training", threads="one")):
-            if variant not in ("bare", "barebones", "fit"):
-                own = training(variant, threads="one")
-                took = f"{1000 * results.median('step', **own, arch=arch):.2f}"
-                measured = judged(results.ratio("step", own, BARE_ALONE, arch=arch))
-                rows.append([arch, variant, took, measured])
-    header = ["network", "instead", "ms per step", "/ bare"]
-    return Table("What one might take instead", header, rows)
+        for variant in sorted(variants - {"bare", "barebones", "fit"}):
+            own = training(variant, threads="one")
+            step = results.median("step", **own, arch=arch)
+            rows.append(
+                {
+                    "network": arch,
+                    "instead": variant,
+                    "ms per step": f"{1000 * step:.2f}",
+                    "/ bare": judged(results.ratio("step", own, BARE_ALONE, arch=arch)),
+                }
+            )
+    return table("What one might take instead", rows)
 
 
 def sprints_table(results: Results) -> Table:
@@ -324,14 +342,19 @@ def sprints_table(results: Results) -> Table:
     rows = []
     for precision, limit in SPRINT_TARGETS.items():
         labels = {"part": "sprint", "precision": precision}
-        seconds = mean_interval(results.values("seconds", **labels), SECONDS)
+        seconds = mean_interval([*results.values("seconds", **labels)], SECONDS)
         accuracies = results.values("accuracy", **labels)
-        reached = f"{sum(accuracy >= FAST for accuracy in accuracies)} of {len(accuracies)}"
-        mean = mean_interval(accuracies, PERCENT)
-        target = target_text(seconds, "at most", limit)
-        rows.append([precision, str(seconds), reached, str(mean), target])
-    header = ["precision", "seconds", f"reach {whole_percent(FAST)}", "test accuracy %", "target"]
-    return Table(f"From the command to {whole_percent(FAST)}", header, rows)
+        reached = sum(accuracies >= FAST)
+        rows.append(
+            {
+                "precision": precision,
+                "seconds": str(seconds),
+                f"reach {whole_percent(FAST)}": f"{reached} of {len(accuracies)}",
+                "test accuracy %": str(mean_interval([*accuracies], PERCENT)),
+                "target": target_text(seconds, "at most", limit),
+            }
+        )
+    return table(f"From the command to {whole_percent(FAST)}", rows)
 
 
 def targets_table(results: Results) -> Table:

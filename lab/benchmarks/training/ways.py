@@ -6,7 +6,7 @@ import resource
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -32,7 +32,7 @@ from convblocks.model.networks import ARCHITECTURES, build_network
 from convblocks.run import fit
 from convblocks.run.directory import RunDirectory
 from lab.benchmarks.harness import Turns
-from lab.benchmarks.rows import Row
+from lab.benchmarks.rows import Row, single_row
 
 Precision = Literal["32-true", "bf16-mixed"]
 PRECISIONS: tuple[Precision, ...] = ("32-true", "bf16-mixed")
@@ -41,9 +41,10 @@ PRECISIONS: tuple[Precision, ...] = ("32-true", "bf16-mixed")
 LOADING_IMAGES = ("notebook", "lightning-plain")
 
 LEARNING_RATE = 1e-2
+BATCH_SIZE = 64
 EVAL_BATCH_SIZE = 1000
 
-# Of a batch size of 64 and MNIST's 60,000 training images.
+# Of that batch size and MNIST's 60,000 training images.
 EPOCH_STEPS = 938
 
 SEED = 0
@@ -68,7 +69,7 @@ class Case:
     variant: str
     arch: str
     precision: Precision = "32-true"
-    batch_size: int = 64
+    batch_size: int = BATCH_SIZE
     workers: int = 0
     steps: int | None = None
     test_batches: int | None = 1
@@ -122,7 +123,7 @@ class Stopwatch:
         if self.steps:
             step = training / self.steps
             values |= {"step": step, "epoch": step * EPOCH_STEPS + evaluation}
-        return [Row({}, values)]
+        return single_row(**values)
 
 
 def peak_memory() -> int:
@@ -196,7 +197,8 @@ class NormalisedLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         for indices in self.order.split(self.batch_size):
-            yield self.images.index_select(0, indices), self.targets.index_select(0, indices)
+            images = self.images.index_select(0, indices)
+            yield images, self.targets.index_select(0, indices)
 
 
 class BareLoop:
@@ -343,27 +345,22 @@ def fit_command(case: Case, name: str, *flags: str) -> RunDirectory:
     """Train as ``scripts/fit.py`` does, everything on, and return the run's directory;
     flags of one's own win.
     """
-    options: dict[str, object] = {
-        "arch": case.arch,
-        "name": name,
-        "epochs": 1,
-        "seed": SEED,
-        "batch_size": case.batch_size,
-        "lr": LEARNING_RATE,
-        "trainer.accelerator": "cpu",
-        "trainer.precision": case.precision,
-        "trainer.limit_train_batches": case.steps,
-        "trainer.limit_val_batches": case.test_batches,
-    }
+    command = f"""
+        --arch {case.arch} --name {name} --epochs 1 --seed {SEED}
+        --batch_size {case.batch_size} --lr {LEARNING_RATE}
+        --trainer.accelerator cpu --trainer.precision {case.precision}
+    """
+    if case.steps is not None:
+        command += f" --trainer.limit_train_batches {case.steps}"
+    if case.test_batches is not None:
+        command += f" --trainer.limit_val_batches {case.test_batches}"
     if case.processes:
-        options |= {
-            "threads": 1,
-            "trainer.enable_progress_bar": "false",
-            "trainer.devices": case.processes,
-            "trainer.strategy": "ddp" if case.processes > 1 else "auto",
-        }
-    given = [f"--{option}={value}" for option, value in options.items() if value is not None]
-    fit.main([*given, *flags])
+        strategy = "ddp" if case.processes > 1 else "auto"
+        command += f"""
+            --threads 1 --trainer.enable_progress_bar false
+            --trainer.devices {case.processes} --trainer.strategy {strategy}
+        """
+    fit.main([*command.split(), *flags])
     return RunDirectory(name)
 
 
@@ -381,7 +378,7 @@ def fit_project(case: Case, stopwatch: Stopwatch) -> None:
     fit_command(case, "measured", "--epochs=1000", *flags)  # more than there are turns
 
 
-WAYS: dict[str, Callable[[Case, Stopwatch], None]] = {
+WAYS = {
     "notebook": notebook,
     "lightning-plain": lightning_plain,
     "bare": bare,
