@@ -169,9 +169,9 @@ def depth_figure(runs: Mapping[str, Sequence[RunResult]]) -> Figure:
         axes.axvline(DECISIVE_STEP, color=muted(), ls="--")
     left.set_ylabel("mean / spread of block 2's pre-activations")
     figure.supxlabel(
-        f"left: all runs at {NOTEBOOK_RATE}, thick: the "
-        f"{collapses(own)} of {len(own)} that collapse; right: each "
-        f"rate's median; dashed: step {DECISIVE_STEP}",
+        f"left: all runs at {NOTEBOOK_RATE}, thick: the {collapses(own)} of "
+        f"{len(own)} that collapse; right: each rate's median; dashed: step "
+        f"{DECISIVE_STEP}",
         fontsize=LETTERS,
     )
     label_ends(figure, [(right, ends)])

@@ -91,10 +91,11 @@ def _notes(results: Sequence[RunResult]) -> str:
     spared = [arm for arm, runs in rates[RATES[0]].items() if not collapses(runs)]
     shares = 100 * np.concatenate([mean_shares(arms[RANDOM]) for arms in rates.values()])
     return (
-        f"Collapsed runs, {CENTRED} against {AS_IS}: {listed(tested)}, by McNemar's exact test "
-        f"after Holm's correction over the two. At {RATES[0]} none collapses in {listed(spared)}. "
-        f"In the second to tenth update the mean has a median of {np.median(shares):.0f} % of a "
-        f"unit's squared length, {shares.min():.0f} to {shares.max():.0f} % in single runs and "
+        f"Collapsed runs, {CENTRED} against {AS_IS}: {listed(tested)}, by "
+        f"McNemar's exact test after Holm's correction over the two. At {RATES[0]} "
+        f"none collapses in {listed(spared)}. In the second to tenth update the "
+        f"mean has a median of {np.median(shares):.0f} % of a unit's squared "
+        f"length, {shares.min():.0f} to {shares.max():.0f} % in single runs and "
         f"updates ({RANDOM})."
     )
 
@@ -115,10 +116,10 @@ def cause_sentence(results: Sequence[RunResult]) -> str:
         )
         later.append(late)
     return (
-        f"By the protocol's rule and {_seeds(results)} it is {verdict(found)} that the common "
-        f"movement of their weights kills units of block 2: {reasons}of four deciding predictions "
-        f"{listed(holding)}. After "
-        f"{STEP} centred updates {listed(dying)}; {LATE_STEP - STEP} plain updates later "
+        f"By the protocol's rule and {_seeds(results)} it is {verdict(found)} that "
+        f"the common movement of their weights kills units of block 2: {reasons}of "
+        f"four deciding predictions {listed(holding)}. After {STEP} centred "
+        f"updates {listed(dying)}; {LATE_STEP - STEP} plain updates later "
         f"{listed(later)}. These are medians."
     )
 
@@ -131,9 +132,9 @@ def readme_sentence(results: Sequence[RunResult]) -> str:
     )
     runs = len(arms[AS_IS])
     return (
-        f"Why? At first most of a unit's weights move together: without that {centred[0]} of block "
-        f"2 die in {STEP} updates, not {as_is[0]} (medians, n = {runs}), and {centred[1]} runs "
-        f"collapse, not {as_is[1]}."
+        "Why? At first most of a unit's weights move together: without that "
+        f"{centred[0]} of block 2 die in {STEP} updates, not {as_is[0]} (medians, "
+        f"n = {runs}), and {centred[1]} runs collapse, not {as_is[1]}."
     )
 
 

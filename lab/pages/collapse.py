@@ -88,11 +88,12 @@ def _outcomes(runs: Mapping[str, Sequence[RunResult]]) -> str:
     dying, same = ({run.seed for run in arm if run.failed} for arm in (own, frozen))
     (p,) = fisher_against({"": own, "asymmetric": asymmetric}, "").values()
     return (
-        f"These predictions hold: {'; '.join(holding)}. Two variants were to collapse as before, "
-        f"in {len(dying)} of {len(own)} runs. With biases that do not learn {len(same)} collapse, "
-        f"{len(dying & same)} of them with the same seeds. With asymmetric initial weights "
-        f"{collapses(asymmetric)} collapse ({p_text(p)} before the correction): not as predicted, "
-        "though the protocol's rule does not call that refuted."
+        f"These predictions hold: {'; '.join(holding)}. Two variants were to "
+        f"collapse as before, in {len(dying)} of {len(own)} runs. With biases that "
+        f"do not learn {len(same)} collapse, {len(dying & same)} of them with the "
+        f"same seeds. With asymmetric initial weights {collapses(asymmetric)} "
+        f"collapse ({p_text(p)} before the correction): not as predicted, though "
+        "the protocol's rule does not call that refuted."
     )
 
 
@@ -110,14 +111,16 @@ def _deaths(own: Sequence[RunResult]) -> str:
         if estimate := tells_apart(own, partial(dead_at, step)):
             telling.append(f"{estimate} at step {step} ({p_text(estimate.p)})")
     return (
-        f"Looked at after the runs: at {NOTEBOOK_RATE} almost all of block 2 dies in every run. "
-        f"After {STEPS - 1} updates at most {max(counts.values())} of its {units} units live. In "
-        f"{len(empty)} runs none does, and {'all' if empty <= dying else len(empty & dying)} of "
-        "these collapse. If each unit survived alone, with the same probability, there would be "
-        f"{expected:.0f} such runs of {len(own)}. How many have died does tell which runs "
-        f"collapse, once most have: one of the {len(dying)} that do has more dead units in the "
-        f"batch than one of the others with probability {listed(telling)}, without correction. "
-        "That is hardly a surprise, as a run with a dead layer cannot learn."
+        f"Looked at after the runs: at {NOTEBOOK_RATE} almost all of block 2 dies "
+        f"in every run. After {STEPS - 1} updates at most {max(counts.values())} "
+        f"of its {units} units live. In {len(empty)} runs none does, and "
+        f"{'all' if empty <= dying else len(empty & dying)} of these collapse. If "
+        "each unit survived alone, with the same probability, there would be "
+        f"{expected:.0f} such runs of {len(own)}. How many have died does tell "
+        f"which runs collapse, once most have: one of the {len(dying)} that do has "
+        "more dead units in the batch than one of the others with probability "
+        f"{listed(telling)}, without correction. That is hardly a surprise, as a "
+        "run with a dead layer cannot learn."
     )
 
 
@@ -128,16 +131,19 @@ def _fast_sgd(runs: Mapping[str, Sequence[RunResult]]) -> str:
     shares = [run.final[f"{DEAD}relu{BLOCK + 1}"] for run in counted]
     ends = [
         f"seed {run.seed}, with {100 * run.score:.2f} % right, a test loss of "
-        f"{run.final['test/loss']:.4f} and {100 * run.final[f'{DEAD}relu3']:.0f} % of block 3 dead"
+        f"{run.final['test/loss']:.4f} and {100 * run.final[f'{DEAD}relu3']:.0f} % "
+        "of block 3 dead"
         for run in counted
         if run.failed
     ]
     p = fisher_against({**runs, fast: counted}, NOTEBOOK_RATE)[fast]
     return (
-        f"SGD at 0.3 kills units too: of block 2 a median of {100 * median(shares):.0f} %, at most "
-        f"{100 * max(shares):.0f} %. (One of its runs ends at chance, and did not collapse by the "
-        "registered rule, which also looks at the training images of the whole epoch: "
-        f"{listed(ends)}; ln 10 is 2.3026. If it counted, p would be {number(p, P_VALUE)}.)"
+        "SGD at 0.3 kills units too: of block 2 a median of "
+        f"{100 * median(shares):.0f} %, at most {100 * max(shares):.0f} %. (One of "
+        "its runs ends at chance, and did not collapse by the registered rule, "
+        "which also looks at the training images of the whole epoch: "
+        f"{listed(ends)}; ln 10 is 2.3026. If it counted, p would be "
+        f"{number(p, P_VALUE)}.)"
     )
 
 
@@ -157,14 +163,16 @@ def _block_1(results: Sequence[RunResult]) -> str:
     ]
     return (
         "Block 1, whose inputs have both signs, hardly dies here: at most "
-        f"{100 * max(run.final[first] for run in results):.0f} % of it in {len(results)} runs. But "
-        f"it dies later. After five epochs at {NOTEBOOK_RATE}, {100 * min(shares):.0f} to "
-        f"{100 * max(shares):.0f} % of it are dead (median {100 * median(shares):.0f} %) in the "
-        f"{len(shares)} MaxPool runs of [the study](results.md) that trained. In [the "
-        "factorial](#which-operation-makes-the-difference) it dies most of all, in networks that "
-        "flatten without normalisation, with one cycle up to 0.03. Dead in blocks 1, 2, 3: "
-        f"{listed(found)}. One cycle begins with warm-up, which does not prevent that. So the "
-        "explanation above is not one of dying in general."
+        f"{100 * max(run.final[first] for run in results):.0f} % of it in "
+        f"{len(results)} runs. But it dies later. After five epochs at "
+        f"{NOTEBOOK_RATE}, {100 * min(shares):.0f} to {100 * max(shares):.0f} % of "
+        f"it are dead (median {100 * median(shares):.0f} %) in the {len(shares)} "
+        "MaxPool runs of [the study](results.md) that trained. In [the "
+        "factorial](#which-operation-makes-the-difference) it dies most of all, "
+        "in networks that flatten without normalisation, with one cycle up to "
+        f"0.03. Dead in blocks 1, 2, 3: {listed(found)}. One cycle begins with "
+        "warm-up, which does not prevent that. So the explanation above is not "
+        "one of dying in general."
     )
 
 
@@ -173,16 +181,17 @@ def why_sentence(results: Sequence[RunResult]) -> str:
     runs = by_variant(results)
     failing = [name for name, holds in predictions(runs).items() if not holds]
     ruling = (
-        "None of the explanation's predictions is refuted, but they also follow if any step that "
-        "is too large kills units."
+        "None of the explanation's predictions is refuted, but they also follow "
+        "if any step that is too large kills units."
     )
     if failing:
         ruling = f"Refuted: {'; '.join(failing)}."
     telling = tells_apart(runs[NOTEBOOK_RATE])
     assert telling, "no run collapsed, or all did"
     return (
-        f"{ruling} {foretelling(telling)}: at step {DECISIVE_STEP}, a run that collapses is lower "
-        f"than one that learns with probability {telling} ({p_text(telling.p)})."
+        f"{ruling} {foretelling(telling)}: at step {DECISIVE_STEP}, a run that "
+        f"collapses is lower than one that learns with probability {telling} "
+        f"({p_text(telling.p)})."
     )
 
 
@@ -220,12 +229,13 @@ def signs_sentence(results: Sequence[RunResult]) -> str:
     more, n = int(np.all(plain > normalised, axis=1).sum()), len(plain)
     falling = _values(runs["MaxPool"], "falling", BLOCK)[:, 1].mean()
     return (
-        f"In block 2, {means.min():.0f} to {means.max():.0f} % of a unit's gradients agree in sign "
-        f"in the first {gradients.STEPS} steps, at most {100 * normalised.mean(axis=0).max():.0f} "
-        f"% with batch normalisation. With {more} of {n} seeds it is more in each step "
-        f"({p_text(binomtest(more, n).pvalue)}, a sign test that was not registered). In the "
-        f"second step, most gradients of {100 * falling:.0f} % of the units push their weights "
-        "down (means over the runs)."
+        f"In block 2, {means.min():.0f} to {means.max():.0f} % of a unit's "
+        f"gradients agree in sign in the first {gradients.STEPS} steps, at most "
+        f"{100 * normalised.mean(axis=0).max():.0f} % with batch normalisation. "
+        f"With {more} of {n} seeds it is more in each step "
+        f"({p_text(binomtest(more, n).pvalue)}, a sign test that was not "
+        f"registered). In the second step, most gradients of {100 * falling:.0f} % "
+        "of the units push their weights down (means over the runs)."
     )
 
 

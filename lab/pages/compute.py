@@ -44,8 +44,8 @@ def compute_sentence(results: Sequence[RunResult]) -> str:
     found, edge = leads(arms, _study()["maxpool"]), at_edge(arms)
     numbers = [f"over {name} {one:u} ({p_text(one.p)})" for name, one in found.items()]
     beyond = (
-        f" Of {listed(edge)} the least or the largest rate won, and the next was not tried: that "
-        "MaxPool is better is not said until it was."
+        f" Of {listed(edge)} the least or the largest rate won, and the next was "
+        "not tried: that MaxPool is better is not said until it was."
     )
     ruling = VERDICTS[verdict(found, edge)]
     return f"{ruling} MaxPool's lead: {listed(numbers)}.{beyond if edge else ''}"

@@ -56,9 +56,10 @@ def factorial_tables(results: Sequence[RunResult], study: Sequence[RunResult]) -
     """
     networks, found = tuned(results), summarise(study)
     of_study = (
-        "maxpool, none, flatten is the course's MaxPool network; stride, batch, average its "
-        "BatchNorm network. [The study](results.md) chose among more settings: its MaxPool network "
-        f"got {cell(found.score)} at {dict(study[0].overrides)['lr']}, n = {found.trained_runs}."
+        "maxpool, none, flatten is the course's MaxPool network; stride, batch, "
+        "average its BatchNorm network. [The study](results.md) chose among more "
+        f"settings: its MaxPool network got {cell(found.score)} at "
+        f"{dict(study[0].overrides)['lr']}, n = {found.trained_runs}."
     )
     tables = [
         networks_table("Eight networks", networks, of_study),
@@ -79,8 +80,8 @@ def factorial_sentence(results: Sequence[RunResult]) -> str:
     for name, own in grouped(effects, lambda effect: effect.name).items():
         certain = _certain(own)
         parts.append(
-            f"{name} significantly {_kind(certain)} in {len(certain)} of {len(own)} networks"
-            f"{_shared(own, certain)} ({_range(certain)} points)"
+            f"{name} significantly {_kind(certain)} in {len(certain)} of "
+            f"{len(own)} networks{_shared(own, certain)} ({_range(certain)} points)"
         )
     certain = _certain(effects)
     lost = [
@@ -90,8 +91,8 @@ def factorial_sentence(results: Sequence[RunResult]) -> str:
     ]
     return (
         f"At the chosen rates {'; '.join(parts)}. With the error of their choice, "
-        f"{len(certain) - len(lost)} of these {len(certain)} intervals exclude 0, but not that of "
-        f"{listed(lost)}."
+        f"{len(certain) - len(lost)} of these {len(certain)} intervals exclude 0, "
+        f"but not that of {listed(lost)}."
     )
 
 
@@ -104,9 +105,10 @@ def readme_sentence(results: Sequence[RunResult]) -> str:
     runs = min(len(network.trained) for network in networks.values())
     most = max(effect.with_choice.high for effect in beside["maxpool"])
     return (
-        f"They differ in pooling, normalisation and head: in all {len(networks)} combinations "
-        f"(tuned, n = {runs} each), {pooling} adds {_range(effects[pooling])} "
-        f"points, {normalisation} {_range(beside['stride'])} beside stride 2 and at most "
+        f"They differ in pooling, normalisation and head: in all {len(networks)} "
+        f"combinations (tuned, n = {runs} each), {pooling} adds "
+        f"{_range(effects[pooling])} points, {normalisation} "
+        f"{_range(beside['stride'])} beside stride 2 and at most "
         f"{number(most, POINTS, signed=True)} beside MaxPool."
     )
 
@@ -155,8 +157,9 @@ def _effort(networks: Mapping[Levels, Tuned]) -> str:
         if len(choosing) > len(rates)
     ]
     return (
-        f"Controls chose among {len(rates)} rates by {seeds} seeds, which favours MaxPool. With "
-        f"those alone the choice would have been {listed(by_fewer)}.{''.join(further)}"
+        f"Controls chose among {len(rates)} rates by {seeds} seeds, which favours "
+        "MaxPool. With those alone the choice would have been "
+        f"{listed(by_fewer)}.{''.join(further)}"
     )
 
 
@@ -178,8 +181,9 @@ def pooling_sentence(effects: Sequence[Effect]) -> str:
     is_worse = "is not" if leads["average"].high < EQUIVALENT else "may be"
     differences = listed([f"{lead:+u} from {name}" for name, lead in leads.items()])
     return (
-        f"{found}The mean {is_worse} worse than the largest value {margin}: MaxPool's accuracy "
-        f"differs by {differences}, average's by {kept[1]:+u} from stride 2."
+        f"{found}The mean {is_worse} worse than the largest value {margin}: "
+        f"MaxPool's accuracy differs by {differences}, average's by {kept[1]:+u} "
+        "from stride 2."
     )
 
 
@@ -255,8 +259,8 @@ def factorial_figure(results: Sequence[RunResult]) -> Figure:
         ends.append((panel, drawn))
     panels[0].set_ylabel("accuracy on held-out images in %")
     figure.supxlabel(
-        "marks: runs, side by side; lines: means; titles: significant differences on test images "
-        "at the chosen rates",
+        "marks: runs, side by side; lines: means; titles: significant differences "
+        "on test images at the chosen rates",
         fontsize=LETTERS,
     )
     label_ends(figure, ends)

@@ -40,12 +40,13 @@ from lab.sweeps import sweep_figure
 FIRST = "maxpool"
 
 RATES = (
-    "Error on held-out images against the learning rate, at a constant rate and in one cycle: "
-    "every run a mark, lines through the means of the runs that trained, collapsed runs crosses"
+    "Error on held-out images against the learning rate, at a constant rate and "
+    "in one cycle: every run a mark, lines through the means of the runs that "
+    "trained, collapsed runs crosses"
 )
 DIFFERENCES = (
-    "The differences of the networks in test accuracy, without collapsed runs, with 95 % intervals "
-    "that are adjusted for their number"
+    "The differences of the networks in test accuracy, without collapsed runs, "
+    "with 95 % intervals that are adjusted for their number"
 )
 CURVES = (
     "Loss and test error by epoch, and every run's final test error, with means and 95 % intervals"
@@ -103,9 +104,9 @@ def write_results(data: Path, out: Path) -> None:
         "## The choice",
         Picture("results", RATES, sweep),
         f"Errors are those on {HELD_OUT:,} held-out training images. A setting has "
-        f"{len(SEEDS)} runs, and {len(SEEDS + MORE_SEEDS)} if it was among a network's "
-        f"best {FINALISTS}; marks stand side by side. Lines pass through the means of the "
-        "runs that trained, even where only one did.",
+        f"{len(SEEDS)} runs, and {len(SEEDS + MORE_SEEDS)} if it was among a "
+        f"network's best {FINALISTS}; marks stand side by side. Lines pass through "
+        "the means of the runs that trained, even where only one did.",
         sources("study-choose", choice),
     )
 
@@ -114,9 +115,10 @@ def opening(decision: Decision) -> str:
     """The question, the answer at both settings, how certain it is, and where to read on."""
     best, new, *_ = report.conclusions(decision)
     return (
-        "Which of the course's networks reads the most of MNIST's test digits after five epochs? "
-        f"{best} {_lead_at_notebooks(decision)} {new} [The protocol](protocol.md) says how this "
-        "was decided, [operations.md](operations.md) which operation makes the difference, and "
+        "Which of the course's networks reads the most of MNIST's test digits "
+        f"after five epochs? {best} {_lead_at_notebooks(decision)} {new} [The "
+        "protocol](protocol.md) says how this was decided, "
+        "[operations.md](operations.md) which operation makes the difference, and "
         "[README.md](README.md) what intervals mean and how to repeat the runs."
     )
 
@@ -160,8 +162,9 @@ def reached_table(decision: Decision) -> Table:
             }
         )
     note = (
-        "Test accuracy: means of the runs that trained, and how many did. Tuned: at the setting "
-        f"that was best on held-out images. Multiply-adds are those of one image. {SECONDS}"
+        "Test accuracy: means of the runs that trained, and how many did. Tuned: "
+        "at the setting that was best on held-out images. Multiply-adds are those "
+        f"of one image. {SECONDS}"
     )
     return table("", rows, note)
 
@@ -200,8 +203,8 @@ def losses_table(decision: Decision) -> Table:
         f"{share_text(GOAL)} after any epoch",
     ]
     note = (
-        "Accuracies with standard deviations; times are medians of the runs that got there. "
-        f"{SECONDS}"
+        "Accuracies with standard deviations; times are medians of the runs that "
+        f"got there. {SECONDS}"
     )
     return Table("Losses, accuracies and speed", columns, rows, [note])
 
@@ -226,9 +229,10 @@ def spread_table(decision: Decision) -> Table:
                 }
             )
     note = (
-        "Of the runs that trained, in points. If each image were wrong with a probability of its "
-        "own, accuracies would still differ by the last column (Jordan 2024). What exceeds it is "
-        "how much whole runs differ. At least one of six intervals misses in 26 % of studies."
+        "Of the runs that trained, in points. If each image were wrong with a "
+        "probability of its own, accuracies would still differ by the last column "
+        "(Jordan 2024). What exceeds it is how much whole runs differ. At least "
+        "one of six intervals misses in 26 % of studies."
     )
     return table("Spread between seeds", rows, note)
 
@@ -239,9 +243,9 @@ def question(decision: Decision) -> str:
     notebook = _arms(decision.at_notebooks)[best.arch]
     assert best.score, "no run trained"
     return (
-        f"The same small network reads {100 * best.score.value:.1f} % of MNIST's digits or, in "
-        f"{notebook.collapsed} of {notebook.runs} runs at a course's learning rate, gives every "
-        "digit the same answer. Why?"
+        f"The same small network reads {100 * best.score.value:.1f} % of MNIST's "
+        f"digits or, in {notebook.collapsed} of {notebook.runs} runs at a course's "
+        "learning rate, gives every digit the same answer. Why?"
     )
 
 
@@ -272,9 +276,10 @@ def answer(decision: Decision) -> str:
         return " ".join(report.conclusions(decision))
     best, rival = (_arms(decision.at_best)[arch] for arch in PRIMARY)
     return (
-        f"**It depends on the learning rate:** each tuned, {name_of(best.arch)} leads by "
-        f"{primary.trained:u} with {_cost(best) / _cost(rival):.1f} times the multiply-adds; at "
-        f"the notebook's rate {name_of(ahead)} leads, and {_collapses_at_notebooks(decision)}."
+        f"**It depends on the learning rate:** each tuned, {name_of(best.arch)} "
+        f"leads by {primary.trained:u} with {_cost(best) / _cost(rival):.1f} times "
+        f"the multiply-adds; at the notebook's rate {name_of(ahead)} leads, and "
+        f"{_collapses_at_notebooks(decision)}."
     )
 
 
@@ -313,9 +318,9 @@ def networks_table(decision: Decision, choice: Sequence[RunResult]) -> Table:
         )
     tried = min(len({cell_of(run) for run in own}) for own in by_arch(choice).values())
     note = (
-        f"Mean test accuracy of {min(arm.runs for arm in decision.at_best.arms)} runs, without "
-        f"collapsed ones; tuned: best of {tried} settings on held-out images. "
-        "[Intervals](docs/lab/results.md)."
+        f"Mean test accuracy of {min(arm.runs for arm in decision.at_best.arms)} "
+        f"runs, without collapsed ones; tuned: best of {tried} settings on "
+        "held-out images. [Intervals](docs/lab/results.md)."
     )
     return table("", rows, note)
 
@@ -336,8 +341,8 @@ def lead_sentence(data: Path) -> str:
     lead = (setting if setting.first == PRIMARY[0] else setting.turned()).trained
     return (
         "With augmentation, label smoothing and weight decay "
-        "([configs/onecycle.yaml](experiments.md#five-epochs)), MaxPool minus BatchNorm is "
-        f"{f'{lead:+u}' if lead else NOTHING} ({setting.n})."
+        "([configs/onecycle.yaml](experiments.md#five-epochs)), MaxPool minus "
+        f"BatchNorm is {f'{lead:+u}' if lead else NOTHING} ({setting.n})."
     )
 
 
