@@ -176,7 +176,7 @@ def winner_sentences(results: Sequence[RunResult]) -> list[str]:
             f"On the same images {name_of(ahead)}'s second-best "
             f"setting ({100 * second:.2f} %) is ahead of "
             f"{name_of(behind[0])}'s best ({100 * best:.2f} %), "
-            "by the same means."
+            f"by means of {len(SEEDS + MORE_SEEDS)} runs."
         )
     return sentences
 
