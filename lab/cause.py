@@ -16,7 +16,7 @@ from lab import centred_updates
 from lab.by_seed import ARMS
 from lab.mechanism import BLOCK, by_variant
 from lab.preactivations import FACT
-from lab.results import collapses
+from lab.results import collapses, rate_of
 from lab.statistics import after_holm, mcnemar_p
 
 RATES = ("0.01", "0.02")
@@ -37,6 +37,10 @@ UNREGISTERED = "(not registered)"
 
 # A unit of block 2 is 1.6 points.
 DEAD_UNITS = Unit(100, 1, " points")
+
+# That centring block 2 prevents the dying, and until the last step.
+PREVENTS = "centring block 2 prevents the dying"
+LASTS = f"centring still prevents it at step {LATE_STEP}"
 
 # With which centring block 2 is compared, at each rate.
 OTHERS = (AS_IS, SHRUNK, RANDOM, *ELSEWHERE)
@@ -65,7 +69,7 @@ def complete_arms(results: Sequence[RunResult]) -> dict[str, Runs]:
     seeds = grouped(results, lambda run: run.seed)
     wanted = len(ARMS) * len(RATES)
     runs = [run for seed in sorted(seeds) if len(seeds[seed]) == wanted for run in seeds[seed]]
-    by_rate = grouped(runs, lambda run: f"{float(dict(run.overrides)['lr']):g}")
+    by_rate = grouped(runs, lambda run: f"{float(rate_of(run)):g}")
     return {rate: by_variant(by_rate[rate]) for rate in RATES}
 
 
@@ -118,7 +122,7 @@ def _finding(arms: Runs, leads: Mapping[str, Estimate]) -> Finding:
     lower = {other for other, lead in leads.items() if _is_more(lead)}
     elsewhere = [medians[arm] for arm in ELSEWHERE]
     predictions = {
-        "centring block 2 prevents the dying": AS_IS in lower and medians[CENTRED] <= as_is / 4,
+        PREVENTS: AS_IS in lower and medians[CENTRED] <= as_is / 4,
         "it is not the length alone": SHRUNK in lower,
         "removing a random direction does nothing": (
             RANDOM in lower and medians[RANDOM] >= 3 / 4 * as_is
@@ -151,7 +155,7 @@ def _beside(arms: Runs, p_of_collapses: float) -> Finding:
     fewer = collapses(arms[CENTRED]) < collapses(arms[AS_IS])
     shares = np.median(mean_shares(arms[RANDOM]), axis=0)
     predictions = {
-        f"centring still prevents it at step {LATE_STEP}": _is_more(late) and centred <= as_is / 4,
+        LASTS: _is_more(late) and centred <= as_is / 4,
         f"it is not the length alone, at step {LATE_STEP}": _is_more(late_shrunk),
         "fewer runs collapse": fewer and p_of_collapses < SIGNIFICANCE,
         "centring block 3 lowers its own share": _is_more(third) and _is_more(third_shrunk),

@@ -1,6 +1,6 @@
 """usage: python -m lab.train [study] [errors] [interventions] [why] [cause] [factorial]
-[controls] [compute] [fashion] [onecycle]
-       [long] [sprint] [quick] [candidates] [handwriting] [search] [sessions] [play]
+       [controls] [compute] [fashion] [onecycle] [long] [sprint] [quick] [candidates]
+       [handwriting] [search] [sessions] [play] [--no-fit]
 
 Train the runs that the documentation shows, as far as they are missing in
 lightning_logs/, and write their raw numbers to docs/data/: to be called in the
@@ -30,8 +30,8 @@ of code that differs from its commit make no record.
 Without a name all are trained.
 
   --no-fit             train nothing, and keep the seeds of cause and compute of which
-  all runs are done, beside those
-                       that are kept already: these are not trained again
+                       all runs are done, beside those that are kept already: these are
+                       not trained again
 """
 
 import os

@@ -148,8 +148,8 @@ def best_of(entries: Sequence[Entry], commands: Results) -> str:
         "precision": precision_of((("config", f"configs/{SPRINT}.yaml"),)),
     }
     sprint = next(entry for entry in entries if entry.setting == SPRINT)
-    seconds = mean_interval(commands.values("seconds", **labels), SECONDS)
-    reached = mean_interval(commands.values("accuracy", **labels), PERCENT)
+    seconds = mean_interval([*commands.values("seconds", **labels)], SECONDS)
+    reached = mean_interval([*commands.values("accuracy", **labels)], PERCENT)
     found = [
         (entry, entry.accuracy)
         for entry in entries

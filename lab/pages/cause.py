@@ -13,7 +13,9 @@ from convblocks.text import listed
 from lab.cause import (
     AS_IS,
     CENTRED,
+    LASTS,
     LATE_STEP,
+    PREVENTS,
     RANDOM,
     RATES,
     SEEDS,
@@ -35,13 +37,6 @@ from lab.preactivations import STEPS
 from lab.results import collapses
 
 QUARTILES = (25, 50, 75)
-
-# Of a panel, by whether centring prevents the dying, and until the last step.
-TITLES = (
-    "it is not shown that centring prevents the dying",
-    "centring delays the dying",
-    "centring prevents the dying",
-)
 
 # The arms of the figure, and their names.
 DRAWN = {AS_IS: "as it is", RANDOM: "random", SHRUNK: "shrunk", CENTRED: "centred"}
@@ -127,14 +122,12 @@ def cause_sentence(results: Sequence[RunResult]) -> str:
 def readme_sentence(results: Sequence[RunResult]) -> str:
     """README's: what becomes of the dying without the common movement."""
     arms = complete_arms(results)[RATES[0]]
-    as_is, centred = (
-        (f"{100 * median_dead(arms[arm]):.0f} %", collapses(arms[arm])) for arm in (AS_IS, CENTRED)
-    )
-    runs = len(arms[AS_IS])
+    as_is, centred = arms[AS_IS], arms[CENTRED]
     return (
         "Why? At first most of a unit's weights move together: without that "
-        f"{centred[0]} of block 2 die in {STEP} updates, not {as_is[0]} (medians, "
-        f"n = {runs}), and {centred[1]} runs collapse, not {as_is[1]}."
+        f"{100 * median_dead(centred):.0f} % of block 2 die in {STEP} updates, not "
+        f"{100 * median_dead(as_is):.0f} % (medians, n = {len(as_is)}), and "
+        f"{collapses(centred)} runs collapse, not {collapses(as_is)}."
     )
 
 
@@ -153,9 +146,12 @@ def cause_figure(results: Sequence[RunResult]) -> Figure:
             panel.plot(middle, color=look.colour, ls=look.line, linewidth=1.8)
             panel.fill_between(range(STEPS), low, high, color=look.colour, alpha=0.2, linewidth=0)
             drawn.append(End(name, STEPS - 1, middle[-1], look.colour))
-        prevents, lasts = (next(iter(one[rate].predictions.values())) for one in (found, further))
+        title = "it is not shown that centring prevents the dying"
+        if found[rate].predictions[PREVENTS]:
+            lasts = further[rate].predictions[LASTS]
+            title = f"centring {'prevents' if lasts else 'delays'} the dying"
         panel.axvline(STEP, color=muted(), ls="--")
-        panel.set(title=f"At {rate}, {TITLES[prevents * (1 + lasts)]}", xlabel="step")
+        panel.set(title=f"At {rate}, {title}", xlabel="step")
         ends.append((panel, drawn))
     panels[0].set_ylabel("dead units of block 2 in %")
     caption = f"medians of {_seeds(results)}, with quartiles; dashed: no more changed updates"

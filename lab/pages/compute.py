@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 
 from matplotlib.figure import Figure
 
@@ -13,17 +13,14 @@ from convblocks.figures.tables import Table
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.result import RunResult
 from convblocks.text import listed
-from lab.blocks import BlockNetwork
 from lab.compute import CHOOSING, CONFIRMING, arms_of, at_edge, chosen, lead, leads, verdict
-from lab.pages.factorial import network_row
+from lab.factorial import levels_of
+from lab.pages.factorial import cost_of, network_row
 from lab.pages.writing import DATA, multiply_adds, table
 from lab.results import read_results
 from lab.study.decision import EQUIVALENT, cell_of
 from lab.study.plan import NOTEBOOK
 from lab.sweeps import sweep_figure
-
-# The wider network.
-WIDER = partial(BlockNetwork, "stride", "batch", "average", channels=(60, 122, 190))
 
 VERDICTS = {
     "more": "MaxPool's lead is more than its arithmetic.",
@@ -56,8 +53,8 @@ def compute_tables(results: Sequence[RunResult]) -> list[Table]:
     arms, study = arms_of(results), _study()
     maxpool, batchnorm = study["maxpool"], study["batchnorm"]
     confirmed = {name: arm.confirming for name, arm in arms.items() if arm.confirming}
-    tried = [f"{name} among {len(arm.choosing)} rates" for name, arm in arms.items()]
-    choice = f"By {CHOOSING} seeds {listed(tried)} chose."
+    tried = [f"{len(arm.choosing)} for {name}" for name, arm in arms.items()]
+    choice = f"The rate was chosen among {listed(tried)}, by {CHOOSING} seeds."
     networks = _networks_table({"maxpool": maxpool, **confirmed, "batchnorm": batchnorm}, choice)
     if not confirmed:
         return [networks]
@@ -74,7 +71,10 @@ def _networks_table(networks: Mapping[str, Sequence[RunResult]], note: str) -> T
     rows, efforts = [], []
     for name, runs in networks.items():
         arm = summarise(runs)
-        cost = multiply_adds(ARCHITECTURES.get(arm.arch, WIDER)())
+        if arm.arch in ARCHITECTURES:
+            cost = multiply_adds(ARCHITECTURES[arm.arch]())
+        else:
+            cost = cost_of(levels_of(runs[0]))
         efforts.append(cost * len(runs[0].epochs))
         arithmetic = number(efforts[-1] / efforts[0])
         rows.append({**network_row(name, arm, cost), "arithmetic": arithmetic})

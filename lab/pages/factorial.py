@@ -30,7 +30,7 @@ from lab.factorial import (
     verdict_on_pooling,
 )
 from lab.pages.writing import DATA, millions, multiply_adds, table
-from lab.results import read_results
+from lab.results import rate_of, read_results
 from lab.study.decision import EQUIVALENT
 from lab.sweeps import RATE, draw_sweep, positions_of
 
@@ -59,7 +59,7 @@ def factorial_tables(results: Sequence[RunResult], study: Sequence[RunResult]) -
         "maxpool, none, flatten is the course's MaxPool network; stride, batch, "
         "average its BatchNorm network. [The study](results.md) chose among more "
         f"settings: its MaxPool network got {cell(found.score)} at "
-        f"{dict(study[0].overrides)['lr']}, n = {found.trained_runs}."
+        f"{rate_of(study[0])}, n = {found.trained_runs}."
     )
     tables = [
         networks_table("Eight networks", networks, of_study),
@@ -198,10 +198,14 @@ def networks_table(title: str, networks: Mapping[Levels, Tuned], *notes: str) ->
     arms.sort(key=lambda item: item[1].score.value if item[1].score else 0.0, reverse=True)
     rows = []
     for levels, arm in arms:
-        widths = json.loads(*levels[3:] or ["null"])
-        cost = multiply_adds(BlockNetwork(*levels[:3], channels=widths or CHANNELS))
-        rows.append(network_row(_name(levels), arm, cost))
+        rows.append(network_row(_name(levels), arm, cost_of(levels)))
     return table(title, rows, "Five epochs of one cycle.", *notes)
+
+
+def cost_of(levels: Levels) -> int:
+    """The multiply-adds of the network of blocks with these operations and channels."""
+    widths = json.loads(*levels[3:] or ["null"])
+    return multiply_adds(BlockNetwork(*levels[:3], channels=widths or CHANNELS))
 
 
 def network_row(name: str, arm: Summary, cost: int) -> dict[str, str]:

@@ -11,7 +11,7 @@ from convblocks.compare.analysis import Comparison, Summary, compare
 from convblocks.compare.figure import comparison_figure
 from convblocks.compare.report import finding_of, name_of, over_all_runs
 from convblocks.compare.trials import settings_text
-from convblocks.figures.estimates import NOTHING, POINTS, Estimate, cell, number
+from convblocks.figures.estimates import CONFIDENCE, NOTHING, POINTS, Estimate, cell, number
 from convblocks.figures.grouping import by_arch
 from convblocks.figures.tables import Table, to_markdown
 from convblocks.model.networks import ARCHITECTURES
@@ -228,11 +228,12 @@ def spread_table(decision: Decision) -> Table:
                     "if errors were independent": number(found.independent, POINTS),
                 }
             )
+    misses = 1 - CONFIDENCE ** len(rows)
     note = (
         "Of the runs that trained, in points. If each image were wrong with a "
         "probability of its own, accuracies would still differ by the last column "
         "(Jordan 2024). What exceeds it is how much whole runs differ. At least "
-        "one of six intervals misses in 26 % of studies."
+        f"one of {len(rows)} intervals misses in {100 * misses:.0f} % of studies."
     )
     return table("Spread between seeds", rows, note)
 

@@ -107,7 +107,6 @@ def test_no_lead_is_claimed_over_an_arm_whose_best_rate_is_at_the_edge() -> None
     assert verdict({"longer": AHEAD, "wider": AHEAD}, ["wider"]) == "undecided"
 
 
-@pytest.mark.skipif(not (DATA / "compute.jsonl").is_file(), reason="its runs are not kept yet")
 def test_kept_runs_confirm_the_rates_that_their_choice_gives() -> None:
     for arm in arms_of(read_results(DATA / "compute.jsonl")).values():
         assert {dict(run.overrides)["lr"] for run in arm.confirming} <= {chosen(arm)}
