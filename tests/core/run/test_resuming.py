@@ -10,12 +10,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 from filelock import FileLock
-from psutil import Process
+from psutil import NoSuchProcess, Process
 
 from convblocks.data.images import ImageSets
 from convblocks.errors import BusyError, UsageError
@@ -216,8 +217,15 @@ def test_ctrl_c_while_a_second_process_starts_says_what_resumes(folder: Path) ->
     process = in_a_terminal([*INTERRUPTED["two processes"], "--name", "run"])
 
     def is_importing() -> bool:
-        maps = [file for child in Process(process.pid).children() for file in child.memory_maps()]
-        return any("torch" in file.path for file in maps)
+        """Whether Lightning's second process imports torch, and so leaves Ctrl-C already.
+
+        Until it runs Python of its own, it has the first one's maps, but its own environment.
+        """
+        for child in Process(process.pid).children():
+            with suppress(NoSuchProcess):  # such as git, which soon ends
+                if child.environ().get("LOCAL_RANK") == "1":
+                    return any("torch" in file.path for file in child.memory_maps())
+        return False
 
     wait_until(is_importing, seconds=120)
     os.killpg(process.pid, INT)
