@@ -31,6 +31,7 @@ from lab.benchmarks.harness import THREADS, Measured, in_turns, measure_in_turns
 from lab.benchmarks.rows import Results, Task
 from lab.benchmarks.training import measure
 from lab.benchmarks.training.page import blocks, command
+from lab.benchmarks.training.parts import TAKEN_APART
 from lab.benchmarks.training.ways import LOADING_IMAGES, PRECISIONS, Case, train
 
 # Training steps of a turn: of the two ways that load images one by one, and of the
@@ -48,9 +49,6 @@ SIDE_BY_SIDE = {"mlp": 1000, "batchnorm": 100}
 
 # The networks that are also trained in bf16-mixed, which is of no use to the MLP.
 MIXED = ("maxpool", "batchnorm")
-
-# The network whose step is taken apart: of the others the arithmetic is nearly all.
-TAKEN_APART = "mlp"
 
 
 def main(arguments: list[str]) -> None:

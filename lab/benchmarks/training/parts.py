@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+# The network whose step is taken apart: of the others the arithmetic is nearly all.
+TAKEN_APART = "mlp"
+
 # Seconds between two looks at what a step is doing.
 LOOKS_EVERY = 0.00025
 
