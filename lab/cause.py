@@ -1,15 +1,14 @@
 """Is the shared sign of updates the cause? The analysis is that of docs/lab/protocol-cause.md."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import quantile_test
 
 from convblocks.compare.statistics import SIGNIFICANCE, holm
-from convblocks.figures.estimates import CONFIDENCE, Estimate, Unit
+from convblocks.figures.estimates import Estimate, Unit
 from convblocks.figures.grouping import grouped
 from convblocks.run.result import RunResult
 from lab import centred_updates
@@ -17,7 +16,7 @@ from lab.by_seed import ARMS
 from lab.mechanism import BLOCK, by_variant
 from lab.preactivations import FACT
 from lab.results import collapses, rate_of
-from lab.statistics import after_holm, mcnemar_p
+from lab.statistics import after_holm, median_interval, sign_p
 
 RATES = ("0.01", "0.02")
 
@@ -94,10 +93,8 @@ def difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> Estim
     With the interval of order statistics, and the p of the sign test, which leaves out ties.
     """
     differences = first - second
-    found: Any = quantile_test(differences, q=0, p=0.5)
-    low, high = map(float, found.confidence_interval(CONFIDENCE))
-    p = mcnemar_p(int((differences > 0).sum()), int((differences < 0).sum()))
-    return Estimate(float(np.median(differences)), low, high, len(differences), p, DEAD_UNITS)
+    p = sign_p(int((differences > 0).sum()), int((differences < 0).sum()))
+    return replace(median_interval(differences), p=p, unit=DEAD_UNITS)
 
 
 def findings(results: Sequence[RunResult]) -> dict[str, Finding]:
@@ -200,5 +197,5 @@ def collapse_p(results: Sequence[RunResult]) -> dict[str, float]:
     p_values = []
     for arms in rates.values():
         as_is, centred = ({run.seed for run in arms[arm] if run.failed} for arm in (AS_IS, CENTRED))
-        p_values.append(mcnemar_p(len(as_is - centred), len(centred - as_is)))
+        p_values.append(sign_p(len(as_is - centred), len(centred - as_is)))
     return dict(zip(rates, holm(p_values), strict=True))

@@ -10,6 +10,7 @@ from convblocks.run.result import RunResult
 from lab.by_seed import BLOCKS
 from lab.differences import measured, score_of
 from lab.factorial import Tuned, tuned
+from lab.results import is_confirming
 from lab.statistics import after_holm
 from lab.study.decision import EQUIVALENT
 
@@ -25,7 +26,7 @@ Verdict = Literal["more", "arithmetic", "undecided"]
 def arms_of(results: Sequence[RunResult]) -> dict[str, Tuned]:
     """The runs of both arms, of the seeds of which all are there: as many as of any other."""
     whole = []
-    for runs in grouped(results, lambda run: run.validation is None).values():
+    for runs in grouped(results, is_confirming).values():
         seeds = grouped(runs, lambda run: run.seed).values()
         whole += [run for own in seeds if len(own) == max(map(len, seeds)) for run in own]
     found = {}
@@ -64,7 +65,7 @@ def leads(arms: Mapping[str, Tuned], maxpool: Sequence[RunResult]) -> dict[str, 
 
 
 def verdict(found: Mapping[str, Estimate], edge: Sequence[str]) -> Verdict:
-    """The protocol's, from MaxPool's leads; with an arm at the edge it is never that they are more.
+    """The protocol's, from MaxPool's leads; never "more" with an arm at the edge.
 
     A lead that is significant but below the margin is refuted.
     """

@@ -5,7 +5,7 @@ standard deviation, shares of runs.
 from collections.abc import Callable
 from typing import Literal
 
-from convblocks.figures.estimates import Estimate, number, share
+from convblocks.figures.estimates import SHARE, Estimate, number, share
 
 Bar = Literal["at least", "at most"]
 Verdict = Literal["met", "missed", "undecided"]
@@ -37,6 +37,11 @@ def target_text(estimate: Estimate, bar: Bar, limit: float) -> str:
 def excludes_zero(estimate: Estimate) -> bool:
     """Whether it has an interval, and 0 is outside."""
     return estimate.low > 0 or estimate.high < 0
+
+
+def signed(one: Estimate) -> str:
+    """With a sign, but for a probability."""
+    return str(one) if one.unit == SHARE else f"{one:+}"
 
 
 def spread(mean: Estimate) -> str:

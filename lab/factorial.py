@@ -18,7 +18,7 @@ from convblocks.figures.estimates import POINTS, Estimate
 from convblocks.figures.grouping import grouped
 from convblocks.run.result import RunResult
 from lab.differences import measured, score_of
-from lab.results import rate_of
+from lab.results import is_confirming, rate_of
 from lab.statistics import after_holm
 from lab.study.decision import is_equivalent
 
@@ -110,7 +110,7 @@ def tuned(results: Sequence[RunResult]) -> dict[Levels, Tuned]:
     """Each network's runs, by the levels of its operations."""
     found = {}
     for levels, runs in grouped(results, levels_of).items():
-        stages = grouped(runs, _is_confirming)
+        stages = grouped(runs, is_confirming)
         rates = grouped(stages[False], rate_of)
         choosing = {rate: rates[rate] for rate in sorted(rates, key=float)}
         found[levels] = Tuned(choosing, stages.get(True, []))
@@ -241,8 +241,3 @@ def verdict_on_pooling(effects: Mapping[str, Estimate]) -> Verdict:
         return "arithmetic"
     is_best = all(effect.value > 0 and effect.p < SIGNIFICANCE for effect in effects.values())
     return "pooling" if is_best else "undecided"
-
-
-def _is_confirming(run: RunResult) -> bool:
-    """Whether it trained on all training images."""
-    return dict(run.overrides)["data.val_size"] == "0"

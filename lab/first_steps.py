@@ -1,4 +1,4 @@
-"""The base of callbacks that measure a network's convolutions in the first steps of training."""
+"""The base of callbacks that measure a network's layers in the first steps of training."""
 
 from typing import Any
 
@@ -9,9 +9,10 @@ from convblocks.run.result import RunResult
 
 
 class FirstSteps(RunCallback):
-    """Keeps a row for each step, of the measures of each convolution, and adds them to the result.
+    """Keeps a row for each step, of the measures of each layer looked at, and adds them to the
+    result.
 
-    The fact of this name has, for each measure, a list of steps of a number for each convolution.
+    The fact of this name has, for each measure, a list of steps of a number for each layer.
     """
 
     fact: str

@@ -13,7 +13,7 @@ from convblocks.compare.figure import mark_cut
 from convblocks.figures.curves import wrapped
 from convblocks.figures.estimates import SHARE, Estimate
 from convblocks.figures.style import WIDTH, foreground, muted
-from lab.estimates import excludes_zero
+from lab.estimates import excludes_zero, signed
 
 # A space as wide as a digit.
 WIDE = "\N{FIGURE SPACE}"
@@ -47,7 +47,7 @@ def intervals_figure(
             panel.axvline(at, color=muted(), linestyle="--", zorder=1)
             panel.text(at, len(own) - 0.5, f" {baseline}: {at:.0f} %", color=muted())
         panel.set_title(title)
-    panel.set_xlabel(label + "; hollow: undecided" * bool(hollow))
+    panel.set_xlabel(f"{label}; hollow: undecided" if hollow else label)
     return figure
 
 
@@ -76,7 +76,7 @@ def _intervals(
     left, right = limits
     axes.set(xlim=limits, ylim=(len(estimates) - 0.4, -0.6))
     axes.axvline(0, color=foreground(), linewidth=1)
-    digits = max((len(_numbers(one).partition(" ")[0]) for one in estimates.values()), default=0)
+    digits = max((len(signed(one).partition(" ")[0]) for one in estimates.values()), default=0)
     for row, one in enumerate(estimates.values()):
         low = 100 * one.low
         high = 100 * one.high
@@ -99,14 +99,10 @@ def _intervals(
             markersize=7,
             gid="estimate",
         )
-        value, _, interval = _numbers(one).partition(" ")
+        value, _, interval = signed(one).partition(" ")
         text = f"{value.rjust(digits, WIDE)} {interval}".rstrip()
         axes.text(1.01, row, text, va="center_baseline", transform=axes.get_yaxis_transform())
     axes.set_yticks(range(len(estimates)), [wrapped(name, 28) for name in estimates])
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-
-
-def _numbers(one: Estimate) -> str:
-    return str(one) if one.unit == SHARE else f"{one:+}"

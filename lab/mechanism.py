@@ -7,16 +7,13 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import stats
 
 from convblocks.compare.analysis import trained_scores
 from convblocks.compare.statistics import SIGNIFICANCE, superiority
-from convblocks.figures.curves import wrapped
 from convblocks.figures.estimates import Estimate
 from convblocks.figures.grouping import grouped
-from convblocks.figures.style import LETTERS, WIDTH, End, label_ends, muted, style
 from convblocks.run.result import RunResult
 from lab.preactivations import FACT
 from lab.results import collapses
@@ -96,12 +93,6 @@ def tells_apart(
     return superiority(dying, living) if dying and living else None
 
 
-def foretelling(telling: Estimate) -> str:
-    """Whether that was shown."""
-    finding = "predicts" if telling.p < SIGNIFICANCE else "was not shown to predict"
-    return f"How far block 2 falls {finding} which runs at {NOTEBOOK_RATE} collapse"
-
-
 def predictions(runs: Mapping[str, Sequence[RunResult]]) -> dict[str, bool]:
     """The protocol's predictions in words, and whether each holds: "as before" unless the
     test finds a difference, or none collapses.
@@ -142,37 +133,3 @@ def _as_fast_as_before(runs: Mapping[str, Sequence[RunResult]]) -> list[str]:
         if name.startswith("sgd") and accuracies and median(accuracies) >= wanted:
             found.append(name)
     return found
-
-
-def depth_figure(runs: Mapping[str, Sequence[RunResult]]) -> Figure:
-    """The depth of block 2 at each step: runs at the notebook's rate that die and that
-    live, and each rate's median.
-    """
-    figure = Figure(figsize=(WIDTH, 5.0), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    own = sorted(runs[NOTEBOOK_RATE], key=lambda run: run.failed)
-    for run in own:
-        colour, width = (style(1).colour, 1.8) if run.failed else (muted(), 0.8)
-        left.plot(depth_of(run), color=colour, linewidth=width)
-    ends = []
-    for rate in rates_of(runs):
-        depths = medians(runs[rate])
-        right.plot(depths, color=style(0).colour, linewidth=1.8)
-        ends.append(End(rate, len(depths) - 1, depths[-1], style(0).colour))
-    finding = FALLS if predictions(runs)[FALLS] else f"not shown: {FALLS}"
-    telling = tells_apart(own)
-    assert telling, "no run collapsed, or all did"
-    titles = {left: foretelling(telling), right: f"By step {DECISIVE_STEP}, {finding}"}
-    for axes, title in titles.items():
-        axes.set(xlabel="step", title=wrapped(title, 40))
-        axes.axhline(0, color=muted(), linewidth=0.8)
-        axes.axvline(DECISIVE_STEP, color=muted(), ls="--")
-    left.set_ylabel("mean / spread of block 2's pre-activations")
-    figure.supxlabel(
-        f"left: all runs at {NOTEBOOK_RATE}, thick: the {collapses(own)} of "
-        f"{len(own)} that collapse; right: each rate's median; dashed: step "
-        f"{DECISIVE_STEP}",
-        fontsize=LETTERS,
-    )
-    label_ends(figure, [(right, ends)])
-    return figure

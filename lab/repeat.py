@@ -120,7 +120,7 @@ def other_processor(record: RunResult, run: RunResult) -> str:
     recorded, here = kind_of(record), kind_of(run)
     if recorded == here:
         return ""
-    perhaps = "perhaps " * here.startswith(f"{recorded},")
+    perhaps = "perhaps " if here.startswith(f"{recorded},") else ""
     return f"{perhaps}another processor (recorded {recorded}; here {here}): "
 
 

@@ -38,6 +38,11 @@ def rate_of(run: RunResult) -> str:
     return dict(run.overrides)["lr"]
 
 
+def is_confirming(run: RunResult) -> bool:
+    """Whether it trained on all training images, maybe with what others chose on held-out ones."""
+    return run.validation is None
+
+
 def collapses(runs: Iterable[RunResult]) -> int:
     """How many runs collapsed."""
     return sum(run.failed for run in runs)

@@ -47,7 +47,7 @@ def sweep_figure(choosing: Sequence[RunResult], titles: Mapping[str, str]) -> Fi
         panel.set(title=titles.get(title, title), xlabel=RATE)
     axes[0].set_ylabel(scale.name("val"))
     scale.set_axis(axes[0], "y", [*map(error, choosing)])
-    crosses = " (x: collapsed)" * any(run.failed for run in choosing)
+    crosses = " (x: collapsed)" if any(run.failed for run in choosing) else ""
     figure.supxlabel(f"marks: runs, side by side{crosses}; lines: {MEANS}", fontsize=LETTERS)
     label_ends(figure, ends)
     return figure

@@ -58,7 +58,14 @@ from lab.benchmarks.search import __main__ as search
 from lab.by_seed import COMMANDS, new_runs
 from lab.pages import errors, play, sessions
 from lab.pages.experiments import EXPERIMENTS, TIMED, hardware, without_versions
-from lab.pages.provenance import Origin, is_committed, manifest, read_manifest, write_manifest
+from lab.pages.provenance import (
+    Origin,
+    is_committed,
+    manifest,
+    merged,
+    read_manifest,
+    write_manifest,
+)
 from lab.pages.writing import DATA
 from lab.results import read_results, write_results
 from lab.study import stages
@@ -178,7 +185,7 @@ def keep(data: Path, name: str, runs: Sequence[Run]) -> None:
                 not in again
             ]
         results = [*earlier, *results]
-        origins = [*known, *origins]
+        origins = merged([*known, *origins])
     if name not in WITH_MISTAKES:
         for result in results:
             result.facts.pop("mistakes", None)

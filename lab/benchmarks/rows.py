@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import quantile_test
 
 from convblocks.compare.statistics import Numbers
 from convblocks.console import echo
-from convblocks.figures.estimates import CONFIDENCE, Estimate
+from convblocks.figures.estimates import Estimate
 from convblocks.run.provenance import describe_machine, describe_processor, git_commit
 from convblocks.run.result import with_processor
 from convblocks.text import as_json, listed
 from exact_resume.files import write
+from lab.statistics import median_interval
 
 # Texts and numbers.
 Labels = dict[str, Any]
@@ -128,16 +128,10 @@ class Results:
 
 
 def ratio(above: ArrayLike, below: ArrayLike = 1) -> Estimate:
-    """How many times as large one quantity is as another of the same rounds, or as 1.
-
-    The median of the rounds' ratios, with the interval between two of them that covers
-    the true median at 95 % or more whatever their distribution (W. J. Conover,
-    Practical Nonparametric Statistics, 3.2). Fewer than 6 rounds have none.
+    """How many times as large one quantity is as another of the same rounds, or as 1: the
+    median of the rounds' ratios.
     """
-    ratios = np.divide(above, below)
-    test: Any = quantile_test(ratios, q=1, p=0.5)  # whose interval is a float in scipy-stubs
-    low, high = test.confidence_interval(CONFIDENCE)
-    return Estimate(median(ratios), float(low), float(high), len(ratios))
+    return median_interval(np.divide(above, below))
 
 
 def side(measured: Estimate) -> str:

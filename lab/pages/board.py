@@ -19,8 +19,9 @@ from convblocks.run.result import Overrides, RunResult
 from convblocks.text import counted, listed, percent
 from lab.benchmarks.rows import Labels, Results
 from lab.benchmarks.training.page import FAST
+from lab.by_seed import BLOCKS
 from lab.estimates import at_least, at_most
-from lab.pages.experiments import BLOCKS, TIMED, hardware
+from lab.pages.experiments import TIMED, hardware
 from lab.pages.settings import ACCURATE, at_quiet_speed, share_text
 from lab.pages.writing import (
     REPOSITORY,
@@ -181,7 +182,7 @@ def entries_table(entries: Sequence[Entry]) -> Table:
         precision = precision_of(run.overrides)
         maker = re.search("EPYC|Intel", entry.machine)
         processor = maker[0] if maker else entry.machine
-        further = f", {precision}" * (precision != "32-true")
+        further = "" if precision == "32-true" else f", {precision}"
         return {
             "setting": f"[{entry.setting}](../data/{entry.records}.jsonl){further}",
             "network": entry.arch.rpartition(".")[-1],

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from convblocks.figures.estimates import P_VALUE, number, p_text
 from convblocks.figures.style import LETTERS, WIDTH, End, label_ends, muted, style
 from convblocks.figures.tables import Table
+from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
 from convblocks.text import listed
 from lab.cause import (
@@ -84,11 +85,19 @@ def _notes(results: Sequence[RunResult]) -> str:
     tested = [f"{p_text(p)} at {rate}" for rate, p in collapse_p(results).items()]
     rates = complete_arms(results)
     spared = [arm for arm, runs in rates[RATES[0]].items() if not collapses(runs)]
+    first = [
+        run.final[f"{DEAD}relu1"]
+        for arms in rates.values()
+        for runs in arms.values()
+        for run in runs
+    ]
     shares = 100 * np.concatenate([mean_shares(arms[RANDOM]) for arms in rates.values()])
     return (
         f"Collapsed runs, {CENTRED} against {AS_IS}: {listed(tested)}, by "
         f"McNemar's exact test after Holm's correction over the two. At {RATES[0]} "
-        f"none collapses in {listed(spared)}. In the second to tenth update the "
+        f"none collapses in {listed(spared) or 'no arm'}. After all steps at most "
+        f"{100 * max(first):.3g} % of block 1 are dead, and any of it in "
+        f"{np.count_nonzero(first)} of {len(first):,} runs. In the second to tenth update the "
         f"mean has a median of {np.median(shares):.0f} % of a unit's squared "
         f"length, {shares.min():.0f} to {shares.max():.0f} % in single runs and "
         f"updates ({RANDOM})."
@@ -120,7 +129,9 @@ def cause_sentence(results: Sequence[RunResult]) -> str:
 
 
 def readme_sentence(results: Sequence[RunResult]) -> str:
-    """README's: what becomes of the dying without the common movement."""
+    """README's: what becomes of the dying without the common movement, if that is the cause."""
+    if not verdict(findings(results)).startswith("supported"):
+        return "Why was not shown."
     arms = complete_arms(results)[RATES[0]]
     as_is, centred = arms[AS_IS], arms[CENTRED]
     return (

@@ -1,6 +1,6 @@
 """What docs/lab/operations.md says of why the collapse happens."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from math import nan
@@ -11,8 +11,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import binom, binomtest
 
-from convblocks.figures.estimates import P_VALUE, number, p_text
+from convblocks.compare.statistics import SIGNIFICANCE
+from convblocks.figures.curves import wrapped
+from convblocks.figures.estimates import P_VALUE, Estimate, number, p_text
 from convblocks.figures.grouping import by_arch, grouped
+from convblocks.figures.style import LETTERS, WIDTH, End, label_ends, muted, style
 from convblocks.figures.tables import Table
 from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
@@ -24,11 +27,12 @@ from lab.mechanism import (
     AS_BEFORE,
     BLOCK,
     DECISIVE_STEP,
+    FALLS,
     NOTEBOOK_RATE,
     by_variant,
     dead_at,
-    depth_figure,
-    foretelling,
+    depth_of,
+    fall_of,
     medians,
     predictions,
     rates_of,
@@ -106,18 +110,18 @@ def _deaths(own: Sequence[RunResult]) -> str:
     counts = {run.seed: round((1 - dead_at(-1, run)) * units) for run in own}
     empty = {seed for seed, count in counts.items() if count == 0}
     expected = len(own) * (1 - fmean(counts.values()) / units) ** units
-    telling = []
-    for step in range(DECISIVE_STEP - 1, DECISIVE_STEP + 2):
-        if estimate := tells_apart(own, partial(dead_at, step)):
-            telling.append(f"{estimate} at step {step} ({p_text(estimate.p)})")
+    steps = range(DECISIVE_STEP - 1, DECISIVE_STEP + 2)
+    found = {step: _telling(own, partial(dead_at, step)) for step in steps}
+    telling = [f"{one} at step {step} ({p_text(one.p)})" for step, one in found.items()]
+    tells = "does tell" if found[steps[-1]].p < SIGNIFICANCE else "was not shown to tell"
     return (
         f"Looked at after the runs: at {NOTEBOOK_RATE} almost all of block 2 dies "
         f"in every run. After {STEPS - 1} updates at most {max(counts.values())} "
         f"of its {units} units live. In {len(empty)} runs none does, and "
         f"{'all' if empty <= dying else len(empty & dying)} of these collapse. If "
         "each unit survived alone, with the same probability, there would be "
-        f"{expected:.0f} such runs of {len(own)}. How many have died does tell "
-        f"which runs collapse, once most have: one of the {len(dying)} that do has "
+        f"{expected:.0f} such runs of {len(own)}. How many have died {tells} "
+        "which runs collapse, once most have: one of the {len(dying)} that do has "
         "more dead units in the batch than one of the others with probability "
         f"{listed(telling)}, without correction. That is hardly a surprise, as a "
         "run with a dead layer cannot learn."
@@ -136,15 +140,19 @@ def _fast_sgd(runs: Mapping[str, Sequence[RunResult]]) -> str:
         for run in counted
         if run.failed
     ]
-    p = fisher_against({**runs, fast: counted}, NOTEBOOK_RATE)[fast]
-    return (
+    said = (
         "SGD at 0.3 kills units too: of block 2 a median of "
-        f"{100 * median(shares):.0f} %, at most {100 * max(shares):.0f} %. (One of "
-        "its runs ends at chance, and did not collapse by the registered rule, "
-        "which also looks at the training images of the whole epoch: "
-        f"{listed(ends)}; ln 10 is 2.3026. If it counted, p would be "
-        f"{number(p, P_VALUE)}.)"
+        f"{100 * median(shares):.0f} %, at most {100 * max(shares):.0f} %."
     )
+    if ends:
+        p = fisher_against({**runs, fast: counted}, NOTEBOOK_RATE)[fast]
+        said += (
+            f" ({len(ends)} of its runs ends at chance, and did not collapse by the "
+            "registered rule, which also looks at the training images of the whole epoch: "
+            f"{listed(ends)}; ln 10 is 2.3026. If that counted, p would be "
+            f"{number(p, P_VALUE)}.)"
+        )
+    return said
 
 
 def _block_1(results: Sequence[RunResult]) -> str:
@@ -186,18 +194,58 @@ def why_sentence(results: Sequence[RunResult]) -> str:
     )
     if failing:
         ruling = f"Refuted: {'; '.join(failing)}."
-    telling = tells_apart(runs[NOTEBOOK_RATE])
-    assert telling, "no run collapsed, or all did"
+    telling = _telling(runs[NOTEBOOK_RATE])
     return (
-        f"{ruling} {foretelling(telling)}: at step {DECISIVE_STEP}, a run that "
+        f"{ruling} {_foretelling(telling)}: at step {DECISIVE_STEP}, a run that "
         f"collapses is lower than one that learns with probability {telling} "
         f"({p_text(telling.p)})."
     )
 
 
+def _telling(runs: Sequence[RunResult], value: Callable[[RunResult], float] = fall_of) -> Estimate:
+    """How well a value tells the runs that collapse from the others, of which there are both."""
+    found = tells_apart(runs, value)
+    assert found, "no run collapsed, or all did"
+    return found
+
+
+def _foretelling(telling: Estimate) -> str:
+    """Whether that was shown."""
+    finding = "predicts" if telling.p < SIGNIFICANCE else "was not shown to predict"
+    return f"How far block 2 falls {finding} which runs at {NOTEBOOK_RATE} collapse"
+
+
 def why_figure(results: Sequence[RunResult]) -> Figure:
-    """The depth of block 2 step by step."""
-    return depth_figure(by_variant(results))
+    """The depth of block 2 at each step: runs at the notebook's rate that die and that
+    live, and each rate's median.
+    """
+    runs = by_variant(results)
+    figure = Figure(figsize=(WIDTH, 5.0), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    own = sorted(runs[NOTEBOOK_RATE], key=lambda run: run.failed)
+    for run in own:
+        colour, width = (style(1).colour, 1.8) if run.failed else (muted(), 0.8)
+        left.plot(depth_of(run), color=colour, linewidth=width)
+    ends = []
+    for rate in rates_of(runs):
+        depths = medians(runs[rate])
+        right.plot(depths, color=style(0).colour, linewidth=1.8)
+        ends.append(End(rate, len(depths) - 1, depths[-1], style(0).colour))
+    finding = FALLS if predictions(runs)[FALLS] else f"not shown: {FALLS}"
+    titles = {left: _foretelling(_telling(own)), right: f"By step {DECISIVE_STEP}, {finding}"}
+    for axes, title in titles.items():
+        axes.set(xlabel="step", title=wrapped(title, 40))
+        axes.axhline(0, color=muted(), linewidth=0.8)
+        axes.axvline(DECISIVE_STEP, color=muted(), ls="--")
+    left.set_ylabel("mean / spread of block 2's pre-activations")
+    figure.supxlabel(
+        f"left: all runs at {NOTEBOOK_RATE}, thick: the {collapses(own)} of "
+        f"{len(own)} that collapse; right: each rate's median; dashed: step "
+        f"{DECISIVE_STEP}",
+        fontsize=LETTERS,
+    )
+    label_ends(figure, [(right, ends)])
+    return figure
 
 
 def signs_tables(results: Sequence[RunResult]) -> list[Table]:

@@ -7,13 +7,14 @@ from functools import cache
 from matplotlib.figure import Figure
 
 from convblocks.compare.analysis import summarise
-from convblocks.figures.estimates import P_VALUE, number, p_text
+from convblocks.figures.estimates import P_VALUE, SHARE, Estimate, number, p_text
 from convblocks.figures.grouping import by_arch
 from convblocks.figures.tables import Table
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.result import RunResult
 from convblocks.text import listed
 from lab.compute import CHOOSING, CONFIRMING, arms_of, at_edge, chosen, lead, leads, verdict
+from lab.estimates import signed
 from lab.factorial import levels_of
 from lab.pages.factorial import cost_of, network_row
 from lab.pages.writing import DATA, multiply_adds, table
@@ -39,13 +40,20 @@ def compute_sentence(results: Sequence[RunResult]) -> str:
     if done < CONFIRMING:
         return f"Not decided yet: {done} of {CONFIRMING} seeds have confirmed the chosen rates."
     found, edge = leads(arms, _study()["maxpool"]), at_edge(arms)
-    numbers = [f"over {name} {one:u} ({p_text(one.p)})" for name, one in found.items()]
+    numbers = [f"{_lead_text(name, one)} ({p_text(one.p)})" for name, one in found.items()]
     beyond = (
         f" Of {listed(edge)} the least or the largest rate won, and the next was "
         "not tried: that MaxPool is better is not said until it was."
     )
     ruling = VERDICTS[verdict(found, edge)]
     return f"{ruling} MaxPool's lead: {listed(numbers)}.{beyond if edge else ''}"
+
+
+def _lead_text(name: str, one: Estimate) -> str:
+    """MaxPool's over an arm: in points, or if a run collapsed as a probability."""
+    if one.unit == SHARE:
+        return f"a better run than one of {name} with probability {one}"
+    return f"over {name} {one:u}"
 
 
 def compute_tables(results: Sequence[RunResult]) -> list[Table]:
@@ -61,7 +69,7 @@ def compute_tables(results: Sequence[RunResult]) -> list[Table]:
     pairs = {("maxpool", name): one for name, one in leads(arms, maxpool).items()}
     pairs |= {(name, "batchnorm"): lead(runs, batchnorm) for name, runs in confirmed.items()}
     rows = [
-        {"first": first, "second": second, "points": f"{one:+}", "p": number(one.p, P_VALUE)}
+        {"first": first, "second": second, "lead": signed(one), "p": number(one.p, P_VALUE)}
         for (first, second), one in pairs.items()
     ]
     return [networks, table("Differences in accuracy", rows)]

@@ -19,6 +19,7 @@ from convblocks.run.result import RunResult
 from convblocks.text import counted, listed
 from lab import NETWORKS
 from lab.benchmarks.training.page import FAST
+from lab.by_seed import BLOCKS
 from lab.factorial import OPERATIONS
 from lab.pages import cause, collapse, compute, factorial, operations, settings
 from lab.pages.writing import Block, Picture, as_markdown, brief_machine, write_sections
@@ -126,7 +127,8 @@ def sources(name: str, results: Sequence[RunResult]) -> str:
 def _commits(commits: Sequence[str | None]) -> str:
     """``commit 4c1fa54`` or ``commits 7ad1756 and b95c198``."""
     different = list(dict.fromkeys(commit or "unknown" for commit in commits))
-    return f"commit{'s' * (len(different) > 1)} {listed(different)}"
+    noun = "commits" if different[1:] else "commit"
+    return f"{noun} {listed(different)}"
 
 
 def hardware(result: RunResult) -> str:
@@ -178,7 +180,6 @@ def _controls() -> str:
     return "\n".join(lines)
 
 
-BLOCKS = "lab.blocks.BlockNetwork"
 FASHION_ROOT = "/usr/share/datasets/fashion-mnist"
 FASHION = f"--arch {' '.join(NETWORKS)} --data.root {FASHION_ROOT}"
 COLLAPSING = "--seeds 4000-4039 --epochs 1 --trainer.max_steps 300"

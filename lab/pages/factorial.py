@@ -79,10 +79,10 @@ def factorial_sentence(results: Sequence[RunResult]) -> str:
     parts = []
     for name, own in grouped(effects, lambda effect: effect.name).items():
         certain = _certain(own)
-        parts.append(
-            f"{name} significantly {_kind(certain)} in {len(certain)} of "
-            f"{len(own)} networks{_shared(own, certain)} ({_range(certain)} points)"
-        )
+        part = f"{name} significantly {_kind(certain)} in {len(certain)} of {len(own)} networks"
+        if certain:
+            part += f"{_shared(own, certain)} ({_range(certain)} points)"
+        parts.append(part)
     certain = _certain(effects)
     lost = [
         f"{effect.name} with {effect.where}"
@@ -91,8 +91,8 @@ def factorial_sentence(results: Sequence[RunResult]) -> str:
     ]
     return (
         f"At the chosen rates {'; '.join(parts)}. With the error of their choice, "
-        f"{len(certain) - len(lost)} of these {len(certain)} intervals exclude 0, "
-        f"but not that of {listed(lost)}."
+        f"{len(certain) - len(lost)} of these {len(certain)} intervals exclude 0"
+        f"{f', but not that of {listed(lost)}' if lost else ''}."
     )
 
 
@@ -286,6 +286,8 @@ def _certain(effects: Sequence[Effect]) -> list[Effect]:
 
 
 def _kind(certain: Sequence[Effect]) -> str:
+    if not certain:
+        return "changes accuracy"
     return "helps" if certain[0].given.value > 0 else "hurts"
 
 

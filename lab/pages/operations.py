@@ -5,7 +5,6 @@ docs/lab/protocol-operations.md.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import nan
-from pathlib import Path
 from statistics import median
 
 from matplotlib.figure import Figure
@@ -22,8 +21,9 @@ from convblocks.run.result import RunResult
 from convblocks.text import listed
 from lab.estimates import count_text
 from lab.intervals import intervals_figure
+from lab.mechanism import by_variant
 from lab.pages.writing import table
-from lab.results import collapses
+from lab.results import collapses, is_confirming, rate_of
 from lab.statistics import fisher_against
 from lab.study.dead_units import dead_column, layers
 
@@ -54,7 +54,7 @@ def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
     """How many runs of each variant collapsed, and whether that differs from the
     network as it is.
     """
-    runs = _by_variant(results)
+    runs = by_variant(results)
     p_values = fisher_against(runs, AS_IS)
     names = layers(results)
     rows = []
@@ -76,7 +76,7 @@ def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
 
 def interventions_figure(results: Sequence[RunResult]) -> Figure:
     """The share of collapsed runs of each variant, the largest first."""
-    runs = _by_variant(results)
+    runs = by_variant(results)
     shown = _shown(runs)
     shares = {
         VARIANTS.get(variant, BASELINE): share(collapses(own), len(own))
@@ -96,7 +96,7 @@ def interventions_sentence(results: Sequence[RunResult]) -> str:
     """Which variants collapse significantly less often, which more often, and of which
     neither is shown.
     """
-    runs = _by_variant(results)
+    runs = by_variant(results)
     parts = [
         f"Of {len(runs[AS_IS])} MaxPool runs at the notebook's setting, {collapses(runs[AS_IS])} "
         "collapse within 300 steps. Each variant has as many runs."
@@ -110,7 +110,7 @@ def interventions_sentence(results: Sequence[RunResult]) -> str:
 
 def readme_sentence(results: Sequence[RunResult]) -> str:
     """README's: which of the changes that were tried keep MaxPool from collapsing."""
-    runs = _by_variant(results)
+    runs = by_variant(results)
     counts = {variant: collapses(own) for variant, own in runs.items()}
     found = (
         f"Of {len(runs[AS_IS])} more MaxPool runs at the notebook's setting, {counts[AS_IS]} "
@@ -133,7 +133,7 @@ def caption(results: Sequence[RunResult]) -> str:
     """What README's picture shows, and how many runs of the network as it is do not end
     like its middle one.
     """
-    runs = _by_variant(results)[AS_IS]
+    runs = by_variant(results)[AS_IS]
     return (
         "Each square is a unit of block 2 looking at a 7 in training. Grey units are "
         "dead: they output 0 for every image tried. With all 64 dead, the network has collapsed. "
@@ -195,13 +195,13 @@ def _dying(results: Sequence[RunResult]) -> str:
 
 def fashion_tables(results: Sequence[RunResult]) -> list[Table]:
     """The course's networks on Fashion-MNIST at one setting, or each at its best."""
-    confirmed = _confirming(results)
-    choosing = [run for run in results if run.validation is not None]
+    confirmed = [*filter(is_confirming, results)]
+    choosing = [run for run in results if not is_confirming(run)]
     if not choosing:
         return [networks_table(compare(confirmed))]
     leads = []
     for arch, runs in by_arch(choosing).items():
-        rates = grouped(runs, lambda run: dict(run.overrides)["lr"]).values()
+        rates = grouped(runs, rate_of).values()
         *_, second, best = sorted(mean_validation(own) or 0.0 for own in rates)
         leads.append(f"{number(best - second, POINTS)} points for {arch}")
     note = f"On held-out images the best rate leads the next by {listed(leads)}."
@@ -217,19 +217,10 @@ def networks_table(comparison: Comparison, swept: Sequence[str] = ()) -> Table:
 
 def fashion_sentence(results: Sequence[RunResult]) -> str:
     """The order of the networks, and how many runs of MaxPool collapsed."""
-    comparison = compare(_confirming(results))
+    comparison = compare([*filter(is_confirming, results)])
     maxpool = next(arm for arm in comparison.arms if arm.arch == "maxpool")
     collapsed = share(maxpool.collapsed, maxpool.runs).interval()
     return (
         f"{ranking(comparison)[0]} {maxpool.collapsed} of "
         f"{maxpool.runs} MaxPool runs collapsed {collapsed}."
     )
-
-
-def _confirming(results: Sequence[RunResult]) -> list[RunResult]:
-    """The runs on all training images."""
-    return [run for run in results if run.validation is None]
-
-
-def _by_variant(results: Sequence[RunResult]) -> dict[str, list[RunResult]]:
-    return grouped(results, lambda run: Path(dict(run.overrides)["config"]).stem)

@@ -26,8 +26,12 @@ MEASURED = (
     "src/convblocks/fast",
 )
 
+# What some runs of the laboratory add to that.
+ADDED = ("first_steps", "preactivations", "gradients", "centred_updates")
+
 CHANGES = (
-    f"`git log --oneline COMMIT.. -- {' '.join(MEASURED)}` lists what "
+    f"`git log --oneline COMMIT.. -- {' '.join(MEASURED)} "
+    f"{' '.join(f'lab/{module}.py' for module in ADDED)}` lists what "
     "has changed in the measured code since a commit."
 )
 
@@ -54,6 +58,14 @@ def manifest(origins: Iterable[Origin]) -> list[Origin]:
     for same in grouped(origins, lambda origin: as_json(_common(origin))).values():
         entries.append({"runs": len(same), "example": same[0]["command"], **_common(same[0])})
     return entries
+
+
+def merged(entries: Iterable[Origin]) -> list[Origin]:
+    """Entries of the same origin as one: all their runs, and the first one's example."""
+    found = []
+    for same in grouped(entries, lambda one: as_json({**one, "runs": 0, "example": ""})).values():
+        found.append({**same[0], "runs": sum(one["runs"] for one in same)})
+    return found
 
 
 def write_manifest(data: Path, name: str, entries: Sequence[Origin]) -> None:

@@ -125,10 +125,10 @@ def opening(decision: Decision) -> str:
 
 def _lead_at_notebooks(decision: Decision) -> str:
     """Who leads at the notebook's setting, and how many runs of which networks collapsed."""
-    comparison = decision.at_notebooks
-    best = next(arm for arm in comparison.arms if arm.arch == winner(comparison))
+    best = _ranked(decision.at_notebooks)[0]
+    leads = "leads" if winner(decision.at_notebooks) == best.arch else "has the highest mean"
     return (
-        f"At the notebook's constant rate of 0.01, {name_of(best.arch)} leads with "
+        f"At the notebook's constant rate of 0.01, {name_of(best.arch)} {leads} with "
         f"{_percent(best)}, and {_collapses_at_notebooks(decision)}."
     )
 
@@ -140,7 +140,7 @@ def _collapses_at_notebooks(decision: Decision) -> str:
         for arm in decision.at_notebooks.arms
         if arm.collapsed
     ]
-    return f"{listed(collapses)} collapse"
+    return f"{listed(collapses) or 'no runs'} collapse"
 
 
 def reached_table(decision: Decision) -> Table:

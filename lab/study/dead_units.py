@@ -97,7 +97,9 @@ def draw_dead_units(axes: Axes, runs: Sequence[RunResult]) -> list[End]:
     curves = []
     for place, name in enumerate(names):
         dead = _last(runs, name).count(1)
-        label = layer_name(name, arch) + f"\nall dead\nin {dead} runs" * bool(dead)
+        label = layer_name(name, arch)
+        if dead:
+            label += f"\nall dead\nin {dead} runs"
         curves.append(Curve(label, style(OTHERS + place), [*runs]))
     worst = _worst(runs)
     share = median(_last(runs, worst))

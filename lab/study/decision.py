@@ -16,7 +16,7 @@ from convblocks.figures.estimates import Estimate
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.run.result import RunResult
 from lab.differences import Measured, Reading, measured, score_of
-from lab.statistics import POWER, mcnemar_p, mistakes, two_way_interval
+from lab.statistics import POWER, mistakes, sign_p, two_way_interval
 from lab.study.plan import NOTEBOOK, Cell
 
 PRIMARY = ("maxpool", "batchnorm")
@@ -146,7 +146,7 @@ def by_image(first: Sequence[RunResult], second: Sequence[RunResult]) -> ByImage
         second=second[0].arch,
         only_first=float(only_first),
         only_second=float(only_second),
-        significant=sum(mcnemar_p(*count) < SIGNIFICANCE for count in counts),
+        significant=sum(sign_p(*count) < SIGNIFICANCE for count in counts),
         pairs=len(pairs),
         new_images=two_way_interval(*answers),
     )

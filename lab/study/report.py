@@ -130,7 +130,7 @@ def differences_of(decision: Decision) -> Groups:
 
 def left_out(comparison: Comparison) -> str:
     """The end of a title of differences of the runs that trained."""
-    return ", collapsed runs left out" * any(arm.collapsed for arm in comparison.arms)
+    return ", collapsed runs left out" if any(arm.collapsed for arm in comparison.arms) else ""
 
 
 def _leads(comparison: Comparison) -> str:
@@ -160,9 +160,8 @@ def winner_sentences(results: Sequence[RunResult]) -> list[str]:
     where = f"On held-out images, by means of {len(SEEDS)} or {len(SEEDS + MORE_SEEDS)} runs,"
     if not behind:
         return [f"{where} {name_of(ahead)} leads at all {len(found)} settings."]
-    others = [
-        " ".join(cell) + " (the notebook's)" * (cell == NOTEBOOK) for cell in cells[behind[0]]
-    ]
+    notebooks = {NOTEBOOK: " (the notebook's)"}
+    others = [" ".join(cell) + notebooks.get(cell, "") for cell in cells[behind[0]]]
     sentences = [
         f"{where} {name_of(ahead)} leads at {len(cells[ahead])} of "
         f"{len(found)} settings, {name_of(behind[0])} at "

@@ -2,19 +2,10 @@
 
 from functools import partial
 
-import numpy as np
 import pytest
 
 from convblocks.run.result import RunResult
-from lab.mechanism import (
-    DECISIVE_STEP,
-    by_variant,
-    dead_at,
-    depth_figure,
-    depth_of,
-    predictions,
-    tells_apart,
-)
+from lab.mechanism import DECISIVE_STEP, by_variant, dead_at, depth_of, predictions, tells_apart
 from lab.preactivations import FACT, STEPS
 from tests.made_up import result
 
@@ -96,14 +87,3 @@ def test_any_value_can_tell_them_apart() -> None:
     found = tells_apart(by_variant(runs())["0.01"], partial(dead_at, DECISIVE_STEP))
     assert found is not None
     assert found.value == 0.5  # no unit of any run is dead
-
-
-def test_titles_of_the_figure_are_what_was_shown_at_the_decisive_step() -> None:
-    left, right = depth_figure(by_variant(runs())).axes
-    titles = [axes.get_title().replace("\n", " ") for axes in (left, right)]
-    assert titles == [
-        "How far block 2 falls predicts which runs at 0.01 collapse",
-        "By step 5, block 2 falls further at higher rates",
-    ]
-    for axes in (left, right):
-        assert any(np.array_equal(line.get_xdata(), [5, 5]) for line in axes.lines)

@@ -61,6 +61,16 @@ def verdict(measured: Estimate) -> str:
     return "slower" if measured.high < 1 else "undecided"
 
 
+def grows(quantity: str, measured: Estimate) -> str:
+    """The verdict; none on processes, whose cost may grow: they share the CPUs."""
+    return NOTHING if quantity == "processes" else verdict(measured)
+
+
+def named(quantity: str, series: str) -> str:
+    """What costs."""
+    return f"{series} step" if quantity in OF_STEPS else series
+
+
 def quantities(results: Results) -> Iterator[tuple[str, str, Costs]]:
     """All that was measured: what grew, what was done, and what that costs."""
     for quantity in QUANTITIES:
@@ -75,22 +85,21 @@ def costs_table(results: Results) -> Table:
     """What grows with what: the cost at the least and the largest size, and how it grows."""
     rows = []
     for quantity, series, costs in quantities(results):
-        are_processes = quantity == "processes"  # whose cost may grow: they share the CPUs
         least, *_, most = costs
         sizes = f"{least:,}{DASH}{most:,}"
-        if are_processes and most > results.settings["cpus"]:
+        if quantity == "processes" and most > results.settings["cpus"]:
             sizes += " (SIMULATED)"
         unit, scale = ("s", 1) if quantity in IN_SECONDS else ("ms", 1000)
         first, last = (number(scale * median(costs[size])) for size in (least, most))
         measured = exponent(costs)
         rows.append(
             {
-                "cost of": f"{series} step" if quantity in OF_STEPS else series,
+                "cost of": named(quantity, series),
                 "by": QUANTITIES[quantity],
                 "sizes": sizes,
                 "cost": f"{first}{DASH}{last} {unit}",
                 "exponent": str(measured),
-                "grows": NOTHING if are_processes else verdict(measured),
+                "grows": grows(quantity, measured),
             }
         )
     return table("", rows)
@@ -106,13 +115,13 @@ def blocks(results: Results) -> list[Block]:
     found = []
     for quantity, series, costs in quantities(results):
         measured = exponent(costs)
-        if verdict(measured) == FASTER:
-            found.append(f"{series} by {QUANTITIES[quantity]} ({measured})")
+        if grows(quantity, measured) == FASTER:
+            found.append(f"{named(quantity, series)} by {QUANTITIES[quantity]} ({measured})")
     settings = results.settings
     return [
         "# How cost grows",
         f"""
-        At the largest sizes these costs grow faster than in proportion:
+        At the largest sizes these costs were found to grow faster than in proportion:
         {listed(found) or "none"}.
         """,
         origin(__package__, "growth", results, f"{settings['threads']} threads"),

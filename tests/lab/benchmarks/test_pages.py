@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from convblocks.figures.estimates import Estimate
-from lab.benchmarks.growth.page import verdict
+from convblocks.figures.estimates import NOTHING, Estimate
+from lab.benchmarks.growth.page import grows, verdict
 from lab.benchmarks.rows import Labels, Results, Row
 from lab.benchmarks.training.figure import training
 from lab.benchmarks.training.page import TARGETS, command, commands_blocks, pace, targets_table
@@ -92,3 +92,8 @@ def test_ratio_without_a_target_is_shown_where_it_is_measured() -> None:
 )
 def test_cost_near_proportional_growth_is_proportional(low: float, high: float, said: str) -> None:
     assert verdict(Estimate((low + high) / 2, low, high)) == said
+
+
+def test_processes_that_share_cpus_have_no_verdict() -> None:
+    assert grows("processes", Estimate(1.5, 1.3, 1.7)) == NOTHING
+    assert grows("images", Estimate(1.5, 1.3, 1.7)) == "faster"

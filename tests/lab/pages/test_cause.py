@@ -42,6 +42,20 @@ def test_readme_compares_what_dies_and_collapses_at_the_notebooks_rate(
     assert readme_sentence(kept).endswith(f", not {collapsed}.")
 
 
+def test_readme_gives_no_cause_that_was_not_shown(kept: list[RunResult]) -> None:
+    first_seeds = [run for run in kept if run.seed < 6003]
+    assert verdict(findings(first_seeds)) == "undecided"
+    assert readme_sentence(first_seeds) == "Why was not shown."
+
+
+def test_notes_tell_how_much_of_block_1_is_dead_in_the_end(kept: list[RunResult]) -> None:
+    _, _, predictions, _ = cause_tables(kept)
+    shares = [run.final["dead/relu1"] for run in kept]
+    some = sum(share > 0 for share in shares)
+    told = f"at most {100 * max(shares):g} % of block 1 are dead, and any of it in {some} of 1,040"
+    assert told in predictions.notes[0]
+
+
 def test_tables_have_a_line_for_each_arm_prediction_and_difference(kept: list[RunResult]) -> None:
     *arms, predictions, differences = cause_tables(kept)
     assert [len(table.rows) for table in arms] == [13, 13]

@@ -8,9 +8,10 @@ import pytest
 
 from convblocks.run.result import RunResult
 from lab.gradients import FACT
-from lab.pages.collapse import signs_sentence, signs_tables, why_tables
+from lab.pages.collapse import signs_sentence, signs_tables, why_figure, why_tables
 from lab.pages.writing import DATA
 from lab.results import read_results
+from tests.lab.test_mechanism import runs
 from tests.made_up import result
 
 
@@ -69,3 +70,14 @@ def test_signs_are_compared_seed_by_seed(lower: int, told: str) -> None:
     assert told in signs_sentence(results)
     (table,) = signs_tables(results)
     assert [row[2] for row in table.rows[:3]] == ["64 to 100", "52 to 57", "52 to 55"]
+
+
+def test_titles_of_the_figure_are_what_was_shown_at_the_decisive_step() -> None:
+    left, right = why_figure(runs()).axes
+    titles = [axes.get_title().replace("\n", " ") for axes in (left, right)]
+    assert titles == [
+        "How far block 2 falls predicts which runs at 0.01 collapse",
+        "By step 5, block 2 falls further at higher rates",
+    ]
+    for axes in (left, right):
+        assert any(np.array_equal(line.get_xdata(), [5, 5]) for line in axes.lines)

@@ -5,6 +5,7 @@ import pytest
 from convblocks.run.result import RunResult
 from lab.pages.compute import compute_figure, compute_sentence, compute_tables
 from tests.lab.test_compute import choosing, confirming
+from tests.made_up import CHANCE, result
 
 
 def rows(results: list[RunResult]) -> list[list[str]]:
@@ -25,6 +26,15 @@ def test_sentence_has_the_verdict_and_both_leads() -> None:
     assert sentence.startswith("MaxPool's lead is more than its arithmetic. ")
     assert "over longer 0.36 points [" in sentence
     assert "over wider 0.36 points [" in sentence
+
+
+def test_lead_is_a_probability_if_a_run_collapses() -> None:
+    *runs, last = confirming(0.9905)
+    lost = result(last.arch, last.seed, CHANCE, last.overrides)
+    found = [*choosing(), *runs, lost]
+    assert "a better run than one of wider with probability 100 % [" in compute_sentence(found)
+    _, differences = compute_tables(found)
+    assert str(differences.rows[1][2]).startswith("100 % [")
 
 
 def test_an_edge_is_told() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from lab.benchmarks.rows import Results
 from lab.pages import provenance
-from lab.pages.provenance import manifest, read_manifest
+from lab.pages.provenance import manifest, merged, read_manifest
 from lab.pages.writing import DATA, read_raw_numbers
 from lab.results import read_results
 from tests.conftest import REPOSITORY
@@ -120,4 +120,17 @@ def test_manifest_has_each_origin_once() -> None:
             **shared,
             "resumed": [["machine: 2 CPUs -> 4 CPUs"]],
         },
+    ]
+
+
+def test_entries_of_one_origin_are_merged() -> None:
+    first, other = {"git_commit": "abc1234"}, {"git_commit": "abc1235"}
+    entries = [
+        {"runs": 2, "example": "fit --seed 0", **first},
+        {"runs": 1, "example": "fit --seed 2", **other},
+        {"runs": 3, "example": "fit --seed 3", **first},
+    ]
+    assert merged(entries) == [
+        {"runs": 5, "example": "fit --seed 0", **first},
+        {"runs": 1, "example": "fit --seed 2", **other},
     ]
