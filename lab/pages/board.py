@@ -201,9 +201,9 @@ def entries_table(entries: Sequence[Entry]) -> Table:
         evaluation up to the end of the first epoch with that accuracy
         on the test set; a dash where not every run got there, or where
         runs shared their machine with other work. The study's are
-        epochs times the seconds of one on a quiet machine.
-        [performance.md](performance.md#from-the-command-to-99-) has
-        those from the command.
+        epochs times the seconds of one on [performance.md](performance.md)'s
+        quiet machine, not on theirs. That page has [the
+        seconds](performance.md#from-the-command-to-99-) from the command.
     """
     rows = [row(entry) for entry in entries if entry.setting != "notebook"]
     return table("Settings", rows, note)

@@ -121,7 +121,7 @@ def _deaths(own: Sequence[RunResult]) -> str:
         f"{'all' if empty <= dying else len(empty & dying)} of these collapse. If "
         "each unit survived alone, with the same probability, there would be "
         f"{expected:.0f} such runs of {len(own)}. How many have died {tells} "
-        "which runs collapse, once most have: one of the {len(dying)} that do has "
+        f"which runs collapse, once most have: one of the {len(dying)} that do has "
         "more dead units in the batch than one of the others with probability "
         f"{listed(telling)}, without correction. That is hardly a surprise, as a "
         "run with a dead layer cannot learn."

@@ -83,14 +83,17 @@ def factorial_sentence(results: Sequence[RunResult]) -> str:
         if certain:
             part += f"{_shared(own, certain)} ({_range(certain)} points)"
         parts.append(part)
+    said = f"At the chosen rates {'; '.join(parts)}."
     certain = _certain(effects)
+    if not certain:
+        return said
     lost = [
         f"{effect.name} with {effect.where}"
         for effect in certain
         if not excludes_zero(effect.with_choice)
     ]
     return (
-        f"At the chosen rates {'; '.join(parts)}. With the error of their choice, "
+        f"{said} With the error of their choice, "
         f"{len(certain) - len(lost)} of these {len(certain)} intervals exclude 0"
         f"{f', but not that of {listed(lost)}' if lost else ''}."
     )

@@ -21,7 +21,12 @@ from lab.factorial import (
     tuned,
     verdict_on_pooling,
 )
-from lab.pages.factorial import factorial_figure, pooling_sentence, readme_sentence
+from lab.pages.factorial import (
+    factorial_figure,
+    factorial_sentence,
+    pooling_sentence,
+    readme_sentence,
+)
 from lab.pages.writing import DATA
 from lab.results import read_results
 from tests.made_up import result
@@ -208,3 +213,14 @@ def test_verdict_on_pooling_is_the_protocols(
         for name, (value, low, high) in leads.items()
     }
     assert verdict_on_pooling(effects) == expected
+
+
+def test_operations_without_a_significant_effect_are_said_to_change_nothing(
+    factorial: list[RunResult],
+) -> None:
+    confirmed = {run.seed for run in factorial if run.validation is None}
+    few = sorted(confirmed)[:2]
+    runs = [run for run in factorial if run.seed in few or run.validation is not None]
+    assert "batch normalisation significantly changes accuracy in 0 of 4 networks; " in (
+        factorial_sentence(runs)
+    )
