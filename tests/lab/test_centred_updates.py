@@ -25,6 +25,8 @@ from lab.centred_updates import (
 from tests.conftest import REPOSITORY, write_digits
 from tests.core.run.test_fit import QUICK, train, weights
 
+pytestmark = pytest.mark.slow  # a fixture trains
+
 BLOCKS = ["--arch", "lab.blocks.BlockNetwork", *QUICK, "--data.root", "digits"]
 LAYER, SEED = 2, 5
 

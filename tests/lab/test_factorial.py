@@ -58,6 +58,7 @@ def test_simple_effects_of_an_operation_average_to_its_main_effect(
         ) == pytest.approx(main.value)
 
 
+@pytest.mark.slow
 def test_titles_of_the_figure_are_the_significant_effects_beside_each_downsampling(
     factorial: list[RunResult],
 ) -> None:
@@ -116,6 +117,7 @@ def test_error_of_the_choice_has_the_spread_that_drawing_again_makes_too_small(
     assert np.mean(changes**2) == pytest.approx(changed**2 * fmean(others) * n / (n - 1), rel=0.05)
 
 
+@pytest.mark.slow
 def test_readme_says_what_pooling_and_normalisation_add_in_one_sentence(
     factorial: list[RunResult],
 ) -> None:

@@ -13,6 +13,8 @@ from lab.preactivations import FACT, MEASURES, STEPS
 from tests.conftest import write_digits
 from tests.core.run.test_fit import QUICK, train
 
+pytestmark = pytest.mark.slow  # a fixture trains
+
 BATCH_NORM = ["--arch", "lab.blocks.BlockNetwork", "--network.normalisation", "batch"]
 
 
