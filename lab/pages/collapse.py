@@ -9,7 +9,7 @@ from statistics import fmean, median
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from scipy.stats import binom, binomtest
+from scipy.stats import binom
 
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.figures.curves import wrapped
@@ -41,7 +41,7 @@ from lab.mechanism import (
 from lab.pages.writing import DATA, table
 from lab.preactivations import STEPS
 from lab.results import collapses, read_results
-from lab.statistics import fisher_against
+from lab.statistics import fisher_against, sign_p
 from lab.study.dead_units import dead_column, layers
 from lab.study.decision import at_notebooks
 
@@ -281,7 +281,7 @@ def signs_sentence(results: Sequence[RunResult]) -> str:
         f"gradients agree in sign in the first {gradients.STEPS} steps, at most "
         f"{100 * normalised.mean(axis=0).max():.0f} % with batch normalisation. "
         f"With {more} of {n} seeds it is more in each step "
-        f"({p_text(binomtest(more, n).pvalue)}, a sign test that was not "
+        f"({p_text(sign_p(more, n - more))}, a sign test that was not "
         f"registered). In the second step, most gradients of {100 * falling:.0f} % "
         "of the units push their weights down (means over the runs)."
     )

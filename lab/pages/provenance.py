@@ -54,10 +54,9 @@ def manifest(origins: Iterable[Origin]) -> list[Origin]:
     """Each distinct origin once, with the number of its runs and the command of the
     first as an example.
     """
-    entries = []
-    for same in grouped(origins, lambda origin: as_json(_common(origin))).values():
-        entries.append({"runs": len(same), "example": same[0]["command"], **_common(same[0])})
-    return entries
+    return merged(
+        {"runs": 1, "example": origin["command"], **_common(origin)} for origin in origins
+    )
 
 
 def merged(entries: Iterable[Origin]) -> list[Origin]:

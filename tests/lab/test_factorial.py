@@ -28,7 +28,7 @@ from lab.pages.factorial import (
     readme_sentence,
 )
 from lab.pages.writing import DATA
-from lab.results import read_results
+from lab.results import is_confirming, read_results
 from tests.made_up import result
 
 
@@ -220,9 +220,8 @@ def test_verdict_on_pooling_is_the_protocols(
 def test_operations_without_a_significant_effect_are_said_to_change_nothing(
     factorial: list[RunResult],
 ) -> None:
-    confirmed = {run.seed for run in factorial if run.validation is None}
-    few = sorted(confirmed)[:2]
-    runs = [run for run in factorial if run.seed in few or run.validation is not None]
+    few = sorted({run.seed for run in factorial if is_confirming(run)})[:2]
+    runs = [run for run in factorial if run.seed in few or not is_confirming(run)]
     assert "batch normalisation significantly changes accuracy in 0 of 4 networks; " in (
         factorial_sentence(runs)
     )
