@@ -1,6 +1,7 @@
 """Experiments that are trained seed by seed: an interruption leaves every arm of the seeds done.
 
-Their protocols are docs/lab/protocol-cause.md and docs/lab/protocol-compute.md.
+Their protocols are docs/lab/protocol-cause.md (cause, direction, remedy) and
+docs/lab/protocol-compute.md.
 """
 
 import shlex
@@ -13,6 +14,7 @@ from convblocks.compare.launch import finished, refuse_missing, train
 from convblocks.compare.options import launch, parse
 from convblocks.compare.trials import Trial
 from convblocks.errors import UserError
+from convblocks.figures.grouping import grouped
 from convblocks.run.directory import RunDirectory
 from convblocks.run.provenance import describe_processor
 from convblocks.run.result import Overrides, RunResult
@@ -25,11 +27,37 @@ BLOCKS = "lab.blocks.BlockNetwork"
 CHANGES = ("centred", "shrunk", "random")
 LAYERS = ("block-1", "block-2", "block-3", "head")
 ARMS = ("as-is", *(f"{change}-{layer}" for layer in LAYERS for change in CHANGES))
-CAUSE = (
-    f"--name cause --arch {BLOCKS} --seeds 6000-6039 --epochs 1 "
-    "--trainer.max_steps 300 --grid lr=1e-2,2e-2 --grid "
-    f"config={','.join(f'docs/data/cause/{arm}.yaml' for arm in ARMS)}"
+RATES = "1e-2,2e-2"
+
+# The controls of the cause: the first two arms are the cause's own, on this processor. The
+# last two have half of the seeds.
+DIRECTION_ARMS = (
+    "cause/as-is",
+    "cause/centred-block-2",
+    "direction/matched-block-2",
+    "direction/replaced-block-2",
+    "direction/alone-block-2",
+    "direction/centralized-network",
 )
+DIRECTION_ARMS_OF_20 = ("direction/upward-block-2", "direction/centralized-block-2")
+
+# What prevents the collapse, for 300 steps and for the notebook's five epochs. Those that
+# were known before have half of the seeds.
+REMEDIES = ("interventions/as-is", "remedy/gradient-centralization")
+REMEDIES_OF_20 = tuple(
+    f"interventions/{variant}"
+    for variant in ("lower-rate", "warm-up", "leaky-relu", "centring", "batch-norm")
+)
+
+SHORT = "--epochs 1 --trainer.max_steps 300"
+
+
+def _blocks(name: str, seeds: str, length: str, arms: Iterable[str], rates: str = "") -> str:
+    """The arguments that train MaxPool with the configs of arms, at rates if any are named."""
+    configs = ",".join(f"docs/data/{arm}.yaml" for arm in arms)
+    grid = f"--grid lr={rates} " if rates else ""
+    return f"--name {name} --arch {BLOCKS} --seeds {seeds} {length} {grid}--grid config={configs}"
+
 
 # A wide stride network has the multiply-adds of MaxPool within 1 %; 18 epochs of the
 # course's BatchNorm have those of MaxPool's five.
@@ -38,19 +66,31 @@ WIDE = (
     "--network.head average --network.channels [60,122,190]"
 )
 CHOICE = "--lr_scheduler onecycle --data.val_size 5000 --seeds 7000-7002"
-RATES = "--grid lr=3e-3,1e-2,3e-2 --confirm 12"
+CHOSEN = "--grid lr=3e-3,1e-2,3e-2 --confirm 12"
 
 # The arguments of scripts/compare.py, of each comparison.
 COMMANDS = {
-    "cause": (CAUSE,),
+    "cause": (_blocks("cause", "6000-6039", SHORT, (f"cause/{arm}" for arm in ARMS), RATES),),
+    "direction": (
+        _blocks("direction", "6000-6039", SHORT, DIRECTION_ARMS, RATES),
+        _blocks("direction", "6000-6019", SHORT, DIRECTION_ARMS_OF_20, RATES),
+    ),
+    "remedy": tuple(
+        _blocks("remedy", seeds, length, arms)
+        for length in (SHORT, "--epochs 5")
+        for seeds, arms in (("8000-8039", REMEDIES), ("8000-8019", REMEDIES_OF_20))
+    ),
     "compute": (
-        f"--name compute --arch batchnorm --epochs 18 {CHOICE} {RATES}",
-        f"--name compute --arch {BLOCKS} {WIDE} {CHOICE} {RATES}",
+        f"--name compute --arch batchnorm --epochs 18 {CHOICE} {CHOSEN}",
+        f"--name compute --arch {BLOCKS} {WIDE} {CHOICE} {CHOSEN}",
         # 3e-2 was the best of the first network's, so the next is tried too.
         f"--name compute --arch batchnorm --epochs 18 {CHOICE} --grid lr=1e-1",
     ),
 }
 
+
+# Experiments that compare runs of different seeds, or whose protocol says so.
+OF_ONE_PROCESSOR = ("cause", "compute")
 
 # What tells a run from the others of an experiment.
 Key = tuple[str, Overrides, int]
@@ -68,7 +108,8 @@ def new_runs(name: str, data: Path, fits: bool = True) -> dict[Trial, RunResult]
         fits: Whether missing runs are trained, a seed after the other.
 
     Raises:
-        UserError: a run failed, or those on record are of another kind of processor.
+        UserError: a run failed, or those on record, where all are to be of one kind of
+            processor, or other runs of the same seed are of another.
     """
     comparisons = [parse(shlex.split(command)) for command in COMMANDS[name]]
     known = recorded(data / f"{name}.jsonl")
@@ -115,6 +156,20 @@ def refuse_other_processors(runs: Iterable[RunResult]) -> None:
         )
 
 
+def refuse_mixed_seeds(runs: Iterable[RunResult]) -> None:
+    """Raise a UserError if runs of one seed are of different kinds of processor.
+
+    Arms are compared within seeds, so different seeds may be of different kinds.
+    """
+    for seed, own in grouped(runs, lambda run: run.seed).items():
+        kinds = {str(run.provenance.processor) for run in own}
+        if len(kinds) > 1:
+            raise UserError(
+                f"runs of seed {seed} are of different kinds of processor "
+                f"({'; '.join(sorted(kinds))}): delete them, and train them again"
+            )
+
+
 def _runs_of(
     trials: Iterable[Trial], known: Mapping[Key, RunResult], training: Namespace | None
 ) -> dict[Trial, RunResult]:
@@ -122,10 +177,13 @@ def _runs_of(
     missing = [trial for trial in trials if key_of(trial) not in known]
     missing.sort(key=lambda trial: trial.seed)
     if training is None or not missing:
-        return whole_seeds(missing, finished(missing))
-    refuse_other_processors(known.values())
-    start = launch(training)
-    directory = RunDirectory(training.name, training.root)
-    results = train(directory, missing, training.jobs, start)
-    refuse_missing(missing, results)
+        results = whole_seeds(missing, finished(missing))
+    else:
+        if training.name in OF_ONE_PROCESSOR:
+            refuse_other_processors(known.values())
+        start = launch(training)
+        directory = RunDirectory(training.name, training.root)
+        results = train(directory, missing, training.jobs, start)
+        refuse_missing(missing, results)
+    refuse_mixed_seeds(results.values())
     return results

@@ -1,6 +1,6 @@
-"""usage: python -m lab.train [study] [errors] [interventions] [why] [cause] [factorial]
-       [controls] [compute] [fashion] [onecycle] [long] [sprint] [quick] [candidates]
-       [handwriting] [search] [sessions] [play] [--no-fit]
+"""usage: python -m lab.train [study] [errors] [interventions] [why] [cause] [direction]
+       [remedy] [factorial] [controls] [compute] [fashion] [onecycle] [long] [sprint]
+       [quick] [candidates] [handwriting] [search] [sessions] [play] [--no-fit]
 
 Train the runs that the documentation shows, as far as they are missing in
 lightning_logs/, and write their raw numbers to docs/data/: to be called in the
@@ -12,6 +12,8 @@ of code that differs from its commit make no record.
   interventions        what prevents MaxPool's collapse: half an hour
   why                  why MaxPool collapses: three quarters of an hour
   cause                does centring the first updates prevent the dying: an hour
+  direction            is it the common movement downward: controls of the cause: an hour
+  remedy               Gradient Centralization beside other remedies: four hours
   factorial            which operation makes the difference: two and a half hours
   controls             is it keeping the largest value: an hour
   compute              the course's BatchNorm network with MaxPool's arithmetic: an hour
@@ -29,9 +31,9 @@ of code that differs from its commit make no record.
 
 Without a name all are trained.
 
-  --no-fit             train nothing, and keep the seeds of cause and compute of which
-                       all runs are done, beside those that are kept already: these are
-                       not trained again
+  --no-fit             train nothing, and keep the seeds of cause, direction, remedy and
+                       compute of which all runs are done, beside those that are kept
+                       already: these are not trained again
 """
 
 import os
@@ -53,6 +55,7 @@ from convblocks.figures.grouping import grouped
 from convblocks.run.directory import LOGS, RunDirectory
 from convblocks.run.provenance import git_commit, read_origin
 from convblocks.run.result import RunResult, with_processor
+from convblocks.text import listed
 from lab.benchmarks.handwriting import __main__ as handwriting
 from lab.benchmarks.search import __main__ as search
 from lab.by_seed import COMMANDS, new_runs
@@ -122,7 +125,7 @@ def what_is_done(names: Sequence[str]) -> list[Records]:
         UsageError: another one.
     """
     if others := [name for name in names if name not in COMMANDS]:
-        raise UsageError(f"{NO_FIT} keeps whole seeds of {' and '.join(COMMANDS)}, not {others[0]}")
+        raise UsageError(f"{NO_FIT} keeps whole seeds of {listed([*COMMANDS])}, not {others[0]}")
     return [train_by_seed(name, fits=False) for name in names or COMMANDS]
 
 

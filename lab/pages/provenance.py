@@ -27,7 +27,7 @@ MEASURED = (
 )
 
 # What some runs of the laboratory add to that.
-ADDED = ("first_steps", "preactivations", "gradients", "centred_updates")
+ADDED = ("first_steps", "preactivations", "gradients", "centred_updates", "gradient_centralization")
 
 CHANGES = (
     f"`git log --oneline COMMIT.. -- {' '.join(MEASURED)} "

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from lab.blocks import BlockNetwork
 from lab.pages.provenance import read_manifest
 from lab.pages.writing import DATA
 from lab.results import read_results, write_results
+from tests.conftest import REPOSITORY
 from tests.made_up import result
 
 
@@ -47,9 +49,27 @@ def test_runs_are_those_of_the_protocol(name: str, arms: int, seeds: int) -> Non
     assert len(set(wanted)) == len({trial.arm for trial in wanted}) * seeds == arms * seeds
 
 
-def test_kept_runs_are_whole_seeds_of_the_protocol() -> None:
-    wanted = trials("cause")
-    known = by_seed.recorded(DATA / "cause.jsonl")
+@pytest.mark.parametrize(("name", "arms", "arms_of_20"), [("direction", 12, 4), ("remedy", 4, 10)])
+def test_some_arms_have_half_of_the_seeds(name: str, arms: int, arms_of_20: int) -> None:
+    wanted = trials(name)
+    by_arm = Counter((trial.arm, trial.overrides) for trial in {*wanted})
+    assert Counter(by_arm.values()) == {40: arms, 20: arms_of_20}
+    few = {trial.seed for trial in wanted if by_arm[trial.arm, trial.overrides] == 20}
+    assert few == {*sorted({trial.seed for trial in wanted})[:20]}
+
+
+@pytest.mark.parametrize("name", ["direction", "remedy"])
+def test_configs_of_arms_are_there(name: str) -> None:
+    configs = {dict(trial.overrides)["config"] for trial in trials(name)}
+    assert all((REPOSITORY / config).is_file() for config in configs)
+    own = {path.name for path in (DATA / name).iterdir()}
+    assert own == {Path(config).name for config in configs if Path(config).parent.name == name}
+
+
+@pytest.mark.parametrize("name", ["cause", "direction", "remedy"])
+def test_kept_runs_are_whole_seeds_of_the_protocol(name: str) -> None:
+    wanted = trials(name)
+    known = by_seed.recorded(DATA / f"{name}.jsonl")
     kept = {
         trial: known[by_seed.key_of(trial)] for trial in wanted if by_seed.key_of(trial) in known
     }
@@ -128,6 +148,34 @@ def test_runs_of_another_kind_of_processor_are_not_continued(tmp_path: Path) -> 
         by_seed.new_runs("cause", tmp_path)
 
 
+def test_seeds_may_be_of_different_processors_where_arms_are_compared_within_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = trials("direction")
+    whole = done([trial for trial in wanted if trial.seed == 6000])
+    elsewhere = [of_processor(run, "family 1") for run in whole.values()]
+    write_results(tmp_path / "direction.jsonl", elsewhere)
+    monkeypatch.setattr(by_seed, "train", lambda _, new, *__: done(new))
+    found = by_seed.new_runs("direction", tmp_path)
+    assert {trial.seed for trial in found} == {*range(6001, 6040)}
+
+
+def test_runs_of_one_seed_are_of_one_processor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train_trials(_: object, new: list[Trial], *__: object) -> dict[Trial, RunResult]:
+        found = done(new)
+        return found | {new[0]: of_processor(found[new[0]], "family 1")}
+
+    monkeypatch.setattr(by_seed, "train", train_trials)
+    with pytest.raises(UserError, match=r"seed 6000 are of different kinds .*family 1; .*delete"):
+        by_seed.new_runs("direction", tmp_path)
+
+
+def of_processor(run: RunResult, processor: str) -> RunResult:
+    return replace(run, provenance=replace(run.provenance, processor=processor))
+
+
 def test_runs_are_kept_behind_those_on_record(workspace: Path) -> None:
     """And their origins: one for each commit."""
     for seed, commit in ((6000, "abc1234"), (6001, "abc1235")):
@@ -142,5 +190,5 @@ def test_runs_are_kept_behind_those_on_record(workspace: Path) -> None:
 
 
 def test_only_whole_seeds_can_be_kept_without_training() -> None:
-    with pytest.raises(UsageError, match="keeps whole seeds of cause and compute, not why"):
+    with pytest.raises(UsageError, match="of cause, direction, remedy and compute, not why"):
         train.main(["--no-fit", "why"])

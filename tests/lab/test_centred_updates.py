@@ -1,8 +1,9 @@
 """What is changed in a layer's first updates, and that nothing else is."""
 
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -16,12 +17,16 @@ from lab.centred_updates import (
     FACT,
     UPDATES,
     CentredUpdates,
+    Change,
     centred,
     directions_like,
+    mean_of,
+    reach,
     share_of_mean,
     with_length_of,
     without,
 )
+from lab.preactivations import FACT as PRE_ACTIVATIONS
 from tests.conftest import REPOSITORY, write_digits
 from tests.core.run.test_fit import QUICK, train, weights
 
@@ -47,6 +52,7 @@ def updates(change: str | None, steps: int = 3) -> list[dict[str, Tensor]]:
         nn.functional.cross_entropy(network(images), digits).backward()
         trainer.global_step = step
         if callback:
+            callback.on_train_batch_start(trainer, module, (images, digits), step)
             callback.on_before_optimizer_step(trainer, module, optimizer)
         optimizer.step()
         if callback:
@@ -61,7 +67,7 @@ CHANGED = "blocks.1.0.weight"
 @pytest.fixture(scope="module")
 def first() -> dict[str, dict[str, Tensor]]:
     """The first update of the plain optimizer and of each change: they begin alike."""
-    return {str(change): updates(change, 1)[0] for change in (None, *by_seed.CHANGES)}
+    return {str(change): updates(change, 1)[0] for change in (None, *get_args(Change))}
 
 
 def units(update: dict[str, Tensor]) -> Tensor:
@@ -108,7 +114,75 @@ def test_random_update_loses_one_direction_and_keeps_its_length(
     assert ranks == [plain.shape[1] - 1] * 2
 
 
-@pytest.mark.parametrize("change", by_seed.CHANGES)
+def test_matched_update_has_the_plain_direction_and_the_reach_of_the_centred_one(
+    first: dict[str, dict[str, Tensor]],
+) -> None:
+    """For the images of the first batch, and the inputs that block 1 now makes of them."""
+    plain, changed, wanted = (units(first[change]) for change in ("None", "matched", "centred"))
+    torch.manual_seed(SEED)
+    network, images = BlockNetwork(), torch.randn(32, 1, 28, 28)
+    for name, values in network.named_parameters():
+        values.data += first["None"][name]
+    layer = network.blocks[1][0]  # type: ignore[index]
+    with torch.no_grad():
+        inputs = network.blocks[0](images)
+    found, meant = (reach(layer, inputs, update) for update in (changed, wanted))
+    torch.testing.assert_close(found, meant, rtol=1e-4, atol=1e-7)
+    moving = plain.norm(dim=1) > 0  # others are dead
+    assert float(reach(layer, inputs, plain)[moving].median()) > float(meant[moving].median())
+    alike = nn.functional.cosine_similarity(plain[moving], changed[moving])
+    torch.testing.assert_close(alike, torch.ones_like(alike))
+
+
+def test_reach_is_the_root_mean_square_of_what_pre_activations_change() -> None:
+    layer, inputs = nn.Conv2d(2, 3, 3, padding="same"), torch.randn(4, 2, 5, 5)
+    update = torch.randn_like(layer.weight)
+    before = layer(inputs)
+    layer.weight.data += update
+    changed = (layer(inputs) - before).transpose(0, 1).flatten(1)
+    wanted = changed.square().mean(dim=1, keepdim=True).sqrt()
+    torch.testing.assert_close(reach(layer, inputs, update.flatten(1)), wanted)
+
+
+def test_replaced_update_moves_along_a_direction_without_a_mean_as_far_as_its_mean_did(
+    first: dict[str, dict[str, Tensor]],
+) -> None:
+    plain, changed = units(first["None"]), units(first["replaced"])
+    assert float(changed.mean(dim=1).abs().max()) < 1e-6
+    moved = changed - centred(plain)
+    torch.testing.assert_close(moved.norm(dim=1), mean_of(plain).norm(dim=1), rtol=1e-4, atol=1e-6)
+    generator = torch.Generator().manual_seed(SEED + centred_updates.OTHER_SEED)
+    directions = centred(directions_like(plain, generator))
+    moving = mean_of(plain).norm(dim=1) > 1e-3 * plain.norm(dim=1)  # else rounding, or dead
+    alike = nn.functional.cosine_similarity(moved[moving], directions[moving])
+    torch.testing.assert_close(alike, plain[moving].mean(dim=1).sign())
+
+
+def test_mean_alone_has_the_sign_of_the_mean_and_the_length_of_the_whole(
+    first: dict[str, dict[str, Tensor]],
+) -> None:
+    plain, changed = units(first["None"]), units(first["alone"])
+    lengths = plain.norm(dim=1) / plain.shape[1] ** 0.5
+    wanted = (plain.mean(dim=1).sign() * lengths)[:, None].expand_as(plain)
+    moving = mean_of(plain).norm(dim=1) > 1e-3 * plain.norm(dim=1)  # else rounding, or dead
+    assert len(plain) - 2 <= int(moving.sum())
+    torch.testing.assert_close(changed[moving], wanted[moving], rtol=1e-4, atol=1e-6)
+
+
+def test_mean_turned_upward_has_the_length_of_the_mean_and_the_opposite_sign(
+    first: dict[str, dict[str, Tensor]],
+) -> None:
+    """Of units that fall; those that rise are left, and so is the rest of each update."""
+    plain, changed = units(first["None"]), units(first["upward"])
+    falling = plain.mean(dim=1) < 0
+    assert 0 < int(falling.sum()) < len(plain)
+    close = partial(torch.testing.assert_close, rtol=1e-4, atol=1e-6)
+    close(changed[~falling], plain[~falling])
+    close(mean_of(changed)[falling], -mean_of(plain)[falling])
+    close(centred(changed), centred(plain))
+
+
+@pytest.mark.parametrize("change", get_args(Change))
 def test_only_the_weights_of_the_layer_are_changed(
     change: str, first: dict[str, dict[str, Tensor]]
 ) -> None:
@@ -177,3 +251,17 @@ def test_each_arm_of_the_protocol_has_a_config_that_says_what_it_changes() -> No
         for place, layer in enumerate(by_seed.LAYERS, start=1):
             text = Path(folder, f"{change}-{layer}.yaml").read_text()
             assert f"init_args: {{layer: {place}, change: {change}}}" in text
+
+
+def test_run_whose_updates_are_matched_measures_the_training_batches_alone(
+    tmp_path: Path, digits: ImageSets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the batch on which an update's reach is measured."""
+    write_digits(tmp_path / "digits", digits, train=640)
+    monkeypatch.chdir(tmp_path)
+    config = REPOSITORY / "docs/data/direction/matched-block-2.yaml"
+    train(*BLOCKS, "--config", str(config), "--name", "matched")
+    result = RunDirectory("matched").read_result()
+    steps = int(result.epochs[-1]["step"])
+    assert [len(step) for step in result.facts[PRE_ACTIVATIONS]["dead"]] == [3] * steps
+    assert len(result.facts[FACT]["mean"]) == min(UPDATES, steps)
