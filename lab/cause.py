@@ -116,7 +116,7 @@ def more(arms: Runs, first: str, second: str, step: int = STEP, block: int = BLO
 def _finding(arms: Runs, leads: Mapping[str, Estimate]) -> Finding:
     medians = {arm: median_dead(runs) for arm, runs in arms.items()}
     as_is = medians[AS_IS]
-    lower = {other for other, lead in leads.items() if _is_more(lead)}
+    lower = {other for other, lead in leads.items() if is_more(lead)}
     elsewhere = [medians[arm] for arm in ELSEWHERE]
     predictions = {
         PREVENTS: AS_IS in lower and medians[CENTRED] <= as_is / 4,
@@ -152,10 +152,10 @@ def _beside(arms: Runs, p_of_collapses: float) -> Finding:
     fewer = collapses(arms[CENTRED]) < collapses(arms[AS_IS])
     shares = np.median(mean_shares(arms[RANDOM]), axis=0)
     predictions = {
-        LASTS: _is_more(late) and centred <= as_is / 4,
-        f"it is not the length alone, at step {LATE_STEP}": _is_more(late_shrunk),
+        LASTS: is_more(late) and centred <= as_is / 4,
+        f"it is not the length alone, at step {LATE_STEP}": is_more(late_shrunk),
         "fewer runs collapse": fewer and p_of_collapses < SIGNIFICANCE,
-        "centring block 3 lowers its own share": _is_more(third) and _is_more(third_shrunk),
+        "centring block 3 lowers its own share": is_more(third) and is_more(third_shrunk),
         "centring block 1 hardly changes its own share": abs(first - first_centred) < 0.1,
         "the mean has more than half of the squared length": bool(min(shares) > 1 / 2),
     }
@@ -172,7 +172,8 @@ def _beside(arms: Runs, p_of_collapses: float) -> Finding:
     return Finding(predictions, (), differences)
 
 
-def _is_more(found: Estimate) -> bool:
+def is_more(found: Estimate) -> bool:
+    """Whether a difference is positive, and significant."""
     return found.value > 0 and found.p < SIGNIFICANCE
 
 
