@@ -16,7 +16,7 @@ from lab.by_seed import ARMS
 from lab.mechanism import BLOCK, by_variant
 from lab.preactivations import FACT
 from lab.results import collapses, rate_of
-from lab.statistics import after_holm, median_interval, sign_p
+from lab.statistics import after_holm, mcnemar_p, median_interval, sign_p
 
 RATES = ("0.01", "0.02")
 
@@ -67,7 +67,12 @@ def complete_arms(results: Sequence[RunResult]) -> dict[str, Runs]:
     """The runs of each rate by arm, of the seeds of which all arms are there, in their order."""
     seeds = grouped(results, lambda run: run.seed)
     wanted = len(ARMS) * len(RATES)
-    runs = [run for seed in sorted(seeds) if len(seeds[seed]) == wanted for run in seeds[seed]]
+    whole = [run for seed in sorted(seeds) if len(seeds[seed]) == wanted for run in seeds[seed]]
+    return arms_of(whole)
+
+
+def arms_of(runs: Sequence[RunResult]) -> dict[str, Runs]:
+    """The runs of each rate by arm, in their order."""
     by_rate = grouped(runs, lambda run: f"{float(rate_of(run)):g}")
     return {rate: by_variant(by_rate[rate]) for rate in RATES}
 
@@ -195,8 +200,5 @@ def collapse_p(results: Sequence[RunResult]) -> dict[str, float]:
     After Holm's correction over the rates.
     """
     rates = complete_arms(results)
-    p_values = []
-    for arms in rates.values():
-        as_is, centred = ({run.seed for run in arms[arm] if run.failed} for arm in (AS_IS, CENTRED))
-        p_values.append(sign_p(len(as_is - centred), len(centred - as_is)))
+    p_values = [mcnemar_p(arms[AS_IS], arms[CENTRED]) for arms in rates.values()]
     return dict(zip(rates, holm(p_values), strict=True))

@@ -5,23 +5,20 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from convblocks.figures.estimates import Estimate
-from convblocks.figures.grouping import grouped
 from convblocks.run.result import RunResult
 from lab.cause import (
     AS_IS,
     CENTRED,
     LATE_STEP,
-    RATES,
     STEP,
     Finding,
     Runs,
+    arms_of,
     dead,
     difference,
     is_more,
     median_dead,
 )
-from lab.mechanism import by_variant
-from lab.results import rate_of
 from lab.statistics import after_holm
 
 UPWARD, ALONE, REPLACED, MATCHED = (
@@ -47,12 +44,6 @@ class Compared:
     def spares(self) -> bool:
         """Whether fewer are dead in the second, by its median at most a quarter."""
         return is_more(self.more) and self.second <= self.first / 4
-
-
-def arms_of(results: Sequence[RunResult]) -> dict[str, Runs]:
-    """The runs of each rate by arm."""
-    by_rate = grouped(results, lambda run: f"{float(rate_of(run)):g}")
-    return {rate: by_variant(by_rate[rate]) for rate in RATES}
 
 
 def compared(arms: Runs, pair: Pair) -> Compared:

@@ -12,10 +12,10 @@ from convblocks.figures.estimates import POINTS, Estimate
 from convblocks.figures.grouping import grouped
 from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
-from lab.cause import AS_IS, Runs, difference
+from lab.cause import AS_IS, Runs, difference, is_more
 from lab.mechanism import by_variant
 from lab.results import collapses
-from lab.statistics import after_holm, sign_p
+from lab.statistics import after_holm, mcnemar_p
 from lab.study.decision import EQUIVALENT
 
 REMEDY = "gradient-centralization"
@@ -54,7 +54,7 @@ class Remedy:
     def verdict(self) -> Verdict:
         """The protocol's."""
         as_is, remedied = self.medians
-        spares = self.dead.value > 0 and self.dead.p < SIGNIFICANCE and remedied <= as_is / 4
+        spares = is_more(self.dead) and remedied <= as_is / 4
         if self.prevents and spares and self.gain.low > -EQUIVALENT:
             return "it holds"
         fails = not self.prevents and self.collapsed[0] >= LEAST_COLLAPSES
@@ -74,10 +74,9 @@ def remedy(results: Sequence[RunResult]) -> Remedy:
     """What is found of Gradient Centralization."""
     arms = by_length(results)["long"]
     as_is, remedied = arms[AS_IS], arms[REMEDY]
-    spared, lost = _only_in(as_is, remedied), _only_in(remedied, as_is)
     shares = [np.array([run.final[DEAD_UNITS] for run in runs]) for runs in (as_is, remedied)]
     more = difference(shares[0], shares[1])
-    collapse_p, dead_p = holm([sign_p(spared, lost), more.p])
+    collapse_p, dead_p = holm([mcnemar_p(as_is, remedied), more.p])
     first, second = (float(np.median(share)) for share in shares)
     return Remedy(
         (collapses(as_is), collapses(remedied)),
@@ -86,15 +85,6 @@ def remedy(results: Sequence[RunResult]) -> Remedy:
         (first, second),
         gain(remedied, as_is),
     )
-
-
-def _only_in(first: Sequence[RunResult], second: Sequence[RunResult]) -> int:
-    """How many seeds collapse in the first arm only."""
-    return len(_collapsed(first) - _collapsed(second))
-
-
-def _collapsed(runs: Sequence[RunResult]) -> set[int]:
-    return {run.seed for run in runs if run.failed}
 
 
 def gain(first: Sequence[RunResult], second: Sequence[RunResult]) -> Estimate:

@@ -59,6 +59,12 @@ def sign_p(more: int, fewer: int) -> float:
     return float(stats.binomtest(more, more + fewer).pvalue)
 
 
+def mcnemar_p(first: Sequence[RunResult], second: Sequence[RunResult]) -> float:
+    """Two-sided p of McNemar's exact test: do other seeds collapse in one arm than in another?"""
+    one, other = ({run.seed for run in runs if run.failed} for runs in (first, second))
+    return sign_p(len(one - other), len(other - one))
+
+
 def two_way_interval(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Estimate:
     """The difference of two networks' accuracies, with an interval for other seeds and
     other images.

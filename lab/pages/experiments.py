@@ -19,7 +19,7 @@ from convblocks.run.result import RunResult
 from convblocks.text import counted, listed
 from lab import NETWORKS
 from lab.benchmarks.training.page import FAST
-from lab.by_seed import BLOCKS
+from lab.by_seed import BLOCKS, SHORT
 from lab.factorial import OPERATIONS
 from lab.pages import cause, collapse, compute, factorial, operations, settings
 from lab.pages.writing import Block, Picture, as_markdown, brief_machine, write_sections
@@ -182,7 +182,7 @@ def _controls() -> str:
 
 FASHION_ROOT = "/usr/share/datasets/fashion-mnist"
 FASHION = f"--arch {' '.join(NETWORKS)} --data.root {FASHION_ROOT}"
-COLLAPSING = "--seeds 4000-4039 --epochs 1 --trainer.max_steps 300"
+COLLAPSING = f"--seeds 4000-4039 {SHORT}"
 
 # Those beyond are added by the protocol where the largest or the smallest wins; the
 # controls begin without the largest.

@@ -38,8 +38,8 @@ def done(wanted: list[Trial]) -> dict[Trial, RunResult]:
     for trial in wanted:
         validation = 1 - float(dict(trial.overrides)["lr"])
         run = result(trial.arch, trial.seed, 0.99, trial.overrides, validation=validation)
-        origin = replace(run.provenance, processor=describe_processor())
-        found[trial] = replace(run, overrides=trial.overrides, provenance=origin)
+        here = of_processor(run, describe_processor())
+        found[trial] = replace(here, overrides=trial.overrides)
     return found
 
 
@@ -142,7 +142,7 @@ def test_seeds_that_are_on_record_are_not_trained_again(
 
 def test_runs_of_another_kind_of_processor_are_not_continued(tmp_path: Path) -> None:
     (run, *_) = done(trials("cause")[:1]).values()
-    older = replace(run, provenance=replace(run.provenance, processor=None))
+    older = of_processor(run, None)
     write_results(tmp_path / "cause.jsonl", [older])
     with pytest.raises(UserError, match=r"another kind of processor \(None\), and this is "):
         by_seed.new_runs("cause", tmp_path)
@@ -172,7 +172,7 @@ def test_runs_of_one_seed_are_of_one_processor(
         by_seed.new_runs("direction", tmp_path)
 
 
-def of_processor(run: RunResult, processor: str) -> RunResult:
+def of_processor(run: RunResult, processor: str | None) -> RunResult:
     return replace(run, provenance=replace(run.provenance, processor=processor))
 
 
