@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from convblocks.compare import command as compare
 from convblocks.compare import forked
+from convblocks.run import fit
+from convblocks.run.directory import LOGS, RunDirectory
+from tests.any_task.tasks import HERE
+
+pytestmark = pytest.mark.filterwarnings("ignore:You passed in a `val_dataloader`")
 
 # On an idle machine it takes less than half a second; tests share theirs.
 SECONDS = 0.5 * 4
@@ -23,3 +29,22 @@ def test_forked_run_begins_within_half_a_second(workspace: Path) -> None:
         assert "usage: " in log.read_text()
         seconds.append(log.stat().st_mtime - began)
     assert min(seconds[1:]) < SECONDS
+
+
+WORKERS = ["--epochs", "2", "--data.workers", "2", "--threads", "1"]
+OWN = ["--model", f"{HERE}.regression.Curve", "--data", f"{HERE}.loading.Loaded", "--judge"]
+OWN += ["val/rmse:min", *WORKERS]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["plain", "persistent", "collated"])
+def test_trial_has_the_workers_that_fit_has(kind: str, workspace: Path) -> None:
+    """Forked, so that a lambda need not be pickled, with the same numbers."""
+    options = [*OWN, f"--data.kind={kind}"]
+    compare.main([*options, "--seeds", "1", "--name", "compared"])
+    fit.main([*options, "--seed", "0", "--name", "fitted"])
+    (summary,) = (LOGS / "compared").rglob("summary.json")
+    trial = RunDirectory(str(summary.parent.relative_to(LOGS))).read_result()
+    result = RunDirectory("fitted").read_result()
+    assert trial.final == result.final
+    assert len({*Path("methods").read_text().split()}) == 1

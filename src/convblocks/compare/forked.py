@@ -81,6 +81,9 @@ def kill(pid: int) -> None:
 
 
 def _run(words: list[str], log: Path, environment: dict[str, str]) -> None:
+    # As in a process that a person starts: the server's method would be that of a loader's
+    # workers, and each would do all imports again.
+    multiprocessing.set_start_method(None, force=True)
     signals.handle({signal.SIGINT: signal.SIG_IGN})  # also on Windows
     die_with_parent()
     with log.open("a") as file:
