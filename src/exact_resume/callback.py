@@ -124,8 +124,6 @@ class ExactResume(ModelCheckpoint):
             self._note_interrupts("saving")
 
     def _set_up_fit(self, trainer: Trainer) -> None:
-        if not self.path.is_file():
-            self._writer.undo()  # of a training that was killed before its first save
         for keeper in self.keepers:
             keeper.setup(trainer)
         # Last, so that its checkpoint has what the user's have noted of theirs. In a new
@@ -139,6 +137,10 @@ class ExactResume(ModelCheckpoint):
 
     def on_fit_start(self, *_: Any) -> None:
         self._has_started = True
+        if not self.path.is_file():
+            # A training was killed before its first save. Not in setup: Lightning may load
+            # one of the user's checkpoints after that.
+            self._writer.begin_anew(keeps_others=self._resumes_from is not None)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Lightning's own handlers save and broadcast wherever each process happens to

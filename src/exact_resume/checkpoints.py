@@ -115,9 +115,19 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return self.others.load_checkpoint(path, *arguments, **named)
 
     @rank_zero_only
-    def undo(self, save: str = "") -> None:
-        """Remove what others have written since an exact save, or where there was none."""
+    def undo(self, save: str) -> None:
+        """Remove what others have written since an exact save."""
         self.journal.undo(save, self.others.remove_checkpoint)
+
+    @rank_zero_only
+    def begin_anew(self, keeps_others: bool) -> None:
+        """There was no exact save: remove what others have written, or keep it all, where
+        the training begins at one of these.
+        """
+        if keeps_others:
+            self.journal.begin(self.journal.save)
+        else:
+            self.journal.undo("", self.others.remove_checkpoint)
 
     def remove_checkpoint(self, path: str | Path) -> None:
         self.others.remove_checkpoint(path)

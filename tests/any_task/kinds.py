@@ -120,6 +120,17 @@ class Scored(Plain):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
+class Reduced(Plain):
+    """Logs the least, the largest and the sum over an epoch, by Python's own functions."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        loss = super().training_step(batch, batch_idx)
+        for reduction in (min, max, sum):
+            name = f"train/{reduction.__name__}"
+            self.log(name, loss.detach(), on_step=False, on_epoch=True, reduce_fx=reduction)
+        return loss
+
+
 class Composed(Plain):
     """Logs the sum of two metrics, which counts its updates and is never reset."""
 

@@ -68,6 +68,7 @@ MODULES = (
         kinds.Scored,
         kinds.Caching,
         kinds.Composed,
+        kinds.Reduced,
         kinds.Histories,
         kinds.Sharing,
     ),

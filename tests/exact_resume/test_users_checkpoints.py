@@ -29,14 +29,20 @@ CHECKPOINTS: dict[str, dict[str, Any]] = {
 }
 
 
-def train(folder: Path, kind: str, batch: int | None = None) -> dict[str, Any]:
-    """Three epochs, or killed after a batch; what is left of the user's checkpoints."""
+def train(
+    folder: Path, kind: str, batch: int | None = None, ckpt_path: Path | None = None
+) -> dict[str, Any]:
+    """Three epochs, or killed after a batch, from the exact checkpoint or another one; what
+    is left of the user's checkpoints.
+    """
     seed_everything(0, verbose=False)
     kept = ModelCheckpoint(folder / "kept", **CHECKPOINTS[kind])
     resume = ExactResume(folder / "last.ckpt")
     killing = [Signal(batch, KILL)] if batch else []
     trainer = Trainer(max_epochs=3, callbacks=[resume, kept, *killing], **QUIET)
-    trainer.fit(Plain(), datamodule=Kind(), ckpt_path=resume.ckpt_path, weights_only=True)
+    trainer.fit(
+        Plain(), datamodule=Kind(), ckpt_path=ckpt_path or resume.ckpt_path, weights_only=True
+    )
     return {
         "files": sorted(path.name for path in (folder / "kept").iterdir()),
         "best": Path(kept.best_model_path).name,
@@ -81,6 +87,14 @@ def test_no_file_is_removed_that_has_taken_the_place_of_a_checkpoint(tmp_path: P
     train(tmp_path / "killed", "all")
     assert "mine" in torch.load(others)
     assert (tmp_path / "letter").is_file()
+
+
+def test_users_checkpoint_is_loaded_where_there_is_no_exact_one(tmp_path: Path) -> None:
+    """A training that was killed before its first exact save, resumed from the user's own."""
+    folder = tmp_path / "killed"
+    kill(folder, "all", 5)
+    (mine,) = (folder / "kept").iterdir()
+    assert train(folder, "all", ckpt_path=mine)["files"][0] == mine.name
 
 
 @pytest.mark.slow

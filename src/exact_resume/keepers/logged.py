@@ -10,6 +10,9 @@ from exact_resume.keepers.metrics import set_sums, sums_of
 from exact_resume.keepers.values import plain
 from exact_resume.lightning_private import IS_FIRST_BATCH, LOGGER_CONNECTOR, TRAIN_RESULTS
 
+# Python's own reductions, which Lightning tells apart from torch's of the same name.
+PYTHONS = {f"builtins.{reduction.__name__}": reduction for reduction in (min, max, sum)}
+
 
 class Logged(Keeper):
     """Keeps ``trainer.callback_metrics`` and, within an epoch, the sums behind them."""
@@ -36,8 +39,10 @@ class Logged(Keeper):
             value: Any = torch.zeros((), device=self.module.device)
             if not sums["is_tensor"]:
                 value = self.module.get_submodule(arguments["metric_attribute"])
+            name = arguments["reduce_fx"]
+            described = arguments | {"reduce_fx": PYTHONS.get(name, name)}
             # Synchronized only from the next batch on.
-            results.log(value=value, sync_dist_fn=self.trainer.strategy.reduce, **arguments)
+            results.log(value=value, sync_dist_fn=self.trainer.strategy.reduce, **described)
             results[key].meta.sync.should = is_synced
             set_sums(results[key], sums)
 
@@ -67,6 +72,7 @@ def _description(logged: Any) -> tuple[State, bool, State]:
     """
     meta = logged.meta
     arguments = {name: value for name, value in vars(meta).items() if isinstance(value, str | int)}
-    arguments["reduce_fx"] = meta.reduce_fx.__name__
+    names = [name for name, reduction in PYTHONS.items() if reduction is meta.reduce_fx]
+    arguments["reduce_fx"] = names[0] if names else meta.reduce_fx.__name__
     arguments["rank_zero_only"] = meta.sync.rank_zero_only
     return arguments, meta.sync.should, sums_of(logged)
