@@ -137,7 +137,12 @@ RUN_DIRECTORIES = [
         1,
         {SUMMARY: removed, BEST: with_a_damaged_list},
     ),
-    case("fit --name run --resume", "test accuracy", 0, {SUMMARY: removed, BEST: a_pipe}),
+    *(
+        case(
+            "fit --name run --resume", "best.ckpt is missing", 1, {SUMMARY: removed, BEST: spoiler}
+        )
+        for spoiler in (a_pipe, removed)
+    ),
     # Another checkpoint in the place of the last one, beside a best one of later on.
     case(
         f"fit {AGAIN}",

@@ -9,12 +9,11 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from convblocks.compare import forked
-from convblocks.compare.trials import Trial
+from convblocks.compare.trials import Arm, Trial
 from convblocks.console import echo
 from convblocks.errors import UsageError, UserError
 from convblocks.run.directory import first_change
 from convblocks.run.judge import Judge
-from convblocks.run.result import Overrides
 from convblocks.text import counted
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ class Plan(NamedTuple):
 
     Args:
         settings: Those of one of them; the others differ in the seed.
-        judge: The metric that they are judged by.
+        judge: The metric that they are judged by; None if only a run of them finds it.
         epochs: The most that they train for, -1 without a limit.
         is_validated: Whether they are evaluated on validation data.
         devices: How many GPUs, or processes on CPUs, each of them takes.
@@ -34,7 +33,7 @@ class Plan(NamedTuple):
     """
 
     settings: dict[str, Any]
-    judge: Judge
+    judge: Judge | None
     epochs: int
     is_validated: bool
     devices: int = 1
@@ -42,7 +41,7 @@ class Plan(NamedTuple):
 
 
 # The plan of each arm, by ``Trial.arm``.
-Plans = Mapping[tuple[str, Overrides], Plan]
+Plans = Mapping[Arm, Plan]
 
 
 def plans_of(trials: Sequence[Trial], jobs: int | None = None) -> Plans:
@@ -74,6 +73,7 @@ def refuse_conflicts(trials: Sequence[Trial], plans: Plans) -> None:
 
 def _plan(arguments: list[str]) -> Plan:
     # The server has imported them: the process that asks needs no torch.
+    from convblocks.compare.judging import judge_of
     from convblocks.run.config import Config
     from convblocks.run.make import make_run
     from convblocks.run.quiet import quiet_lightning
@@ -82,13 +82,12 @@ def _plan(arguments: list[str]) -> Plan:
     run = make_run(Config.parse([word for word in arguments if word != "--resume"]))
     if run.tries_out:
         raise UsageError("--trainer.fast_dev_run is for fit: there is nothing to compare")
-    judge = run.judges.judge
-    if judge is None:
-        raise UsageError(
-            f"{run.arch} names no metric to judge it by: give, for example, --judge val/loss:min"
-        )
-    by_test = judge.is_of_test or (run.evaluation_split == "test" and not judge.is_of_training)
-    is_validated = run.has("validation") or judge.split is None
+    judge = judge_of(run)
+    by_test = run.evaluation_split == "test"
+    is_validated = run.has("validation")
+    if judge:
+        by_test = judge.is_of_test or (by_test and not judge.is_of_training)
+        is_validated |= judge.split is None
     devices, gpus = _devices_of(run)
     return Plan(
         settings=run.settings,

@@ -11,10 +11,11 @@ from typing import Protocol
 from convblocks.compare import forked
 from convblocks.compare.dry_run import Plans, plans_of, refuse_conflicts
 from convblocks.compare.places import places_for
-from convblocks.compare.trials import NO_SETTINGS, Trial, settings_text
+from convblocks.compare.trials import NO_SETTINGS, Arm, Trial, settings_text
 from convblocks.compare.watch import Watch
 from convblocks.console import echo
 from convblocks.errors import UserError, printable
+from convblocks.figures.grouping import grouped
 from convblocks.run.directory import RunDirectory
 from convblocks.run.result import RunResult
 from convblocks.text import as_json, as_shown, counted
@@ -23,6 +24,9 @@ from exact_resume.errors import Stopped
 from exact_resume.slurm import SLURM, TORCHRUN
 
 POLL_SECONDS = 0.5
+
+# So many seeds that fail with the same words are not chance: others would, too.
+ALIKE = 2
 
 STOPPED = "stopped: the same command carries on"
 
@@ -84,13 +88,14 @@ def train(
     if start is None:
         threads = int(dict(trials[0].common).get("threads", 1))
         start, jobs = places_for(plans.values(), threads, jobs, len(missing))
-    queue = iter(missing)
-    at_first_setting = {(trial.arch, trial.seed) for trial in missing}
+    failures = Failures(trials)
+    for trial in done:
+        failures.note(trial, None)
+    queue = (trial for trial in missing if not failures.awaits(trial))
     ended = len(done)
 
     def next_trial() -> Trial | None:
-        # If all networks have failed with all seeds at one setting, so will the others.
-        return next(queue, None) if done or ended < len(at_first_setting) else None
+        return next(queue, None)
 
     watch = Watch(len(trials), lambda: ended, lambda trial: plans[trial.arm])
     with directory.lock(), friendly_stops(), watch.live():
@@ -98,12 +103,44 @@ def train(
             ended += 1
             how = f"FAILED: {trial.cause(status)}"
             result = None if status else trial.result()
+            failures.note(trial, None if result else how)
             if result:
                 done[trial] = result
                 score = f"{result.score_name} {result.judged_by.text(result.score)}"
                 how = f"{score}, {result.seconds:.1f} s"
             echo(end_text(trial, how, ended, len(trials)))
     return finished(trials)
+
+
+class Failures:
+    """Which failures other trials would share: that of an arm whose first seeds have all
+    failed with the same words; and that of all trials, where every network has such an arm
+    and nothing is done.
+
+    Args:
+        trials: Those to be trained.
+    """
+
+    def __init__(self, trials: Collection[Trial]) -> None:
+        self._seeds = grouped(trials, lambda trial: trial.arm)
+        self._archs = {trial.arch for trial in trials}
+        self._said: dict[Arm, list[str | None]] = {}
+
+    def note(self, trial: Trial, failure: str | None) -> None:
+        """How a trial has failed; None if it is done."""
+        self._said.setdefault(trial.arm, []).append(failure)
+
+    def awaits(self, trial: Trial) -> bool:
+        """Whether a trial would fail as others did."""
+        hopeless = {arm for arm, said in self._said.items() if self._is_hopeless(arm, said)}
+        is_any_done = any(None in said for said in self._said.values())
+        return trial.arm in hopeless or (
+            not is_any_done and {arch for arch, _ in hopeless} == self._archs
+        )
+
+    def _is_hopeless(self, arm: Arm, said: list[str | None]) -> bool:
+        enough = min(ALIKE, len(self._seeds[arm]))
+        return len(said) >= enough and len({*said}) == 1 and None not in said
 
 
 def _heading(trials: Sequence[Trial], reused: int) -> str:

@@ -25,6 +25,9 @@ VAL_SIZE = "data.val_size"
 # Options whose values are paths.
 PATHS = ("config", "data.root")
 
+# What the trials of different seeds share: what is trained, and its options.
+Arm = tuple[str, Overrides]
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -56,7 +59,7 @@ class Trial:
         return self.common + self.chosen
 
     @property
-    def arm(self) -> tuple[str, Overrides]:
+    def arm(self) -> Arm:
         """What it shares with the trials of other seeds."""
         return self.arch, self.overrides
 

@@ -118,8 +118,7 @@ def progress_of(trial: Trial, plan: Plan) -> tuple[str, float]:
     limit = f"/{plan.epochs}" if plan.epochs > 0 else ""
     begun = min(len(epochs) + 1, plan.epochs) if limit else len(epochs) + 1
     words = f"epoch {begun}{limit}"
-    judge = plan.judge
-    for row in epochs[-1:]:
-        score = row.get(judge.metric, row.get(judge.tested))
+    if (judge := plan.judge) and epochs:
+        score = epochs[-1].get(judge.metric, epochs[-1].get(judge.tested))
         words += f", {judge.text(score)}" if score is not None else ""
     return words, len(epochs) / plan.epochs if limit else 0

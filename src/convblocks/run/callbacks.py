@@ -2,7 +2,7 @@
 Lightning's hooks.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import Tensor
 
 from convblocks.errors import UsageError, UserError
-from convblocks.run.judge import Judges, not_logged
+from convblocks.run.judge import Judges, not_logged, refuse_other_spelling
 from convblocks.run.metrics_log import ends_logged_step
 from convblocks.run.result import RunResult
 from convblocks.text import Settings
@@ -22,7 +22,7 @@ from exact_resume.callback import ExactResume
 from exact_resume.checkpoints import SAVE
 from exact_resume.journal import was_written_after
 from exact_resume.keeper import State
-from exact_resume.training import after_own, steps_done
+from exact_resume.training import after_own, say, steps_done
 
 
 class RunCallback(Callback):
@@ -76,7 +76,8 @@ class BestCheckpoint(ModelCheckpoint):
         judges: Those of the run.
 
     Raises:
-        UserError: in ``on_load_checkpoint``, the file has other tensors than it had.
+        UserError: in ``on_load_checkpoint``, the file is gone, or has other tensors than it
+            had.
     """
 
     # Its state is kept apart from a user's ModelCheckpoint.
@@ -95,6 +96,7 @@ class BestCheckpoint(ModelCheckpoint):
         self.path = path
         self.judges = judges
         self.checksums: list[int] = []
+        self._has_said = False
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking:
@@ -104,10 +106,17 @@ class BestCheckpoint(ModelCheckpoint):
             self.monitor = next((name for name in USUAL if name in logged), "")
         if self.monitor not in logged:
             if self.judges.is_asked:
-                raise not_logged(self.monitor, logged)
+                self._say_not_logged(self.monitor, logged)
             return
         # once the module's own hook, which may swap its weights, has been called
         after_own(pl_module, "on_validation_end", partial(self._save, trainer, pl_module))
+
+    def _say_not_logged(self, monitor: str, logged: Collection[str]) -> None:
+        """Some modules log a metric now and then: the run ends with an error if it never is."""
+        refuse_other_spelling(monitor, logged)
+        if not self._has_said:
+            say(f"{not_logged(monitor, logged)} (so far; the run fails if it never is)")
+        self._has_said = True
 
     def _save(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.checksums = []  # not in the file itself, which may take the place of the last one
@@ -126,13 +135,19 @@ class BestCheckpoint(ModelCheckpoint):
     ) -> None:
         known = checkpoint["callbacks"].get(self.state_key, {}).get("checksums")
         self.checksums = checksums_of_tensors(self.path)
-        if not known or self.checksums in ([], known):
+        if not known or self.checksums == known:
             return
-        # A run that was killed may have written it since, and will write it again.
-        if not was_written_after(checkpoint.get(SAVE, ""), str(self.path)):
+        if not self.path.is_file():
+            raise UserError(
+                f"{self.path} is missing, which has this run's best weights so far: put a copy of "
+                "it back, or choose another --name"
+            )
+        # A run that was killed may have written it since, and will write it again. A damaged
+        # one is replaced by a better one, or refused at the end.
+        if self.checksums and not was_written_after(checkpoint.get(SAVE, ""), str(self.path)):
             raise UserError(
                 f"{self.path} is not the best checkpoint of this run: put a copy of that back, "
-                "or delete it"
+                "or choose another --name"
             )
 
 

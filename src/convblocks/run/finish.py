@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 
 from convblocks import wings
 from convblocks.console import echo
+from convblocks.errors import UserError
 from convblocks.model.distributed import broadcast_state
 from convblocks.model.networks import parameters_of
 from convblocks.model.restore import read_checkpoint
@@ -18,7 +19,7 @@ from convblocks.run.directory import is_epoch
 from convblocks.run.judge import Judge, not_logged
 from convblocks.run.metrics_log import logged_metrics, without_split
 from convblocks.run.provenance import describe_machine, describe_processor, read_origin
-from convblocks.run.result import EPOCHS, Provenance, Row, RunResult, encode
+from convblocks.run.result import EPOCHS, PLACE, Provenance, Row, RunResult, encode
 from convblocks.run.run import Run
 from convblocks.text import Settings, as_shown, counted
 from exact_resume.errors import ResumeError
@@ -86,7 +87,10 @@ def final_metrics(run: Run) -> Row:
         final.pop(name, None)
     final |= _tested(run, judge, final)
     if judge and run.judges.is_asked and judge.measured_in(final) not in final:
-        raise not_logged(judge.metric, final)
+        of_its_split = [name for name in final if Judge(name, "min").split == judge.split]
+        raise not_logged(
+            judge.metric, of_its_split or [name for name in final if name not in PLACE]
+        )
     return final
 
 
@@ -118,8 +122,16 @@ def load_best(run: Run) -> bool:
 
     The weights alone: with ckpt_path Lightning would also take the history back to the
     best epoch.
+
+    Raises:
+        UserError: they have been deleted while it trained.
     """
     best = run.directory.best_checkpoint
+    if run.is_rank_zero and run.best and run.best.best_model_path and not best.is_file():
+        raise UserError(
+            f"{best}, which had this run's best weights, is gone: put a copy of it back and resume "
+            "the run, or train it again under another --name"
+        )
     if run.is_rank_zero and best.is_file():
         checkpoint = read_checkpoint(best, run.config.weights_only)
         # which may add what it leaves out, as when a run is resumed

@@ -115,9 +115,27 @@ class Judge:
 
 def not_logged(metric: str | None, logged: Collection[str]) -> UserError:
     """The error for a metric that has been asked for, with the names of those there are."""
-    hint = did_you_mean(str(metric), logged)
+    alike = _other_spelling(str(metric), logged)
+    hint = f": did you mean {alike}?" if alike else did_you_mean(str(metric), logged)
     names = ", ".join(logged) or "none"
     return UserError(f"--judge {metric} is not logged; logged are {names}{hint}")
+
+
+def refuse_other_spelling(metric: str, logged: Collection[str]) -> None:
+    """Raise a UserError for a metric that is logged with other separators or capitals only,
+    such as val/loss for val_loss: it cannot be one that is logged now and then.
+    """
+    if metric not in logged and _other_spelling(metric, logged):
+        raise not_logged(metric, logged)
+
+
+def _other_spelling(metric: str, logged: Collection[str]) -> str:
+    """The logged name with the same letters and digits; empty if there is none."""
+
+    def letters(name: str) -> str:
+        return re.sub("[^a-z0-9]", "", name.lower())
+
+    return next((name for name in logged if letters(name) == letters(metric)), "")
 
 
 # The judge of image classifiers.

@@ -12,7 +12,7 @@ from convblocks.console import echo
 from convblocks.errors import printable
 from convblocks.run.directory import DEAD, is_epoch
 from convblocks.run.judge import Judges, Metrics
-from convblocks.run.result import Row
+from convblocks.run.result import PLACE, Row
 from convblocks.text import as_csv, percent
 from exact_resume.files import write
 from exact_resume.keeper import State
@@ -21,9 +21,6 @@ from exact_resume.training import steps_done
 
 # Width of a printed column at least; the usual ones fit into a terminal of 80 columns.
 WIDTH = 11
-
-# Of a row, what is no metric that the module logs.
-PLACE = ("step", "epoch", "seconds", "train/lr")
 
 # Of a terminal, in columns.
 TERMINAL = 80

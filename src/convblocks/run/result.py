@@ -17,6 +17,9 @@ from convblocks.text import Settings, as_json
 # The name of a metric, and its value.
 Row = dict[str, int | float]
 
+# What a row has beside the metrics that the module logs.
+PLACE = ("step", "epoch", "seconds", "train/lr")
+
 # Options of fit without their dashes, and their values, by which the runs of a comparison differ.
 Overrides = tuple[tuple[str, str], ...]
 
@@ -112,9 +115,11 @@ class RunResult:
             UserError: it was not judged.
         """
         if self.judge is None:
+            rows = [*self.epochs, *self.evaluations, self.final]
+            logged = {name: None for row in rows for name in row if name not in PLACE}
             raise UserError(
-                f"{self.arch} was not judged: give --judge a metric that it logs, "
-                "such as val/loss:min"
+                f"{self.arch} was not judged: give --judge METRIC:min or METRIC:max, "
+                f"with one that it logs: {', '.join(logged) or 'there is none'}"
             )
         return self.judge
 

@@ -68,7 +68,7 @@ def trials_figure(worker: SearchWorker, width: float = WIDTH) -> Figure:
     """The scores of the complete trials in their order, and the best so far."""
     figure = Figure(figsize=(width, 4.2), layout="constrained")
     axes = figure.subplots()
-    judge = worker.plan.judge
+    judge = worker.judge
     scale = Scale(judge)
     scores = {trial.number: trial.values[0] for trial in worker.best()}
     numbers = sorted(scores)
@@ -91,7 +91,7 @@ def conclusion(worker: SearchWorker, confirmed: Comparison | None) -> tuple[list
 
     Without fresh runs that is not known, and the command is the trial's.
     """
-    judge = worker.plan.judge
+    judge = worker.judge
     best = worker.best()[0]
     trial = worker.config.trial(best.number, best.params)
     score = f"{judge.name_of(judge.metric)} {judge.text(best.values[0])}"
@@ -136,7 +136,7 @@ def command_for(trial: Trial) -> str:
 def best_table(worker: SearchWorker) -> Table:
     """The best trials, and how all of them ended."""
     config = worker.config
-    judge = worker.plan.judge
+    judge = worker.judge
 
     def settings(trial: FrozenTrial) -> str:
         return settings_text(as_overrides(trial.params), list(trial.params))

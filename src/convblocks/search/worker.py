@@ -53,17 +53,21 @@ class SearchWorker:
             epochs.
 
     Raises:
+        UsageError: nothing names the metric.
         UserError: the search was begun with other options.
     """
 
     def __init__(self, config: SearchConfig, plan: Plan) -> None:
-        self.config = config
-        self.plan = plan
+        if plan.judge is None:
+            raise UsageError(
+                "a search needs to know by what it chooses: give --judge METRIC:min or METRIC:max"
+            )
+        self.config, self.plan, self.judge = config, plan, plan.judge
         config.directory.create()
         # One process at a time chooses, ends or gives back a trial.
         self._lock = FileLock(config.directory.path / ".journal.lock")
         with self._lock:
-            self.study = open_study(config, plan.judge, self._lock)
+            self.study = open_study(config, self.judge, self._lock)
         self._owned: dict[int, FileLock] = {}
         self._tries: Counter[int] = Counter()
 
@@ -76,7 +80,7 @@ class SearchWorker:
         equals first.
         """
         complete = [trial for trial in self.trials() if trial.state == TrialState.COMPLETE]
-        sign = self.plan.judge.sign
+        sign = self.judge.sign
         return sorted(complete, key=lambda trial: (-sign * trial.values[0], trial.number))
 
     def ended(self) -> int:
@@ -86,7 +90,7 @@ class SearchWorker:
     def so_far(self) -> str:
         """``best 97.20 % (trial_3), 5 complete, 2 pruned``."""
         parts = [
-            f"best {self.plan.judge.text(trial.values[0])} (trial_{trial.number})"
+            f"best {self.judge.text(trial.values[0])} (trial_{trial.number})"
             for trial in self.best()[:1]
         ]
         ends = Counter(map(ending_of, self.trials()))
@@ -117,7 +121,7 @@ class SearchWorker:
         handle = self._handle(trial)
         last = recorded.last_step or 0
         for row in filter(is_epoch, trial.metrics()):
-            score = row.get(self.plan.judge.metric, math.nan)
+            score = row.get(self.judge.metric, math.nan)
             if not math.isfinite(score) or row["epoch"] < last:
                 continue
             # It is judged by an epoch and earlier ones alone, however far the run has
@@ -151,7 +155,7 @@ class SearchWorker:
             how = ending_of(recorded)
             if not recorded.values:
                 return f"{how}, see {trial.log}"
-            judge = self.plan.judge
+            judge = self.judge
             return f"{how}: {judge.name_of(judge.metric)} {judge.text(recorded.values[0])}"
         self._tries[number] += 1
         if self._tries[number] == MOST_TRIES:

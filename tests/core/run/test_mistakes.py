@@ -312,7 +312,10 @@ def test_mistake_that_is_seen_before_torch_is_imported_is_the_same(
             [*ODD, "--judge", "test/loss:min"],
             "is of the test, but this run has no loader and no step for it",
         ),
-        (unlike("Seldom"), "--judge val/rmse is not logged; logged are "),
+        (
+            [*MODEL, *DATA, "--judge", "val_IoU:max"],
+            r"^--judge val_IoU is not logged; logged are val/iou: did you mean val/iou\?$",
+        ),
         (
             [*MODEL, *DATA, "--judge", "test/io:max"],
             r"^--judge test/io is not logged; logged are .*: did you mean test/iou\?$",

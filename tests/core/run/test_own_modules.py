@@ -148,6 +148,22 @@ def test_metric_of_every_other_epoch_is_nan_in_the_others(workspace: Path) -> No
     assert not result.failed
 
 
+def test_judge_that_is_logged_now_and_then_is_no_mistake(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The best of those evaluations is kept; that it is missing so far is said once."""
+    fit.main([*unlike("Seldom"), "--epochs", "4", "--name", "run"])
+    run = RunDirectory("run")
+    result = run.read_result()
+    measured = [row["val/rmse"] for row in result.epochs if "val/rmse" in row]
+    assert len(measured) == 2
+    assert result.final["val/rmse"] == min(measured)
+    assert torch.load(run.best_checkpoint, weights_only=True)["epoch"] in (1, 3)
+    printed = capsys.readouterr().out
+    assert printed.count("--judge val/rmse is not logged; ") == 1
+    assert "(so far; the run fails if it never is)" in printed
+
+
 @pytest.mark.parametrize(
     ("judges", "logged", "expected"),
     [

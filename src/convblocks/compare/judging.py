@@ -1,0 +1,57 @@
+"""Which metric trials are judged by, known before one is trained: as fit finds it."""
+
+from contextlib import suppress
+
+from lightning.pytorch import Trainer
+
+from convblocks.errors import UsageError
+from convblocks.run.callbacks import USUAL
+from convblocks.run.judge import Judge, refuse_other_spelling
+from convblocks.run.metrics_log import logged_metrics
+from convblocks.run.run import Run
+
+
+def judge_of(run: Run) -> Judge | None:
+    """The metric that a run is judged by: named by its settings or its module, or one of
+    ``USUAL`` that an evaluation of one batch logs. None if that fails, or logs nothing:
+    the run itself may find one.
+
+    Raises:
+        UsageError: the one that is asked for is written in another way than it is logged,
+            or nothing names one, and nothing usual is logged.
+    """
+    judge = run.judges.judge
+    is_sure = judge and (not run.judges.is_asked or judge.is_of_test or judge.is_of_training)
+    if is_sure:
+        return judge
+    logged = logged_of_a_batch(run) if run.has("validation") else []
+    if judge:
+        refuse_other_spelling(judge.metric, logged)
+        return judge
+    if usual := [name for name in USUAL if name in logged]:
+        return Judge(usual[0], "min")
+    if logged or not run.has("validation"):
+        names = f"an evaluation logs {', '.join(logged)}" if logged else "such as train_loss:min"
+        raise UsageError(
+            f"{run.arch} names no metric to judge it by: "
+            f"give --judge METRIC:min or METRIC:max, {names}"
+        )
+    return None
+
+
+def logged_of_a_batch(run: Run) -> list[str]:
+    """The names of what an evaluation of one validation batch logs; none if it fails, since
+    a module may need what only training prepares.
+    """
+    trainer = Trainer(
+        accelerator=run.settings["trainer"]["accelerator"],
+        devices=1,
+        limit_val_batches=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    with suppress(Exception):  # of a user's code
+        trainer.validate(run.module, datamodule=run.data, verbose=False)
+    return [*logged_metrics(trainer)]
