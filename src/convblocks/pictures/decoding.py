@@ -3,6 +3,7 @@
 A file may be damaged, huge, rotated by Exif, transparent, and in any format.
 """
 
+import hashlib
 import io
 import os
 import sys
@@ -116,6 +117,16 @@ def read_shape(path: Path) -> Shape:
                 width, height = height, width
         channels = 1 if Image.getmodebase(picture.mode) == "L" else 3
         return channels, height, width
+
+
+def digest_of(path: Path) -> str:
+    """The MD5 of a file.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    with _friendly_errors(path):
+        return hashlib.md5(_content_of(path), usedforsecurity=False).hexdigest()
 
 
 def to_pixels(picture: Image.Image, channels: int, height: int, width: int) -> Pixels:

@@ -2,7 +2,8 @@
 torchvision's ImageFolder.
 
 The pictures are decoded once, on all cores, and kept in one file beside ``train`` and
-``test``. It is valid as long as no picture's name, size or modification time changes.
+``test``. It is valid as long as each picture is the same file, of the same size and times;
+where they are not, as in a copy of the folder, as long as the files' content is the same.
 Pictures that do not fit into memory are decoded batch by batch, and the file only keeps
 what was found out about them.
 """
@@ -23,15 +24,16 @@ from torch import Tensor
 from convblocks.data.images import ImageSets, ImageSource, ImageSpec, LabelledImages, Shape, Size
 from convblocks.errors import DataError
 from convblocks.files import machine_lock
-from convblocks.pictures.decoding import FEW, decode, for_all, read_shape
+from convblocks.pictures.decoding import FEW, decode, digest_of, for_all, read_shape
 from convblocks.pictures.lazy import LazyImages
+from convblocks.text import Settings
 from exact_resume.files import atomic_write, remove_unfinished
 
 # Files with other endings are ignored.
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff")
 
 # Increment it when decoding or the kept file changes: pictures are then decoded again.
-FORMAT = 5
+FORMAT = 6
 
 # The share of the free memory that images may take; the rest is for copies of those
 # held out, and for training.
@@ -50,8 +52,8 @@ class Listing(NamedTuple):
     paths: Sequence[Path]  # those of ``train`` before those of ``test``
     labels: Tensor  # (N,) int64
     training: int  # how many are in ``train``
-    # the MD5 of all names, sizes and times, which must not change if kept pictures are
-    # to be valid
+    names: list[str]  # relative to the folder
+    # the MD5 of all names, sizes, times and numbers of files
     key: str
 
     @classmethod
@@ -66,12 +68,23 @@ class Listing(NamedTuple):
         if (root / "test").is_dir():
             pictures = train + list_pictures(root / "test", classes)
         paths, labels = zip(*pictures, strict=True)
+        names = [str(path.relative_to(root)) for path in paths]
         state = []
         for path in paths:
             stat = path.stat()
-            state.append((str(path.relative_to(root)), stat.st_size, stat.st_mtime_ns))
-        digest = hashlib.md5(repr((FORMAT, state)).encode(), usedforsecurity=False)
-        return cls(classes, paths, torch.tensor(labels), len(train), digest.hexdigest())
+            times = stat.st_mtime_ns, stat.st_ctime_ns
+            state.append((stat.st_size, *times, stat.st_ino))
+        key = _md5(repr((FORMAT, names, state)).encode())
+        return cls(classes, paths, torch.tensor(labels), len(train), names, key)
+
+    def content(self) -> str:
+        """The MD5 of all names and files, which are read for it.
+
+        Raises:
+            DataError: one cannot be read.
+        """
+        digests = for_all(self.paths, digest_of)
+        return _md5(repr((FORMAT, [*zip(self.names, digests, strict=True)])).encode())
 
     def split(self, images: Tensor) -> tuple[LabelledImages, LabelledImages]:
         """The training images and the test images, of which there may be none."""
@@ -107,19 +120,23 @@ class PictureFolder(ImageSource):
         sets = self._kept(listing)
         if sets is None:
             with machine_lock(kept_file(self.root.resolve())):
-                sets = self._kept(listing) or self._decoded(listing)
+                sets = self._kept(listing) or self._kept(listing, in_a_copy=True)
+                sets = sets or self._decoded(listing)
         return sets
 
-    def _kept(self, listing: Listing) -> ImageSets | None:
-        """The images that an earlier run kept; None if there are none, or they are not
-        up to date.
+    def _kept(self, listing: Listing, in_a_copy: bool = False) -> ImageSets | None:
+        """The images that an earlier run kept, of these files or, where the content decides, of
+        others like these; None if there are none, or they are not up to date.
         """
         try:
             # Pixels are read when they are used.
             kept = torch.load(kept_file(self.root), weights_only=True, mmap=True)
             image_spec = ImageSpec.from_dict(kept["image_spec"])
-            has_size = self.size in (kept["size"], image_spec.shape[1:])
-            if kept["key"] != listing.key or not has_size:
+            is_same = kept["key"] == listing.key
+            if in_a_copy and kept["content"] == listing.content():
+                is_same = True
+                self._keep(kept | {"key": listing.key})
+            if not is_same or self.size not in (kept["size"], image_spec.shape[1:]):
                 return None
             fingerprint = kept["fingerprint"]
             note = self._beyond_memory(len(listing.paths), image_spec.shape)
@@ -146,17 +163,21 @@ class PictureFolder(ImageSource):
         sets = replace(self._sets(listing, images), note=note)
         kept = {
             "key": listing.key,
+            "content": listing.content(),
             "size": self.size,
             "images": None if note else images,
             "image_spec": sets.image_spec.as_dict(),
             "fingerprint": sets.fingerprint,
         }
-        # If the folder is read-only or the disk full, the next run decodes again.
+        self._keep(kept)
+        return sets
+
+    def _keep(self, kept: Settings) -> None:
+        """If the folder is read-only or the disk full, the next run decodes again."""
         with suppress(OSError, RuntimeError):
             remove_unfinished(self.root)
             with atomic_write(kept_file(self.root)) as file:
                 torch.save(kept, file)
-        return sets
 
     def _sets(self, listing: Listing, images: Tensor) -> ImageSets:
         train, test = listing.split(images)
@@ -193,6 +214,10 @@ class PictureFolder(ImageSource):
             f"need {needed / 1e9:,.1f} GB decoded, {free / 1e9:,.1f} GB are free: "
             "they are decoded as they are needed, which is slower."
         )
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def kept_file(root: Path) -> Path:
