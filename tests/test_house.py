@@ -1,18 +1,16 @@
-"""What ``lint-imports`` does not see of the house's rules, and how much code there is.
+"""What ``lint-imports`` does not see of the house's rules.
 
 Its contracts, in pyproject.toml, say what may import what.
 """
 
 import re
 import tomllib
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from convblocks import wings
 from tests.conftest import REPOSITORY
-from tests.density import density, functions_with_many_branches
 from tests.private_names import private_names
 
 PACKAGE = REPOSITORY / "src" / "convblocks"
@@ -87,48 +85,3 @@ def test_private_names_stand_in_the_files_made_for_them() -> None:
         if path.name != "lightning_private.py":
             allowed = PRIVATE.get(path.relative_to(REPOSITORY / "src").as_posix(), set())
             assert {name for name, _ in private_names(path)} == allowed, path
-
-
-# What adds a feature raises a number, and the commit says by how much and for what.
-@pytest.mark.parametrize(
-    ("paths", "most"),
-    [
-        pytest.param(
-            [*PACKAGE.glob("*.py"), *files(*(f"src/convblocks/{folder}" for folder in CORE))],
-            35_960,
-            id="core",
-        ),
-        pytest.param(files("src/exact_resume"), 16_364, id="exact_resume"),
-        pytest.param(files("src"), 100_125, id="src"),
-    ],
-)
-def test_content_does_not_grow(paths: Sequence[Path], most: int) -> None:
-    """In tokens, so that a long name or another line costs nothing."""
-    assert density(paths).tokens <= most
-
-
-@pytest.mark.parametrize(("folder", "most"), [("src", 44), ("lab", 45), ("tests", 45)])
-def test_lines_of_code_are_short_on_average(folder: str, most: float) -> None:
-    assert density(files(folder)).characters_a_line <= most
-
-
-@pytest.mark.parametrize("folder", ["src", "lab", "scripts", "tests"])
-def test_lines_have_at_most_100_columns(folder: str) -> None:
-    wide = [
-        f"{path}:{number}"
-        for path in files(folder)
-        for number, line in enumerate(path.read_text().splitlines(), start=1)
-        if len(line) > 100
-    ]
-    assert not wide
-
-
-def test_lines_of_code_have_few_branches_on_average() -> None:
-    assert density(files("src")).branches_a_line <= 0.23
-
-
-@pytest.mark.parametrize("folder", ["src", "lab"])
-def test_functions_have_at_most_12_branches(folder: str) -> None:
-    """Unless a comment at the ``def`` says that it is one table or one match."""
-    found = [each for path in files(folder) for each in functions_with_many_branches(path, 12)]
-    assert not found, "\n".join(found)
