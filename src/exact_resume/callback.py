@@ -69,10 +69,13 @@ class ExactResume(ModelCheckpoint):
         keepers: Additional keepers, restored after the built-in ones.
 
     Raises:
+        ValueError: the path is not one of a disk, or two keepers have one name.
         Stopped: in ``fit``, after a signal.
     """
 
     def __init__(self, path: str | Path, hint: str = "", keepers: Sequence[Keeper] = ()) -> None:
+        if "://" in str(path):
+            raise ValueError(f"{path}: an exact checkpoint is on a disk, which can be locked")
         self.path = Path(path).absolute()
         super().__init__(
             self.path.parent,

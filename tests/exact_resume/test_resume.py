@@ -355,6 +355,11 @@ def test_training_after_a_resume_of_an_ended_one_begins_anew(tmp_path: Path) -> 
     assert_same(whole, train())
 
 
+def test_exact_checkpoint_is_on_a_disk() -> None:
+    with pytest.raises(ValueError, match=r"memory://run/last\.ckpt: an exact .* is on a disk"):
+        ExactResume("memory://run/last.ckpt")
+
+
 def test_keepers_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="two keepers have the same name"):
         ExactResume("state.pt", keepers=[Keeper(), Keeper()])

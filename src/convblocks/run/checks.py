@@ -5,12 +5,10 @@ from typing import Any
 
 from jsonargparse import Namespace
 
+from convblocks.command_line import MOST_THREADS
 from convblocks.errors import UsageError
 from convblocks.model.class_specs import CONSTANT, spans_the_run
 from convblocks.run.words import NO_LIMIT
-
-# More than any machine has: a slip of the finger.
-MOST_THREADS = 1024
 
 ABOVE_0 = (
     "threads",
@@ -35,6 +33,12 @@ def check(parsed: Namespace) -> None:
         raise UsageError(f"--trainer.gradient_clip_val must be at least 0, but is {most}")
     if not 0 <= parsed.seed < 2**32:
         raise UsageError(f"--seed must be in 0..2^32-1, but is {parsed.seed}")
+    root = str(parsed.trainer.default_root_dir or "")
+    if "://" in root:
+        raise UsageError(
+            f"--trainer.default_root_dir {root}: runs are written to a disk, local or mounted; "
+            "a ModelCheckpoint of your own may write there"
+        )
     _check_length(parsed)
 
 

@@ -42,17 +42,18 @@ def plain_settings(
     """
 
     def kept(values: Settings, defaults: Namespace) -> Settings:
+        # in the parser's order, wherever they were given
         return {
-            name: value
-            for name, value in values.items()
-            if with_unset or value is not None or defaults[name] is not None
+            name: values[name]
+            for name, usual in vars(defaults).items()
+            if name in values and (with_unset or values[name] is not None or usual is not None)
         }
 
     values, defaults = as_plain(parsed.as_dict(), _plain), parser.usual
     settings: Settings = {}
     for group, name in names.items():
         # a class without parameters has no group
-        arguments = kept(values.get(group, {}), defaults.get(group))
+        arguments = kept(values[group], defaults[group]) if group in values else {}
         settings[group] = {"class_path": name, "init_args": arguments}
     saved = "judge", "seed", "threads", *SECTIONS, "from_data"
     # The options of some models lack the last ones.

@@ -67,6 +67,7 @@ MISTAKES = [
     (["--trainer.barebones", "true"], "barebones=True, .* was passed"),
     (["--trainer.enable_checkpointing", "false"], "enable_checkpointing"),
     (["--trainer.accelerator", "abacus"], "invalid accelerator"),
+    (["--trainer.default_root_dir", "memory://runs"], "memory://runs: runs are written to a disk"),
     (["--trainer.strategy", "ddp_spawn"], "forks are not supported: give --trainer.strategy ddp"),
     (
         ["--trainer.callbacks", "EarlyStopping"],

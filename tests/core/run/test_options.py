@@ -181,6 +181,29 @@ def test_config_that_is_printed_parses_to_the_same(
     assert Config.parse(["--config", "printed.yaml"]) == Config.parse(flags)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--config {configs}/onecycle.yaml --arch maxpool",
+        "--arch mlp --model.optimizer SGD --model.optimizer.momentum 0.9 --data.val_size 9",
+        "--config {configs}/notebook.yaml --arch mlp --trainer.callbacks EarlyStopping "
+        "--trainer.callbacks.monitor val/loss",
+    ],
+)
+def test_config_that_is_printed_prints_as_the_same_text(
+    words: str, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = words.format(configs=REPOSITORY / "configs").split()
+    printed = []
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            Config.parse([*given, "--print_config"])
+        printed.append(capsys.readouterr().out)
+        Path("printed.yaml").write_text(printed[-1])
+        given = ["--config", "printed.yaml"]
+    assert printed[0] == printed[1]
+
+
 def test_option_with_a_short_name_is_that_of_an_argument(workspace: Path) -> None:
     short = [
         "--arch",
