@@ -2,7 +2,7 @@
 
 import json
 import re
-from argparse import Action, ArgumentParser
+from argparse import Action, ArgumentParser, ArgumentTypeError
 from collections.abc import Collection
 from difflib import get_close_matches
 from typing import NoReturn
@@ -14,6 +14,10 @@ UNKNOWN = "unrecognized arguments: "
 
 # Options of Lightning's, and ours.
 RENAMED = {"seed_everything": "seed", "ckpt_path": "resume"}
+
+
+# More than any machine has: a slip of the finger.
+MOST_THREADS = 1024
 
 
 class Parser(ArgumentParser):
@@ -29,13 +33,23 @@ class Parser(ArgumentParser):
         """The option that trusts the objects in a checkpoint."""
         self.add_argument("--weights_only", type=json.loads, choices=(True, False), default=True)
 
-    def add_trust(self) -> None:
-        """The options that trust the network that a checkpoint names, and its objects."""
+    def add_loading(self) -> None:
+        """The options of loading a checkpoint: which network that it names is trusted, whether
+        its objects are, and the CPU threads of the network.
+        """
         self.add_argument("--arch", action="append", default=[])
         self.add_weights_only()
+        self.add_argument("--threads", type=thread_count)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(with_suggestion(message, options_of(self)))
+
+
+def thread_count(text: str) -> int:
+    """A number of CPU threads, from a command line."""
+    if not (text.isdecimal() and 1 <= int(text) <= MOST_THREADS):
+        raise ArgumentTypeError(f"must be a whole number from 1 to {MOST_THREADS:,}")
+    return int(text)
 
 
 def options_of(parser: ArgumentParser) -> dict[str, Action]:

@@ -63,6 +63,12 @@ def imported(module: str) -> Command:
     return main
 
 
+def see_current_folder() -> None:
+    """Let Python import modules from the current folder too, not only from the script's."""
+    if "" not in sys.path:
+        sys.path.append("")
+
+
 def status_of(command: Command, arguments: list[str]) -> int:
     """Call a command and return its exit status.
 

@@ -8,6 +8,7 @@ Stop it with Ctrl-C.
 
   --arch NAME          allow the import of your own network, such as mynets.Rows
   --weights_only false  read the objects in a checkpoint of your own
+  --threads N          CPU threads (default: 1)
   --port N             port of the page, 0 for any free one (default: 8028)
 
 Example:
@@ -57,7 +58,7 @@ def main(arguments: list[str]) -> None:
     """
     parser = Parser()
     parser.add_argument("checkpoints", type=Path, nargs="+")
-    parser.add_trust()
+    parser.add_loading()
     parser.add_argument("--port", type=int, default=8028)
     options = parser.parse_args(arguments)
     if len(options.checkpoints) > MOST_NETWORKS:
@@ -65,7 +66,8 @@ def main(arguments: list[str]) -> None:
     # A single image is no faster on several, and far slower where other programs use them.
     torch.set_num_threads(1)
     networks = [
-        load_network(path, options.arch, options.weights_only) for path in options.checkpoints
+        load_network(path, options.arch, options.weights_only, options.threads)
+        for path in options.checkpoints
     ]
     spec = networks[0].image_spec
     if not all(trained.image_spec.same_images(spec) for trained in networks):

@@ -10,6 +10,7 @@ report.html into its folder, with the hardest images, calibration and curves.
   --data.root DIR      the data it was trained on, or similar (default: MNIST)
   --data.source NAME   a class of your own that reads the data
   --weights_only false  read the objects in a checkpoint of your own
+  --threads N          CPU threads; 1 is faster on a busy machine
   --json               print the measures as JSON, and nothing else
   --figure FILE        draw the confusion matrix into a .pdf, .svg or .png
 

@@ -11,6 +11,7 @@ all test images. This needs onnx, onnxscript and onnxruntime.
   --data.root DIR      the data the network was trained on (default: MNIST)
   --data.source NAME   a class of your own that reads the data
   --weights_only false  read the objects in a checkpoint of your own
+  --threads N          CPU threads; 1 is faster on a busy machine
 
 Example:
   convblocks export lightning_logs/mlp/version_0/checkpoints/last.ckpt

@@ -17,7 +17,7 @@ def checkpoint_parser() -> Parser:
     """A parser with the options that name the checkpoint and the data."""
     parser = Parser()
     parser.add_argument("checkpoint", type=Path)
-    parser.add_trust()
+    parser.add_loading()
     parser.add_argument("--data.root", type=Path, dest="root", default=mnist.DEFAULT_ROOT)
     parser.add_argument("--data.source", dest="source")
     return parser
@@ -36,7 +36,7 @@ def load_network_and_data(options: Namespace) -> tuple[TrainedNetwork, ImageSets
         from convblocks.run.loops import find_checkpoint  # slow to load
 
         _, options.checkpoint = find_checkpoint(str(options.checkpoint))
-    trained = load_network(options.checkpoint, options.arch, options.weights_only)
+    trained = load_network(options.checkpoint, options.arch, options.weights_only, options.threads)
     expected = trained.image_spec
     if options.source:
         trust.import_class(options.source)

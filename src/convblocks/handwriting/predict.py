@@ -13,6 +13,7 @@ file. Options of fit change the run's settings, as those of `test` do.
 
   --arch NAME          allow the import of your own network, such as mynets.Rows
   --weights_only false  read the objects in a checkpoint of your own
+  --threads N          CPU threads; 1 is faster on a busy machine
   --json               print the probabilities of all classes as JSON
   --show FILE          write a figure: each picture beside what the network saw
   --output FILE        where predictions go (default: predictions.pt)
@@ -84,7 +85,7 @@ def main(arguments: list[str]) -> None:
     """
     parser = Parser()
     parser.add_argument("checkpoint", type=Path)
-    parser.add_trust()
+    parser.add_loading()
     parser.add_argument("pictures", type=Path, nargs="+")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--show", type=Path)
@@ -104,7 +105,7 @@ def main(arguments: list[str]) -> None:
 
 def predict_pictures(options: Namespace) -> None:
     """Predict, print and show them; see ``main``."""
-    trained = load_network(options.checkpoint, options.arch, options.weights_only)
+    trained = load_network(options.checkpoint, options.arch, options.weights_only, options.threads)
     paths = find_pictures(options.pictures)
     if options.show:
         refuse_to_overwrite(options.show, [options.checkpoint, *paths])

@@ -15,11 +15,11 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from convblocks.console import command_text
+from convblocks.console import command_text, see_current_folder
 from convblocks.data.images import MNIST, ImageSpec, LabelledImages
 from convblocks.errors import NotFiniteError, UsageError, UserError
 from convblocks.model.networks import ARCHITECTURES, build_network
-from convblocks.model.trust import import_class, see_current_folder
+from convblocks.model.trust import import_class
 
 # Pixels in a batch: those of a thousand MNIST images.
 BATCH_PIXELS = 1000 * math.prod(MNIST.shape)
@@ -180,7 +180,7 @@ def wrong_version(path: Path) -> UserError:
 
 
 def load_network(
-    path: Path, allowed: Collection[str] = (), weights_only: bool = True
+    path: Path, allowed: Collection[str] = (), weights_only: bool = True, threads: int | None = None
 ) -> TrainedNetwork:
     """Restore the network of a checkpoint, which may come from a stranger.
 
@@ -189,11 +189,14 @@ def load_network(
         allowed: Network classes outside this project that may be imported. The
             checkpoint alone must not decide that.
         weights_only: As for ``read_checkpoint``.
+        threads: CPU threads of this process from now on; by default as many as there are.
 
     Raises:
         UserError: the file is missing, damaged, not a checkpoint of this project, or
             its network is not allowed.
     """
+    if threads:
+        torch.set_num_threads(threads)
     if not path.is_file():
         raise UserError(
             f"there is no checkpoint {path}: a run has its own in checkpoints/, such as last.ckpt"

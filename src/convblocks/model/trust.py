@@ -16,6 +16,7 @@ from contextlib import suppress
 from traceback import extract_tb
 from typing import Any
 
+from convblocks.console import see_current_folder
 from convblocks.errors import NotImportedError, UsageError, UserError, did_you_mean, one_line
 from convblocks.model.class_specs import Factory, Named, short_name
 
@@ -83,12 +84,6 @@ def import_class(name: str) -> Factory:
         ) from error
     _named_by_a_person.add(name)
     return resolve(name)
-
-
-def see_current_folder() -> None:
-    """Let Python import modules from the current folder too, not only from the script's."""
-    if "" not in sys.path:
-        sys.path.append("")
 
 
 def instantiate(kind: type, named: Named, /, *arguments: Any, **options: Any) -> Any:

@@ -17,7 +17,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from yaml import YAMLError
 
 from convblocks import wings
-from convblocks.console import command_text
+from convblocks.console import command_text, see_current_folder
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
 from convblocks.model import trust
@@ -72,7 +72,7 @@ class Config:
             UsageError: options that are unknown, out of range, or incompatible, or
                 classes that do not exist.
         """
-        trust.see_current_folder()  # for a user's own classes
+        see_current_folder()  # for a user's own classes
         words = full_words(arguments)
         given = given_options(words)
         settings, rest = given_settings(words)

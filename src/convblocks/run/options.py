@@ -16,9 +16,11 @@ from convblocks.model.names import NETWORKS, refuse_unknown
 from convblocks.run import resuming
 from convblocks.run.cpus import free_cpus, threads_hint
 from convblocks.run.directory import LOGS, RunDirectory
+from convblocks.run.spelling import refuse_no_class
 from convblocks.run.words import (
     EPOCHS,
     MODEL,
+    NO_LIMIT,
     SHORT,
     Words,
     full_words,
@@ -74,10 +76,9 @@ def begin(name: str, arguments: Sequence[str]) -> Sequence[str]:
 
 def _begin_fit(arguments: Sequence[str], given: Mapping[str, str]) -> Sequence[str]:
     values = given_values(arguments)
-    model, arch = values.get("model.class_path", MODEL), values.get("model.arch")
-    if model == MODEL:
-        refuse_no_network(arch)
-    what = f"fit: {arch or model}"
+    _refuse_no_classes(values)
+    arch = values.get("model.arch")
+    what = f"fit: {arch or values.get('model.class_path', MODEL)}"
     flags = [option for option in wings.OPTIONS if given.get(f"--{option}") == ""]
     if yaml_value("--fast_dev_run", str(values.get("trainer.fast_dev_run") or 0)):
         flags = ["fast_dev_run"]
@@ -93,6 +94,16 @@ def _begin_fit(arguments: Sequence[str], given: Mapping[str, str]) -> Sequence[s
     if chosen:
         run.refuse_existing()
     return [line, *threads_hint(values.get("threads"), free_cpus())]
+
+
+def _refuse_no_classes(values: Mapping[str, Any]) -> None:
+    """Raise a UsageError for a network that is not there, or a misspelt class."""
+    model, arch = values.get("model.class_path", MODEL), values.get("model.arch")
+    if model == MODEL:
+        refuse_no_network(arch)
+    for named in (model, arch, values.get("data.class_path")):
+        if isinstance(named, str) and "." in named:
+            refuse_no_class(named)
 
 
 def _begin_reading(name: str, arguments: Sequence[str]) -> Sequence[str]:
@@ -122,7 +133,7 @@ def line_of(what: str, arguments: Sequence[str], place: Path) -> str:
     """
     values = given_values(arguments)
     limits = [(limit, values.get(f"trainer.max_{limit}")) for limit in ("epochs", "steps", "time")]
-    length = ", ".join(f"{limit} {most}" for limit, most in limits if most)
+    length = ", ".join(f"{limit} {most}" for limit, most in limits if most and most != NO_LIMIT)
     return f"{what}, {length or f'epochs {EPOCHS}'} -> {as_shown(place)}"
 
 

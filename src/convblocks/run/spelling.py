@@ -1,0 +1,56 @@
+"""Whether a class that a command line names is in its module, before torch is imported."""
+
+import ast
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+
+from convblocks.errors import UsageError, did_you_mean
+
+# A module that defines it, or imports all of another, may have any name.
+ANY_NAME = "__getattr__"
+
+
+def refuse_no_class(named: str) -> None:
+    """Raise a UsageError for a class that a module in the current folder does not have.
+
+    Nothing is imported: other mistakes show when the module is.
+    """
+    module, _, name = named.rpartition(".")
+    file = _file_of(module)
+    if not file:
+        return
+    try:
+        names = {*_names_in(ast.parse(file.read_bytes()))}
+    except (SyntaxError, ValueError, OSError):
+        return
+    if not {name, ANY_NAME} & names:
+        raise UsageError(f"{module} has no class or function {name!r}{did_you_mean(name, names)}")
+
+
+def _file_of(module: str) -> Path | None:
+    """The file of a module in the current folder, found without importing its packages."""
+    folders: list[str] | None = [str(Path.cwd())]
+    spec: ModuleSpec | None = None
+    parts = module.split(".")
+    for number in range(1, len(parts) + 1):
+        spec = PathFinder.find_spec(".".join(parts[:number]), folders)
+        if spec is None:
+            return None
+        folders = spec.submodule_search_locations and [*spec.submodule_search_locations]
+    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+
+
+def _names_in(node: ast.AST) -> Iterator[str]:
+    """The names that a module binds, also in its conditions and loops."""
+    for child in ast.iter_child_nodes(node):
+        match child:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name):
+                yield name
+            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+                for alias in aliases:
+                    yield ANY_NAME if alias.name == "*" else (alias.asname or alias.name)
+            case ast.Name(id=name, ctx=ast.Store()):
+                yield name
+            case _:
+                yield from _names_in(child)
