@@ -105,6 +105,16 @@ def test_figure_of_a_grid_has_the_final_scores_at_each_setting() -> None:
     assert {"MLP\nlr 1e-3", "MLP\nlr 1e-2", "MaxPool\nlr 1e-3"} <= set(texts(final))
 
 
+def test_run_as_tuned_has_the_score_that_chooses_a_setting() -> None:
+    run = result("mlp", 0, 0.97, validation=0.96)
+    tuned = run.as_tuned()
+    assert (tuned.score_name, tuned.score) == ("validation accuracy", 0.96)
+    untuned = result("mlp", 0, 0.97)
+    assert untuned.as_tuned() == untuned
+    (final,) = comparison_figure([tuned], ["lr"]).axes
+    assert final.get_xlabel().startswith("final validation error")
+
+
 def test_figure_has_no_mean_of_a_network_that_never_trained() -> None:
     runs = [result("mlp", 0, 0.95), *(result("maxpool", n, CHANCE) for n in (0, 1))]
     loss, error, final = comparison_figure(runs).axes

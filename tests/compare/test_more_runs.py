@@ -51,7 +51,7 @@ def test_time_is_that_of_the_missing_runs_side_by_side(seconds: int, jobs: int, 
 
 
 @pytest.mark.parametrize(
-    ("seeds", "value"), [([0, 1, 2], "4"), ([5, 6, 7], "5,6,7,8"), ([0, 4, 9], "0,4,9,10")]
+    ("seeds", "value"), [([0, 1, 2], "4"), ([5, 6, 7], "5-8"), ([0, 4, 9], "0,4,9,10")]
 )
 def test_seeds_go_on_after_the_last_one(seeds: list[int], value: str) -> None:
     report = report_of(alike(seeds, 0.05), repeat="compare --seeds 0", jobs=1)

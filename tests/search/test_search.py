@@ -13,7 +13,7 @@ from tests.any_task.tasks import TASKS, options_of
 from tests.data.pictures import write_pictures
 from tests.search.made_up import SHORT, numbers
 
-WHOLE = [*SHORT, "--trials", "8", "--confirm", "2", "--seeds", "2", "--name", "s"]
+WHOLE = [*SHORT, "--trials", "8", "--best", "2", "--confirm", "2", "--name", "s"]
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_search_that_is_finished_is_only_reported_again(done: Path) -> None:
 @pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
 @pytest.mark.parametrize("task", TASKS)
 def test_any_task_is_searched_by_its_judge(task: str, workspace: Path) -> None:
-    flags = ["--trials", "4", "--confirm", "1", "--seeds", "2", "--jobs", "2"]
+    flags = ["--trials", "4", "--best", "1", "--confirm", "2", "--jobs", "2"]
     search.main([*options_of(task, epochs=1), "--space", "model.lr=1e-4..1e-1:log", *flags])
     found = numbers("search")
     sign = 1 if TASKS[task][2].endswith("max") else -1
@@ -93,6 +93,26 @@ def test_network_of_a_config_is_searched(workspace: Path) -> None:
     Path("c.yaml").write_text("{model: {class_path: clf.Classifier}}")
     config = search.parse(["--config", "c.yaml", "--space", "model.lr=1e-4..1e-1:log"]).config
     assert (config.default.option, config.default.arch) == ("model", "clf.Classifier")
+
+
+@pytest.mark.parametrize(
+    ("words", "best", "seeds"),
+    [
+        ("", 3, 5),
+        ("--confirm 2", 3, 2),
+        ("--best 1", 1, 5),
+        ("--confirm 0", 3, 0),
+        ("--confirm 2 --seeds 4", 2, 4),
+        ("--seeds 4", 3, 4),
+    ],
+)
+def test_confirm_is_a_number_of_seeds_as_in_compare_and_the_older_form_is_understood(
+    words: str, best: int, seeds: int
+) -> None:
+    options = search.parse(["--arch", "mlp", *words.split()])
+    assert (options.best, len(options.seeds)) == (best, seeds)
+    said = f"these words mean --best {best} --confirm {seeds}"
+    assert (said in options.renamed) == ("--seeds" in words)
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,9 @@ def _final_scores(axes: Axes, curves: Sequence[Curve], scale: Scale) -> None:
             axes.plot(ends, [row, row], color=foreground(), gid="intervals")
             mark_cut(axes, ends, row)
     axes.set_yticks(range(len(curves)), map(_with_collapses, curves), parse_math=False)
-    name = scale.name("test") if scale.judge.in_percent else curves[0].runs[0].score_name
+    name = curves[0].runs[0].score_name
+    if scale.judge.in_percent:
+        name = scale.name("val" if name.startswith("validation") else "test")
     axes.set_ylim(len(curves) - 0.5, -0.5)
     axes.set_xlabel(f"final {name}", parse_math=False)
     axes.tick_params(axis="y", length=0)

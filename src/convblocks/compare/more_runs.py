@@ -12,8 +12,8 @@ from convblocks.figures.grouping import grouped
 from convblocks.run.result import Results
 from convblocks.text import counted
 
-# Of each network; so small a difference that it takes more hardly matters.
-MOST = 100
+# Of each network; so small a difference that it takes more does not matter.
+MOST = 1000
 
 
 def runs_that_would_decide(first: Results, second: Results, tests: int) -> int | None:
@@ -53,8 +53,10 @@ def command_for_more(
     seeds = sorted({run.seed for run in known})
     value = str(runs)
     if option == "--seeds" and seeds != [*range(len(seeds))]:
-        following = range(seeds[-1] + 1, seeds[-1] + 1 + runs - len(seeds))
-        value = ",".join(map(str, [*seeds, *following]))
+        last = seeds[-1] + runs - len(seeds)
+        value = ",".join(map(str, [*seeds, *range(seeds[-1] + 1, last + 1)]))
+        if seeds == [*range(seeds[0], seeds[-1] + 1)]:
+            value = f"{seeds[0]}-{last}"
     others = re.sub(rf" {option}[ =]\S+", "", repeat)
     trains = (
         "Decide then: looking again and again makes chance look like a difference. "

@@ -39,6 +39,8 @@ class Provenance:
         processes: How many trained together.
         threads: Of each process.
         processor: Family, model and vector instructions; older results lack it.
+        code: A digest of the user's own code; None if it is not known, as in older results.
+        edited: The modules of which two versions trained it, one after the other.
     """
 
     machine: str
@@ -48,6 +50,8 @@ class Provenance:
     processes: int
     threads: int
     processor: str | None = None
+    code: str | None = None
+    edited: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
@@ -149,6 +153,14 @@ class RunResult:
         """The judged metric at the best evaluation; None where there are no validation data."""
         best = self.best_evaluation
         return best.get(self.judged_by.metric) if best else None
+
+    def as_tuned(self) -> "RunResult":
+        """The same run, with the score by which settings are chosen: on validation data, where
+        there are any.
+        """
+        if self.validation is None:
+            return self
+        return replace(self, final={self.judged_by.metric: self.validation})
 
     @property
     def seconds(self) -> float:

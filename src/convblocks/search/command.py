@@ -20,13 +20,15 @@ other machines, to share the trials.
   --sampler NAME       tpe, or random (default: tpe)
   --pruner NAME        median stops a trial that is worse than half of the
                        earlier ones, none lets all run (default: median)
-  --confirm N          number of best settings to train again, with the default
-                       (default: 3; 0 for data without test images)
-  --seeds N            number of fresh seeds for each (default: 5)
+  --confirm N          train the best settings and the default again, with N
+                       fresh seeds (default: 5; 0 for data without test images)
+  --best N             how many of the best settings (default: 3)
   --jobs N             parallel trials (default: as free CPUs or GPUs allow)
   --launcher NAME      local, or ray: tasks of a running cluster (RAY_ADDRESS)
   --threads N          CPU threads of each trial; affects rounding (default: 1)
   --name NAME          all files go to lightning_logs/NAME (default: search)
+  --retrain            begin anew, after the code or the data have changed; what
+                       is there is kept under another name
   --figure FILE        draw all trials into a .pdf, .svg or .png too
 
 Other options are passed to fit for all trials. A trial is a run: convblocks fit
@@ -58,6 +60,7 @@ from convblocks.compare.launch import (
     refuse_missing,
     train,
 )
+from convblocks.compare.mixing import refuse_other_origin, set_aside
 from convblocks.compare.options import launch
 from convblocks.compare.places import StartHere, places_for
 from convblocks.compare.trials import Trial, refuse_run
@@ -87,6 +90,8 @@ def main(arguments: list[str]) -> None:
     quiet_lightning()
     launched = dict(os.environ)
     options = parse(arguments)
+    if options.renamed:
+        echo(options.renamed)
     options.repeat = repeat_of("search", arguments)
     hide_launcher()
     # A trial must not requeue the job.
@@ -118,14 +123,19 @@ def open_search(options: Namespace) -> SearchWorker:
     config: SearchConfig = options.config
     refuse_run(config.directory)
     trials = [config.trial(0, point) for point in corners(config.space)]
-    last = fresh_trials(config.default, options.seeds[-1:] if options.confirm else [])
+    last = fresh_trials(config.default, options.seeds[-1:])
     plans = plans_of([*trials, *last], options.jobs)
     if not all(plans[trial.arm].is_validated for trial in trials):
         raise UsageError(
             "a search chooses by validation data: "
             "give --judge a metric of these, or --data.val_size 5000"
         )
-    return SearchWorker(config, plans[trials[0].arm])
+    if options.retrain:
+        set_aside(config.directory)
+    worker = SearchWorker(config, plans[trials[0].arm])
+    for known in worker.trials():
+        refuse_other_origin(config.trial(known.number, known.params).run, worker.plan)
+    return worker
 
 
 def train_trials(worker: SearchWorker, wanted: int, jobs: int, start: Start | None = None) -> None:
@@ -185,21 +195,21 @@ def confirm_best(worker: SearchWorker, options: Namespace) -> Comparison | None:
 
     Args:
         worker: Of the search, whose trials have ended.
-        options: How many of the best to ``confirm``, with 0 there is no result;
-            ``seeds``, ``jobs`` and what ``start``s a trial.
+        options: How many of the ``best``, with which fresh ``seeds``, without which there
+            is no result; ``jobs`` and what ``start``s a trial.
 
     Raises:
         BusyError: another process is training them.
         UserError: some runs failed.
     """
-    if not options.confirm:
+    if not options.seeds:
         return None
     # Of those with equal settings the first.
     best: dict[Overrides, Trial] = {}
     for chosen in worker.best():
         trial = worker.config.trial(chosen.number, chosen.params)
         best.setdefault(trial.chosen, trial)
-    settings = [worker.config.default, *list(best.values())[: options.confirm]]
+    settings = [worker.config.default, *list(best.values())[: options.best]]
     trials = []
     for trial in settings:
         trials += fresh_trials(trial, options.seeds)

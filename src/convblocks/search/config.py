@@ -91,6 +91,10 @@ class SearchConfig(NamedTuple):
         return command_line(options)
 
 
+# With how many fresh seeds the best are trained again, and how many of them.
+FRESH_SEEDS, BEST_SETTINGS = 5, 3
+
+
 def begin(name: str, arguments: Sequence[str]) -> Sequence[str]:
     """What a command line of ``search`` will do, in a line.
 
@@ -98,8 +102,8 @@ def begin(name: str, arguments: Sequence[str]) -> Sequence[str]:
         UsageError: a wrong option, or a config that is not there.
     """
     options = parse(arguments)
-    finished = options.config.directory.path.glob("trial_*/summary.json")
-    return announce(name, options, options.trials, len([*finished]))
+    finished = [*options.config.directory.path.glob("trial_*/summary.json")]
+    return announce(name, options, options.trials, 0 if options.retrain else len(finished))
 
 
 def parse(arguments: Sequence[str]) -> Namespace:
@@ -108,14 +112,16 @@ def parse(arguments: Sequence[str]) -> Namespace:
     Raises:
         UsageError: a wrong option.
     """
-    parser = shared_parser("search", range(5))
+    parser = shared_parser("search", None)
     parser.add_argument("--trials", type=positive, default=40)
     parser.add_argument("--space", action="extend", nargs="+", default=[])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sampler", choices=("tpe", "random"), default="tpe")
     parser.add_argument("--pruner", choices=("median", "none"), default="median")
-    parser.add_argument("--confirm", type=not_negative, default=3)
+    parser.add_argument("--confirm", type=not_negative)
+    parser.add_argument("--best", type=not_negative)
     options = parse_shared(parser, arguments)
+    options.renamed = _take_older_options(options)
     if len(options.archs) != 1:
         raise UsageError(
             f"give one --arch: {', '.join(NETWORKS)}, or a class; "
@@ -124,13 +130,31 @@ def parse(arguments: Sequence[str]) -> Namespace:
     if options.model and not options.space:
         raise UsageError("--model needs a --space, such as model.lr=1e-4..1e-1:log")
     first = options.seed + 1
-    options.seeds = list(range(first, first + len(options.seeds)))
+    options.seeds = list(range(first, first + options.confirm))
     (arch,) = options.archs
     default = Trial(options.name, arch, options.common, (), options.seed, options.option)
     options.config = SearchConfig(
         default, parse_space(options.space, dict(options.common)), options.sampler, options.pruner
     )
     return options
+
+
+def _take_older_options(options: Namespace) -> str:
+    """Set ``confirm``, the number of fresh seeds, and ``best``, that of settings, also where
+    they are given as before version 1.1; a line says so.
+    """
+    given = options.confirm
+    if options.seeds is None:
+        options.confirm = FRESH_SEEDS if given is None else given
+        options.best = BEST_SETTINGS if options.best is None else options.best
+        return ""
+    if options.best is None:
+        options.best = BEST_SETTINGS if given is None else given
+    options.confirm = len(options.seeds)
+    return (
+        "--confirm is now the number of fresh seeds, as in compare, and --best that of settings: "
+        f"these words mean --best {options.best} --confirm {options.confirm}"
+    )
 
 
 def number_of(trial: Trial) -> int:
