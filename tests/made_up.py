@@ -78,7 +78,7 @@ def images(spec: ImageSpec, train: int, test: int) -> dict[str, Any]:
 
 
 def provenance() -> Provenance:
-    return Provenance(MACHINE, "abc1234", data=None, device="cpu", processes=1, threads=1)
+    return Provenance(MACHINE, "abc1234", None, "cpu", processes=1, threads=1, code="")
 
 
 def course(*accuracies: float, loss: float = 0.1) -> tuple[Row, ...]:

@@ -317,9 +317,10 @@ def test_row_has_every_value_as_what_it_is_for_a_spreadsheet() -> None:
         "processes",
         "threads",
         "processor",
+        "edited",
     ]
     values = ["maxpool", "0", "2", "1e-3", "0.5", "85526", "0.97", "0.96"]
-    values += ["False", "0.97", "20.0", MACHINE, "abc1234", "cpu", "1", "1", ""]
+    values += ["False", "0.97", "20.0", MACHINE, "abc1234", "cpu", "1", "1", "", ""]
     assert row == dict(zip(names, values, strict=True))
     thirds = ({**course(0.97)[0], "seconds": 0.1},) * 3
     assert as_row(result("mlp", 0, 0.97, epochs=thirds))["seconds"] == 0.3

@@ -17,6 +17,8 @@ with their uncertainty. A rerun reuses finished trials and resumes the others.
   --launcher NAME      local, or ray: tasks of a running cluster (RAY_ADDRESS)
   --threads N          CPU threads of each trial; affects rounding (default: 1)
   --name NAME          all files go to lightning_logs/NAME (default: compare)
+  --retrain            train all again, after the code or the data have changed;
+                       what is there is kept under another name
   --trial I            train only trial number I: for a task of a job array
   --no-fit             only report on existing runs
   --from FILE          only report on runs from anywhere: a CSV of arm, seed
@@ -41,6 +43,7 @@ from typing import NoReturn
 from convblocks.compare.analysis import best_settings
 from convblocks.compare.dry_run import Plans, plans_of
 from convblocks.compare.launch import finished, friendly_stops, hide_launcher, refuse_missing, train
+from convblocks.compare.mixing import set_aside
 from convblocks.compare.options import launch, parse
 from convblocks.compare.report import report_of
 from convblocks.compare.scores_file import report_on_file
@@ -73,6 +76,8 @@ def main(arguments: list[str]) -> None:
         if not options.no_fit:
             options.start = launch(options)
             plans = checked_plans(options)
+            if options.retrain:
+                set_aside(directory)
     again = repeat_of("compare", arguments)
     with friendly_stops(again):
         results, confirmed = results_of(options, plans)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from convblocks.compare import forked
 from convblocks.compare.trials import Arm, Trial
 from convblocks.console import echo
-from convblocks.errors import UsageError, UserError
-from convblocks.run.directory import first_change
+from convblocks.errors import UsageError
 from convblocks.run.judge import Judge
+from convblocks.run.own_code import Code
 from convblocks.text import counted
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ class Plan(NamedTuple):
         is_validated: Whether they are evaluated on validation data.
         devices: How many GPUs, or processes on CPUs, each of them takes.
         gpus: How many GPUs there are for them; 0 if they take none.
+        code: The user's own that they run; None if that is not known.
+        data: The MD5 of each part of their data; None if that is not known.
     """
 
     settings: dict[str, Any]
@@ -38,6 +40,8 @@ class Plan(NamedTuple):
     is_validated: bool
     devices: int = 1
     gpus: int = 0
+    code: Code | None = None
+    data: dict[str, str] | None = None
 
 
 # The plan of each arm, by ``Trial.arm``.
@@ -56,19 +60,6 @@ def plans_of(trials: Sequence[Trial], jobs: int | None = None) -> Plans:
     echo(f"checking {counted(len(arms), 'setting')}: data and networks are built once")
     with ProcessPoolExecutor(processes, forked.context(), _begin) as pool:
         return dict(zip(arms, pool.map(_plan, arms.values()), strict=True))
-
-
-def refuse_conflicts(trials: Sequence[Trial], plans: Plans) -> None:
-    """Raise a UserError if there is a run with other settings where one of these trials belongs."""
-    for trial in trials:
-        if not trial.run.config.is_file():
-            continue
-        expected = plans[trial.arm].settings | {"seed": trial.seed}
-        if changed := first_change(trial.run.read_config(), expected):
-            raise UserError(
-                f"{trial.run.path} was begun with {changed}: "
-                "choose another --name, or move that run away"
-            )
 
 
 def _plan(arguments: list[str]) -> Plan:
@@ -96,6 +87,8 @@ def _plan(arguments: list[str]) -> Plan:
         is_validated=is_validated and not by_test,
         devices=devices,
         gpus=gpus,
+        code=run.own_code,
+        data=run.read_fingerprint(),
     )
 
 

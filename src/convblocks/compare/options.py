@@ -52,7 +52,7 @@ def begin(name: str, arguments: Sequence[str]) -> Sequence[str]:
     options = parse(arguments)
     if options.trial is not None:  # fit has a line of its own
         return ()
-    finished = sum(trial.result() is not None for trial in options.trials)
+    finished = 0 if options.retrain else sum(bool(trial.result()) for trial in options.trials)
     return announce(name, options, len(options.trials), finished, (*options.grid.items(),))
 
 
@@ -89,6 +89,9 @@ def parse(arguments: Sequence[str]) -> Namespace:
             "--confirm trains the best settings of a grid with fresh seeds: "
             "give --grid, or leave it out"
         )
+    if options.retrain and (options.no_fit or options.trial is not None):
+        other = "--no-fit" if options.no_fit else "--trial"
+        raise UsageError(f"--retrain trains all trials again, {other} does not: leave one out")
     _check_grid(options)
     options.grid = dict(options.grid)
     count = math.prod(map(len, [options.archs, options.seeds, *options.grid.values()]))
@@ -114,7 +117,7 @@ def _check_grid(options: Namespace) -> None:
         taken.add(full)
 
 
-def shared_parser(name: str, default_seeds: Sequence[int]) -> Parser:
+def shared_parser(name: str, default_seeds: Sequence[int] | None) -> Parser:
     """A parser with the options that ``compare`` and ``search`` share."""
     parser = Parser()
     parser.add_argument("--arch", nargs="+", default=[])
@@ -124,6 +127,7 @@ def shared_parser(name: str, default_seeds: Sequence[int]) -> Parser:
     parser.add_argument("--jobs", type=positive)
     parser.add_argument("--launcher", choices=("local", "ray"), default="local")
     parser.add_argument("--name", default=name)
+    parser.add_argument("--retrain", action="store_true")
     parser.add_argument("--figure", type=figure_file)
     return parser
 

@@ -7,11 +7,13 @@ from importlib import import_module
 
 from convblocks import wings
 from convblocks.run import fit  # noqa: F401
+from convblocks.run.own_code import read_ahead
 from convblocks.run.parser import make_parser
 
 for name in filter(wings.is_there, wings.CALLBACKS):
     import_module(f"convblocks.{name}")
 make_parser()  # cached: it takes much of the time of a short run
+read_ahead()
 gc.collect()
 # a forked process copies the memory that it writes to, and the collector writes to
 # every object

@@ -30,6 +30,7 @@ from convblocks.figures.report import Chart, Report
 from convblocks.figures.style import NARROW, WIDTH
 from convblocks.figures.tables import Table
 from convblocks.run.result import Results
+from convblocks.text import counted, listed
 
 # Networks within a sentence.
 NAMES = TITLES | {"mlp": "the MLP"}
@@ -111,7 +112,7 @@ def charts_of(
     if comparison and comparison.results is confirmed:
         figures = {
             "": partial(figure_of, confirmed, swept, comparison),
-            "grid": partial(figure_of, results, swept, None),
+            "grid": partial(figure_of, [run.as_tuned() for run in results], swept, None),
         }
     finding = title_of(comparison)
     return {
@@ -160,7 +161,28 @@ def conclusions(
         sentences.append(
             f"These runs are of {len(machines)} machines or versions: {'; '.join(machines)}."
         )
-    return sentences
+    return [*sentences, *notes_on_code(results)]
+
+
+def notes_on_code(results: Results) -> list[str]:
+    """Which runs were trained with two versions of the user's code, and how many do not say."""
+    notes = []
+    edited = {file: None for run in results for file in run.provenance.edited}
+    count = sum(bool(run.provenance.edited) for run in results)
+    if edited:
+        verb = "was" if count == 1 else "were"
+        notes.append(
+            f"{counted(count, 'run')} {verb} resumed after {listed([*edited])} had changed, and "
+            "trained with two versions of it."
+        )
+    # those of a file from anywhere have no device
+    unknown = sum(run.provenance.code is None and run.provenance.device != "" for run in results)
+    if unknown:
+        notes.append(
+            f"{unknown} of {counted(len(results), 'run')} cannot say by which version of your code "
+            "they were trained: they are older than this check, or a class has no file."
+        )
+    return notes
 
 
 def choice_of_setting(results: Results, comparison: Comparison, confirmed: Results) -> list[str]:

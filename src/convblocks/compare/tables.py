@@ -136,6 +136,7 @@ def as_row(result: RunResult) -> dict[str, Any]:
     scores[score] = result.score
     if result.validation is not None:
         scores[judge.metric] = result.validation
+    origin = vars(result.provenance).items()
     return {
         "arch": result.arch,
         "seed": result.seed,
@@ -145,7 +146,8 @@ def as_row(result: RunResult) -> dict[str, Any]:
         "collapsed": result.failed,
         f"{column_of(score)}_if_trained": None if result.failed else result.score,
         "seconds": round(result.seconds, 3),
-        **{name: value for name, value in vars(result.provenance).items() if name != "data"},
+        **{name: value for name, value in origin if name not in ("data", "code")},
+        "edited": " ".join(result.provenance.edited),
     }
 
 

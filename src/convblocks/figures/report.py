@@ -105,7 +105,8 @@ class Report(NamedTuple):
 
 def repeat_of(command: str, arguments: Sequence[str]) -> str:
     """The command line that makes a report again, and trains what is missing."""
-    return command_text(command, *[word for word in arguments if word != "--no-fit"])
+    once = ("--no-fit", "--retrain")
+    return command_text(command, *[word for word in arguments if word not in once])
 
 
 def publish(report: Report, directory: RunDirectory, figure: Path | None = None) -> None:

@@ -18,10 +18,17 @@ from convblocks.run.callbacks import RunCallback
 from convblocks.run.directory import is_epoch
 from convblocks.run.judge import Judge, not_logged
 from convblocks.run.metrics_log import logged_metrics, without_split
-from convblocks.run.provenance import describe_machine, describe_processor, read_origin
+from convblocks.run.own_code import shown, whole_digest
+from convblocks.run.provenance import (
+    describe_machine,
+    describe_processor,
+    edited_in,
+    latest_code,
+    read_origin,
+)
 from convblocks.run.result import EPOCHS, PLACE, Provenance, Row, RunResult, encode
 from convblocks.run.run import Run
-from convblocks.text import Settings, as_shown, counted
+from convblocks.text import Settings, as_shown, counted, listed
 from exact_resume.errors import ResumeError
 from exact_resume.training import is_out_of_time
 
@@ -172,6 +179,8 @@ def run_result(run: Run, final: Row) -> RunResult:
             processes=run.trainer.world_size,
             threads=torch.get_num_threads(),
             processor=describe_processor(),
+            code=whole_digest(latest_code(origin)),
+            edited=tuple(map(shown, edited_in(origin))),
         ),
     )
 
@@ -200,6 +209,8 @@ def print_result(run: Run, result: RunResult, errors: list[BaseException]) -> No
         lines.append(score)
     elif result.ended_by != EPOCHS:
         first.append(f"ended by {result.ended_by}")
+    if edited := result.provenance.edited:
+        first.append(f"trained with two versions of {listed(edited)}: it cannot be repeated")
     echo("\n".join(first + lines))
     if run.board:
         echo(f"see curves    tensorboard --logdir {quote(as_shown(run.directory.logs))}")

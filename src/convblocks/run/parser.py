@@ -1,7 +1,9 @@
 """The options of ``fit``: the parser for a model, its data and the Trainer."""
 
 import inspect
-from collections.abc import Sequence
+import typing
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import cache, cached_property
 from typing import Any, NoReturn
 
@@ -9,6 +11,7 @@ import jsonargparse
 import torch
 from jsonargparse import Namespace
 from lightning.pytorch import Trainer
+from torch.optim import Optimizer, lr_scheduler
 
 from convblocks import wings
 from convblocks.command_line import UNKNOWN, options_of, with_suggestion
@@ -29,6 +32,10 @@ DEFAULTS = {
     "trainer.num_sanity_val_steps": 0,
     "trainer.sync_batchnorm": True,
 }
+
+# As LightningCLI takes them: what makes an optimizer of parameters, and a schedule of that.
+MakesOptimizer = Callable[[Iterable[Any]], Optimizer]
+MakesSchedule = Callable[[Optimizer], lr_scheduler.LRScheduler]
 
 # LightningCLI's, for modules that override no configure_optimizers.
 SECTIONS = ("optimizer", "lr_scheduler")
@@ -167,6 +174,7 @@ def make_parser(
     parser = FitParser(prog="convblocks fit", allow_abbrev=False)
     for name, keywords in OPTIONS.items():
         parser.add_argument(f"--{name}", **keywords)
+    _let_take_factories(model)
     for group, part in zip(GROUPS, (model, data, Trainer), strict=True):
         if part:
             # Arguments that come from the data, the run and the Trainer are no options.
@@ -200,6 +208,27 @@ def make_parser(
         _add_what_others_give(parser, model, data is not None)
     parser.set_defaults(DEFAULTS)
     return parser
+
+
+def _let_take_factories(model: Factory) -> None:
+    """Read a parameter that is annotated as an optimizer or a schedule as what makes one.
+
+    Such as ``optimizer: torch.optim.Optimizer`` in modules for Hydra, which hands over a
+    partial: nobody but the module has the weights of which an optimizer is made. The
+    annotation may be the module ``torch.optim.lr_scheduler``, as in a well-known template.
+    """
+    made = {Optimizer: MakesOptimizer, lr_scheduler.LRScheduler: MakesSchedule | None}
+    for kind in getattr(model, "__mro__", [model]):
+        called = vars(kind).get("__init__", kind) if isinstance(kind, type) else kind
+        annotations = getattr(called, "__annotations__", {})
+        with suppress(Exception):  # some types cannot be evaluated
+            annotations = annotations | typing.get_type_hints(called)
+        for name, annotation in annotations.items():
+            if annotation is lr_scheduler:
+                annotation = lr_scheduler.LRScheduler
+            for base, maker in made.items():
+                if name != "return" and trust.is_a(base, annotation):
+                    called.__annotations__[name] = maker
 
 
 def _add_what_others_give(parser: FitParser, model: Factory, has_data: bool) -> None:

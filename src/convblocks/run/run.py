@@ -16,6 +16,7 @@ from convblocks.run.callbacks import BestCheckpoint, Divergence, RunCallback
 from convblocks.run.directory import RunDirectory, first_change
 from convblocks.run.judge import Judges
 from convblocks.run.metrics_log import MetricsLog
+from convblocks.run.own_code import Code, code_of
 from convblocks.run.parts import Parts
 from convblocks.run.provenance import note_start, read_origin
 from convblocks.run.words import NO_LIMIT
@@ -92,11 +93,9 @@ class Run(Parts):
         Raises:
             DataError: the data cannot be read, or a resumed run was begun with others.
         """
-        if self.data is None or not hasattr(self.data, "fingerprint"):
+        now = self.read_fingerprint()
+        if now is None:
             return
-        self.data.prepare_data()
-        self.data.setup("fit")
-        now = self.data.fingerprint
         began = read_origin(self.directory.provenance).get("data") or now
         changed = [part for part in began | now if began.get(part) != now.get(part)]
         if changed:
@@ -105,6 +104,15 @@ class Run(Parts):
                 f"{as_shown(self.directory.path)} was begun with another {listed(changed)} "
                 f"than {place} holds: restore the data, or choose another --name"
             )
+
+    def read_fingerprint(self) -> dict[str, str] | None:
+        """Read data that have a fingerprint, and return it; None of others."""
+        if self.data is None or not hasattr(self.data, "fingerprint"):
+            return None
+        self.data.prepare_data()
+        self.data.setup("fit")
+        found: dict[str, str] = self.data.fingerprint
+        return found
 
     def start(self) -> None:
         """Find the checkpoint to resume from, if any, and write settings and provenance
@@ -123,7 +131,7 @@ class Run(Parts):
         if self.is_rank_zero:
             if not checkpoint and self.config.resume and self.directory.config.is_file():
                 echo(f"{as_shown(self.directory.path)} has no checkpoint: it begins at step 0")
-            self._write_and_introduce()
+            self._write_and_introduce(first_step)
         if self.settings["trainer"].get("logger") is not False:
             self.board = TensorBoardLogger(
                 self.directory.logs,
@@ -169,13 +177,20 @@ class Run(Parts):
                 "resume it with its own settings, or choose another --name"
             )
 
-    def _write_and_introduce(self) -> None:
+    @property
+    def own_code(self) -> Code | None:
+        """The user's own code that decides the numbers; None if some has no file."""
+        callbacks = callbacks_of(self.trainer, object)
+        return code_of([self.data, *self.module.modules(), *callbacks], self.settings)
+
+    def _write_and_introduce(self, step: int) -> None:
         """Write settings and provenance, and print what is special about the data, and
         what is trained.
         """
         self.directory.write_config(self.settings)
-        for name in note_start(self.directory.provenance, getattr(self.data, "fingerprint", {})):
-            echo(f"changed since the run began: {name}")
+        data = getattr(self.data, "fingerprint", {})
+        for line in note_start(self.directory.provenance, data, self.own_code, step):
+            echo(line)
         for note in getattr(self.data, "notes", ()):
             echo(note)
         parameters = parameters_of(self.module)
