@@ -10,6 +10,8 @@ from convblocks.compare import forked
 from convblocks.run import fit
 from convblocks.run.directory import LOGS, RunDirectory
 from tests.any_task.tasks import HERE
+from tests.forked_python import python_path
+from tests.scripts import run_script
 
 pytestmark = pytest.mark.filterwarnings("ignore:You passed in a `val_dataloader`")
 
@@ -48,3 +50,19 @@ def test_trial_has_the_workers_that_fit_has(kind: str, workspace: Path) -> None:
     result = RunDirectory("fitted").read_result()
     assert trial.final == result.final
     assert len({*Path("methods").read_text().split()}) == 1
+
+
+@pytest.mark.nightly
+def test_trial_with_workers_takes_as_long_as_fit(workspace: Path) -> None:
+    """The quickest of three in turn, since other programs run meanwhile."""
+    path = {"PYTHONPATH": python_path()}  # to tests/
+    seconds: dict[str, list[float]] = {"fit": [], "compare": []}
+    for number in range(3):
+        one = {"fit": ["--seed", "0"], "compare": ["--seeds", "1"]}
+        for command, seed in one.items():
+            words = [*OWN, *seed, "--name", f"{command}{number}"]
+            run_script(command, *words, cwd=workspace, environment=path, fresh=True)
+            (summary,) = (LOGS / f"{command}{number}").rglob("summary.json")
+            run = RunDirectory(str(summary.parent.relative_to(LOGS)))
+            seconds[command].append(run.read_result().seconds)
+    assert min(seconds["compare"]) <= 1.3 * min(seconds["fit"])

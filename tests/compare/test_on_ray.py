@@ -15,10 +15,12 @@ import convblocks.compare
 from convblocks.compare import command as compare
 from convblocks.compare.options import parse
 from convblocks.errors import UserError
-from convblocks.run.directory import LOGS
+from convblocks.run.directory import LOGS, RunDirectory
 from tests.compare.test_compare import SHORT
+from tests.compare.test_forked import OWN
 from tests.conftest import needs
 from tests.core.run.test_fit import assert_same_weights
+from tests.forked_python import python_path
 from tests.scripts import run_script, start_script, wait_until
 
 ON_RAY = ["--launcher", "ray"]
@@ -41,6 +43,7 @@ def cluster() -> Iterator[Any]:
         pytest.MonkeyPatch.context() as patch,
         TemporaryDirectory() as folder,  # pytest's own is too long for a socket
     ):
+        patch.setenv("PYTHONPATH", python_path())  # to tests/
         head = {"num_cpus": 1, "include_dashboard": False, "temp_dir": folder, **MEMORY}
         cluster = Cluster(initialize_head=True, head_node_args=head)
         patch.setenv("RAY_ADDRESS", cluster.address)
@@ -70,6 +73,19 @@ def test_ray_node_that_dies_changes_no_number(cluster: Any, workspace: Path) -> 
         assert_same_weights(here.run, there.run)
     tables = [(LOGS / name / "comparison.json").read_text() for name in ("local", "ray")]
     assert tables[0] == tables[1]
+
+
+@pytest.mark.slow
+def test_ray_trial_has_the_workers_that_fit_has(cluster: Any, workspace: Path) -> None:
+    """With a lambda as collate_fn, so they are forked."""
+    words = [*OWN, "--data.kind=collated"]
+    for command, seed in {"compare": ["--seeds", "1", *ON_RAY], "fit": ["--seed", "0"]}.items():
+        done = run_script(command, *words, *seed, "--name", command, cwd=workspace, fresh=True)
+        assert done.returncode == 0, done.stderr
+    (summary,) = (LOGS / "compare").rglob("summary.json")
+    trial = RunDirectory(str(summary.parent.relative_to(LOGS)))
+    assert trial.read_result().final == RunDirectory("fit").read_result().final
+    assert len({*Path("methods").read_text().split()}) == 1
 
 
 @pytest.mark.slow
