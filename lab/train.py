@@ -26,7 +26,8 @@ of code that differs from its commit make no record.
   candidates           the candidates for the sprint: 2 minutes
   handwriting          three networks, and what they take 400 drawings for: 5 minutes
   search               what a search finds for its cost, beside chance and a grid: half an hour
-  sessions             what the commands print that README.md and docs/manual/use.md show: 5 minutes
+  sessions             what the commands print that README.md and docs/manual/use.md show: a
+                       quarter of an hour
   play                 the networks that one watches on the page docs/play: 10 minutes
 
 Without a name all are trained.

@@ -4,11 +4,13 @@
 lab.pages` puts it into the pages.
 """
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from datetime import date
 from functools import partial
@@ -21,6 +23,7 @@ from PIL import Image
 from convblocks.errors import UserError
 from convblocks.run.directory import LOGS
 from convblocks.run.provenance import describe_machine, git_commit
+from convblocks.text import as_json
 from exact_resume.files import write
 from lab.benchmarks.handwriting.drawing import draw_all
 from lab.pages.writing import REPOSITORY, write_sections
@@ -48,6 +51,9 @@ SESSIONS = {
     "evaluate": f"python scripts/evaluate.py {LOGS}/maxpool/{LAST}",
     "predict": f"python scripts/predict.py {LOGS}/batchnorm/{LAST} pics --show predictions.png",
 }
+
+# How often a command is run whose time README shows, so that there is a range.
+TIMES = {"fit": 5}
 
 # How a command must end, where that is not 0: one of the pictures cannot be recognised.
 STATUS = {"predict": 1}
@@ -85,7 +91,12 @@ def write_transcripts(page: str, data: Path, out: Path) -> None:
     else:
         # Below the only one, without versions.
         brief = where.partition(", python ")[0]
-        sections = {name: f"{shown}\n\n{brief}." for name, shown in sections.items()}
+        seconds = json.loads((data / "sessions" / "seconds.json").read_text())[name]
+        times = f"where {len(seconds)} such runs took {min(seconds)} to {max(seconds)} s"
+        sections = {
+            name: f"{shown}\n\n{brief}, {times} with nothing else running."
+            for name, shown in sections.items()
+        }
     write_sections(out, page, sections)
 
 
@@ -118,6 +129,7 @@ def run(sessions: Mapping[str, str], held: Mapping[str, Path], data: Path) -> No
     Raises:
         UserError: a command did not end as it should.
     """
+    seconds: dict[str, list[int]] = {}
     origin = f"{describe_machine()}; commit {git_commit() or 'unknown'}; {date.today().isoformat()}"
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -126,11 +138,15 @@ def run(sessions: Mapping[str, str], held: Mapping[str, Path], data: Path) -> No
             shutil.copytree(path, folder / place)
         for name, command in sessions.items():
             print(f"$ {command}", flush=True)
-            printed = printed_by(command, folder, STATUS.get(name, 0))
+            for _ in range(TIMES.get(name, 1)):
+                began = time.monotonic()
+                printed = printed_by(command, folder, STATUS.get(name, 0))
+                seconds.setdefault(name, []).append(round(time.monotonic() - began))
             write(data / "sessions" / f"{name}.txt", f"{origin}\n$ {command}\n{printed}")
             picture = re.search(r"--show (\S+)", command)
             if picture:
                 shutil.copy(folder / picture[1], data.parent / "manual")
+    write(data / "sessions" / "seconds.json", as_json(seconds) + "\n")
 
 
 def printed_by(command: str, folder: Path, status: int) -> str:

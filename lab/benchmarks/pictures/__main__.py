@@ -30,9 +30,11 @@ from lab.benchmarks.pictures.data import (
     DECODED,
     DECODED_PICTURES,
     DESCRIPTIONS,
+    PHOTOGRAPHS,
     TRAINING_PICTURES,
     data_flags,
     keep_decoded,
+    write_photographs,
     write_pictures,
 )
 from lab.benchmarks.pictures.page import blocks
@@ -65,6 +67,7 @@ def main(arguments: list[str]) -> None:
         write_pictures(folder, pictures)
         keep_decoded(folder)
         write_pictures(folder / DECODED, min(DECODED_PICTURES, pictures))
+        write_photographs(folder / "photographs", min(PHOTOGRAPHS, pictures))
         for arch in options.arch:
             measure_in_turns(results, turns(arch, pictures, folder))
         readings = [

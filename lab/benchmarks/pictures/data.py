@@ -4,6 +4,9 @@ pictures, and colour pictures.
 
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from convblocks.data.images import MNIST as MNIST_SPEC
 from convblocks.data.images import ImageSpec
 from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
@@ -19,6 +22,11 @@ TRAINING_PICTURES = 60_000
 # ``train`` and ``test``.
 DECODED_PICTURES = 6000
 DECODED = "decoded"
+
+# As large as most photographs of ImageNet, in (width, height), and what networks are given.
+PHOTOGRAPH = (500, 375)
+PHOTOGRAPHS = 640
+SCALED = (3, 224, 224)
 
 CLASSES = MNIST_SPEC.classes
 
@@ -53,6 +61,18 @@ def write_pictures(folder: Path, pictures: int) -> None:
             path = folder / split / CLASSES[label] / f"{index}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             to_picture(pixels).save(path)
+
+
+def write_photographs(folder: Path, count: int) -> None:
+    """Write JPEG files with as many bytes a pixel as photographs have: coarse and fine noise."""
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for index in range(count):
+        coarse = Image.fromarray(random.integers(256, size=(12, 16, 3), dtype=np.uint8))
+        picture = np.asarray(coarse.resize(PHOTOGRAPH, Image.Resampling.BICUBIC), dtype=np.int16)
+        noisy = picture + random.normal(0, 14, size=picture.shape)
+        pixels = noisy.clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index}.jpg", quality=90)
 
 
 def keep_decoded(folder: Path) -> None:

@@ -14,11 +14,12 @@ from convblocks.data.images import ImageSource, ImageSpec
 from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
 from convblocks.model.networks import build_network
 from convblocks.pictures.decoding import decode, for_all, read_shape
+from convblocks.pictures.lazy import LazyImages
 from convblocks.pictures.source import PictureFolder, find_classes, list_pictures
 from lab.benchmarks.harness import THREADS, Turns, in_turns
-from lab.benchmarks.pictures.data import DECODED
+from lab.benchmarks.pictures.data import DECODED, SCALED
 from lab.benchmarks.rows import Row, single_row
-from lab.benchmarks.training.ways import BareLoop, Case, Stopwatch
+from lab.benchmarks.training.ways import BATCH_SIZE, BareLoop, Case, Stopwatch
 
 
 def bare_steps(case: Case, image_spec: ImageSpec, turns: Turns) -> None:
@@ -54,11 +55,19 @@ def loaded(source: ImageSource) -> int:
     return len(files.train) + len(files.test)
 
 
+def decode_photographs(folder: Path) -> int:
+    """Batch by batch, as in each epoch of pictures that do not fit into memory."""
+    images = LazyImages([*(folder / "photographs").iterdir()], SCALED)
+    return sum(len(batch) for batch in images.split(BATCH_SIZE))
+
+
 ALL_CORES = "decoding, all cores"
 ONE_CORE = "decoding, one core"
+ON_DEMAND = "photographs, batch by batch"
 WAYS: dict[str, Callable[[Path], int]] = {
     ALL_CORES: decode_on_all_cores,
     ONE_CORE: decode_on_one_core,
+    ON_DEMAND: decode_photographs,
     "the kept file": lambda folder: loaded(PictureFolder(folder)),
     "MNIST's own files": lambda folder: loaded(MNISTFiles(DEFAULT_ROOT)),
 }

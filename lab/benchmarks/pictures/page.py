@@ -5,7 +5,7 @@ from statistics import median
 from convblocks.compare.statistics import Numbers
 from convblocks.figures.tables import Table
 from lab.benchmarks.noise import for_testing
-from lab.benchmarks.pictures.data import COLOUR
+from lab.benchmarks.pictures.data import COLOUR, PHOTOGRAPH, SCALED
 from lab.benchmarks.pictures.measure import ALL_CORES, ONE_CORE, WAYS
 from lab.benchmarks.rows import Results, judged, ratio
 from lab.benchmarks.training.ways import BATCH_SIZE
@@ -52,7 +52,10 @@ def blocks(results: Results) -> list[Block]:
         [reading_table(results)],
         f"""
         By a fresh process each time; median, least and most. All files were in the
-        system's cache. A folder is decoded once; later runs read the kept file.
+        system's cache. A folder is decoded once; later runs read the kept file. The
+        photographs, {" x ".join(map(str, PHOTOGRAPH))} JPEG files of noise with as many
+        bytes a pixel as photographs have, are scaled to {" x ".join(map(str, SCALED))} by
+        all cores in each epoch, as pictures that do not fit into memory are.
         Decoding on all cores, as a multiple of one: {judged(cores)}.
         """,
     ]
