@@ -1,4 +1,4 @@
-"""What the README, docs/manual/own.md and docs/manual/code.md show runs as it stands there."""
+"""What README.md and pages of docs/manual show runs as it stands there."""
 
 import os
 import re
@@ -16,9 +16,10 @@ from tests.data.pictures import write_pictures
 from tests.quick_python import quick_python
 from tests.scripts import run_fresh
 
-README, OWN, CODE = (
-    (REPOSITORY / name).read_text()
-    for name in ("README.md", "docs/manual/own.md", "docs/manual/code.md")
+README = (REPOSITORY / "README.md").read_text()
+OWN, CODE, MOVING, LARGE = (
+    (REPOSITORY / "docs" / "manual" / f"{name}.md").read_text()
+    for name in ("own", "code", "moving", "large")
 )
 
 
@@ -32,7 +33,7 @@ def blocks(language: str, text: str) -> list[str]:
 # Of a program in a file the first line says which.
 FILES = {
     match[1]: block
-    for block in blocks("python", OWN)
+    for block in blocks("python", OWN + MOVING + LARGE)
     if (match := re.match(r"# (\w+\.py)\n", block))
 }
 PROGRAMS = [block for block in blocks("python", README + OWN) if block not in FILES.values()]
@@ -40,6 +41,19 @@ PROGRAMS = [block for block in blocks("python", README + OWN) if block not in FI
 (PICTURES,) = re.findall(r"`(python scripts/fit\.py .*--data\.root .*?)`", README)
 CLASSES, *_ = blocks("bash", OWN.partition("## A data set, a network and a loss")[2])
 TASK, *_ = blocks("bash", OWN.partition("## Any other task")[2])
+# A config that LightningCLI has made is there.
+CLI = """import curve
+from lightning.pytorch.cli import LightningCLI
+words = "fit --model curve.Curve --data curve.Points --trainer.max_epochs 2 --print_config"
+LightningCLI(args=words.split())"""
+COMMANDS = [
+    PICTURES,
+    CLASSES,
+    TASK,
+    f"python -c '{CLI}' > config.yaml",
+    *blocks("bash", MOVING),
+    "\n".join(blocks("bash", LARGE)),
+]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +75,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     ("shell", "commands"),
     [
         *(("python -c", program) for program in PROGRAMS),
-        *(("bash -ec", block) for block in (PICTURES, CLASSES, TASK)),
+        *(("bash -ec", block) for block in COMMANDS),
     ],
 )
 def test_readme_and_manual_run_as_shown(shell: str, commands: str, folder: Path) -> None:
@@ -74,6 +88,11 @@ def test_readme_and_manual_run_as_shown(shell: str, commands: str, folder: Path)
         check=False,
     )
     assert finished.returncode == 0, finished.stderr
+
+
+@pytest.mark.parametrize("page", [MOVING, LARGE])
+def test_page_is_read_in_two_minutes(page: str) -> None:
+    assert len(page.split()) <= 500
 
 
 def test_readme_is_short() -> None:
