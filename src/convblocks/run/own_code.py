@@ -1,4 +1,5 @@
 """The user's own code that decides a run's numbers: which modules, and whether they changed.
+With it stand the files that settings of model and data name, such as a table or weights.
 
 Own is what no package installer manages: files outside of site-packages and of Python
 itself. A module of an editable clone is own too, such as ``convblocks.model.networks``.
@@ -19,8 +20,8 @@ from typing import NamedTuple
 from convblocks.console import see_current_folder
 from convblocks.text import Settings, as_list, as_shown, flatten
 
-# Digests by the names of modules: ``{"curve": "0123456789ab"}``; of an installed package its
-# version.
+# Digests by the names of modules, ``{"curve": "0123456789ab"}``, and of options that name
+# files, ``{"--data.table": "..."}``; of an installed package its version.
 Code = dict[str, str]
 
 # Packages whose versions can change a result, and stand in the line of a machine.
@@ -47,6 +48,10 @@ WORDS = re.compile(
 
 DIGITS = 12
 
+# Of a file that a setting names so many bytes are read at most: of a larger one a third of
+# them at its beginning, middle and end each.
+MOST_BYTES = 48 * 2**20
+
 
 class _Source(NamedTuple):
     digest: str
@@ -54,14 +59,14 @@ class _Source(NamedTuple):
 
 
 def code_of(parts: Iterable[object], settings: Settings) -> Code | None:
-    """The digests of the modules with the classes of parts, and of what settings name, and of
-    all own modules that these import.
+    """The digests of the modules with the classes of parts, and of what settings name, of all
+    own modules that these import, and of the files that settings of model and data name.
 
     Returns:
         None if a class has no file: it was typed into a notebook.
     """
     begin = {_module_of(each) for each in (*map(type, parts), *_named_in(settings))}
-    found: Code = {}
+    found: Code = dict(_files_in(settings))
     waiting = [*begin]
     while waiting:
         module = waiting.pop()
@@ -82,6 +87,26 @@ def code_of(parts: Iterable[object], settings: Settings) -> Code | None:
         elif module in begin:
             found |= _version_of(module)
     return dict(sorted(found.items()))
+
+
+def _files_in(settings: Settings) -> Iterator[tuple[str, str]]:
+    for option, value in flatten(settings).items():
+        if option.startswith(("model.", "data.")) and isinstance(value, str):
+            with suppress(OSError, ValueError):  # such as a name that is too long
+                if Path(value).is_file():
+                    yield f"--{option}", _digest_of_file(Path(value))
+
+
+def _digest_of_file(path: Path) -> str:
+    size = path.stat().st_size
+    part = MOST_BYTES // 3
+    begins = (0, (size - part) // 2, size - part) if size > MOST_BYTES else (0,)
+    content = [str(size).encode()]
+    with path.open("rb") as file:
+        for begin in begins:
+            file.seek(begin)
+            content.append(file.read(MOST_BYTES if size <= MOST_BYTES else part))
+    return _digest(b"".join(content))
 
 
 def changed(before: Code | None, now: Code | None) -> list[str]:

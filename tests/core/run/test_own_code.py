@@ -117,6 +117,24 @@ def test_code_of_our_own_clone_is_that_of_networks_and_data() -> None:
     assert not [name for name in found if not name.startswith(own_code.DECISIVE)]
 
 
+@pytest.mark.parametrize("most", [own_code.MOST_BYTES, 9])
+def test_file_that_a_setting_names_counts_by_its_content(
+    most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a large one by its size, beginning, middle and end."""
+    monkeypatch.setattr(own_code, "MOST_BYTES", most)
+    digests: list[str] = []
+    for number, text in enumerate(["a,b\n1,2\n3,4\n", "a,b\n1,2\n3,4\n", "a,b\n1,5\n3,4\n"]):
+        path = tmp_path / f"{number}.csv"
+        path.write_text(text)
+        found = code_of([], {"data": {"class_path": "p.D", "init_args": {"table": str(path)}}})
+        assert found is not None
+        assert [*found] == ["--data.table"]
+        digests += found.values()
+    assert digests[0] == digests[1] != digests[2]
+    assert code_of([], {"data": {"table": str(tmp_path)}, "trainer": {"path": str(path)}}) == {}
+
+
 def test_class_of_a_notebook_has_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
     typed = type("Typed", (nn.Module,), {"__module__": "__main__"})
