@@ -92,9 +92,9 @@ def write_transcripts(page: str, data: Path, out: Path) -> None:
         # Below the only one, without versions.
         brief = where.partition(", python ")[0]
         seconds = json.loads((data / "sessions" / "seconds.json").read_text())[name]
-        times = f"where {len(seconds)} such runs took {min(seconds)} to {max(seconds)} s"
+        times = f"{min(seconds)} to {max(seconds)} s in {len(seconds)} runs"
         sections = {
-            name: f"{shown}\n\n{brief}, {times} with nothing else running."
+            name: f"{shown}\n\n{brief}, idle: {times}."
             for name, shown in sections.items()
         }
     write_sections(out, page, sections)
