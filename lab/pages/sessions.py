@@ -93,10 +93,7 @@ def write_transcripts(page: str, data: Path, out: Path) -> None:
         brief = where.partition(", python ")[0]
         seconds = json.loads((data / "sessions" / "seconds.json").read_text())[name]
         times = f"{min(seconds)} to {max(seconds)} s in {len(seconds)} runs"
-        sections = {
-            name: f"{shown}\n\n{brief}, idle: {times}."
-            for name, shown in sections.items()
-        }
+        sections = {name: f"{shown}\n\n{brief}, idle: {times}." for name, shown in sections.items()}
     write_sections(out, page, sections)
 
 

@@ -39,6 +39,25 @@ class Tuned(Bare):
         self.lr_scheduler = lr_scheduler
 
 
+class Composed(Curve):
+    """Is given a part and an optimizer, and may be given a limit: nothing has a default. Its
+    network is compiled only to train.
+    """
+
+    def __init__(
+        self, activation: nn.Module, optimizer: torch.optim.Optimizer, limit: float | None
+    ) -> None:
+        super().__init__()
+        self.network[1], self.make_optimizer, self.limit = activation, optimizer, limit
+
+    def setup(self, stage: str) -> None:
+        if stage == "fit":
+            self.network = torch.compile(self.network, backend="eager")  # type: ignore[assignment]
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.make_optimizer(self.parameters())  # type: ignore[operator, no-any-return]
+
+
 class Wide(Curve):
     """A curve that must know its width, and something of another type."""
 

@@ -30,6 +30,7 @@ def test_module_that_logs_a_usual_name_is_judged_by_it_as_in_fit(workspace: Path
     arguments = of_model("unjudged.Documented", "--name", "found")
     (plan,) = plans_of(parse(arguments).trials).values()
     assert (plan.judge, plan.is_validated) == (Judge("val_loss", "min"), True)
+    assert plan.note == "judged by val_loss, less is better: --judge names another"
     compare.main(arguments)
     assert "val_loss" in (LOGS / "found" / "comparison.md").read_text()
 
@@ -94,6 +95,7 @@ def test_arm_whose_first_seeds_fail_alike_is_given_up() -> None:
     assert awaited({first("a", 0): "no memory"}) == set()
     assert awaited(alike | {first("a", 1): "another"}) == set()
     assert awaited(alike | {first("a", 2): ""}) == set()
+    assert awaited({first("a", 0): "--judge x is not logged; logged are y"}) == {("a", "1")}
 
 
 def test_all_is_given_up_where_each_network_has_failed_at_a_setting_and_nothing_is_done() -> None:

@@ -80,6 +80,14 @@ def test_runs_of_edited_code_are_refused_or_trained_again(
     said(command, arguments)
 
 
+def test_report_has_no_run_that_was_trained_further(project: Path) -> None:
+    said("compare", COMPARED)
+    run = next((LOGS / "curves").rglob("summary.json")).parent.relative_to(LOGS)
+    said("fit", ["--name", str(run), "--resume", "--epochs", "2"])
+    refused = said("compare", [*COMPARED, "--no-fit"], status=1)
+    assert "differ in trainer.max_epochs=" in refused
+
+
 def test_code_that_is_edited_while_trials_run_is_seen(project: Path) -> None:
     """The first trial edits it, before the second begins."""
     text = Path("own.py").read_text()

@@ -32,6 +32,7 @@ class Plan(NamedTuple):
         gpus: How many GPUs there are for them; 0 if they take none.
         code: The user's own that they run; None if that is not known.
         data: The MD5 of each part of their data; None if that is not known.
+        note: A line for people; empty if there is none.
     """
 
     settings: dict[str, Any]
@@ -42,6 +43,7 @@ class Plan(NamedTuple):
     gpus: int = 0
     code: Code | None = None
     data: dict[str, str] | None = None
+    note: str = ""
 
 
 # The plan of each arm, by ``Trial.arm``.
@@ -59,7 +61,10 @@ def plans_of(trials: Sequence[Trial], jobs: int | None = None) -> Plans:
     processes = min(jobs or os.cpu_count() or 1, len(arms))
     echo(f"checking {counted(len(arms), 'setting')}: data and networks are built once")
     with ProcessPoolExecutor(processes, forked.context(), _begin) as pool:
-        return dict(zip(arms, pool.map(_plan, arms.values()), strict=True))
+        plans = dict(zip(arms, pool.map(_plan, arms.values()), strict=True))
+    for note in dict.fromkeys(plan.note for plan in plans.values() if plan.note):
+        echo(note)
+    return plans
 
 
 def _plan(arguments: list[str]) -> Plan:
@@ -73,7 +78,7 @@ def _plan(arguments: list[str]) -> Plan:
     run = make_run(Config.parse([word for word in arguments if word != "--resume"]))
     if run.tries_out:
         raise UsageError("--trainer.fast_dev_run is for fit: there is nothing to compare")
-    judge = judge_of(run)
+    judge, note = judge_of(run)
     by_test = run.evaluation_split == "test"
     is_validated = run.has("validation")
     if judge:
@@ -89,6 +94,7 @@ def _plan(arguments: list[str]) -> Plan:
         gpus=gpus,
         code=run.own_code,
         data=run.read_fingerprint(),
+        note=note,
     )
 
 
@@ -112,5 +118,6 @@ def _devices_of(run: "Run") -> tuple[int, int]:
 
 def _begin() -> None:
     """End with the process that waits for the plan, and at Ctrl-C without a traceback."""
+    forked.start_as_by_hand()
     forked.die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_DFL)

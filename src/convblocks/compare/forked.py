@@ -80,10 +80,15 @@ def kill(pid: int) -> None:
                 each.kill()
 
 
-def _run(words: list[str], log: Path, environment: dict[str, str]) -> None:
-    # As in a process that a person starts: the server's method would be that of a loader's
-    # workers, and each would do all imports again.
+def start_as_by_hand() -> None:
+    """Let this process start others as one does that a person has started: the server's
+    method would be that of a loader's workers, and each would do all imports again.
+    """
     multiprocessing.set_start_method(None, force=True)
+
+
+def _run(words: list[str], log: Path, environment: dict[str, str]) -> None:
+    start_as_by_hand()
     signals.handle({signal.SIGINT: signal.SIG_IGN})  # also on Windows
     die_with_parent()
     with log.open("a") as file:

@@ -26,8 +26,10 @@ from exact_resume.slurm import SLURM, TORCHRUN
 
 POLL_SECONDS = 0.5
 
-# So many seeds that fail with the same words are not chance: others would, too.
+# So many seeds that fail with the same words are not chance: others would, too. Of a judge
+# that is not logged one is enough.
 ALIKE = 2
+NOT_LOGGED = " is not logged; "
 
 STOPPED = "stopped: the same command carries on"
 
@@ -112,7 +114,7 @@ def train(
 
 def _score_and_time(trial: Trial, result: RunResult) -> str:
     """``validation accuracy 97.42 %, 3.1 s``: by what the setting of a grid is chosen."""
-    shown = result.as_tuned() if trial.chosen else result
+    shown = result.as_tuned() if trial.chosen and not trial.is_confirming else result
     return f"{shown.score_name} {shown.judged_by.text(shown.score)}, {result.seconds:.1f} s"
 
 
@@ -144,7 +146,7 @@ class Failures:
         )
 
     def _is_hopeless(self, arm: Arm, said: list[str]) -> bool:
-        enough = min(ALIKE, len(self._seeds[arm]))
+        enough = 1 if NOT_LOGGED in said[0] else min(ALIKE, len(self._seeds[arm]))
         return len(said) >= enough and len({*said}) == 1 and "" not in said
 
 

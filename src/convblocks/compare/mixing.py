@@ -6,14 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 
 from convblocks.compare.dry_run import Plan, Plans
-from convblocks.compare.trials import Trial
+from convblocks.compare.trials import Arm, Trial
 from convblocks.console import echo
 from convblocks.errors import UserError
 from convblocks.run.directory import RunDirectory, first_change
 from convblocks.run.own_code import changed, shown
 from convblocks.run.provenance import latest_code, read_origin
 from convblocks.run.result import RunResult
-from convblocks.text import as_json, as_shown
+from convblocks.run.words import full_name
+from convblocks.text import Settings, as_json, as_shown
+
+# Options of the Trainer that say how long a run trains.
+LENGTH = ("max_epochs", "max_steps", "max_time")
 
 # What a person may do about it.
 WAYS_ON = "choose another --name, or --retrain to train all again"
@@ -51,9 +55,10 @@ def refuse_other_origin(run: RunDirectory, plan: Plan) -> None:
 
 
 def refuse_mixed(results: Mapping[Trial, RunResult]) -> None:
-    """Raise a UserError if runs have used different data, or different versions of the user's
-    code, as far as is known.
+    """Raise a UserError if runs have used different data, different versions of the user's
+    code, or other settings than their comparison says, as far as is known.
     """
+    _refuse_other_settings(results)
     data = {
         as_json(result.provenance.data): trial.run
         for trial, result in results.items()
@@ -73,6 +78,26 @@ def refuse_mixed(results: Mapping[Trial, RunResult]) -> None:
                 f"{_two(runs.values())} were trained with different versions of {shown(module)}: "
                 f"move one away, or {WAYS_ON}"
             )
+
+
+def _refuse_other_settings(trials: Iterable[Trial]) -> None:
+    """Runs of one arm have the same settings, and all have trained equally long, unless that
+    is what they compare: one may have been trained further since.
+    """
+    arms: dict[Arm, tuple[RunDirectory, Settings]] = {}
+    length: tuple[RunDirectory, Settings] | None = None
+    for trial in trials:
+        run, settings = trial.run, trial.run.read_config()
+        first, expected = arms.setdefault(trial.arm, (run, settings))
+        if change := first_change(expected, settings, {"seed"}):
+            raise UserError(f"{_two([first, run])} differ in {change}: {WAYS_ON}")
+        chosen = {full_name(option) for option, _ in trial.chosen}
+        if "config" in chosen or chosen.intersection(f"trainer.{name}" for name in LENGTH):
+            continue
+        trainer = {name: settings["trainer"].get(name) for name in LENGTH}
+        first, expected = length = length or (run, trainer)
+        if change := first_change({"trainer": expected}, {"trainer": trainer}):
+            raise UserError(f"{_two([first, run])} differ in {change}: {WAYS_ON}")
 
 
 def set_aside(directory: RunDirectory) -> None:

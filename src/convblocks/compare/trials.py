@@ -25,6 +25,9 @@ VAL_SIZE = "data.val_size"
 # Options whose values are paths.
 PATHS = ("config", "data.root")
 
+# Below the folder of the trials that have chosen the settings.
+CONFIRM = "/confirm"
+
 # What the trials of different seeds share: what is trained, and its options.
 Arm = tuple[str, Overrides]
 
@@ -107,8 +110,13 @@ class Trial:
             (option, "0" if option == VAL_SIZE else value) for option, value in self.common
         )
         return replace(
-            self, comparison=f"{self.comparison}/confirm", common=common, seed=seed, place=place
+            self, comparison=f"{self.comparison}{CONFIRM}", common=common, seed=seed, place=place
         )
+
+    @property
+    def is_confirming(self) -> bool:
+        """Whether it has a fresh seed, at settings that others have chosen."""
+        return self.comparison.endswith(CONFIRM)
 
     def result(self) -> RunResult | None:
         """The result; None if the run is not done, or its summary is damaged or that of

@@ -16,7 +16,7 @@ from convblocks.model.networks import parameters_of
 from convblocks.model.restore import read_checkpoint
 from convblocks.run.callbacks import RunCallback
 from convblocks.run.directory import is_epoch
-from convblocks.run.judge import Judge, not_logged
+from convblocks.run.judge import Judge, found_by_name, not_logged
 from convblocks.run.metrics_log import logged_metrics, without_split
 from convblocks.run.own_code import shown, whole_digest
 from convblocks.run.provenance import (
@@ -199,7 +199,7 @@ def print_result(run: Run, result: RunResult, errors: list[BaseException]) -> No
             lines += said
     first = ["", score]
     if result.judge and not run.judges.judge:  # nobody has named it
-        first.append(f"judged by {result.judge.metric}, less is better: --judge names another")
+        first.append(found_by_name(result.judge.metric))
     if run.divergence.step is not None:
         diverged = (
             f"This run diverged: after step {run.divergence.step} its loss or a weight "

@@ -113,6 +113,11 @@ class Judge:
         return f"{self.number(value)}{unit}"
 
 
+def found_by_name(metric: str) -> str:
+    """The line for a judge that nobody has named."""
+    return f"judged by {metric}, less is better: --judge names another"
+
+
 def not_logged(metric: str | None, logged: Collection[str]) -> UserError:
     """The error for a metric that has been asked for, with the names of those there are."""
     alike = _other_spelling(str(metric), logged)

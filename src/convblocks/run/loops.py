@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from convblocks.command_line import UNKNOWN, Parser, options_of
@@ -19,7 +19,9 @@ from convblocks.run.config import Config
 from convblocks.run.directory import LOGS
 from convblocks.run.metrics_log import logged_metrics
 from convblocks.run.options import no_run, refuse_misspelt
+from convblocks.run.own_code import changed, code_of, shown
 from convblocks.run.parts import make_parts
+from convblocks.run.provenance import latest_code, read_origin
 from convblocks.run.quiet import quiet_lightning
 from convblocks.run.trainer import make_trainer
 from convblocks.run.words import full_words, read_config
@@ -32,6 +34,9 @@ NEEDED = {
     "test": ("test_step", "test_dataloader"),
     "predict": ("predict_step or forward", "predict_dataloader or test_dataloader"),
 }
+
+# What names of weights have behind that of a part that torch.compile has wrapped.
+COMPILED = "_orig_mod."
 
 # Unless the command line says otherwise.
 ONE_PROCESS = ("--trainer.devices=1", "--trainer.num_nodes=1", "--trainer.strategy=auto")
@@ -106,7 +111,12 @@ def run_loop(loop: str, run: str, words: Sequence[str], weights_only: bool) -> t
     # Some callbacks want a logger; this writes nothing.
     logger = "lightning.pytorch.loggers.logger.DummyLogger"
     trainer = make_trainer(parts, {"plugins": [], "logger": logger}, [])
-    trainer.strategy.load_checkpoint = lambda *_, **__: weights  # type: ignore[method-assign]
+    trainer.strategy.load_checkpoint = lambda *_, **__: _as_compiled(  # type: ignore[method-assign]
+        weights, module
+    )
+    origin = read_origin(config_file.with_name("provenance.json"))
+    for name in changed(latest_code(origin), code_of([data, *module.modules()], config.settings)):
+        echo(f"{shown(name)} has changed since the run was trained")
     options = {"verbose": False}
     if loop == "predict":
         options = {}
@@ -121,6 +131,18 @@ def run_loop(loop: str, run: str, words: Sequence[str], weights_only: bool) -> t
         raise UserError(
             f"{checkpoint} does not hold the weights of {type(module).__name__}"
         ) from error
+
+
+def _as_compiled(weights: Settings, module: LightningModule) -> Settings:
+    """Weights by the names that a module has for them: those of what it has compiled have one
+    more part, and it may compile only to train.
+    """
+    names = {name.replace(COMPILED, ""): name for name in module.state_dict()}
+    state = {
+        names.get(name.replace(COMPILED, ""), name): value
+        for name, value in weights["state_dict"].items()
+    }
+    return weights | {"state_dict": state}
 
 
 def find_checkpoint(run: str) -> tuple[Path, Path]:

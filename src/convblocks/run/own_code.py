@@ -21,7 +21,7 @@ from convblocks.console import see_current_folder
 from convblocks.text import Settings, as_list, as_shown, flatten
 
 # Digests by the names of modules, ``{"curve": "0123456789ab"}``, and of options that name
-# files, ``{"--data.table": "..."}``; of an installed package its version.
+# files, ``{"--data.table a.csv": "..."}``; of an installed package its version.
 Code = dict[str, str]
 
 # Packages whose versions can change a result, and stand in the line of a machine.
@@ -94,7 +94,7 @@ def _files_in(settings: Settings) -> Iterator[tuple[str, str]]:
         if option.startswith(("model.", "data.")) and isinstance(value, str):
             with suppress(OSError, ValueError):  # such as a name that is too long
                 if Path(value).is_file():
-                    yield f"--{option}", _digest_of_file(Path(value))
+                    yield f"--{option} {Path(value).name}", _digest_of_file(Path(value))
 
 
 def _digest_of_file(path: Path) -> str:

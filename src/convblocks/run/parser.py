@@ -22,7 +22,16 @@ from convblocks.model.class_specs import ClassSpec, Factory
 from convblocks.model.classifier import ImageClassifier
 from convblocks.run.messages import rewritten
 from convblocks.run.options import OPTIONS
-from convblocks.run.words import EPOCHS, NO_LIMIT, SHORT, Several, Words, nested, yaml_value
+from convblocks.run.words import (
+    EPOCHS,
+    NO_LIMIT,
+    SHORT,
+    Several,
+    Words,
+    is_class_name,
+    nested,
+    yaml_value,
+)
 from convblocks.text import Settings, as_yaml, listed
 from convblocks.wings import GROUPS
 
@@ -99,6 +108,7 @@ class FitParser(jsonargparse.ArgumentParser):
         if has_lr and "model.lr" not in self.usual and "optimizer" in settings:
             raise UsageError("the model has no argument lr: did you mean --optimizer.lr?")
         settings |= {group: nested(settings.get(group) or {}) for group in GROUPS}
+        rest = [word for word in rest if not _takes_another_class(settings, *word.split("=", 1))]
         # With defaults, jsonargparse would also fill in those of callbacks and loggers.
         parsed = self.parse_args(["--config", as_yaml(settings), *rest], defaults=False)
         self._fill_in(parsed)
@@ -273,6 +283,24 @@ def refuse_several(words: Words, group: str, part: Factory) -> None:
                 kind = type(parameter.default)
             if getattr(kind, "__name__", kind) in ("int", "float", "str", "bool"):
                 raise UsageError(f"{option} takes one value, not {values[0]}")
+
+
+def _takes_another_class(settings: Settings, option: str, text: str = "") -> bool:
+    """Let the settings of configs have another class that a word names, with its defaults:
+    jsonargparse would drop the arguments of the one before, and add none of this one.
+    """
+    *path, name = option.removeprefix("--").split(".")
+    part: Any = settings
+    for key in path:
+        part = part.get(key) if isinstance(part, dict) else None
+        part = part.get("init_args", part) if isinstance(part, dict) else None
+    before = part.get(name) if isinstance(part, dict) else None
+    if not (isinstance(before, dict) and "class_path" in before and is_class_name(text)):
+        return False
+    if f".{before['class_path']}".endswith(f".{text}"):  # the same, maybe by its short name
+        return False
+    part[name] = {"class_path": text}
+    return True
 
 
 def _argument(name: str) -> str:

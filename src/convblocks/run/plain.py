@@ -1,7 +1,7 @@
 """Settings in plain values, of which a run's file is made: they read back as they are."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from enum import Enum
 from typing import Any
@@ -24,7 +24,8 @@ def plain_settings(
     typed: Settings | None = None,
     with_unset: bool = False,
 ) -> Settings:
-    """Everything that determines a run's results, without what is None by default.
+    """Everything that determines a run's results, without what is None by default. None
+    stays for a parameter that has no default.
 
     A default that no plain value stands for is left out: the class has it on a resume
     too.
@@ -41,19 +42,21 @@ def plain_settings(
         UsageError: neither does.
     """
 
-    def kept(values: Settings, defaults: Namespace) -> Settings:
+    def kept(values: Settings, defaults: Namespace, demanded: Collection[str] = ()) -> Settings:
         # in the parser's order, wherever they were given
         return {
             name: values[name]
             for name, usual in vars(defaults).items()
-            if name in values and (with_unset or values[name] is not None or usual is not None)
+            if name in values
+            and (with_unset or name in demanded or not (values[name] is None and usual is None))
         }
 
     values, defaults = as_plain(parsed.as_dict(), _plain), parser.usual
     settings: Settings = {}
     for group, name in names.items():
         # a class without parameters has no group
-        arguments = kept(values[group], defaults[group]) if group in values else {}
+        demanded = parser.demanded if group == "model" else ()
+        arguments = kept(values[group], defaults[group], demanded) if group in values else {}
         settings[group] = {"class_path": name, "init_args": arguments}
     saved = "judge", "seed", "threads", *SECTIONS, "from_data"
     # The options of some models lack the last ones.

@@ -39,6 +39,9 @@ MODEL, DATA = "convblocks.ImageClassifier", "convblocks.ImageDataModule"
 
 EPOCHS = 5
 
+# What LightningCLI writes as null where it is not set.
+UNSET = ("ckpt_path", "weights_only", "optimizer", "lr_scheduler")
+
 # Lightning's value for no limit.
 NO_LIMIT = -1
 
@@ -79,9 +82,13 @@ def by_option(arguments: Sequence[str]) -> Words:
 
 
 def full_name(option: str) -> str:
-    """``model.lr`` for ``lr``, and ``--model.network.depth`` for ``--network.depth``."""
+    """``model.lr`` for ``lr``, ``--model.network.depth`` for ``--network.depth``, and for
+    LightningCLI's ``--model.init_args.lr`` too ``--model.lr``.
+    """
     head, dot, rest = option.partition(".")
     name = head.removeprefix("--")
+    if name in ("model", "data"):
+        rest = rest.removeprefix("init_args.")
     return head.replace(name, SHORT.get(name, name), 1) + dot + rest
 
 
@@ -103,6 +110,11 @@ def full_words(arguments: Sequence[str]) -> Words:
     return words
 
 
+def is_class_name(text: str) -> bool:
+    """Whether a value may be the name of a class: no number, text in quotes or null."""
+    return bool(re.fullmatch(r"[A-Za-z_][\w.]*", text)) and yaml_value("", text) == text
+
+
 def given_options(words: Words) -> dict[str, str]:
     """The last value of each option, "" without one."""
     return {option: values[0] if values else "" for option, *values in words}
@@ -119,7 +131,9 @@ def given_settings(words: Words) -> tuple[Settings, Words]:
     rest = []
     for word in words:
         option, *values = word
-        if values and option == "--config":
+        if option == "--config" and not values:
+            raise UsageError("--config needs the name of a YAML file")
+        if option == "--config":
             config: Settings = {group: {} for group in GROUPS}
             merge(config, read_config(*values))
             for name in re.findall(r"\w+", str(config.pop("from_data", ""))):
@@ -211,13 +225,13 @@ def merge(settings: Settings, config: Mapping[Any, Any]) -> None:
         UsageError: a group holds something else than options.
     """
     for key, value in config.items():
+        if value is None and key in UNSET:
+            continue
         full = full_name(str(key))
         group, _, option = full.partition(".")
         if group not in GROUPS:
-            # LightningCLI writes what is not set, too, and true for any seed.
-            is_unset = value is None and key in ("ckpt_path", "weights_only")
-            is_any = isinstance(value, bool) and key == "seed_everything"
-            if not (is_unset or is_any):
+            # LightningCLI writes true for any seed.
+            if not (isinstance(value, bool) and key == "seed_everything"):
                 settings[full.replace("seed_everything", "seed")] = value
             continue
         parts = {option: value} if option else (value or {})

@@ -207,6 +207,11 @@ def as_overrides(params: Mapping[str, Any]) -> Overrides:
     )
 
 
+def as_trained(value: Any) -> Any:
+    """A chosen value as trials have it: a number with four digits."""
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
 def corners(space: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Points that together have each end of a range and each value at least once."""
     ends = {}

@@ -22,7 +22,7 @@ from convblocks.figures.estimates import p_text
 from convblocks.figures.report import Chart, Report, publish
 from convblocks.figures.style import NARROW, WIDTH, foreground, muted
 from convblocks.figures.tables import Column, Table
-from convblocks.search.config import as_overrides
+from convblocks.search.config import as_overrides, as_trained
 from convblocks.search.worker import SearchWorker, ending_of
 
 BEST = 10
@@ -179,5 +179,5 @@ def _row(trial: FrozenTrial) -> dict[str, Any]:
         "ended": ending_of(trial),
         "epochs": len(trial.intermediate_values),
         "score": trial.values[0] if trial.values else None,
-        **trial.params,
+        **{name: as_trained(value) for name, value in trial.params.items()},
     }

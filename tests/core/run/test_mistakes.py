@@ -58,7 +58,7 @@ MISTAKES = [
     (["--config", "config: other.yaml"], "a config names no other one"),
     (["--config", "model: {class_path: 3}"], "model.class_path in a config must be the name"),
     (["--config", "optimizer: {class_path: null}"], "--optimizer must be a name"),
-    (["--config", "optimizer: null"], "--optimizer must be a name"),
+    (["--config"], "--config needs the name of a YAML file"),
     (["--trainer.limit_train_batches", "0"], "limit_train_batches must be above 0"),
     (["--trainer.limit_test_batches", "0"], "limit_test_batches must be above 0"),
     (["--trainer.accumulate_grad_batches", "0"], "accumulate_grad_batches must be above 0"),

@@ -125,11 +125,12 @@ def test_file_that_a_setting_names_counts_by_its_content(
     monkeypatch.setattr(own_code, "MOST_BYTES", most)
     digests: list[str] = []
     for number, text in enumerate(["a,b\n1,2\n3,4\n", "a,b\n1,2\n3,4\n", "a,b\n1,5\n3,4\n"]):
-        path = tmp_path / f"{number}.csv"
+        path = tmp_path / f"{number}" / "a.csv"
+        path.parent.mkdir()
         path.write_text(text)
         found = code_of([], {"data": {"class_path": "p.D", "init_args": {"table": str(path)}}})
         assert found is not None
-        assert [*found] == ["--data.table"]
+        assert [*found] == [f"--data.table {path.name}"]
         digests += found.values()
     assert digests[0] == digests[1] != digests[2]
     assert code_of([], {"data": {"table": str(tmp_path)}, "trainer": {"path": str(path)}}) == {}

@@ -2,6 +2,7 @@
 make them, optimizers, arguments taken from the data.
 """
 
+import json
 import random
 import sys
 from pathlib import Path
@@ -18,10 +19,12 @@ from convblocks.errors import UsageError, UserError
 from convblocks.run import fit
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
+from convblocks.run.loops import command
 from convblocks.run.make import make_run
 from convblocks.text import as_yaml
 from tests.any_task.bare import HERE as BARE
 from tests.any_task.bare import POINTS, Bare, Wide
+from tests.any_task.regression import Points
 from tests.core.run.subjects import unlike
 
 pytestmark = [
@@ -143,6 +146,59 @@ def test_config_of_lightning_cli_is_taken_with_its_seed_and_without_a_checkpoint
     assert (parsed.settings["seed"], parsed.weights_only) == (7, True)
     parsed = Config.parse(["--config", as_yaml(config | {"seed_everything": True})])
     assert parsed.settings["seed"] == 0
+
+
+COMPOSED = {
+    "model": {
+        "class_path": f"{BARE}.Composed",
+        "init_args": {
+            "activation": {"class_path": "torch.nn.ELU", "init_args": {"alpha": 2.0}},
+            "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1}},
+            "limit": None,
+        },
+    },
+    "data": {"class_path": f"{Points.__module__}.Points"},
+    # as LightningCLI saves them
+    "optimizer": None,
+    "lr_scheduler": None,
+}
+
+
+def composed(*words: str) -> Any:
+    """The arguments of the model."""
+    settings = Config.parse(["--config", as_yaml(COMPOSED), *words]).settings
+    assert Config.parse(["--config", as_yaml(settings)]).settings == settings
+    return settings["model"]["init_args"]
+
+
+def test_nothing_that_lightning_cli_has_saved_as_unset_hides_an_argument(workspace: Path) -> None:
+    found = composed()
+    assert found["optimizer"]["init_args"]["lr"] == 0.1
+    assert found["limit"] is None
+
+
+def test_another_class_than_that_of_a_config_has_its_own_defaults(workspace: Path) -> None:
+    found = composed("--model.activation", "torch.nn.LeakyReLU")["activation"]
+    assert found == {"class_path": "torch.nn.LeakyReLU"}
+    words = ["--model.activation=torch.nn.LeakyReLU", "--model.activation.negative_slope=0.5"]
+    assert composed(*words)["activation"]["init_args"]["negative_slope"] == 0.5
+    assert composed("--model.activation", "torch.nn.ELU")["activation"]["init_args"]["alpha"] == 2
+
+
+def test_words_of_lightning_cli_with_init_args_are_understood(workspace: Path) -> None:
+    assert composed("--model.init_args.limit", "0.5")["limit"] == 0.5
+    words = "--model.init_args.activation.init_args.alpha=3"
+    assert composed(words)["activation"]["init_args"]["alpha"] == 3
+
+
+def test_what_is_compiled_only_to_train_is_measured_too(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit.main(["--config", as_yaml(COMPOSED), "--epochs", "1", "--name", "run"])
+    capsys.readouterr()
+    command("validate", ["run", "--json"])
+    measured = json.loads(capsys.readouterr().out)["val/rmse"]
+    assert measured == pytest.approx(RunDirectory("run").read_result().final["val/rmse"])
 
 
 def test_several_values_of_an_untyped_parameter_are_a_list(workspace: Path) -> None:
