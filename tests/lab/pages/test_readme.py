@@ -11,6 +11,9 @@ import pytest
 from markdown_it import MarkdownIt
 
 from convblocks import ARCHITECTURES
+from lab.benchmarks.pictures.measure import ON_DEMAND
+from lab.benchmarks.rows import Results
+from lab.pages.writing import DATA, read_raw_numbers
 from tests.conftest import REPOSITORY
 from tests.data.pictures import write_pictures
 from tests.quick_python import quick_python
@@ -93,6 +96,15 @@ def test_readme_and_manual_run_as_shown(shell: str, commands: str, folder: Path)
 @pytest.mark.parametrize("page", [MOVING, LARGE])
 def test_page_is_read_in_two_minutes(page: str) -> None:
     assert len(page.split()) <= 500
+
+
+def test_page_on_large_data_has_the_speed_that_was_measured() -> None:
+    results = read_raw_numbers(DATA, "pictures", Results)
+    a_turn = {"part": "reading", "way": ON_DEMAND}
+    speed = results.median("images", **a_turn) / results.median("seconds", **a_turn)
+    words = " ".join(LARGE.split())
+    assert f"decode {speed:.0f} photographs of 500 x 375 a second" in words
+    assert f"an epoch of 50,000 takes at least {50_000 / speed / 60:.1f} minutes" in words
 
 
 def test_readme_is_short() -> None:
