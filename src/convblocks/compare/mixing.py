@@ -58,7 +58,6 @@ def refuse_mixed(results: Mapping[Trial, RunResult]) -> None:
     """Raise a UserError if runs have used different data, different versions of the user's
     code, or other settings than their comparison says, as far as is known.
     """
-    _refuse_other_settings(results)
     data = {
         as_json(result.provenance.data): trial.run
         for trial, result in results.items()
@@ -78,6 +77,7 @@ def refuse_mixed(results: Mapping[Trial, RunResult]) -> None:
                 f"{_two(runs.values())} were trained with different versions of {shown(module)}: "
                 f"move one away, or {WAYS_ON}"
             )
+    _refuse_other_settings(results)
 
 
 def _refuse_other_settings(trials: Iterable[Trial]) -> None:
