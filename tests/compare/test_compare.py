@@ -183,17 +183,25 @@ def test_failed_trial_has_its_last_line_as_cause_and_a_killed_one_its_log(worksp
     assert failed.cause(-9) == f"see {failed.log}"
 
 
+STOPPING = ["--trainer.callbacks", "EarlyStopping", "--trainer.callbacks.monitor", "val/none"]
+
+
 @pytest.mark.slow
-def test_grid_ends_after_a_setting_that_has_failed_with_all_seeds(
-    workspace: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("wrong", "tried"),
+    [(["--judge", "val/none:min"], 1), (["--judge", "val/rmse:min", *STOPPING], 2)],
+    ids=["never logged", "failed with all seeds"],
+)
+def test_grid_ends_after_a_setting_that_fails_as_all_others_would(
+    wrong: list[str], tried: int, workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = [*options_of("regression", epochs=1), "--judge", "val/none:min", "--jobs", "1"]
+    command = [*options_of("regression", epochs=1), *wrong, "--jobs", "1"]
     with pytest.raises(UserError, match="6 of 6 trials are not done") as caught:
         compare.main([*command, "--grid", "model.hidden=4,8,16", "--seeds", "2"])
     assert str(caught.value).count("; see ") == 1
     printed = capsys.readouterr().out
-    assert len(re.findall(r"Curve model\.hidden=4 seed \d: FAILED: .*val/none", printed)) == 2
-    assert printed.count("FAILED") == 2
+    failed = re.findall(r"Curve model\.hidden=4 seed \d: FAILED: .*val/none", printed)
+    assert len(failed) == printed.count("FAILED") == tried
 
 
 GRID = [*SHORT, "--trainer.limit_test_batches", "2", "--name", "grid", "--arch", "mlp"]
