@@ -43,7 +43,7 @@ from typing import NoReturn
 from convblocks.compare.analysis import best_settings
 from convblocks.compare.dry_run import Plans, plans_of
 from convblocks.compare.launch import finished, friendly_stops, hide_launcher, refuse_missing, train
-from convblocks.compare.mixing import set_aside
+from convblocks.compare.mixing import refuse_other_settings, set_aside
 from convblocks.compare.options import launch, parse
 from convblocks.compare.report import report_of
 from convblocks.compare.scores_file import report_on_file
@@ -101,7 +101,9 @@ def results_of(
 
     def results_for(trials: Sequence[Trial], plans: Plans | None) -> dict[Trial, RunResult]:
         if options.no_fit:
-            return finished(trials)
+            results = finished(trials)
+            refuse_other_settings(results)
+            return results
         return train(options.trials[0].directory, trials, options.jobs, options.start, plans)
 
     results = results_for(options.trials, plans)

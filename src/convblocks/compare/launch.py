@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from types import FrameType
 from typing import Protocol
@@ -96,13 +97,9 @@ def train(
         failures.note(trial, "")
     queue = (trial for trial in missing if not failures.awaits(trial))
     ended = len(done)
-
-    def next_trial() -> Trial | None:
-        return next(queue, None)
-
     watch = Watch(len(trials), lambda: ended, lambda trial: plans[trial.arm])
     with directory.lock(), friendly_stops(), watch.live():
-        for trial, status in fit_all(next_trial, jobs or 1, start, watch=watch):
+        for trial, status in fit_all(partial(next, queue, None), jobs or 1, start, watch=watch):
             ended += 1
             result = None if status else trial.result()
             failure = "" if result else f"FAILED: {trial.cause(status)}"

@@ -55,8 +55,8 @@ def refuse_other_origin(run: RunDirectory, plan: Plan) -> None:
 
 
 def refuse_mixed(results: Mapping[Trial, RunResult]) -> None:
-    """Raise a UserError if runs have used different data, different versions of the user's
-    code, or other settings than their comparison says, as far as is known.
+    """Raise a UserError if runs have used different data, or different versions of the user's
+    code, as far as is known.
     """
     data = {
         as_json(result.provenance.data): trial.run
@@ -77,12 +77,12 @@ def refuse_mixed(results: Mapping[Trial, RunResult]) -> None:
                 f"{_two(runs.values())} were trained with different versions of {shown(module)}: "
                 f"move one away, or {WAYS_ON}"
             )
-    _refuse_other_settings(results)
 
 
-def _refuse_other_settings(trials: Iterable[Trial]) -> None:
-    """Runs of one arm have the same settings, and all have trained equally long, unless that
-    is what they compare: one may have been trained further since.
+def refuse_other_settings(trials: Iterable[Trial]) -> None:
+    """Raise a UserError if finished runs of one arm differ in their settings, or have not all
+    trained equally long, unless that is what they compare: one may have been trained further
+    since. Before a training the plans say it.
     """
     arms: dict[Arm, tuple[RunDirectory, Settings]] = {}
     length: tuple[RunDirectory, Settings] | None = None

@@ -99,13 +99,12 @@ def _files_in(settings: Settings) -> Iterator[tuple[str, str]]:
 
 def _digest_of_file(path: Path) -> str:
     size = path.stat().st_size
-    part = MOST_BYTES // 3
-    begins = (0, (size - part) // 2, size - part) if size > MOST_BYTES else (0,)
+    part = size if size <= MOST_BYTES else MOST_BYTES // 3
     content = [str(size).encode()]
     with path.open("rb") as file:
-        for begin in begins:
+        for begin in sorted({0, (size - part) // 2, size - part}):
             file.seek(begin)
-            content.append(file.read(MOST_BYTES if size <= MOST_BYTES else part))
+            content.append(file.read(part))
     return _digest(b"".join(content))
 
 
