@@ -56,6 +56,7 @@ def test_first_line_comes_before_torch(name: str, workspace: Path) -> None:
         ("compare", "--from no.csv", "no.csv: No such file or directory"),
         ("compare", "--jobs two", "argument --jobs: invalid positive value: 'two'"),
         ("fit", "--model own.Nett", "own has no class or function 'Nett': did you mean Net?"),
+        ("fit", "--model deep.down.own.Nett", "deep.down.own has no class or function 'Nett': "),
         ("search", "--arch maxpol", "unknown architecture 'maxpol': did you mean maxpool?"),
     ],
 )
@@ -63,7 +64,9 @@ def test_mistake_that_needs_no_torch_is_told_without_it(
     name: str, words: str, message: str, workspace: Path
 ) -> None:
     Path("torch.py").write_text("raise SystemExit('torch was imported')")
-    Path("own.py").write_text("import torch\n\n\nclass Net(torch.nn.Module): ...\n")
+    Path("deep/down").mkdir(parents=True)
+    for own in (Path("own.py"), Path("deep/down/own.py")):
+        own.write_text("import torch\n\n\nclass Net(torch.nn.Module): ...\n")
     done = run_script(
         name, *words.split(), cwd=workspace, environment={"PYTHONPATH": "."}, fresh=True
     )

@@ -13,11 +13,12 @@ import sysconfig
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cache
-from importlib.util import find_spec, resolve_name
+from importlib.util import resolve_name
 from pathlib import Path
 from typing import NamedTuple
 
 from convblocks.console import see_current_folder
+from convblocks.run.sources import source_of
 from convblocks.text import Settings, as_list, as_shown, flatten
 
 # Digests by the names of modules, ``{"curve": "0123456789ab"}``, and of options that name
@@ -72,7 +73,7 @@ def code_of(parts: Iterable[object], settings: Settings) -> Code | None:
         module = waiting.pop()
         if module in found or not _decides(module):
             continue
-        file = _file_of(module)
+        file = source_of(module)
         if file is None:
             if module == "__main__":
                 return None
@@ -125,21 +126,21 @@ def read_ahead() -> None:
     later have these, even if their files change.
     """
     for module in [*sys.modules]:
-        if module.startswith(DECISIVE) and (file := _file_of(module)):
+        if module.startswith(DECISIVE) and (file := source_of(module)):
             _read(file)
 
 
 def folder_of(code: Code | None) -> Path | None:
     """That of the first own module that is not ours; None if there is none."""
-    files = (_file_of(module) for module in code or () if module.partition(".")[0] not in OURS)
-    return next((file.parent for file in files if file and not _is_installed(file)), None)
+    files = (_own_file_of(module) for module in code or () if module.partition(".")[0] not in OURS)
+    return next((file.parent for file in files if file), None)
 
 
 def shown(module: str) -> str:
     """The file of a module, for people; of an installed one the package."""
     see_current_folder()
-    file = _file_of(module)
-    return as_shown(file) if file and not _is_installed(file) else module
+    file = _own_file_of(module)
+    return as_shown(file) if file else module
 
 
 def digest_of(source: str, tree: ast.Module | None = None) -> str:
@@ -167,7 +168,7 @@ def _read(file: Path) -> _Source:
     try:
         source, tree = content.decode(), ast.parse(content)
         return _Source(digest_of(source, tree), tuple(_imports_of(tree)))
-    except (SyntaxError, ValueError):  # another encoding
+    except (SyntaxError, ValueError, RecursionError):  # another encoding, or a sum of 1,000 terms
         return _Source(_digest(content), ())
 
 
@@ -232,15 +233,9 @@ def _decides(module: str) -> bool:
     return bool(module) and (not is_ours or module.startswith(DECISIVE))
 
 
-def _file_of(module: str) -> Path | None:
-    """The Python file of a module, which need not be imported; None if there is none."""
-    if module in sys.modules:
-        path = getattr(sys.modules[module], "__file__", None)
-    else:
-        path = None
-        with suppress(ImportError, ValueError, AttributeError):
-            path = getattr(find_spec(module), "origin", None)
-    return Path(path) if path and path.endswith(".py") else None
+def _own_file_of(module: str) -> Path | None:
+    file = source_of(module)
+    return file if file and not _is_installed(file) else None
 
 
 def _is_installed(file: Path) -> bool:

@@ -2,10 +2,10 @@
 
 import ast
 from collections.abc import Iterator
-from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from convblocks.errors import UsageError, did_you_mean
+from convblocks.run.sources import source_in
 
 # A module that defines it, or imports all of another, may have any name.
 ANY_NAME = "__getattr__"
@@ -17,28 +17,15 @@ def refuse_no_class(named: str) -> None:
     Nothing is imported: other mistakes show when the module is.
     """
     module, _, name = named.rpartition(".")
-    file = _file_of(module)
+    file = source_in(Path.cwd(), module)
     if not file:
         return
     try:
         names = {*_names_in(ast.parse(file.read_bytes()))}
-    except (SyntaxError, ValueError, OSError):
+    except (SyntaxError, ValueError, OSError, RecursionError):
         return
     if not {name, ANY_NAME} & names:
         raise UsageError(f"{module} has no class or function {name!r}{did_you_mean(name, names)}")
-
-
-def _file_of(module: str) -> Path | None:
-    """The file of a module in the current folder, found without importing its packages."""
-    folders: list[str] | None = [str(Path.cwd())]
-    spec: ModuleSpec | None = None
-    parts = module.split(".")
-    for number in range(1, len(parts) + 1):
-        spec = PathFinder.find_spec(".".join(parts[:number]), folders)
-        if spec is None:
-            return None
-        folders = spec.submodule_search_locations and [*spec.submodule_search_locations]
-    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
 
 
 def _names_in(node: ast.AST) -> Iterator[str]:

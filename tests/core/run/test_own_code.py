@@ -99,6 +99,19 @@ def test_code_is_also_that_of_classes_that_settings_name(project: Path) -> None:
         assert "flora.nets" in (code_of([], {"model": settings}) or {})
 
 
+def test_package_that_is_imported_within_a_function_is_not_imported_for_it(project: Path) -> None:
+    (project / "frond").mkdir()
+    (project / "frond" / "__init__.py").write_text("raise RuntimeError('there is no GPU')")
+    (project / "frond" / "kernels.py").write_text("")
+    (project / "flora" / "late.py").write_text("def f():\n    from frond.kernels import fused")
+    assert "frond.kernels" in (code_of([net()], {}) or {})
+
+
+def test_sum_of_a_thousand_terms_is_read(project: Path) -> None:
+    (project / "flora" / "late.py").write_text(f"TEXT = {' + '.join(['1'] * 5000)}")
+    assert "flora.late" in (code_of([net()], {}) or {})
+
+
 def test_code_is_the_same_in_a_copy_elsewhere(
     project: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
