@@ -167,6 +167,18 @@ def test_kept_file_is_out_of_date_after_classes_were_exchanged(tmp_path: Path) -
     ]
 
 
+def test_content_of_pictures_is_read_once_to_find_that_they_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bitmaps(tmp_path, black="a", white="b")
+    PictureFolder(tmp_path).load()
+    Image.new("L", (8, 8), 100).save(tmp_path / "train" / "a" / "0.bmp")
+    digest_of = Mock(wraps=decoding.digest_of)
+    monkeypatch.setattr(source_module, "digest_of", digest_of)
+    PictureFolder(tmp_path).load()
+    assert digest_of.call_count == 4  # pictures
+
+
 def write_bitmaps(root: Path, black: str, white: str) -> None:
     """Two classes of pictures, alike in all but their pixels."""
     for name, grey in ((black, 0), (white, 255)):

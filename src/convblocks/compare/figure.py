@@ -123,7 +123,8 @@ def _final_scores(axes: Axes, curves: Sequence[Curve], scale: Scale) -> None:
     axes.set_yticks(range(len(curves)), map(_with_collapses, curves), parse_math=False)
     name = curves[0].runs[0].score_name
     if scale.judge.in_percent:
-        name = scale.name("val" if name.startswith("validation") else "test")
+        is_tested = scale.judge.tested in curves[0].runs[0].final
+        name = scale.name("test" if is_tested else "val")
     axes.set_ylim(len(curves) - 0.5, -0.5)
     axes.set_xlabel(f"final {name}", parse_math=False)
     axes.tick_params(axis="y", length=0)

@@ -19,6 +19,7 @@ from convblocks.console import echo
 from convblocks.errors import UserError, printable
 from convblocks.figures.grouping import grouped
 from convblocks.run.directory import RunDirectory
+from convblocks.run.judge import NOT_LOGGED
 from convblocks.run.result import RunResult
 from convblocks.text import counted
 from exact_resume import signals
@@ -30,7 +31,6 @@ POLL_SECONDS = 0.5
 # So many seeds that fail with the same words are not chance: others would, too. Of a judge
 # that is not logged one is enough.
 ALIKE = 2
-NOT_LOGGED = " is not logged; "
 
 STOPPED = "stopped: the same command carries on"
 

@@ -13,9 +13,9 @@ import math
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import psutil
 import torch
@@ -45,7 +45,8 @@ def find(root: Path, size: Size | None) -> ImageSource | None:
     return PictureFolder(root, size) if (root / "train").is_dir() else None
 
 
-class Listing(NamedTuple):
+@dataclass(frozen=True)
+class Listing:
     """The picture files of a folder."""
 
     classes: list[str]
@@ -77,8 +78,9 @@ class Listing(NamedTuple):
         key = _md5(repr((FORMAT, names, state)).encode())
         return cls(classes, paths, torch.tensor(labels), len(train), names, key)
 
+    @cached_property
     def content(self) -> str:
-        """The MD5 of all names and files, which are read for it.
+        """The MD5 of all names and files, which are read for it once.
 
         Raises:
             DataError: one cannot be read.
@@ -133,7 +135,7 @@ class PictureFolder(ImageSource):
             kept = torch.load(kept_file(self.root), weights_only=True, mmap=True)
             image_spec = ImageSpec.from_dict(kept["image_spec"])
             is_same = kept["key"] == listing.key
-            if in_a_copy and kept["content"] == listing.content():
+            if in_a_copy and kept["content"] == listing.content:
                 is_same = True
                 self._keep(kept | {"key": listing.key})
             if not is_same or self.size not in (kept["size"], image_spec.shape[1:]):
@@ -163,7 +165,7 @@ class PictureFolder(ImageSource):
         sets = replace(self._sets(listing, images), note=note)
         kept = {
             "key": listing.key,
-            "content": listing.content(),
+            "content": listing.content,
             "size": self.size,
             "images": None if note else images,
             "image_spec": sets.image_spec.as_dict(),

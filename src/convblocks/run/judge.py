@@ -13,6 +13,9 @@ Metrics = Mapping[str, float]
 
 Split = Literal["validation", "test"]
 
+# Of the error for a metric that has been asked for: by these words a log is known, too.
+NOT_LOGGED = " is not logged; logged are "
+
 
 @dataclass(frozen=True)
 class Judge:
@@ -123,7 +126,7 @@ def not_logged(metric: str | None, logged: Collection[str]) -> UserError:
     alike = _other_spelling(str(metric), logged)
     hint = f": did you mean {alike}?" if alike else did_you_mean(str(metric), logged)
     names = ", ".join(logged) or "none"
-    return UserError(f"--judge {metric} is not logged; logged are {names}{hint}")
+    return UserError(f"--judge {metric}{NOT_LOGGED}{names}{hint}")
 
 
 def refuse_other_spelling(metric: str, logged: Collection[str]) -> None:

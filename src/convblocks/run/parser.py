@@ -108,7 +108,7 @@ class FitParser(jsonargparse.ArgumentParser):
         if has_lr and "model.lr" not in self.usual and "optimizer" in settings:
             raise UsageError("the model has no argument lr: did you mean --optimizer.lr?")
         settings |= {group: nested(settings.get(group) or {}) for group in GROUPS}
-        rest = [word for word in rest if not _takes_another_class(settings, *word.split("=", 1))]
+        rest = _take_other_classes(settings, rest)
         # With defaults, jsonargparse would also fill in those of callbacks and loggers.
         parsed = self.parse_args(["--config", as_yaml(settings), *rest], defaults=False)
         self._fill_in(parsed)
@@ -285,22 +285,33 @@ def refuse_several(words: Words, group: str, part: Factory) -> None:
                 raise UsageError(f"{option} takes one value, not {values[0]}")
 
 
-def _takes_another_class(settings: Settings, option: str, text: str = "") -> bool:
-    """Let the settings of configs have another class that a word names, with its defaults:
-    jsonargparse would drop the arguments of the one before, and add none of this one.
+def _take_other_classes(settings: Settings, words: Sequence[str]) -> list[str]:
+    """Let the settings of configs have the other classes that words name, with their defaults:
+    jsonargparse would drop the arguments of the ones before, and add none of these; returns the
+    other words.
     """
-    *path, name = option.removeprefix("--").split(".")
+    rest = []
+    for word in words:
+        option, _, text = word.partition("=")
+        *path, name = option.removeprefix("--").split(".")
+        part = _part_at(path, settings)
+        before: Any = part.get(name)
+        names_class = isinstance(before, dict) and "class_path" in before and is_class_name(text)
+        # one that is the same may have its short name
+        if names_class and not f".{before['class_path']}".endswith(f".{text}"):
+            part[name] = {"class_path": text}
+        else:
+            rest.append(word)
+    return rest
+
+
+def _part_at(path: Sequence[str], settings: Settings) -> Settings:
+    """The settings at a dotted option, of a class its arguments; empty if there are none."""
     part: Any = settings
     for key in path:
         part = part.get(key) if isinstance(part, dict) else None
         part = part.get("init_args", part) if isinstance(part, dict) else None
-    before = part.get(name) if isinstance(part, dict) else None
-    if not (isinstance(before, dict) and "class_path" in before and is_class_name(text)):
-        return False
-    if f".{before['class_path']}".endswith(f".{text}"):  # the same, maybe by its short name
-        return False
-    part[name] = {"class_path": text}
-    return True
+    return part if isinstance(part, dict) else {}
 
 
 def _argument(name: str) -> str:

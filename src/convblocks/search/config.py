@@ -141,7 +141,7 @@ def parse(arguments: Sequence[str]) -> Namespace:
 
 def _take_older_options(options: Namespace) -> str:
     """Set ``confirm``, the number of fresh seeds, and ``best``, that of settings, also where
-    they are given as before version 1.1; a line says so.
+    they are given in the older words; a line says so.
     """
     given = options.confirm
     if options.seeds is None:
@@ -200,16 +200,18 @@ def parse_space(texts: Sequence[str], fixed: Collection[str] = ()) -> dict[str, 
 
 
 def as_overrides(params: Mapping[str, Any]) -> Overrides:
-    """Chosen values as options of fit, numbers with four digits."""
-    return tuple(
-        (name, f"{value:.4g}" if isinstance(value, float) else str(value))
-        for name, value in params.items()
-    )
+    """Chosen values as options of fit."""
+    return tuple((name, _text_of(value)) for name, value in params.items())
 
 
 def as_trained(value: Any) -> Any:
-    """A chosen value as trials have it: a number with four digits."""
-    return float(f"{value:.4g}") if isinstance(value, float) else value
+    """A chosen value as trials have it."""
+    return float(_text_of(value)) if isinstance(value, float) else value
+
+
+def _text_of(value: Any) -> str:
+    """A chosen value as an option's, a number with four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def corners(space: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
