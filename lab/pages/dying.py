@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from convblocks.compare.report import name_of
+from convblocks.compare.conclusions import name_of
 from convblocks.figures.style import DARK, LIGHT, muted, render, style, themed
 from convblocks.model.networks import ARCHITECTURES
 from exact_resume.files import write

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from convblocks.compare import tables
 from convblocks.compare.analysis import Comparison, compare, mean_validation, summarise
-from convblocks.compare.report import name_of, ranking
+from convblocks.compare.conclusions import name_of, ranking
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.figures.estimates import P_VALUE, POINTS, cell, number, share
 from convblocks.figures.grouping import by_arch, grouped

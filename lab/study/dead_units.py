@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from convblocks.compare.report import name_of
+from convblocks.compare.conclusions import name_of
 from convblocks.diagnosis.collapse import layer_name
 from convblocks.figures.curves import Curve, draw_by_epoch, values_of, wrapped
 from convblocks.figures.estimates import NOTHING

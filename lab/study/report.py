@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from convblocks.compare.analysis import Comparison, mean_validation
-from convblocks.compare.report import NAMES, name_of, ranking
+from convblocks.compare.conclusions import NAMES, name_of, ranking
 from convblocks.compare.statistics import mean_interval
 from convblocks.compare.tables import results_table
 from convblocks.compare.trials import settings_text

@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 
 from convblocks.compare.analysis import best_settings, compare, named_by_setting
-from convblocks.compare.report import finding_of, neighbours, report_of
+from convblocks.compare.conclusions import finding_of, neighbours
+from convblocks.compare.report import report_of
 from convblocks.compare.tables import as_row
 from convblocks.data.images import ImageSpec
 from convblocks.figures.estimates import Estimate

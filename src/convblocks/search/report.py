@@ -11,8 +11,8 @@ from matplotlib.ticker import MaxNLocator
 from optuna.trial import FrozenTrial
 
 from convblocks.compare.analysis import Comparison
+from convblocks.compare.conclusions import finding_of
 from convblocks.compare.figure import comparison_figure
-from convblocks.compare.report import finding_of
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.compare.tables import results_table
 from convblocks.compare.trials import VAL_SIZE, Trial, command_line, settings_text
