@@ -17,8 +17,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from convblocks import wings
-
 REPOSITORY = Path(__file__).resolve().parents[1]
 MOST_FILES = 200  # open ones of a process that was just forked
 
@@ -27,6 +25,8 @@ def server() -> Any:
     """A context of multiprocessing for processes with the imports done or, without the
     wing of it, without these.
     """
+    from convblocks import wings  # which the tests of exact_resume alone do not have
+
     if not wings.is_there("compare.forked"):
         return multiprocessing.get_context("forkserver")
     return import_module("convblocks.compare.forked").context()

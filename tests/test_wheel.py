@@ -22,6 +22,8 @@ from convblocks.data.images import ImageSets
 from convblocks.wings import commands
 from tests.conftest import REPOSITORY
 
+EXACT_RESUME = REPOSITORY / "src" / "exact_resume"
+PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
 SHORT = (
     "--epochs 1 --trainer.limit_train_batches 20 --trainer.limit_val_batches 1 "
     "--trainer.limit_test_batches 1 --threads 1 --trainer.log_every_n_steps 5"
@@ -33,12 +35,8 @@ FOLDER = (
 )
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The scripts of an environment with the wheel, which finds the other packages in
-    this one's.
-    """
-    folder = tmp_path_factory.mktemp("wheel")
+def built(source: Path, folder: Path) -> Path:
+    """The wheel that is made from the sdist of a source."""
     sdist = [
         sys.executable,
         "-m",
@@ -49,27 +47,64 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--directory",
         str(folder),
     ]
-    subprocess.run(sdist, cwd=REPOSITORY, check=True, timeout=60, capture_output=True)
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    (source,) = folder.glob("*.tar.gz")
-    wheel = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(source)]
-    subprocess.run([*pip, *wheel], check=True, timeout=300)
+    subprocess.run(sdist, cwd=source, check=True, timeout=60, capture_output=True)
+    (archive,) = folder.glob("*.tar.gz")
+    wheel = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(archive)]
+    subprocess.run([*PIP, *wheel], check=True, timeout=300)
+    (made,) = folder.glob("*.whl")
+    return made
+
+
+def scripts_with(wheel: Path) -> Path:
+    """The scripts of an environment with a wheel, beside it, which finds the other
+    packages in this one's.
+    """
+    environment = wheel.parent / "venv"
     subprocess.run(
-        [sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True, timeout=60
+        [sys.executable, "-m", "venv", "--without-pip", environment], check=True, timeout=60
     )
-    site = next((folder / "venv" / "lib").glob("python*")) / "site-packages"
+    site = next((environment / "lib").glob("python*")) / "site-packages"
     # Whose own .pth files do not apply.
     (site / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    (built,) = folder.glob("*.whl")
-    files = zipfile.ZipFile(built).namelist()
+    python = str(environment / "bin" / "python")
+    subprocess.run(
+        [*PIP, "--python", python, "install", "--no-deps", str(wheel)], check=True, timeout=300
+    )
+    return environment / "bin"
+
+
+def package_files(wheel: Path, package: str) -> set[str]:
+    """The files of a package in a wheel."""
+    names = zipfile.ZipFile(wheel).namelist()
+    return {name for name in names if name.startswith(f"{package}/")}
+
+
+def metadata(wheel: Path, name: str) -> str:
+    """One of the files in a wheel that say what it is."""
+    folder = "-".join(wheel.name.split("-")[:2]) + ".dist-info"
+    return zipfile.ZipFile(wheel).read(f"{folder}/{name}").decode()
+
+
+def requirements(wheel: Path) -> set[str]:
+    """What a wheel needs, of its extras too."""
+    return set(re.findall(r"^Requires-Dist: (.*)$", metadata(wheel, "METADATA"), re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of the repository."""
+    wheel = built(REPOSITORY, tmp_path_factory.mktemp("wheel"))
     # Neither lab nor tests.
+    files = zipfile.ZipFile(wheel).namelist()
     packages = {name.partition("-")[0].partition("/")[0] for name in files}
     assert packages == {"convblocks", "exact_resume"}
-    python = str(folder / "venv" / "bin" / "python")
-    subprocess.run(
-        [*pip, "--python", python, "install", "--no-deps", str(built)], check=True, timeout=300
-    )
-    return folder / "venv" / "bin"
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path) -> Path:
+    """The scripts of an environment with it."""
+    return scripts_with(wheel)
 
 
 Run = Callable[[str], str]
@@ -131,6 +166,36 @@ def test_wheel_reads_its_own_mnist_or_that_of_a_folder(
     assert run(f"python -c {shlex.quote(FOLDER)}").endswith("site-packages/convblocks/data\n")
     monkeypatch.setenv("CONVBLOCKS_DATA", str(REPOSITORY / "data"))
     assert run(f"python -c {shlex.quote(FOLDER)}") == f"{REPOSITORY}/data\n"
+
+
+@pytest.mark.slow
+def test_wheel_of_exact_resume_has_the_same_files_and_needs_no_more_than_lightning(
+    wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = built(EXACT_RESUME, tmp_path)
+    modules = {path.relative_to(EXACT_RESUME.parent) for path in EXACT_RESUME.rglob("*.py")}
+    expected = {"exact_resume/py.typed", "exact_resume/README.md", *map(Path.as_posix, modules)}
+    assert package_files(own, "exact_resume") == package_files(wheel, "exact_resume") == expected
+    # Within the same ranges.
+    few = r"(torch|lightning|torchmetrics)\W"
+    assert requirements(own) == {line for line in requirements(wheel) if re.match(few, line)}
+    assert len(requirements(own)) == 3
+    assert metadata(own, "licenses/LICENSE") == (REPOSITORY / "LICENSE").read_text()
+
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    python = scripts_with(own) / "python"
+    # An editable convblocks leaves a folder of data there, which is no package.
+    code = "import exact_resume as e; from importlib.util import find_spec; "
+    code += "print(e.ExactResume, e.__file__, find_spec('convblocks.wings'))"
+    printed = subprocess.run(
+        [python, "-c", code], cwd=tmp_path, check=True, timeout=60, capture_output=True, text=True
+    ).stdout
+    assert str(tmp_path) in printed
+    assert printed.endswith(" None\n")
+    # All its tests can be imported, as in the nightly part of .ci/run.
+    tests = "-p no:cacheprovider -c /dev/null --rootdir . --confcutdir tests/exact_resume"
+    arguments = [*tests.split(), "tests/exact_resume", "-k", "test_imports"]
+    subprocess.run([python, "-m", "pytest", *arguments], cwd=REPOSITORY, check=True, timeout=120)
 
 
 def test_help_lists_all_commands_each_with_a_script_and_its_own_help() -> None:
