@@ -1,8 +1,9 @@
 """Hashes of tensors, plain values and whatever holds them."""
 
 import hashlib
+import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -20,29 +21,51 @@ DEPTH = 4
 PRINTED = (bool, str, bytes, int, float, complex, np.generic, type(None))
 
 
-def digest(value: Any) -> str:
-    """A hash: of numbers by their value, of lists and tuples alike."""
-    content = b"".join(_bytes_of(value, DEPTH))
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+def digest(
+    value: Any, is_left_out: Callable[[Any], bool] = lambda _: False, most: int = sys.maxsize
+) -> str:
+    """A hash: of numbers by their value, of lists and tuples alike.
+
+    Args:
+        value: The value.
+        is_left_out: Whether a part of it is not to be looked into.
+        most: How many parts to look at; the hash of a value with more is empty.
+    """
+    hashed = hashlib.blake2b(digest_size=16)
+    for number, content in enumerate(_bytes_of(value, DEPTH, is_left_out)):
+        if number >= most:
+            return ""
+        hashed.update(content)
+    return hashed.hexdigest()
 
 
-def _bytes_of(value: Any, depth: int) -> Iterator[bytes]:
-    if isinstance(value, PRINTED):
+def _bytes_of(value: Any, depth: int, is_left_out: Callable[[Any], bool]) -> Iterator[bytes]:
+    if is_left_out(value):
+        yield b"left out"
+    elif isinstance(value, PRINTED):
         number = value.item() if isinstance(value, np.generic) else value
         yield repr(number).removesuffix(".0").encode()
     elif isinstance(value, Tensor):
         yield f"{value.dtype} {tuple(value.shape)}".encode()
+        dense = value.detach()
+        if dense.layout is not torch.strided:  # as_subclass would refuse it
+            dense = dense.to_dense()
         # numpy() would pin the size of the tensor itself
-        dense = value.detach().as_subclass(Tensor).cpu().to_dense().clone()
+        dense = dense.as_subclass(Tensor).cpu().clone()
         yield dense.reshape(-1).view(torch.uint8).numpy().tobytes()
     elif isinstance(value, np.ndarray):
         yield f"{value.dtype} {value.shape}".encode()
-        yield from _bytes_of(value.tolist() if value.dtype.hasobject else value.tobytes(), depth)
+        content = value.tolist() if value.dtype.hasobject else value.tobytes()
+        yield from _bytes_of(content, depth, is_left_out)
+    elif isinstance(value, FunctionType | MethodType):
+        place = getattr(value, "__code__", None)
+        line = place.co_firstlineno if place else 0
+        yield f"function {value.__module__} {value.__qualname__} {line}".encode()
     elif depth:
         yield b"sequence" if isinstance(value, list | tuple) else type(value).__name__.encode()
         for name, part in _parts(value):
             yield f"({name}".encode()
-            yield from _bytes_of(part, depth - 1)
+            yield from _bytes_of(part, depth - 1, is_left_out)
 
 
 def _parts(value: Any) -> Iterable[tuple[Any, Any]]:
@@ -50,7 +73,7 @@ def _parts(value: Any) -> Iterable[tuple[Any, Any]]:
     match value:  # one match
         case Metric():
             return [*value.metric_state.items(), ("updates", value.update_count)]
-        case LightningModule() | Trainer() | Callback() | type() | FunctionType() | MethodType():
+        case LightningModule() | Trainer() | Callback() | type():
             return ()  # they are changed elsewhere, such as a module's Trainer, or never
         case nn.Module():
             return [*value.state_dict().items(), *value.named_buffers()]

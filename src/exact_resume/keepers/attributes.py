@@ -1,127 +1,191 @@
-"""What a module and its callbacks change in training though no checkpoint of
-Lightning's holds it.
+"""What a module, its callbacks and its data module change in training though no
+checkpoint of Lightning's holds it.
 """
 
-from collections.abc import Iterator
+import sys
 from typing import Any
 
+import numpy as np
 from lightning.fabric.utilities import move_data_to_device
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricTracker
 
 from exact_resume.keeper import Keeper, Moment, State
-from exact_resume.keepers.metrics import parts_of
-from exact_resume.keepers.values import mark, memory_of, plain, set_attribute
-from exact_resume.lightning_private import MODES, NOT_PERSISTENT
-from exact_resume.training import ByName, callbacks_of
+from exact_resume.keepers.classes import is_frameworks
+from exact_resume.keepers.marks import mark
+from exact_resume.keepers.metrics import names_of_reset, parts_of
+from exact_resume.keepers.owners import Place, attributes_of, owners_of, set_value
+from exact_resume.keepers.values import (
+    CONTAINERS,
+    Copies,
+    Restoring,
+    Way,
+    memory_of,
+    objects_in,
+    plain,
+)
+from exact_resume.lightning_private import NOT_PERSISTENT
+from exact_resume.training import ByName
 
-# The name of an owner, and that of its attribute.
-Place = tuple[str, str]
+# How many objects in an attribute a resume can fill, since others may hold them too.
+MOST = 1000
 
-# A bare module shows which attributes are the framework's; save_hyperparameters adds the
-# last of them.
-UNUSED = LightningModule()
-UNUSED.save_hyperparameters({"some": "name"})
+# What hooks at the start may make, in bytes, beside as much as the weights have.
+SMALL = 2**20
 
-# Attributes that Lightning and torch set themselves.
-FRAMEWORK_ATTRIBUTES = vars(UNUSED).keys() - {"training"}
+# Where an object was when training began: its attribute, and the way from there.
+Origin = tuple[Place, Way]
 
 
 class Attributes(Keeper):
     """Keeps what has changed since a training began.
 
-    - Attributes that hold numbers, strings, tensors, and containers of these: of the
-      module, its parts, and callbacks. Those of Lightning keep times, and have a state
-      of their own, as those have whose class sets ``keeps_own_state``.
+    - Attributes that hold numbers, strings, tensors, arrays, and containers of these: of
+      the module, its parts, callbacks, the data module, and some of the Trainer's; also
+      hyper-parameters. Callbacks of Lightning keep times, and have a state of their own,
+      as those have whose class sets ``keeps_own_state``; what a class that is derived
+      from one of theirs adds is kept.
+    - What hooks at the start have made of tensors and floats, such as the weights of the
+      start, which would be others on a resume.
     - Whether parts train, which finetuning sets, or a hook at the start of an epoch.
     - Buffers that are not persistent, and how many metrics a MetricTracker has.
     """
 
     def setup(self, trainer: Trainer) -> None:
         super().setup(trainer)
-        # The marks of values when training began.
+        # The marks of values before the hooks at the start, and when training began.
+        self._before_start: dict[Place, Any] = {}
         self._at_start: dict[Place, Any] = {}
+        # The objects when training began, by where they were; and where each was first.
+        self._objects: dict[Origin, Any] = {}
+        self._origins: dict[int, Origin] = {}
+        # What is always kept.
+        self._made: set[Place] = set()
+        self._restored: set[Place] = set()
+        self._mark_before_start(callbacks=True)
+
+    def fit_starts(self) -> None:
+        self._mark_before_start(callbacks=False)
+
+    def _mark_before_start(self, callbacks: bool) -> None:
+        """Those of callbacks before their hooks, all others before the module's hook."""
+        owners = owners_of(self.trainer)
+        for key, value in attributes_of(self.trainer):
+            if isinstance(owners[key[0]], Callback) == callbacks:
+                self._before_start[key] = mark(value)
 
     def begin(self) -> None:
-        for key, value in self._attributes():
-            self._at_start[key] = mark(value)
+        left = SMALL + _size_of([*self.module.parameters()])
+        weights = self._memory_of_weights()
+        for key, value in attributes_of(self.trainer):
+            now = mark(value)
+            # A finder may have begun before.
+            self._at_start.setdefault(key, now)
+            for way, thing in objects_in(value, MOST):
+                origin = key, way
+                self._objects.setdefault(origin, thing)
+                self._origins.setdefault(id(thing), origin)
+            is_made = now is not None and now != self._before_start.get(key)
+            if is_made and _holds_numbers(value) and not memory_of(value) & weights:
+                size = _size_of(value)
+                if size <= left:
+                    left -= size
+                    self._made.add(key)
 
     def state(self, moment: Moment) -> State:
         trackers = parts_of(self.module, MetricTracker)
+        copies: Copies = {}
+        changed = {key: plain(value, copies) for key, value in self.changed().items()}
+        origins = [
+            (copy, self._origins[name])
+            for name, (thing, copy) in copies.items()
+            if name in self._origins and self._objects[self._origins[name]] is thing
+        ]
         return {
-            "changed": self._changed(),
-            "buffers": plain(buffers_not_kept(self.module)),
+            "changed": changed,
+            "origins": origins,
+            "buffers": {
+                key: plain(buffer) for key, buffer in buffers_not_kept(self.module).items()
+            },
             "trackers": {name: len(tracker) for name, tracker in trackers.items()},
+            "reset": self._to_reset(moment),
         }
+
+    def _to_reset(self, moment: Moment) -> list[str]:
+        """The metrics with a ``reset`` of their own that Lightning is about to call."""
+        begins = () if moment is Moment.WITHIN_EPOCH else names_of_reset(self.trainer)
+        return [
+            name
+            for name, metric in parts_of(self.module, Metric).items()
+            if f"{name}.".startswith(begins) and not is_frameworks(type(metric).reset)
+        ]
 
     def restore(self, state: State) -> None:
         for name, tracker in parts_of(self.module, MetricTracker).items():
             while len(tracker) < state["trackers"].get(name, 0):
                 tracker.increment()
-        owners = self._owners()
-        on_device = move_data_to_device(state, self.module.device)
-        for kind, put in (("changed", set_attribute), ("buffers", _set_buffer)):
-            for (owner, name), value in on_device[kind].items():
-                if owner in owners:
-                    put(owners[owner], name, value)
+        owners = owners_of(self.trainer)
+        restoring = Restoring(self.module.device)
+        for kept, origin in state["origins"]:
+            if origin in self._objects:
+                restoring.into(kept, self._objects[origin])
+        for (owner, name), kept in state["changed"].items():
+            if owner in owners:
+                set_value(owners[owner], name, restoring.value(kept))
+        self._restored |= state["changed"].keys()
+        buffers = move_data_to_device(state["buffers"], self.module.device)
+        for (owner, name), value in buffers.items():
+            if owner in owners:
+                _set_buffer(owners[owner], name, value)
+        metrics = parts_of(self.module, Metric)
+        for name in state["reset"]:
+            if name in metrics:
+                metrics[name].reset()
 
     def parts(self) -> ByName:
-        kinds = {"buffer": buffers_not_kept(self.module), "attribute": dict(self._attributes())}
+        attributes = dict(attributes_of(self.trainer))
+        kinds = {"buffer": buffers_not_kept(self.module), "attribute": attributes}
         return {
             f"{kind} {owner}.{name}".replace(" .", " "): value
             for kind, values in kinds.items()
             for (owner, name), value in values.items()
         }
 
-    def _changed(self) -> dict[Place, Any]:
-        """By owner and name, what differs from when training began."""
-        weights = memory_of([*self.module.parameters(), *self.module.buffers()])
+    def changed(self) -> dict[Place, Any]:
+        """By owner and name, what differs from when training began, or on a resume would."""
+        weights = self._memory_of_weights()
+        always = self._made | self._restored
         changed = {}
-        for key, value in self._attributes():
+        for key, value in attributes_of(self.trainer):
             now = mark(value)
-            has_changed = now is not None and now != self._at_start.get(key)
+            has_changed = now is not None and (key in always or now != self._at_start.get(key))
             # What shares memory with weights changes with them.
             if has_changed and not memory_of(value) & weights:
-                changed[key] = plain(value)
+                changed[key] = value
         return changed
 
-    def _owners(self) -> ByName:
-        """The module's parts and weights, and the callbacks whose attributes are kept,
-        by names.
-        """
-        owners: ByName = dict(self.module.named_modules())
-        owners |= self.module.named_parameters()
-        for callback in callbacks_of(self.trainer, Callback):
-            if not _keeps_own_state(callback):
-                name = type(callback).__name__
-                while name in owners:
-                    name += "'"
-                owners[name] = callback
-        return owners
-
-    def _attributes(self) -> Iterator[tuple[Place, Any]]:
-        """By owner and name; in an evaluation, which sets who trains, as before it."""
-        val_loop = self.trainer.fit_loop.epoch_loop.val_loop
-        modes = MODES.of(val_loop).mode if self.trainer.validating else {}
-        for owner, part in self._owners().items():
-            values = dict(vars(part))
-            if isinstance(part, Tensor):
-                values["requires_grad"] = part.requires_grad
-            if owner in modes:
-                values["training"] = modes[owner]
-            is_metric = isinstance(part, Metric)
-            sums = part.metric_state if is_metric else ()
-            for name, value in values.items():
-                is_private = is_metric and name.startswith("_")
-                if not (is_private or name in sums or name in FRAMEWORK_ATTRIBUTES):
-                    yield (owner, name), value
+    def _memory_of_weights(self) -> set[int]:
+        return memory_of([*self.module.parameters(), *self.module.buffers()])
 
 
-def _keeps_own_state(callback: Callback) -> bool:
-    own_kinds = {*type(callback).__mro__} - {*Callback.__mro__}
-    is_lightnings = any(kind.__module__.startswith("lightning.") for kind in own_kinds)
-    return is_lightnings or getattr(callback, "keeps_own_state", False)
+def _holds_numbers(value: Any) -> bool:
+    """Whether there are tensors, arrays or floats in a value."""
+    things = [value, *(thing for _, thing in objects_in(value, MOST))]
+    parts = [part for thing in things for part in _parts_of(thing)]
+    return any(isinstance(part, Tensor | float | np.ndarray | np.generic) for part in parts)
+
+
+def _parts_of(thing: Any) -> list[Any]:
+    parts = thing.values() if isinstance(thing, dict) else thing
+    return [thing, *(parts if isinstance(thing, CONTAINERS) else ())]
+
+
+def _size_of(value: Any) -> int:
+    """The bytes of what is in a value, at least."""
+    things = [thing for _, thing in objects_in(value, sys.maxsize)]
+    counted = [getattr(thing, "nbytes", 8 * len(_parts_of(thing))) for thing in things]
+    return sum(counted)
 
 
 def buffers_not_kept(module: nn.Module) -> dict[Place, Tensor | None]:

@@ -1,12 +1,12 @@
 """The sums of torchmetrics over an unfinished epoch, or over more than one."""
 
-from lightning.fabric.utilities import move_data_to_device
+from lightning.pytorch import Trainer
 from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.metric import CompositionalMetric
 
 from exact_resume.keeper import Keeper, Moment, State
-from exact_resume.keepers.values import plain
+from exact_resume.keepers.values import plain, restored
 from exact_resume.lightning_private import COMPUTED, TRAIN_RESULTS, UPDATES, VAL_RESULTS
 from exact_resume.training import ByName, say
 
@@ -17,7 +17,7 @@ class Metrics(Keeper):
     kind = "metric"
 
     def state(self, moment: Moment) -> State:
-        reset = () if moment is Moment.WITHIN_EPOCH else self._names_of_reset()
+        reset = () if moment is Moment.WITHIN_EPOCH else names_of_reset(self.trainer)
         return {
             name: sums_of(metric)
             for name, metric in parts_of(self.module, Metric).items()
@@ -39,15 +39,16 @@ class Metrics(Keeper):
                 "cover only its remaining batches"
             )
 
-    def _names_of_reset(self) -> tuple[str, ...]:
-        """Beginnings of the names of those that Lightning is about to reset, after an
-        evaluation or an epoch, since they are logged.
-        """
-        loop = self.trainer.fit_loop.epoch_loop
-        ended = VAL_RESULTS.of(loop.val_loop) if self.trainer.validating else TRAIN_RESULTS.of(loop)
-        return tuple(
-            f"{logged.meta.metric_attribute}." for logged in ended.values() if not logged.is_tensor
-        )
+
+def names_of_reset(trainer: Trainer) -> tuple[str, ...]:
+    """Beginnings of the names of metrics that Lightning is about to reset, after an
+    evaluation or an epoch, since they are logged.
+    """
+    loop = trainer.fit_loop.epoch_loop
+    ended = VAL_RESULTS.of(loop.val_loop) if trainer.validating else TRAIN_RESULTS.of(loop)
+    return tuple(
+        f"{logged.meta.metric_attribute}." for logged in ended.values() if not logged.is_tensor
+    )
 
 
 def parts_of(module: nn.Module, kind: type) -> ByName:
@@ -71,5 +72,5 @@ def sums_of(metric: Metric) -> State:
 def set_sums(metric: Metric, sums: State) -> None:
     """Give a metric the sums that it had."""
     for name, value in sums.items():
-        setattr(metric, name, move_data_to_device(value, metric.device))
+        setattr(metric, name, restored(value, metric.device))
     COMPUTED.replace(metric, None)
