@@ -3,6 +3,7 @@ signal that any of them received.
 """
 
 import time
+from math import inf
 from typing import Any
 
 import torch
@@ -49,9 +50,17 @@ class AgreedSignal:
     Every few steps they start an asynchronous all_reduce of the received signals, and
     read its result before the next one. It runs on CPU (gloo) even if the network
     trains on GPUs.
+
+    Likewise they agree on whether the time between two saves is up.
+
+    Args:
+        seconds: That time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = inf) -> None:
+        self._seconds = seconds
+        self._saved = self._now()
+        self._is_due = self._is_answered = False
         self._is_alone = world_size() == 1
         if self._is_alone:
             return
@@ -61,6 +70,26 @@ class AgreedSignal:
         self._sent: tuple[distributed.Work, Tensor] | None = None
         self._number = 0
         self._steps, self._interval, self._since = 0, 1, time.perf_counter()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the time between two saves is up."""
+        if self._is_alone:
+            return self._is_up()
+        return self._is_due
+
+    def _is_up(self) -> bool:
+        return self._now() - self._saved >= self._seconds
+
+    def _now(self) -> float:
+        """Some trainings count how often the clock is asked: only if it matters."""
+        return time.perf_counter() if self._seconds < inf else 0.0
+
+    def note_save(self) -> None:
+        """A checkpoint has been written, by all processes."""
+        self._saved = self._now()
+        # What the exchange in progress says is of the time before.
+        self._is_due, self._is_answered = False, True
 
     def after_step(self) -> int:
         """The signal's number, or 0; every process must call this after every step."""
@@ -84,7 +113,7 @@ class AgreedSignal:
         self._read()
         if not self._number:
             rank = signals.RANKED.index(signals.received())
-            sent = torch.tensor([rank, seconds_a_step], dtype=torch.float64)
+            sent = torch.tensor([rank, seconds_a_step, self._is_up()], dtype=torch.float64)
             work = distributed.all_reduce(
                 sent, op=distributed.ReduceOp.MAX, group=self._group, async_op=True
             )
@@ -96,7 +125,9 @@ class AgreedSignal:
         if self._sent is not None:
             work, received = self._sent
             work.wait()
-            rank, seconds_a_step = received.tolist()
+            rank, seconds_a_step, is_due = received.tolist()
+            self._is_due = bool(is_due) and not self._is_answered
+            self._is_answered = False
             self._number = signals.RANKED[int(rank)]
             # Fewer steps if they take long: by default Slurm kills a job 30 s after its SIGTERM.
             self._interval = max(1, min(MOST_STEPS, int(SECONDS / seconds_a_step)))

@@ -19,6 +19,32 @@ class ResumeError(Exception):
     exit_status = 1
 
 
+class NotRepeated(ResumeError):  # noqa: N818  # as the one below
+    """A resume within an epoch cannot be exact, since its loaders do not give again what
+    they gave; that from the end of the epoch before is.
+
+    Args:
+        reason: Why.
+        way_back: What to do.
+    """
+
+    def __init__(self, reason: str = "", way_back: str = "") -> None:
+        super().__init__(": ".join(filter(None, (reason, way_back))))
+        self.reason = reason
+
+
+class ReadingStopped(Exception):  # noqa: N818  # not an error
+    """A signal came while a resume was reading batches again.
+
+    Args:
+        number: Of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 class Stopped(ResumeError):  # noqa: N818  # not really an error
     """A signal asked the training to stop, and it has saved its state."""
 
