@@ -2,7 +2,9 @@
 
 import signal
 from collections.abc import Sequence
-from functools import cached_property, partial
+from datetime import timedelta
+from functools import cached_property
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +12,28 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from exact_resume import signals
-from exact_resume.agreement import AgreedSignal, of_all_processes, world_size
-from exact_resume.checkpoints import SAVE, AtomicCheckpointIO, check_optimizer_states, move_paths
-from exact_resume.errors import ResumeError
-from exact_resume.keeper import Keeper, Moment, State
+from exact_resume.agreement import AgreedSignal, of_all_processes
+from exact_resume.checkpoints import SAVE, AtomicCheckpointIO, move_paths
+from exact_resume.epoch_end import EpochEnd
+from exact_resume.errors import NotRepeated, ReadingStopped, ResumeError
+from exact_resume.keeper import Keeper, Moment, State, left_out
 from exact_resume.keepers.built_in import KEEPERS
 from exact_resume.keepers.values import is_plain
-from exact_resume.lightning_private import BEFORE_ITERATING, BY_STEPS, LAST_SAVED, SIGTERM
+from exact_resume.lightning_private import (
+    BEFORE_ITERATING,
+    BY_STEPS,
+    FETCHER,
+    IS_EVALUATED,
+    LAST_SAVED,
+    SIGTERM,
+)
+from exact_resume.restoration import VERSION, Restoration
 from exact_resume.stopping import stop
-from exact_resume.training import after_own, callbacks_of, is_out_of_time, nothing, say, steps_done
+from exact_resume.training import after_own, callbacks_of, is_out_of_time, nothing, steps_done
+from exact_resume.unkept import Unkept
 
-# Of what a checkpoint keeps, raised by a change of the keepers' states.
-VERSION = 4
+# What the first Ctrl-C says.
+SAVING = "saving at the end of this batch or evaluation"
 
 
 class ExactResume(ModelCheckpoint):
@@ -32,12 +44,13 @@ class ExactResume(ModelCheckpoint):
         >>> trainer = Trainer(max_epochs=10, callbacks=[resume])
         >>> trainer.fit(model, datamodule=data, ckpt_path=resume.ckpt_path)
 
-    It saves at the end of every epoch and, soon after Ctrl-C, SIGTERM, SIGUSR1 or when its
-    terminal is closed, at the end of a batch, then ends the training (of all processes
-    after the same batch); after SIGUSR1 it also requeues a Slurm job. A second Ctrl-C ends
-    it at once. A kill during a save leaves the previous checkpoint intact. What it keeps
-    beyond Lightning's checkpoints is in ``keepers/built_in.py``. Anything else that your
-    module accumulates belongs in its ``on_save_checkpoint``.
+    It saves at the end of every epoch, within one as often as you say and, soon after
+    Ctrl-C, SIGTERM, SIGUSR1 or when its terminal is closed, at the end of a batch, then ends
+    the training (of all processes after the same batch); after SIGUSR1 it also requeues a
+    Slurm job. A second Ctrl-C ends it at once. A kill during a save leaves the previous
+    checkpoint intact. What it keeps beyond Lightning's checkpoints is in
+    ``keepers/built_in.py``. Anything else that your module accumulates belongs in its
+    ``on_save_checkpoint``.
 
     A training, hook by hook:
 
@@ -67,13 +80,24 @@ class ExactResume(ModelCheckpoint):
         path: The checkpoint.
         hint: The end of the message after a signal; by default it names the checkpoint.
         keepers: Additional keepers, restored after the built-in ones.
+        every_n_train_steps: Save within an epoch too, every so many optimizer steps; 0: not.
+        train_time_interval: The same, at the end of the batch in which this time is up.
 
     Raises:
+        NotRepeated: in ``fit``, a resume within an epoch cannot be exact, since the loaders do
+            not give again what they gave; it names the checkpoint of the epoch's end.
         ValueError: the path is not one of a disk, or two keepers have one name.
         Stopped: in ``fit``, after a signal.
     """
 
-    def __init__(self, path: str | Path, hint: str = "", keepers: Sequence[Keeper] = ()) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        hint: str = "",
+        keepers: Sequence[Keeper] = (),
+        every_n_train_steps: int = 0,
+        train_time_interval: timedelta | None = None,
+    ) -> None:
         if "://" in str(path):
             raise ValueError(f"{path}: an exact checkpoint is on a disk, which can be locked")
         self.path = Path(path).absolute()
@@ -88,6 +112,10 @@ class ExactResume(ModelCheckpoint):
         self.keepers = [*(make() for make in KEEPERS), *keepers]
         if len({keeper.name for keeper in self.keepers}) < len(self.keepers):
             raise ValueError("two keepers have the same name, the key of their state")
+        # ModelCheckpoint's own of these names are part of its name in checkpoints.
+        self._steps_between = every_n_train_steps
+        interval = train_time_interval
+        self._seconds_between = inf if interval is None else interval.total_seconds()
         # True from our own on_fit_start, which runs after those of finders, since
         # Lightning calls checkpoint callbacks last.
         self._has_started = False
@@ -96,6 +124,11 @@ class ExactResume(ModelCheckpoint):
     def state_key(self) -> str:
         """Its name in checkpoints, for which Lightning asks at every step."""
         return super().state_key
+
+    @property
+    def epoch_end(self) -> EpochEnd:
+        """The checkpoint of the last epoch's end, beside one within an epoch."""
+        return EpochEnd(self.path)
 
     @property
     def ckpt_path(self) -> Path | None:
@@ -107,12 +140,10 @@ class ExactResume(ModelCheckpoint):
         self._trainer = trainer
         self._has_started = False
         self._saved_signal = 0  # the number of the signal for which it has saved
-        # What the checkpoint holds for each keeper, until it is restored: of this process,
-        # or of the first if the number of processes has changed. An earlier training that
-        # had ended already may have left some.
-        self._states: dict[str, State] = {}
-        self._moment = Moment.EPOCH_END  # of the checkpoint
-        self._resumes_from: str | Path | None = None
+        self._is_saving = False
+        self._saves_evaluation = False  # once the evaluation that follows has ended
+        self._is_of_epoch_end = False  # whether the checkpoint at our path is
+        self._restoration = Restoration(trainer, self.keepers)
         # Lightning does so only after loading a checkpoint, whose float64 weights would
         # be rounded to float32.
         trainer.precision_plugin.convert_module(pl_module)
@@ -124,7 +155,7 @@ class ExactResume(ModelCheckpoint):
         self._writer = writer
         if stage == "fit":
             self._set_up_fit(trainer)
-            self._note_interrupts("saving")
+            self._note_interrupts(SAVING)
 
     def _set_up_fit(self, trainer: Trainer) -> None:
         for keeper in self.keepers:
@@ -135,24 +166,26 @@ class ExactResume(ModelCheckpoint):
         callbacks.remove(self)
         trainer.callbacks = [*callbacks, self]  # type: ignore[attr-defined]  # set at run time
         BY_STEPS.reset(trainer.fit_loop)
-        BEFORE_ITERATING.replace(trainer.fit_loop, self._before_iterating)
+        BEFORE_ITERATING.replace(trainer.fit_loop, self._restoration.before_iterating)
         SIGTERM.replace(trainer.fit_loop.epoch_loop, nothing)
 
     def on_fit_start(self, *_: Any) -> None:
         self._has_started = True
+        for keeper in self.keepers:
+            keeper.fit_starts()
+        path = self._restoration.path
+        if path not in (self.path, self.epoch_end.path):
+            self.epoch_end.drop()  # of another training
         if not self.path.is_file():
             # A training was killed before its first save. Not in setup: Lightning may load
             # one of the user's checkpoints after that.
-            self._writer.begin_anew(keeps_others=self._resumes_from is not None)
+            self._writer.begin_anew(keeps_others=path is not None)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Lightning's own handlers save and broadcast wherever each process happens to
         # be, which can deadlock.
         signals.install()
-        self._signal = AgreedSignal()
-        if trainer.is_global_zero and (reason := self.lost_position()):
-            say(f"This run can resume only at the end of an epoch. {reason}.")
-            self._note_interrupts("stopping")
+        self._signal = AgreedSignal(self._seconds_between)
         after_own(pl_module, "on_train_start", self._begin)
 
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
@@ -181,19 +214,34 @@ class ExactResume(ModelCheckpoint):
         # of a checkpoint.
         number = self._signal.after_step()
         stepped = (fit_loop.batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if number and stepped and not trainer.is_last_batch:
+        if not stepped or trainer.is_last_batch:
+            return
+        if number:
             self._saved_signal = number
             self.save_within_epoch("on_train_batch_end")
+        elif self._is_due():
+            self._saves_evaluation = IS_EVALUATED.of(fit_loop.epoch_loop)(FETCHER.of(fit_loop))
+            if not self._saves_evaluation:
+                self.save_within_epoch("on_train_batch_end")
+
+    def _is_due(self) -> bool:
+        steps = self._steps_between
+        return self._signal.is_due or bool(steps and self._trainer.global_step % steps == 0)
 
     def on_validation_end(self, *_: Any) -> None:
         # In the middle of an epoch: save again, with the evaluation, which Lightning
         # would skip on a resume.
-        if self._saved_signal:
+        if self._saved_signal or self._saves_evaluation:
+            self._saves_evaluation = False
             self.save_within_epoch("on_validation_end")
 
     def on_train_epoch_end(self, *arguments: Any) -> None:
         LAST_SAVED.replace(self, -1)
+        self._writer.keeps_earlier = False
         super().on_train_epoch_end(*arguments)
+        self._is_of_epoch_end = True
+        self.epoch_end.drop()
+        self._signal.note_save()
 
     def on_train_end(self, *_: Any) -> None:
         if self._has_started:  # not of a finder
@@ -212,8 +260,7 @@ class ExactResume(ModelCheckpoint):
             signals.forget()
 
     def on_fit_end(self, *_: Any) -> None:
-        for keeper, state in self._to_restore():
-            keeper.restore_end(state)
+        self._restoration.restore_end()
 
     def state_dict(self) -> State:
         # OnExceptionCheckpoint may save before a training starts, and finders do.
@@ -229,6 +276,7 @@ class ExactResume(ModelCheckpoint):
         return super().state_dict() | {
             "version": VERSION,
             "moment": moment.value,
+            "left out": "" if self._is_saving else left_out(self._trainer, moment),
             "processes": of_all_processes(own),
             # A Timer sets it again.
             "stopping": self._trainer.should_stop and not is_out_of_time(self._trainer),
@@ -241,86 +289,65 @@ class ExactResume(ModelCheckpoint):
         # A finder restores what it has saved itself a moment ago.
         if not trainer.training or trainer.ckpt_path == self._writer.latest:
             return
-        self._resumes_from = trainer.ckpt_path
+        self._restoration.path = Path(str(trainer.ckpt_path)).absolute()
         if save := checkpoint.get(SAVE):
             self._writer.undo(save)
 
     def load_state_dict(self, state_dict: State) -> None:
         super().load_state_dict(state_dict)
-        trainer, processes = self._trainer, state_dict.get("processes")
-        if processes is None or not self._resumes_from:
-            return
-        if state_dict.get("version") != VERSION:
-            raise ResumeError(
-                "the checkpoint was written by another version of exact_resume: resume with that "
-                "version, or start over"
-            )
-        if state_dict["stopping"]:
-            trainer.should_stop = True
-        # Lightning would check again, and some modules change in evaluations.
-        trainer.num_sanity_val_steps = 0
-        self._same_world_size = len(processes) == world_size()
-        self._states = processes[trainer.global_rank if self._same_world_size else 0]
-        self._moment = Moment(state_dict["moment"])
-        if self._moment is Moment.EPOCH_END:
-            BY_STEPS.replace(trainer.fit_loop, bool)
-        for keeper, state in self._to_restore():
-            keeper.load(state)
-
-    def _to_restore(self) -> list[tuple[Keeper, State]]:
-        """The keepers of which the checkpoint has a state."""
-        return [
-            (keeper, self._states[keeper.name])
-            for keeper in self.keepers
-            if keeper.name in self._states
-        ]
-
-    def _before_iterating(self) -> None:
-        fit_loop = self._trainer.fit_loop
-        for keeper in self.keepers:
-            keeper.before_iterating(self._states.get(keeper.name, {}), self._moment)
-        BEFORE_ITERATING.of(type(fit_loop))(fit_loop)
+        restoration = self._restoration
+        if "processes" in state_dict and restoration.path:
+            restoration.load(state_dict)
+            is_end = restoration.moment is Moment.EPOCH_END
+            self._is_of_epoch_end = is_end and restoration.path == self.path
 
     def _begin(self) -> None:
         """Begin, and restore everything, after all other callbacks: Lightning calls
         checkpoints last.
         """
-        trainer = self._trainer
         for keeper in self.keepers:
             keeper.begin()
-        if self._states:
-            check_optimizer_states(trainer)
-        elif self._resumes_from:
-            say(
-                f"{self._resumes_from} has no state of exact_resume: the training goes on as "
-                "Lightning resumes it, which is not exact"
-            )
-        for keeper, state in self._to_restore():
-            restore = keeper.restore if self._same_world_size else keeper.restore_other_world_size
-            restore(state)
-        self._states = {}
-        self._resumes_from = None
-        BY_STEPS.reset(trainer.fit_loop)
+        self._note_interrupts("stopping")
+        try:
+            self._restoration.restore()
+        except NotRepeated as error:
+            raise NotRepeated(error.reason, self._way_back()) from error
+        except ReadingStopped as stopped:
+            message = f"stopped before step {steps_done(self._trainer) + 1}: {self.hint}"
+            stop(stopped.number, message if self._trainer.is_global_zero else "")
+        self._note_interrupts(SAVING)
+        unkept = Unkept(self.keepers)
+        unkept.begin()
+        self._writer.look = unkept.look
+
+    def _way_back(self) -> str:
+        """How the training goes on that cannot go on within an epoch."""
+        if not self.epoch_end.path.is_file():
+            return f"no epoch has ended, delete {self.path} and begin again"
+        return (
+            f"move {self.epoch_end.path} to {self.path} and run it again, to go on exactly from "
+            "the end of the epoch before"
+        )
 
     def save_within_epoch(self, hook: str) -> None:
-        """Called in a hook within an epoch: save once the module's own has been called. Of
-        all processes or none, since they wait for each other.
-        """
-        if not any(of_all_processes(self.lost_position())):
-            save = partial(self._trainer.save_checkpoint, self.path)
-            after_own(self._trainer.lightning_module, hook, save)
+        """Called in a hook within an epoch: save once the module's own has been called."""
+        after_own(self._trainer.lightning_module, hook, self._save_within_epoch)
 
-    def lost_position(self) -> str:
-        """Why training loaders cannot save and restore where they are; empty if they can."""
-        reasons = [keeper.lost_position() for keeper in self.keepers]
-        return next(filter(None, reasons), "")
+    def _save_within_epoch(self) -> None:
+        if self._is_of_epoch_end and any(keeper.may_differ for keeper in self.keepers):
+            self.epoch_end.keep()
+        self._is_of_epoch_end = False
+        self._writer.keeps_earlier = self.epoch_end.path.is_file()
+        self._is_saving = True
+        self._trainer.save_checkpoint(self.path)
+        self._is_saving = False
+        self._signal.note_save()
 
     def _note_interrupts(self, doing: str) -> None:
-        says = f"{doing} at the end of this batch or evaluation; Ctrl-C again ends at once"
+        says = f"{doing}; Ctrl-C again ends at once"
         signals.note_interrupts(says if self._trainer.is_global_zero else "")
 
     def _stop(self, number: int) -> None:
         trainer = self._trainer
-        where = ", to resume from the end of an epoch" if self.lost_position() else ""
-        message = f"stopped after step {steps_done(trainer)}{where}: {self.hint}"
+        message = f"stopped after step {steps_done(trainer)}: {self.hint}"
         stop(number, message if trainer.is_global_zero else "")

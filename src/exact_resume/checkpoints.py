@@ -5,6 +5,7 @@ not use.
 import io
 import os
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from os.path import relpath
 from pathlib import Path
@@ -27,7 +28,7 @@ from exact_resume.files import write
 from exact_resume.journal import AFTER, Journal
 from exact_resume.keeper import State
 from exact_resume.keepers.values import is_plain
-from exact_resume.training import callbacks_of
+from exact_resume.training import callbacks_of, nothing
 
 # The name of a save, in the checkpoint itself.
 SAVE = "exact_resume_save"
@@ -68,6 +69,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self._is_first = True
         self.trusting = trusting
         self.latest: str | Path = ""  # what others wrote last
+        self.look: Callable[[State], None] = nothing  # at an exact one that was written
+        self.keeps_earlier = False  # whether the exact one before stays, under another name
 
     def writes(self, path: str | Path) -> bool:
         """Whether it writes this checkpoint itself."""
@@ -104,7 +107,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             self._is_first = False
         write(path, content.getbuffer())
         if is_own:
-            self.journal.begin(save)
+            self.journal.begin(save, self.keeps_earlier)
+            self.look(checkpoint)
 
     def load_checkpoint(self, path: str | Path, *arguments: Any, **named: Any) -> State:
         if self.writes(path):

@@ -4,6 +4,7 @@ from enum import Enum
 from typing import Any
 
 from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.model_helpers import is_overridden
 
 # Part of the state of one process, in tensors and plain values, as a checkpoint has it.
 State = dict[str, Any]
@@ -30,6 +31,15 @@ class Moment(Enum):
         return cls.EPOCH_END if is_end else cls.WITHIN_EPOCH
 
 
+def left_out(trainer: Trainer, moment: Moment) -> str:
+    """The module's own hook that comes after a checkpoint that a callback writes at a moment,
+    and which a resume does not call; empty without one.
+    """
+    hooks = {Moment.WITHIN_EPOCH: "on_train_batch_end", Moment.IN_EVALUATION: "on_validation_end"}
+    hook = hooks.get(moment, "")
+    return hook if is_overridden(hook, trainer.lightning_module) else ""
+
+
 class Keeper:
     """Keeps a part of a training, in each process, that Lightning's checkpoints lack.
 
@@ -53,6 +63,11 @@ class Keeper:
     def load(self, state: State) -> None:
         """Called before a resumed training starts, when its weights are there."""
 
+    @property
+    def may_differ(self) -> bool:
+        """Whether a resume within this epoch may find that it cannot be exact."""
+        return False
+
     def before_iterating(self, state: State, moment: Moment) -> None:
         """Called before the training loaders first iterate, new ones too.
 
@@ -60,6 +75,9 @@ class Keeper:
             state: On a resume, what this process has kept; empty otherwise.
             moment: When that was.
         """
+
+    def fit_starts(self) -> None:
+        """Called after the callbacks' ``on_fit_start``, before the module's."""
 
     def begin(self) -> None:
         """Called when a training has started, new or resumed."""
@@ -73,6 +91,9 @@ class Keeper:
         process has kept.
 
         ``trainer.fit_loop.restarted_mid_epoch`` says whether it goes on within an epoch.
+
+        Raises:
+            NotRepeated: that cannot be exact.
         """
 
     def restore_other_world_size(self, state: State) -> None:
@@ -89,9 +110,6 @@ class Keeper:
         kept = self.state(Moment.WITHIN_EPOCH) if self.kind else {}
         return {f"{self.kind} {name}": value for name, value in kept.items()}
 
-    def lost_position(self) -> str:
-        """Why the position of the training loaders is not kept; empty if it is.
-
-        Not cheap: Loaders saves and loads the batches that were fetched ahead for it.
-        """
-        return ""
+    def lost(self) -> list[str]:
+        """What has changed that no keeper keeps, in words. Not cheap."""
+        return []

@@ -37,7 +37,7 @@ VAL_LOADERS = Private(EVALUATION_LOOP, "_combined_loader", "the validation loade
 COMBINED_BY = Private(
     "lightning.pytorch.utilities.combined_loader:CombinedLoader",
     "_mode",
-    "several loaders of max_size cannot resume within an epoch",
+    "several loaders of max_size cannot go to a place by their own states",
 )
 MAKE_ITERATOR = Private(
     "torch.utils.data:DataLoader",
@@ -47,7 +47,7 @@ MAKE_ITERATOR = Private(
 MADE_ITERATORS = Private(
     "lightning.pytorch.utilities.combined_loader:CombinedLoader",
     "_iterator",
-    "the iterators of torch's own loaders, to skip what a training has seen",
+    "the iterator of torch's own loader, to skip what a training has seen",
 )
 FETCHER = Private(FIT_LOOP, "_data_fetcher", "the batches fetched ahead, to keep and put back")
 BEFORE_ITERATING = Private(
@@ -57,6 +57,11 @@ SET_EPOCH = Private(
     "lightning.fabric.utilities.data",
     "_set_sampler_epoch",
     "sets a sampler's epoch, which Lightning does only after a resumed loader iterates",
+)
+LAST_RELOAD = Private(
+    FIT_LOOP,
+    "_last_train_dl_reload_epoch",
+    "when the loaders were made, from which reload_dataloaders_every_n_epochs counts",
 )
 ITERATOR = Private(
     "torchdata.stateful_dataloader:StatefulDataLoader",
@@ -68,6 +73,21 @@ INDICES = Private(
     "_sampler_iter",
     "the remaining indices: torchdata skips to the place only at the next batch",
 )
+INDEX_SAMPLER = Private(
+    "torch.utils.data.dataloader:_BaseDataLoaderIter",
+    "_index_sampler",
+    "the sampler again, after persistent workers have started without work",
+)
+SENT = Private(
+    "torch.utils.data.dataloader:_MultiProcessingDataLoaderIter",
+    "_send_idx",
+    "how many batches workers were asked for in this epoch, to wait until they have them",
+)
+WORKING = Private(
+    "torch.utils.data.dataloader:_MultiProcessingDataLoaderIter",
+    "_workers_status",
+    "which workers have not come to the end of an iterable data set",
+)
 
 # How Lightning takes up a training.
 BY_STEPS = Private(
@@ -75,10 +95,10 @@ BY_STEPS = Private(
     "_iteration_based_training",
     "False on a resume at an epoch's end, which Lightning takes to be within it with max_steps",
 )
-IS_RESUMING = Private(
-    FIT_LOOP,
-    "_resuming_from_checkpoint",
-    "a resume iterates before states are restored: set False so that it iterates again",
+IS_EVALUATED = Private(
+    TRAINING_LOOP,
+    "_should_check_val_fx",
+    "whether an evaluation follows a batch, which a resume would skip",
 )
 LAST_SAVED = Private(
     "lightning.pytorch.callbacks:ModelCheckpoint",

@@ -5,33 +5,19 @@ Each subject is stopped by SIGTERM within an epoch, where it saves, some by Ctrl
 killed by SIGKILL in a later epoch than the first, after which it resumes from the end of an epoch.
 """
 
-import random
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from lightning import Callback, LightningModule, Trainer, seed_everything
-from torch.utils.data import DataLoader, Sampler, StackDataset
-from torchdata.stateful_dataloader import StatefulDataLoader
+from torch.utils.data import DataLoader, StackDataset
 
 from exact_resume import ExactResume, Keeper, ResumeError, Stopped
 from exact_resume.keeper import Moment, State
-from tests.any_task.kinds import (
-    POINTS,
-    STEPS,
-    Batches,
-    Drawn,
-    Kind,
-    Noisy,
-    Plain,
-    Reshuffled,
-    Scored,
-    Shuffled,
-    Stream,
-)
+from tests.any_task.kinds import POINTS, STEPS, Kind, Noisy, Plain, Reshuffled, Scored
 from tests.any_task.stop import Signal, forget_signal
 from tests.exact_resume.stopping import (
     INT,
@@ -46,8 +32,6 @@ from tests.exact_resume.stopping import (
 from tests.exact_resume.subjects import QUIET, SUBJECTS, plain
 
 SLOW = pytest.mark.slow
-
-OF_TORCH = "end of an epoch. To resume within one, use torchdata's StatefulDataLoader."
 
 # Without a mark; all others are slow.
 FAST: tuple[str, ...] = ("module",)
@@ -122,139 +106,10 @@ def test_resume_ends_with_the_same_bits(
     assert_resumes_exactly(SUBJECTS[name].train, name, number, batch, wholes)
 
 
-@pytest.mark.parametrize(
-    ("kind", "line"),
-    [
-        ("stream", ""),
-        ("torch", ""),
-        ("batch sampler", "an epoch. A batch sampler draws its order at once: write"),
-        ("torch batches", "an epoch. A batch sampler draws its order at once: write"),
-        *(
-            (kind, OF_TORCH)
-            for kind in ("torch workers", "torch stream", "torch drawn", "torch wrapped")
-        ),
-        (
-            "named",
-            "an epoch. The training loader has no length, and its batches are more than "
-            "tensors and plain values.",
-        ),
-    ],
-)
-def test_resume_says_what_a_loader_loses(
-    kind: str,
-    line: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(Stopped) as caught:
-        plain(Plain, kind).train("run", [Signal(STEPS + 3)])
-    printed = capsys.readouterr().out
-    assert line in printed if line else "resume" not in printed
-    assert ("from the end of an epoch" in str(caught.value)) == bool(line)
-
-
 val = Kind().val_dataloader
 points: Any = POINTS
 
 PERSISTENT: dict[str, Any] = {"num_workers": 1, "persistent_workers": True}
-
-
-class Rebatched(Batches):
-    """Shuffles its batches again and again."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.batches = [*super().__iter__()]
-
-    def __iter__(self) -> Iterator[list[int]]:
-        self.own.shuffle(self.batches)
-        yield from self.batches
-
-
-class Advancing(Sampler[int]):
-    """Counts its epochs, which Lightning sets."""
-
-    epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(POINTS)
-
-    def __iter__(self) -> Iterator[int]:
-        order = random.Random(self.epoch).sample(range(len(POINTS)), len(POINTS))
-        self.epoch += 1
-        yield from order
-
-
-@pytest.mark.parametrize(
-    ("make", "line"),
-    [
-        pytest.param(
-            lambda: DataLoader(points, 5, sampler=Reshuffled()),
-            "Reshuffled gives an order that",
-            id="sampler",
-        ),
-        pytest.param(
-            lambda: DataLoader(points, batch_sampler=Rebatched()),
-            "Rebatched gives an order that",
-            id="batch sampler",
-        ),
-        pytest.param(
-            lambda: StatefulDataLoader(points, 5, sampler=Reshuffled()),
-            "Reshuffled gives an order",
-            id="stateful",
-        ),
-        pytest.param(
-            lambda: DataLoader(Noisy(), 5, **PERSISTENT),
-            "the data draw random numbers, or change",
-            id="persistent and drawing",
-        ),
-        pytest.param(lambda: DataLoader(points, 5, **PERSISTENT), "", id="persistent"),
-        pytest.param(lambda: DataLoader(Noisy(), 5, num_workers=1), "", id="workers"),
-        pytest.param(lambda: DataLoader(points, 5, sampler=Shuffled()), "", id="own generator"),
-        pytest.param(lambda: DataLoader(points, 5, sampler=Drawn()), "", id="drawn"),
-        pytest.param(lambda: DataLoader(points, 5, sampler=Advancing()), "", id="epoch"),
-        pytest.param(lambda: DataLoader(points, 5, sampler=[3, 1, 2]), "", id="list"),
-        pytest.param(lambda: DataLoader(points, 5, shuffle=True), "", id="shuffled"),
-        pytest.param(lambda: DataLoader(Stream(), 5), "", id="stream"),
-    ],
-)
-def test_training_begins_with_a_line_about_what_no_resume_keeps(
-    make: Callable[[], Any],
-    line: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """Which is true: such a resume at the end of an epoch differs from the whole
-    training, and no other one does.
-    """
-    monkeypatch.chdir(tmp_path)
-
-    def train(name: str, epochs: int) -> End:
-        resume = ExactResume(Path(name) / "state.pt")
-        seed_everything(0, verbose=False)
-        trainer = Trainer(max_epochs=epochs, callbacks=[resume], **QUIET)
-        trainer.fit(Plain(), make(), val(), ckpt_path=resume.ckpt_path, weights_only=True)
-        return trainer.lightning_module.state_dict()
-
-    whole = train("whole", 3)
-    printed = capsys.readouterr().out
-    assert (f"No resume of this run will be exact: {line}" in printed) == bool(line)
-    train("resumed", 2)
-    assert is_same(whole, train("resumed", 3)) == (not line)
-
-
-def test_validation_data_that_draw_in_persistent_workers_are_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    trainer = Trainer(max_epochs=1, callbacks=[ExactResume(tmp_path / "state.pt")], **QUIET)
-    trainer.fit(Plain(), val(), DataLoader(StackDataset(Noisy()), 5, **PERSISTENT))
-    assert "No resume of this run will be exact: the data draw" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -263,7 +118,9 @@ def test_validation_data_that_draw_in_persistent_workers_are_told(
 def test_persistent_workers_of_validation_draw_once_as_without_a_stop(
     sanity_steps: int, stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a sanity check they start before the first epoch, without one at its end."""
+    """With a sanity check they start before the first epoch, without one at its end; their
+    data draw on from one evaluation to the next.
+    """
     monkeypatch.chdir(tmp_path)
 
     def train(name: str, *callbacks: Callback) -> End:
@@ -271,9 +128,12 @@ def test_persistent_workers_of_validation_draw_once_as_without_a_stop(
         seed_everything(0, verbose=False)
         settings = QUIET | {"num_sanity_val_steps": sanity_steps}
         trainer = Trainer(max_epochs=3, callbacks=[*callbacks, resume], **settings)
-        loaders = DataLoader(points, 5, shuffle=True), DataLoader(val().dataset, 5, **PERSISTENT)
+        loaders = (
+            DataLoader(points, 5, shuffle=True),
+            DataLoader(StackDataset(Noisy()), 5, **PERSISTENT),
+        )
         trainer.fit(Plain(), *loaders, ckpt_path=resume.ckpt_path, weights_only=True)
-        return trainer.lightning_module.state_dict()
+        return trainer.lightning_module.state_dict() | trainer.callback_metrics
 
     with pytest.raises(Stopped):
         train("resumed", Signal(stop))
@@ -281,10 +141,9 @@ def test_persistent_workers_of_validation_draw_once_as_without_a_stop(
 
 
 @pytest.mark.parametrize("workers", [{}, PERSISTENT])
-def test_training_is_the_same_whose_loader_was_tried(
+def test_training_is_the_same_whose_loader_is_watched(
     workers: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Its sampler with a copy and generators that are put back, its data in a worker."""
     ends, resume = [], ExactResume(tmp_path / "state.pt")
     for callbacks in list[list[Callback]]([[], [resume]]):
         seed_everything(0, verbose=False)

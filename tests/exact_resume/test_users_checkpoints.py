@@ -9,10 +9,13 @@ import torch
 from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from exact_resume import ExactResume
+from exact_resume import ExactResume, Stopped
+from exact_resume.errors import NotRepeated
+from tests.any_task.changing import ChangedInHooks
 from tests.any_task.kinds import STEPS, Kind, Plain
-from tests.any_task.stop import Signal
-from tests.exact_resume.stopping import KILL, exit_code_of
+from tests.any_task.loaders import Endless
+from tests.any_task.stop import Signal, forget_signal
+from tests.exact_resume.stopping import KILL, TERM, exit_code_of
 from tests.exact_resume.subjects import QUIET
 
 pytestmark = [
@@ -29,8 +32,20 @@ CHECKPOINTS: dict[str, dict[str, Any]] = {
 }
 
 
+class Going(Kind):
+    """Has a loader that does not give again what it gave."""
+
+    def train_dataloader(self) -> Any:
+        return Endless()
+
+
 def train(
-    folder: Path, kind: str, batch: int | None = None, ckpt_path: Path | None = None
+    folder: Path,
+    kind: str,
+    batch: int | None = None,
+    ckpt_path: Path | None = None,
+    signal: int = KILL,
+    data: type[Kind] = Kind,
 ) -> dict[str, Any]:
     """Three epochs, or killed after a batch, from the exact checkpoint or another one; what
     is left of the user's checkpoints.
@@ -38,10 +53,10 @@ def train(
     seed_everything(0, verbose=False)
     kept = ModelCheckpoint(folder / "kept", **CHECKPOINTS[kind])
     resume = ExactResume(folder / "last.ckpt")
-    killing = [Signal(batch, KILL)] if batch else []
+    killing = [Signal(batch, signal)] if batch else []
     trainer = Trainer(max_epochs=3, callbacks=[resume, kept, *killing], **QUIET)
     trainer.fit(
-        Plain(), datamodule=Kind(), ckpt_path=ckpt_path or resume.ckpt_path, weights_only=True
+        Plain(), datamodule=data(), ckpt_path=ckpt_path or resume.ckpt_path, weights_only=True
     )
     return {
         "files": sorted(path.name for path in (folder / "kept").iterdir()),
@@ -63,6 +78,22 @@ def test_users_checkpoints_are_the_same_after_a_kill(kind: str, batch: int, tmp_
     whole = train(tmp_path / "whole", kind)
     kill(tmp_path / "killed", kind, batch)
     assert train(tmp_path / "killed", kind) == whole
+
+
+@pytest.mark.parametrize("kind", CHECKPOINTS)
+def test_users_checkpoints_are_the_same_of_a_training_that_went_back(
+    kind: str, tmp_path: Path
+) -> None:
+    """From within an epoch, to its beginning."""
+    for name, batch in (("end", STEPS), ("within", STEPS + 5)):
+        with pytest.raises(Stopped):
+            train(tmp_path / name, kind, batch, signal=TERM, data=Going)
+        forget_signal()
+    before = tmp_path / "within" / "last-epoch-end.ckpt"
+    with pytest.raises(NotRepeated):
+        train(tmp_path / "within", kind, data=Going)
+    whole = train(tmp_path / "end", kind, data=Going)
+    assert train(tmp_path / "within", kind, ckpt_path=before, data=Going) == whole
 
 
 def test_no_file_is_removed_that_was_there_before(tmp_path: Path) -> None:
@@ -95,6 +126,23 @@ def test_users_checkpoint_is_loaded_where_there_is_no_exact_one(tmp_path: Path) 
     kill(folder, "all", 5)
     (mine,) = (folder / "kept").iterdir()
     assert train(folder, "all", ckpt_path=mine)["files"][0] == mine.name
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [(Plain, ""), (ChangedInHooks, "was written before the module's own on_train_batch_end")],
+)
+def test_users_checkpoint_before_a_hook_is_told(
+    module: type[Plain], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lightning calls checkpoints before the module."""
+    kept = ModelCheckpoint(tmp_path / "kept", every_n_train_steps=3, save_top_k=-1)
+    for path in (None, tmp_path / "kept" / "epoch=1-step=12.ckpt"):
+        callbacks = [kept, ExactResume(tmp_path / "last.ckpt")]
+        trainer = Trainer(max_epochs=2, callbacks=[*callbacks], **QUIET)
+        trainer.fit(module(), datamodule=Kind(), ckpt_path=path, weights_only=True)
+    said = capsys.readouterr().out
+    assert line in said if line else said == ""
 
 
 @pytest.mark.slow

@@ -68,9 +68,6 @@ class Recorder(Callback):
         self.batches: int | None = None
         self.place = ""  # to copy the folder to
 
-    def on_train_start(self, *_: Any) -> None:
-        self.reason = self.resume.lost_position()
-
     def on_train_epoch_start(self, *_: Any) -> None:
         if self.is_whole and self.trainer.current_epoch == 1:
             self.place = "end"

@@ -1,0 +1,66 @@
+"""Takes the batches of an epoch again, to be where a training was: reads them, or skips
+those that need not be read.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+from time import monotonic
+from typing import Any
+
+from exact_resume import signals
+from exact_resume.keeper import State
+from exact_resume.keepers.watched import Watched
+from exact_resume.training import say
+
+# When the first line says how far it is, and the time between two, in seconds.
+FIRST, BETWEEN = 2, 10
+
+
+def skip(indices: Iterator[Any], batches: Iterator[Any], watched: Watched, known: State) -> bool:
+    """Let a loader draw its indices again, and read the last batch alone.
+
+    Args:
+        indices: The loader's.
+        batches: From which the Trainer takes batches.
+        watched: The same, watched, at the start of an epoch.
+        known: What a checkpoint knows of those that a training had.
+
+    Returns:
+        Whether the last one is what it was: else the order or the data depend on what was
+        skipped.
+    """
+    watched.set_generators(known, 0)
+    for _ in islice(indices, known["count"] - 1):
+        pass
+    watched.go_to_last(known)
+    return _takes(batches) and watched.is_at_last(known)
+
+
+def read(batches: Iterator[Any], watched: Watched, known: State, epoch: int) -> bool:
+    """Read all batches that a training had, and say so; a signal ends it.
+
+    Returns:
+        Whether they are what they were.
+    """
+    watched.follow(known)
+    count = known["count"]
+    say(f"reading the first {count} batches of epoch {epoch + 1} again, for an exact resume")
+    start, wait = monotonic(), float(FIRST)
+    while watched.count < count and not signals.received():
+        if not _takes(batches):
+            return False
+        seconds = monotonic() - start
+        if seconds > wait:
+            wait = seconds + BETWEEN
+            left = seconds / watched.count * (count - watched.count)
+            say(f"read again: {watched.count} of {count} batches, about {left:.0f} s left")
+    return watched.repeats(known)
+
+
+def _takes(batches: Iterator[Any]) -> bool:
+    """Take a batch, if there is one more."""
+    try:
+        next(batches)
+    except StopIteration:
+        return False
+    return True

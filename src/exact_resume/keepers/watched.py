@@ -1,0 +1,216 @@
+"""The batches of an epoch as they are read, by which a replay is verified: a sample of each,
+and the generators as they were before a read that draws.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import lru_cache
+from hashlib import blake2b
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from exact_resume.keeper import State
+from exact_resume.keepers.generators import Note, set_states
+from exact_resume.keepers.values import plain
+from exact_resume.training import ByName
+
+# Of reads that draw in this process: of how many a checkpoint has the generators before
+# them. It has them of the first, with which a sampler draws, and of the last ones.
+MOST = 100
+
+# Of how many generators.
+NOTED = 16
+
+# How many numbers of a record are compared, and of how many of its last dimensions; of a
+# tensor of more records than these one number of each.
+NUMBERS, OF_A_DIMENSION, RECORDS = 16, 4, 10_000
+
+# How deep a batch is looked into, and at how many parts of it; of another value fewer.
+DEPTH, PARTS, FEW = 6, 1_000_000, 10_000
+
+# Batches whose samples are held until they are digested together: a device is asked for
+# those of its tensors only then.
+HELD = 32
+
+# A part of a batch: a tensor's numbers, or bytes.
+Sample = list[Tensor | bytes]
+
+
+class Watched(Iterator[Any]):
+    """The batches of an epoch, counted and sampled as they are read.
+
+    Args:
+        batches: What gives them.
+        generators: Those from which reading may draw, in this process.
+        ahead: Batches that were read before.
+    """
+
+    def __init__(self, batches: Any, generators: ByName, ahead: list[Any]) -> None:
+        self._batches, self._generators = batches, generators
+        # The global ones come first. Of those that loaders hold nobody else draws: a replay
+        # draws the same without this, if it reads all batches.
+        noted = islice(generators.items(), NOTED)
+        self._notes = {name: Note(generator) for name, generator in noted}
+        self.count = 0
+        self._held = [_sample_of(batch) for batch in ahead]
+        self._all, self._last = "", ""
+        # By the number of the batch, the states before it of the generators that drew.
+        self._first_draws: dict[int, State] = {}
+        self._draws: deque[tuple[int, State]] = deque(maxlen=MOST - 1)
+        self._following: dict[int, State] = {}
+
+    def __next__(self) -> Any:
+        if known := self._following.pop(self.count, None):
+            set_states(self._generators, known)
+        before = {name: note.now() for name, note in self._notes.items()}
+        batch = next(self._batches)
+        drawn = {
+            name: before[name]
+            for name, note in self._notes.items()
+            if note.now() is not before[name]
+        }
+        if drawn and not self._first_draws:
+            self._first_draws = {self.count: drawn}
+        elif drawn:
+            self._draws.append((self.count, drawn))
+        self.count += 1
+        self._held.append(_sample_of(batch))
+        if len(self._held) >= HELD:
+            self._digest()
+        return batch
+
+    def state(self) -> State:
+        """What a replay is verified by: the number of batches; a digest of the last one and
+        one of all, in their order; and the generators before reads that drew.
+        """
+        self._digest()
+        draws = self._first_draws | dict(self._draws)
+        return {
+            "count": self.count,
+            "last": self._last,
+            "all": self._all,
+            "draws": {number: plain(drawn) for number, drawn in draws.items()},
+        }
+
+    def follow(self, known: State) -> None:
+        """Let the generators be as they were when batches were read."""
+        self._following = dict(known["draws"])
+
+    def set_generators(self, known: State, number: int) -> None:
+        """Let them be as they were before a batch was read, if it drew."""
+        set_states(self._generators, known["draws"].get(number, {}))
+
+    def go_to_last(self, known: State) -> None:
+        """The batches before the last one have been skipped: know of them as if they had
+        been read.
+        """
+        self.count, self._all = known["count"] - 1, known["all"]
+        draws = {number: drawn for number, drawn in known["draws"].items() if number < self.count}
+        self._first_draws = dict([*draws.items()][:1])
+        self._draws.extend([*draws.items()][1:])
+        self.set_generators(known, self.count)
+
+    def is_at_last(self, known: State) -> bool:
+        """Whether the batch that was read last is that of this state."""
+        self._digest()
+        self._all = known["all"]
+        return bool(self._last == known["last"])
+
+    def repeats(self, known: State) -> bool:
+        """Whether it has given the batches of this state: all of them, or the last one where
+        the generators before some reads are not known.
+        """
+        self._digest()
+        kind = "last" if len(known["draws"]) >= MOST else "all"
+        return bool(getattr(self, f"_{kind}") == known[kind])
+
+    def _digest(self) -> None:
+        for sample in self._held:
+            self._last = _digest_of(sample)
+            self._all = _digest_of([self._all.encode(), self._last.encode()])
+        self._held = []
+
+
+def sample_digest(value: Any) -> str:
+    """A digest of a sample of any value."""
+    return _digest_of(_sample_of(value, FEW))
+
+
+def _digest_of(sample: Sample) -> str:
+    hashed = blake2b(digest_size=16)
+    for part in sample:
+        if isinstance(part, Tensor):
+            part = part.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        hashed.update(part)
+    return hashed.hexdigest()
+
+
+def _sample_of(batch: Any, most: int = PARTS) -> Sample:
+    """A few numbers of each record of each tensor and array, all other plain values, and
+    the attributes of other objects.
+    """
+    parts: Sample = []
+    _add(batch, parts, DEPTH, most)
+    return parts
+
+
+def _add(value: Any, parts: Sample, depth: int, most: int) -> None:
+    if len(parts) >= most:
+        return
+    if isinstance(value, Tensor):
+        parts.append(str(value.dtype).encode())
+        with suppress(RuntimeError, TypeError, NotImplementedError):  # of an unusual layout
+            parts += _numbers_of(value.detach())
+    elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        parts += [str(value.shape).encode(), value[_columns(value.shape)].tobytes()]
+    elif isinstance(value, str | bytes | int | float | complex | None | np.generic):
+        parts.append(repr(value).encode())
+    elif depth:
+        if isinstance(value, Mapping):
+            parts.append(repr([*islice(value, most)]).encode())
+            inner: Any = islice(value.values(), most)
+        elif isinstance(value, list | tuple | deque | np.ndarray):
+            parts.append(str(len(value)).encode())
+            inner = islice(value, most)
+        else:
+            parts.append(type(value).__qualname__.encode())
+            inner = getattr(value, "__dict__", {}).values()
+        for part in inner:
+            _add(part, parts, depth - 1, most)
+
+
+def _numbers_of(tensor: Tensor) -> Sample:
+    """Those of a tensor that are compared, copied: a batch may be changed in place."""
+    if tensor.is_nested:
+        return [number for part in tensor.unbind() for number in _numbers_of(part)]
+    if tensor.layout == torch.sparse_coo:
+        sparse = tensor.coalesce()
+        return [*_numbers_of(sparse.indices().T), *_numbers_of(sparse.values())]
+    if tensor.is_quantized:
+        tensor = tensor.int_repr()
+    if type(tensor) is not Tensor:
+        tensor = tensor.as_subclass(Tensor)
+    shape = tuple(tensor.shape)
+    return [str(shape).encode(), tensor[_columns(shape)].clone()]
+
+
+@lru_cache(1024)
+def _columns(shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """Of a shape whose first dimension is that of records: where the numbers lie that are
+    compared, spread over the others.
+    """
+    left = NUMBERS if shape and shape[0] <= RECORDS else 1
+    slices = []
+    for size in reversed(shape[1:]):
+        most = left if len(shape) == 2 else min(left, OF_A_DIMENSION)
+        number = max(1, min(size, most))
+        step = max(1, size // number)
+        first = max(0, size - 1 - (number - 1) * step) // 2
+        slices.append(slice(first, first + (number - 1) * step + 1, step))
+        left = max(1, left // number)
+    return (slice(None), *reversed(slices)) if shape else ()

@@ -1,0 +1,108 @@
+"""What a training takes from a checkpoint, from when it is loaded to when it goes on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer
+
+from exact_resume.agreement import world_size
+from exact_resume.checkpoints import check_optimizer_states
+from exact_resume.errors import ResumeError
+from exact_resume.keeper import Keeper, Moment, State
+from exact_resume.lightning_private import BY_STEPS
+from exact_resume.training import say
+
+# Of what a checkpoint keeps, raised by a change of the keepers' states.
+VERSION = 5
+
+
+class Restoration:
+    """The states of keepers, of this process, or of the first if the number of processes
+    has changed.
+
+    Args:
+        trainer: Of the training.
+        keepers: Those of the training.
+
+    Attributes:
+        path: The checkpoint; None where a training begins anew.
+        moment: When it was written.
+    """
+
+    def __init__(self, trainer: Trainer, keepers: Sequence[Keeper]) -> None:
+        self._trainer, self._keepers = trainer, keepers
+        self.path: Path | None = None
+        self.moment = Moment.EPOCH_END
+        self._states: dict[str, State] = {}
+        self._left_out = ""  # a hook that came after it
+        self._is_same_world_size = True
+
+    def load(self, state: State) -> None:
+        """Called with what an ExactResume has kept in the checkpoint.
+
+        Raises:
+            ResumeError: it is of another version.
+        """
+        if state.get("version") != VERSION:
+            raise ResumeError(
+                "the checkpoint was written by another version of exact_resume: resume with that "
+                "version, or start over"
+            )
+        trainer, processes = self._trainer, state["processes"]
+        if state["stopping"]:
+            trainer.should_stop = True
+        # Lightning would check again, and some modules change in evaluations.
+        trainer.num_sanity_val_steps = 0
+        self._is_same_world_size = len(processes) == world_size()
+        self._states = processes[trainer.global_rank if self._is_same_world_size else 0]
+        self.moment = Moment(state["moment"])
+        self._left_out = state["left out"]
+        if self.moment is Moment.EPOCH_END:
+            BY_STEPS.replace(trainer.fit_loop, bool)
+        for keeper, kept in self._to_restore():
+            keeper.load(kept)
+
+    def _to_restore(self) -> list[tuple[Keeper, State]]:
+        """The keepers of which the checkpoint has a state."""
+        return [
+            (keeper, self._states[keeper.name])
+            for keeper in self._keepers
+            if keeper.name in self._states
+        ]
+
+    def before_iterating(self, *_: Any) -> None:
+        """Called before the training loaders iterate."""
+        for keeper in self._keepers:
+            keeper.before_iterating(self._states.get(keeper.name, {}), self.moment)
+
+    def restore(self) -> None:
+        """Called when the training starts, once.
+
+        Raises:
+            NotRepeated: it cannot go on exactly.
+            ReadingStopped: a signal has come meanwhile.
+            ResumeError: states of optimizers do not fit.
+        """
+        if self._left_out:
+            say(
+                f"{self.path} was written before the module's own {self._left_out}, which a resume "
+                "leaves out: it is not exact"
+            )
+        if self._states:
+            check_optimizer_states(self._trainer)
+        elif self.path:
+            say(
+                f"{self.path} has no state of exact_resume: the training goes on as Lightning "
+                "resumes it, which is not exact"
+            )
+        for keeper, state in self._to_restore():
+            is_same = self._is_same_world_size
+            (keeper.restore if is_same else keeper.restore_other_world_size)(state)
+        self._states, self.path = {}, None
+        BY_STEPS.reset(self._trainer.fit_loop)
+
+    def restore_end(self) -> None:
+        """Called where the training had ended already."""
+        for keeper, state in self._to_restore():
+            keeper.restore_end(state)
