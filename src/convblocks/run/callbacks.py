@@ -19,7 +19,7 @@ from convblocks.run.metrics_log import ends_logged_step
 from convblocks.run.result import RunResult
 from convblocks.text import Settings
 from exact_resume.callback import ExactResume
-from exact_resume.checkpoints import SAVE
+from exact_resume.checkpoints import SAVE, AtomicCheckpointIO
 from exact_resume.journal import was_written_after
 from exact_resume.keeper import State
 from exact_resume.training import after_own, say, steps_done
@@ -144,7 +144,10 @@ class BestCheckpoint(ModelCheckpoint):
             )
         # A run that was killed may have written it since, and will write it again. A damaged
         # one is replaced by a better one, or refused at the end.
-        if self.checksums and not was_written_after(checkpoint.get(SAVE, ""), str(self.path)):
+        writer = trainer.strategy.checkpoint_io
+        assert isinstance(writer, AtomicCheckpointIO)
+        saves = writer.journal.saves_since(checkpoint.get(SAVE, ""))
+        if self.checksums and not was_written_after(saves, str(self.path)):
             raise UserError(
                 f"{self.path} is not the best checkpoint of this run: put a copy of that back, "
                 "or choose another --name"

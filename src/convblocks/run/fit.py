@@ -42,6 +42,7 @@ from convblocks.run.resuming import with_name
 from convblocks.run.run import Run
 from convblocks.text import as_shown, counted
 from exact_resume.agreement import end_process_group
+from exact_resume.errors import NotRepeated
 
 
 def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
@@ -72,7 +73,7 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
         run.prepare()
     with run.directory.lock() if run.is_rank_zero else nullcontext():
         run.replace_untrained()
-        complete(run)
+        complete(run, callbacks)
 
 
 def is_finished(run: Run) -> bool:
@@ -110,12 +111,18 @@ def try_out(run: Run) -> None:
         echo(f"{run.arch}: all loops ran; nothing was written")
 
 
-def complete(run: Run) -> None:
+def complete(run: Run, callbacks: Sequence[Callback] = ()) -> None:
     """Train, and write all files of the run directory, which exists already."""
     atexit.register(end_process_group)
     with friendly_errors(run):
         run.start()
-        run.train()
-        finish(run)
-        # when one process ends, launchers may kill the others, still writing
-        run.trainer.strategy.barrier()
+        try:
+            run.train()
+        except NotRepeated as error:
+            run.go_back(error.reason)
+        else:
+            finish(run)
+            # when one process ends, launchers may kill the others, still writing
+            run.trainer.strategy.barrier()
+            return
+    complete(make_run(run.config, callbacks), callbacks)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from datetime import timedelta
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
@@ -24,6 +25,9 @@ from convblocks.text import Settings
 from exact_resume.callback import ExactResume
 from exact_resume.keeper import Keeper
 from exact_resume.training import callbacks_of
+
+# Within an epoch. What a kill may cost; a save takes far less than a second.
+BETWEEN_SAVES = timedelta(minutes=10)
 
 
 def make_run(config: Config, callbacks: Sequence[Callback] = ()) -> Run:
@@ -125,7 +129,9 @@ def _exact_resume(config: Config, directory: RunDirectory) -> ExactResume:
     keepers = list(wings.call("KEEPERS", "make_keeper", kind=Keeper))
     hint = config.resume_hint(directory.name)
     try:
-        return ExactResume(directory.last_checkpoint, hint, keepers)
+        return ExactResume(
+            directory.last_checkpoint, hint, keepers, train_time_interval=BETWEEN_SAVES
+        )
     except ValueError as error:  # of names
         raise UsageError(f"the keepers of wings: {error}: remove one of the wings") from error
 

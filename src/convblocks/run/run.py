@@ -21,6 +21,8 @@ from convblocks.run.parts import Parts
 from convblocks.run.provenance import note_start, read_origin
 from convblocks.run.words import NO_LIMIT
 from convblocks.text import Settings, as_shown, listed
+from exact_resume.agreement import of_all_processes
+from exact_resume.callback import ExactResume
 from exact_resume.training import callbacks_of
 
 
@@ -152,6 +154,17 @@ class Run(Parts):
             ckpt_path=self._checkpoint,
             weights_only=self.config.weights_only,
         )
+
+    def go_back(self, reason: str) -> None:
+        """Let the run begin at the end of the last epoch, or at step 0, when it is made anew:
+        it cannot go on exactly within an epoch.
+        """
+        (resume,) = callbacks_of(self.trainer, ExactResume)
+        of_all_processes(None)  # all have read the checkpoint
+        if self.is_rank_zero:
+            where = resume.epoch_end.go_back()
+            echo(f"{reason}: the run goes on exactly from {where}")
+        of_all_processes(None)
 
     def refuse_change(self, began: Settings, is_finished: bool = False) -> None:
         """Refuse to go on with other settings than those that the run has, except for

@@ -53,6 +53,12 @@ def unlike(name: str) -> list[str]:
     return ["--model", f"{HERE}.unlike.{name}", *data]
 
 
+def loaded(kind: str) -> list[str]:
+    """The options of a training whose loader has two workers."""
+    data = ["--data", f"{HERE}.loading.Loaded", f"--data.kind={kind}", "--judge", "val/rmse:min"]
+    return ["--model", f"{HERE}.regression.Curve", *data, "--epochs", "3"]
+
+
 PLATEAU = [
     "--lr_scheduler",
     "ReduceLROnPlateau",
@@ -125,6 +131,8 @@ SUBJECTS = {
     ),
     **{f"task {task}": module(options_of(task), TASKS[task][3]) for task in TASKS},
     "task of a bare module": module(BARE, 16),
+    "workers": module(loaded("plain"), 16),
+    "workers that draw": module(loaded("drawing"), 16),
     "unusual logging": module(ODD, 20, 28),
     "unusual logging, with torch's loader": module([*ODD, "--data.stateful", "false"], 20, 40),
     **{f"unlike {name}": module(unlike(name), 16) for name in ("Adapter", "Lazy", "Untrained")},
