@@ -82,6 +82,7 @@ class BestCheckpoint(ModelCheckpoint):
 
     # Its state is kept apart from a user's ModelCheckpoint.
     state_key = "BestCheckpoint"
+    keeps_own_state = True
 
     def __init__(self, path: Path, judges: Judges) -> None:
         monitor = judges.monitor

@@ -141,7 +141,7 @@ def _is_small(value: Any) -> bool:
         return is_short and all(map(_is_small, value.values()))
     if isinstance(value, list | tuple | deque):
         return len(value) <= PARTS and all(map(_is_small, value))
-    return type(value) in SCALARS
+    return type(value) in SCALARS or isinstance(value, np.generic)
 
 
 def _put(part: Any, name: str, kept: Any) -> None:
