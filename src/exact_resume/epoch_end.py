@@ -2,12 +2,12 @@
 whose loaders cannot give again what they gave goes on from there.
 """
 
-import os
 from contextlib import suppress
 from pathlib import Path
-from uuid import uuid4
 
 from lightning.pytorch.utilities import rank_zero_only
+
+from exact_resume.files import give_second_name
 
 
 class EpochEnd:
@@ -24,13 +24,7 @@ class EpochEnd:
     @rank_zero_only
     def keep(self) -> None:
         """The exact checkpoint is one of an epoch's end, and about to be replaced."""
-        linked = self.path.with_name(f".{self.path.name}.{uuid4().hex[:12]}.tmp")
-        try:
-            os.link(self.latest, linked)
-        except OSError:  # a disk without links
-            self.latest.replace(self.path)
-        else:
-            linked.replace(self.path)
+        give_second_name(self.latest, self.path)
 
     @rank_zero_only
     def drop(self) -> None:

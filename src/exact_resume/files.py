@@ -22,8 +22,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: it cannot be written; the error names the file.
     """
-    # process ids may repeat on other nodes
-    unfinished = path.with_name(f".{path.name}.{uuid4().hex[:12]}.tmp")
+    unfinished = _unfinished(path)
     try:
         with unfinished.open("wb") as file:
             yield file
@@ -44,6 +43,25 @@ def write(path: Path, content: str | bytes | memoryview) -> None:
     """Write a whole file at once."""
     with atomic_write(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+def give_second_name(path: Path, name: Path) -> None:
+    """Let a file have another name too, in place of what has it; where a disk has no second
+    names, a copy has it.
+    """
+    unfinished = _unfinished(name)
+    try:
+        os.link(path, unfinished)
+    except OSError:
+        write(name, path.read_bytes())
+    else:
+        unfinished.replace(name)
+
+
+def _unfinished(path: Path) -> Path:
+    """The name of a file that gets its own once it is complete."""
+    # process ids may repeat on other nodes
+    return path.with_name(f".{path.name}.{uuid4().hex[:12]}.tmp")
 
 
 def remove_unfinished(folder: Path) -> None:
