@@ -5,7 +5,7 @@ module's hooks.
 from collections.abc import Callable
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from lightning.pytorch.utilities import rank_zero_only
@@ -31,15 +31,6 @@ def callbacks_of(trainer: Trainer, *classes: type) -> list[Any]:
     """A Trainer's callbacks of these classes."""
     callbacks = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it at run time
     return [callback for callback in callbacks if isinstance(callback, classes)]
-
-
-def users_callbacks_of(trainer: Trainer) -> list[Any]:
-    """The callbacks that are neither Lightning's own nor ours."""
-    return [
-        callback
-        for callback in callbacks_of(trainer, Callback)
-        if not type(callback).__module__.startswith(("lightning.", "exact_resume."))
-    ]
 
 
 def loaders_of(trainer: Trainer) -> list[Any]:

@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 
 from exact_resume.keeper import Keeper, Moment, State
+from exact_resume.keepers.classes import is_frameworks
 from exact_resume.keepers.values import plain
 from exact_resume.lightning_private import ITERATOR
-from exact_resume.training import ByName, loaders_of, users_callbacks_of
+from exact_resume.training import ByName, callbacks_of, loaders_of
 
 KINDS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
 
@@ -54,7 +55,9 @@ def generators_of(trainer: Trainer) -> ByName:
     """
     owners = trainer.lightning_module, getattr(trainer, "datamodule", None)
     loaders = *loaders_of(trainer), trainer.val_dataloaders
-    return all_generators(*loaders, *owners, *users_callbacks_of(trainer))
+    callbacks = callbacks_of(trainer, Callback)
+    users = [callback for callback in callbacks if not is_frameworks(type(callback))]
+    return all_generators(*loaders, *owners, *users)
 
 
 def all_generators(*objects: Any) -> ByName:

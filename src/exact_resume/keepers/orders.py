@@ -5,11 +5,9 @@ from typing import Any
 
 from torch.utils.data import DataLoader, IterableDataset
 
+from exact_resume.keepers.classes import is_frameworks
 from exact_resume.lightning_private import MAKE_ITERATOR
 from exact_resume.training import is_stateful
-
-# Where samplers are defined whose ways are known.
-KNOWN = ("torch", "builtins", "lightning.", "pytorch_lightning.", "exact_resume.")
 
 
 def draws_at_once(loader: Any) -> bool:
@@ -25,7 +23,7 @@ def draws_at_once(loader: Any) -> bool:
 
 def is_own(sampler: Any) -> bool:
     """Whether a sampler is somebody's own, and keeps no state."""
-    return not (type(sampler).__module__.startswith(KNOWN) or is_stateful(sampler))
+    return not (is_frameworks(type(sampler)) or is_stateful(sampler))
 
 
 def is_read_again(loader: Any) -> bool:

@@ -109,7 +109,7 @@ class Watched(Iterator[Any]):
         """The batches before the last one have been skipped: know of them as if they had
         been read.
         """
-        self.count, self._all = known["count"] - 1, known["all"]
+        self.count = known["count"] - 1
         draws = {number: drawn for number, drawn in known["draws"].items() if number < self.count}
         self._first_draws = dict([*draws.items()][:1])
         self._draws.extend([*draws.items()][1:])
