@@ -113,7 +113,8 @@ class AgreedSignal:
         self._read()
         if not self._number:
             rank = signals.RANKED.index(signals.received())
-            sent = torch.tensor([rank, seconds_a_step, self._is_up()], dtype=torch.float64)
+            # The lowest bit says whether the time is up; after a signal all save anyway.
+            sent = torch.tensor([2 * rank + self._is_up(), seconds_a_step], dtype=torch.float64)
             work = distributed.all_reduce(
                 sent, op=distributed.ReduceOp.MAX, group=self._group, async_op=True
             )
@@ -125,10 +126,11 @@ class AgreedSignal:
         if self._sent is not None:
             work, received = self._sent
             work.wait()
-            rank, seconds_a_step, is_due = received.tolist()
+            most, seconds_a_step = received.tolist()
+            rank, is_due = divmod(int(most), 2)
             self._is_due = bool(is_due) and not self._is_answered
             self._is_answered = False
-            self._number = signals.RANKED[int(rank)]
+            self._number = signals.RANKED[rank]
             # Fewer steps if they take long: by default Slurm kills a job 30 s after its SIGTERM.
             self._interval = max(1, min(MOST_STEPS, int(SECONDS / seconds_a_step)))
             self._sent = None
