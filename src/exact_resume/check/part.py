@@ -133,12 +133,22 @@ class Recorder(Callback):
             "weight": trainer.lightning_module.state_dict().items(),
             "optimizer": enumerate(trainer.optimizers),
             # The last is our own.
-            "checkpoints": enumerate(map(files_of, checkpoints[:-1])),
+            "checkpoints": enumerate(map(self._files_of, checkpoints[:-1])),
         }
         for kind, named in kinds.items():
             parts |= {f"{kind} {name}": part for name, part in named}
         done = trainer.fit_loop.total_batch_idx + (batch is None)
         self.states.append((done, {name: digest(part) for name, part in parts.items()}))
+
+    def _files_of(self, checkpoint: ModelCheckpoint) -> list[Any]:
+        """What is left of a callback's checkpoints, and what it knows of them. An exact one
+        may lie beside them.
+        """
+        folder = Path(str(checkpoint.dirpath))
+        files = {path.name for path in folder.glob("*")} - {self.resume.epoch_end.path.name}
+        known = [checkpoint.best_model_path, checkpoint.last_model_path]
+        scores = {Path(path).name: float(score) for path, score in checkpoint.best_k_models.items()}
+        return [sorted(files), [Path(path).name for path in known], scores]
 
     def _end(self) -> None:
         """Record the last state, and write all."""
@@ -146,15 +156,6 @@ class Recorder(Callback):
         record = {"states": self.states, "reason": self.reason}
         path = self.folder / f"record_{self.trainer.global_rank}.json"
         path.write_text(json.dumps(record))
-
-
-def files_of(checkpoint: ModelCheckpoint) -> list[Any]:
-    """What is left of a callback's checkpoints, and what it knows of them."""
-    folder = Path(str(checkpoint.dirpath))
-    files = sorted(path.name for path in folder.glob("*"))
-    known = [Path(path).name for path in (checkpoint.best_model_path, checkpoint.last_model_path)]
-    scores = {Path(path).name: float(score) for path, score in checkpoint.best_k_models.items()}
-    return [files, known, scores]
 
 
 def main(folder: Path) -> None:
