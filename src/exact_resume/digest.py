@@ -22,7 +22,10 @@ PRINTED = (bool, str, bytes, int, float, complex, np.generic, type(None))
 
 
 def digest(
-    value: Any, is_left_out: Callable[[Any], bool] = lambda _: False, most: int = sys.maxsize
+    value: Any,
+    is_left_out: Callable[[Any], bool] = lambda _: False,
+    most: int = sys.maxsize,
+    numbers: int = sys.maxsize,
 ) -> str:
     """A hash: of numbers by their value, of lists and tuples alike.
 
@@ -30,16 +33,19 @@ def digest(
         value: The value.
         is_left_out: Whether a part of it is not to be looked into.
         most: How many parts to look at; the hash of a value with more is empty.
+        numbers: About how many numbers of each tensor and array are hashed.
     """
     hashed = hashlib.blake2b(digest_size=16)
-    for number, content in enumerate(_bytes_of(value, DEPTH, is_left_out)):
+    for number, content in enumerate(_bytes_of(value, DEPTH, is_left_out, numbers)):
         if number >= most:
             return ""
         hashed.update(content)
     return hashed.hexdigest()
 
 
-def _bytes_of(value: Any, depth: int, is_left_out: Callable[[Any], bool]) -> Iterator[bytes]:
+def _bytes_of(
+    value: Any, depth: int, is_left_out: Callable[[Any], bool], numbers: int
+) -> Iterator[bytes]:
     if is_left_out(value):
         yield b"left out"
     elif isinstance(value, PRINTED):
@@ -51,12 +57,13 @@ def _bytes_of(value: Any, depth: int, is_left_out: Callable[[Any], bool]) -> Ite
         if dense.layout is not torch.strided:  # as_subclass would refuse it
             dense = dense.to_dense()
         # numpy() would pin the size of the tensor itself
-        dense = dense.as_subclass(Tensor).cpu().clone()
-        yield dense.reshape(-1).view(torch.uint8).numpy().tobytes()
+        dense = _sample_of(dense.as_subclass(Tensor).reshape(-1), numbers).cpu().clone()
+        yield dense.view(torch.uint8).numpy().tobytes()
     elif isinstance(value, np.ndarray):
         yield f"{value.dtype} {value.shape}".encode()
-        content = value.tolist() if value.dtype.hasobject else value.tobytes()
-        yield from _bytes_of(content, depth, is_left_out)
+        content = _sample_of(value.reshape(-1), numbers)
+        content = content.tolist() if value.dtype.hasobject else content.tobytes()
+        yield from _bytes_of(content, depth, is_left_out, numbers)
     elif isinstance(value, FunctionType | MethodType):
         place = getattr(value, "__code__", None)
         line = place.co_firstlineno if place else 0
@@ -65,7 +72,13 @@ def _bytes_of(value: Any, depth: int, is_left_out: Callable[[Any], bool]) -> Ite
         yield b"sequence" if isinstance(value, list | tuple) else type(value).__name__.encode()
         for name, part in _parts(value):
             yield f"({name}".encode()
-            yield from _bytes_of(part, depth - 1, is_left_out)
+            yield from _bytes_of(part, depth - 1, is_left_out, numbers)
+
+
+def _sample_of(flat: Any, numbers: int) -> Any:
+    """Of a row of numbers; an odd step meets every column of an even table."""
+    step = max(len(flat) // numbers, 1)
+    return flat[:: step + (step + 1) % 2]
 
 
 def _parts(value: Any) -> Iterable[tuple[Any, Any]]:

@@ -29,6 +29,9 @@ LOOKS = 3
 # How many parts of a value are looked at; nothing is known of one with more.
 MOST = 20_000
 
+# Of a tensor or an array, about how many numbers: it may be a data set.
+NUMBERS = 50_000
+
 # How deep what a checkpoint holds is looked into.
 DEPTH = 3
 
@@ -124,7 +127,7 @@ class Unkept:
 
     def _digest(self, value: Any) -> str:
         try:
-            return digest(value, self._is_left_out, MOST)
+            return digest(value, self._is_left_out, MOST, NUMBERS)
         except Exception:  # of a class of somebody else's
             return ""
 

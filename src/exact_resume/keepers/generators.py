@@ -4,7 +4,9 @@ and callbacks hold.
 
 import ctypes
 import gc
+import logging
 import random
+from argparse import ArgumentParser
 from collections import deque
 from collections.abc import Iterable
 from functools import partial
@@ -15,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import Logger
 from torch import Tensor
 
 from exact_resume.keeper import Keeper, Moment, State
@@ -31,8 +34,11 @@ UNREPEATABLE = random.SystemRandom
 # How many objects to look into, how deep, and how many items of a container to look at.
 OBJECTS, DEPTH, PARTS = 1_000_000, 50, 1000
 
-# What is not looked into.
-LEAVES = (str, bytes, int, float, type, ModuleType, Tensor, np.ndarray, Trainer)
+# What is not looked into; of the last three every search would take tens of milliseconds.
+LEAVES = (
+    *(str, bytes, int, float, type, ModuleType, Tensor, np.ndarray, Trainer),
+    *(Logger, logging.Logger, ArgumentParser),
+)
 
 
 class Generators(Keeper):
