@@ -1,4 +1,5 @@
-"""An afternoon: two settings are compared, the code is edited, a trial is killed, all is moved.
+"""An afternoon: two settings are compared, the code is edited, a trial is killed and another one
+stopped within an epoch, all is moved.
 
 Each number is that of plain Lightning, which knows nothing of convblocks.
 """
@@ -45,10 +46,11 @@ class Curve(LightningModule):
     def test_step(self, batch, batch_idx):
         self.loss(batch, "test_loss")
 
-    def on_train_batch_end(self, *_):
-        if self.current_epoch == 1 and Path("kill").exists():
-            Path("kill").unlink()
-            os.kill(os.getpid(), signal.SIGKILL)
+    def on_train_batch_end(self, outputs, batch, batch_idx):
+        for name in ("SIGKILL", "SIGTERM"):
+            if (self.current_epoch, batch_idx) == (1, 4) and Path(name).exists():
+                Path(name).unlink()
+                os.kill(os.getpid(), signal.Signals[name])
 
     def configure_optimizers(self):
         return torch.optim.Adam(self.parameters(), self.hparams.lr)
@@ -130,9 +132,13 @@ def test_every_number_of_an_afternoon_is_that_of_plain_lightning(workspace: Path
     assert "own.py has changed since lightning_logs/afternoon" in compare(status=1)
     assert reported() == first
 
-    Path("kill").touch()
+    Path("SIGKILL").touch()
     assert "1 of 4 trials are not done" in compare("--retrain", status=1)
+    Path("SIGTERM").touch()
+    assert "1 of 4 trials are not done" in compare(status=1)
     assert "3 reused" in compare()
+    logs = [path.read_text() for path in (LOGS / "afternoon/logs").iterdir()]
+    assert "reading the first 6 batches of epoch 2 again" in "".join(logs)
     scores = plain()
     assert reported() == scores
     assert not first.items() & scores.items()
