@@ -20,6 +20,7 @@ from lab.benchmarks.handwriting import page as handwriting
 from lab.benchmarks.handwriting.results import Results as HandwritingResults
 from lab.benchmarks.pictures import page as pictures
 from lab.benchmarks.processes import page as processes
+from lab.benchmarks.resume import page as resume
 from lab.benchmarks.rows import Results
 from lab.benchmarks.search import page as search
 from lab.benchmarks.training import page as performance
@@ -83,8 +84,10 @@ PAGES: dict[str, tuple[str, Writer]] = {
             "growth": growth,
             "processes": processes,
             "pictures": pictures,
+            "resume": resume,
         }.items()
     },
+    "exact_resume": ("-m lab.benchmarks.resume --out docs", resume.write_sections_of_readme),
     "search": ("-m lab.train search", benchmark("search", search.blocks)),
     "handwriting": ("-m lab.train handwriting", write_handwriting),
     "readme": ("-m lab.train sessions", partial(write_transcripts, README)),

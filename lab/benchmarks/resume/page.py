@@ -1,11 +1,15 @@
 """The tables of the cost of exact_resume."""
 
+from pathlib import Path
 from statistics import median
 
 from convblocks.figures.tables import Table
 from lab.benchmarks.resume.measure import FIRST, LOADERS, STEPS
 from lab.benchmarks.rows import Results, judged, ratio
-from lab.pages.writing import Block, origin, table
+from lab.pages.writing import Block, brief_machine, origin, read_raw_numbers, table, write_sections
+
+# The page of the distribution, which shows the tables too.
+README = "src/exact_resume/README.md"
 
 
 def blocks(results: Results) -> list[Block]:
@@ -29,6 +33,12 @@ def blocks(results: Results) -> list[Block]:
     ]
 
 
+def write_sections_of_readme(data: Path, out: Path) -> None:
+    """Write the tables into the page of the distribution."""
+    results = read_raw_numbers(data, "resume", Results)
+    write_sections(out, README, {"costs": [costs_table(results), replay_table(results)]})
+
+
 def costs_table(results: Results) -> Table:
     """A step, a save and a checkpoint's size, with each loader."""
     rows = []
@@ -48,7 +58,8 @@ def costs_table(results: Results) -> Table:
                 "a checkpoint grows by": f"{grown / 1000:,.0f} kB",
             }
         )
-    return table("What a Trainer does more", rows)
+    machine = f"{brief_machine(results.machine)}, 1 thread"
+    return table("", rows, f"Medians of {results.rounds} rounds, 95 % intervals; {machine}.")
 
 
 def replay_table(results: Results) -> Table:
@@ -59,4 +70,4 @@ def replay_table(results: Results) -> Table:
         "reading again, s": f"{median(again):.1f}",
         "reading again / training": judged(ratio(again, training)),
     }
-    return table("A resume within an epoch", [row])
+    return table("", [row])

@@ -16,6 +16,7 @@ BENCHMARKS = {
     "processes": ("processes", ["--rounds", "1", "--steps", "3"]),
     "pictures": ("pictures", ["--rounds", "2", "--pictures", "64"]),
     "growth": ("growth", ["--rounds", "1", "--sizes", "2"]),
+    "resume": ("resume", ["--rounds", "1", "--batches", "2"]),
     "search": (
         "search",
         [
@@ -46,7 +47,10 @@ BENCHMARKS = {
 }
 
 # The labels that say what is measured. Where there is no compiler, one variant is missing.
-LABELS = ("part", "variant", "command", "fast", "of", "runs", "data", "way", "quantity", "search")
+LABELS = (
+    *("part", "variant", "command", "fast", "of", "runs", "data", "way", "quantity", "search"),
+    *("loader", "exact"),
+)
 OPTIONAL = {"torch.compile"}
 
 

@@ -25,6 +25,7 @@ PAGES_OF_SPEED = {
     "processes": "processes",
     "pictures": "pictures",
     "growth": "growth",
+    "resume": "resume",
 }
 
 # How many later commits may have touched what a page of speed measures.
