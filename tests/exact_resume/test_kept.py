@@ -195,13 +195,9 @@ class Checked:
         return Trainer(**QUIET | {"max_epochs": 5, "callbacks": callbacks}), module, data
 
 
-# What other states are kept as these are, or by the same code.
-EXAMPLES = ("containers", "weights of the start", "gradients that are read")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", [name if name in EXAMPLES else pytest.param(name, marks=NIGHTLY) for name in MAKES]
+    "name", [name if name == "containers" else pytest.param(name, marks=NIGHTLY) for name in MAKES]
 )
 def test_check_finds_exact_what_is_kept(name: str) -> None:
     assert check_resume(Checked(name)) == (True, [EXACT])

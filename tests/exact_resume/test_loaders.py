@@ -64,6 +64,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:'set_vital' is deprecated"),  # by torchdata
     pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty"),
     # What Lightning says of such loaders.
+    pytest.mark.filterwarnings("ignore:Consider setting `persistent_workers=True`"),
     pytest.mark.filterwarnings("ignore:Your `IterableDataset` has `__len__` defined"),
     pytest.mark.filterwarnings("ignore:Trying to infer the `batch_size` from an ambiguous"),
     pytest.mark.filterwarnings("ignore:(You are using|Found) .*`?dataloader_iter`?"),
