@@ -309,7 +309,7 @@ class ExactResume(ModelCheckpoint):
             keeper.begin()
         self._note_interrupts("stopping")
         try:
-            self._restoration.restore()
+            self._restoration.restore({self.path, self.epoch_end.path})
         except NotRepeated as error:
             raise NotRepeated(error.reason, self._way_back()) from error
         except ReadingStopped as stopped:

@@ -1,6 +1,6 @@
 """What a training takes from a checkpoint, from when it is loaded to when it goes on."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ from lightning.pytorch import Trainer
 
 from exact_resume.agreement import world_size
 from exact_resume.checkpoints import check_optimizer_states
-from exact_resume.errors import ResumeError
+from exact_resume.errors import NotRepeated, ResumeError
 from exact_resume.keeper import Keeper, Moment, State
 from exact_resume.lightning_private import BY_STEPS
 from exact_resume.training import say
@@ -76,8 +76,12 @@ class Restoration:
         for keeper in self._keepers:
             keeper.before_iterating(self._states.get(keeper.name, {}), self.moment)
 
-    def restore(self) -> None:
+    def restore(self, own: Collection[Path]) -> None:
         """Called when the training starts, once.
+
+        Args:
+            own: The checkpoints that promise an exact resume. From one of the user's a
+                training goes on with other data too, and a line says so.
 
         Raises:
             NotRepeated: it cannot go on exactly.
@@ -97,8 +101,15 @@ class Restoration:
                 "resumes it, which is not exact"
             )
         for keeper, state in self._to_restore():
-            is_same = self._is_same_world_size
-            (keeper.restore if is_same else keeper.restore_other_world_size)(state)
+            if not self._is_same_world_size:
+                keeper.restore_other_world_size(state)
+                continue
+            try:
+                keeper.restore(state)
+            except NotRepeated as error:
+                if self.path in own:
+                    raise
+                say(f"{error.reason}: the training goes on from {self.path}, which is not exact")
         self._states, self.path = {}, None
         BY_STEPS.reset(self._trainer.fit_loop)
 

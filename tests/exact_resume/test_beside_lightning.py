@@ -47,6 +47,14 @@ class Batches(Callback):
         self.seen.append(batch)
 
 
+class OfTorch(Kind):
+    """Has torch's own loader."""
+
+    def train_dataloader(self) -> Any:
+        points: Any = POINTS
+        return DataLoader(points, 5)
+
+
 class Stream(IterableDataset[Tensor]):
     """Such as a queue: what is read is gone."""
 
@@ -259,8 +267,9 @@ def test_stream_resumes_exactly_at_the_end_of_an_epoch(
     assert torch.equal(*ends)
 
 
-def test_trainer_can_be_saved_after_a_training() -> None:
-    trainer = fit(Plain(), ExactResume("last.ckpt"), data=Kind(), max_epochs=1)
+@pytest.mark.parametrize("data", [Kind(), OfTorch()], ids=["stateful", "of torch"])
+def test_trainer_can_be_saved_after_a_training(data: Kind) -> None:
+    trainer = fit(Plain(), ExactResume("last.ckpt"), data=data, max_epochs=1)
     content = BytesIO()
     torch.save(trainer, content)
     content.seek(0)

@@ -145,6 +145,20 @@ def test_users_checkpoint_before_a_hook_is_told(
     assert line in said if line else said == ""
 
 
+def test_training_goes_on_from_a_users_checkpoint_with_other_batches(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From one within an epoch, and a line says that this is not exact."""
+    kept = ModelCheckpoint(tmp_path / "kept", every_n_train_steps=3, save_top_k=-1)
+    for path in (None, tmp_path / "kept" / "epoch=1-step=12.ckpt"):
+        callbacks = [kept, ExactResume(tmp_path / "last.ckpt")]
+        trainer = Trainer(max_epochs=2, callbacks=[*callbacks], **QUIET)
+        trainer.fit(Plain(), datamodule=Going(), ckpt_path=path, weights_only=True)
+    said = capsys.readouterr().out
+    assert "gave other batches than before: the training goes on from" in said
+    assert trainer.global_step == 2 * STEPS
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", CHECKPOINTS)
 def test_users_checkpoints_of_a_moved_training_are_found(kind: str, tmp_path: Path) -> None:

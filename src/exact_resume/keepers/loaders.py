@@ -69,6 +69,10 @@ class Loaders(Keeper):
         self._waits = False
         trainer.fit_loop.epoch_loop.on_run_start = self._start_epoch  # type: ignore
 
+    def __getstate__(self) -> State:
+        # A Trainer that holds it can be pickled, which iterators cannot.
+        return vars(self) | {"_watched": None}
+
     @property
     def _loaders(self) -> list[Any]:
         return loaders_of(self.trainer)
@@ -182,6 +186,7 @@ class Loaders(Keeper):
             return
         generators = generators_of(self.trainer)
         after = states_of(generators)
+        is_there = True
         if "began" in state:
             self._began, self._first = state["began"], state["first"]
             self._begin_again()
@@ -189,11 +194,13 @@ class Loaders(Keeper):
             if "positions" in state:
                 self._go(fetcher, state["positions"], state["fetched"])
             else:
-                self._replay(fetcher, state["replay"], state["now"])
+                is_there = self._replay(fetcher, state["replay"], state["now"])
             self._put_back(state["now"], within=True)
         else:
             self._put_back(state["now"])
         set_states(generators, after)
+        if "replay" in state:
+            self._agree(is_there)
 
     def restore_other_world_size(self, state: State) -> None:
         if "replay" in state:
@@ -228,7 +235,8 @@ class Loaders(Keeper):
             if isinstance(indices, islice):
                 INDICES.replace(iterator, chain(list(islice(indices, 1)), indices))
 
-    def _replay(self, fetcher: Any, known: State, now: State) -> None:
+    def _replay(self, fetcher: Any, known: State, now: State) -> bool:
+        """Whether the loaders have given again what they gave."""
         # Lightning's of loaders that are not stateful, though they are taken up all the same.
         filterwarnings("ignore", "You're resuming from a checkpoint that ended before")
         is_there = False
@@ -241,10 +249,10 @@ class Loaders(Keeper):
         if not is_there:
             batches, watched = self._iterate(fetcher)
             is_there = replay.read(batches, watched, known, self.trainer.current_epoch)
-        self._agree(is_there)
         # Lightning adds the steps that were done.
         progress = self.trainer.fit_loop.epoch_loop.batch_progress
         fetcher.fetched = max(0, known["count"] - progress.current.ready)
+        return is_there
 
     def _can_skip(self, fetcher: Any, now: State) -> bool:
         """Whether batches need not be read: the data are what they were at the first one."""
