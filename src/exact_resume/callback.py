@@ -29,7 +29,7 @@ from exact_resume.lightning_private import (
 )
 from exact_resume.restoration import VERSION, Restoration
 from exact_resume.stopping import stop
-from exact_resume.training import after_own, callbacks_of, is_out_of_time, nothing, steps_done
+from exact_resume.training import after_own, callbacks_of, is_out_of_time, nothing, say, steps_done
 from exact_resume.unkept import Unkept
 
 # What the first Ctrl-C says.
@@ -86,7 +86,8 @@ class ExactResume(ModelCheckpoint):
     Raises:
         NotRepeated: in ``fit``, a resume within an epoch cannot be exact, since the loaders do
             not give again what they gave; it names the checkpoint of the epoch's end.
-        ValueError: the path is not one of a disk, or two keepers have one name.
+        ValueError: the path is not one of a file on a disk, an interval is wrong, or two
+            keepers have one name.
         Stopped: in ``fit``, after a signal.
     """
 
@@ -101,6 +102,7 @@ class ExactResume(ModelCheckpoint):
         if "://" in str(path):
             raise ValueError(f"{path}: an exact checkpoint is on a disk, which can be locked")
         self.path = Path(path).absolute()
+        _refuse_wrong(self.path, every_n_train_steps, train_time_interval)
         super().__init__(
             self.path.parent,
             self.path.stem,
@@ -174,6 +176,11 @@ class ExactResume(ModelCheckpoint):
         for keeper in self.keepers:
             keeper.fit_starts()
         path = self._restoration.path
+        if path is None and self.path.is_file():
+            say(
+                f"{self.path} is there, but this training begins anew and will replace it: pass "
+                "ckpt_path=resume.ckpt_path to fit to go on from it"
+            )
         if path not in (self.path, self.epoch_end.path):
             self.epoch_end.drop()  # of another training
         if not self.path.is_file():
@@ -311,7 +318,7 @@ class ExactResume(ModelCheckpoint):
         try:
             self._restoration.restore({self.path, self.epoch_end.path})
         except NotRepeated as error:
-            raise NotRepeated(error.reason, self._way_back()) from error
+            raise NotRepeated(error.reason, self._way_back()) from None
         except ReadingStopped as stopped:
             message = f"stopped before step {steps_done(self._trainer) + 1}: {self.hint}"
             stop(stopped.number, message if self._trainer.is_global_zero else "")
@@ -339,7 +346,8 @@ class ExactResume(ModelCheckpoint):
         self._is_of_epoch_end = False
         self._writer.keeps_earlier = self.epoch_end.path.is_file()
         self._is_saving = True
-        self._trainer.save_checkpoint(self.path)
+        # As ModelCheckpoint passes it; Lightning says a line where it is left out.
+        self._trainer.save_checkpoint(self.path, weights_only=False)
         self._is_saving = False
         self._signal.note_save()
 
@@ -351,3 +359,14 @@ class ExactResume(ModelCheckpoint):
         trainer = self._trainer
         message = f"stopped after step {steps_done(trainer)}: {self.hint}"
         stop(number, message if trainer.is_global_zero else "")
+
+
+def _refuse_wrong(path: Path, steps: int, interval: timedelta | None) -> None:
+    """Raise a ValueError of what would fail only at the first save."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: name a file in it, such as last.ckpt")
+    if not isinstance(steps, int) or steps < 0:
+        raise ValueError(f"every_n_train_steps is a number of steps, or 0, not {steps!r}")
+    is_time = interval is None or isinstance(interval, timedelta)
+    if not is_time or (interval is not None and interval < timedelta()):
+        raise ValueError(f"train_time_interval is a datetime.timedelta, not {interval!r}")

@@ -21,6 +21,7 @@ from exact_resume.keepers.generators import generators_of
 from exact_resume.keepers.marks import mark
 from exact_resume.keepers.owners import Place, attributes_of
 from exact_resume.keepers.values import CONTAINERS, memory_of, objects_in
+from exact_resume.keepers.workers import has_generators_of_workers
 from exact_resume.training import say
 
 # How many saves of a training are looked at.
@@ -134,6 +135,8 @@ class Unkept:
     def _is_left_out(self, value: Any) -> bool:
         """Whether a value is kept by others, or may change without any effect."""
         if id(value) in self._parts or isinstance(value, LEFT_OUT):
+            return True
+        if has_generators_of_workers(value):
             return True
         if isinstance(value, Tensor):
             return value.is_meta or bool(memory_of(value) & self._weights)

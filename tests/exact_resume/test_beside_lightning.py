@@ -267,6 +267,31 @@ def test_stream_resumes_exactly_at_the_end_of_an_epoch(
     assert torch.equal(*ends)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"path": "."}, "is a folder: name a file in it"),
+        ({"every_n_train_steps": -5}, "is a number of steps, or 0, not -5"),
+        ({"every_n_train_steps": "500"}, "is a number of steps, or 0, not '500'"),
+        ({"train_time_interval": 600}, "is a datetime.timedelta, not 600"),
+    ],
+)
+def test_wrong_arguments_are_refused_at_once(arguments: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        ExactResume(**{"path": "last.ckpt"} | arguments)
+
+
+def test_training_that_begins_anew_says_that_it_will_replace_a_checkpoint(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    resume = ExactResume("last.ckpt")
+    fit(Plain(), resume, data=Kind(), max_epochs=1)
+    fit(Plain(), resume, data=Kind(), ckpt_path=resume.ckpt_path, max_epochs=2)
+    assert capsys.readouterr().out == ""
+    fit(Plain(), resume, data=Kind(), max_epochs=1)
+    assert "begins anew and will replace it: pass ckpt_path" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("data", [Kind(), OfTorch()], ids=["stateful", "of torch"])
 def test_trainer_can_be_saved_after_a_training(data: Kind) -> None:
     trainer = fit(Plain(), ExactResume("last.ckpt"), data=data, max_epochs=1)

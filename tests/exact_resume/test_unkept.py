@@ -12,11 +12,14 @@ import pytest
 import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import nn
+from torch.utils.data import DataLoader
+from torchdata.stateful_dataloader import StatefulDataLoader
 
+from exact_resume import ExactResume
 from exact_resume.keepers.attributes import Attributes
 from exact_resume.unkept import Unkept
 from tests.any_task.changing import Steps
-from tests.any_task.kinds import Kind, Plain
+from tests.any_task.kinds import Kind, Noisy, Plain
 from tests.exact_resume.subjects import QUIET
 
 # Of torchdata.
@@ -136,3 +139,31 @@ QUIETLY: dict[str, tuple[Any, Callable[[Any], Any], Any]] = {
 def test_nothing_else_is_named(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     value, act, save = QUIETLY[name]
     assert lines(value, act, save, capsys) == []
+
+
+class WithWorkers(Kind):
+    """Holds its data set, as most data modules do."""
+
+    def __init__(self, loader: type[Any]) -> None:
+        super().__init__()
+        self.loader = loader
+        self.train = Noisy()
+
+    def train_dataloader(self) -> Any:
+        return self.loader(self.train, batch_size=5, num_workers=2)
+
+
+def draw(module: Any) -> None:
+    random.random()
+
+
+@pytest.mark.parametrize("loader", [DataLoader, StatefulDataLoader])
+def test_data_of_worker_processes_are_not_named(
+    loader: type[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Though the random numbers that go on are those which the workers take over."""
+    module = Acting()
+    module.act = draw
+    trainer = Trainer(**QUIET | {"max_epochs": 2, "callbacks": [ExactResume(tmp_path / "a.ckpt")]})
+    trainer.fit(module, datamodule=WithWorkers(loader))
+    assert capsys.readouterr().out == ""

@@ -50,9 +50,9 @@ def read(batches: Iterator[Any], watched: Watched, known: State, epoch: int) -> 
         if not _takes(batches):
             return False
         seconds = monotonic() - start
-        if seconds > wait:
+        left = seconds / watched.count * (count - watched.count)
+        if seconds > wait and left > 1:
             wait = seconds + BETWEEN
-            left = seconds / watched.count * (count - watched.count)
             say(f"read again: {watched.count} of {count} batches, about {left:.0f} s left")
     return watched.repeats(known)
 

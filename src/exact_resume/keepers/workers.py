@@ -198,12 +198,19 @@ def keep_generators_of_workers(loader: Any) -> None:
     data: Any = getattr(loader, "dataset", None)
     # Of an iterable data set torchdata fetches the batches again.
     has_state = is_stateful(data) or isinstance(data, IterableDataset)
-    if getattr(loader, "num_workers", 0) and not has_state and hasattr(data, "__dict__"):
+    has_workers = is_stateful(loader) and bool(getattr(loader, "num_workers", 0))
+    if has_workers and not has_state and hasattr(data, "__dict__"):
         parts = data, loader.collate_fn
         vars(data).update(
             state_dict=partial(_state_of_worker, *parts),
             load_state_dict=partial(_set_state_of_worker, *parts),
         )
+
+
+def has_generators_of_workers(data: Any) -> bool:
+    """Whether a data set has been given such a state."""
+    state = getattr(data, "__dict__", {}).get("state_dict")
+    return isinstance(state, partial) and state.func is _state_of_worker
 
 
 def _state_of_worker(*parts: Any) -> dict[str, str]:
