@@ -116,6 +116,8 @@ class Photographs(Dataset[Item]):
 class Stops(Callback):
     """Stops after so many batches of an epoch, and measures the time before the last."""
 
+    keeps_own_state = True  # a resume would put back when the training began
+
     def __init__(self, batch: int) -> None:
         self.batch = batch
 
