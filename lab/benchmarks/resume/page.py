@@ -6,7 +6,15 @@ from statistics import median
 from convblocks.figures.tables import Table
 from lab.benchmarks.resume.measure import FIRST, LOADERS, STEPS
 from lab.benchmarks.rows import Results, judged, ratio
-from lab.pages.writing import Block, brief_machine, origin, read_raw_numbers, table, write_sections
+from lab.pages.writing import (
+    Block,
+    brief_machine,
+    origin,
+    output_folder,
+    read_raw_numbers,
+    table,
+    write_sections,
+)
 
 # The page of the distribution, which shows the tables too.
 README = "src/exact_resume/README.md"
@@ -36,6 +44,7 @@ def blocks(results: Results) -> list[Block]:
 def write_sections_of_readme(data: Path, out: Path) -> None:
     """Write the tables into the page of the distribution."""
     results = read_raw_numbers(data, "resume", Results)
+    output_folder((out / README).parent)
     write_sections(out, README, {"costs": [costs_table(results), replay_table(results)]})
 
 
