@@ -367,6 +367,6 @@ def _refuse_wrong(path: Path, steps: int, interval: timedelta | None) -> None:
         raise ValueError(f"{path} is a folder: name a file in it, such as last.ckpt")
     if not isinstance(steps, int) or steps < 0:
         raise ValueError(f"every_n_train_steps is a number of steps, or 0, not {steps!r}")
-    is_time = interval is None or isinstance(interval, timedelta)
-    if not is_time or (interval is not None and interval < timedelta()):
+    is_time = isinstance(interval, timedelta) and interval >= timedelta()
+    if not (interval is None or is_time):
         raise ValueError(f"train_time_interval is a datetime.timedelta, not {interval!r}")

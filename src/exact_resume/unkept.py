@@ -134,17 +134,16 @@ class Unkept:
 
     def _is_left_out(self, value: Any) -> bool:
         """Whether a value is kept by others, or may change without any effect."""
-        if id(value) in self._parts or isinstance(value, LEFT_OUT):
-            return True
-        if has_generators_of_workers(value):
+        is_known = id(value) in self._parts or has_generators_of_workers(value)
+        if is_known or isinstance(value, LEFT_OUT):
             return True
         if isinstance(value, Tensor):
             return value.is_meta or bool(memory_of(value) & self._weights)
         kind = type(value)
         if isinstance(value, nn.Module) or kind.__module__ == "builtins":
             return False
-        is_known = kind.__module__.partition(".")[0] in PACKAGES
-        return is_known or kind.__name__.lower().endswith(NAMES)
+        is_of_packages = kind.__module__.partition(".")[0] in PACKAGES
+        return is_of_packages or kind.__name__.lower().endswith(NAMES)
 
 
 def _digests_in(checkpoint: Mapping[str, Any]) -> Iterator[str]:

@@ -128,6 +128,16 @@ def test_users_checkpoint_is_loaded_where_there_is_no_exact_one(tmp_path: Path) 
     assert train(folder, "all", ckpt_path=mine)["files"][0] == mine.name
 
 
+def resumed_within_an_epoch(folder: Path, module: type[Plain], data: type[Kind]) -> Trainer:
+    """Of a training that has ended: one from the user's own checkpoint in its second epoch."""
+    kept = ModelCheckpoint(folder / "kept", every_n_train_steps=3, save_top_k=-1)
+    for path in (None, folder / "kept" / "epoch=1-step=12.ckpt"):
+        callbacks = [kept, ExactResume(folder / "last.ckpt")]
+        trainer = Trainer(max_epochs=2, callbacks=[*callbacks], **QUIET)
+        trainer.fit(module(), datamodule=data(), ckpt_path=path, weights_only=True)
+    return trainer
+
+
 @pytest.mark.parametrize(
     ("module", "line"),
     [(Plain, ""), (ChangedInHooks, "was written before the module's own on_train_batch_end")],
@@ -136,11 +146,7 @@ def test_users_checkpoint_before_a_hook_is_told(
     module: type[Plain], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Lightning calls checkpoints before the module."""
-    kept = ModelCheckpoint(tmp_path / "kept", every_n_train_steps=3, save_top_k=-1)
-    for path in (None, tmp_path / "kept" / "epoch=1-step=12.ckpt"):
-        callbacks = [kept, ExactResume(tmp_path / "last.ckpt")]
-        trainer = Trainer(max_epochs=2, callbacks=[*callbacks], **QUIET)
-        trainer.fit(module(), datamodule=Kind(), ckpt_path=path, weights_only=True)
+    resumed_within_an_epoch(tmp_path, module, Kind)
     said = capsys.readouterr().out
     assert line in said if line else said == ""
 
@@ -148,12 +154,8 @@ def test_users_checkpoint_before_a_hook_is_told(
 def test_training_goes_on_from_a_users_checkpoint_with_other_batches(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """From one within an epoch, and a line says that this is not exact."""
-    kept = ModelCheckpoint(tmp_path / "kept", every_n_train_steps=3, save_top_k=-1)
-    for path in (None, tmp_path / "kept" / "epoch=1-step=12.ckpt"):
-        callbacks = [kept, ExactResume(tmp_path / "last.ckpt")]
-        trainer = Trainer(max_epochs=2, callbacks=[*callbacks], **QUIET)
-        trainer.fit(Plain(), datamodule=Going(), ckpt_path=path, weights_only=True)
+    """And a line says that this is not exact."""
+    trainer = resumed_within_an_epoch(tmp_path, Plain, Going)
     said = capsys.readouterr().out
     assert "gave other batches than before: the training goes on from" in said
     assert trainer.global_step == 2 * STEPS

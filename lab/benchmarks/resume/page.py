@@ -30,7 +30,7 @@ def blocks(results: Results) -> list[Block]:
         f"""
         A plain Trainer, with ExactResume and without: an MLP of 256 hidden units on batches of
         64 x 784 numbers in memory; the steps {FIRST + 1} to {STEPS} of an epoch, and a save
-        at its end. Medians of n = {results.rounds} rounds, in each of which all take turns.
+        at its end. In each round all take turns.
         """,
         [replay_table(results)],
         f"""
