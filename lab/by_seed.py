@@ -15,9 +15,9 @@ from convblocks.compare.options import launch, parse
 from convblocks.compare.trials import Trial
 from convblocks.errors import UserError
 from convblocks.figures.grouping import grouped
-from convblocks.run.directory import RunDirectory
-from convblocks.run.provenance import describe_processor
-from convblocks.run.result import Overrides, RunResult
+from convblocks.record.directory import RunDirectory
+from convblocks.record.provenance import describe_processor
+from convblocks.record.result import Overrides, RunResult
 from lab.results import read_results
 
 BLOCKS = "lab.blocks.BlockNetwork"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from convblocks.compare.statistics import SIGNIFICANCE, holm
 from convblocks.figures.estimates import Estimate, Unit
 from convblocks.figures.grouping import grouped
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 from lab import centred_updates
 from lab.by_seed import ARMS
 from lab.mechanism import BLOCK, by_variant

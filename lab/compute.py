@@ -6,7 +6,7 @@ from typing import Literal
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.figures.estimates import SHARE, Estimate
 from convblocks.figures.grouping import by_arch, grouped
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 from lab.by_seed import BLOCKS
 from lab.differences import measured, score_of
 from lab.factorial import Tuned, tuned

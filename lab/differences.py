@@ -11,7 +11,7 @@ from convblocks.compare.analysis import Comparison, Difference, unit_of
 from convblocks.compare.means import permutation_test
 from convblocks.compare.statistics import SIGNIFICANCE, superiority
 from convblocks.figures.estimates import LOSS, SHARE, Estimate, Unit
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 
 Reading = Literal["all", "trained"]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from convblocks.figures.estimates import Estimate
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 from lab.cause import (
     AS_IS,
     CENTRED,

@@ -16,7 +16,7 @@ from convblocks.compare.analysis import trained_scores
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.figures.estimates import POINTS, Estimate
 from convblocks.figures.grouping import grouped
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 from lab.differences import measured, score_of
 from lab.results import is_confirming, rate_of
 from lab.statistics import after_holm

@@ -4,8 +4,8 @@ from typing import Any
 
 from torch import nn
 
+from convblocks.record.result import RunResult
 from convblocks.run.callbacks import RunCallback
-from convblocks.run.result import RunResult
 
 
 class FirstSteps(RunCallback):

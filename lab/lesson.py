@@ -19,7 +19,7 @@ from nbclient import NotebookClient
 
 from convblocks.command_line import Parser
 from convblocks.console import answer, end
-from convblocks.run.provenance import describe_machine, git_commit
+from convblocks.record.provenance import describe_machine, git_commit
 from convblocks.text import as_json
 from exact_resume.files import write
 from lab.pages.teacher import LESSON, NUMBERS

@@ -14,7 +14,7 @@ from convblocks.compare.analysis import trained_scores
 from convblocks.compare.statistics import SIGNIFICANCE, superiority
 from convblocks.figures.estimates import Estimate
 from convblocks.figures.grouping import grouped
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 from lab.preactivations import FACT
 from lab.results import collapses
 from lab.statistics import fisher_against

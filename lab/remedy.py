@@ -10,8 +10,8 @@ from scipy import stats
 from convblocks.compare.statistics import SIGNIFICANCE, holm, mean_interval
 from convblocks.figures.estimates import POINTS, Estimate
 from convblocks.figures.grouping import grouped
-from convblocks.run.directory import DEAD
-from convblocks.run.result import RunResult
+from convblocks.record.directory import DEAD
+from convblocks.record.result import RunResult
 from lab.cause import AS_IS, Runs, difference, is_more
 from lab.mechanism import by_variant
 from lab.results import collapses

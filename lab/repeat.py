@@ -28,9 +28,9 @@ from convblocks.command_line import Parser
 from convblocks.compare.trials import command_line
 from convblocks.console import answer, echo, end
 from convblocks.errors import UserError
-from convblocks.run.directory import RunDirectory
-from convblocks.run.provenance import describe_machine
-from convblocks.run.result import RunResult
+from convblocks.record.directory import RunDirectory
+from convblocks.record.provenance import describe_machine
+from convblocks.record.result import RunResult
 from convblocks.text import counted
 from lab.pages.writing import DATA, REPOSITORY
 from lab.results import read_results

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from convblocks.data.mnist import ORIGINAL_MD5
 from convblocks.errors import UserError
-from convblocks.run.result import RunResult, decode, encode
+from convblocks.record.result import RunResult, decode, encode
 from exact_resume.files import write
 
 

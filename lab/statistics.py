@@ -11,7 +11,7 @@ from scipy import stats
 
 from convblocks.compare.statistics import SIGNIFICANCE, Numbers, holm
 from convblocks.figures.estimates import CONFIDENCE, POINTS, Estimate
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 from lab.results import collapses
 
 BOOTSTRAP_RESAMPLES = 2000

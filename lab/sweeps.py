@@ -13,7 +13,7 @@ from convblocks.compare.figure import MEANS, curves_of_networks, draw_runs
 from convblocks.figures.curves import LOG_SCALE, Curve, Scale
 from convblocks.figures.grouping import grouped
 from convblocks.figures.style import LETTERS, WIDTH, End, label_ends
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 from lab.results import rate_of
 
 # The name of the x axis.

@@ -53,9 +53,9 @@ from convblocks.compare.trials import Trial
 from convblocks.console import answer, end
 from convblocks.errors import UsageError, UserError
 from convblocks.figures.grouping import grouped
-from convblocks.run.directory import LOGS, RunDirectory
-from convblocks.run.provenance import git_commit, read_origin
-from convblocks.run.result import RunResult, with_processor
+from convblocks.record.directory import LOGS, RunDirectory
+from convblocks.record.provenance import git_commit, read_origin
+from convblocks.record.result import RunResult, with_processor
 from convblocks.text import listed
 from lab.benchmarks.handwriting import __main__ as handwriting
 from lab.benchmarks.search import __main__ as search

@@ -91,7 +91,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoint of a BatchNorm network that is good after two epochs; only for
     reading, since workers share it.
     """
-    from convblocks.run.directory import RunDirectory
+    from convblocks.record.directory import RunDirectory
 
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if IS_WORKER else base) / "trained"

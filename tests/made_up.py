@@ -7,8 +7,8 @@ from random import Random
 from typing import Any
 
 from convblocks.data.images import MNIST, ImageSpec
-from convblocks.run.judge import ACCURACY, Judge
-from convblocks.run.result import EPOCHS, Overrides, Provenance, Row, RunResult
+from convblocks.record.judge import ACCURACY, Judge
+from convblocks.record.result import EPOCHS, Overrides, Provenance, Row, RunResult
 
 PARAMETERS = {"mlp": 79_510, "maxpool": 85_526, "batchnorm": 77_918}
 

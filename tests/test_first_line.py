@@ -8,9 +8,9 @@ from lightning.pytorch.demos.boring_classes import BoringModel
 from convblocks import wings
 from convblocks.command_line import options_of
 from convblocks.errors import UsageError, UserError
-from convblocks.run.directory import RunDirectory
-from convblocks.run.options import begin, refuse_misspelt
-from convblocks.run.parser import make_parser
+from convblocks.record.directory import RunDirectory
+from convblocks.settings.options import begin, refuse_misspelt
+from convblocks.settings.parser import make_parser
 from tests.scripts import run_script
 
 # For each command of BEGINS its words and its first line, in a folder with a checkpoint.

@@ -10,8 +10,8 @@ import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from convblocks.record.directory import RunDirectory
 from convblocks.run import fit
-from convblocks.run.directory import RunDirectory
 from tests.conftest import REPOSITORY
 from tests.core.run.test_distributed import assert_same_numbers
 from tests.core.run.test_fit import assert_same_weights, metric_rows

@@ -13,7 +13,7 @@ from convblocks.compare.report import report_of
 from convblocks.data.images import ImageSpec
 from convblocks.evaluate import command as evaluate
 from convblocks.figures.report import repeat_of
-from convblocks.run.directory import RunDirectory
+from convblocks.record.directory import RunDirectory
 from tests.core.run.test_fit import quick_run
 from tests.evaluate.test_evaluate import guesses
 from tests.made_up import course, images, result

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from convblocks.run.directory import RunDirectory
+from convblocks.record.directory import RunDirectory
 from tests.conftest import REPOSITORY
 from tests.core.run.test_fit import assert_same_weights
 from tests.scripts import run_fresh, run_script

@@ -24,7 +24,7 @@ from convblocks.compare.options import not_negative, positive
 from convblocks.console import echo
 from convblocks.errors import UserError
 from convblocks.figures.tables import to_console
-from convblocks.run.directory import LOGS
+from convblocks.record.directory import LOGS
 from lab import NETWORKS
 from lab.benchmarks.rows import Labels, Results, Row
 from lab.pages.writing import Block, Picture, output_folder, write_page

@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike
 from convblocks.compare.statistics import Numbers
 from convblocks.console import echo
 from convblocks.figures.estimates import Estimate
-from convblocks.run.provenance import describe_machine, describe_processor, git_commit
-from convblocks.run.result import with_processor
+from convblocks.record.provenance import describe_machine, describe_processor, git_commit
+from convblocks.record.result import with_processor
 from convblocks.text import as_json, listed
 from exact_resume.files import write
 from lab.statistics import median_interval

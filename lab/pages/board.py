@@ -15,7 +15,7 @@ from convblocks.compare.statistics import mean_interval
 from convblocks.figures.estimates import NOTHING, PERCENT, SECONDS, Estimate, cell, number
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.tables import Table
-from convblocks.run.result import Overrides, RunResult
+from convblocks.record.result import Overrides, RunResult
 from convblocks.text import counted, listed, percent
 from lab.benchmarks.rows import Labels, Results
 from lab.benchmarks.training.page import FAST

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from convblocks.figures.estimates import P_VALUE, number, p_text
 from convblocks.figures.style import LETTERS, WIDTH, End, label_ends, muted, style
 from convblocks.figures.tables import Table
-from convblocks.run.directory import DEAD
-from convblocks.run.result import RunResult
+from convblocks.record.directory import DEAD
+from convblocks.record.result import RunResult
 from convblocks.text import listed
 from lab.cause import (
     AS_IS,

@@ -17,8 +17,8 @@ from convblocks.figures.estimates import P_VALUE, Estimate, number, p_text
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.style import LETTERS, WIDTH, End, label_ends, muted, style
 from convblocks.figures.tables import Table
-from convblocks.run.directory import DEAD
-from convblocks.run.result import RunResult
+from convblocks.record.directory import DEAD
+from convblocks.record.result import RunResult
 from convblocks.text import listed
 from lab import gradients
 from lab.blocks import CHANNELS

@@ -11,7 +11,7 @@ from convblocks.figures.estimates import P_VALUE, SHARE, Estimate, number, p_tex
 from convblocks.figures.grouping import by_arch
 from convblocks.figures.tables import Table
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 from convblocks.text import listed
 from lab.compute import CHOOSING, CONFIRMING, arms_of, at_edge, chosen, lead, leads, verdict
 from lab.estimates import signed

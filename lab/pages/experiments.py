@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from convblocks.figures.grouping import grouped
 from convblocks.figures.tables import Table
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 from convblocks.text import counted, listed
 from lab import NETWORKS
 from lab.benchmarks.training.page import FAST

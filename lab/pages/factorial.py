@@ -14,7 +14,7 @@ from convblocks.figures.estimates import P_VALUE, POINTS, Estimate, cell, number
 from convblocks.figures.grouping import grouped
 from convblocks.figures.style import LETTERS, OTHERS, WIDTH, foreground, label_ends, style
 from convblocks.figures.tables import Table
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 from convblocks.text import listed
 from lab.blocks import CHANNELS, BlockNetwork
 from lab.estimates import excludes_zero

@@ -16,8 +16,8 @@ from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.figures.estimates import P_VALUE, POINTS, cell, number, share
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.tables import Table
-from convblocks.run.directory import DEAD
-from convblocks.run.result import RunResult
+from convblocks.record.directory import DEAD
+from convblocks.record.result import RunResult
 from convblocks.text import listed
 from lab.estimates import count_text
 from lab.intervals import intervals_figure

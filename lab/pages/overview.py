@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+from convblocks import wings
 from lab.pages.provenance import CHANGES
 from lab.pages.writing import REPOSITORY, table, write_sections
 from lab.repeat import words_of
@@ -49,7 +50,7 @@ def write_wings(data: Path, out: Path) -> None:
     rows = []
     for path in sorted(REPOSITORY.glob("src/convblocks/*/__init__.py")):
         name = path.parent.name
-        if name not in ("data", "model", "run"):
+        if name not in wings.CORE:
             docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
             sentence = docstring.replace("``", "`")
             rows.append({"wing": f"`{name}/`", "what it adds": sentence})

@@ -22,7 +22,7 @@ from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
 from convblocks.demo.server import PAGE
 from convblocks.diagnosis.dead_units import watch_relus
 from convblocks.model.networks import build_network, evaluating
-from convblocks.run.directory import RunDirectory
+from convblocks.record.directory import RunDirectory
 from convblocks.text import as_json
 from exact_resume.files import write
 from lab.pages.provenance import Origin, manifest

@@ -22,7 +22,9 @@ MEASURED = (
     "src/convblocks/data",
     "src/convblocks/model",
     "lab/blocks.py",
+    "src/convblocks/record",
     "src/convblocks/run",
+    "src/convblocks/settings",
     "src/convblocks/fast",
 )
 

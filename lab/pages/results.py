@@ -15,8 +15,8 @@ from convblocks.figures.estimates import CONFIDENCE, NOTHING, POINTS, Estimate, 
 from convblocks.figures.grouping import by_arch
 from convblocks.figures.tables import Table, to_markdown
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.run.directory import DEAD
-from convblocks.run.result import RunResult
+from convblocks.record.directory import DEAD
+from convblocks.record.result import RunResult
 from convblocks.text import listed, percent
 from lab.claims import GOAL, NOTEBOOK, NOTEBOOK_MLP, claims_tables, mean_losses
 from lab.differences import winner

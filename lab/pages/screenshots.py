@@ -38,8 +38,8 @@ from convblocks.demo.server import Server
 from convblocks.errors import UsageError
 from convblocks.evaluate import command as evaluate
 from convblocks.model.restore import load_network
+from convblocks.record.directory import RunDirectory
 from convblocks.run import fit
-from convblocks.run.directory import RunDirectory
 from exact_resume.files import write
 from lab.benchmarks.handwriting.shapes import SHAPES, Shape
 from lab.pages import dying

@@ -21,8 +21,8 @@ from textwrap import fill
 from PIL import Image
 
 from convblocks.errors import UserError
-from convblocks.run.directory import LOGS
-from convblocks.run.provenance import describe_machine, git_commit
+from convblocks.record.directory import LOGS
+from convblocks.record.provenance import describe_machine, git_commit
 from convblocks.text import as_json
 from exact_resume.files import write
 from lab.benchmarks.handwriting.drawing import draw_all

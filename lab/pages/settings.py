@@ -11,7 +11,7 @@ from convblocks.compare.statistics import mean_interval
 from convblocks.figures.estimates import PERCENT, SECONDS
 from convblocks.figures.grouping import grouped
 from convblocks.figures.tables import Table
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 from lab.benchmarks.rows import Labels, Results
 from lab.estimates import count_text, spread
 from lab.pages import operations

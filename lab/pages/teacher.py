@@ -13,7 +13,7 @@ from convblocks.compare.report import report_of
 from convblocks.compare.scores_file import read_scores
 from convblocks.errors import UserError
 from convblocks.figures.tables import Table, to_markdown
-from convblocks.run.judge import Judge
+from convblocks.record.judge import Judge
 from lab.pages.writing import REPOSITORY, write_sections
 
 PAGE = "docs/lesson/README.md"

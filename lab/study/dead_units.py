@@ -20,8 +20,8 @@ from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.style import LETTERS, OTHERS, WIDTH, End, label_ends, style
 from convblocks.figures.tables import Table
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.run.directory import DEAD
-from convblocks.run.result import RunResult
+from convblocks.record.directory import DEAD
+from convblocks.record.result import RunResult
 from lab.estimates import count_text
 from lab.results import collapses
 from lab.study.decision import at_notebooks, by_cell, cell_of

@@ -14,7 +14,7 @@ from convblocks.compare.means import runs_needed
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.figures.estimates import Estimate
 from convblocks.figures.grouping import by_arch, grouped
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 from lab.differences import Measured, Reading, measured, score_of
 from lab.statistics import POWER, mistakes, sign_p, two_way_interval
 from lab.study.plan import NOTEBOOK, Cell

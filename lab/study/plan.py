@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from itertools import product
 from typing import NamedTuple
 
-from convblocks.run.result import Overrides
+from convblocks.record.result import Overrides
 
 SCHEDULES = ("constant", "onecycle")
 

@@ -11,7 +11,7 @@ from convblocks.figures.curves import wrapped
 from convblocks.figures.estimates import MINUS, NOTHING, PERCENT, Estimate, p_text
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.tables import Table
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 from convblocks.text import listed
 from lab.claims import claims_tables
 from lab.differences import Measured, winner

@@ -38,9 +38,9 @@ from convblocks.compare.trials import VAL_SIZE, Trial, refuse_run
 from convblocks.errors import UsageError, UserError
 from convblocks.figures.grouping import by_arch
 from convblocks.figures.report import Chart, Report, publish, repeat_of
-from convblocks.run.directory import RunDirectory
+from convblocks.record.directory import RunDirectory
+from convblocks.record.result import RunResult
 from convblocks.run.quiet import quiet_lightning, rank_zero_errors
-from convblocks.run.result import RunResult
 from lab import NETWORKS
 from lab.intervals import intervals_figure
 from lab.study.dead_units import dead_unit_sentences, dead_units_figure, dead_units_table, layers

@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     )
     from convblocks.run.callbacks import RunCallback
     from convblocks.run.progress import RunProgress
-    from convblocks.wings import DeadUnits as DeadUnits
-    from convblocks.wings import PictureFolder as PictureFolder
     from exact_resume import ExactResume, check_resume
+
+# Names of wings: PUBLIC of wings.py says where they are when the package runs.
+if TYPE_CHECKING:
+    from convblocks.diagnosis.callback import DeadUnits as DeadUnits
+    from convblocks.pictures.source import PictureFolder as PictureFolder
 
 __all__ = [
     "ARCHITECTURES",

@@ -1,9 +1,10 @@
 """What may be removed: the only file that names a wing, as strings.
 
-The core (the files beside this one, data/, model/ and run/) trains a run and writes its
-record. A wing is a folder that adds a command, an option, a callback or a source of
-data: delete the folder, and what does not need it still works. A wing imports the core,
-and another wing only where ``NEEDS`` says so; nothing outside of a wing imports it.
+The core (the files beside this one, data/, model/, record/, settings/ and run/) trains a
+run and writes its record. A wing is a folder that adds a command, an option, a callback
+or a source of data: delete the folder, and what does not need it still works. A wing
+imports the core, and another wing only where ``NEEDS`` says so; nothing outside of a wing
+imports it.
 
 Another package may bring a wing too: a module with ``VERSION`` and any of the tables
 ``CALLBACKS``, ``KEEPERS``, ``SOURCES`` and ``OPTIONS``, named by an entry point of the
@@ -16,17 +17,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from types import UnionType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from convblocks.console import print_error
 from exact_resume.errors import ResumeError
 
-if TYPE_CHECKING:  # of the names in PUBLIC
-    from convblocks.diagnosis.callback import DeadUnits as DeadUnits
-    from convblocks.pictures.source import PictureFolder as PictureFolder
-
 # The beginning of our modules' names.
 OURS = "convblocks."
+
+# The folders that nobody may remove; every other one is a wing.
+CORE = ("data", "model", "record", "settings", "run")
 
 # Of the options of fit.
 GROUPS = ("model", "data", "trainer")
@@ -54,7 +54,7 @@ COMMANDS = {
 # For each that torch is imported for, the module that sees its words before: its
 # ``begin(name, arguments)`` returns lines to print, or raises a UserError.
 BEGINS = {"compare": "compare.options", "search": "search.config"} | dict.fromkeys(
-    ("fit", "validate", "test", "evaluate", "predict", "demo", "export"), "run.options"
+    ("fit", "validate", "test", "evaluate", "predict", "demo", "export"), "settings.options"
 )
 
 # What each run gets, in this order. Their ``make(parts)`` returns a callback, an
@@ -82,7 +82,7 @@ SOURCES = ("data.mnist", "pictures.source")
 # ``instead(config)``, that is called, and nothing is trained.
 OPTIONS = {"fast": "fast.callback", "check_resume": "check.option"}
 
-# Names of wings for ``from convblocks import ...``.
+# Names of wings for ``from convblocks import ...``; ``__init__.py`` has their types.
 PUBLIC = {"DeadUnits": "diagnosis.callback", "PictureFolder": "pictures.source"}
 
 # The modules of other wings that a wing imports: without them it is left out too.
@@ -90,7 +90,7 @@ NEEDS = {
     "compare": ("figures.style",),
     "demo": ("handwriting.predict", "diagnosis.dead_units"),
     "evaluate": ("figures.style",),
-    "handwriting": ("pictures.source",),
+    "handwriting": ("pictures.source", "evaluate.loops"),
     "search": ("compare.command",),
 }
 

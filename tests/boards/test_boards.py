@@ -10,8 +10,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from convblocks.record.directory import RunDirectory
 from convblocks.run import fit
-from convblocks.run.directory import RunDirectory
 from exact_resume import signals
 from tests.conftest import DEBUG, needs
 from tests.core.run.test_fit import TENSORBOARD, curves, metric_rows, quick_run

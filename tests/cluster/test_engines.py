@@ -15,7 +15,7 @@ from lightning.fabric.plugins.environments.lightning import (
 
 from convblocks.cluster import layout
 from convblocks.data.images import ImageSets
-from convblocks.run.directory import RunDirectory
+from convblocks.record.directory import RunDirectory
 from exact_resume import signals
 from exact_resume.agreement import end_process_group
 from tests.cluster.test_layout import srun

@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from convblocks.data.images import ImageSets
 from convblocks.new.command import TEMPLATE
-from convblocks.run.directory import RunDirectory
+from convblocks.record.directory import RunDirectory
 from tests.conftest import REPOSITORY, lack, write_digits
 from tests.core.run.several import COMMON, Run, fit_on, on
 from tests.core.run.test_fit import assert_same_end

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convblocks.run.directory import LOGS
+from convblocks.record.directory import LOGS
 from tests.scripts import run_fresh, run_script
 
 OWN = """

@@ -13,7 +13,7 @@ from convblocks.compare.dry_run import plans_of
 from convblocks.compare.options import parse, seeds
 from convblocks.compare.trials import Trial
 from convblocks.errors import UsageError, UserError
-from convblocks.run.directory import LOGS
+from convblocks.record.directory import LOGS
 from convblocks.text import flatten
 from tests.any_task.tasks import HERE, options_of
 from tests.core.run.test_fit import assert_same_weights

@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from convblocks.compare.analysis import compare
 from convblocks.compare.figure import comparison_figure
 from convblocks.figures.style import NARROW, WIDTH, render
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 from tests.made_up import CHANCE, as_claimed, course, result
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from convblocks.compare import command as compare
 from convblocks.compare import forked
+from convblocks.record.directory import LOGS, RunDirectory
 from convblocks.run import fit
-from convblocks.run.directory import LOGS, RunDirectory
 from tests.any_task.tasks import HERE
 from tests.forked_python import python_path
 from tests.scripts import run_script

@@ -12,8 +12,8 @@ from convblocks.compare.launch import Failures
 from convblocks.compare.options import parse
 from convblocks.compare.trials import Trial
 from convblocks.errors import UserError
-from convblocks.run.directory import LOGS
-from convblocks.run.judge import Judge
+from convblocks.record.directory import LOGS
+from convblocks.record.judge import Judge
 from tests.any_task.tasks import HERE
 
 pytestmark = pytest.mark.filterwarnings("ignore:You passed in a `val_dataloader`")

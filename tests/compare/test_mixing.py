@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from convblocks.run.directory import LOGS, RunDirectory
+from convblocks.record.directory import LOGS, RunDirectory
 from tests.any_task.tasks import HERE
 from tests.data.pictures import write_pictures
 from tests.forked_python import python_path

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from convblocks.compare.report import report_of
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 from tests.made_up import as_claimed, result, short
 
 RATES = ("1e-3", "1e-2")

@@ -15,7 +15,7 @@ import convblocks.compare
 from convblocks.compare import command as compare
 from convblocks.compare.options import parse
 from convblocks.errors import UserError
-from convblocks.run.directory import LOGS, RunDirectory
+from convblocks.record.directory import LOGS, RunDirectory
 from tests.compare.test_compare import SHORT
 from tests.compare.test_forked import OWN
 from tests.conftest import needs

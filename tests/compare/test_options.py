@@ -6,7 +6,7 @@ import pytest
 
 from convblocks.compare.options import begin, parse
 from convblocks.errors import UsageError
-from convblocks.run.result import encode
+from convblocks.record.result import encode
 from tests.made_up import result
 
 

@@ -14,7 +14,7 @@ from convblocks.compare.dry_run import Plan, _devices_of, plans_of
 from convblocks.compare.launch import fit_all
 from convblocks.compare.options import parse
 from convblocks.compare.places import VISIBLE, StartHere, gpu_slots, places_for
-from convblocks.run.judge import ACCURACY
+from convblocks.record.judge import ACCURACY
 from tests.any_task.tasks import options_of
 
 

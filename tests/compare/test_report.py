@@ -24,8 +24,8 @@ from convblocks.compare.report import report_of
 from convblocks.compare.tables import as_row
 from convblocks.data.images import ImageSpec
 from convblocks.figures.estimates import Estimate
-from convblocks.run.judge import ACCURACY, Judge
-from convblocks.run.result import Overrides, RunResult
+from convblocks.record.judge import ACCURACY, Judge
+from convblocks.record.result import Overrides, RunResult
 from convblocks.text import as_csv
 from tests.made_up import (
     COURSES,

@@ -13,8 +13,8 @@ from convblocks.compare.means import permutation_test
 from convblocks.compare.report import report_of
 from convblocks.compare.scores_file import read_scores
 from convblocks.errors import UserError
-from convblocks.run.judge import ACCURACY, Judge
-from convblocks.run.result import RunResult
+from convblocks.record.judge import ACCURACY, Judge
+from convblocks.record.result import RunResult
 from convblocks.text import as_csv
 from tests.made_up import as_claimed, result
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from convblocks.compare import command as compare
-from convblocks.run.directory import LOGS
+from convblocks.record.directory import LOGS
 from tests.conftest import REPOSITORY
 from tests.scripts import is_alive, start_script, wait_until
 

@@ -7,8 +7,8 @@ import torch
 
 from convblocks.data.images import MNIST, ImageSets
 from convblocks.model.restore import Evaluation, load_network
+from convblocks.record.directory import RunDirectory
 from convblocks.run import fit
-from convblocks.run.directory import RunDirectory
 from tests.conftest import DEBUG
 from tests.core.run.test_callbacks import added, resume, with_callback
 from tests.core.run.test_fit import QUICK, metric_rows, quick_run, weights

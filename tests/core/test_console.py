@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from convblocks.run.directory import RunDirectory
+from convblocks.record.directory import RunDirectory
 from tests.conftest import DEBUG, REPOSITORY
 from tests.scripts import run_script, wait_until
 

@@ -14,9 +14,9 @@ import torch
 from convblocks.data.module import ImageDataModule
 from convblocks.diagnosis.advice import diagnose
 from convblocks.diagnosis.collapse import chance_accuracy, collapsed_in, has_collapsed
-from convblocks.run.config import Config
+from convblocks.record.result import Row, RunResult
 from convblocks.run.make import make_run
-from convblocks.run.result import Row, RunResult
+from convblocks.settings.config import Config
 from tests.made_up import course, result
 
 DIGITS = torch.arange(10)

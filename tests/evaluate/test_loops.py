@@ -12,11 +12,13 @@ from convblocks.errors import UserError
 from convblocks.evaluate import command as evaluate
 from convblocks.evaluate import test, validate
 from convblocks.handwriting import predict
+from convblocks.record.directory import RunDirectory
 from convblocks.run import fit
-from convblocks.run.directory import RunDirectory
+from convblocks.text import as_yaml
 from tests.any_task.regression import Curve, Points
-from tests.any_task.tasks import options_of
+from tests.any_task.tasks import HERE, options_of
 from tests.core.run.test_fit import quick_run
+from tests.core.run.test_own_parts import COMPOSED
 from tests.scripts import run_script
 
 Captured = pytest.CaptureFixture[str]
@@ -270,6 +272,30 @@ def test_image_run_has_the_metrics_of_its_summary_by_each_command(
     predict.main(["run"])
     predictions = torch.load("predictions.pt")
     assert torch.cat(predictions).shape == (10_000, 10)
+
+
+def test_module_that_is_compiled_only_to_train_is_measured(
+    workspace: Path, capsys: Captured
+) -> None:
+    fit.main(["--config", as_yaml(COMPOSED), "--epochs", "1", "--name", "run"])
+    capsys.readouterr()
+    validate.main(["run", "--json"])
+    final = RunDirectory("run").read_result().final
+    assert measured(capsys)["val/rmse"] == pytest.approx(final["val/rmse"])
+
+
+@pytest.mark.filterwarnings("ignore:You passed in a `val_dataloader`")
+def test_object_in_a_checkpoint_is_read_only_if_it_is_trusted(
+    workspace: Path, capsys: Captured
+) -> None:
+    data = ["--data", f"{HERE}.regression.Points", "--epochs", "3"]
+    trusting = ["--weights_only", "false"]
+    fit.main(["--model", f"{HERE}.unjudged.Keeping", *data, *trusting, "--name", "run"])
+    with pytest.raises(UserError, match=r"it holds .* objects.*; --weights_only false trusts"):
+        validate.main(["run"])
+    capsys.readouterr()
+    validate.main(["run", "--json", *trusting])
+    assert measured(capsys)["val_loss"] == RunDirectory("run").read_result().score
 
 
 @pytest.mark.slow

@@ -11,10 +11,10 @@ from convblocks.data.module import ImageDataModule, MNISTDataModule
 from convblocks.fast.callback import Fast
 from convblocks.fast.lightning import FastClassifier
 from convblocks.fast.step import FastOptimization
+from convblocks.record.directory import RunDirectory
 from convblocks.run import fit
-from convblocks.run.config import Config
-from convblocks.run.directory import RunDirectory
 from convblocks.run.make import make_run
+from convblocks.settings.config import Config
 from exact_resume.training import callbacks_of
 from lab.benchmarks.processes.measure import recorded
 from lab.benchmarks.training.ways import Case

@@ -17,8 +17,8 @@ from convblocks.fast.lightning import STEP_HOOKS, FastClassifier, skip_idle_hook
 from convblocks.fast.lightning_private import AutomaticOptimization
 from convblocks.fast.step import HOOKS_WITHIN, _is_usual
 from convblocks.run import fit
-from convblocks.run.config import Config
 from convblocks.run.make import make_run
+from convblocks.settings.config import Config
 from tests.conftest import DEBUG
 
 SHORT = [

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 
-from convblocks.run.directory import RunDirectory
+from convblocks.record.directory import RunDirectory
 from tests.core.run.test_fit import assert_same_weights, metric_rows
 from tests.scripts import run_script
 

@@ -23,7 +23,7 @@ from convblocks.errors import UserError
 from convblocks.model.restore import read_checkpoint
 from convblocks.pictures import decoding
 from convblocks.pictures.decoding import read_picture
-from convblocks.run.directory import RunDirectory
+from convblocks.record.directory import RunDirectory
 from tests.hostile.spoil import Spoiler, cut, holds, with_values
 from tests.made_up import result
 

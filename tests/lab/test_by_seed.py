@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from convblocks.compare.options import parse
 from convblocks.compare.trials import Trial
 from convblocks.errors import UsageError, UserError
-from convblocks.run.directory import RunDirectory
-from convblocks.run.provenance import describe_processor
-from convblocks.run.result import RunResult
+from convblocks.record.directory import RunDirectory
+from convblocks.record.provenance import describe_processor
+from convblocks.record.result import RunResult
 from lab import by_seed, train
 from lab.blocks import BlockNetwork
 from lab.pages.provenance import read_manifest

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 from lab.by_seed import ARMS
 from lab.cause import (
     AS_IS,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from convblocks.data.images import ImageSets
-from convblocks.run.directory import RunDirectory
+from convblocks.record.directory import RunDirectory
 from lab import by_seed, centred_updates
 from lab.blocks import BlockNetwork
 from lab.centred_updates import (

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from convblocks.compare.analysis import compare
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 from lab.claims import claims_of
 from lab.differences import training_loss, winner
 from tests.made_up import COURSES, PARAMETERS, as_claimed, result, short

@@ -3,7 +3,7 @@
 import pytest
 
 from convblocks.figures.estimates import POINTS, SHARE, Estimate
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 from lab.compute import ARMS, Verdict, arms_of, at_edge, chosen, leads, verdict
 from lab.pages.writing import DATA
 from lab.results import read_results

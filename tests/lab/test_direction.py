@@ -2,7 +2,7 @@
 
 import pytest
 
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 from lab.cause import AS_IS, CENTRED, LATE_STEP, RATES, STEP, verdict
 from lab.centred_updates import FACT as UPDATES
 from lab.direction import ALONE, CENTRALIZED, MATCHED, REPLACED, UPWARD, findings, of_centralization

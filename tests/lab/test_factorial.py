@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from convblocks.figures.estimates import POINTS, Estimate
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 from lab.factorial import (
     OPERATIONS,
     Effect,

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 from lab.mechanism import DECISIVE_STEP, by_variant, dead_at, depth_of, predictions, tells_apart
 from lab.preactivations import FACT, STEPS
 from tests.made_up import result

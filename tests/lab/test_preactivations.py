@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from convblocks.data.images import ImageSets
-from convblocks.run.directory import RunDirectory
+from convblocks.record.directory import RunDirectory
 from lab import gradients
 from lab.preactivations import FACT, MEASURES, STEPS
 from tests.conftest import write_digits

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from scipy import stats
 
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 from lab.cause import AS_IS
 from lab.remedy import DEAD_UNITS, REMEDY, by_length, gains_over_others, remedy
 from tests.made_up import result

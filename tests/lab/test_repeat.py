@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from convblocks.errors import UserError
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 from lab import repeat
 from lab.pages.writing import DATA
 from lab.results import read_results

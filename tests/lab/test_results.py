@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from convblocks.errors import UserError
-from convblocks.run.directory import RunDirectory
-from convblocks.run.result import decode, encode
+from convblocks.record.directory import RunDirectory
+from convblocks.record.result import decode, encode
 from lab.results import read_results, write_results
 from tests.made_up import course, result
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 from lab.statistics import mistakes, sign_p, spread_of, two_way_interval
 from tests.made_up import result
 

@@ -17,7 +17,7 @@ from nbclient import NotebookClient
 
 from convblocks.errors import UsageError
 from convblocks.new import command as new
-from convblocks.run.directory import RunDirectory
+from convblocks.record.directory import RunDirectory
 from tests.forked_python import python_path
 from tests.quick_python import run_quickly
 

@@ -13,7 +13,7 @@ import pytest
 from torchinfo import summary
 
 from convblocks import ARCHITECTURES
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 from lab import NETWORKS
 from lab.lesson import (
     FILLED,

@@ -9,8 +9,8 @@ import pytest
 
 from convblocks import ImageClassifier, MNISTDataModule
 from convblocks.errors import DataError, UsageError
+from convblocks.record.directory import RunDirectory
 from convblocks.run import fit
-from convblocks.run.directory import RunDirectory
 from tests.conftest import DEBUG
 from tests.core.any_trainer.plain import trainer
 from tests.core.run.test_fit import QUICK, assert_same_weights, metric_rows, quick_run

@@ -8,9 +8,9 @@ from typing import Any
 
 from convblocks.compare.dry_run import Plan
 from convblocks.compare.trials import Trial
-from convblocks.run.directory import LOGS
-from convblocks.run.judge import ACCURACY
-from convblocks.run.result import Row
+from convblocks.record.directory import LOGS
+from convblocks.record.judge import ACCURACY
+from convblocks.record.result import Row
 from convblocks.search.config import SearchConfig, parse_space
 from convblocks.search.worker import SearchWorker
 from convblocks.text import as_csv

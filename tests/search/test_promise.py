@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from convblocks.run.directory import LOGS
+from convblocks.record.directory import LOGS
 from convblocks.search import command as search
 from tests.scripts import Script, is_alive, start_script, wait_until
 from tests.search.made_up import JOURNAL, SHORT, numbers

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from convblocks.errors import UserError
-from convblocks.run.directory import LOGS, RunDirectory
+from convblocks.record.directory import LOGS, RunDirectory
 from convblocks.search import command as search
 from tests.any_task.tasks import TASKS, options_of
 from tests.data.pictures import write_pictures

@@ -15,8 +15,8 @@ from torch import nn
 from convblocks.compare.dry_run import Plan
 from convblocks.compare.trials import Trial
 from convblocks.figures.grouping import by_arch
-from convblocks.run.judge import ACCURACY
-from convblocks.run.result import RunResult
+from convblocks.record.judge import ACCURACY
+from convblocks.record.result import RunResult
 from convblocks.search.config import SearchConfig, parse_space
 from lab import NETWORKS
 from lab.pages.writing import DATA

@@ -11,7 +11,7 @@ from statistics import median
 from convblocks.compare.report import report_of
 from convblocks.compare.statistics import divisions
 from convblocks.figures.report import publish
-from convblocks.run.directory import RunDirectory
+from convblocks.record.directory import RunDirectory
 from convblocks.search.worker import SearchWorker
 from lab.benchmarks.growth import data
 from lab.benchmarks.growth.data import wide

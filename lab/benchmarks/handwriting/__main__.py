@@ -23,9 +23,9 @@ from convblocks.errors import UserError
 from convblocks.figures.tables import to_console
 from convblocks.handwriting.predict import look
 from convblocks.model.restore import load_network
-from convblocks.run.directory import LOGS
-from convblocks.run.provenance import describe_machine, git_commit
-from convblocks.run.result import RunResult, decode
+from convblocks.record.directory import LOGS
+from convblocks.record.provenance import describe_machine, git_commit
+from convblocks.record.result import RunResult, decode
 from lab.benchmarks.handwriting import page
 from lab.benchmarks.handwriting.drawing import draw_all
 from lab.benchmarks.handwriting.results import Drawn, Network, Results

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from convblocks.compare.launch import refuse_missing, train
 from convblocks.compare.trials import ROOT, all_trials, command_line
-from convblocks.run.directory import RunDirectory
+from convblocks.record.directory import RunDirectory
 from convblocks.search import command as search
 from convblocks.search.command import train_trials
 from lab.benchmarks.rows import Row, Values, single_row

@@ -10,7 +10,7 @@ from convblocks.compare.statistics import mean_interval
 from convblocks.diagnosis.advice import whole_percent
 from convblocks.figures.estimates import PERCENT, SECONDS, number
 from convblocks.figures.tables import Table
-from convblocks.run.words import EPOCHS
+from convblocks.settings.words import EPOCHS
 from convblocks.text import listed
 from lab import NETWORKS
 from lab.benchmarks.rows import Labels, Results, judged, side

@@ -29,8 +29,8 @@ from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
 from convblocks.fast.lightning import keep_freed_memory
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import ARCHITECTURES, build_network
+from convblocks.record.directory import RunDirectory
 from convblocks.run import fit
-from convblocks.run.directory import RunDirectory
 from lab.benchmarks.harness import Turns
 from lab.benchmarks.rows import Row, single_row
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from convblocks.boards.tensorboard import RunTensorBoardLogger
 from convblocks.files import machine_lock
+from convblocks.record.directory import RunDirectory
+from convblocks.record.result import RunResult
 from convblocks.run.callbacks import Added, RunCallback
-from convblocks.run.directory import RunDirectory
 from convblocks.run.parts import Parts
-from convblocks.run.result import RunResult
 from convblocks.run.run import Run
-from convblocks.run.words import full_name
+from convblocks.settings.words import full_name
 from convblocks.text import Settings, as_list, flatten
 from exact_resume.files import write
 

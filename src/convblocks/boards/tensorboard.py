@@ -7,8 +7,8 @@ this file come after these.
 
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from convblocks.run.directory import DEAD
-from convblocks.run.judge import Metrics
+from convblocks.record.directory import DEAD
+from convblocks.record.judge import Metrics
 from convblocks.text import Settings
 
 

@@ -11,9 +11,9 @@ from lightning.pytorch.loggers.logger import DummyLogger
 
 from convblocks.console import echo
 from convblocks.errors import UserError
-from convblocks.run.config import Config
 from convblocks.run.make import make_run
 from convblocks.run.quiet import quiet_lightning
+from convblocks.settings.config import Config
 from convblocks.text import as_yaml
 from convblocks.working import working
 from exact_resume import signals

@@ -24,7 +24,7 @@ from convblocks.compare.statistics import (
 from convblocks.figures.curves import TITLES
 from convblocks.figures.estimates import PERCENT, POINTS, Estimate, Unit, share
 from convblocks.figures.grouping import by_arch, grouped
-from convblocks.run.result import Overrides, Results, RunResult
+from convblocks.record.result import Overrides, Results, RunResult
 
 # Of more settings than this only the differences from the first one are tested.
 MOST_PAIRED = 6

@@ -50,8 +50,8 @@ from convblocks.compare.scores_file import report_on_file
 from convblocks.compare.trials import Trial, refuse_run
 from convblocks.errors import UsageError
 from convblocks.figures.report import publish, repeat_of
+from convblocks.record.result import RunResult
 from convblocks.run.quiet import quiet_lightning, rank_zero_errors
-from convblocks.run.result import RunResult
 
 
 def main(arguments: list[str]) -> None:

@@ -10,7 +10,7 @@ from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.figures.curves import TITLES
 from convblocks.figures.estimates import p_text
 from convblocks.figures.grouping import by_arch
-from convblocks.run.result import Results
+from convblocks.record.result import Results
 from convblocks.text import counted, listed
 
 # Networks within a sentence.

@@ -12,8 +12,8 @@ from convblocks.compare import forked
 from convblocks.compare.trials import Arm, Trial
 from convblocks.console import echo
 from convblocks.errors import UsageError
-from convblocks.run.judge import Judge
-from convblocks.run.own_code import Code
+from convblocks.record.judge import Judge
+from convblocks.record.own_code import Code
 from convblocks.text import counted
 
 if TYPE_CHECKING:
@@ -70,9 +70,9 @@ def plans_of(trials: Sequence[Trial], jobs: int | None = None) -> Plans:
 def _plan(arguments: list[str]) -> Plan:
     # The server has imported them: the process that asks needs no torch.
     from convblocks.compare.judging import judge_of
-    from convblocks.run.config import Config
     from convblocks.run.make import make_run
     from convblocks.run.quiet import quiet_lightning
+    from convblocks.settings.config import Config
 
     quiet_lightning()
     run = make_run(Config.parse([word for word in arguments if word != "--resume"]))

@@ -31,7 +31,7 @@ from convblocks.figures.curves import (
 )
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.style import LETTERS, WIDTH, End, Style, foreground, label_ends, style
-from convblocks.run.result import Results, RunResult
+from convblocks.record.result import Results, RunResult
 
 MEANS = "means of the runs that trained"
 

@@ -5,8 +5,8 @@ from contextlib import suppress
 from lightning.pytorch import Trainer
 
 from convblocks.errors import UsageError
+from convblocks.record.judge import Judge, found_by_name, not_logged, refuse_other_spelling
 from convblocks.run.callbacks import USUAL
-from convblocks.run.judge import Judge, found_by_name, not_logged, refuse_other_spelling
 from convblocks.run.metrics_log import logged_metrics
 from convblocks.run.run import Run
 

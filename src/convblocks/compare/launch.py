@@ -18,9 +18,9 @@ from convblocks.compare.watch import Watch
 from convblocks.console import echo
 from convblocks.errors import UserError, printable
 from convblocks.figures.grouping import grouped
-from convblocks.run.directory import RunDirectory
-from convblocks.run.judge import NOT_LOGGED
-from convblocks.run.result import RunResult
+from convblocks.record.directory import RunDirectory
+from convblocks.record.judge import NOT_LOGGED
+from convblocks.record.result import RunResult
 from convblocks.text import counted
 from exact_resume import signals
 from exact_resume.errors import Stopped

@@ -9,11 +9,11 @@ from convblocks.compare.dry_run import Plan, Plans
 from convblocks.compare.trials import Arm, Trial
 from convblocks.console import echo
 from convblocks.errors import UserError
-from convblocks.run.directory import RunDirectory, first_change
-from convblocks.run.own_code import changed, shown
-from convblocks.run.provenance import latest_code, read_origin
-from convblocks.run.result import RunResult
-from convblocks.run.words import full_name
+from convblocks.record.directory import RunDirectory, first_change
+from convblocks.record.own_code import changed, shown
+from convblocks.record.provenance import latest_code, read_origin
+from convblocks.record.result import RunResult
+from convblocks.settings.words import full_name
 from convblocks.text import Settings, as_json, as_shown
 
 # Options of the Trainer that say how long a run trains.

@@ -9,7 +9,7 @@ from statistics import fmean
 from convblocks.compare.analysis import trained_scores
 from convblocks.compare.means import runs_needed, runs_that_decide
 from convblocks.figures.grouping import grouped
-from convblocks.run.result import Results
+from convblocks.record.result import Results
 from convblocks.text import counted
 
 # Of each network; so small a difference that it takes more does not matter.

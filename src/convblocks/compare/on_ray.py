@@ -14,7 +14,7 @@ from convblocks.compare.launch import Process, Start, fit_all
 from convblocks.compare.places import StartHere
 from convblocks.compare.trials import Trial
 from convblocks.errors import UserError, one_line
-from convblocks.run.result import Overrides
+from convblocks.record.result import Overrides
 
 if find_spec("ray") is None:
     raise UserError("ray not found: pip install ray")

@@ -20,10 +20,10 @@ from convblocks.compare.trials import (
 from convblocks.errors import UsageError
 from convblocks.figures.option import figure_file
 from convblocks.model.names import NETWORKS
-from convblocks.run.directory import RunDirectory
-from convblocks.run.options import line_of, refuse_misspelt, refuse_no_network
-from convblocks.run.result import Overrides
-from convblocks.run.words import MODEL, by_option, full_name, given_settings, yaml_value
+from convblocks.record.directory import RunDirectory
+from convblocks.record.result import Overrides
+from convblocks.settings.options import line_of, refuse_misspelt, refuse_no_network
+from convblocks.settings.words import MODEL, by_option, full_name, given_settings, yaml_value
 from convblocks.text import counted
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from convblocks.compare import forked
 from convblocks.compare.dry_run import Plan
 from convblocks.compare.trials import Trial
 from convblocks.console import echo
-from convblocks.run.cpus import CPUS, free_cpus
+from convblocks.cpus import CPUS, free_cpus
 from convblocks.text import counted
 
 # The variable that names the GPUs which a process sees: numbers, UUIDs or MIG instances.

@@ -6,9 +6,9 @@ import os
 from importlib import import_module
 
 from convblocks import wings
+from convblocks.record.own_code import read_ahead
 from convblocks.run import fit  # noqa: F401
-from convblocks.run.own_code import read_ahead
-from convblocks.run.parser import make_parser
+from convblocks.settings.parser import make_parser
 
 for name in filter(wings.is_there, wings.CALLBACKS):
     import_module(f"convblocks.{name}")

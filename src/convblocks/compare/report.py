@@ -24,7 +24,7 @@ from convblocks.figures.grouping import grouped
 from convblocks.figures.report import Chart, Report
 from convblocks.figures.style import NARROW, WIDTH
 from convblocks.figures.tables import Table
-from convblocks.run.result import Results
+from convblocks.record.result import Results
 
 # What figures show.
 MARKS = "every run, and the means of those that trained"

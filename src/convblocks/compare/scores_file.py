@@ -14,9 +14,9 @@ from convblocks.compare.trials import refuse_run
 from convblocks.errors import UsageError, UserError
 from convblocks.figures.option import figure_file
 from convblocks.figures.report import publish, repeat_of
-from convblocks.run.directory import RunDirectory
-from convblocks.run.judge import Judge
-from convblocks.run.result import EPOCHS, Provenance, Row, RunResult
+from convblocks.record.directory import RunDirectory
+from convblocks.record.judge import Judge
+from convblocks.record.result import EPOCHS, Provenance, Row, RunResult
 
 # Of a run of which nothing but its score is known.
 UNKNOWN = Provenance(machine="", commit=None, data=None, device="", processes=1, threads=1)

@@ -10,7 +10,7 @@ from convblocks.compare.analysis import Comparison, Summary, unit_of
 from convblocks.compare.trials import settings_text
 from convblocks.figures.estimates import COUNT, LOSS, P_VALUE
 from convblocks.figures.tables import Column, Table
-from convblocks.run.result import Results, RunResult
+from convblocks.record.result import Results, RunResult
 
 
 def results_table(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from convblocks import wings
 from convblocks.errors import UsageError, UserError
-from convblocks.run.directory import RunDirectory
-from convblocks.run.result import Overrides, RunResult
+from convblocks.record.directory import RunDirectory
+from convblocks.record.result import Overrides, RunResult
 from convblocks.text import as_json
 
 # The option that sets where a trial is kept, not what it computes.

@@ -17,7 +17,7 @@ from convblocks.compare.dry_run import Plan
 from convblocks.compare.trials import Trial
 from convblocks.console import echo
 from convblocks.errors import printable
-from convblocks.run.directory import is_epoch
+from convblocks.record.directory import is_epoch
 
 # Between two looks at the trials on a terminal, and between two lines elsewhere.
 LOOK_SECONDS, LINE_SECONDS = 1, 25

@@ -10,7 +10,7 @@ from convblocks.diagnosis.collapse import (
     has_enough_steps,
     is_falling,
 )
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 from convblocks.text import counted, listed
 
 # Accuracies on training and test images this far apart, and by this many standard

@@ -17,10 +17,10 @@ from convblocks.diagnosis.collapse import (
 )
 from convblocks.diagnosis.dead_units import dead_shares
 from convblocks.model.classifier import ImageClassifier
+from convblocks.record.directory import DEAD
+from convblocks.record.result import Row, RunResult
 from convblocks.run.callbacks import RunCallback
-from convblocks.run.directory import DEAD
 from convblocks.run.parts import Parts
-from convblocks.run.result import Row, RunResult
 from convblocks.run.run import Run
 from convblocks.text import as_shown
 

@@ -5,8 +5,8 @@ from itertools import pairwise
 from torch import Tensor
 from torch.distributions import Categorical
 
-from convblocks.run.directory import DEAD
-from convblocks.run.result import Row, RunResult
+from convblocks.record.directory import DEAD
+from convblocks.record.result import Row, RunResult
 
 # A network has learned something if it gets at least this share of the way from a
 # constant predictor to no mistakes.

@@ -9,9 +9,9 @@ from convblocks import wings
 from convblocks.console import command_text
 from convblocks.errors import NotFiniteError
 from convblocks.model.restore import Evaluation, restore_network
+from convblocks.record.result import RunResult
 from convblocks.run.callbacks import RunCallback
 from convblocks.run.parts import Parts
-from convblocks.run.result import RunResult
 from convblocks.run.run import Run
 from convblocks.text import as_csv, as_shown, flatten
 from convblocks.working import working

@@ -47,8 +47,8 @@ from convblocks.figures.report import Chart, Report
 from convblocks.figures.style import save
 from convblocks.figures.tables import Column, Table, to_console
 from convblocks.model.restore import Evaluation, TrainedNetwork
-from convblocks.run.directory import LOGS, RunDirectory
-from convblocks.run.result import EPOCHS, RunResult
+from convblocks.record.directory import LOGS, RunDirectory
+from convblocks.record.result import EPOCHS, RunResult
 from convblocks.text import Settings, as_json, as_shown, as_yaml, counted, percent
 from convblocks.working import working
 from exact_resume.files import write

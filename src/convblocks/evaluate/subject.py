@@ -33,7 +33,7 @@ def load_network_and_data(options: Namespace) -> tuple[TrainedNetwork, ImageSets
     """
     root = options.root
     if not options.checkpoint.is_file():
-        from convblocks.run.loops import find_checkpoint  # slow to load
+        from convblocks.evaluate.loops import find_checkpoint  # slow to load
 
         _, options.checkpoint = find_checkpoint(str(options.checkpoint))
     trained = load_network(options.checkpoint, options.arch, options.weights_only, options.threads)

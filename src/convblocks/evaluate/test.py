@@ -19,6 +19,6 @@ Example:
 
 from functools import partial
 
-from convblocks.run.loops import command
+from convblocks.evaluate.loops import command
 
 main = partial(command, "test")

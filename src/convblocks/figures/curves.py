@@ -27,8 +27,8 @@ from convblocks.figures.style import (
     log_axis,
     muted,
 )
-from convblocks.run.judge import ACCURACY, Judge
-from convblocks.run.result import Results, RunResult
+from convblocks.record.judge import ACCURACY, Judge
+from convblocks.record.result import Results, RunResult
 
 LOSS = Judge("train/loss", "min")
 

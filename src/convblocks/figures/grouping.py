@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 
 Item = TypeVar("Item")
 Key = TypeVar("Key")

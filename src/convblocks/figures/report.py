@@ -19,7 +19,7 @@ from convblocks.console import command_text, echo, prose
 from convblocks.errors import printable
 from convblocks.figures.style import LIGHT, NARROW, Draw, render, save, themed
 from convblocks.figures.tables import Table, to_console, to_markdown, without_html
-from convblocks.run.directory import RunDirectory
+from convblocks.record.directory import RunDirectory
 from convblocks.text import Settings, as_csv, as_json, as_shown
 from exact_resume.files import write
 

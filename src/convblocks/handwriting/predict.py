@@ -98,7 +98,7 @@ def main(arguments: list[str]) -> None:
         predict_pictures(options)
         return
     # There are no pictures, or options of fit.
-    from convblocks.run import loops  # slow to load
+    from convblocks.evaluate import loops  # slow to load
 
     loops.command("predict", arguments)
 

@@ -14,9 +14,9 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import Tensor
 
 from convblocks.errors import UsageError, UserError
-from convblocks.run.judge import Judges, not_logged, refuse_other_spelling
+from convblocks.record.judge import Judges, not_logged, refuse_other_spelling
+from convblocks.record.result import RunResult
 from convblocks.run.metrics_log import ends_logged_step
-from convblocks.run.result import RunResult
 from convblocks.text import Settings
 from exact_resume.callback import ExactResume
 from exact_resume.checkpoints import SAVE, AtomicCheckpointIO

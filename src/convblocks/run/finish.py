@@ -14,19 +14,19 @@ from convblocks.errors import UserError
 from convblocks.model.distributed import broadcast_state
 from convblocks.model.networks import parameters_of
 from convblocks.model.restore import read_checkpoint
-from convblocks.run.callbacks import RunCallback
-from convblocks.run.directory import is_epoch
-from convblocks.run.judge import Judge, found_by_name, not_logged
-from convblocks.run.metrics_log import logged_metrics, without_split
-from convblocks.run.own_code import shown, whole_digest
-from convblocks.run.provenance import (
+from convblocks.record.directory import is_epoch
+from convblocks.record.judge import Judge, found_by_name, not_logged
+from convblocks.record.own_code import shown, whole_digest
+from convblocks.record.provenance import (
     describe_machine,
     describe_processor,
     edited_in,
     latest_code,
     read_origin,
 )
-from convblocks.run.result import EPOCHS, PLACE, Provenance, Row, RunResult, encode
+from convblocks.record.result import EPOCHS, PLACE, Provenance, Row, RunResult, encode
+from convblocks.run.callbacks import RunCallback
+from convblocks.run.metrics_log import logged_metrics, without_split
 from convblocks.run.run import Run
 from convblocks.text import Settings, as_shown, counted, listed
 from exact_resume.errors import ResumeError

@@ -32,14 +32,14 @@ from lightning.pytorch.loggers.logger import DummyLogger
 
 from convblocks import wings
 from convblocks.console import echo
-from convblocks.run.config import Config
 from convblocks.run.finish import finish
 from convblocks.run.friendly_errors import friendly_errors
 from convblocks.run.make import make_run
 from convblocks.run.metrics_log import logged_metrics
 from convblocks.run.quiet import quiet_lightning, rank_zero_errors
-from convblocks.run.resuming import with_name
 from convblocks.run.run import Run
+from convblocks.settings.config import Config
+from convblocks.settings.resuming import with_name
 from convblocks.text import as_shown, counted
 from exact_resume.agreement import end_process_group
 from exact_resume.errors import NotRepeated

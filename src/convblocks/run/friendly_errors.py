@@ -12,7 +12,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from convblocks.console import DISK_ERRORS, print_error
 from convblocks.errors import DataError, UsageError, UserError, one_line
-from convblocks.run.directory import RESUME_HINT
+from convblocks.record.directory import RESUME_HINT
 from convblocks.run.run import Run
 from exact_resume.errors import ResumeError, Stopped
 

@@ -12,15 +12,15 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from convblocks import wings
 from convblocks.errors import UsageError
 from convblocks.model.batch_norm import synchronize_batch_norm
+from convblocks.record.checkpoint_io import RunCheckpointIO
+from convblocks.record.directory import RunDirectory, next_version
+from convblocks.record.judge import Judge, Judges
 from convblocks.run.callbacks import Added, BegunWith, BestCheckpoint, Divergence
-from convblocks.run.checkpoint_io import RunCheckpointIO
-from convblocks.run.config import Config
-from convblocks.run.directory import RunDirectory, next_version
-from convblocks.run.judge import Judge, Judges
 from convblocks.run.metrics_log import MetricsLog
 from convblocks.run.parts import Parts, make_parts
 from convblocks.run.run import Run
 from convblocks.run.trainer import make_trainer
+from convblocks.settings.config import Config
 from convblocks.text import Settings
 from exact_resume.callback import ExactResume
 from exact_resume.keeper import Keeper

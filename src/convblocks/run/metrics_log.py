@@ -10,9 +10,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from convblocks.console import echo
 from convblocks.errors import printable
-from convblocks.run.directory import DEAD, is_epoch
-from convblocks.run.judge import Judges, Metrics
-from convblocks.run.result import PLACE, Row
+from convblocks.record.directory import DEAD, is_epoch
+from convblocks.record.judge import Judges, Metrics
+from convblocks.record.result import PLACE, Row
 from convblocks.text import as_csv, percent
 from exact_resume.files import write
 from exact_resume.keeper import State

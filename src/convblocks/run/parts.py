@@ -9,8 +9,8 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from convblocks.data.module import ImageDataModule
 from convblocks.model.class_specs import short_name
 from convblocks.model.classifier import ImageClassifier
-from convblocks.run.config import Config
-from convblocks.run.judge import Split
+from convblocks.record.judge import Split
+from convblocks.settings.config import Config
 from convblocks.text import Settings
 
 

@@ -12,14 +12,14 @@ from convblocks.model.class_specs import CONSTANT, spans_the_run
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import parameters_of
 from convblocks.model.restore import read_resumable
+from convblocks.record.directory import RunDirectory, first_change
+from convblocks.record.judge import Judges
+from convblocks.record.own_code import Code, code_of
+from convblocks.record.provenance import note_start, read_origin
 from convblocks.run.callbacks import BestCheckpoint, Divergence, RunCallback
-from convblocks.run.directory import RunDirectory, first_change
-from convblocks.run.judge import Judges
 from convblocks.run.metrics_log import MetricsLog
-from convblocks.run.own_code import Code, code_of
 from convblocks.run.parts import Parts
-from convblocks.run.provenance import note_start, read_origin
-from convblocks.run.words import NO_LIMIT
+from convblocks.settings.words import NO_LIMIT
 from convblocks.text import Settings, as_shown, listed
 from exact_resume.agreement import of_all_processes
 from exact_resume.callback import ExactResume

@@ -68,8 +68,8 @@ from convblocks.compare.watch import Watch
 from convblocks.console import echo
 from convblocks.errors import BusyError, UsageError, UserError
 from convblocks.figures.report import repeat_of
+from convblocks.record.result import Overrides
 from convblocks.run.quiet import quiet_lightning
-from convblocks.run.result import Overrides
 from convblocks.search.config import SearchConfig, corners
 from convblocks.search.config import parse as parse
 from convblocks.search.report import DEFAULT, report

@@ -30,9 +30,9 @@ from convblocks.compare.options import (
 from convblocks.compare.trials import NO_SETTINGS, Trial, command_line
 from convblocks.errors import UsageError
 from convblocks.model.names import NETWORKS
-from convblocks.run.directory import RunDirectory
-from convblocks.run.result import Overrides
-from convblocks.run.words import full_name
+from convblocks.record.directory import RunDirectory
+from convblocks.record.result import Overrides
+from convblocks.settings.words import full_name
 
 DEFAULT_SPACE = (
     "lr=1e-4..3e-2:log,lr_scheduler=constant|onecycle,optimizer=adam|adamw|sgd,"

@@ -22,8 +22,8 @@ from convblocks.compare.dry_run import Plan
 from convblocks.compare.trials import Trial
 from convblocks.console import print_error
 from convblocks.errors import BusyError, UsageError, UserError
-from convblocks.run.directory import is_epoch
-from convblocks.run.judge import Judge
+from convblocks.record.directory import is_epoch
+from convblocks.record.judge import Judge
 from convblocks.search.config import SearchConfig, number_of
 
 # The key of the configuration.

@@ -9,8 +9,8 @@ from functools import partial
 from lightning import Callback
 
 from convblocks import ImageClassifier, MNISTDataModule
+from convblocks.record.directory import RunDirectory
 from convblocks.run import fit
-from convblocks.run.directory import RunDirectory
 from tests.any_task.tasks import HERE, TASKS, options_of
 from tests.conftest import DEBUG
 from tests.core.run import own_parts

@@ -8,8 +8,8 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 
 from convblocks.model.restore import load_network
+from convblocks.record.directory import RunDirectory
 from convblocks.run import fit
-from convblocks.run.directory import RunDirectory
 from tests.conftest import DEBUG
 from tests.core.run.test_fit import QUICK, metric_rows, quick_run
 

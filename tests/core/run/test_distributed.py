@@ -13,7 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from convblocks.data.images import ImageSets
-from convblocks.run.directory import LOGS, RunDirectory
+from convblocks.record.directory import LOGS, RunDirectory
 from tests.conftest import DEBUG, REPOSITORY, write_digits
 from tests.core.run.several import COMMON, Run, fit_on, on
 from tests.core.run.test_fit import metric_rows, weights

@@ -11,10 +11,10 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from convblocks.errors import UsageError
+from convblocks.record.directory import LOGS, RunDirectory
+from convblocks.record.result import RunResult
 from convblocks.run import fit
 from convblocks.run.callbacks import RunCallback
-from convblocks.run.directory import LOGS, RunDirectory
-from convblocks.run.result import RunResult
 from convblocks.run.run import Run
 from tests.conftest import DEBUG
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from convblocks.record.directory import LOGS, RunDirectory
 from convblocks.run import fit
-from convblocks.run.directory import LOGS, RunDirectory
 from exact_resume.errors import Stopped
 from tests.any_task.stop import Signal, forget_signal
 from tests.any_task.tasks import HERE

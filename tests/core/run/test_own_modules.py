@@ -8,12 +8,12 @@ import torch
 
 from convblocks.errors import DataError, UserError
 from convblocks.model.classifier import ImageClassifier
+from convblocks.record.directory import RunDirectory
+from convblocks.record.judge import ACCURACY, Judge, Judges
 from convblocks.run import fit
-from convblocks.run.config import Config
-from convblocks.run.directory import RunDirectory
-from convblocks.run.judge import ACCURACY, Judge, Judges
 from convblocks.run.make import make_run
 from convblocks.run.metrics_log import printed_columns
+from convblocks.settings.config import Config
 from tests.any_task.shapes import Segmenter, Shapes
 from tests.any_task.tasks import HERE, TASKS, options_of
 from tests.core.run.subjects import unlike

@@ -2,7 +2,6 @@
 make them, optimizers, arguments taken from the data.
 """
 
-import json
 import random
 import sys
 from pathlib import Path
@@ -16,11 +15,10 @@ import yaml
 from lightning.pytorch.cli import LightningCLI, ReduceLROnPlateau
 
 from convblocks.errors import UsageError, UserError
+from convblocks.record.directory import RunDirectory
 from convblocks.run import fit
-from convblocks.run.config import Config
-from convblocks.run.directory import RunDirectory
-from convblocks.run.loops import command
 from convblocks.run.make import make_run
+from convblocks.settings.config import Config
 from convblocks.text import as_yaml
 from tests.any_task.bare import HERE as BARE
 from tests.any_task.bare import POINTS, Bare, Wide
@@ -189,16 +187,6 @@ def test_words_of_lightning_cli_with_init_args_are_understood(workspace: Path) -
     assert composed("--model.init_args.limit", "0.5")["limit"] == 0.5
     words = "--model.init_args.activation.init_args.alpha=3"
     assert composed(words)["activation"]["init_args"]["alpha"] == 3
-
-
-def test_what_is_compiled_only_to_train_is_measured_too(
-    workspace: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    fit.main(["--config", as_yaml(COMPOSED), "--epochs", "1", "--name", "run"])
-    capsys.readouterr()
-    command("validate", ["run", "--json"])
-    measured = json.loads(capsys.readouterr().out)["val/rmse"]
-    assert measured == pytest.approx(RunDirectory("run").read_result().final["val/rmse"])
 
 
 def test_several_values_of_an_untyped_parameter_are_a_list(workspace: Path) -> None:

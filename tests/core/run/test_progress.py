@@ -14,9 +14,9 @@ from nbclient import NotebookClient
 from torch.utils.data import DataLoader, IterableDataset
 
 from convblocks.run import progress
-from convblocks.run.config import Config
 from convblocks.run.make import make_run
 from convblocks.run.progress import RunProgress
+from convblocks.settings.config import Config
 from exact_resume.training import callbacks_of
 from tests.any_task.regression import Curve, Points
 from tests.any_task.unjudged import Adversaries

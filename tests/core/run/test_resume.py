@@ -18,8 +18,8 @@ from lightning.pytorch.trainer.connectors.logger_connector.logger_connector impo
 
 from convblocks import ImageClassifier
 from convblocks.data.images import ImageSets
+from convblocks.record.directory import RunDirectory
 from convblocks.run import fit
-from convblocks.run.directory import RunDirectory
 from exact_resume.errors import Stopped
 from tests.any_task.stop import Signal, forget_signal
 from tests.any_task.tasks import HERE

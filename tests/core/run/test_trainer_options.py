@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from convblocks.data.images import ImageSets
+from convblocks.record.directory import RunDirectory
 from convblocks.run import fit
-from convblocks.run.directory import RunDirectory
 from tests.conftest import DEBUG, REPOSITORY, write_digits
 from tests.core.run.test_distributed import FIT
 from tests.core.run.test_fit import QUICK, TENSORBOARD, curves, metric_rows, quick_run

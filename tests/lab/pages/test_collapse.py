@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 from lab.gradients import FACT
 from lab.pages.collapse import signs_sentence, signs_tables, why_figure, why_tables
 from lab.pages.writing import DATA

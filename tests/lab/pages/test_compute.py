@@ -2,7 +2,7 @@
 
 import pytest
 
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 from lab.pages.compute import compute_figure, compute_sentence, compute_tables
 from tests.lab.test_compute import choosing, confirming
 from tests.made_up import CHANCE, result

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from convblocks.errors import UserError
-from convblocks.run.directory import RunDirectory
+from convblocks.record.directory import RunDirectory
 from lab import train
 from lab.pages.provenance import read_manifest
 from lab.results import read_results

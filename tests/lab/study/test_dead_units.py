@@ -1,6 +1,6 @@
 """The figure of dead units tells collapsed runs from medians."""
 
-from convblocks.run.directory import DEAD
+from convblocks.record.directory import DEAD
 from lab.study.dead_units import dead_units_figure
 from tests.made_up import CHANCE, course, result
 

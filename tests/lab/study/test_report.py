@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from convblocks.run.result import RunResult
+from convblocks.record.result import RunResult
 from lab.study.decision import decide
 from lab.study.plan import CONFIRMING_SEEDS, NOTEBOOK, Cell
 from lab.study.report import conclusions, differences_of

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from convblocks.errors import UsageError, UserError
-from convblocks.run.directory import LOGS
+from convblocks.record.directory import LOGS
 from lab.study import plan, stages
 from lab.study.plan import (
     CONFIRMING_SEEDS,

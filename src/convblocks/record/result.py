@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from convblocks.errors import UserError
-from convblocks.run.judge import Judge, Metrics
+from convblocks.record.judge import Judge, Metrics
 from convblocks.text import Settings, as_json
 
 # The name of a metric, and its value.

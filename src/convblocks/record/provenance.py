@@ -16,7 +16,7 @@ from typing import TypedDict
 import msgspec
 
 from convblocks.errors import UserError
-from convblocks.run.own_code import PACKAGES, Code, changed, folder_of, shown
+from convblocks.record.own_code import PACKAGES, Code, changed, folder_of, shown
 from convblocks.text import Settings, as_json, listed
 from exact_resume.files import write
 

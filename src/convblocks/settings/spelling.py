@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from convblocks.errors import UsageError, did_you_mean
-from convblocks.run.sources import source_in
+from convblocks.record.sources import source_in
 
 # A module that defines it, or imports all of another, may have any name.
 ANY_NAME = "__getattr__"

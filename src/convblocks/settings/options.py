@@ -11,13 +11,13 @@ from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]  # it ha
 from convblocks import wings
 from convblocks.command_line import UNKNOWN, with_suggestion
 from convblocks.console import command_text
+from convblocks.cpus import free_cpus, threads_hint
 from convblocks.errors import UsageError, UserError
 from convblocks.model.names import NETWORKS, refuse_unknown
-from convblocks.run import resuming
-from convblocks.run.cpus import free_cpus, threads_hint
-from convblocks.run.directory import LOGS, RunDirectory
-from convblocks.run.spelling import refuse_no_class
-from convblocks.run.words import (
+from convblocks.record.directory import LOGS, RunDirectory
+from convblocks.settings import resuming
+from convblocks.settings.spelling import refuse_no_class
+from convblocks.settings.words import (
     EPOCHS,
     MODEL,
     NO_LIMIT,

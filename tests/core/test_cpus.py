@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from convblocks.run.cpus import CPUS, free_cpus, threads_hint
+from convblocks.cpus import CPUS, free_cpus, threads_hint
 
 
 @pytest.mark.parametrize(

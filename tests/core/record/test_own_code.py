@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from torch import nn
 
-from convblocks.run import own_code
-from convblocks.run.own_code import changed, code_of, digest_of
+from convblocks.record import own_code
+from convblocks.record.own_code import changed, code_of, digest_of
 
 SOURCE = '''
 """A network."""

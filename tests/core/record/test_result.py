@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from convblocks.errors import UserError
+from convblocks.record.judge import ACCURACY, Judge, Judges
+from convblocks.record.result import Row, RunResult, decode, encode
 from convblocks.run import finish
-from convblocks.run.judge import ACCURACY, Judge, Judges
-from convblocks.run.result import Row, RunResult, decode, encode
 from tests.made_up import course, result
 
 

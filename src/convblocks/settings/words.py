@@ -18,7 +18,7 @@ import jsonargparse
 import yaml
 
 from convblocks.errors import UsageError, one_line
-from convblocks.run.directory import RunDirectory
+from convblocks.record.directory import RunDirectory
 from convblocks.text import Settings, listed
 from convblocks.wings import GROUPS
 

@@ -24,12 +24,12 @@ from convblocks.model import trust
 from convblocks.model.building import configure
 from convblocks.model.class_specs import Factory
 from convblocks.model.classifier import ImageClassifier
-from convblocks.run.checks import check
-from convblocks.run.classes import KINDS, import_classes, import_what_is_named
-from convblocks.run.options import refuse_no_network
-from convblocks.run.parser import SECTIONS, FitParser, make_parser, refuse_several
-from convblocks.run.plain import is_same, plain_settings
-from convblocks.run.words import Words, full_words, given_options, given_settings, typed_values
+from convblocks.settings.checks import check
+from convblocks.settings.classes import KINDS, import_classes, import_what_is_named
+from convblocks.settings.options import refuse_no_network
+from convblocks.settings.parser import SECTIONS, FitParser, make_parser, refuse_several
+from convblocks.settings.plain import is_same, plain_settings
+from convblocks.settings.words import Words, full_words, given_options, given_settings, typed_values
 from convblocks.text import Settings, as_plain, as_shown, as_yaml
 from exact_resume import slurm
 

@@ -7,7 +7,7 @@ from typing import Any
 from lightning.fabric.plugins import CheckpointIO
 
 from convblocks.console import echo
-from convblocks.run.directory import RunDirectory
+from convblocks.record.directory import RunDirectory
 from convblocks.text import listed
 from exact_resume.checkpoints import AtomicCheckpointIO
 from exact_resume.keepers.values import is_plain

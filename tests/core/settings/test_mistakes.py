@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from convblocks.errors import UsageError, UserError
+from convblocks.record.directory import RunDirectory
 from convblocks.run import fit
-from convblocks.run.config import Config
-from convblocks.run.directory import RunDirectory
 from convblocks.run.friendly_errors import find_disk_error
 from convblocks.run.make import make_run
-from convblocks.run.options import begin
+from convblocks.settings.config import Config
+from convblocks.settings.options import begin
 from exact_resume import ResumeError
 from tests.any_task.bare import HERE as BARE
 from tests.any_task.bare import POINTS

@@ -20,9 +20,10 @@ from psutil import NoSuchProcess, Process
 
 from convblocks.data.images import ImageSets
 from convblocks.errors import BusyError, UsageError
-from convblocks.run import directory, fit
-from convblocks.run.directory import LOGS, RunDirectory
-from convblocks.run.options import begin
+from convblocks.record import directory
+from convblocks.record.directory import LOGS, RunDirectory
+from convblocks.run import fit
+from convblocks.settings.options import begin
 from exact_resume.errors import Stopped
 from tests.any_task.stop import Signal, forget_signal
 from tests.any_task.tasks import HERE

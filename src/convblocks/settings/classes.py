@@ -7,7 +7,7 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from convblocks.model import trust
 from convblocks.model.class_specs import Factory, short_name
 from convblocks.model.classifier import ImageClassifier
-from convblocks.run.words import DATA, MODEL
+from convblocks.settings.words import DATA, MODEL
 from convblocks.text import Settings
 
 KINDS = {"model": LightningModule, "data": LightningDataModule}

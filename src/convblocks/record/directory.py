@@ -9,7 +9,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from convblocks.errors import BusyError, UsageError, UserError
-from convblocks.run.result import EPOCHS, RunResult, decode, encode
+from convblocks.record.result import EPOCHS, RunResult, decode, encode
 from convblocks.text import Settings, as_shown, as_yaml, flatten
 from exact_resume.files import remove_unfinished, write
 

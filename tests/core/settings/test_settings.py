@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from jsonargparse.typing import register_type
 
 from convblocks.errors import UsageError
-from convblocks.run.config import Config
-from convblocks.run.directory import RunDirectory
-from convblocks.run.plain import is_same
+from convblocks.record.directory import RunDirectory
+from convblocks.settings.config import Config
+from convblocks.settings.plain import is_same
 from convblocks.text import as_yaml
 from tests.any_task import odd_settings
 from tests.any_task.odd_settings import MODULES

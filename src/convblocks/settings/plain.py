@@ -11,8 +11,8 @@ from jsonargparse import Namespace
 from yaml import YAMLError
 
 from convblocks.errors import UsageError
-from convblocks.run.parser import SECTIONS, FitParser
-from convblocks.run.words import yaml_value
+from convblocks.settings.parser import SECTIONS, FitParser
+from convblocks.settings.words import yaml_value
 from convblocks.text import Settings, as_plain, as_yaml
 from convblocks.wings import GROUPS
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from convblocks.errors import UserError
-from convblocks.run import fit, provenance
-from convblocks.run.directory import RunDirectory
+from convblocks.record import provenance
+from convblocks.record.directory import RunDirectory
+from convblocks.run import fit
 from tests.core.run.test_fit import QUICK, train
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from convblocks.console import see_current_folder
-from convblocks.run.sources import source_of
+from convblocks.record.sources import source_of
 from convblocks.text import Settings, as_list, as_shown, flatten
 
 # Digests by the names of modules, ``{"curve": "0123456789ab"}``, and of options that name

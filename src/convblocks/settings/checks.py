@@ -8,7 +8,7 @@ from jsonargparse import Namespace
 from convblocks.command_line import MOST_THREADS
 from convblocks.errors import UsageError
 from convblocks.model.class_specs import CONSTANT, spans_the_run
-from convblocks.run.words import NO_LIMIT
+from convblocks.settings.words import NO_LIMIT
 
 ABOVE_0 = (
     "threads",

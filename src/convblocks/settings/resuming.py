@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from convblocks.errors import UsageError, UserError
-from convblocks.run.directory import RunDirectory
-from convblocks.run.words import full_words, given_options, given_settings
+from convblocks.record.directory import RunDirectory
+from convblocks.settings.words import full_words, given_options, given_settings
 from convblocks.text import as_shown
 from exact_resume import slurm
 

@@ -20,9 +20,9 @@ from convblocks.errors import UsageError
 from convblocks.model import trust
 from convblocks.model.class_specs import ClassSpec, Factory
 from convblocks.model.classifier import ImageClassifier
-from convblocks.run.messages import rewritten
-from convblocks.run.options import OPTIONS
-from convblocks.run.words import (
+from convblocks.settings.messages import rewritten
+from convblocks.settings.options import OPTIONS
+from convblocks.settings.words import (
     EPOCHS,
     NO_LIMIT,
     SHORT,

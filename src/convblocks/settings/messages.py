@@ -10,7 +10,7 @@ from torch import optim
 from convblocks.command_line import UNKNOWN
 from convblocks.errors import did_you_mean
 from convblocks.model.class_specs import classes_of
-from convblocks.run.words import LONGEST_REASON
+from convblocks.settings.words import LONGEST_REASON
 
 # Lines of jsonargparse's messages that only list types.
 NOISE = (

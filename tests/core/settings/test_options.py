@@ -12,11 +12,11 @@ from lightning.pytorch.profilers import SimpleProfiler
 from convblocks import wings
 from convblocks.__main__ import docstring
 from convblocks.data.module import ImageDataModule
-from convblocks.run.config import Config
-from convblocks.run.directory import RunDirectory
+from convblocks.record.directory import RunDirectory
 from convblocks.run.make import make_run
-from convblocks.run.parser import make_parser
-from convblocks.run.words import SHORT
+from convblocks.settings.config import Config
+from convblocks.settings.parser import make_parser
+from convblocks.settings.words import SHORT
 from convblocks.text import as_yaml, flatten
 from tests.conftest import REPOSITORY
 from tests.scripts import run_script

@@ -15,16 +15,16 @@ from convblocks.command_line import UNKNOWN, Parser, options_of
 from convblocks.console import echo, only_json
 from convblocks.errors import UsageError, UserError
 from convblocks.model.restore import read_checkpoint
-from convblocks.run.config import Config
-from convblocks.run.directory import LOGS
+from convblocks.record.directory import LOGS
+from convblocks.record.own_code import changed, code_of, shown
+from convblocks.record.provenance import latest_code, read_origin
 from convblocks.run.metrics_log import logged_metrics
-from convblocks.run.options import no_run, refuse_misspelt
-from convblocks.run.own_code import changed, code_of, shown
 from convblocks.run.parts import make_parts
-from convblocks.run.provenance import latest_code, read_origin
 from convblocks.run.quiet import quiet_lightning
 from convblocks.run.trainer import make_trainer
-from convblocks.run.words import full_words, read_config
+from convblocks.settings.config import Config
+from convblocks.settings.options import no_run, refuse_misspelt
+from convblocks.settings.words import full_words, read_config
 from convblocks.text import Settings, as_json, as_shown, as_yaml
 from exact_resume.files import atomic_write
 

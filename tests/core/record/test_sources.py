@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from convblocks.run.sources import source_in, source_of
+from convblocks.record.sources import source_in, source_of
 
 BROKEN = "raise RuntimeError('it needs what this machine has not')"
 FILES = {

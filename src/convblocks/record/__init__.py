@@ -1,0 +1,1 @@
+"""What a run leaves: its directory, result, provenance and checkpoints' files."""

@@ -1,0 +1,1 @@
+"""From the words of a command line and configs to a run's settings."""
