@@ -13,6 +13,7 @@ import pkgutil
 import sys
 import typing
 from contextlib import suppress
+from pathlib import Path
 from traceback import extract_tb
 from typing import Any
 
@@ -68,8 +69,10 @@ def import_class(name: str) -> Factory:
         importlib.import_module(module)
     except ModuleNotFoundError as error:
         parent, _, missing = str(error.name).rpartition(".")
-        # of a package, or of all folders
-        path = getattr(sys.modules.get(parent), "__path__", ()) if parent else None
+        # Those of a package or, if it has none, of all folders. The current one has its name,
+        # since pkgutil remembers for "" which folder was the current one at first.
+        folders = [str(Path.cwd()), *sys.path]
+        path = getattr(sys.modules.get(parent), "__path__", ()) if parent else folders
         there = pkgutil.iter_modules(path)
         hint = did_you_mean(missing, [found.name for found in there])
         reason = f"{error.msg} in the current folder, and none is installed{hint}"
