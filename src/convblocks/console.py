@@ -78,6 +78,8 @@ def status_of(command: Command, arguments: list[str]) -> int:
     _open_closed_streams()
     # No command opens a window, and a missing backend would be an error.
     os.environ["MPLBACKEND"] = "agg"
+    # Torch's stores would print a C++ backtrace when the process that holds them dies.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     # It says so where there is no home for its cache of fonts.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     for stream in (sys.stdout, sys.stderr):
