@@ -12,13 +12,12 @@ import numpy as np
 from scipy import stats
 
 from convblocks.compare.statistics import (
-    BLOCK,
     MANY,
     SIGNIFICANCE,
     TOLERANCE,
     Numbers,
-    divisions,
     least_p_unpaired,
+    of_divisions,
     sample_of,
 )
 from convblocks.figures.estimates import POINTS, Estimate, Unit
@@ -131,12 +130,7 @@ class _Divided:
         values = np.concatenate([one, other])
         moved = np.repeat([1.0, 0.0], [n, m])
         terms = np.stack([values, moved, values**2, values * moved])
-        chosen = divisions(n, m)
-        blocks = [
-            terms[:, chosen[start : start + BLOCK]].sum(axis=2)
-            for start in range(0, len(chosen), BLOCK)
-        ]
-        inside = np.concatenate(blocks, axis=1)
+        inside = of_divisions(n, m, lambda chosen: terms[:, chosen].sum(axis=2))
         outside = terms.sum(axis=1, keepdims=True) - inside
         differences = inside[:2] / n - outside[:2] / m
         variances = _squared_errors(inside, n) + _squared_errors(outside, m)

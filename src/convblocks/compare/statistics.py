@@ -6,7 +6,7 @@ another p than the exact one. It also refuses a sample of one value, and takes 1
 times as long, as does its ``permutation_test`` of Brunner and Munzel's statistic.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import combinations
 from math import comb
@@ -52,7 +52,8 @@ def mean_interval(values: Sequence[float], unit: Unit = RATIO) -> Estimate:
     if n == 1:
         return Estimate(mean, n=1, unit=unit)
     deviation = float(sample.std(ddof=1))
-    margin = _quantile(n - 1) * deviation / n**0.5
+    quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1))
+    margin = quantile * deviation / n**0.5
     low = max(mean - margin, unit.least)
     high = min(mean + margin, unit.most)
     return Estimate(mean, low, high, n, unit=unit, deviation=deviation)
@@ -144,6 +145,20 @@ def sample_of(values: Sequence[float], *, infinite: bool = False) -> Numbers:
     return sample
 
 
+def of_divisions(n: int, m: int, numbers_of: Callable[[Places], Numbers]) -> Numbers:
+    """Some numbers of every division of n + m values, of shape (numbers, divisions); those
+    of the observed one come first.
+
+    Args:
+        n: The size of the first sample.
+        m: The size of the second sample.
+        numbers_of: Computes them for the divisions that it is given, in rows of n places.
+    """
+    chosen = divisions(n, m)
+    blocks = [numbers_of(chosen[start : start + BLOCK]) for start in range(0, len(chosen), BLOCK)]
+    return np.concatenate(blocks, axis=1)
+
+
 @lru_cache(maxsize=4)
 def divisions(n: int, m: int) -> Places:
     """Which of n + m values are the first sample, of shape (divisions, n); in the first
@@ -172,19 +187,10 @@ def _p_of_ranks(values: Numbers, n: int, effect: float, error: float) -> float:
     m = len(values) - n
     if min(n, m) > MANY:
         return 2 * float(stats.norm.sf(abs(effect) / (error or TOLERANCE)))
-    chosen = divisions(n, m)
-    blocks = [
-        _effects(values, chosen[start : start + BLOCK]) for start in range(0, len(chosen), BLOCK)
-    ]
-    effects, variances = np.concatenate(blocks, axis=1)
+    effects, variances = of_divisions(n, m, lambda chosen: _effects(values, chosen))
     # Squared, and multiplied by both variances, of which one may be 0.
     excess = effects**2 * variances[0] - effects[0] ** 2 * variances
     return float(np.mean(excess >= -TOLERANCE))
-
-
-def _quantile(freedom: float) -> float:
-    """Of Student's distribution: how many standard errors an interval reaches."""
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
 
 
 def _effects(values: Numbers, chosen: Places) -> Numbers:
