@@ -1,4 +1,4 @@
-"""Print the layers, output shapes, parameters and multiply-adds of the three networks.
+"""Print the layers, output shapes, parameters and multiply-adds of all networks.
 
 They are those for one image.
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from convblocks.model.names import RECORDS
 from convblocks.record.directory import RunDirectory
 from convblocks.run import fit
 from tests.conftest import REPOSITORY
@@ -22,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
 ]
 
-ARCHS = ["mlp", "maxpool", "batchnorm"]
+ARCHS = [*RECORDS]
 ONE_GPU = ["--trainer.accelerator", "gpu", "--trainer.devices", "1"]
 CPU = ["--trainer.accelerator", "cpu", "--trainer.devices", "1", "--threads", "1"]
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
+from convblocks import NETWORK_CLASSES
+
 HERE = Path(__file__).resolve().parent
 
 project = html_title = "convblocks"
@@ -37,13 +39,19 @@ html_theme_options = {"dark_css_variables": {"color-background-primary": "#0d111
 templates_path = ["."]  # sidebar/navigation.html
 html_copy_source = html_show_copyright = False
 
+# The line of api.rst for which the registered networks' classes stand, and what they are there.
+NETWORKS = (
+    ".. NETWORKS: conf.py puts the classes here\n",
+    "".join(f".. autoclass:: convblocks.{name}\n" for name in NETWORK_CLASSES),
+)
+
 PICTURE = re.compile(r'<picture>\s*<source [^>]*srcset="(.*?)">\s*<img ([^>]*)>\s*</picture>')
 PLAY = re.compile(r"\[([^][]*)\]\([\w./]*play/(?:index\.html|README\.md)(\S*?)\)")
 
 
 def adapt(app: Sphinx, page: str, source: list[str]) -> None:
     """Let pictures follow the site's theme, links to the playable page open it, and
-    README have the sidebar's pages.
+    README have the sidebar's pages, and the reference the registered networks.
     """
     text = PICTURE.sub(
         r'<img class="only-light" \2>\n<img class="only-dark" \2 src="\1">\n', source[0]
@@ -53,6 +61,7 @@ def adapt(app: Sphinx, page: str, source: list[str]) -> None:
     source[0] = PLAY.sub(rf"<a href='{play}\2'>\1</a>", text)
     if page == root_doc:
         source[0] += (HERE / "contents.md").read_text()
+    source[0] = source[0].replace(*NETWORKS)
 
 
 def finish(app: Sphinx, error: Exception | None) -> None:

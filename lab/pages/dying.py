@@ -16,9 +16,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from convblocks.compare.conclusions import name_of
 from convblocks.figures.style import DARK, LIGHT, muted, render, style, themed
-from convblocks.model.networks import ARCHITECTURES
+from convblocks.model.names import RECORDS, name_of
 from exact_resume.files import write
 from lab.pages.play import SEED, SHADES, read_numbers, unpacked
 
@@ -109,7 +108,7 @@ def _draw(figure: Figure, panel: Panel, moment: int, left: int) -> None:
     axes = figure.add_axes(box)
     axes.imshow(mosaic(panel.maps[moment], panel.dead[moment]), interpolation="nearest")
     axes.set_axis_off()
-    colour = style(list(ARCHITECTURES).index(panel.arch)).colour
+    colour = style(RECORDS[panel.arch].style).colour
     _write(figure, left, 6, name_of(panel.arch), 21, color=colour, fontweight="bold")
     _write(figure, left, 44, "learning rate", 15, color=muted())
     _write(figure, left, 68, f"{float(panel.rate):g}", 44, fontweight="bold")

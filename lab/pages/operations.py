@@ -11,11 +11,12 @@ from matplotlib.figure import Figure
 
 from convblocks.compare import tables
 from convblocks.compare.analysis import Comparison, compare, mean_validation, summarise
-from convblocks.compare.conclusions import name_of, ranking
+from convblocks.compare.conclusions import ranking
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.figures.estimates import P_VALUE, POINTS, cell, number, share
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.tables import Table
+from convblocks.model.names import name_of
 from convblocks.record.directory import DEAD
 from convblocks.record.result import RunResult
 from convblocks.text import listed

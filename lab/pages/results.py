@@ -8,12 +8,13 @@ from pathlib import Path
 from statistics import median
 
 from convblocks.compare.analysis import Comparison, Summary, compare
-from convblocks.compare.conclusions import finding_of, name_of, over_all_runs
+from convblocks.compare.conclusions import finding_of, over_all_runs
 from convblocks.compare.figure import comparison_figure
 from convblocks.compare.trials import settings_text
 from convblocks.figures.estimates import CONFIDENCE, NOTHING, POINTS, Estimate, cell, number
 from convblocks.figures.grouping import by_arch
 from convblocks.figures.tables import Table, to_markdown
+from convblocks.model.names import name_of
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.record.directory import DEAD
 from convblocks.record.result import RunResult

@@ -12,13 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from convblocks.compare.conclusions import name_of
 from convblocks.diagnosis.collapse import layer_name
 from convblocks.figures.curves import Curve, draw_by_epoch, values_of, wrapped
 from convblocks.figures.estimates import NOTHING
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.style import LETTERS, OTHERS, WIDTH, End, label_ends, style
 from convblocks.figures.tables import Table
+from convblocks.model.names import name_of
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.record.directory import DEAD
 from convblocks.record.result import RunResult

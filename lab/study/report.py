@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from convblocks.compare.analysis import Comparison, mean_validation
-from convblocks.compare.conclusions import NAMES, name_of, ranking
+from convblocks.compare.conclusions import ranking
 from convblocks.compare.statistics import mean_interval
 from convblocks.compare.tables import results_table
 from convblocks.compare.trials import settings_text
@@ -11,6 +11,7 @@ from convblocks.figures.curves import wrapped
 from convblocks.figures.estimates import MINUS, NOTHING, PERCENT, Estimate, p_text
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.tables import Table
+from convblocks.model.names import RECORDS, name_of
 from convblocks.record.result import RunResult
 from convblocks.text import listed
 from lab.claims import claims_tables
@@ -276,6 +277,6 @@ def _test(primary: Measured, estimate: Estimate) -> str:
 
 def _continued(line: str) -> str:
     """A sentence as the end of another one; networks keep their capitals."""
-    if line.startswith(tuple(NAMES.values())):
+    if line.startswith(tuple(map(name_of, RECORDS))):
         return line
     return f"{line[0].lower()}{line[1:]}"

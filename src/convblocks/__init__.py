@@ -9,18 +9,16 @@ L.Trainer(max_epochs=1).fit(ImageClassifier("maxpool"), datamodule=MNISTDataModu
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from convblocks.model.names import RECORDS
+
 if TYPE_CHECKING:
     __version__: str
 
     from convblocks.data.images import ImageSets, ImageSource, ImageSpec, LabelledImages
     from convblocks.data.module import ImageDataModule, MNISTDataModule
     from convblocks.model.classifier import ImageClassifier
-    from convblocks.model.networks import (
-        ARCHITECTURES,
-        ConvBatchNormNetwork,
-        ConvMaxPoolNetwork,
-        MultiLayerPerceptron,
-    )
+    from convblocks.model.networks import *  # noqa: F403  # the classes that the records name
+    from convblocks.model.networks import ARCHITECTURES
     from convblocks.run.callbacks import RunCallback
     from convblocks.run.progress import RunProgress
     from exact_resume import ExactResume, check_resume
@@ -32,8 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ARCHITECTURES",
-    "ConvBatchNormNetwork",
-    "ConvMaxPoolNetwork",
     "ExactResume",
     "ImageClassifier",
     "ImageDataModule",
@@ -42,18 +38,19 @@ __all__ = [
     "ImageSpec",
     "LabelledImages",
     "MNISTDataModule",
-    "MultiLayerPerceptron",
     "RunCallback",
     "RunProgress",
     "__version__",
     "check_resume",
 ]
 
-# The module of each.
-MODULES = {
+# The classes of the registered networks, and the module of each.
+NETWORK_CLASSES = {record.class_name: record.module for record in RECORDS.values()}
+__all__ += [*NETWORK_CLASSES]
+
+# The module of each name.
+MODULES = NETWORK_CLASSES | {
     "ARCHITECTURES": "convblocks.model.networks",
-    "ConvBatchNormNetwork": "convblocks.model.networks",
-    "ConvMaxPoolNetwork": "convblocks.model.networks",
     "ExactResume": "exact_resume",
     "ImageClassifier": "convblocks.model.classifier",
     "ImageDataModule": "convblocks.data.module",
@@ -62,7 +59,6 @@ MODULES = {
     "ImageSpec": "convblocks.data.images",
     "LabelledImages": "convblocks.data.images",
     "MNISTDataModule": "convblocks.data.module",
-    "MultiLayerPerceptron": "convblocks.model.networks",
     "RunCallback": "convblocks.run.callbacks",
     "RunProgress": "convblocks.run.progress",
     "check_resume": "exact_resume",

@@ -20,7 +20,12 @@ import convblocks
 from convblocks import wings
 from convblocks.console import answer, echo, end, imported, only_json
 from convblocks.errors import UsageError
+from convblocks.model.names import RECORDS
 from exact_resume import slurm
+
+# In the help of a command, which is its docstring, the first stands for the second: the names
+# of the registered networks, from their records.
+NETWORKS = ("{NETWORKS}", f"{{{','.join(RECORDS)},module.Network}}")
 
 
 def main() -> NoReturn:
@@ -83,10 +88,11 @@ def overview() -> str:
 
 
 def docstring(module: str) -> str:
-    """A module's docstring, without importing it or its package."""
+    """A module's docstring, without importing it or its package, with what NETWORKS stands for."""
     path = os.path.join(convblocks.__path__[0], os.pardir, *module.split("."))
     with open(f"{path}.py", encoding="utf-8") as file:
-        return ast.get_docstring(ast.parse(file.read())) or ""
+        text = ast.get_docstring(ast.parse(file.read())) or ""
+    return text.replace(*NETWORKS)
 
 
 if __name__ == "__main__":

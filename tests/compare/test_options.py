@@ -6,6 +6,7 @@ import pytest
 
 from convblocks.compare.options import begin, parse
 from convblocks.errors import UsageError
+from convblocks.model.names import COURSE
 from convblocks.record.result import encode
 from tests.made_up import result
 
@@ -66,7 +67,7 @@ OTHERS = "{model: {class_path: clf.Classifier, init_args: {arch: small}}}"
 @pytest.mark.parametrize(
     ("configs", "words", "option", "archs"),
     [
-        (["lr: 1"], [], "arch", ["mlp", "maxpool", "batchnorm"]),
+        (["lr: 1"], [], "arch", [*COURSE]),
         (["arch: maxpool"], [], "arch", ["maxpool"]),
         ([OURS], [], "arch", ["maxpool"]),
         ([OTHERS], [], "model", ["clf.Classifier"]),

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from convblocks.data.images import MNIST, ImageSets
 from convblocks.diagnosis.dead_units import dead_shares
 from convblocks.fast.network import speed_up_network
-from convblocks.model.networks import ARCHITECTURES, build_network
+from convblocks.model.names import COURSE
+from convblocks.model.networks import build_network
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def shares_unit_by_unit(network: nn.Module, images: Tensor) -> dict[str, float]:
     return shares
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("arch", COURSE)
 def test_dead_shares_are_those_of_looking_at_each_unit(images: Tensor, arch: str) -> None:
     """However the images are cut into batches, and with the short cut of training."""
     torch.manual_seed(0)

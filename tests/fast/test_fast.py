@@ -11,6 +11,7 @@ from convblocks.data.module import ImageDataModule, MNISTDataModule
 from convblocks.fast.callback import Fast
 from convblocks.fast.lightning import FastClassifier
 from convblocks.fast.step import FastOptimization
+from convblocks.model.names import RECORDS
 from convblocks.record.directory import RunDirectory
 from convblocks.run import fit
 from convblocks.run.make import make_run
@@ -106,7 +107,7 @@ def test_fast_processes_send_gradients_and_statistics_only() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("arch", ["mlp", "maxpool", "batchnorm"])
+@pytest.mark.parametrize("arch", RECORDS)
 def test_fast_run_on_a_gpu_ends_with_the_same_bits(workspace: Path, arch: str) -> None:
     deterministic = ["--trainer.deterministic", "warn", "--trainer.accelerator", "gpu"]
     for name, more in WAYS.items():

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from convblocks.figures.curves import LOG_SCALE, wrapped
 from convblocks.figures.style import WIDTH, foreground, log_axis, style
-from convblocks.model.networks import ARCHITECTURES
+from convblocks.model.names import RECORDS
 from lab.benchmarks.rows import Labels, Results
 from lab.benchmarks.training.ways import LOADING_IMAGES
 
@@ -40,7 +40,7 @@ def performance_figure(results: Results) -> Figure:
 
 def _epochs(axes: Axes, results: Results, arch: str) -> list[float]:
     """Draw a network's panel; all seconds."""
-    look = style([*ARCHITECTURES].index(arch))
+    look = style(RECORDS[arch].style)
     variants = [*LOADING_IMAGES, "bare", "fit"]
     shown: list[float] = []
     for row, variant in enumerate(variants):

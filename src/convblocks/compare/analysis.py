@@ -21,9 +21,9 @@ from convblocks.compare.statistics import (
     mean_interval,
     superiority,
 )
-from convblocks.figures.curves import TITLES
 from convblocks.figures.estimates import PERCENT, POINTS, Estimate, Unit, share
 from convblocks.figures.grouping import by_arch, grouped
+from convblocks.model.names import in_order
 from convblocks.record.result import Overrides, Results, RunResult
 
 # Of more settings than this only the differences from the first one are tested.
@@ -118,7 +118,7 @@ def compare(results: Results, of_settings: bool = False) -> Comparison:
     first of a difference. Of many settings each is only compared with the baseline.
     """
     runs = by_arch(results)
-    archs = [arch for arch in dict.fromkeys([*TITLES, *runs]) if arch in runs]
+    archs = in_order(runs)
     latest_first = [runs[arch] for arch in reversed(archs)]
     both = [*combinations(latest_first, 2)]
     if of_settings and len(archs) > MOST_PAIRED:

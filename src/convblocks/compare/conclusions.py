@@ -7,14 +7,11 @@ from itertools import pairwise
 from convblocks.compare.analysis import Comparison, Difference, best_settings, summarise
 from convblocks.compare.more_runs import MOST, command_for_more, runs_that_would_decide
 from convblocks.compare.statistics import SIGNIFICANCE
-from convblocks.figures.curves import TITLES
 from convblocks.figures.estimates import p_text
 from convblocks.figures.grouping import by_arch
+from convblocks.model.names import RECORDS, name_of
 from convblocks.record.result import Results
 from convblocks.text import counted, listed
-
-# Networks within a sentence.
-NAMES = TITLES | {"mlp": "the MLP"}
 
 
 def conclusions(
@@ -212,16 +209,11 @@ def more_runs(
     return [f"{text} {trains}"], command
 
 
-def name_of(arch: str) -> str:
-    """A network within a sentence."""
-    return NAMES.get(arch, arch)
-
-
 def sentence(text: str, archs: Iterable[str] = ()) -> str:
     """A text with a capital letter, unless it begins with one of these networks' own
     names, and a full stop.
     """
-    begins_with_name = any(text.startswith(arch) for arch in archs if arch not in NAMES)
+    begins_with_name = any(text.startswith(arch) for arch in archs if arch not in RECORDS)
     return f"{text if begins_with_name else text[0].upper() + text[1:]}."
 
 

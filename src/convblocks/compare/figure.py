@@ -7,7 +7,7 @@ drawn, collapsed ones too.
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import chain
+from itertools import chain, count
 from textwrap import fill
 
 import numpy as np
@@ -21,7 +21,6 @@ from convblocks.figures.curves import (
     LOG_SCALE,
     LONGEST_NAME,
     LOSS,
-    TITLES,
     Curve,
     Scale,
     draw_by_epoch,
@@ -30,7 +29,17 @@ from convblocks.figures.curves import (
     wrapped,
 )
 from convblocks.figures.grouping import by_arch, grouped
-from convblocks.figures.style import LETTERS, WIDTH, End, Style, foreground, label_ends, style
+from convblocks.figures.style import (
+    LETTERS,
+    OTHERS,
+    WIDTH,
+    End,
+    Style,
+    foreground,
+    label_ends,
+    style,
+)
+from convblocks.model.names import RECORDS
 from convblocks.record.result import Results, RunResult
 
 MEANS = "means of the runs that trained"
@@ -154,7 +163,7 @@ def curves_of_networks(
     A registered network has its own colour in every figure.
     """
     networks = by_arch(results)
-    order = [*dict.fromkeys([*TITLES, *networks])]
+    looks = _styles_of(networks)
 
     def name(run: RunResult) -> str:
         settings = [settings_text(run.overrides, swept)] if swept else []
@@ -162,9 +171,15 @@ def curves_of_networks(
 
     curves = []
     for arch, runs in networks.items():
-        look = style(order.index(arch))
-        curves += [Curve(title, look, own) for title, own in grouped(runs, name).items()]
+        curves += [Curve(title, looks[arch], own) for title, own in grouped(runs, name).items()]
     return curves
+
+
+def _styles_of(archs: Iterable[str]) -> dict[str, Style]:
+    """The style of each network: a registered one has its own, any other the next that is free."""
+    registered = {arch: RECORDS[arch].style for arch in archs if arch in RECORDS}
+    free = (number for number in count(OTHERS) if number not in registered.values())
+    return {arch: style(registered[arch] if arch in RECORDS else next(free)) for arch in archs}
 
 
 def draw_runs(

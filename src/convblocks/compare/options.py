@@ -19,7 +19,7 @@ from convblocks.compare.trials import (
 )
 from convblocks.errors import UsageError
 from convblocks.figures.option import figure_file
-from convblocks.model.names import NETWORKS
+from convblocks.model.names import COURSE
 from convblocks.record.directory import RunDirectory
 from convblocks.record.result import Overrides
 from convblocks.settings.options import line_of, refuse_misspelt, refuse_no_network
@@ -83,7 +83,7 @@ def parse(arguments: Sequence[str]) -> Namespace:
     parser.add_argument("--trial", type=int)
     parser.add_argument("--no-fit", action="store_true")
     options = parse_shared(parser, arguments)
-    options.archs = options.archs or list(NETWORKS)
+    options.archs = options.archs or list(COURSE)
     if options.confirm and not options.grid:
         raise UsageError(
             "--confirm trains the best settings of a grid with fresh seeds: "

@@ -5,6 +5,7 @@ from itertools import pairwise
 from torch import Tensor
 from torch.distributions import Categorical
 
+from convblocks.model.names import RECORDS
 from convblocks.record.directory import DEAD
 from convblocks.record.result import Row, RunResult
 
@@ -19,13 +20,10 @@ FEWEST_STEPS, STEPS_PER_CLASS = 200, 20
 # such a network learns slowly.
 EPOCHS_OF_FALL, LEAST_FALL = 5, 0.005
 
-# The layers and blocks of the course's networks have a ReLU each.
-LAYERS = {"mlp": "layer ", "maxpool": "block ", "batchnorm": "block "}
-
 
 def dead_units_in(result: RunResult) -> Row:
     """The shares of dead units at the end of a run, by what people call the layers:
-    ``block 2`` of the course's networks, of others ``relu2``, as in the metrics.
+    ``block 2`` of registered networks, of others ``relu2``, as in the metrics.
     """
     shares = {}
     for metric, share in result.final.items():
@@ -37,7 +35,7 @@ def dead_units_in(result: RunResult) -> Row:
 def layer_name(metric: str, arch: str) -> str:
     """Of the metric of a network's dead units, for people."""
     relu = metric.removeprefix(DEAD)
-    return relu.replace("relu", LAYERS.get(arch, "relu"))
+    return relu.replace("relu", f"{RECORDS[arch].layer} ") if arch in RECORDS else relu
 
 
 def chance_accuracy(labels: Tensor) -> float:

@@ -34,7 +34,7 @@ from convblocks.console import command_text, echo, only_json
 from convblocks.data.images import ImageSets
 from convblocks.errors import UserError
 from convblocks.evaluate.subject import checkpoint_parser, load_network_and_data
-from convblocks.figures.curves import TITLES, metric_figure
+from convblocks.figures.curves import metric_figure
 from convblocks.figures.estimates import COUNT, Unit
 from convblocks.figures.option import figure_file
 from convblocks.figures.panels import (
@@ -46,6 +46,7 @@ from convblocks.figures.panels import (
 from convblocks.figures.report import Chart, Report
 from convblocks.figures.style import save
 from convblocks.figures.tables import Column, Table, to_console
+from convblocks.model.names import title_of
 from convblocks.model.restore import Evaluation, TrainedNetwork
 from convblocks.record.directory import LOGS, RunDirectory
 from convblocks.record.result import EPOCHS, RunResult
@@ -127,7 +128,7 @@ def run_report(
     diagnosis = result.facts.get("diagnosis", {"sentence": "", "options": []})
     sentences = [
         f"Test {summary(evaluation)}.",
-        f"{TITLES.get(result.arch, result.arch)}: {result.parameters:,} parameters, "
+        f"{title_of(result.arch)}: {result.parameters:,} parameters, "
         f"{counted(len(result.epochs), 'epoch')} in {result.seconds:.1f} s.",
     ]
     if diagnosis["sentence"]:

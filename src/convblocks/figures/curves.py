@@ -27,6 +27,7 @@ from convblocks.figures.style import (
     log_axis,
     muted,
 )
+from convblocks.model.names import title_of
 from convblocks.record.judge import ACCURACY, Judge
 from convblocks.record.result import Results, RunResult
 
@@ -40,9 +41,6 @@ Points = list[tuple[int, float]]
 
 # Of an axis that is logarithmic.
 LOG_SCALE = ", log scale"
-
-# The course's networks in figures; their options are written as they are given.
-TITLES = {"mlp": "MLP", "maxpool": "MaxPool", "batchnorm": "BatchNorm"}
 
 
 def half_figure() -> Figure:
@@ -180,7 +178,7 @@ def wrapped(name: str, longest: int = LONGEST_NAME) -> str:
     characters, which end at spaces, points or before capitals where they can.
     """
     lines = [""]
-    for part in re.split(r"(?<=[ ,._/=])(?!\d)", TITLES.get(name, name)):
+    for part in re.split(r"(?<=[ ,._/=])(?!\d)", title_of(name)):
         pieces = re.split("(?<=[a-z])(?=[A-Z])", part) if len(part) > longest else [part]
         for piece in pieces:
             if len(lines[-1] + piece) > longest:

@@ -1,4 +1,4 @@
-"""The three architectures, as plain ``nn.Module``s: (B, C, H, W) float images in, (B,
+"""The registered networks, as plain ``nn.Module``s: (B, C, H, W) float images in, (B,
 classes) logits out.
 
 Shapes in comments are those on MNIST. For other data sets the networks take an image
@@ -8,6 +8,7 @@ spec.
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UsageError, one_line
 from convblocks.model.class_specs import Named, short_name
-from convblocks.model.names import NETWORKS, refuse_unknown
+from convblocks.model.names import RECORDS, NetworkRecord, refuse_unknown
 from convblocks.model.trust import accepts, instantiate
 
 
@@ -123,10 +124,13 @@ class ConvBatchNormNetwork(nn.Module):
         return logits
 
 
-# Each takes an image spec, MNIST's by default.
-ARCHITECTURES = dict(
-    zip(NETWORKS, (MultiLayerPerceptron, ConvMaxPoolNetwork, ConvBatchNormNetwork), strict=True)
-)
+def _class_of(record: NetworkRecord) -> type[nn.Module]:
+    network: type[nn.Module] = getattr(import_module(record.module), record.class_name)
+    return network
+
+
+# Their classes by name. Each takes an image spec, MNIST's by default.
+ARCHITECTURES = {name: _class_of(record) for name, record in RECORDS.items()}
 
 
 def build_network(

@@ -1,6 +1,6 @@
 """Train a network on MNIST or your pictures, or any LightningModule.
 
-usage: convblocks fit --arch {mlp,maxpool,batchnorm,module.Network} [options]
+usage: convblocks fit --arch {NETWORKS} [options]
 
   --arch NAME          a network, or its class; its arguments: --network.KEY X
   --epochs N           passes over the training images (default: 5)

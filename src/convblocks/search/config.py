@@ -29,7 +29,7 @@ from convblocks.compare.options import (
 )
 from convblocks.compare.trials import NO_SETTINGS, Trial, command_line
 from convblocks.errors import UsageError
-from convblocks.model.names import NETWORKS
+from convblocks.model.names import RECORDS
 from convblocks.record.directory import RunDirectory
 from convblocks.record.result import Overrides
 from convblocks.settings.words import full_name
@@ -124,7 +124,7 @@ def parse(arguments: Sequence[str]) -> Namespace:
     options.renamed = _take_older_options(options)
     if len(options.archs) != 1:
         raise UsageError(
-            f"give one --arch: {', '.join(NETWORKS)}, or a class; "
+            f"give one --arch: {', '.join(RECORDS)}, or a class; "
             "or one --model; or a --config that names one"
         )
     if options.model and not options.space:

@@ -13,7 +13,7 @@ from convblocks.command_line import UNKNOWN, with_suggestion
 from convblocks.console import command_text
 from convblocks.cpus import free_cpus, threads_hint
 from convblocks.errors import UsageError, UserError
-from convblocks.model.names import NETWORKS, refuse_unknown
+from convblocks.model.names import RECORDS, refuse_unknown
 from convblocks.record.directory import LOGS, RunDirectory
 from convblocks.settings import resuming
 from convblocks.settings.spelling import refuse_no_class
@@ -154,7 +154,7 @@ def refuse_no_network(arch: Any) -> None:
     """Raise a UsageError unless there is a network of this name, or may be."""
     if arch is None:
         raise UsageError(
-            f"--arch is required: choose one of {', '.join(NETWORKS)}, "
+            f"--arch is required: choose one of {', '.join(RECORDS)}, "
             "or give a LightningModule as --model"
         )
     if not wings.others():

@@ -1,5 +1,6 @@
 """Every setting can be given in one way, is saved, and can be read back."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from convblocks.settings.parser import make_parser
 from convblocks.settings.words import SHORT
 from convblocks.text import as_yaml, flatten
 from tests.conftest import REPOSITORY
+from tests.forked_python import python_path
 from tests.scripts import run_script
 
 HELP = docstring(wings.commands()["fit"])
@@ -40,7 +42,7 @@ def test_help_lists_the_parsers_options_and_defaults_on_a_screen(workspace: Path
 
 def test_help_needs_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), python_path()]))
     answer = run_script("fit", "--help", cwd=tmp_path, fresh=True)
     assert (answer.returncode, answer.stdout) == (0, HELP + "\n")
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from jsonargparse.typing import register_type
 
 from convblocks.errors import UsageError
+from convblocks.model.names import RECORDS
 from convblocks.record.directory import RunDirectory
 from convblocks.settings.config import Config
 from convblocks.settings.plain import is_same
@@ -164,7 +165,7 @@ def commands_of_manuals() -> list[str]:
     for path in [*REPOSITORY.glob("README.md"), *sorted(REPOSITORY.glob("docs/manual/*.md"))]:
         text = path.read_text().replace("\\\n", " ")
         for line in re.findall(
-            r"^python scripts/fit\.py (.*--arch (?:mlp|maxpool|batchnorm).*)", text, re.M
+            rf"^python scripts/fit\.py (.*--arch (?:{'|'.join(RECORDS)}).*)", text, re.M
         ):
             if not re.search(r"mymodule|Wandb|--trainer.devices|data.root", line):
                 commands.append(line)
