@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from convblocks.data.images import MNIST, ImageSets, LabelledImages
 from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
+from convblocks.demo.layout import layout_of
 from convblocks.demo.server import PAGE
 from convblocks.diagnosis.dead_units import watch_relus
 from convblocks.model.networks import build_network, evaluating
@@ -114,6 +115,8 @@ def write_page(data: Path, out: Path) -> None:
     """
     numbers = read_numbers(data)
     del numbers["origins"]
+    for run in numbers["runs"]:
+        run["layers"] = layout_of(build_network(run["arch"]), MNIST)
     # The lesson's win.
     files = [*PAGE.iterdir(), *LESSON.iterdir()]
     texts = {path.name: path.read_text() for path in files}

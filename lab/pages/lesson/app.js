@@ -28,7 +28,7 @@ class BrowserSource {
 
   // Weights are unpacked when they are needed, and once.
   open(run) {
-    run.opened ??= unpackWeights(run.weights).then((weights) => new Network(run.arch, weights, run.dead.at(-1)));
+    run.opened ??= unpackWeights(run.weights).then((weights) => new Network(run.layers, weights, run.dead.at(-1)));
     return run.opened;
   }
 

@@ -8,18 +8,19 @@ import torch
 from torch import Tensor
 
 from convblocks.data.images import MNIST
+from convblocks.demo.layout import layout_of
 from convblocks.diagnosis.collapse import layer_name
 from convblocks.diagnosis.dead_units import watch_relus
 from convblocks.errors import UserError
 from convblocks.handwriting.predict import look
+from convblocks.model.names import RECORDS
 from convblocks.model.restore import TrainedNetwork
 
 # Pixels of a picture. The page scales larger ones down.
 LARGEST = 1_000_000
 
-# Networks for MNIST's digits whose layers the page computes itself, in network.js, to
-# explain each pixel.
-EXPLAINED = ("maxpool", "batchnorm")
+# The page has so many colours.
+COLOURS = 4
 
 # The most maps of a layer that are shown, and the side of the largest: of larger ones
 # every second pixel and so on.
@@ -31,18 +32,34 @@ Answer = dict[str, Any]
 def setup(networks: Sequence[TrainedNetwork]) -> Answer:
     """What the page needs before anything is drawn: shape and classes of the images,
     and the networks.
+
+    Of registered networks for MNIST's digits, ``layers`` and weights let the page compute
+    the maps itself, in network.js, to explain each pixel.
     """
     spec = networks[0].image_spec
     are_digits = spec == MNIST
     entries = []
-    for trained in networks:
+    for trained, colour in zip(networks, colours_of(networks), strict=True):
         run = re.sub(r".*lightning_logs/|/checkpoints/last\.ckpt$", "", trained.path.as_posix())
+        is_explained = are_digits and trained.arch in RECORDS
+        layers = layout_of(trained.network, spec) if is_explained else None
         weights = None
-        if trained.arch in EXPLAINED and are_digits:
+        if layers:
             tensors = trained.network.state_dict().items()
             weights = {name: values.flatten().tolist() for name, values in tensors}
-        entries.append({"arch": trained.arch, "run": run, "weights": weights})
+        entry = {"arch": trained.arch, "run": run, "colour": colour}
+        entries.append(entry | {"layers": layers, "weights": weights})
     return spec.as_dict() | {"digits": are_digits, "networks": entries}
+
+
+def colours_of(networks: Sequence[TrainedNetwork]) -> list[int]:
+    """The number of each network's colour: as in figures, unless two runs are of one network
+    or one is not registered.
+    """
+    archs = {trained.arch for trained in networks}
+    styles = [RECORDS[trained.arch].style for trained in networks if trained.arch in RECORDS]
+    have_own = len(archs) == len(styles) == len(networks) and max(styles) < COLOURS
+    return styles if have_own else [*range(len(networks))]
 
 
 def answer(networks: Sequence[TrainedNetwork], content: bytes, with_layers: bool) -> Answer:

@@ -2,19 +2,13 @@
 
 const OPENING = 3;  // the digit that is drawn to begin with
 
-// Of the colours, as in figures, unless two runs are of one network.
-const PLACES = { mlp: 0, maxpool: 1, batchnorm: 2 };
-
 class ServerSource {
   constructor(setup) {
     this.setup = setup;
-    const names = new Set(setup.networks.map(({ arch }) => arch));
-    const areCourses = names.size === setup.networks.length && [...names].every((arch) => arch in PLACES);
-    for (const [index, network] of setup.networks.entries()) {
-      network.colour = areCourses ? PLACES[network.arch] : index;
+    for (const network of setup.networks) {
       if (!network.weights) continue;
       const weights = Object.entries(network.weights).map(([name, values]) => [name, Float32Array.from(values)]);
-      network.inside = new Network(network.arch, Object.fromEntries(weights));
+      network.inside = new Network(network.layers, Object.fromEntries(weights));
     }
   }
 

@@ -1,13 +1,27 @@
-// Shows what made a pixel: its window in the layer before, the nine weights, and their sum.
+// Shows what made a pixel: its window in the layer before, the weights, and their sum.
+
+const SMALLEST = 3;  // of the smallest grid
+const NUMBERS = { 4: "four", 9: "nine" };
 
 class Inspector {
   constructor() {
     const sum = document.getElementById("sum");
     this.grids = ["window", "weights", "products"].map((name, index) => {
       if (index) add(sum, "b", index === 1 ? "×" : "=");
-      const grid = add(sum, "div", "", `grid ${name}`);
-      return Array.from({ length: 9 }, () => add(grid, "span"));
+      return add(sum, "div", "", `grid ${name}`);
     });
+  }
+
+  // Let each grid have as many rows and columns as the window, at least three.
+  resize(length) {
+    const side = Math.max(SMALLEST, length);
+    if (side === this.side) return;
+    this.side = side;
+    for (const grid of this.grids) {
+      grid.style.gridTemplateColumns = `repeat(${side}, minmax(0, 1fr))`;
+      grid.replaceChildren();
+      for (let cell = 0; cell < side * side; cell++) add(grid, "span");
+    }
   }
 
   // Of what a stage makes of the maps before it, the value at a place. Returns the window there: its map, corner and
@@ -15,17 +29,18 @@ class Inspector {
   show(stage, place) {
     const { m, y, x } = place, { before } = stage, value = stage.values[(m * stage.height + y) * stage.width + x];
     document.getElementById("where").textContent = `Block ${stage.block + 1} ${stage.kind}, map ${m + 1}, pixel (${x + 1}, ${y + 1})`;
-    const index = (row, column) => (m * before.size + row) * before.size + column;
+    this.resize(stage.kernel ?? stage.length ?? 1);
     if (stage.kind === "conv") return this.showConvolution(stage, place, value);
-    if (stage.kind === "pool") {
-      const values = [0, 1, 2, 3].map((n) => before.values[index(2 * y + Math.floor(n / 2), 2 * x + n % 2)]);
-      this.fill([values[0], values[1], null, values[2], values[3]], [], []);
-      say(`The largest of four: ${inShort(value)}`);
-      return { m, y: 2 * y, x: 2 * x, length: 2 };
+    if (stage.length) {
+      this.fill(this.spread(windowOf(before, place, stage.length), stage.length), [], []);
+      const count = NUMBERS[stage.length ** 2] ?? stage.length ** 2;
+      say(`The ${stage.kind === "pool" ? "largest" : "mean"} of ${count}: ${inShort(value)}`);
+      return { m, y: stage.length * y, x: stage.length * x, length: stage.length };
     }
-    const taken = before.values[index(y, x)];
+    const taken = before.values[(m * before.size + y) * before.size + x];
     this.fill([taken], [], []);
     if (stage.kind === "ReLU") say(`max(0, ${inShort(taken)}) = ${inShort(value)}`);
+    else if (stage.kind === "tanh") say(`tanh(${inShort(taken)}) = ${inShort(value)}`);
     else say(`${inShort(taken)} × ${inShort(stage.scale[m])} ${signed(stage.shift[m])} = ${inShort(value)}`);
     return { m, y, x, length: 1 };
   }
@@ -34,20 +49,28 @@ class Inspector {
   showConvolution(stage, place, value) {
     const found = windowsOf(stage.before, stage, place);
     const most = found.reduce((best, one) => (Math.abs(one.sum) > Math.abs(best.sum) ? one : best));
-    this.fill(most.window, most.weights, most.window.map((entry, tap) => entry * most.weights[tap]));
+    const products = most.window.map((entry, tap) => entry * most.weights[tap]);
+    this.fill(...[most.window, most.weights, products].map((numbers) => this.spread(numbers, stage.kernel)));
     const bias = stage.bias[place.m], others = value - bias - most.sum;
     const rest = found.length > 1 ? ` ${signed(others)} from ${found.length - 1} other maps` : "";
     const source = found.length > 1 ? `map ${most.from + 1}` : "the image";
     say(`${inShort(most.sum)} from ${source}${rest} ${signed(bias)} bias = ${inShort(value)}`);
-    return { m: most.from, y: place.y * stage.stride - 1, x: place.x * stage.stride - 1, length: 3 };
+    return { m: most.from, y: place.y * stage.stride - stage.padding, x: place.x * stage.stride - stage.padding, length: stage.kernel };
+  }
+
+  // The numbers of a square, row by row, at their places in the grid.
+  spread(numbers, length) {
+    const placed = [];
+    numbers.forEach((number, index) => { placed[Math.floor(index / length) * this.side + index % length] = number; });
+    return Array.from(placed, (number) => number ?? null);
   }
 
   // Numbers of window, weights and products; what is missing stays empty.
   fill(...numbers) {
     document.getElementById("sum").className = numbers[1].length ? "" : "plain";
-    this.grids.forEach((cells, part) => {
+    this.grids.forEach(({ children }, part) => {
       const top = Math.max(...numbers[part].map((value) => Math.abs(value ?? 0)), 1e-9);
-      cells.forEach((cell, index) => paint(cell, numbers[part][index] ?? null, top));
+      [...children].forEach((cell, index) => paint(cell, numbers[part][index] ?? null, top));
     });
   }
 }

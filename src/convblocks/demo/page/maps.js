@@ -29,7 +29,7 @@ class Maps {
       this.stages[index].mosaic.draw(values, top, grey);
     });
     if (!network.inside) return;
-    const { index, place } = this.selected ?? { index: FIRST, place: this.strongest(FIRST) };
+    const { index, place } = this.selected ?? { index: this.first, place: this.strongest(this.first) };
     this.select(index, place);
   }
 
@@ -51,7 +51,8 @@ class Maps {
       tab.addEventListener("click", () => this.open(index));
       return { caption, mosaic, mark, figure, tab };
     });
-    this.turnTo(Math.min(FIRST, stages.length - 1));
+    this.first = Math.min(FIRST, stages.length - 1);
+    this.turnTo(this.first);
   }
 
   // On a narrow screen a single layer is shown.
@@ -100,6 +101,6 @@ class Maps {
     this.inputMark.hidden = true;
     this.stages[index].mosaic.frame(this.stages[index].mark, place, 1);
     if (index) this.stages[index - 1].mosaic.frame(this.stages[index - 1].mark, window, window.length);
-    else moveTo(this.inputMark, window.x / 3, window.y / 3, 3 / this.width, 3 / this.height);
+    else moveTo(this.inputMark, window.x / window.length, window.y / window.length, window.length / this.width, window.length / this.height);
   }
 }

@@ -1,82 +1,76 @@
-// The forward passes of the two convolutional networks, layer by layer. A layer's maps lie one behind the other in
-// `values`: that of map m, row y and column x is values[(m * size + y) * size + x].
+// The forward pass of a network of convolutions, layer by layer: its layers are those that layout.py describes. A layer's
+// maps lie one behind the other in `values`: that of map m, row y and column x is values[(m * size + y) * size + x].
 
-const MEAN = 0.1307, STD = 0.3081, EPSILON = 1e-5;  // those of MNIST, and torch's for batch normalisation
-const BLOCKS = 3;
+const MEAN = 0.1307, STD = 0.3081;  // those of MNIST
 
-// The stages of the network's blocks, which all have three; each knows its number and that of the block.
-function stagesOf(arch, weights) {
-  const stages = [];
-  for (let block = 0; block < BLOCKS; block++) {
-    const part = (layer, name) => weights[`blocks.${block}.${layer}.${name}`];
-    const stride = arch === "maxpool" ? 1 : 2;
-    stages.push({ kind: "conv", block, stride, weight: part(0, "weight"), bias: part(0, "bias") });
-    stages.push({ kind: "ReLU", block });
-    stages.push(arch === "maxpool" ? { kind: "pool", block } : { kind: "norm", block, ...scaleAndShift(part) });
-  }
-  return stages;
+// The layers with their weights. Those before the maps are one vector are the stages that are shown; with each
+// convolution a block begins, whose number its stages know. The others are the head.
+function layersOf(layers, weights) {
+  let block = -1;
+  const withWeights = layers.map((layer) => {
+    block += Number(layer.kind === "conv");
+    const part = (name) => weights[`${layer.name}.${name}`];
+    if (layer.kind === "norm") return { ...layer, block, ...scaleAndShift(part, layer.epsilon) };
+    return { ...layer, block, weight: part("weight"), bias: part("bias") };
+  });
+  const end = layers.findIndex(({ kind }) => kind === "mean" || kind === "flatten");
+  return { stages: withWeights.slice(0, end), head: withWeights.slice(end) };
 }
 
 // Once trained, batch normalisation multiplies each map by one number and adds another.
-function scaleAndShift(part) {
-  const scale = Float64Array.from(part(2, "weight"), (weight, m) => weight / Math.sqrt(part(2, "running_var")[m] + EPSILON));
-  const shift = Float64Array.from(part(2, "bias"), (bias, m) => bias - part(2, "running_mean")[m] * scale[m]);
+function scaleAndShift(part, epsilon) {
+  const scale = Float64Array.from(part("weight"), (weight, m) => weight / Math.sqrt(part("running_var")[m] + epsilon));
+  const shift = Float64Array.from(part("bias"), (bias, m) => bias - part("running_mean")[m] * scale[m]);
   return { scale, shift };
 }
 
 class Network {
-  constructor(arch, weights, dead) {
-    this.arch = arch;
-    this.stages = stagesOf(arch, weights);
+  constructor(layers, weights, dead) {
+    Object.assign(this, layersOf(layers, weights));
     this.dead = dead;  // of each block a text with a 1 for each dead map, if that was measured
-    const head = arch === "maxpool" ? "head.1" : "head.2";
-    this.head = { weight: weights[`${head}.weight`], bias: weights[`${head}.bias`] };
   }
 
   // The output of every stage for an image of 784 values from 0 to 1, the image itself before them, and the logits.
   forward(image) {
     const outputs = [{ maps: 1, size: 28, values: Float64Array.from(image, (value) => (value - MEAN) / STD) }];
     for (const stage of this.stages) outputs.push(FORWARD[stage.kind](outputs.at(-1), stage));
-    return { outputs, logits: this.classify(outputs.at(-1)) };
+    const logits = this.head.reduce((output, layer) => FORWARD[layer.kind](output, layer), outputs.at(-1)).values;
+    return { outputs, logits: Array.from(logits) };
   }
 
   // What is shown of an image of 784 values 0..255: the probabilities, and the stages with what goes into them.
   look(pixels) {
     const { outputs, logits } = this.forward(Array.from(pixels, (value) => value / 255));
     const stages = this.stages.map((stage, index) => {
-      const { maps, size, values } = outputs[index + 1], relu = outputs[3 * stage.block + 2];
-      const off = this.dead?.[stage.block] ?? inactiveOf(relu);
+      const { maps, size, values } = outputs[index + 1];
+      const relu = this.stages.findIndex(({ block, kind }) => block === stage.block && kind === "ReLU");
+      const none = "0".repeat(maps), off = relu < 0 ? none : this.dead?.[stage.block] ?? inactiveOf(outputs[relu + 1]);
       const counted = `${off.replaceAll("0", "").length} of ${maps} maps ${this.dead ? "dead" : "inactive"}`;
       // Before its ReLU, and once it is normalised, such a map is not 0.
-      const grey = ["ReLU", "pool"].includes(stage.kind) ? off : "0".repeat(maps);
+      const grey = ["ReLU", "pool", "average"].includes(stage.kind) ? off : none;
       const caption = `${stage.kind}: ${stage.kind === "ReLU" ? counted : `${maps} maps of ${size} × ${size}`}`;
       return { ...stage, caption, before: outputs[index], maps, height: size, width: size, values, grey };
     });
     return { shares: softmax(logits), stages };
   }
-
-  classify({ maps, size, values }) {
-    const area = size * size;
-    const mean = (_, m) => values.subarray(m * area, (m + 1) * area).reduce((sum, value) => sum + value, 0) / area;
-    const features = this.arch === "maxpool" ? values : Float64Array.from({ length: maps }, mean);
-    return Array.from(this.head.bias, (bias, digit) => {
-      const weight = this.head.weight.subarray(digit * features.length, (digit + 1) * features.length);
-      return features.reduce((sum, value, index) => sum + value * weight[index], bias);
-    });
-  }
 }
 
-const FORWARD = { conv: convolve, ReLU: rectify, pool, norm: normalise };
+const FORWARD = {
+  conv: convolve, ReLU: eachBy((value) => Math.max(0, value)), tanh: eachBy(Math.tanh), norm: normalise,
+  pool: windowsBy((values) => Math.max(...values)), average: windowsBy(meanOf), mean, flatten, linear,
+};
 
-// 3 x 3, with a border of zeros. The loops run along rows, which is several times as fast as window by window.
-function convolve({ maps, size, values }, { weight, bias, stride }) {
-  const side = Math.ceil(size / stride), count = bias.length, sums = new Float64Array(count * side * side);
+// With a border of zeros. The loops run along rows, which is several times as fast as window by window.
+function convolve({ maps, size, values }, { weight, bias, kernel, stride, padding }) {
+  const side = Math.floor((size + 2 * padding - kernel) / stride) + 1, taps = kernel * kernel;
+  const count = bias.length, sums = new Float64Array(count * side * side);
   for (let to = 0; to < count; to++) {
     const target = sums.subarray(to * side * side, (to + 1) * side * side).fill(bias[to]);
     for (let from = 0; from < maps; from++) {
       const source = values.subarray(from * size * size, (from + 1) * size * size);
-      for (let tap = 0; tap < 9; tap++) {
-        const factor = weight[(to * maps + from) * 9 + tap], down = Math.floor(tap / 3) - 1, right = tap % 3 - 1;
+      for (let tap = 0; tap < taps; tap++) {
+        const factor = weight[(to * maps + from) * taps + tap];
+        const down = Math.floor(tap / kernel) - padding, right = tap % kernel - padding;
         for (let y = 0; y < side; y++) {
           const row = y * stride + down;
           if (row < 0 || row >= size) continue;
@@ -91,18 +85,41 @@ function convolve({ maps, size, values }, { weight, bias, stride }) {
   return { maps: count, size: side, values: sums };
 }
 
-function rectify({ maps, size, values }) {
-  return { maps, size, values: values.map((value) => Math.max(0, value)) };
+function eachBy(change) {
+  return ({ maps, size, values }) => ({ maps, size, values: values.map(change) });
 }
 
-function pool({ maps, size, values }) {
-  const side = Math.floor(size / 2), largest = new Float64Array(maps * side * side);
-  for (let index = 0; index < largest.length; index++) {
-    const x = index % side, y = Math.floor(index / side) % side, m = Math.floor(index / (side * side));
-    const corner = (m * size + 2 * y) * size + 2 * x;
-    largest[index] = Math.max(values[corner], values[corner + 1], values[corner + size], values[corner + size + 1]);
-  }
-  return { maps, size: side, values: largest };
+// One value for each window; the windows are squares beside each other.
+function windowsBy(combine) {
+  return (before, { length }) => {
+    const { maps, size } = before, side = Math.floor(size / length), values = new Float64Array(maps * side * side);
+    for (let index = 0; index < values.length; index++) {
+      const place = { x: index % side, y: Math.floor(index / side) % side, m: Math.floor(index / (side * side)) };
+      values[index] = combine(windowOf(before, place, length));
+    }
+    return { maps, size: side, values };
+  };
+}
+
+// The values that a pooling makes one of.
+function windowOf({ size, values }, { m, y, x }, length) {
+  const corner = (m * size + length * y) * size + length * x;
+  return Array.from({ length: length * length }, (_, n) => values[corner + Math.floor(n / length) * size + n % length]);
+}
+
+function meanOf(values) { return values.reduce((sum, value) => sum + value, 0) / values.length; }
+
+function mean({ maps, size, values }) {
+  const area = size * size, ofMap = (_, m) => meanOf(values.subarray(m * area, (m + 1) * area));
+  return { maps, size: 1, values: Float64Array.from({ length: maps }, ofMap) };
+}
+
+function flatten({ values }) { return { maps: values.length, size: 1, values }; }
+
+function linear({ values }, { weight, bias }) {
+  const count = values.length;
+  const ofUnit = (sum, unit) => weight.subarray(unit * count, (unit + 1) * count).reduce((total, factor, index) => total + factor * values[index], sum);
+  return { maps: bias.length, size: 1, values: Float64Array.from(bias, ofUnit) };
 }
 
 function normalise({ maps, size, values }, { scale, shift }) {
@@ -123,12 +140,13 @@ function softmax(logits) {
   return powers.map((power) => power / sum);
 }
 
-// What made a value of a convolution: for each map before it a window, nine weights and the sum of their products.
-function windowsOf({ maps, size, values }, { weight, stride }, { m, x, y }) {
+// What made a value of a convolution: for each map before it a window, its weights and the sum of their products.
+function windowsOf({ maps, size, values }, { weight, kernel, stride, padding }, { m, x, y }) {
+  const taps = kernel * kernel;
   return Array.from({ length: maps }, (_, from) => {
-    const weights = Array.from(weight.subarray((m * maps + from) * 9, (m * maps + from + 1) * 9));
+    const weights = Array.from(weight.subarray((m * maps + from) * taps, (m * maps + from + 1) * taps));
     const window = weights.map((_, tap) => {
-      const row = y * stride + Math.floor(tap / 3) - 1, column = x * stride + tap % 3 - 1;
+      const row = y * stride + Math.floor(tap / kernel) - padding, column = x * stride + tap % kernel - padding;
       const isInside = row >= 0 && row < size && column >= 0 && column < size;
       return isInside ? values[(from * size + row) * size + column] : 0;
     });
