@@ -12,8 +12,9 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from convblocks.compare.analysis import compare
-from convblocks.compare.figure import comparison_figure
-from convblocks.figures.style import NARROW, WIDTH, render
+from convblocks.compare.figure import comparison_figure, curves_of_networks
+from convblocks.figures.style import NARROW, OTHERS, WIDTH, render, style
+from convblocks.model.names import RECORDS
 from convblocks.record.result import RunResult
 from tests.made_up import CHANCE, as_claimed, course, result
 
@@ -207,3 +208,13 @@ def test_figure_has_a_point_at_an_error_of_0() -> None:
     *_, final = comparison_figure([result("mlp", 0, 1.0), result("mlp", 1, 0.998)]).axes
     assert drawn_values(final, which=0) == pytest.approx([0, 0.2])
     assert final.get_xlim()[0] < 0
+
+
+def test_registered_networks_have_the_styles_of_their_records_and_others_the_next() -> None:
+    archs = ["mynets.B", *RECORDS, "mynets.A"]
+    curves = curves_of_networks([result(arch, 0, 0.95) for arch in archs])
+    found = {curve.runs[0].arch: curve.style for curve in curves}
+    for arch, record in RECORDS.items():
+        assert found[arch] == style(record.style)
+    free = [number for number in range(OTHERS, 12) if style(number) not in map(found.get, RECORDS)]
+    assert [found["mynets.B"], found["mynets.A"]] == [*map(style, free[:2])]

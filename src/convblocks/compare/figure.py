@@ -6,7 +6,7 @@ drawn, collapsed ones too.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import chain, count
 from textwrap import fill
 
@@ -175,7 +175,7 @@ def curves_of_networks(
     return curves
 
 
-def _styles_of(archs: Iterable[str]) -> dict[str, Style]:
+def _styles_of(archs: Collection[str]) -> dict[str, Style]:
     """The style of each network: a registered one has its own, any other the next that is free."""
     registered = {arch: RECORDS[arch].style for arch in archs if arch in RECORDS}
     free = (number for number in count(OTHERS) if number not in registered.values())
