@@ -69,8 +69,8 @@ def import_class(name: str) -> Factory:
         importlib.import_module(module)
     except ModuleNotFoundError as error:
         parent, _, missing = str(error.name).rpartition(".")
-        # Those of a package or, if it has none, of all folders. The current one has its name,
-        # since pkgutil remembers for "" which folder was the current one at first.
+        # Where to look: in the package or, if there is none, in all folders. The current one is
+        # named in full, since pkgutil remembers which one "" stood for at first.
         folders = [str(Path.cwd()), *sys.path]
         path = getattr(sys.modules.get(parent), "__path__", ()) if parent else folders
         there = pkgutil.iter_modules(path)
