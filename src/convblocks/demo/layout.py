@@ -1,5 +1,6 @@
 """The layers of a network, which the page computes itself to explain each pixel."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,9 +28,10 @@ def layout_of(network: nn.Module, image_spec: ImageSpec) -> list[Layer] | None:
     chain = _chain_of(network, torch.zeros(1, *image_spec.shape))
     layers = [_layer(name, module) for name, module in chain]
     known = [layer for layer in layers if layer]
-    begins_with_maps = bool(known) and known[0]["kind"] == "conv"
-    is_known = len(known) == len(layers) and known[-1:] and known[-1]["kind"] == "linear"
-    return known if is_known and begins_with_maps and height == width else None
+    if not known or len(known) < len(layers) or height != width:
+        return None
+    ends = known[0]["kind"], known[-1]["kind"]
+    return known if ends == ("conv", "linear") else None
 
 
 def _chain_of(network: nn.Module, images: Tensor) -> list[tuple[str, nn.Module]]:
@@ -37,18 +39,16 @@ def _chain_of(network: nn.Module, images: Tensor) -> list[tuple[str, nn.Module]]
     chain: list[tuple[str, nn.Module]] = []
     handed_on = [images]
 
-    def follow(name: str, layer: nn.Module) -> None:
-        def note(_: nn.Module, taken: tuple[Any, ...], output: Any) -> None:
-            if len(taken) == 1 and taken[0] is handed_on[-1]:
-                chain.append((name, layer))
-                handed_on.append(output)
+    def note(name: str, layer: nn.Module, taken: tuple[Any, ...], output: Any) -> None:
+        if len(taken) == 1 and taken[0] is handed_on[-1]:
+            chain.append((name, layer))
+            handed_on.append(output)
 
-        hooks.append(layer.register_forward_hook(note))
-
-    hooks: list[Any] = []
-    for name, layer in network.named_modules():
-        if not [*layer.children()]:
-            follow(name, layer)
+    hooks = [
+        layer.register_forward_hook(partial(note, name))
+        for name, layer in network.named_modules()
+        if not [*layer.children()]
+    ]
     try:
         with evaluating(network), torch.no_grad():
             logits = network(images)
@@ -67,7 +67,8 @@ def _layer(name: str, module: nn.Module) -> Layer | None:
             (kernel, _), (stride, _) = module.kernel_size, module.stride
             same = (kernel - 1) // 2
             padding = same if module.padding == "same" else _first(module.padding)
-            return {"kind": "conv", "name": name, **_numbers(kernel, stride, padding)}
+            numbers = {"kernel": kernel, "stride": stride, "padding": padding}
+            return {"kind": "conv", "name": name} | numbers
         case nn.MaxPool2d() | nn.AvgPool2d() if _is_plain_pool(module):
             kind = "pool" if isinstance(module, nn.MaxPool2d) else "average"
             return {"kind": kind, "name": name, "length": _first(module.kernel_size)}
@@ -78,10 +79,6 @@ def _layer(name: str, module: nn.Module) -> Layer | None:
         case nn.Flatten(start_dim=1, end_dim=-1):
             return {"kind": "flatten", "name": name}
     return None
-
-
-def _numbers(kernel: int, stride: int, padding: int) -> dict[str, int]:
-    return {"kernel": kernel, "stride": stride, "padding": padding}
 
 
 def _first(size: Any) -> int:

@@ -57,7 +57,8 @@ class Network {
 
 const FORWARD = {
   conv: convolve, ReLU: eachBy((value) => Math.max(0, value)), tanh: eachBy(Math.tanh), norm: normalise,
-  pool: windowsBy((values) => Math.max(...values)), average: windowsBy(meanOf), mean, flatten, linear,
+  pool: windowsBy((most, value) => Math.max(most, value)),
+  average: windowsBy((sum, value) => sum + value, (sum, count) => sum / count), mean, flatten, linear,
 };
 
 // With a border of zeros. The loops run along rows, which is several times as fast as window by window.
@@ -89,22 +90,29 @@ function eachBy(change) {
   return ({ maps, size, values }) => ({ maps, size, values: values.map(change) });
 }
 
-// One value for each window; the windows are squares beside each other.
-function windowsBy(combine) {
+// One value for each window, of all of its values; the windows are squares beside each other.
+function windowsBy(join, finish = (joined) => joined) {
   return (before, { length }) => {
     const { maps, size } = before, side = Math.floor(size / length), values = new Float64Array(maps * side * side);
     for (let index = 0; index < values.length; index++) {
       const place = { x: index % side, y: Math.floor(index / side) % side, m: Math.floor(index / (side * side)) };
-      values[index] = combine(windowOf(before, place, length));
+      const corner = cornerOf(before, place, length);
+      let joined = before.values[corner];
+      for (let n = 1; n < length * length; n++) joined = join(joined, before.values[corner + inWindow(n, length, size)]);
+      values[index] = finish(joined, length * length);
     }
     return { maps, size: side, values };
   };
 }
 
+// Where the window of a pooling begins, and value n of it is from there.
+function cornerOf({ size }, { m, y, x }, length) { return (m * size + length * y) * size + length * x; }
+function inWindow(n, length, size) { return Math.floor(n / length) * size + n % length; }
+
 // The values that a pooling makes one of.
-function windowOf({ size, values }, { m, y, x }, length) {
-  const corner = (m * size + length * y) * size + length * x;
-  return Array.from({ length: length * length }, (_, n) => values[corner + Math.floor(n / length) * size + n % length]);
+function windowOf(before, place, length) {
+  const corner = cornerOf(before, place, length);
+  return Array.from({ length: length * length }, (_, n) => before.values[corner + inWindow(n, length, before.size)]);
 }
 
 function meanOf(values) { return values.reduce((sum, value) => sum + value, 0) / values.length; }
