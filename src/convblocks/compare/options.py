@@ -23,7 +23,14 @@ from convblocks.model.names import COURSE
 from convblocks.record.directory import RunDirectory
 from convblocks.record.result import Overrides
 from convblocks.settings.options import line_of, refuse_misspelt, refuse_no_network
-from convblocks.settings.words import MODEL, by_option, full_name, given_settings, yaml_value
+from convblocks.settings.words import (
+    MODEL,
+    by_option,
+    full_name,
+    full_words,
+    given_settings,
+    yaml_value,
+)
 from convblocks.text import counted
 
 if TYPE_CHECKING:
@@ -67,7 +74,8 @@ def announce(
     directory = RunDirectory(options.name, options.root)
     refuse_run(directory)
     trials = f"{name}: {counted(count, 'trial')} ({finished} finished)"
-    return [line_of(trials, command_line([*options.common, *swept]), directory.path)]
+    settings = given_settings(full_words(command_line([*options.common, *swept])))
+    return [line_of(trials, settings, directory.path)]
 
 
 def parse(arguments: Sequence[str]) -> Namespace:
@@ -161,13 +169,12 @@ def parse_shared(parser: Parser, arguments: Sequence[str]) -> Namespace:
 
 
 def _take_from_configs(options: Namespace, fit_options: Overrides) -> None:
-    settings, _ = given_settings([[f"--{option}", value] for option, value in fit_options])
-    model = settings["model"]
-    name = model.get("class_path", MODEL)
+    settings = given_settings([[f"--{option}", value] for option, value in fit_options])
+    name = settings.get("model", MODEL)
     if name != MODEL:
         options.model = [name]
-    elif "arch" in model:
-        options.arch = [str(model["arch"])]
+    elif "model.arch" in settings:
+        options.arch = [str(settings["model.arch"])]
 
 
 def split(parser: Parser, arguments: Sequence[str]) -> tuple[Namespace, Overrides]:

@@ -51,7 +51,7 @@ def make_run(config: Config, callbacks: Sequence[Callback] = ()) -> Run:
     divergence = Divergence()
     best = _best_checkpoint(parts, judges, directory)
     resume = _exact_resume(config, directory)
-    begun_with = BegunWith(config.effective(config.settings, with_unset=True), resume)
+    begun_with = BegunWith(config.with_unset, resume)
     added, arguments = added_by_wings(parts)
     # In the order in which Lightning must call them; the user's come behind.
     ours = [log, *callbacks, *added, begun_with, divergence, *([best] if best else []), resume]

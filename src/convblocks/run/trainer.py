@@ -49,14 +49,14 @@ def _arguments(parts: Parts, changed: Settings, callbacks: Sequence[Callback]) -
     config = parts.config
     logger = changed.get("logger", config.settings["trainer"].get("logger"))
     arguments = config.arguments("trainer", logger=logger)
-    users = as_list(arguments["callbacks"])
+    users = as_list(arguments.get("callbacks"))
     has_bar = any(isinstance(callback, ProgressBar) for callback in users)
-    shows_progress = arguments["enable_progress_bar"] is not False
+    shows_progress = arguments.get("enable_progress_bar") is not False
     if shows_progress and not has_bar:
         users.insert(0, RunProgress(is_live=sys.stdout.isatty()))
     if getattr(parts.data, "shares_batches", False):
         arguments["use_distributed_sampler"] = False
-    logger = arguments["logger"]
+    logger = arguments.get("logger")
     return (
         arguments
         | changed
@@ -65,9 +65,9 @@ def _arguments(parts: Parts, changed: Settings, callbacks: Sequence[Callback]) -
             "logger": False if logger in (None, True) else logger,  # ours comes later
             "enable_progress_bar": shows_progress or has_bar,
             # Lightning would take None, as in a config, to mean its own default.
-            "enable_model_summary": bool(arguments["enable_model_summary"]),
+            "enable_model_summary": bool(arguments.get("enable_model_summary")),
             "sync_batchnorm": False,  # done without Lightning, on any device
             "callbacks": [*callbacks, *users],
-            "plugins": [*changed["plugins"], *as_list(arguments["plugins"])],
+            "plugins": [*changed["plugins"], *as_list(arguments.get("plugins"))],
         }
     )

@@ -13,30 +13,31 @@ from convblocks.text import Settings
 KINDS = {"model": LightningModule, "data": LightningDataModule}
 
 
-def import_classes(settings: Settings) -> tuple[dict[str, str], dict[str, Factory]]:
+def import_classes(given: Settings) -> tuple[dict[str, str], dict[str, Factory]]:
     """The names and classes of model and data; an ImageClassifier gets an
     ImageDataModule unless --data names another.
 
-    Takes the names out of the settings, which are left with the arguments.
+    Args:
+        given: Settings by full names.
 
     Raises:
         UsageError: there is no such class, or it is of another kind.
     """
-    names = {"model": settings["model"].pop("class_path", MODEL)}
+    names = {"model": given.get("model", MODEL)}
     classes = {"model": _import_class("model", names["model"])}
     usual_data = DATA if trust.is_a(ImageClassifier, classes["model"]) else None
-    if data := settings["data"].pop("class_path", usual_data):
+    if data := given.get("data", usual_data):
         names["data"], classes["data"] = data, _import_class("data", data)
-    elif not settings["data"]:
-        del settings["data"]
     return names, classes
 
 
 def import_what_is_named(settings: Settings, options: Sequence[str]) -> None:
-    """A checkpoint's names are not imported, but what a person names is."""
+    """Import the classes that settings name for these options, by full names: a person has
+    named them. A checkpoint's names are not imported.
+    """
     for option in options:
-        arguments = settings["model"]["init_args"] | settings
-        name = short_name(arguments.get(option, ""))
+        section = option.removeprefix("model.")
+        name = short_name(settings.get(option) or settings.get(section, ""))
         if "." in name:
             trust.import_class(name)
 

@@ -5,12 +5,11 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import chdir, suppress
-from dataclasses import dataclass
-from functools import cached_property, partial
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, LightningModule, seed_everything
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning.pytorch.utilities.seed import isolate_rng
@@ -28,9 +27,10 @@ from convblocks.settings.checks import check
 from convblocks.settings.classes import KINDS, import_classes, import_what_is_named
 from convblocks.settings.options import refuse_no_network
 from convblocks.settings.parser import SECTIONS, FitParser, make_parser, refuse_several
-from convblocks.settings.plain import is_same, plain_settings
-from convblocks.settings.words import Words, full_words, given_options, given_settings, typed_values
+from convblocks.settings.saved import saved_settings
+from convblocks.settings.words import by_full_name, full_words, given_options, settings_of_files
 from convblocks.text import Settings, as_plain, as_shown, as_yaml
+from convblocks.wings import GROUPS
 from exact_resume import slurm
 
 
@@ -74,56 +74,98 @@ class Config:
         """
         see_current_folder()  # for a user's own classes
         words = full_words(arguments)
-        given = given_options(words)
-        settings, rest = given_settings(words)
-        typed = typed_values(settings, rest)
-        names, classes = import_classes(settings)
+        settings = settings_of_files(words)
+        given = settings | given_options(words)
+        names, classes = import_classes(given)
         for group, part in classes.items():
-            refuse_several(rest, group, part)
+            settings.pop(group, None)
+            refuse_several(words, group, part)
         is_classifier = trust.is_a(ImageClassifier, classes["model"])
-        named = {*settings["model"], *given}  # config keys have no dashes, options have
-        if is_classifier and not named & {"arch", "--model.arch", "--help"}:
+        if is_classifier and not given.keys() & {"model.arch", "help"}:
             refuse_no_network(None)
+        from_data = settings.pop("from_data", None)
         parser = make_parser(classes["model"], classes.get("data"))
-        if "--help" not in given:
-            _add_linked(settings, names, parser.demanded, rest, typed)
-        parsed = parser.parse(settings, rest)
-        check(parsed)
-        if parsed.get("data.root") is None and typed.get("data.root") is not None:
+        parsed = parser.parse(settings, words)
+        values = parser.with_defaults(parsed)
+        check(values)
+        if values.get("data.root") is None and given.get("data.root") is not None:
             raise UsageError(
-                f"--data.root {typed['data.root']} is no value in YAML: give the path of a folder"
+                f"--data.root {given['data.root']} is no value in YAML: give the path of a folder"
             )
-        settings = plain_settings(parser, parsed, names, typed)
-        if "--print_config" in given:
-            print(as_yaml(settings), end="")
-            sys.exit()
-        import_what_is_named(settings, ["arch"] * is_classifier + [*parser.specs])
-        return cls(
-            settings=settings,
-            name=parsed.name,
+        saved = saved_settings(parser, parsed, given)
+        import_what_is_named(saved, ["model.arch"] * is_classifier + [*parser.specs])
+        config = cls(
+            settings=_as_saved(names, saved, from_data),
+            name=values.name,
             # Absolute, since a module may change the current folder.
-            root=Path(os.path.expanduser(parsed.trainer.default_root_dir or "")).absolute(),
-            resume=parsed.resume,
-            weights_only=parsed.weights_only,
-            options={option: parsed.get(option) for option in wings.modules("OPTIONS")},
+            root=Path(os.path.expanduser(values.trainer.default_root_dir or "")).absolute(),
+            resume=values.resume,
+            weights_only=values.weights_only,
+            options={option: values.get(option) for option in wings.modules("OPTIONS")},
             classes=classes,
             parser=parser,
         )
+        if missing := [option for option in parser.demanded if option not in given]:
+            found = config._known_by_data(missing)
+            read = saved_settings(parser, parser.read(found), found)
+            saved |= {option: read[option] for option in found}
+            names_found = [option.removeprefix("model.") for option in found]
+            config = replace(config, settings=_as_saved(names, saved, names_found))
+        if "print_config" in given:
+            print(as_yaml(config.settings), end="")
+            sys.exit()
+        return config
 
-    @cached_property
-    def _parsed(self) -> Namespace:
-        """The settings in the types of the signatures."""
-        return self.parser.read(self.settings)
+    def _known_by_data(self, missing: Sequence[str]) -> Settings:
+        """The options that are missing, by full names: attributes of the data, as they are
+        made, or else set up.
 
-    def effective(self, settings: Settings, with_unset: bool = False) -> Settings:
-        """Saved settings as they would hold now, with the present defaults of what they
-        lack; also what is None by default, if asked for.
+        Raises:
+            UsageError: the data do not know one of them.
         """
-        names = {
-            group: settings[group].get("class_path", "") for group in KINDS if group in settings
-        }
-        parsed = self._parsed if settings is self.settings else self.parser.read(settings)
-        return plain_settings(self.parser, parsed, names, with_unset=with_unset)
+        for option in missing:
+            if not option.startswith("model."):
+                raise UsageError(f"--{option} is required: its class has no default for it")
+        reason = "there are no --data that could have an attribute of this name"
+        found: Settings = {}
+        if "data" in self.classes:
+            reason = "the data no attribute of this name that is a number, text or a list"
+            with isolate_rng(include_cuda=False):
+                names = [option.removeprefix("model.") for option in missing]
+                found = _found_in(self.make_data(), names)
+        for option in missing:
+            if option not in found:
+                raise UsageError(
+                    f"--{option} is required: the model has no default for it, and {reason}"
+                )
+        return found
+
+    @property
+    def with_unset(self) -> Settings:
+        """The settings, also what is None by default: a later version may have another one."""
+        settings = dict(self.settings)
+        for group in GROUPS:
+            if not (group in settings and group in self.parser.usual):
+                continue  # a class without parameters has none
+            usual = vars(self.parser.usual[group])
+            unset = {name: None for name, value in usual.items() if value is None}
+            part = settings[group]
+            if "class_path" in part:
+                settings[group] = part | {"init_args": unset | part["init_args"]}
+            else:
+                settings[group] = unset | part
+        return settings
+
+    def effective(self, began: Settings) -> Settings:
+        """Settings that another run has saved, as this version would save them: with its
+        defaults of what they lack.
+        """
+        given = by_full_name(began)
+        from_data = given.pop("from_data", None)
+        names = {group: given.pop(group) for group in KINDS if group in given}
+        return _as_saved(
+            names, saved_settings(self.parser, self.parser.parse(given, []), given), from_data
+        )
 
     def make_data(self) -> LightningDataModule | None:
         """The data, if they are not the module's own.
@@ -176,32 +218,18 @@ class Config:
         return module
 
     def arguments(self, group: str, **changed: Any) -> Settings:
-        """What the class of model, data or Trainer is called with, in its types.
+        """What the class of model, data or Trainer is called with, in its types; defaults
+        that no plain value stands for are left to it.
 
         Args:
             group: One of ``GROUPS``.
             changed: Plain values instead of those of the settings.
         """
         part = self.settings.get(group, {})
-        arguments = part.get("init_args", part)
-        parsed = self._parsed
-        if any(arguments.get(name) != value for name, value in changed.items()):
-            parsed = self.parser.read(self.settings | {group: arguments | changed})
-        if group not in parsed:  # a class without parameters has none
-            return {}
-        values, defaults = vars(parsed[group]), self.parser.usual[group]
-        # Not instantiated, since a default may be of another type than its parameter.
-        usual = {
-            name: value
-            for name, value in values.items()
-            if is_same(value, defaults[name]) and not isinstance(value, Namespace)
-        }
-        chosen: Any = Namespace()  # type: ignore[no-untyped-call]
-        for name in values.keys() - usual.keys():
-            chosen[f"{group}.{name}"] = values[name]
-        made = self.parser.instantiate(chosen.clone())
-        part = made.get(group)  # None where all are usual
-        return usual | (part.as_dict() if part else {})
+        plain = part.get("init_args", part) | changed
+        parsed = self.parser.read({f"{group}.{name}": value for name, value in plain.items()})
+        made = self.parser.instantiate(parsed).get(group)
+        return made.as_dict() if made else {}  # a class without parameters has none
 
     def resume_hint(self, name: str) -> str:
         """``continue with COMMAND``: what resumes a run of that name, with the options
@@ -235,71 +263,56 @@ def _returns_none(method: Callable[[], Any]) -> bool:
     return False
 
 
-def _add_linked(
-    settings: Settings,
-    names: Mapping[str, str],
-    demanded: Sequence[str],
-    words: Words,
-    typed: Settings,
-) -> None:
-    """Let the settings have the arguments that are demanded, nobody has given, and the
-    data know: as they are made, or else set up.
+def _as_saved(names: Mapping[str, str], saved: Settings, from_data: Any) -> Settings:
+    """Settings by full names in the form of ``config.yaml``."""
+    groups: dict[str, Settings] = {group: {} for group in (*names, "trainer")}
+    others = {}
+    for option, value in saved.items():
+        group, dot, argument = option.partition(".")
+        if dot:
+            groups[group][argument] = value
+        else:
+            others[option] = value
+    parts = {
+        group: {"class_path": name, "init_args": groups[group]} for group, name in names.items()
+    }
+    if from_data:
+        others["from_data"] = from_data
+    return parts | others | {"trainer": groups["trainer"]}
+
+
+def _found_in(data: Any, names: Sequence[str]) -> Settings:
+    """Attributes of data in plain values, by the full names of the model's arguments: as
+    they are made, or else set up.
 
     Raises:
-        UsageError: they do not.
+        UsageError: they cannot be set up without a Trainer.
     """
-    given = {option.split(".")[1] for option in typed if option.startswith("model.")}
-    missing = [name for name in demanded if name not in given]
-    if not missing:
-        return
-    reason = "there are no --data that could have an attribute of this name"
-    found: Settings = {}
-    if "data" in names:
-        reason = "the data no attribute of this name that is a number, text or a list"
-        alone = ["--model=lightning.pytorch.LightningModule", f"--data={names['data']}"]
-        config = as_yaml({"data": settings["data"], "seed": settings.get("seed", 0)})
-        of_data = ["=".join(word) for word in words if word[0].startswith(("--data.", "--seed"))]
-        found = _found_in(Config.parse([*alone, "--config", config, *of_data]), missing)
-    for name in missing:
-        if name not in found:
-            raise UsageError(
-                f"--model.{name} is required: the model has no default for it, and {reason}"
-            )
-    settings["model"] |= found
-    settings["from_data"] = missing
-
-
-def _found_in(config: "Config", names: Sequence[str]) -> Settings:
-    """Attributes of a config's data in plain values: as they are made, or else set up.
-
-    Raises:
-        UsageError: they cannot be made, or set up without a Trainer.
-    """
-    with isolate_rng(include_cuda=False):
-        data: Any = config.make_data()
-        found = _plain_attributes(data, names)
-        if len(found) == len(names):
-            return found
-        try:
-            data.prepare_data()
-            data.setup("fit")
-        except Exception as error:  # of a user's code
-            raise UsageError(
-                f"give --model.{names[0]}: the setup of the data, which may know it, "
-                f"fails without a Trainer: {error!r}"
-            ) from error
-        return _plain_attributes(data, names) | found
+    found = _plain_attributes(data, names)
+    if len(found) == len(names):
+        return found
+    try:
+        data.prepare_data()
+        data.setup("fit")
+    except Exception as error:  # of a user's code
+        raise UsageError(
+            f"give --model.{names[0]}: the setup of the data, which may know it, "
+            f"fails without a Trainer: {error!r}"
+        ) from error
+    return _plain_attributes(data, names) | found
 
 
 def _plain_attributes(owner: Any, names: Sequence[str]) -> Settings:
-    """Those that there are, and YAML stands for."""
+    """Those that there are, and YAML stands for, by the full names of the model's
+    arguments.
+    """
     plain = {}
     for name in names:
         value = as_plain(getattr(owner, name, None), _as_number)
         with suppress(YAMLError):
             as_yaml({name: value})
             if value is not None:
-                plain[name] = value
+                plain[f"model.{name}"] = value
     return plain
 
 

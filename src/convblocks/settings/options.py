@@ -25,10 +25,10 @@ from convblocks.settings.words import (
     Words,
     full_words,
     given_options,
-    given_values,
+    given_settings,
     yaml_value,
 )
-from convblocks.text import as_shown
+from convblocks.text import Settings, as_shown
 from convblocks.wings import GROUPS
 
 # By name, as the parser takes them.
@@ -66,42 +66,40 @@ def begin(name: str, arguments: Sequence[str]) -> Sequence[str]:
         return _begin_reading(name, arguments)
     words = full_words(arguments)
     refuse_misspelt(words)
-    given = given_options(words)
-    if any(f"--{option}" in given for option in PRINTS):
+    if given_options(words).keys() & PRINTS:
         return ()
     if run := resuming.chosen(arguments):
         return [f"fit: resuming {as_shown(run.path)}"]
-    return _begin_fit(arguments, given)
+    return _begin_fit(given_settings(words))
 
 
-def _begin_fit(arguments: Sequence[str], given: Mapping[str, str]) -> Sequence[str]:
-    values = given_values(arguments)
-    _refuse_no_classes(values)
-    arch = values.get("model.arch")
-    what = f"fit: {arch or values.get('model.class_path', MODEL)}"
-    flags = [option for option in wings.OPTIONS if given.get(f"--{option}") == ""]
-    if yaml_value("--fast_dev_run", str(values.get("trainer.fast_dev_run") or 0)):
+def _begin_fit(settings: Settings) -> Sequence[str]:
+    _refuse_no_classes(settings)
+    arch = settings.get("model.arch")
+    what = f"fit: {arch or settings.get('model', MODEL)}"
+    flags = [option for option in wings.OPTIONS if settings.get(option) == ""]
+    if yaml_value("--fast_dev_run", str(settings.get("trainer.fast_dev_run") or 0)):
         flags = ["fast_dev_run"]
     if flags:  # which write nothing, or something else
         return [", ".join([what, *flags])]
-    chosen = values.get("name")
-    root = Path(values.get("trainer.default_root_dir") or "")
+    chosen = settings.get("name")
+    root = Path(settings.get("trainer.default_root_dir") or "")
     run = RunDirectory(str(chosen or f"{arch}/version_N"), root)
     # A module may name its folder itself.
-    line = line_of(what, arguments, run.path if chosen or arch else run.logs)
-    if "--resume" in given:
+    line = line_of(what, settings, run.path if chosen or arch else run.logs)
+    if "resume" in settings:
         return [line]
     if chosen:
         run.refuse_existing()
-    return [line, *threads_hint(values.get("threads"), free_cpus())]
+    return [line, *threads_hint(settings.get("threads"), free_cpus())]
 
 
-def _refuse_no_classes(values: Mapping[str, Any]) -> None:
+def _refuse_no_classes(settings: Settings) -> None:
     """Raise a UsageError for a network that is not there, or a misspelt class."""
-    model, arch = values.get("model.class_path", MODEL), values.get("model.arch")
+    model, arch = settings.get("model", MODEL), settings.get("model.arch")
     if model == MODEL:
         refuse_no_network(arch)
-    for named in (model, arch, values.get("data.class_path")):
+    for named in (model, arch, settings.get("data")):
         if isinstance(named, str) and "." in named:
             refuse_no_class(named)
 
@@ -127,12 +125,12 @@ def no_run(run: str) -> UserError:
     )
 
 
-def line_of(what: str, arguments: Sequence[str], place: Path) -> str:
-    """``fit: mlp, epochs 5 -> lightning_logs/mlp``: with what limits the runs of a command
-    line of ``fit``.
+def line_of(what: str, settings: Settings, place: Path) -> str:
+    """``fit: mlp, epochs 5 -> lightning_logs/mlp``: with what limits the runs of these
+    settings, by full names.
     """
-    values = given_values(arguments)
-    limits = [(limit, values.get(f"trainer.max_{limit}")) for limit in ("epochs", "steps", "time")]
+    names = ("epochs", "steps", "time")
+    limits = [(name, settings.get(f"trainer.max_{name}")) for name in names]
     length = ", ".join(f"{limit} {most}" for limit, most in limits if most and most != NO_LIMIT)
     return f"{what}, {length or f'epochs {EPOCHS}'} -> {as_shown(place)}"
 

@@ -2,7 +2,7 @@
 
 import inspect
 import typing
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, cached_property
 from typing import Any, NoReturn
@@ -20,19 +20,11 @@ from convblocks.errors import UsageError
 from convblocks.model import trust
 from convblocks.model.class_specs import ClassSpec, Factory
 from convblocks.model.classifier import ImageClassifier
+from convblocks.settings.class_options import take_other_classes, take_specs
 from convblocks.settings.messages import rewritten
 from convblocks.settings.options import OPTIONS
-from convblocks.settings.words import (
-    EPOCHS,
-    NO_LIMIT,
-    SHORT,
-    Several,
-    Words,
-    is_class_name,
-    nested,
-    yaml_value,
-)
-from convblocks.text import Settings, as_yaml, listed
+from convblocks.settings.words import EPOCHS, NO_LIMIT, SHORT, Several, Words, nested
+from convblocks.text import Settings, as_plain, as_yaml, listed
 from convblocks.wings import GROUPS
 
 DEFAULTS = {
@@ -66,13 +58,13 @@ jsonargparse.set_parsing_settings(instantiate_subclass_spec_in_any=False, import
 class FitParser(jsonargparse.ArgumentParser):
     """Raises a one-line UsageError instead of exiting.
 
-    ``specs`` are the model's parameters that are class specs, with their defaults, or
-    the ``SECTIONS`` that are there, with None. ``demanded`` are those without a
-    default, which its data may give.
+    ``specs`` are the options that take class specs, by full names with their defaults,
+    ``SECTIONS`` with None. ``demanded`` are the options without a default, of which the
+    data may give the model's.
     """
 
-    specs: dict[str, Any]
-    demanded: Sequence[str] = ()
+    specs: Mapping[str, ClassSpec | None]
+    demanded: Collection[str] = ()
 
     @cached_property
     def usual(self) -> Namespace:
@@ -80,7 +72,7 @@ class FitParser(jsonargparse.ArgumentParser):
         return self.get_defaults()
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        known = list(self.get_defaults().keys())
+        known = list(self.usual.keys())
         short = [option for option, full in SHORT.items() if full in known]
         reason = rewritten(message)
         unknown = reason.partition("=")[0].removeprefix(f"{UNKNOWN}--model.")
@@ -93,85 +85,56 @@ class FitParser(jsonargparse.ArgumentParser):
         raise UsageError(with_suggestion(reason, [*short, *known])) from ex
 
     def parse(self, settings: Settings, words: Words) -> Namespace:
-        """All values; the command line overrides the settings of configs.
+        """What is given, in the types of the signatures; the command line overrides configs.
 
         Args:
-            settings: Those of configs, as ``merge`` leaves them; the class specs in
-                ``settings["model"]`` are replaced by those that hold, sections apart.
+            settings: Those of configs, by full names.
             words: The command line, as of ``full_words``.
 
         Raises:
             UsageError: an unknown option, or a value of another type.
         """
-        rest = self._set_specs(settings, words)
-        has_lr = any(option == "--model.lr" for option, *_ in words)
+        rest = take_specs(self.specs, settings, words)
+        has_lr = any(option == "--model.lr" for option, *_ in rest)
         if has_lr and "model.lr" not in self.usual and "optimizer" in settings:
             raise UsageError("the model has no argument lr: did you mean --optimizer.lr?")
-        settings |= {group: nested(settings.get(group) or {}) for group in GROUPS}
-        rest = _take_other_classes(settings, rest)
+        config = nested(settings)
+        rest = take_other_classes(config, rest)
+        arguments = ["=".join(word) for word in rest if not _is_read_before(word)]
         # With defaults, jsonargparse would also fill in those of callbacks and loggers.
-        parsed = self.parse_args(["--config", as_yaml(settings), *rest], defaults=False)
-        self._fill_in(parsed)
-        if parsed.threads is None:
+        parsed = self.parse_args(["--config", as_yaml(config), *arguments], defaults=False)
+        if parsed.get("threads") is None:
             # saved, since a resume must round sums in the same way
             parsed.threads = torch.get_num_threads()
-        trainer = parsed.trainer
-        if trainer.max_epochs is None:
+        if parsed.get("trainer.max_epochs") is None:
             # Lightning's rule: with another limit, epochs have none.
-            is_limited = trainer.max_steps != NO_LIMIT or trainer.max_time
-            trainer.max_epochs = NO_LIMIT if is_limited else EPOCHS
+            limits = parsed.get("trainer.max_steps", NO_LIMIT), parsed.get("trainer.max_time")
+            parsed["trainer.max_epochs"] = EPOCHS if limits == (NO_LIMIT, None) else NO_LIMIT
         return parsed
 
-    def _set_specs(self, settings: Settings, words: Words) -> list[str]:
-        """Let the settings of the model have the class specs of configs, changed by the
-        command line; returns the other words, for jsonargparse.
-        """
-        model = settings["model"]
-        # For each, those of configs, and then of the command line.
-        changes: dict[str, list[Settings]] = {name: [{}, {}] for name in self.specs}
-        for key in list(model):
-            name, dot, argument = key.partition(".")
-            if dot and name in self.specs:
-                changes[name][0][_argument(argument)] = model.pop(key)
-        rest = []
-        for option, *values in words:
-            name, _, argument = option.removeprefix("--model.").partition(".")
-            if values and name in self.specs:
-                argument, text = _argument(argument), values[0]
-                place = f"{option} {text[:80]}"
-                changes[name][1][argument] = yaml_value(place, text) if argument else text
-            else:
-                rest.append("=".join([option, *values]))
-        for name, default in self.specs.items():
-            group = settings if default is None else model
-            spec = model.pop(name, group.get(name, default))
-            # unless it is a section that nobody gives
-            if [default, spec, *changes[name]] != [None, None, {}, {}]:
-                group[name] = _class_spec(name, spec, changes[name])
-        return rest
+    def with_defaults(self, parsed: Namespace) -> Namespace:
+        """All values: the defaults where nothing is given."""
+        values: Namespace = self.usual.clone()
+        values.update(parsed)
+        return values
 
     def read(self, settings: Settings) -> Namespace:
-        """All values of a run's saved settings, in the types of the signatures.
+        """Plain settings by full names, in the types of the signatures, without defaults.
 
         Raises:
             UsageError: an unknown option, or a value of another type.
         """
-        groups = {
-            group: dict(part.get("init_args", part)) if group in GROUPS else part
-            for group, part in settings.items()
-        }
-        return self.parse({"model": {}, "data": {}} | groups, [])
+        # a copy, since jsonargparse changes the lists that it reads
+        parsed: Namespace = self.parse_object(nested(as_plain(settings)), defaults=False)
+        return parsed
 
-    def _fill_in(self, parsed: Namespace) -> None:
-        """The defaults of options that were not given, of groups one by one."""
-        for option, default in vars(self.usual).items():
-            if option not in parsed:
-                is_group = isinstance(default, Namespace)
-                parsed[option] = default.clone() if is_group else default
-            elif option in GROUPS:
-                for argument, usual in vars(default).items():
-                    if argument not in parsed[option]:
-                        parsed[option][argument] = usual
+
+def _is_read_before(word: Sequence[str]) -> bool:
+    """Whether an option is none of the parser's, since it decides what the parser reads."""
+    option, *values = word
+    return option in ("--config", "--print_config") or (
+        option in ("--model", "--data") and bool(values)
+    )
 
 
 @cache
@@ -208,14 +171,15 @@ def make_parser(
             help="A number of batches, or a share of them: 0.5.",
         )
     list(wings.call("OPTIONS", "add_option", parser))
-    if trust.is_a(ImageClassifier, model):
-        parser.specs = {
-            name: part.default
-            for name, part in inspect.signature(model).parameters.items()
-            if part.annotation == ClassSpec
-        }
-    else:
-        _add_what_others_give(parser, model, data is not None)
+    parser.specs = _specs_of(model, options_of(parser))
+    for option, default in parser.specs.items():
+        if default is None:
+            parser.add_argument(
+                f"--{option.removeprefix('model.')}",
+                type=ClassSpec | None,
+                help="For a model without configure_optimizers.",
+            )
+    parser.demanded = _demanded(parser, model, has_data=data is not None)
     parser.set_defaults(DEFAULTS)
     return parser
 
@@ -241,23 +205,36 @@ def _let_take_factories(model: Factory) -> None:
                     called.__annotations__[name] = maker
 
 
-def _add_what_others_give(parser: FitParser, model: Factory, has_data: bool) -> None:
-    """Options for a model that leaves its optimizer to a section, or arguments to data."""
+def _specs_of(model: Factory, options: Collection[str]) -> dict[str, ClassSpec | None]:
+    """The options that take class specs, by full names with their defaults: those of our
+    classifier, or sections for what another model leaves open.
+    """
+    if trust.is_a(ImageClassifier, model):
+        parameters = inspect.signature(model).parameters.items()
+        specs = {name: part for name, part in parameters if part.annotation == ClassSpec}
+        return {f"model.{name}": part.default for name, part in specs.items()}
+    sections = [f"model.{name}" for name in SECTIONS]
+    return dict.fromkeys(name for name in sections if name not in options)
+
+
+def _demanded(parser: FitParser, model: Factory, has_data: bool) -> Collection[str]:
+    """The options without a default, by full names, of which the data may give the model's:
+    jsonargparse takes a command line without them.
+    """
     options = options_of(parser)
-    parser.specs = {name: None for name in SECTIONS if f"model.{name}" not in options}
-    for name in parser.specs:
-        parser.add_argument(
-            f"--{name}", type=ClassSpec | None, help="For a model without configure_optimizers."
-        )
-    parser.demanded = [name for name in _demanded(model) if f"model.{name}" in options]
-    if has_data and parser.demanded:
-        for name in parser.demanded:
-            option = options[f"model.{name}"]
-            option.help = f"{option.help or ''} If not given, that of the data."
-        parser.add_argument("--from_data", type=list[str] | None, help="Those of the data.")
+    demanded = {option: action for option, action in options.items() if action.required}
+    for name in _without_default(model):
+        if f"model.{name}" in options:
+            demanded[f"model.{name}"] = options[f"model.{name}"]
+    for option, action in demanded.items():
+        action.required = False
+        by_data = has_data and option.startswith("model.")
+        whence = "If not given, that of the data." if by_data else "Required."
+        action.help = f"{action.help or ''} {whence}".lstrip()
+    return [*demanded]
 
 
-def _demanded(model: Factory) -> list[str]:
+def _without_default(model: Factory) -> list[str]:
     """The parameters of a model that have no default, also of the classes above it that
     its ``**kwargs`` may go to.
     """
@@ -283,58 +260,3 @@ def refuse_several(words: Words, group: str, part: Factory) -> None:
                 kind = type(parameter.default)
             if getattr(kind, "__name__", kind) in ("int", "float", "str", "bool"):
                 raise UsageError(f"{option} takes one value, not {values[0]}")
-
-
-def _take_other_classes(settings: Settings, words: Sequence[str]) -> list[str]:
-    """Let the settings of configs have the other classes that words name, with their defaults:
-    jsonargparse would drop the arguments of the ones before, and add none of these; returns the
-    other words.
-    """
-    rest = []
-    for word in words:
-        option, _, text = word.partition("=")
-        *path, name = option.removeprefix("--").split(".")
-        part = _part_at(path, settings)
-        before: Any = part.get(name)
-        names_class = isinstance(before, dict) and "class_path" in before and is_class_name(text)
-        # one that is the same may have its short name
-        if names_class and not f".{before['class_path']}".endswith(f".{text}"):
-            part[name] = {"class_path": text}
-        else:
-            rest.append(word)
-    return rest
-
-
-def _part_at(path: Sequence[str], settings: Settings) -> Settings:
-    """The settings at a dotted option, of a class its arguments; empty if there are none."""
-    part: Any = settings
-    for key in path:
-        part = part.get(key) if isinstance(part, dict) else None
-        part = part.get("init_args", part) if isinstance(part, dict) else None
-    return part if isinstance(part, dict) else {}
-
-
-def _argument(name: str) -> str:
-    """The argument of a class spec by a dotted key; "" for the class itself."""
-    return "" if name == "class_path" else name.removeprefix("init_args.")
-
-
-def _class_spec(name: str, spec: Any, changes: Sequence[Settings]) -> ClassSpec:
-    """A class spec, changed by dotted keys of a config, and by the command line: values
-    of arguments and, by the name "", another class, which drops the arguments that were
-    there.
-    """
-    parts = spec if isinstance(spec, dict) else {"class_path": spec}
-    arguments = parts.get("init_args") or {}
-    known = {"class_path", "init_args"}
-    is_spec = isinstance(arguments, dict) and parts.keys() | {"init_args"} == known
-    if not is_spec:
-        parts, arguments = {"class_path": None}, {}
-    class_path = parts["class_path"]
-    for given in changes:
-        if "" in given:
-            class_path, arguments = given.pop(""), {}
-        arguments = arguments | given
-    if not (isinstance(class_path, str) and class_path):
-        raise UsageError(f"--{name} must be a name, or a class_path with init_args")
-    return {"class_path": class_path, "init_args": arguments} if arguments else class_path

@@ -8,7 +8,7 @@ from typing import Any
 
 from convblocks.errors import UsageError, UserError
 from convblocks.record.directory import RunDirectory
-from convblocks.settings.words import full_words, given_options, given_settings
+from convblocks.settings.words import by_full_name, full_words, given_options, given_settings
 from convblocks.text import as_shown
 from exact_resume import slurm
 
@@ -35,14 +35,13 @@ def chosen(arguments: Sequence[str]) -> RunDirectory | None:
     """
     words = full_words(arguments)
     given = given_options(words)
-    if "--resume" not in given or given.get("--name") or "--help" in given or slurm.is_launched():
+    if "resume" not in given or given.get("name") or "help" in given or slurm.is_launched():
         return None
-    root = Path(given.get("--trainer.default_root_dir", ""))
+    root = Path(given.get("trainer.default_root_dir", ""))
     if slurm.is_further_process():
         return RunDirectory(os.environ.get(CHOSEN, ""), root)
-    settings, _ = given_settings([word for word in words if word[0] != "--resume"])
-    model = settings["model"]
-    what = given.get("--model.arch") or _name_of(model.get("arch")) or model.get("class_path")
+    settings = given_settings([word for word in words if word[0] != "--resume"])
+    what = _name_of(settings.get("model.arch")) or settings.get("model")
     return _last_unfinished(what, root) if what else None
 
 
@@ -72,8 +71,8 @@ def _unfinished(what: str, logs: Path, names: str) -> Iterator[RunDirectory]:
 def _trained_in(run: RunDirectory) -> list[Any]:
     """The names of the module that a run trains, and of its network."""
     with suppress(UserError):
-        model = run.read_config()["model"]
-        return [model.get("class_path"), _name_of(model.get("init_args", {}).get("arch"))]
+        settings = by_full_name(run.read_config())
+        return [settings.get("model"), _name_of(settings.get("model.arch"))]
     return []
 
 

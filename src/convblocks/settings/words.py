@@ -115,83 +115,67 @@ def is_class_name(text: str) -> bool:
     return bool(re.fullmatch(r"[A-Za-z_][\w.]*", text)) and yaml_value("", text) == text
 
 
-def given_options(words: Words) -> dict[str, str]:
-    """The last value of each option, "" without one."""
-    return {option: values[0] if values else "" for option, *values in words}
+def given_options(words: Words) -> Settings:
+    """The last value of each option of a command line by its full name, "" without one:
+    ``{"model.lr": "0.1", "resume": ""}``.
+    """
+    return {option.removeprefix("--"): values[0] if values else "" for option, *values in words}
 
 
-def given_settings(words: Words) -> tuple[Settings, Words]:
-    """The settings of a resumed run and of configs, with the classes that are named;
-    and the words that change them.
+def given_settings(words: Words) -> Settings:
+    """What a command line says, with its configs and the run that it resumes, by full
+    names: ``{"model": "mine.Net", "model.lr": "0.1"}``.
+    """
+    return settings_of_files(words) | given_options(words)
+
+
+def settings_of_files(words: Words) -> Settings:
+    """What the run that is resumed says, and then the configs, by full names.
+
+    Raises:
+        UsageError: one of them cannot be read, or the run is of another model.
     """
     given = given_options(words)
     settings = _saved_settings(given)
-    began = settings["model"].get("class_path")
-    named = {}
-    rest = []
-    for word in words:
-        option, *values = word
-        if option == "--config" and not values:
+    began = settings.get("model")
+    for option, *values in words:
+        if option != "--config":
+            continue
+        if not values:
             raise UsageError("--config needs the name of a YAML file")
-        if option == "--config":
-            config: Settings = {group: {} for group in GROUPS}
-            merge(config, read_config(*values))
-            for name in re.findall(r"\w+", str(config.pop("from_data", ""))):
-                config["model"].pop(name, None)  # the data may be others now
-            merge(settings, config)
-        elif values and option in ("--model", "--data"):
-            named[option.removeprefix("--")] = {"class_path": values[0]}
-        elif option != "--print_config":
-            rest.append(word)
-    merge(settings, named)
-    now = settings["model"].get("class_path")
+        config = by_full_name(read_config(*values))
+        for name in re.findall(r"\w+", str(config.pop("from_data", ""))):
+            config.pop(f"model.{name}", None)  # the data may be others now
+        settings |= config
+    now = given.get("model") or settings.get("model")
     if began not in (None, now):
-        raise UsageError(f"{given['--name']} is a run of {began}, not {now}")
-    return settings, rest
+        raise UsageError(f"{given['name']} is a run of {began}, not {now}")
+    return settings
 
 
-def given_values(arguments: Sequence[str]) -> Settings:
-    """What a command line, its configs and the run that it resumes say, by dotted names."""
-    settings, rest = given_settings(full_words(arguments))
-    return settings | typed_values(settings, rest)
-
-
-def _saved_settings(given: Mapping[str, str]) -> Settings:
+def _saved_settings(given: Settings) -> Settings:
     """On a resume, the run's saved settings, so that they need not be given again."""
-    settings: Settings = {group: {} for group in GROUPS}
-    if "--resume" not in given:
-        return settings
-    if not given.get("--name"):
+    if "resume" not in given:
+        return {}
+    if not given.get("name"):
         raise UsageError(
             "--resume needs the --name of the run, for example --name maxpool/version_0, "
             "or the --arch or --model whose last unfinished run it continues"
         )
-    root = Path(given.get("--trainer.default_root_dir", ""))
-    directory = RunDirectory(given["--name"], root)
+    directory = RunDirectory(given["name"], Path(given.get("trainer.default_root_dir", "")))
     if directory.config.is_file():
-        merge(settings, directory.read_config())
+        settings = by_full_name(directory.read_config())
         # Values given with += would be added to the saved ones.
-        for option in ("callbacks", "logger"):
-            if f"--trainer.{option}+" in given:
-                settings["trainer"].pop(option, None)
+        for option in ("trainer.callbacks", "trainer.logger"):
+            if f"{option}+" in given:
+                settings.pop(option, None)
+        return settings
     # Comparisons also pass --resume to new runs.
-    elif not given.keys() & {"--model", "--model.arch", "--config"}:
-        if directory.exists():
-            raise UsageError(
-                f"{directory.path} cannot be resumed: it has no {directory.config.name}"
-            )
-        raise UsageError(f"there is no run {directory.path}: to begin it, give --arch or --model")
-    return settings
-
-
-def typed_values(settings: Settings, words: Words) -> Settings:
-    """What was given for each argument, as it was, by dotted names: in configs, or in the
-    last word of a command line.
-    """
-    typed = {
-        f"{group}.{name}": value for group in GROUPS for name, value in settings[group].items()
-    }
-    return typed | {option.removeprefix("--"): values[0] for option, *values in words if values}
+    if given.keys() & {"model", "model.arch", "config"}:
+        return {}
+    if directory.exists():
+        raise UsageError(f"{directory.path} cannot be resumed: it has no {directory.config.name}")
+    raise UsageError(f"there is no run {directory.path}: to begin it, give --arch or --model")
 
 
 def read_config(path: str) -> Settings:
@@ -217,39 +201,45 @@ def read_config(path: str) -> Settings:
     return content
 
 
-def merge(settings: Settings, config: Mapping[Any, Any]) -> None:
-    """Add what a config says, by full names; the arguments of model and data stand
-    beside their ``class_path``.
+def by_full_name(config: Mapping[Any, Any]) -> Settings:
+    """The settings of a config by full names; a class has that of its group, and its
+    arguments stand beside it: ``{"model": "mine.Net", "model.lr": 0.1, "seed": 3}``.
 
     Raises:
         UsageError: a group holds something else than options.
     """
+    settings: Settings = {}
     for key, value in config.items():
         if value is None and key in UNSET:
             continue
-        full = full_name(str(key))
-        group, _, option = full.partition(".")
-        if group not in GROUPS:
-            # LightningCLI writes true for any seed.
-            if not (isinstance(value, bool) and key == "seed_everything"):
-                settings[full.replace("seed_everything", "seed")] = value
-            continue
-        parts = {option: value} if option else (value or {})
-        if not (isinstance(parts, dict) and isinstance(parts.get("init_args", {}), dict)):
-            raise UsageError(
-                f"{group} in a config must hold options, as in `{group}: {{option: 1}}`"
-            )
-        named = parts.get("class_path", group)
-        if not (isinstance(named, str) and named):
-            raise UsageError(f"{group}.class_path in a config must be the name of a class")
-        settings[group] |= parts | parts.get("init_args", {})
-        settings[group].pop("init_args", None)
+        name = full_name(str(key))
+        group, _, option = name.partition(".")
+        if group in GROUPS:
+            settings |= _of_group(group, {option: value} if option else (value or {}))
+        # LightningCLI writes true for any seed.
+        elif not (isinstance(value, bool) and key == "seed_everything"):
+            settings[name.replace("seed_everything", "seed")] = value
+    return settings
 
 
-def nested(options: Settings) -> Settings:
-    """Options with their dotted keys inside those that they belong to, in any order."""
-    inner = {name: value for name, value in options.items() if "." not in name}
-    for key, value in options.items():
+def _of_group(group: str, parts: Any) -> Settings:
+    if not (isinstance(parts, dict) and isinstance(parts.get("init_args", {}), dict)):
+        raise UsageError(f"{group} in a config must hold options, as in `{group}: {{option: 1}}`")
+    arguments = parts | parts.get("init_args", {})
+    arguments.pop("init_args", None)
+    named = arguments.pop("class_path", group)
+    if not (isinstance(named, str) and named):
+        raise UsageError(f"{group}.class_path in a config must be the name of a class")
+    settings = {f"{group}.{name}": value for name, value in arguments.items()}
+    return settings | ({group: named} if "class_path" in parts else {})
+
+
+def nested(settings: Settings) -> Settings:
+    """Settings by full names as a config holds them: what has a dotted name stands inside
+    that which it belongs to, wherever it was given.
+    """
+    inner = {name: value for name, value in settings.items() if "." not in name}
+    for key, value in settings.items():
         name, _, rest = key.partition(".")
         if not rest:
             continue

@@ -13,7 +13,7 @@ from convblocks.errors import UsageError
 from convblocks.model.names import RECORDS
 from convblocks.record.directory import RunDirectory
 from convblocks.settings.config import Config
-from convblocks.settings.plain import is_same
+from convblocks.settings.saved import is_same
 from convblocks.text import as_yaml
 from tests.any_task import odd_settings
 from tests.any_task.odd_settings import MODULES

@@ -1,0 +1,154 @@
+"""The settings that ``config.yaml`` saves: plain values, of which jsonargparse reads the
+same again.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import cache, reduce
+from operator import getitem
+from types import MappingProxyType
+from typing import Any
+
+from jsonargparse import Namespace
+from yaml import YAMLError
+
+from convblocks.errors import UsageError
+from convblocks.settings.parser import SECTIONS, FitParser
+from convblocks.settings.words import yaml_value
+from convblocks.text import Settings, as_yaml
+from convblocks.wings import GROUPS
+
+# What determines a run, beside the arguments of model, data and Trainer.
+OTHERS = ("judge", "seed", "threads", *SECTIONS)
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def saved_settings(
+    parser: FitParser, parsed: Namespace, given: Mapping[str, Any] = NOTHING
+) -> Settings:
+    """Everything that determines a run's results, in plain values by full names, in the
+    parser's order.
+
+    What is None by default is left out, unless the parameter demands a value; so is a
+    default that no plain value stands for: the class has it on a resume too.
+
+    Args:
+        parser: The one that reads them.
+        parsed: What is given, in the types of the signatures.
+        given: The same as a person gave it, by full names, which is saved where what
+            jsonargparse writes does not read back.
+
+    Raises:
+        UsageError: neither does.
+    """
+    defaults = _by_full_name(parser.usual)
+    chosen = {
+        option: value
+        for option, value in _by_full_name(parsed).items()
+        if not (value is None and defaults[option] is None and option not in parser.demanded)
+    }
+    usual = plain_defaults(parser)
+    changed = {
+        option: value
+        for option, value in chosen.items()
+        if not (option in usual and is_same(value, defaults[option]))
+    }
+    saved = usual | _plain(parser, changed, given)
+    return {option: saved[option] for option in defaults if option in saved}
+
+
+@cache
+def plain_defaults(parser: FitParser) -> Settings:
+    """The defaults for which plain values stand, by full names."""
+    defaults = _by_full_name(parser.usual)
+    values = {option: value for option, value in defaults.items() if value is not None}
+    with suppress(UsageError):
+        return _plain(parser, values)
+    plain: Settings = {}
+    for option, value in values.items():
+        with suppress(UsageError):
+            plain |= _plain(parser, {option: value})
+    return plain
+
+
+def _by_full_name(values: Namespace) -> Settings:
+    """What determines a run among the values of a parser, by full names."""
+    settings: Settings = {}
+    for name, value in vars(values).items():
+        if name in GROUPS:
+            settings |= {f"{name}.{argument}": part for argument, part in vars(value).items()}
+        elif name in OTHERS:
+            settings[name] = value
+    settings.pop("trainer.default_root_dir", None)
+    return settings
+
+
+def _plain(parser: FitParser, values: Settings, given: Mapping[str, Any] = NOTHING) -> Settings:
+    """Plain values that are read as these again.
+
+    Raises:
+        UsageError: there are none for one of them.
+    """
+    if not values:
+        return {}
+    for plain in _candidates(parser, values, given):
+        with suppress(UsageError, YAMLError):
+            as_yaml(plain)
+            again = parser.read(plain)
+            if all(is_same(again[option], value) for option, value in values.items()):
+                return plain
+    if len(values) > 1:
+        each = [_plain(parser, {option: value}, given) for option, value in values.items()]
+        return {option: value for plain in each for option, value in plain.items()}
+    ((option, value),) = values.items()
+    raise UsageError(
+        f"--{option}: {str(value)[:80]} could not be saved so that a resume reads it again: "
+        "give a number, text, or a class with its arguments"
+    )
+
+
+def _candidates(
+    parser: FitParser, values: Settings, given: Mapping[str, Any]
+) -> Iterator[Settings]:
+    with suppress(ValueError, Warning, YAMLError, UsageError):
+        yield _written(parser, values)
+    if given.keys() >= values.keys():
+        typed = {option: given[option] for option in values}
+        yield typed
+        with suppress(UsageError):
+            yield {
+                option: yaml_value("", value) if isinstance(value, str) else value
+                for option, value in typed.items()
+            }
+
+
+def _written(parser: FitParser, values: Settings) -> Settings:
+    """Values as jsonargparse writes them."""
+    holder: Any = Namespace()  # type: ignore[no-untyped-call]
+    for option, value in values.items():
+        holder[option] = value
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it warns of what it cannot write
+        text = parser.dump(holder, skip_unset=False, skip_validation=True)
+    content = yaml_value("", text)
+    return {option: reduce(getitem, option.split("."), content) for option in values}
+
+
+def is_same(left: Any, right: Any) -> bool:
+    """Whether two values are of one type and equal: nan is nan, and a list no tuple."""
+    if type(left) is not type(right):
+        return False
+    if isinstance(left, Namespace):
+        return is_same(vars(left), vars(right))
+    if isinstance(left, Mapping):
+        return left.keys() == right.keys() and all(is_same(left[key], right[key]) for key in left)
+    if isinstance(left, list | tuple):
+        return len(left) == len(right) and all(map(is_same, left, right))
+    if left is right:
+        return True
+    try:
+        return bool(left == right) or bool(left != left and right != right)
+    except Exception:  # of a type that we do not know, such as an array
+        return False
