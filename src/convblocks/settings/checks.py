@@ -9,6 +9,7 @@ from convblocks.command_line import MOST_THREADS
 from convblocks.errors import UsageError
 from convblocks.model.class_specs import CONSTANT, spans_the_run
 from convblocks.settings.words import NO_LIMIT
+from convblocks.text import Settings
 
 ABOVE_0 = (
     "threads",
@@ -20,8 +21,13 @@ ABOVE_0 = (
 )
 
 
-def check(parsed: Namespace) -> None:
-    """Raise a UsageError for the first that is wrong."""
+def check(parsed: Namespace, given: Settings) -> None:
+    """Raise a UsageError for the first that is wrong.
+
+    Args:
+        parsed: All values in the types of the signatures.
+        given: Those that a person gave, as they were, by full names.
+    """
     for option in ABOVE_0:
         value = parsed.get(option)
         if isinstance(value, int | float) and not value > 0:
@@ -38,6 +44,10 @@ def check(parsed: Namespace) -> None:
         raise UsageError(
             f"--trainer.default_root_dir {root}: runs are written to a disk, local or mounted; "
             "a ModelCheckpoint of your own may write there"
+        )
+    if parsed.get("data.root") is None and given.get("data.root") is not None:
+        raise UsageError(
+            f"--data.root {given['data.root']} is no value in YAML: give the path of a folder"
         )
     _check_length(parsed)
 

@@ -13,7 +13,6 @@ from typing import Any
 from lightning.pytorch import LightningDataModule, LightningModule, seed_everything
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning.pytorch.utilities.seed import isolate_rng
-from yaml import YAMLError
 
 from convblocks import wings
 from convblocks.console import command_text, see_current_folder
@@ -25,11 +24,12 @@ from convblocks.model.class_specs import Factory
 from convblocks.model.classifier import ImageClassifier
 from convblocks.settings.checks import check
 from convblocks.settings.classes import KINDS, import_classes, import_what_is_named
+from convblocks.settings.from_data import given_by_data
 from convblocks.settings.options import refuse_no_network
 from convblocks.settings.parser import SECTIONS, FitParser, make_parser, refuse_several
-from convblocks.settings.saved import saved_settings
+from convblocks.settings.saved import as_config, saved_settings
 from convblocks.settings.words import by_full_name, full_words, given_options, settings_of_files
-from convblocks.text import Settings, as_plain, as_shown, as_yaml
+from convblocks.text import Settings, as_list, as_shown, as_yaml
 from convblocks.wings import GROUPS
 from exact_resume import slurm
 
@@ -83,19 +83,15 @@ class Config:
         is_classifier = trust.is_a(ImageClassifier, classes["model"])
         if is_classifier and not given.keys() & {"model.arch", "help"}:
             refuse_no_network(None)
-        from_data = settings.pop("from_data", None)
+        from_data = as_list(settings.pop("from_data", None))
         parser = make_parser(classes["model"], classes.get("data"))
         parsed = parser.parse(settings, words)
         values = parser.with_defaults(parsed)
-        check(values)
-        if values.get("data.root") is None and given.get("data.root") is not None:
-            raise UsageError(
-                f"--data.root {given['data.root']} is no value in YAML: give the path of a folder"
-            )
+        check(values, given)
         saved = saved_settings(parser, parsed, given)
         import_what_is_named(saved, ["model.arch"] * is_classifier + [*parser.specs])
         config = cls(
-            settings=_as_saved(names, saved, from_data),
+            settings=as_config(names, saved, from_data),
             name=values.name,
             # Absolute, since a module may change the current folder.
             root=Path(os.path.expanduser(values.trainer.default_root_dir or "")).absolute(),
@@ -106,66 +102,40 @@ class Config:
             parser=parser,
         )
         if missing := [option for option in parser.demanded if option not in given]:
-            found = config._known_by_data(missing)
+            with isolate_rng(include_cuda=False):
+                found = given_by_data(missing, config.make_data)
             read = saved_settings(parser, parser.read(found), found)
             saved |= {option: read[option] for option in found}
-            names_found = [option.removeprefix("model.") for option in found]
-            config = replace(config, settings=_as_saved(names, saved, names_found))
+            from_data = [option.removeprefix("model.") for option in missing]
+            config = replace(config, settings=as_config(names, saved, from_data))
         if "print_config" in given:
             print(as_yaml(config.settings), end="")
             sys.exit()
         return config
-
-    def _known_by_data(self, missing: Sequence[str]) -> Settings:
-        """The options that are missing, by full names: attributes of the data, as they are
-        made, or else set up.
-
-        Raises:
-            UsageError: the data do not know one of them.
-        """
-        for option in missing:
-            if not option.startswith("model."):
-                raise UsageError(f"--{option} is required: its class has no default for it")
-        reason = "there are no --data that could have an attribute of this name"
-        found: Settings = {}
-        if "data" in self.classes:
-            reason = "the data no attribute of this name that is a number, text or a list"
-            with isolate_rng(include_cuda=False):
-                names = [option.removeprefix("model.") for option in missing]
-                found = _found_in(self.make_data(), names)
-        for option in missing:
-            if option not in found:
-                raise UsageError(
-                    f"--{option} is required: the model has no default for it, and {reason}"
-                )
-        return found
 
     @property
     def with_unset(self) -> Settings:
         """The settings, also what is None by default: a later version may have another one."""
         settings = dict(self.settings)
         for group in GROUPS:
-            if not (group in settings and group in self.parser.usual):
-                continue  # a class without parameters has none
-            usual = vars(self.parser.usual[group])
-            unset = {name: None for name, value in usual.items() if value is None}
-            part = settings[group]
-            if "class_path" in part:
-                settings[group] = part | {"init_args": unset | part["init_args"]}
-            else:
-                settings[group] = unset | part
+            usual = self.parser.usual.get(group)  # a class without parameters has none
+            if usual is not None and group in settings:
+                part = settings[group]
+                unset = {name: None for name, value in vars(usual).items() if value is None}
+                arguments = unset | part.get("init_args", part)
+                is_class = "class_path" in part
+                settings[group] = part | {"init_args": arguments} if is_class else arguments
         return settings
 
     def effective(self, began: Settings) -> Settings:
-        """Settings that another run has saved, as this version would save them: with its
-        defaults of what they lack.
+        """Settings that a run has saved, as this version would save them: with its defaults
+        of what they lack.
         """
         given = by_full_name(began)
-        from_data = given.pop("from_data", None)
+        from_data = as_list(given.pop("from_data", None))
         names = {group: given.pop(group) for group in KINDS if group in given}
-        return _as_saved(
-            names, saved_settings(self.parser, self.parser.parse(given, []), given), from_data
-        )
+        saved = saved_settings(self.parser, self.parser.parse(given, []), given)
+        return as_config(names, saved, from_data)
 
     def make_data(self) -> LightningDataModule | None:
         """The data, if they are not the module's own.
@@ -261,61 +231,3 @@ def _returns_none(method: Callable[[], Any]) -> bool:
     with suppress(Exception):  # of a user's code
         return method() is None
     return False
-
-
-def _as_saved(names: Mapping[str, str], saved: Settings, from_data: Any) -> Settings:
-    """Settings by full names in the form of ``config.yaml``."""
-    groups: dict[str, Settings] = {group: {} for group in (*names, "trainer")}
-    others = {}
-    for option, value in saved.items():
-        group, dot, argument = option.partition(".")
-        if dot:
-            groups[group][argument] = value
-        else:
-            others[option] = value
-    parts = {
-        group: {"class_path": name, "init_args": groups[group]} for group, name in names.items()
-    }
-    if from_data:
-        others["from_data"] = from_data
-    return parts | others | {"trainer": groups["trainer"]}
-
-
-def _found_in(data: Any, names: Sequence[str]) -> Settings:
-    """Attributes of data in plain values, by the full names of the model's arguments: as
-    they are made, or else set up.
-
-    Raises:
-        UsageError: they cannot be set up without a Trainer.
-    """
-    found = _plain_attributes(data, names)
-    if len(found) == len(names):
-        return found
-    try:
-        data.prepare_data()
-        data.setup("fit")
-    except Exception as error:  # of a user's code
-        raise UsageError(
-            f"give --model.{names[0]}: the setup of the data, which may know it, "
-            f"fails without a Trainer: {error!r}"
-        ) from error
-    return _plain_attributes(data, names) | found
-
-
-def _plain_attributes(owner: Any, names: Sequence[str]) -> Settings:
-    """Those that there are, and YAML stands for, by the full names of the model's
-    arguments.
-    """
-    plain = {}
-    for name in names:
-        value = as_plain(getattr(owner, name, None), _as_number)
-        with suppress(YAMLError):
-            as_yaml({name: value})
-            if value is not None:
-                plain[f"model.{name}"] = value
-    return plain
-
-
-def _as_number(value: Any) -> Any:
-    """A number of NumPy or torch as one of Python's."""
-    return value.item() if getattr(value, "ndim", None) == 0 else value

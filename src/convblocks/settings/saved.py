@@ -3,7 +3,7 @@ same again.
 """
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, reduce
 from operator import getitem
@@ -57,6 +57,30 @@ def saved_settings(
     }
     saved = usual | _plain(parser, changed, given)
     return {option: saved[option] for option in defaults if option in saved}
+
+
+def as_config(names: Mapping[str, str], saved: Settings, from_data: Sequence[str]) -> Settings:
+    """Saved settings by full names in the form of ``config.yaml``, which is LightningCLI's.
+
+    Args:
+        names: Those of the classes of ``model`` and ``data``.
+        saved: As of ``saved_settings``.
+        from_data: The arguments of the model that its data have given.
+    """
+    groups: dict[str, Settings] = {group: {} for group in (*names, "trainer")}
+    others = {}
+    for option, value in saved.items():
+        group, dot, argument = option.partition(".")
+        if dot:
+            groups[group][argument] = value
+        else:
+            others[option] = value
+    parts = {
+        group: {"class_path": name, "init_args": groups[group]} for group, name in names.items()
+    }
+    if from_data:
+        others["from_data"] = from_data
+    return parts | others | {"trainer": groups["trainer"]}
 
 
 @cache
