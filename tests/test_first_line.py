@@ -116,7 +116,8 @@ def test_command_that_reads_a_run_says_that_it_needs_one(name: str) -> None:
         # These write nothing.
         ("--arch mlp --check_resume", "fit: mlp, check_resume"),
         ("--arch mlp --fast_dev_run", "fit: mlp, fast_dev_run"),
-        # As each config.yaml has it.
+        # As each config.yaml has them.
+        ("--arch mlp --trainer.max_steps -1", "fit: mlp, epochs 5 -> lightning_logs/mlp/version_N"),
         (
             "--arch mlp --trainer.fast_dev_run false",
             "fit: mlp, epochs 5 -> lightning_logs/mlp/version_N",

@@ -149,15 +149,27 @@ def _candidates(
 
 
 def _written(parser: FitParser, values: Settings) -> Settings:
-    """Values as jsonargparse writes them."""
+    """Values as jsonargparse writes them, those that are plain already as they are."""
     holder: Any = Namespace()  # type: ignore[no-untyped-call]
     for option, value in values.items():
-        holder[option] = value
+        if not _is_plain(value):
+            holder[option] = value
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # it warns of what it cannot write
         text = parser.dump(holder, skip_unset=False, skip_validation=True)
     content = yaml_value("", text)
-    return {option: reduce(getitem, option.split("."), content) for option in values}
+    return {
+        option: value if _is_plain(value) else reduce(getitem, option.split("."), content)
+        for option, value in values.items()
+    }
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_plain, [*value, *value.values()]))
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return type(value) in (str, int, float, bool, type(None))
 
 
 def is_same(left: Any, right: Any) -> bool:

@@ -74,6 +74,14 @@ def test_parameter_of_any_type_is_read_back_as_it_was(
     assert is_same(values[0], values[2])
 
 
+def test_plain_values_are_saved_as_they_were_given(workspace: Path) -> None:
+    config, again, resumed = read_again(
+        ["--arch", "mlp", "--trainer.max_time={hours: 1}"], workspace
+    )
+    assert config.settings["trainer"]["max_time"] == {"hours": 1}
+    assert again.settings == resumed.settings == config.settings
+
+
 class Ticket:
     """Another one each time that it is read."""
 
