@@ -131,7 +131,9 @@ def line_of(what: str, settings: Settings, place: Path) -> str:
     """
     names = ("epochs", "steps", "time")
     limits = [(name, settings.get(f"trainer.max_{name}")) for name in names]
-    length = ", ".join(f"{limit} {most}" for limit, most in limits if most and most != NO_LIMIT)
+    # a number in a config, text on the command line
+    said = [(name, most) for name, most in limits if most and str(most) != str(NO_LIMIT)]
+    length = ", ".join(f"{name} {most}" for name, most in said)
     return f"{what}, {length or f'epochs {EPOCHS}'} -> {as_shown(place)}"
 
 
