@@ -101,7 +101,7 @@ class Config:
             classes=classes,
             parser=parser,
         )
-        if missing := [option for option in parser.demanded if option not in given]:
+        if missing := [option for option in parser.demanded if option not in parsed]:
             with isolate_rng(include_cuda=False):
                 found = given_by_data(missing, config.make_data)
             read = saved_settings(parser, parser.read(found), found)
