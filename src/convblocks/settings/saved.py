@@ -16,7 +16,7 @@ from yaml import YAMLError
 from convblocks.errors import UsageError
 from convblocks.settings.parser import SECTIONS, FitParser
 from convblocks.settings.words import yaml_value
-from convblocks.text import Settings, as_yaml
+from convblocks.text import Settings, as_plain, as_yaml
 from convblocks.wings import GROUPS
 
 # What determines a run, beside the arguments of model, data and Trainer.
@@ -44,19 +44,14 @@ def saved_settings(
         UsageError: neither does.
     """
     defaults = _by_full_name(parser.usual)
-    chosen = {
-        option: value
-        for option, value in _by_full_name(parsed).items()
-        if not (value is None and defaults[option] is None and option not in parser.demanded)
-    }
-    usual = plain_defaults(parser)
     changed = {
         option: value
-        for option, value in chosen.items()
-        if not (option in usual and is_same(value, defaults[option]))
+        for option, value in _by_full_name(parsed).items()
+        if option in parser.demanded or not is_same(value, defaults[option])
     }
-    saved = usual | _plain(parser, changed, given)
-    return {option: saved[option] for option in defaults if option in saved}
+    saved = plain_defaults(parser) | _plain(parser, changed, given)
+    # copies, since the defaults are those of every run
+    return {option: as_plain(saved[option]) for option in defaults if option in saved}
 
 
 def as_config(names: Mapping[str, str], saved: Settings, from_data: Sequence[str]) -> Settings:
