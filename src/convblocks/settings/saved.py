@@ -43,10 +43,10 @@ def saved_settings(
     Raises:
         UsageError: neither does.
     """
-    defaults = _by_full_name(parser.usual)
+    defaults = _settings_in(parser.usual)
     changed = {
         option: value
-        for option, value in _by_full_name(parsed).items()
+        for option, value in _settings_in(parsed).items()
         if option in parser.demanded or not is_same(value, defaults[option])
     }
     saved = plain_defaults(parser) | _plain(parser, changed, given)
@@ -81,7 +81,7 @@ def as_config(names: Mapping[str, str], saved: Settings, from_data: Sequence[str
 @cache
 def plain_defaults(parser: FitParser) -> Settings:
     """The defaults for which plain values stand, by full names."""
-    defaults = _by_full_name(parser.usual)
+    defaults = _settings_in(parser.usual)
     values = {option: value for option, value in defaults.items() if value is not None}
     with suppress(UsageError):
         return _plain(parser, values)
@@ -92,7 +92,7 @@ def plain_defaults(parser: FitParser) -> Settings:
     return plain
 
 
-def _by_full_name(values: Namespace) -> Settings:
+def _settings_in(values: Namespace) -> Settings:
     """What determines a run among the values of a parser, by full names."""
     settings: Settings = {}
     for name, value in vars(values).items():
