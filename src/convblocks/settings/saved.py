@@ -145,18 +145,17 @@ def _candidates(
 
 def _written(parser: FitParser, values: Settings) -> Settings:
     """Values as jsonargparse writes them, those that are plain already as they are."""
+    objects = {option: value for option, value in values.items() if not _is_plain(value)}
+    if not objects:
+        return values
     holder: Any = Namespace()  # type: ignore[no-untyped-call]
-    for option, value in values.items():
-        if not _is_plain(value):
-            holder[option] = value
+    for option, value in objects.items():
+        holder[option] = value
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # it warns of what it cannot write
         text = parser.dump(holder, skip_unset=False, skip_validation=True)
     content = yaml_value("", text)
-    return {
-        option: value if _is_plain(value) else reduce(getitem, option.split("."), content)
-        for option, value in values.items()
-    }
+    return values | {option: reduce(getitem, option.split("."), content) for option in objects}
 
 
 def _is_plain(value: Any) -> bool:

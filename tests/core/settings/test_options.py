@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.profilers import SimpleProfiler
@@ -297,6 +298,10 @@ class Model(LightningModule):
     def configure_optimizers(self):
         pass
 
+class Wrapped(LightningModule):
+    def __init__(self, net: torch.nn.Module) -> None:
+        super().__init__()
+
 class Data(LightningDataModule):
     def __init__(self, root: str = "x") -> None:
         super().__init__()
@@ -327,3 +332,13 @@ def test_config_keeps_arguments_of_any_type(workspace: Path, flags: list[str]) -
     data, same_data = config.make_data(), again.make_data()
     assert config.make_module(data).arguments == again.make_module(same_data).arguments
     assert data.root == same_data.root  # type: ignore[union-attr]  # of the class above
+
+
+@pytest.mark.parametrize("option", ["--model.net", "--model.net.class_path"])
+def test_an_argument_that_the_model_demands_is_given_by_either_name(
+    workspace: Path, option: str
+) -> None:
+    Path("typed_parts.py").write_text(TYPED)
+    flags = ["--model", "typed_parts.Wrapped", "--data", "typed_parts.Data"]
+    config = Config.parse([*flags, option, "torch.nn.Tanh"])
+    assert type(config.arguments("model")["net"]) is torch.nn.Tanh
