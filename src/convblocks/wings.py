@@ -73,11 +73,12 @@ CALLBACKS = (
 # ``make_keeper()`` returns a ``Keeper`` of ``exact_resume``. None of this package.
 KEEPERS: tuple[str, ...] = ()
 
-# Where data may come from: ``find(root, size)`` returns an ImageSource, or None if the
-# folder holds something else.
+# Where data may come from: ``find(root, size)`` returns an ImageSource, or None if the folder holds
+# something else. The first that knows a folder reads it. That of MNIST is the core's, others are
+# wings.
 SOURCES = ("data.mnist", "pictures.source")
 
-# Options of ``fit`` that are not settings: neither saved, nor compared on a resume.
+# Options that wings add to ``fit``. None is a setting: neither saved, nor compared on a resume.
 # ``add_option(parser)`` adds one. If it is given and its module has
 # ``instead(config)``, that is called, and nothing is trained.
 OPTIONS = {"fast": "fast.callback", "check_resume": "check.option"}

@@ -1,4 +1,6 @@
-"""A comparison's tables: a line for each network, every difference, and each run."""
+"""A comparison's tables, with a line for each network or each difference; and the rows of its
+CSV file, one for each run.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -137,6 +139,7 @@ def as_row(result: RunResult) -> dict[str, Any]:
     if result.validation is not None:
         scores[judge.metric] = result.validation
     origin = vars(result.provenance).items()
+    # What stands between seed and parameters is read again as settings, by scores_file.py.
     return {
         "arch": result.arch,
         "seed": result.seed,

@@ -13,14 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from convblocks.errors import UsageError
-from convblocks.model.class_specs import (
-    CONSTANT,
-    AnySpec,
-    ClassSpec,
-    short_name,
-    spans_the_run,
-    split,
-)
+from convblocks.model.class_specs import CONSTANT, SCHEDULES, AnySpec, ClassSpec, short_name, split
 from convblocks.model.trust import accepts, instantiate
 
 # Keys of a schedule that are for Lightning, not for its class.
@@ -116,13 +109,9 @@ def build_schedule(
             )
         if accepts(named, "monitor"):  # LightningCLI's
             arguments["monitor"] = settings["monitor"]
-    if spans_the_run(spec):
+    if schedule := SCHEDULES.get(short_name(spec)):
         settings = {"interval": "step"} | settings
-        if short_name(spec) == "onecycle":
-            span = {"max_lr": lr, "total_steps": steps()}
-        else:
-            span = {"T_max": steps()}
-        arguments = span | arguments
+        arguments = schedule.arguments(lr, steps()) | arguments
     return {"scheduler": instantiate(LRScheduler, named, optimizer, **arguments), **settings}
 
 

@@ -9,7 +9,7 @@ network or loss a function; a checkpoint then holds the name.
 from collections.abc import Callable
 from itertools import chain
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import nn, optim
 
@@ -32,13 +32,32 @@ else:
 
 CONSTANT = "constant"
 
-# Both span the steps of the whole run.
-SCHEDULES = {"onecycle": "OneCycleLR", "cosine": "CosineAnnealingLR"}
+
+class Schedule(NamedTuple):
+    """A schedule over all steps of the run, by a short name.
+
+    Attributes:
+        class_name: The name of torch's class.
+        arguments: The arguments that the run gives it, from its highest learning rate and
+            its number of steps.
+    """
+
+    class_name: str
+    arguments: Callable[[float | None, int], dict[str, Any]]
+
+
+SCHEDULES = {
+    "onecycle": Schedule("OneCycleLR", lambda lr, steps: {"max_lr": lr, "total_steps": steps}),
+    "cosine": Schedule("CosineAnnealingLR", lambda lr, steps: {"T_max": steps}),
+}
 
 # Of each option, the short names, and the package whose classes need no module.
 PACKAGES = {
     "optimizer": ({"adam": "Adam", "adamw": "AdamW", "sgd": "SGD"}, optim),
-    "lr_scheduler": (SCHEDULES, optim.lr_scheduler),
+    "lr_scheduler": (
+        {name: schedule.class_name for name, schedule in SCHEDULES.items()},
+        optim.lr_scheduler,
+    ),
     "loss": ({"cross_entropy": "CrossEntropyLoss"}, nn),
 }
 

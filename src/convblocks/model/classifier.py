@@ -141,6 +141,9 @@ class ImageClassifier(LightningModule):
         logits: Tensor = self.network(images)
         return logits
 
+    # A hook that Lightning calls within a step, such as on_before_optimizer_step, would slow every
+    # step down: only a module without them can be trained by fewer calls.
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """This process's part of the mean loss over the global batch.
 

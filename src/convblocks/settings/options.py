@@ -31,7 +31,8 @@ from convblocks.settings.words import (
 from convblocks.text import Settings, as_shown
 from convblocks.wings import GROUPS
 
-# By name, as the parser takes them.
+# The options of fit that set no argument of a class, as the parser takes them. Of these judge, seed
+# and threads are settings too.
 OPTIONS: Mapping[str, dict[str, Any]] = {
     "config": {"action": ActionConfigFile, "help": "A YAML file with options."},
     "judge": {"type": str, "help": "The metric to judge the model by, such as val/loss:min."},
