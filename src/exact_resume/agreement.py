@@ -1,5 +1,5 @@
-"""What the processes of a training agree on: how many they are, what they keep, and a
-signal that any of them received.
+"""The exchanges between the processes of one training: how many they are, the values that
+each has, and a signal that any of them has received.
 """
 
 import time
@@ -51,10 +51,10 @@ class AgreedSignal:
     read its result before the next one. It runs on CPU (gloo) even if the network
     trains on GPUs.
 
-    Likewise they agree on whether the time between two saves is up.
+    In the same exchange they agree on whether it is time for the next save.
 
     Args:
-        seconds: That time.
+        seconds: The time between two saves, in seconds.
     """
 
     def __init__(self, seconds: float = inf) -> None:
@@ -73,7 +73,7 @@ class AgreedSignal:
 
     @property
     def is_due(self) -> bool:
-        """Whether the time between two saves is up."""
+        """True once the time between two saves is up, in all processes after the same step."""
         if self._is_alone:
             return self._is_up()
         return self._is_due
@@ -82,13 +82,15 @@ class AgreedSignal:
         return self._now() - self._saved >= self._seconds
 
     def _now(self) -> float:
-        """Some trainings count how often the clock is asked: only if it matters."""
+        """Seconds on a clock, which is read only if saves depend on it: some trainings count
+        how often it is read.
+        """
         return time.perf_counter() if self._seconds < inf else 0.0
 
     def note_save(self) -> None:
-        """A checkpoint has been written, by all processes."""
+        """Called when all processes have written a checkpoint: the time to the next begins."""
         self._saved = self._now()
-        # What the exchange in progress says is of the time before.
+        # The exchange that is under way was sent before this save, so its answer is ignored.
         self._is_due, self._is_answered = False, True
 
     def after_step(self) -> int:
@@ -113,7 +115,8 @@ class AgreedSignal:
         self._read()
         if not self._number:
             rank = signals.RANKED.index(signals.received())
-            # The lowest bit says whether the time is up; after a signal all save anyway.
+            # One number holds both: the lowest bit says whether the time is up, the others are
+            # the rank of the signal. (After a signal all save anyway.)
             sent = torch.tensor([2 * rank + self._is_up(), seconds_a_step], dtype=torch.float64)
             work = distributed.all_reduce(
                 sent, op=distributed.ReduceOp.MAX, group=self._group, async_op=True
@@ -131,6 +134,7 @@ class AgreedSignal:
             self._is_due = bool(is_due) and not self._is_answered
             self._is_answered = False
             self._number = signals.RANKED[rank]
-            # Fewer steps if they take long: by default Slurm kills a job 30 s after its SIGTERM.
+            # Exchange after fewer steps where these take long: by default Slurm kills a job 30 s
+            # after its SIGTERM.
             self._interval = max(1, min(MOST_STEPS, int(SECONDS / seconds_a_step)))
             self._sent = None

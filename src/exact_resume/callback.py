@@ -32,7 +32,7 @@ from exact_resume.stopping import stop
 from exact_resume.training import after_own, callbacks_of, is_out_of_time, nothing, say, steps_done
 from exact_resume.unkept import Unkept
 
-# What the first Ctrl-C says.
+# Printed at the first Ctrl-C of a training.
 SAVING = "saving at the end of this batch or evaluation"
 
 
@@ -56,8 +56,8 @@ class ExactResume(ModelCheckpoint):
 
     - ``setup``: keepers prepare; the checkpoint is written atomically from now on. Ctrl-C
       is noted instead of ending the process, and the workers that loaders fork ignore it.
-    - ``on_train_start``: so are the other signals. After the module's own hook, keepers
-      ``begin``.
+    - ``on_train_start``: the other signals are noted too. After the module's own hook,
+      keepers ``begin``.
     - ``on_train_batch_end``: have all processes agreed on a signal? Then, after the
       module's own hook, the checkpoint is written: ``state_dict`` asks each keeper for
       the ``state`` of its process. It is written again after an evaluation that follows.
@@ -80,8 +80,10 @@ class ExactResume(ModelCheckpoint):
         path: The checkpoint.
         hint: The end of the message after a signal; by default it names the checkpoint.
         keepers: Additional keepers, restored after the built-in ones.
-        every_n_train_steps: Save within an epoch too, every so many optimizer steps; 0: not.
-        train_time_interval: The same, at the end of the batch in which this time is up.
+        every_n_train_steps: Save within an epoch too, after every so many optimizer steps;
+            0 for no such saves.
+        train_time_interval: Save within an epoch too, at the end of the batch in which this
+            time since the last save is up.
 
     Raises:
         NotRepeated: in ``fit``, a resume within an epoch cannot be exact, since the loaders do
@@ -114,17 +116,18 @@ class ExactResume(ModelCheckpoint):
         self.keepers = [*(make() for make in KEEPERS), *keepers]
         if len({keeper.name for keeper in self.keepers}) < len(self.keepers):
             raise ValueError("two keepers have the same name, the key of their state")
-        # ModelCheckpoint's own of these names are part of its name in checkpoints.
+        # Not ModelCheckpoint's attributes every_n_train_steps and train_time_interval: these are
+        # part of the key by which a checkpoint knows the callback.
         self._steps_between = every_n_train_steps
         interval = train_time_interval
         self._seconds_between = inf if interval is None else interval.total_seconds()
-        # True from our own on_fit_start, which runs after those of finders, since
-        # Lightning calls checkpoint callbacks last.
+        # True from our on_fit_start on, which Lightning calls after that of other callbacks. So
+        # it is False while a finder, of a learning rate or a batch size, tries out some steps.
         self._has_started = False
 
     @cached_property
     def state_key(self) -> str:
-        """Its name in checkpoints, for which Lightning asks at every step."""
+        """The key of this callback in checkpoints; cached, as Lightning asks at every step."""
         return super().state_key
 
     @property
@@ -134,7 +137,7 @@ class ExactResume(ModelCheckpoint):
 
     @property
     def ckpt_path(self) -> Path | None:
-        """The checkpoint; None if there is none yet."""
+        """The path of the checkpoint; None if it has not been written yet."""
         return self.path if self.path.is_file() else None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -146,8 +149,8 @@ class ExactResume(ModelCheckpoint):
         self._saves_evaluation = False  # once the evaluation that follows has ended
         self._is_of_epoch_end = False  # whether the checkpoint at our path is
         self._restoration = Restoration(trainer, self.keepers)
-        # Lightning does so only after loading a checkpoint, whose float64 weights would
-        # be rounded to float32.
+        # Lightning gives the module its precision only after it has loaded a checkpoint: float64
+        # weights would be rounded to float32.
         trainer.precision_plugin.convert_module(pl_module)
         writer = trainer.strategy.checkpoint_io
         if not (isinstance(writer, AtomicCheckpointIO) and writer.path == self.path):
@@ -162,8 +165,8 @@ class ExactResume(ModelCheckpoint):
     def _set_up_fit(self, trainer: Trainer) -> None:
         for keeper in self.keepers:
             keeper.setup(trainer)
-        # Last, so that its checkpoint has what the user's have noted of theirs. In a new
-        # list: Lightning is iterating over the old one.
+        # Move this callback to the end, so that its checkpoint holds what the user's own
+        # ModelCheckpoints know of their files. A new list, since Lightning iterates over the old.
         callbacks = callbacks_of(trainer, object)
         callbacks.remove(self)
         trainer.callbacks = [*callbacks, self]  # type: ignore[attr-defined]  # set at run time
@@ -182,43 +185,44 @@ class ExactResume(ModelCheckpoint):
                 "ckpt_path=resume.ckpt_path to fit to go on from it"
             )
         if path not in (self.path, self.epoch_end.path):
-            self.epoch_end.drop()  # of another training
+            self.epoch_end.drop()  # it belongs to another training
         if not self.path.is_file():
-            # A training was killed before its first save. Not in setup: Lightning may load
-            # one of the user's checkpoints after that.
+            # An earlier training was killed before its first save. Its files are removed here and
+            # not in setup, after which Lightning may load one of the user's checkpoints.
             self._writer.begin_anew(keeps_others=path is not None)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # Lightning's own handlers save and broadcast wherever each process happens to
-        # be, which can deadlock.
+        # In place of Lightning's own handlers, which save and broadcast wherever each process
+        # happens to be: that can deadlock.
         signals.install()
         self._signal = AgreedSignal(self._seconds_between)
         after_own(pl_module, "on_train_start", self._begin)
 
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
-        # Not at the epoch's end: its checkpoint is written after on_train_epoch_end.
+        # A signal of the last batch is answered here, since the checkpoint of the epoch's end is
+        # written after the other hooks of that end.
         if trainer.current_epoch > 0 and (number := self._signal.now()):
             self._stop(number)
 
     def on_train_batch_start(self, *_: Any) -> None:
-        # Not right after saving: Lightning logs the metrics of a step after
-        # on_train_batch_end.
+        # The training ends here and not right after the save, since Lightning logs the metrics
+        # of a step after on_train_batch_end.
         if self._saved_signal:
             self._stop(self._saved_signal)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         fit_loop = trainer.fit_loop
         if fit_loop.restarting:
-            # Otherwise Lightning skips the update of a ReduceLROnPlateau at the end of
-            # a resumed epoch. Only if it is set, since the setter walks all loops; with
-            # max_steps it would set them all, and cut the next evaluation. (bool() is
-            # False, and a Trainer that holds it can be pickled.)
+            # While this is True, Lightning skips the update of a ReduceLROnPlateau at the end of a
+            # resumed epoch. The setter walks all loops, so it is not called at each batch. With
+            # max_steps it would set True in all of them, which cuts the next evaluation, but for
+            # BY_STEPS. (`bool` returns False, and lets a Trainer that holds it be pickled.)
             BY_STEPS.replace(fit_loop, bool)
             fit_loop.restarting = False
             BY_STEPS.reset(fit_loop)
-        # Not after an epoch's last batch: its evaluation and its checkpoint follow, and
-        # the run stops after these. Not while gradients accumulate: they are not part
-        # of a checkpoint.
+        # Do not save after an epoch's last batch: its evaluation and its checkpoint follow, and
+        # the training ends after these. Nor while gradients accumulate, which are not part of a
+        # checkpoint.
         number = self._signal.after_step()
         stepped = (fit_loop.batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if not stepped or trainer.is_last_batch:
@@ -236,8 +240,8 @@ class ExactResume(ModelCheckpoint):
         return self._signal.is_due or bool(steps and self._trainer.global_step % steps == 0)
 
     def on_validation_end(self, *_: Any) -> None:
-        # In the middle of an epoch: save again, with the evaluation, which Lightning
-        # would skip on a resume.
+        # After an evaluation within an epoch, save again, now with its results: a resume from
+        # before it would skip it.
         if self._saved_signal or self._saves_evaluation:
             self._saves_evaluation = False
             self.save_within_epoch("on_validation_end")
@@ -251,9 +255,9 @@ class ExactResume(ModelCheckpoint):
         self._signal.note_save()
 
     def on_train_end(self, *_: Any) -> None:
-        if self._has_started:  # not of a finder
+        if self._has_started:  # else a finder has tried out some steps
             signals.raise_interrupts()
-        # It also completes the pending all_reduce before the processes end.
+        # Asking also completes the exchange that is under way, before the processes end.
         if self._signal.now() == signal.SIGINT:
             self._stop(signal.SIGINT)
 
@@ -263,7 +267,7 @@ class ExactResume(ModelCheckpoint):
 
     def teardown(self, *_: Any, **__: Any) -> None:
         signals.raise_interrupts()
-        if signals.received() == signal.SIGINT:  # which nobody has answered
+        if signals.received() == signal.SIGINT:  # a Ctrl-C that nobody has answered
             signals.forget()
 
     def on_fit_end(self, *_: Any) -> None:
@@ -285,7 +289,7 @@ class ExactResume(ModelCheckpoint):
             "moment": moment.value,
             "left out": "" if self._is_saving else left_out(self._trainer, moment),
             "processes": of_all_processes(own),
-            # A Timer sets it again.
+            # Not where time is up: on a resume a Timer finds that out by itself.
             "stopping": self._trainer.should_stop and not is_out_of_time(self._trainer),
         }
 
@@ -309,8 +313,8 @@ class ExactResume(ModelCheckpoint):
             self._is_of_epoch_end = is_end and restoration.path == self.path
 
     def _begin(self) -> None:
-        """Begin, and restore everything, after all other callbacks: Lightning calls
-        checkpoints last.
+        """Let keepers begin and, on a resume, restore what they have kept. This comes after
+        the hooks of all other callbacks and of the module.
         """
         for keeper in self.keepers:
             keeper.begin()
@@ -328,7 +332,7 @@ class ExactResume(ModelCheckpoint):
         self._writer.look = unkept.look
 
     def _way_back(self) -> str:
-        """How the training goes on that cannot go on within an epoch."""
+        """What to do where a resume within an epoch cannot be exact, for the end of a message."""
         if not self.epoch_end.path.is_file():
             return f"no epoch has ended, delete {self.path} and begin again"
         return (
@@ -337,7 +341,11 @@ class ExactResume(ModelCheckpoint):
         )
 
     def save_within_epoch(self, hook: str) -> None:
-        """Called in a hook within an epoch: save once the module's own has been called."""
+        """Save once the module's own hook of this name has been called, too.
+
+        Args:
+            hook: The hook, of a moment within an epoch, in which this is called.
+        """
         after_own(self._trainer.lightning_module, hook, self._save_within_epoch)
 
     def _save_within_epoch(self) -> None:
@@ -346,7 +354,7 @@ class ExactResume(ModelCheckpoint):
         self._is_of_epoch_end = False
         self._writer.keeps_earlier = self.epoch_end.path.is_file()
         self._is_saving = True
-        # As ModelCheckpoint passes it; Lightning says a line where it is left out.
+        # weights_only is passed as ModelCheckpoint does: Lightning prints a hint without it.
         self._trainer.save_checkpoint(self.path, weights_only=False)
         self._is_saving = False
         self._signal.note_save()
@@ -362,7 +370,7 @@ class ExactResume(ModelCheckpoint):
 
 
 def _refuse_wrong(path: Path, steps: int, interval: timedelta | None) -> None:
-    """Raise a ValueError of what would fail only at the first save."""
+    """Raise a ValueError for arguments that would otherwise fail only at the first save."""
     if path.is_dir():
         raise ValueError(f"{path} is a folder: name a file in it, such as last.ckpt")
     if not isinstance(steps, int) or steps < 0:

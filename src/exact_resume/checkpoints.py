@@ -30,28 +30,28 @@ from exact_resume.keeper import State
 from exact_resume.keepers.values import is_plain
 from exact_resume.training import callbacks_of, nothing
 
-# The name of a save, in the checkpoint itself.
+# The key, in a checkpoint, of the name of the save that has written it.
 SAVE = "exact_resume_save"
 
-# Those that have fused kernels.
+# Optimizers that have fused kernels, which do not check the shapes of their states.
 FUSED = (Adagrad, Adam, AdamW, SGD)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint so that a kill at any moment leaves a complete one: the new
-    one, or the one before. All others are left to the plugin that was there.
+    """Writes the exact checkpoint so that a kill at any moment leaves a complete one: the
+    new one, or the one before. All other checkpoints are left to the Trainer's plugin.
 
     Args:
-        others: That plugin.
-        path: The checkpoint, on a local disk.
-        writes_all: Whether to write others on local disks too, unless their plugin is
-            not Lightning's usual one.
-        check_first: Whether to refuse a first one that holds more than weights and plain
-            values; otherwise a line says what its resume needs.
-        trusting: The option of that resume.
+        others: The Trainer's plugin.
+        path: The exact checkpoint, on a local disk.
+        writes_all: Whether to write the other checkpoints on local disks in this way too,
+            unless the plugin is not Lightning's usual one.
+        check_first: Whether to refuse the first checkpoint if it holds more than weights
+            and plain values; otherwise a line says what a resume from it needs.
+        trusting: The option of a resume that reads such a checkpoint all the same.
 
     Raises:
-        ResumeError: it cannot be written, or the first one is refused.
+        ResumeError: a checkpoint cannot be written, or the first one is refused.
     """
 
     def __init__(
@@ -68,12 +68,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self._check = refuse_objects if check_first else say_what_resume_needs
         self._is_first = True
         self.trusting = trusting
-        self.latest: str | Path = ""  # what others wrote last
-        self.look: Callable[[State], None] = nothing  # at an exact one that was written
-        self.keeps_earlier = False  # whether the exact one before stays, under another name
+        self.latest: str | Path = ""  # the checkpoint that others wrote last
+        self.look: Callable[[State], None] = nothing  # called with what was written at path
+        self.keeps_earlier = False  # whether the exact checkpoint before stays, by another name
 
     def writes(self, path: str | Path) -> bool:
-        """Whether it writes this checkpoint itself."""
+        """True for a checkpoint that it writes itself; others are left to the plugin."""
         return self._is_own(path) or (self.writes_all and "://" not in str(path))
 
     def _is_own(self, path: str | Path) -> bool:
@@ -93,7 +93,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         path = Path(path)
         save = uuid4().hex
         path.parent.mkdir(parents=True, exist_ok=True)
-        # First into memory: torch's file writer hides the reason of a disk error.
+        # Written into memory first: torch's file writer hides the reason of a disk error.
         content = io.BytesIO()
         try:
             torch.save(checkpoint | ({SAVE: save} if is_own else {}), content)
@@ -113,20 +113,22 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(self, path: str | Path, *arguments: Any, **named: Any) -> State:
         if self.writes(path):
             checkpoint = super().load_checkpoint(path, *arguments, **named)
-            # whoever resumes knows what that needs
+            # Who has resumed from it knows what a resume needs.
             self._is_first = self._check is refuse_objects
             return checkpoint
         return self.others.load_checkpoint(path, *arguments, **named)
 
     @rank_zero_only
     def undo(self, save: str) -> None:
-        """Remove what others have written since an exact save."""
+        """Remove the checkpoints that others have written since the exact save of this name."""
         self.journal.undo(save, self.others.remove_checkpoint)
 
     @rank_zero_only
     def begin_anew(self, keeps_others: bool) -> None:
-        """There was no exact save: remove what others have written, or keep it all, where
-        the training begins at one of these.
+        """Called where there was no exact save: remove the checkpoints that others have written.
+
+        Args:
+            keeps_others: Keep them, since the training begins at one of them.
         """
         if keeps_others:
             self.journal.begin(self.journal.save)
@@ -141,8 +143,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def refuse_objects(checkpoint: dict[str, Any], content: io.BytesIO, trusting: str) -> None:
-    """Raise a ResumeError for a checkpoint that cannot be read without running code:
-    now, not when it is needed.
+    """Raise a ResumeError for a checkpoint that cannot be read without running code, when
+    it is written and not only when it is needed.
     """
     content.seek(0)
     try:
@@ -158,10 +160,12 @@ def refuse_objects(checkpoint: dict[str, Any], content: io.BytesIO, trusting: st
 
 
 def say_what_resume_needs(_: dict[str, Any], content: io.BytesIO, trusting: str) -> None:
-    """Print it, of a checkpoint that holds objects, which torch by default does not read."""
+    """Print what a resume needs if the checkpoint holds objects, which torch by default does
+    not read.
+    """
     content.seek(0)
     names: list[str] = []
-    with suppress(ValueError):  # it is none of torch's, or of an old format
+    with suppress(ValueError):  # the file is not torch's, or has an old format
         names = get_unsafe_globals_in_checkpoint(content)
     if names and not os.environ.get("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"):
         print(
@@ -171,8 +175,8 @@ def say_what_resume_needs(_: dict[str, Any], content: io.BytesIO, trusting: str)
 
 
 def move_paths(checkpoint: State, own: ModelCheckpoint, trainer: Trainer) -> None:
-    """Let ModelCheckpoints know their files where these are now, if their folders were
-    moved together with that of the checkpoint: Lightning would let them forget.
+    """Change the paths that ModelCheckpoints know, if their folders were moved together with
+    that of the checkpoint: Lightning would let them forget their files.
     """
     states = checkpoint.get("callbacks", {})
     began = states.get(own.state_key, {}).get("dirpath")
@@ -191,8 +195,8 @@ def _moved(value: Any, old: str, new: str) -> Any:
 
 
 def check_optimizer_states(trainer: Trainer) -> None:
-    """Raise a ResumeError unless states from a checkpoint have their parameters'
-    shapes, which fused kernels trust.
+    """Raise a ResumeError unless the optimizers' states have the shapes of their parameters:
+    fused kernels do not check that.
     """
     for optimizer in trainer.optimizers:
         states = optimizer.state if type(optimizer) in FUSED else {}

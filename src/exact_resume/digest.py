@@ -13,11 +13,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-# How deep values are looked into: an object may hold a deque of tuples of tensors. Below
-# this nothing is hashed.
+# How many levels of parts are hashed; deeper ones are not. Four, since an object may hold a
+# deque of tuples of tensors.
 DEPTH = 4
 
-# What is hashed by what Python prints of it.
+# Types of values that are hashed by their text.
 PRINTED = (bool, str, bytes, int, float, complex, np.generic, type(None))
 
 
@@ -27,13 +27,14 @@ def digest(
     most: int = sys.maxsize,
     numbers: int = sys.maxsize,
 ) -> str:
-    """A hash: of numbers by their value, of lists and tuples alike.
+    """A hash of a value and its parts, in hexadecimal. Numbers that are equal have the same
+    hash, such as 1 and 1.0; so have a list and a tuple of the same parts.
 
     Args:
         value: The value.
-        is_left_out: Whether a part of it is not to be looked into.
-        most: How many parts to look at; the hash of a value with more is empty.
-        numbers: About how many numbers of each tensor and array are hashed.
+        is_left_out: True for a part that is not to be looked into.
+        most: How many parts to look at; for a value with more the result is empty.
+        numbers: About how many numbers of each tensor and array to hash.
     """
     hashed = hashlib.blake2b(digest_size=16)
     for number, content in enumerate(_bytes_of(value, DEPTH, is_left_out, numbers)):
@@ -76,18 +77,20 @@ def _bytes_of(
 
 
 def _sample_of(flat: Any, numbers: int) -> Any:
-    """Of a row of numbers; an odd step meets every column of an even table."""
+    """About so many numbers of a row, at equal distances. The distance is odd, so that all
+    columns of a table with an even number of columns are met.
+    """
     step = max(len(flat) // numbers, 1)
     return flat[:: step + (step + 1) % 2]
 
 
 def _parts(value: Any) -> Iterable[tuple[Any, Any]]:
-    """The parts of a value, by name."""
+    """The parts of a value, each with its name, key or number."""
     match value:  # one match
         case Metric():
             return [*value.metric_state.items(), ("updates", value.update_count)]
         case LightningModule() | Trainer() | Callback() | type():
-            return ()  # they are changed elsewhere, such as a module's Trainer, or never
+            return ()  # they belong to somebody else, as a module's Trainer does, or never change
         case nn.Module():
             return [*value.state_dict().items(), *value.named_buffers()]
         case Mapping():

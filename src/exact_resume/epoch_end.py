@@ -1,5 +1,5 @@
-"""The last checkpoint of an epoch's end, which stays beside one within an epoch: a training
-whose loaders cannot give again what they gave goes on from there.
+"""Keeps the last checkpoint of an epoch's end beside a later one within an epoch. A training
+goes on from there if its loaders cannot give again what they gave.
 """
 
 from contextlib import suppress
@@ -11,7 +11,7 @@ from exact_resume.files import give_second_name
 
 
 class EpochEnd:
-    """A second name of an exact checkpoint, beside it.
+    """A second file name for the exact checkpoint, in the same folder.
 
     Args:
         path: The exact checkpoint.
@@ -23,12 +23,14 @@ class EpochEnd:
 
     @rank_zero_only
     def keep(self) -> None:
-        """The exact checkpoint is one of an epoch's end, and about to be replaced."""
+        """Called when the exact checkpoint is one of an epoch's end, and about to be replaced:
+        let the file have the second name.
+        """
         give_second_name(self.latest, self.path)
 
     @rank_zero_only
     def drop(self) -> None:
-        """It is no longer needed."""
+        """Remove the second name, which is no longer needed."""
         self.path.unlink(missing_ok=True)
 
     def go_back(self) -> str:

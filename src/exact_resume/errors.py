@@ -10,21 +10,21 @@ def listed(words: Sequence[str]) -> str:
 
 
 class ResumeError(Exception):
-    """Something the user can fix; the message says what is wrong and what to do.
+    """An error that the user can fix; the message says what is wrong and what to do.
 
-    With an empty message another process reports the error: print nothing, use
-    ``exit_status`` only.
+    The message is empty where another process reports the error: then a program prints
+    nothing, and ends with ``exit_status``.
     """
 
     exit_status = 1
 
 
 class NotRepeated(ResumeError):  # noqa: N818  # as the one below
-    """A resume within an epoch cannot be exact, since its loaders do not give again what
-    they gave; that from the end of the epoch before is.
+    """A resume within an epoch cannot be exact, since its loaders do not give again the
+    batches that they gave; a resume from the end of the epoch before is exact.
 
     Args:
-        reason: Why.
+        reason: Why the loaders do not.
         way_back: What to do.
     """
 
@@ -37,7 +37,7 @@ class ReadingStopped(Exception):  # noqa: N818  # not an error
     """A signal came while a resume was reading batches again.
 
     Args:
-        number: Of the signal.
+        number: The number of the signal.
     """
 
     def __init__(self, number: int) -> None:
@@ -53,5 +53,5 @@ class Stopped(ResumeError):  # noqa: N818  # not really an error
         self.exit_status = 128 + number  # as shells report a process that a signal ended
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython shows instead of a traceback."""
+        """Called by IPython for the lines to show in place of a traceback."""
         return [str(self)]

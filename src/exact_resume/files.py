@@ -31,7 +31,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         unfinished.replace(path)
     except OSError as error:
         if error.errno is not None:
-            # a full disk names no file, and no user knows the .tmp
+            # The error of a full disk names no file, or the temporary one, which no user knows.
             error.filename, error.filename2 = str(path), None
         raise
     finally:
@@ -46,8 +46,8 @@ def write(path: Path, content: str | bytes | memoryview) -> None:
 
 
 def give_second_name(path: Path, name: Path) -> None:
-    """Let a file have another name too, in place of what has it; where a disk has no second
-    names, a copy has it.
+    """Give a file a second name, by a hard link; a file that has the name is replaced. On a
+    disk without hard links, a copy gets the name.
     """
     unfinished = _unfinished(name)
     try:
@@ -59,8 +59,8 @@ def give_second_name(path: Path, name: Path) -> None:
 
 
 def _unfinished(path: Path) -> Path:
-    """The name of a file that gets its own once it is complete."""
-    # process ids may repeat on other nodes
+    """A temporary name beside the file's own, which the file gets once it is complete."""
+    # Random, since ids of processes may repeat on another machine.
     return path.with_name(f".{path.name}.{uuid4().hex[:12]}.tmp")
 
 

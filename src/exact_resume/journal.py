@@ -1,5 +1,5 @@
-"""Checkpoints that others write between two exact ones: a resume begins at an exact one,
-so that it is as if they had not been written.
+"""A record of the checkpoints that others write between two exact ones. A resume begins at
+an exact one, and removes those that were written after it, as if they had never been.
 
 A user's ModelCheckpoint would otherwise find them, write ``step=9-v1.ckpt`` beside
 ``step=9.ckpt``, and no longer know the first one.
@@ -17,10 +17,10 @@ from lightning.fabric.utilities.cloud_io import get_filesystem
 
 from exact_resume.files import write
 
-# In checkpoints of others: the save after which they were written.
+# The key, in a checkpoint of others, of the name of the exact save that came before it.
 AFTER = "exact_resume_after"
 
-# In the journal, before the name of an exact save.
+# Begins a line of the journal that names an exact save; other lines name files.
 SAVED = "saved "
 
 
@@ -41,11 +41,11 @@ class Journal:
         self.save = uuid4().hex
 
     def begin(self, save: str, keeps_earlier: bool = False) -> None:
-        """An exact checkpoint has been written: by this name it is known in itself too.
+        """Called when an exact checkpoint has been written.
 
         Args:
-            save: The name.
-            keeps_earlier: Whether the one before is still there.
+            save: The name of the save, which the checkpoint holds too.
+            keeps_earlier: Whether the exact checkpoint before it is still there.
         """
         self.save = save
         if self.file.is_file():
@@ -53,7 +53,9 @@ class Journal:
             self._write([*earlier, f"{SAVED}{save}"])
 
     def note(self, path: str | Path) -> None:
-        """Somebody is about to write a checkpoint; one that is there already stays."""
+        """Called when others are about to write a checkpoint: note it, unless it is there
+        already, since then a resume must not remove it.
+        """
         if get_filesystem(path).exists(str(path)):
             return
         if not self.file.is_file():
@@ -61,19 +63,24 @@ class Journal:
             self._write([f"{SAVED}{self.save}"])
         name = str(path)
         if "://" not in name:
-            name = os.path.relpath(name, self.folder)  # the folder may be moved
+            name = os.path.relpath(name, self.folder)  # since the folder may be moved
         with self.file.open("a") as file:
             file.write(f"{name}\n")
 
     def saves_since(self, save: str) -> list[str]:
-        """An exact save, and those after it."""
+        """The name of an exact save, and of all after it."""
         lines = [*dropwhile(lambda line: line != f"{SAVED}{save}", self._lines())]
         later = [line.removeprefix(SAVED) for line in lines if line.startswith(SAVED)]
         return later or [save]
 
     def undo(self, save: str, remove: Callable[[str], None]) -> None:
-        """A training begins at an exact checkpoint, or without one, which has no name:
-        remove what was written since, if that is a known one.
+        """Remove the checkpoints of others that were written after an exact save, if the
+        journal knows the save.
+
+        Args:
+            save: The name of the save at which a training now begins; empty where it
+                begins without a checkpoint.
+            remove: Removes the checkpoint at a path.
         """
         lines, mark = self._lines(), f"{SAVED}{save}"
         known = lines.index(mark) + 1 if mark in lines else 0
@@ -97,8 +104,8 @@ class Journal:
 
 
 def was_written_after(saves: Collection[str], path: str) -> bool:
-    """Whether a checkpoint says that it was written after one of these saves; another file may
-    have taken its place. Its pickle is not loaded, only looked at.
+    """True for a checkpoint that says in itself that it was written after one of these saves:
+    meanwhile another file may have its name. Its pickle is only looked at, not loaded.
     """
     try:
         with get_filesystem(path).open(path) as file, ZipFile(file) as archive:

@@ -1,4 +1,4 @@
-"""What a keeper is, and the moments at which it is asked for its state."""
+"""The interface of a keeper, and the moments at which its state is saved."""
 
 from enum import Enum
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
-# Part of the state of one process, in tensors and plain values, as a checkpoint has it.
+# A part of the state of one process as a checkpoint holds it: tensors and plain values.
 State = dict[str, Any]
 
 
@@ -19,21 +19,21 @@ class Moment(Enum):
 
     @classmethod
     def of(cls, trainer: Trainer) -> "Moment":
-        """The present one."""
+        """The moment in which a training is now."""
         if trainer.validating:
             return cls.IN_EVALUATION
-        # `processed` is already incremented in on_train_epoch_end; before training both
-        # are 0, which is EPOCH_END. max_steps may end a training within an epoch.
+        # In on_train_epoch_end the epoch already counts as processed. Before a training both
+        # numbers are 0, which counts as EPOCH_END. max_steps may end a training within an epoch.
         epochs: Any = trainer.fit_loop.epoch_progress.current
-        # A loader without a length may end before a limit of batches, unannounced.
+        # A loader without a length may end before limit_train_batches, and says so to nobody.
         is_cut = 0 < trainer.max_steps <= trainer.global_step and not trainer.is_last_batch
         is_end = epochs.processed == epochs.ready and not is_cut
         return cls.EPOCH_END if is_end else cls.WITHIN_EPOCH
 
 
 def left_out(trainer: Trainer, moment: Moment) -> str:
-    """The module's own hook that comes after a checkpoint that a callback writes at a moment,
-    and which a resume does not call; empty without one.
+    """The name of the module's own hook that Lightning calls after a callback has written a
+    checkpoint at this moment, and that a resume does not call; empty if there is none.
     """
     hooks = {Moment.WITHIN_EPOCH: "on_train_batch_end", Moment.IN_EVALUATION: "on_validation_end"}
     hook = hooks.get(moment, "")
@@ -47,12 +47,13 @@ class Keeper:
     is called.
     """
 
-    # The word for each of its parts, if a check of exact resume compares them one by one.
+    # A word such as "metric", by which a check of exact resume names each part of the state;
+    # empty for a keeper whose parts are not compared one by one.
     kind = ""
 
     @property
     def name(self) -> str:
-        """The key of its state in checkpoints; unique among the keepers."""
+        """The key of this keeper's state in checkpoints; unique among the keepers."""
         return type(self).__name__
 
     def setup(self, trainer: Trainer) -> None:
@@ -61,19 +62,19 @@ class Keeper:
         self.module = trainer.lightning_module
 
     def load(self, state: State) -> None:
-        """Called before a resumed training starts, when its weights are there."""
+        """Called before a resumed training starts, when its weights have been loaded."""
 
     @property
     def may_differ(self) -> bool:
-        """Whether a resume within this epoch may find that it cannot be exact."""
+        """True if a resume within this epoch may find only then that it cannot be exact."""
         return False
 
     def before_iterating(self, state: State, moment: Moment) -> None:
-        """Called before the training loaders first iterate, new ones too.
+        """Called before training loaders iterate for the first time, also before new ones do.
 
         Args:
-            state: On a resume, what this process has kept; empty otherwise.
-            moment: When that was.
+            state: On a resume, the state that this process has saved; empty otherwise.
+            moment: When it was saved.
         """
 
     def fit_starts(self) -> None:
@@ -83,22 +84,22 @@ class Keeper:
         """Called when a training has started, new or resumed."""
 
     def state(self, moment: Moment) -> State:
-        """This part of the process, as it is now."""
+        """What this keeper keeps of the process, as it is now."""
         return {}
 
     def restore(self, state: State) -> None:
-        """Called when a resumed training has started, after ``begin``, with what this
-        process has kept.
+        """Called when a resumed training has started, after ``begin``, with the state that
+        this process has saved.
 
         ``trainer.fit_loop.restarted_mid_epoch`` says whether it goes on within an epoch.
 
         Raises:
-            NotRepeated: that cannot be exact.
+            NotRepeated: the resume cannot be exact.
         """
 
     def restore_other_world_size(self, state: State) -> None:
-        """Called instead of ``restore`` if the number of processes has changed, with
-        the state of the first.
+        """Called instead of ``restore`` if the number of processes has changed, with the
+        state that the first process has saved.
         """
         self.restore(state)
 
@@ -106,10 +107,14 @@ class Keeper:
         """Called instead of ``restore`` if the training had ended already."""
 
     def parts(self) -> State:
-        """What a check of exact resume compares, by a word for its kind and its name."""
+        """The values that a check of exact resume compares, each by the kind and a name, such
+        as ``metric accuracy``.
+        """
         kept = self.state(Moment.WITHIN_EPOCH) if self.kind else {}
         return {f"{self.kind} {name}": value for name, value in kept.items()}
 
     def lost(self) -> list[str]:
-        """What has changed that no keeper keeps, in words. Not cheap."""
+        """What has changed though no keeper can keep it, in words for a message. It may take
+        milliseconds, so it is not asked at each save.
+        """
         return []

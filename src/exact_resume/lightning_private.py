@@ -19,19 +19,19 @@ class Private(NamedTuple):
     purpose: str
 
     def of(self, thing: Any, *default: Any) -> Any:
-        """Its value in an object, or in the module."""
+        """What has this name in an object, or in a module; the default where nothing has."""
         return getattr(thing, self.name, *default)
 
     def replace(self, thing: Any, value: Any) -> None:
-        """Give it another value in an object."""
+        """Let the name stand for another value in one object."""
         setattr(thing, self.name, value)
 
     def reset(self, thing: Any) -> None:
-        """Take that value back, if there is one: that of its class holds again."""
+        """Remove the value from the object, if it has one: the value of its class holds again."""
         vars(thing).pop(self.name, None)
 
 
-# Where the loaders are, and how they begin.
+# For the keeper of loaders: the loaders themselves, their iterators, and where they begin.
 TRAIN_LOADERS = Private(FIT_LOOP, "_combined_loader", "the training loaders, to keep their place")
 VAL_LOADERS = Private(EVALUATION_LOOP, "_combined_loader", "the validation loaders, likewise")
 COMBINED_BY = Private(
@@ -89,7 +89,7 @@ WORKING = Private(
     "which workers have not come to the end of an iterable data set",
 )
 
-# How Lightning takes up a training.
+# For a resume and its checkpoint: how Lightning goes on, and when it saves and evaluates.
 BY_STEPS = Private(
     FIT_LOOP,
     "_iteration_based_training",
@@ -111,7 +111,7 @@ SIGTERM = Private(
     "made empty: in each step all processes would wait for rank 0's SIGTERM",
 )
 
-# What has been logged.
+# For the keepers of what has been logged, and of metrics.
 TRAIN_RESULTS = Private(TRAINING_LOOP, "_results", "what is logged in this epoch, as sums")
 VAL_RESULTS = Private(EVALUATION_LOOP, "_results", "the metrics that an evaluation resets")
 LOGGER_CONNECTOR = Private(
@@ -125,7 +125,7 @@ IS_FIRST_BATCH = Private(
 COMPUTED = Private("torchmetrics:Metric", "_computed", "a result, cleared when sums are restored")
 UPDATES = Private("torchmetrics:Metric", "_update_count", "how many updates a metric's sums hold")
 
-# What callbacks and modules hold.
+# For the keepers of attributes and of callbacks.
 MODES = Private(
     EVALUATION_LOOP, "_module_mode", "which parts train, as it was before the evaluation"
 )
@@ -140,7 +140,7 @@ NOT_PERSISTENT = Private(
 )
 VERSION = Private("torch:Tensor", "_version", "counts the changes of a tensor in place")
 
-# What convblocks uses.
+# For the package convblocks, which is not used here.
 AVERAGE = Private(
     "lightning.pytorch.callbacks:WeightAveraging",
     "_average_model",

@@ -1,4 +1,6 @@
-"""What a training takes from a checkpoint, from when it is loaded to when it goes on."""
+"""Hands the keepers their states of a checkpoint, from its loading to the start of the
+resumed training.
+"""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -13,21 +15,21 @@ from exact_resume.keeper import Keeper, Moment, State
 from exact_resume.lightning_private import BY_STEPS
 from exact_resume.training import say
 
-# Of what a checkpoint keeps, raised by a change of the keepers' states.
+# The version of what a checkpoint holds of keepers; to be raised when their states change.
 VERSION = 5
 
 
 class Restoration:
-    """The states of keepers, of this process, or of the first if the number of processes
-    has changed.
+    """The states that the keepers of one process are given: those that this process has
+    saved, or those of the first if the number of processes has changed.
 
     Args:
-        trainer: Of the training.
-        keepers: Those of the training.
+        trainer: The Trainer of the training.
+        keepers: The keepers of the training.
 
     Attributes:
         path: The checkpoint; None where a training begins anew.
-        moment: When it was written.
+        moment: When the checkpoint was written.
     """
 
     def __init__(self, trainer: Trainer, keepers: Sequence[Keeper]) -> None:
@@ -35,14 +37,14 @@ class Restoration:
         self.path: Path | None = None
         self.moment = Moment.EPOCH_END
         self._states: dict[str, State] = {}
-        self._left_out = ""  # a hook that came after it
+        self._left_out = ""  # the module's hook that came after the checkpoint
         self._is_same_world_size = True
 
     def load(self, state: State) -> None:
-        """Called with what an ExactResume has kept in the checkpoint.
+        """Called with the state of ExactResume in the checkpoint.
 
         Raises:
-            ResumeError: it is of another version.
+            ResumeError: another version has written it.
         """
         if state.get("version") != VERSION:
             raise ResumeError(
@@ -52,7 +54,7 @@ class Restoration:
         trainer, processes = self._trainer, state["processes"]
         if state["stopping"]:
             trainer.should_stop = True
-        # Lightning would check again, and some modules change in evaluations.
+        # No sanity check again: some modules change in evaluations.
         trainer.num_sanity_val_steps = 0
         self._is_same_world_size = len(processes) == world_size()
         self._states = processes[trainer.global_rank if self._is_same_world_size else 0]
@@ -64,7 +66,7 @@ class Restoration:
             keeper.load(kept)
 
     def _to_restore(self) -> list[tuple[Keeper, State]]:
-        """The keepers of which the checkpoint has a state."""
+        """The keepers that have a state in the checkpoint, each with it."""
         return [
             (keeper, self._states[keeper.name])
             for keeper in self._keepers
@@ -77,16 +79,17 @@ class Restoration:
             keeper.before_iterating(self._states.get(keeper.name, {}), self.moment)
 
     def restore(self, own: Collection[Path]) -> None:
-        """Called when the training starts, once.
+        """Called once, when the training starts.
 
         Args:
-            own: The checkpoints that promise an exact resume. From one of the user's a
-                training goes on with other data too, and a line says so.
+            own: The checkpoints that promise an exact resume. From another one, such as a
+                ModelCheckpoint's, a training goes on even where it cannot be exact, and a
+                line says so.
 
         Raises:
-            NotRepeated: it cannot go on exactly.
+            NotRepeated: the resume cannot be exact.
             ReadingStopped: a signal has come meanwhile.
-            ResumeError: states of optimizers do not fit.
+            ResumeError: the states of optimizers do not fit.
         """
         if self._left_out:
             say(

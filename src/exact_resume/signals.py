@@ -1,5 +1,5 @@
-"""Signals that ask a run to stop: recorded at once, acted on at the end of a batch.
-Imports little: it comes first.
+"""Signals that ask a run to stop: recorded at once, answered at the end of a batch. This
+module imports little, since a command imports it first.
 
 Slurm sends SIGTERM when a job is cancelled, and the signal that a job script chooses,
 here SIGUSR1, when its time is nearly up. A terminal that is closed sends SIGHUP. Ctrl-C is
@@ -17,26 +17,27 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any
 
-# From Slurm, shortly before a job's time is up; not on Windows.
+# The signal that Slurm sends shortly before a job's time is up; None on Windows.
 REQUEUE = getattr(signal, "SIGUSR1", None)
 
-# From a terminal that is closed, unless ``nohup`` has it ignored; not on Windows.
+# The signal of a terminal that is closed, unless ``nohup`` lets it be ignored; None on Windows.
 HANGUP = getattr(signal, "SIGHUP", None)
 
 HANDLED = [number for number in (signal.SIGTERM, REQUEUE, HANGUP) if number is not None]
 
-# By priority, the highest last: what was cancelled must not be requeued.
+# 0 for no signal, and the signals by their priority, the highest last: a job that was cancelled
+# must not be requeued.
 RANKED = [0, *HANDLED[1:], signal.SIGINT, signal.SIGTERM]
 
 _received = 0
 
-# A finger that presses Ctrl-C twice within these seconds means it once.
+# Ctrl-C pressed twice within so many seconds counts as once.
 TWICE = 0.3
 
-# The process that notes Ctrl-C; 0 if none does.
+# The id of the process that records Ctrl-C; 0 if none does.
 _noting = 0
 
-# What the first Ctrl-C prints.
+# The line that the first Ctrl-C prints.
 _says = ""
 
 
@@ -55,20 +56,23 @@ def uninstall() -> None:
 
 
 def leave_interrupts() -> None:
-    """Leave Ctrl-C to the process that has started this one, until this one notes it too:
-    Lightning kills that one when this one ends.
+    """Ignore Ctrl-C, which the process that has started this one answers, until this one
+    records it too. If this one ended first, Lightning would kill the other one.
     """
     if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, signal.SIG_DFL):
         handle({signal.SIGINT: _leave})
 
 
 def note_interrupts(says: str = "") -> None:
-    """Record the first Ctrl-C, and print this line; a second one ends the process at once,
-    or raises KeyboardInterrupt where a person types Python.
+    """Record the first Ctrl-C, and print a line; a second one ends the process at once, or
+    raises KeyboardInterrupt in an interactive Python.
 
-    Only where it would raise KeyboardInterrupt now, or was left: elsewhere it is ignored,
-    or the program around a run answers it. To be called before the workers of loaders are
-    forked: these must not end at the first one.
+    Only where Ctrl-C would raise KeyboardInterrupt now, or ``leave_interrupts`` ignores it:
+    elsewhere it is ignored on purpose, or the program around a run answers it. To be called
+    before loaders fork their workers, which must not end at the first Ctrl-C.
+
+    Args:
+        says: The line.
     """
     global _noting, _says
     if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _note_interrupt, _leave):
@@ -128,11 +132,11 @@ def _leave_closed_terminal() -> None:
 
 
 def _note_interrupt(number: int, frame: FrameType | None) -> None:
-    if not _noting:  # Lightning has put it back after an error
+    if not _noting:  # Lightning has put this handler back after an error
         signal.default_int_handler(number, frame)
     signal.signal(number, signal.SIG_IGN)
     time.sleep(TWICE)
-    # The system's own ends it even where Python waits for other processes.
+    # The system's own handler ends the process even where Python waits for other processes.
     is_interactive = hasattr(sys, "ps1")
     signal.signal(number, signal.default_int_handler if is_interactive else signal.SIG_DFL)
     if _noting == os.getpid():

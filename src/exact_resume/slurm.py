@@ -13,10 +13,10 @@ Environment = Mapping[str, str]
 # The variables by which Lightning detects either of them.
 SLURM, TORCHRUN = "SLURM_NTASKS", "TORCHELASTIC_RUN_ID"
 
-# With one of them set to 0, Slurm is ignored.
+# Variables of the environment; with one of them set to 0, Slurm is ignored.
 SWITCHES = ("EXACT_RESUME_SLURM", "CONVBLOCKS_SLURM")
 
-# What launchers set, and Lightning reads.
+# The variables that launchers set and Lightning reads, which must be numbers.
 NUMBERS = (
     "RANK",
     "LOCAL_RANK",
@@ -29,10 +29,10 @@ NUMBERS = (
     "SLURM_NTASKS",
 )
 
-# Lightning reads it however its processes were started.
+# The rank that Lightning reads even if its processes were not started by Slurm.
 RANK = "SLURM_PROCID"
 
-# Set if there is a job to requeue.
+# The variable that is set in a job, which can be requeued.
 JOB = "SLURM_JOB_ID"
 
 
@@ -44,13 +44,13 @@ def visible(environment: Environment = os.environ) -> Environment:
 
 
 def is_launched() -> bool:
-    """Whether srun or torchrun has started this process."""
+    """True in a process that srun or torchrun has started."""
     return bool({SLURM, TORCHRUN} & visible().keys())
 
 
 def refuse_odd_numbers() -> None:
-    """Raise a ResumeError for a rank or a number of processes that is no number: Lightning
-    reads them when it is imported. Where Slurm is to be ignored, its rank is taken away.
+    """Raise a ResumeError if one of the variables in ``NUMBERS`` is no number: Lightning reads
+    them when it is imported. Where Slurm is to be ignored, remove its rank.
     """
     seen = visible()
     if RANK not in seen:
@@ -62,11 +62,10 @@ def refuse_odd_numbers() -> None:
 
 
 def is_further_process(*, of_all_machines: bool = False) -> bool:
-    """Whether this is not the first of a launcher's processes, on this machine or on
-    all.
+    """True in all of a launcher's processes but the first of this machine, or of all machines.
 
-    Lightning and torchrun pass the rank on the machine as LOCAL_RANK, torchrun that of
-    the machine as GROUP_RANK.
+    Lightning and torchrun pass the rank of a process on its machine as LOCAL_RANK, torchrun
+    the rank of the machine as GROUP_RANK.
     """
     numbers = ["LOCAL_RANK", "SLURM_LOCALID"]
     if of_all_machines:

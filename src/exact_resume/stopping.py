@@ -1,4 +1,4 @@
-"""How a training ends that a signal has stopped."""
+"""Ends a training after a signal, with one line and the exit status of that signal."""
 
 import sys
 from functools import partial
@@ -13,11 +13,11 @@ def stop(number: int, message: str) -> NoReturn:
     """End this process's training, which has saved its state.
 
     Args:
-        number: Of the signal that all processes know of.
-        message: Empty in all processes but the first.
+        number: The number of the signal, which all processes know.
+        message: The line to print; empty in all processes but the first.
 
     Raises:
-        Stopped: which ends a script with this line, and its exit status.
+        Stopped: always; uncaught it ends a script with the line and the exit status.
     """
     if number == signals.REQUEUE and message:
         slurm.requeue()
@@ -25,7 +25,8 @@ def stop(number: int, message: str) -> NoReturn:
     sys.excepthook = partial(_end, sys.excepthook)
     stopped = Stopped(number, message)
     if slurm.is_further_process() and not slurm.is_launched():
-        # Lightning, which has started it, kills the first one, still writing, if this fails.
+        # Lightning has started this process. If it ended with an error, Lightning would kill
+        # the first process, which may still be writing.
         stopped.exit_status = 0
     raise stopped
 

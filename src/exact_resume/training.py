@@ -1,5 +1,5 @@
-"""What others ask of a Trainer that trains: its callbacks, its loaders, its steps, its
-module's hooks.
+"""Questions about a Trainer that trains: its callbacks, its loaders, how many steps are
+done; and a way to act after a hook of its module.
 """
 
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from exact_resume.lightning_private import TRAIN_LOADERS, VAL_LOADERS
 
-# Any objects, by their names.
+# Objects of any kind, each by its name.
 ByName = dict[str, Any]
 
 
 def nothing(*_: Any) -> None:
-    """In place of a hook."""
+    """Do nothing: takes the place of a hook."""
 
 
 @rank_zero_only
@@ -44,18 +44,18 @@ def validation_loaders_of(trainer: Trainer) -> list[Any]:
 
 
 def has_persistent_workers(loader: Any) -> bool:
-    """Whether its worker processes live from one epoch to the next."""
+    """True for a loader whose worker processes live from one epoch to the next."""
     return bool(getattr(loader, "persistent_workers", False))
 
 
 def is_stateful(part: Any) -> bool:
-    """Whether a loader, a sampler or a data set can say where it is, and go there."""
+    """True for a loader, sampler or data set that can say where it is, and go there."""
     return hasattr(part, "state_dict") and hasattr(part, "load_state_dict")
 
 
 def steps_done(trainer: Trainer) -> int:
-    """The steps so far as loggers count them: with manual optimization a batch, however
-    often optimizers step.
+    """The number of steps so far, as loggers count them: with manual optimization each batch
+    is one step, however often optimizers step.
     """
     if trainer.lightning_module.automatic_optimization:
         return trainer.global_step
@@ -63,14 +63,18 @@ def steps_done(trainer: Trainer) -> int:
 
 
 def is_out_of_time(trainer: Trainer) -> bool:
-    """Whether the time of max_time or of a Timer is up."""
+    """True once the time of ``max_time`` or of a Timer is up."""
     remaining = [timer.time_remaining() for timer in callbacks_of(trainer, Timer)]
     return any(left is not None and left <= 0 for left in remaining)
 
 
 def after_own(module: LightningModule, hook: str, act: Callable[[], None]) -> None:
-    """Called in a callback's hook: act once the module's own has been called, which comes
-    after those of callbacks.
+    """Act once the module's own hook has been called, which comes after those of callbacks.
+
+    Args:
+        module: The module, whose hook is replaced for one call.
+        hook: The name of the hook; a callback's hook of that name calls this function.
+        act: The function to call.
     """
     attributes, own = vars(module), getattr(module, hook)
     was_set = hook in attributes

@@ -1,5 +1,5 @@
-"""Names what a training changes though nobody keeps it: objects in attributes, and what
-loaders hold that no keeper can keep.
+"""Tells the user what a training changes though no checkpoint holds it: objects in
+attributes, and what loaders hold that no keeper can keep.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,26 +24,27 @@ from exact_resume.keepers.values import CONTAINERS, memory_of, objects_in
 from exact_resume.keepers.workers import has_generators_of_workers
 from exact_resume.training import say
 
-# How many saves of a training are looked at.
+# At how many saves of a training to look for what has changed.
 LOOKS = 3
 
-# How many parts of a value are looked at; nothing is known of one with more.
+# The most parts of a value that is looked at; a value with more is not.
 MOST = 20_000
 
-# Of a tensor or an array, about how many numbers: it may be a data set.
+# About how many numbers of a tensor or an array to look at, since it may be a data set.
 NUMBERS = 50_000
 
-# How deep what a checkpoint holds is looked into.
+# How many levels of parts to look into, of what a checkpoint holds.
 DEPTH = 3
 
-# What a user puts into a checkpoint lies under other keys.
+# The keys of a checkpoint that Lightning and ExactResume write; other keys are a user's.
 LIGHTNINGS = {
     *("epoch", "global_step", "pytorch-lightning_version", "state_dict", "loops", "callbacks"),
     *("optimizer_states", "hparams_name", "hyper_parameters", "datamodule_hyper_parameters"),
     *("datamodule_hparams_name", "hparams_type", "datamodule_hparams_type", "exact_resume_save"),
 }
 
-# Whose states change no result, or are kept; with the packages of their classes.
+# Objects that are not looked at, by their class, its package, or the end of its name: they
+# change no result, or are kept.
 LEFT_OUT = (
     *(type, Trainer, LightningModule, Callback, Optimizer, LRScheduler, DataLoader, Sampler),
 )
@@ -58,11 +59,11 @@ NAMES = ("logger", "writer", "progress", "bar", "timer", "stopwatch", "profiler"
 
 
 class Unkept:
-    """Looks, at the first saves of a training, for what has changed since it began, and no
-    checkpoint holds; names each once, in the first process.
+    """Looks, at the first saves of a training, for what has changed since it began and no
+    checkpoint holds; prints each name once, in the first process.
 
     Args:
-        keepers: Those of the training.
+        keepers: The keepers of the training.
     """
 
     def __init__(self, keepers: Sequence[Keeper]) -> None:
@@ -82,7 +83,7 @@ class Unkept:
 
     @rank_zero_only
     def look(self, checkpoint: Mapping[str, Any]) -> None:
-        """Called with all that a save will write, and in the moment of it."""
+        """Called at a save, with all that it has written."""
         if not self._left:
             return
         self._left -= 1
@@ -101,7 +102,7 @@ class Unkept:
         if not changed:
             return
         held = set(_digests_in(checkpoint))
-        # One of several names is enough.
+        # Of an object with several names, one is enough.
         first = {id(value): place for place, value in reversed(changed.items())}
         known = {place: changed[place] for place in first.values()}
         lost = {place: value for place, value in known.items() if not _is_held(value, held)}
@@ -116,7 +117,7 @@ class Unkept:
         return now != before and now != "" and before != ""
 
     def _values(self) -> Iterator[tuple[Place, Any]]:
-        """What no checkpoint can hold: the others are kept."""
+        """The attributes whose values no checkpoint can hold; the keepers keep the others."""
         trainer = self.attributes.trainer
         module = trainer.lightning_module
         self._parts = {id(part) for part in module.modules()}
@@ -129,11 +130,11 @@ class Unkept:
     def _digest(self, value: Any) -> str:
         try:
             return digest(value, self._is_left_out, MOST, NUMBERS)
-        except Exception:  # of a class of somebody else's
+        except Exception:  # the code of a user's class may raise any
             return ""
 
     def _is_left_out(self, value: Any) -> bool:
-        """Whether a value is kept by others, or may change without any effect."""
+        """True for a value that others keep, or that may change without any effect."""
         is_known = id(value) in self._parts or has_generators_of_workers(value)
         if is_known or isinstance(value, LEFT_OUT):
             return True
@@ -147,7 +148,7 @@ class Unkept:
 
 
 def _digests_in(checkpoint: Mapping[str, Any]) -> Iterator[str]:
-    """The digests of what users put into a checkpoint, and of parts of it."""
+    """The digests of the values that users have put into a checkpoint, and of their parts."""
     own = [value for key, value in checkpoint.items() if key not in LIGHTNINGS]
     built_in = {kind.__name__ for kind in KEEPERS}
     for state in checkpoint.get("callbacks", {}).values():
@@ -156,7 +157,7 @@ def _digests_in(checkpoint: Mapping[str, Any]) -> Iterator[str]:
         own += [part for name, part in kept if name not in built_in]
         own += [] if processes else [state]
     values = [(DEPTH, value) for value in own]
-    for depth, value in values:  # also what is appended
+    for depth, value in values:  # the loop also visits what it appends
         yield digest(value)
         if depth and isinstance(value, CONTAINERS):
             parts = value.values() if isinstance(value, dict) else value
@@ -164,7 +165,12 @@ def _digests_in(checkpoint: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _is_held(value: Any, held: set[str]) -> bool:
-    """Whether a checkpoint holds a value, its state, or all its parts."""
+    """True if a checkpoint holds a value, its state, or all its parts.
+
+    Args:
+        value: The value.
+        held: The digests of what the checkpoint holds.
+    """
     forms = [value]
     for name in ("state_dict", "get_state", "getstate"):
         if not isinstance(value, type) and callable(getattr(value, name, None)):
@@ -179,7 +185,7 @@ def _is_held(value: Any, held: set[str]) -> bool:
 
 
 def _looks(value: Any) -> str:
-    """What a value is: `a Steps in a list`."""
+    """A value in words, by its class: `a Steps in a list`."""
     things = [thing for _, thing in objects_in(value, MOST)]
     inner = next((thing for thing in things if not isinstance(thing, CONTAINERS)), value)
     names = [_with_article(type(inner).__name__)]

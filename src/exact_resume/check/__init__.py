@@ -1,1 +1,1 @@
-"""Whether a training that is stopped and resumed goes on with the same bits."""
+"""Checks that a training which is stopped and resumed goes on with the same bits."""

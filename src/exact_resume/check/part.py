@@ -31,14 +31,14 @@ from exact_resume.digest import digest
 from exact_resume.errors import ResumeError
 from exact_resume.training import callbacks_of
 
-# A Trainer, and what starts its training, or resumes it.
+# A Trainer, and the function that starts its training or resumes it.
 Training = tuple[Trainer, Callable[[], None]]
 
 # Each epoch is cut to twice this many optimizer steps; the check saves after at most
 # this many.
 STEPS = 5
 
-# Before the line of an error that a user can fix.
+# Begins the line that is printed for an error that a user can fix.
 PREFIX = "part.py: "
 
 
@@ -52,9 +52,9 @@ class Recorder(Callback):
     on its way.
 
     Args:
-        folder: Of the training; its name says whether it is resumed.
-        trainer: Of the training.
-        resume: Whose keepers name the parts of the state.
+        folder: The folder of the training; its name says whether that is resumed.
+        trainer: The Trainer of the training.
+        resume: The ExactResume whose keepers name the parts of the state.
     """
 
     keeps_own_state = True
@@ -64,9 +64,9 @@ class Recorder(Callback):
         self.is_whole = folder.name in ("whole", "again")
         self.states: list[tuple[int, dict[str, str]]] = []
         self.reason = ""  # why a checkpoint is missing
-        # Of an epoch, before the checkpoint within it, if there is one.
+        # After how many batches of an epoch to save within it; None for no such save.
         self.batches: int | None = None
-        self.place = ""  # to copy the folder to
+        self.place = ""  # the name of the copy of the folder that is due; empty for none
 
     def on_train_epoch_start(self, *_: Any) -> None:
         if self.is_whole and self.trainer.current_epoch == 1:
@@ -80,7 +80,8 @@ class Recorder(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        # A batch late: what other callbacks write in it is not there for a resume.
+        # The folder is copied one batch late, so that it also has what other callbacks wrote
+        # after the save, which a resume must do without.
         self._copy()
         if batch_idx == 0 and self.is_whole:
             self._plan()
@@ -102,7 +103,9 @@ class Recorder(Callback):
         self._end()
 
     def _plan(self) -> None:
-        """Decide where to save within an epoch, of which each may accumulate otherwise."""
+        """Decide after which batch to save within this epoch: each epoch may accumulate gradients
+        over another number of batches.
+        """
         accumulated = self.trainer.accumulate_grad_batches
         steps = min(STEPS, int(self.trainer.num_training_batches // accumulated // 2))
         if not steps:
@@ -110,19 +113,19 @@ class Recorder(Callback):
         self.batches = None if self.reason else accumulated * steps
 
     def _save_within(self, hook: str) -> None:
-        """Save as after a signal, which came before this batch, but go on."""
+        """Save after the planned batch, as after a signal, but let the training go on."""
         if self.trainer.fit_loop.batch_idx + 1 == self.batches:
             self.resume.save_within_epoch(hook)
 
     def _copy(self) -> None:
-        """Copy the folder, if that is due."""
+        """Copy the folder if a copy is due."""
         if self.place and self.folder.name == "whole" and self.trainer.is_global_zero:
             shutil.copytree(self.folder, self.folder.with_name(self.place))
         self.place = ""
 
     def _record(self, batch: Any = None) -> None:
-        """Record, by kind and name, what decides the next steps: with the batch to come,
-        and what was logged.
+        """Record digests of what decides the next steps, by kind and name, of the batch to
+        come, and of what was logged.
         """
         trainer, parts = self.trainer, {"batch": batch}
         for keeper in self.resume.keepers:
@@ -132,7 +135,7 @@ class Recorder(Callback):
             "schedule": enumerate(config.scheduler for config in trainer.lr_scheduler_configs),
             "weight": trainer.lightning_module.state_dict().items(),
             "optimizer": enumerate(trainer.optimizers),
-            # The last is our own.
+            # All but the last, which is ExactResume.
             "checkpoints": enumerate(map(self._files_of, checkpoints[:-1])),
         }
         for kind, named in kinds.items():
@@ -141,8 +144,8 @@ class Recorder(Callback):
         self.states.append((done, {name: digest(part) for name, part in parts.items()}))
 
     def _files_of(self, checkpoint: ModelCheckpoint) -> list[Any]:
-        """What is left of a callback's checkpoints, and what it knows of them. An exact one
-        may lie beside them.
+        """The names of the files that a ModelCheckpoint has left, and what it knows of them:
+        the best and the last, and the score of each.
         """
         folder = Path(str(checkpoint.dirpath))
         files = {path.name for path in folder.glob("*")} - {self.resume.epoch_end.path.name}
@@ -151,7 +154,7 @@ class Recorder(Callback):
         return [sorted(files), [Path(path).name for path in known], scores]
 
     def _end(self) -> None:
-        """Record the last state, and write all."""
+        """Record the last state, and write the record to the folder."""
         self._record()
         record = {"states": self.states, "reason": self.reason}
         path = self.folder / f"record_{self.trainer.global_rank}.json"
@@ -174,8 +177,8 @@ def main(folder: Path) -> None:
 def training_of_trainer(
     make: Callable[[], Sequence[Any]], weights_only: bool | None, folder: Path
 ) -> Training:
-    """The training of somebody's own Trainer, with its ExactResume or one more, whose
-    checkpoint is in the folder.
+    """The training of a user's own Trainer. Its ExactResume, or one that is added, has its
+    checkpoint in the folder.
     """
     trainer, module, *data = make()
     if not callbacks_of(trainer, ExactResume):
@@ -189,8 +192,10 @@ def training_of_trainer(
 
 
 def call_of_script(path: str, name: str) -> Any:
-    """What a function of a script returns, whose ``if __name__ == "__main__"`` does not run."""
-    # Known by the name that multiprocessing gives to a script, so that its classes can be
+    """Call a function of a script, without what the script does under
+    ``if __name__ == "__main__"``, and return its result.
+    """
+    # The script gets the name that multiprocessing would give it, so that its classes can be
     # pickled.
     script = ModuleType("__mp_main__")
     vars(script).update(run_path(path, run_name=script.__name__))
@@ -213,7 +218,8 @@ def shorten(trainer: Trainer) -> None:
         batches = getattr(trainer, limit)
         is_number = isinstance(batches, int) or not batches
         setattr(trainer, limit, min(batches, most) if is_number else most)
-    interval = getattr(trainer, "val_check_interval", 1.0)  # there is none where it is a time
+    # A Trainer whose interval is a time does not have the attribute.
+    interval = getattr(trainer, "val_check_interval", 1.0)
     if isinstance(interval, int):
         trainer.val_check_interval = min(interval, most // 2)
     elif interval < 1:
@@ -221,11 +227,11 @@ def shorten(trainer: Trainer) -> None:
 
 
 if __name__ == "__main__":
-    # By the package's name, so that the Recorder is known not to change any data.
+    # Imported by its name in the package: a Recorder of `__main__` would count as a user's class.
     from exact_resume.check import part
 
     try:
         part.main(Path(sys.argv[1]))
     except ResumeError as error:
-        # Its text is empty in all processes but one.
+        # The text of the error is empty in all processes but one.
         sys.exit(f"{PREFIX}{error}" if str(error) else 1)

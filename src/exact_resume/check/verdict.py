@@ -1,8 +1,8 @@
-"""Is a training that is stopped and resumed the training that was not?
+"""Compares a training that goes on with the same training, stopped and resumed.
 
-Trainings in processes of their own: one goes on after it has saved checkpoints, within
-each of two short epochs and between them, and another does the same, to see whether the
-training repeats itself; others resume from these checkpoints.
+Each training has processes of its own. One saves checkpoints within each of two short
+epochs and between them, and goes on; another does the same, to see whether the training
+repeats itself; others resume from these checkpoints.
 """
 
 import json
@@ -22,7 +22,7 @@ from exact_resume import slurm
 from exact_resume.check.part import PREFIX, Training, call_of_script, training_of_trainer
 from exact_resume.errors import ResumeError, listed
 
-# Where a check stops a training, by the names of the folders in which it resumes.
+# The places at which a check stops a training, by the folders in which it resumes from there.
 PLACES = {
     "within": "within the first epoch",
     "end": "at the end of an epoch",
@@ -38,8 +38,8 @@ CAUSES = ("metric", "buffer", "attribute", "random")
 # why it could not be stopped everywhere.
 Record = Mapping[str, Any]
 
-# What the processes of a training have recorded; or what it printed when it failed; or
-# nothing, if there was no checkpoint.
+# The records of a training's processes; or, if it failed, the text that it printed; or nothing,
+# if there was no checkpoint to resume from.
 Records = Sequence[Record] | str
 
 # The names of the parts that differ between two trainings, by the number of batches before.
@@ -47,7 +47,7 @@ Differences = Mapping[int, list[str]]
 
 
 class Report(NamedTuple):
-    """What a check has found: whether all resumes were exact, and the lines that say so."""
+    """The result of a check: whether all resumes were exact, and the lines that say so."""
 
     is_exact: bool
     lines: list[str]
@@ -61,10 +61,11 @@ def check_resume(make: Callable[[], Sequence[Any]], weights_only: bool | None = 
     a few of its steps.
 
     Args:
-        make: Returns a Trainer, its module, and the data: a LightningDataModule, or
-            loaders. A function of a module or a script, which other processes import;
-            it seeds what it draws. Loggers are turned off, and checkpoints kept apart.
-        weights_only: Of Trainer.fit; False for a module that keeps objects.
+        make: A function that returns a Trainer, its module, and the data: a
+            LightningDataModule, or loaders. It stands in a module or a script, which other
+            processes import, and seeds what it draws. Loggers are turned off, and
+            checkpoints are kept apart.
+        weights_only: The argument of ``Trainer.fit``; False for a module that keeps objects.
 
     Raises:
         ResumeError: a launcher has started this process, the function cannot be
@@ -80,14 +81,14 @@ def check(
     make: Callable[[Path], Training],
     working: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext(),
 ) -> Report:
-    """The same of a training that has an ExactResume, by a function of its folder.
+    """Like ``check_resume``, for a training that is made for a folder and has an ExactResume.
 
     Args:
-        make: The function.
-        working: Shows what is being done, meanwhile.
+        make: Makes the training whose files lie in a folder.
+        working: A context that shows, by a text, what is being done in it.
 
     Raises:
-        ResumeError: as above.
+        ResumeError: as ``check_resume``.
     """
     if slurm.is_launched():
         raise ResumeError(
@@ -129,11 +130,10 @@ def report(
     """Compare resumed trainings with the one that went on.
 
     Args:
-        whole: What each process has recorded of the whole training.
-        resumed: By place, what each has recorded of the training that was resumed
-            there.
-        unlike: How the whole training differs from itself, where that matters to no
-            result: nothing of this is lost.
+        whole: The records of the whole training, one of each process.
+        resumed: The records of the training that was resumed at each place.
+        unlike: The differences between two whole trainings, of parts that matter to no
+            result: these do not count as lost by a resume.
     """
     is_exact = True
     exact = []
@@ -179,7 +179,7 @@ def differences(whole: Sequence[Record], other: Sequence[Record]) -> Sequence[Di
 
 
 def _failure(resumed: Records) -> str:
-    """What a resume does that cannot be exact; empty if it trains on."""
+    """How a resume has failed, or begun again, for a message; empty if it trains on."""
     if isinstance(resumed, str):
         if "Weights only load failed" in resumed:  # as torch says
             return "fails, since the checkpoint holds objects: weights_only=False reads it"
@@ -189,7 +189,9 @@ def _failure(resumed: Records) -> str:
 
 
 def first_difference(found: Sequence[Differences]) -> str:
-    """What differs first, in the first process that finds something; empty if nothing does."""
+    """The first difference that counts, in words, of the first process that has one; empty if
+    there is none.
+    """
     return next(filter(None, map(_first_of, found)), "")
 
 
@@ -207,8 +209,8 @@ def _first_of(found: Differences) -> str:
 
 
 def lost_parts(found: Differences) -> list[str]:
-    """The causes that differ both right after a resume and at the end: others were made
-    again before their use.
+    """The names of the parts that a resume has lost: causes that differ both right after it
+    and at the end. Others were made again before their use.
     """
     first, last = found[min(found)], found[max(found)]
     return [part for part in first if part in last and part.startswith(CAUSES)]
@@ -219,8 +221,8 @@ def _differing(left: dict[str, str], right: dict[str, str]) -> list[str]:
 
 
 def _train(folder: Path) -> Records:
-    """Let a training end in a folder, in processes of its own: what each has recorded;
-    nothing without the folder, since the whole training could not be stopped there.
+    """Train in a folder, in processes of its own, and return the records of these. Without
+    the folder return nothing: then the whole training could not be stopped there.
     """
     if not folder.is_dir():
         return []
@@ -238,8 +240,10 @@ def _train(folder: Path) -> Records:
 
 
 def _ended(records: Records) -> Sequence[Record]:
-    """What a training has recorded. If it fails, what it has printed is the error: one
-    line, or a traceback, which is printed as it is.
+    """The records of a training that has ended well.
+
+    Raises:
+        ResumeError: it has failed, with its line; a traceback is printed as it is.
     """
     if not isinstance(records, str):
         return records

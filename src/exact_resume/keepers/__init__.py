@@ -1,1 +1,1 @@
-"""What is kept beyond Lightning's own checkpoints: each keeper has one part of it."""
+"""The keepers: each keeps one part of what Lightning's own checkpoints lack."""

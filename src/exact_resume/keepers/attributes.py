@@ -1,5 +1,5 @@
-"""What a module, its callbacks and its data module change in training though no
-checkpoint of Lightning's holds it.
+"""Keeps the attributes that a module, its callbacks and its data module change in
+training, and that are in no checkpoint of Lightning's.
 """
 
 import sys
@@ -28,39 +28,44 @@ from exact_resume.keepers.values import (
 from exact_resume.lightning_private import NOT_PERSISTENT
 from exact_resume.training import ByName
 
-# How many objects in an attribute a resume can fill, since others may hold them too.
+# In how many objects within an attribute the values are put back in place, since others may
+# hold the same objects.
 MOST = 1000
 
-# What hooks at the start may make, in bytes, beside as much as the weights have.
+# Up to how many bytes of what hooks at the start have made are kept, beside as many as the
+# weights have.
 SMALL = 2**20
 
-# Where an object was when training began: its attribute, and the way from there.
+# The attribute in which an object was when training began, and the way to it from there.
 Origin = tuple[Place, Way]
 
 
 class Attributes(Keeper):
-    """Keeps what has changed since a training began.
+    """Keeps the attributes that have changed since a training began.
 
     - Attributes that hold numbers, strings, tensors, arrays, and containers of these: of
       the module, its parts, callbacks, the data module, and some of the Trainer's; also
-      hyper-parameters. Callbacks of Lightning keep times, and have a state of their own,
-      as those have whose class sets ``keeps_own_state``; what a class that is derived
-      from one of theirs adds is kept.
-    - What hooks at the start have made of tensors and floats, such as the weights of the
-      start, which would be others on a resume.
-    - Whether parts train, which finetuning sets, or a hook at the start of an epoch.
+      hyper-parameters. Left out are Lightning's own callbacks, which keep times and have a
+      state of their own, and callbacks whose class sets ``keeps_own_state``; but what a
+      class that is derived from one of Lightning's adds is kept.
+    - Tensors, arrays and floats that hooks at the start have made, such as a copy of the
+      first weights: on a resume the hook would copy later ones.
+    - Whether each part is in training mode, and each weight is trained, which finetuning or
+      a hook may change.
     - Buffers that are not persistent, and how many metrics a MetricTracker has.
     """
 
     def setup(self, trainer: Trainer) -> None:
         super().setup(trainer)
-        # The marks of values before the hooks at the start, and when training began.
+        # The marks of values, by attribute: before the hooks at the start, and when training began.
         self._before_start: dict[Place, Any] = {}
         self._at_start: dict[Place, Any] = {}
-        # The objects when training began, by where they were; and where each was first.
+        # The objects in attributes when training began, by their place; and the first place of
+        # each, by its id.
         self._objects: dict[Origin, Any] = {}
         self._origins: dict[int, Origin] = {}
-        # What is always kept.
+        # Attributes that are always kept: those that hooks at the start have made, and those that
+        # a resume has restored.
         self._made: set[Place] = set()
         self._restored: set[Place] = set()
         self._mark_before_start(callbacks=True)
@@ -69,7 +74,9 @@ class Attributes(Keeper):
         self._mark_before_start(callbacks=False)
 
     def _mark_before_start(self, callbacks: bool) -> None:
-        """Those of callbacks before their hooks, all others before the module's hook."""
+        """Mark the attributes of callbacks, before their hooks at the start, or all others,
+        before that of the module.
+        """
         owners = owners_of(self.trainer)
         for key, value in attributes_of(self.trainer):
             if isinstance(owners[key[0]], Callback) == callbacks:
@@ -80,7 +87,7 @@ class Attributes(Keeper):
         weights = self._memory_of_weights()
         for key, value in attributes_of(self.trainer):
             now = mark(value)
-            # A finder may have begun before.
+            # setdefault, since a finder may have begun a training before.
             self._at_start.setdefault(key, now)
             for way, thing in objects_in(value, MOST):
                 origin = key, way
@@ -153,14 +160,16 @@ class Attributes(Keeper):
         }
 
     def changed(self) -> dict[Place, Any]:
-        """By owner and name, what differs from when training began, or on a resume would."""
+        """The values of attributes, by owner and name, that differ from those when training
+        began, or would differ from those of a resume that begins.
+        """
         weights = self._memory_of_weights()
         always = self._made | self._restored
         changed = {}
         for key, value in attributes_of(self.trainer):
             now = mark(value)
             has_changed = now is not None and (key in always or now != self._at_start.get(key))
-            # What shares memory with weights changes with them.
+            # A tensor that shares memory with weights changes with them.
             if has_changed and not memory_of(value) & weights:
                 changed[key] = value
         return changed
@@ -170,7 +179,7 @@ class Attributes(Keeper):
 
 
 def _holds_numbers(value: Any) -> bool:
-    """Whether there are tensors, arrays or floats in a value."""
+    """True for a value with tensors, arrays or floats in it."""
     things = [value, *(thing for _, thing in objects_in(value, MOST))]
     parts = [part for thing in things for part in _parts_of(thing)]
     return any(isinstance(part, Tensor | float | np.ndarray | np.generic) for part in parts)
@@ -182,14 +191,18 @@ def _parts_of(thing: Any) -> list[Any]:
 
 
 def _size_of(value: Any) -> int:
-    """The bytes of what is in a value, at least."""
+    """The bytes of all that is in a value, or fewer: of an object without a known size only
+    8 bytes for each part.
+    """
     things = [thing for _, thing in objects_in(value, sys.maxsize)]
     counted = [getattr(thing, "nbytes", 8 * len(_parts_of(thing))) for thing in things]
     return sum(counted)
 
 
 def buffers_not_kept(module: nn.Module) -> dict[Place, Tensor | None]:
-    """The buffers that are not in the ``state_dict``, by part and name."""
+    """The buffers that the module's ``state_dict`` lacks, by the name of their part and their
+    own.
+    """
     return {
         (owner, name): getattr(part, name)
         for owner, part in module.named_modules()
@@ -200,6 +213,6 @@ def buffers_not_kept(module: nn.Module) -> dict[Place, Tensor | None]:
 def _set_buffer(part: nn.Module, name: str, value: Tensor | None) -> None:
     buffer = getattr(part, name, None)
     if isinstance(buffer, Tensor) and value is not None:
-        buffer.data = value.to(buffer.device)  # others may share it
-    else:  # made in a step
+        buffer.data = value.to(buffer.device)  # in place, since others may hold the buffer
+    else:  # a step of the training has made the buffer
         part.register_buffer(name, value, persistent=False)

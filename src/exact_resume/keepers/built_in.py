@@ -1,4 +1,4 @@
-"""The keepers that every training has, in their order."""
+"""The keepers that every training has, in the order in which they restore."""
 
 from exact_resume.keepers import (
     attributes,
@@ -12,9 +12,9 @@ from exact_resume.keepers import (
     validation,
 )
 
-# Restored in this order. Generators comes after Callbacks, whose hooks may draw, and
-# before Loaders, which iterates with them and puts them back. Schedules comes after
-# Logged, whose values it reads.
+# They restore in this order. Generators comes after Callbacks, whose hooks may draw random
+# numbers, and before Loaders, which iterates and then sets the generators again. Schedules
+# comes after Logged, whose values it reads.
 KEEPERS = (
     attributes.Attributes,
     gradients.Gradients,

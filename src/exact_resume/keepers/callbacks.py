@@ -1,4 +1,6 @@
-"""What Lightning's own callbacks need: finders, averages, accumulation, checkpoints."""
+"""Keeps what a resume needs of Lightning's own callbacks: finders, averages of weights,
+accumulation of gradients, checkpoints.
+"""
 
 from lightning.pytorch.callbacks import (
     BatchSizeFinder,
@@ -19,9 +21,10 @@ from exact_resume.training import callbacks_of, nothing
 
 
 class Callbacks(Keeper):
-    """Keeps the values that finders chose and would search for again, and the steps at
-    which checkpoints were saved last, which would be saved again; and calls the hooks at
-    the start of an epoch that a resume within one skips.
+    """Keeps the values that finders have chosen, which on a resume would search again, and
+    the step of the last save of each ModelCheckpoint, which would save that step again.
+    Also calls ``on_train_epoch_start`` of the callbacks that need it, which Lightning does
+    not on a resume within an epoch.
     """
 
     def state(self, moment: Moment) -> State:
@@ -43,7 +46,7 @@ class Callbacks(Keeper):
         for name, value in state["found"].items():
             lightning_setattr(self.module, name, value)
         for finder in callbacks_of(self.trainer, LearningRateFinder, BatchSizeFinder):
-            finder.on_fit_start = nothing  # has found
+            finder.on_fit_start = nothing  # it has found its value already
 
     def restore(self, state: State) -> None:
         checkpoints = callbacks_of(self.trainer, ModelCheckpoint)

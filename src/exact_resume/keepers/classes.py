@@ -1,5 +1,6 @@
-"""Names that the code of classes uses: what is a user's own in a class that is derived
-from one of Lightning's or torch's, and what it reads.
+"""Tells the classes of users from those of frameworks, and finds the names that the code
+of a class uses: which attributes a user's class adds to one of Lightning's or torch's, and
+which it reads.
 """
 
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from inspect import unwrap
 from types import CodeType, FunctionType
 from typing import Any
 
-# Packages whose classes are no user's own.
+# The packages whose classes and functions are a framework's.
 FRAMEWORKS = {
     *("builtins", "abc", "typing", "exact_resume", "lightning", "pytorch_lightning"),
     *("lightning_fabric", "lightning_utilities", "torch", "torchdata", "torchmetrics"),
@@ -16,15 +17,13 @@ FRAMEWORKS = {
 
 
 def is_frameworks(thing: Any) -> bool:
-    """Whether a class or a function is defined in such a package."""
+    """True for a class or a function that is defined in one of ``FRAMEWORKS``."""
     return str(getattr(thing, "__module__", "")).partition(".")[0] in FRAMEWORKS
 
 
 @cache
 def frameworks_names(kind: type) -> frozenset[str]:
-    """The names that a class has from, or that are used by, those of its base classes
-    that are no user's own.
-    """
+    """The names that a class has from its base classes of frameworks, or that these use."""
     bases = [base for base in kind.__mro__ if is_frameworks(base)]
     own = {name for base in bases for name in vars(base)}
     return frozenset(own.union(*map(names_used_by, bases)))
@@ -32,17 +31,17 @@ def frameworks_names(kind: type) -> frozenset[str]:
 
 @cache
 def own_names_used(kind: type) -> frozenset[str]:
-    """The names that the code of a user's own classes uses, among a class and its bases."""
+    """The names in the code of a class and of its bases, as far as these are users' own."""
     bases = [base for base in kind.__mro__ if not is_frameworks(base)]
     return frozenset[str]().union(*map(names_used_by, bases))
 
 
 @cache
 def names_used_by(kind: type) -> frozenset[str]:
-    """The names and texts in the code of a class itself."""
+    """The names and texts in the code of a class, without that of its bases."""
     names = set[str]()
     codes = [function.__code__ for value in vars(kind).values() for function in _functions(value)]
-    for code in codes:  # also what is appended
+    for code in codes:  # the loop also visits what it appends
         names |= {*code.co_names}
         names |= {text for text in code.co_consts if isinstance(text, str)}
         codes += [part for part in code.co_consts if isinstance(part, CodeType)]

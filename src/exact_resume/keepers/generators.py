@@ -1,5 +1,5 @@
-"""Generators of random numbers: the global ones, and those that loaders, data, the module
-and callbacks hold.
+"""Keeps the generators of random numbers: the global ones, and those that loaders, data,
+the module and callbacks hold.
 """
 
 import ctypes
@@ -28,13 +28,14 @@ from exact_resume.training import ByName, callbacks_of, loaders_of
 
 KINDS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
 
-# Draws numbers that nobody can repeat, and has no state.
+# A generator without a state, whose numbers nobody can repeat.
 UNREPEATABLE = random.SystemRandom
 
-# How many objects to look into, how deep, and how many items of a container to look at.
+# The limits of a search: objects that are looked into, levels below the first object, and
+# items of a container.
 OBJECTS, DEPTH, PARTS = 1_000_000, 50, 1000
 
-# What is not looked into; of the last four every search would take tens of milliseconds.
+# Types that a search does not look into; the last four would make it take tens of milliseconds.
 LEAVES = (
     *(str, bytes, int, float, type, ModuleType, Tensor, np.ndarray, Trainer),
     *(Keeper, Logger, logging.Logger, ArgumentParser),
@@ -52,7 +53,7 @@ class Generators(Keeper):
     def restore(self, state: State) -> None:
         set_states(generators_of(self.trainer), state)
 
-    restore_end = restore  # also where a training had ended already
+    restore_end = restore  # since what follows the training may draw numbers too
 
 
 def generators_of(trainer: Trainer) -> ByName:
@@ -79,17 +80,18 @@ def all_generators(*objects: Any) -> ByName:
 
 
 def generators_in(*objects: Any) -> ByName:
-    """Those that objects hold, in attributes, containers, methods and functions, each
-    named by the way to it: one that comes or goes leaves the names of the others.
+    """The generators that objects hold, in attributes, containers, methods and functions.
+    Each is named by the way to it, such as ``/0/dataset/generator``, so that one that comes
+    or goes leaves the names of the others.
     """
     found = found_in(KINDS, *objects)
     return {way: thing for way, thing in found.items() if not isinstance(thing, UNREPEATABLE)}
 
 
 def found_in(kinds: tuple[type, ...], *objects: Any) -> ByName:
-    """What objects hold of some kinds, and they themselves, each named by the way to it.
+    """The objects of some kinds that others hold, or are, each named by the way to it.
 
-    The iterator of a loader is left out, which a resume replaces.
+    The iterators of loaders are left out, since a resume replaces them.
     """
     seen = {id(ITERATOR.of(thing, None)) for thing in objects}
     ways, found = [(f"/{number}", thing) for number, thing in enumerate(objects)], {}
@@ -112,17 +114,17 @@ def _parts(thing: Any) -> Iterable[tuple[Any, Any]]:
     if isinstance(thing, FunctionType):
         return enumerate(thing.__closure__ or ())  # without the globals of its module
     if isinstance(thing, dict):
-        # Keys of other kinds may have another text in another process.
+        # A key that is no string may have another text in another process, so it has a number.
         items = enumerate([*islice(thing.items(), PARTS)])
         return [(key if isinstance(key, str) else number, part) for number, (key, part) in items]
     if isinstance(thing, list | tuple | set | deque):
         return [*islice(enumerate(thing), PARTS)]
-    # Python makes the dictionary of an object only when something asks for it.
+    # Both, since Python makes the dictionary of an object only when something asks for it.
     return [*getattr(thing, "__dict__", {}).items(), *enumerate(gc.get_referents(thing))][:PARTS]
 
 
 def states_of(generators: ByName) -> State:
-    """Their states, in plain values."""
+    """The states of generators, by the same names, in plain values."""
     return {name: plain(_state(generator)) for name, generator in generators.items()}
 
 
@@ -137,14 +139,14 @@ def _state(generator: Any) -> Any:
 
 
 def _listed(state: Any) -> Any:
-    """With arrays as lists: the text of a state is read again, for worker processes."""
+    """The state with lists for arrays, since worker processes get it as a text to be read."""
     if isinstance(state, dict):
         return {name: _listed(part) for name, part in state.items()}
     return state.tolist() if isinstance(state, np.ndarray | np.generic) else state
 
 
 def set_states(generators: ByName, states: State) -> None:
-    """Give each its state, by its name."""
+    """Give each generator the state of its name, if there is one."""
     for name in generators.keys() & states.keys():
         generator, state = generators[name], states[name]
         if isinstance(generator, torch.Generator):
@@ -158,10 +160,10 @@ def set_states(generators: ByName, states: State) -> None:
 
 
 class Note:
-    """Knows the state of a generator at each batch, and cheaply whether it has drawn.
+    """Knows the state of a generator at each batch, and at little cost whether it has drawn.
 
-    For NumPy's global one this matters: to ask for its state takes 45 µs, to compare its
-    memory with that of the last time 1 µs.
+    That matters for NumPy's global generator: to ask for its state takes 45 µs, to compare
+    its memory with what it was the last time 1 µs.
     """
 
     def __init__(self, generator: Any) -> None:
@@ -180,7 +182,9 @@ class Note:
 
 
 def _memory_of(generator: Any) -> Any:
-    """What reads the memory of NumPy's global Mersenne Twister: 624 numbers, a position."""
+    """A function that reads the memory of NumPy's global generator, if it is a Mersenne
+    Twister: 624 numbers of 4 bytes, and a position. None for other generators.
+    """
     bits = np.random.get_bit_generator() if generator is np.random else None
     if isinstance(bits, np.random.MT19937):
         return partial(ctypes.string_at, bits.ctypes.state_address, 625 * 4)

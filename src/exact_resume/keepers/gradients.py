@@ -1,4 +1,4 @@
-"""The gradients that outlive a batch."""
+"""Keeps gradients where the next batch may use them."""
 
 from typing import Any
 
@@ -14,10 +14,12 @@ from exact_resume.training import callbacks_of
 class Gradients(Keeper):
     """Keeps gradients, which Lightning's checkpoints lack, if the next batch may use them.
 
-    - With manual optimization they may accumulate over batches.
-    - What clears them is somebody's own: ``optimizer_zero_grad``, or an optimizer.
-    - The code of a class of the module, its parts or its callbacks reads a ``grad``.
-    - The checkpoint lies within batches that accumulate.
+    It may, if one of these holds:
+
+    - The module optimizes manually: gradients may accumulate over batches.
+    - The code that clears them is a user's own: ``optimizer_zero_grad``, or an optimizer.
+    - The code of a user's class, of the module, a part or a callback, reads a ``grad``.
+    - The checkpoint is written between batches that accumulate gradients.
     """
 
     kind = "gradient"
@@ -41,7 +43,7 @@ class Gradients(Keeper):
                 weight.grad = None if gradient is None else gradient.to(weight.device)
 
     def _weights(self) -> dict[str, Tensor]:
-        """The module's, and what else optimizers train, by names."""
+        """The weights of the module, and others that its optimizers train, by names."""
         weights: dict[str, Tensor] = dict(self.module.named_parameters())
         known = {id(weight) for weight in weights.values()}
         for number, optimizer in enumerate(self.trainer.optimizers):
@@ -54,7 +56,7 @@ class Gradients(Keeper):
         return weights
 
     def _outlive(self) -> bool:
-        """Whether gradients may matter after any batch."""
+        """True if gradients may be used by the next batch after any batch."""
         if not self.module.automatic_optimization:
             return True
         clears: list[Any] = [type(optimizer).zero_grad for optimizer in self.trainer.optimizers]

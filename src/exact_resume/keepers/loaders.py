@@ -1,5 +1,5 @@
-"""Where training loaders are: they go to their place themselves, or give again what they
-gave.
+"""Keeps the place of the training loaders in an epoch. On a resume they go there
+themselves, or give again the batches that they gave.
 """
 
 from collections.abc import Iterator
@@ -61,11 +61,12 @@ class Loaders(Keeper):
     def setup(self, trainer: Trainer) -> None:
         super().setup(trainer)
         self._sources: Sources | None = None
-        # As the loaders began to iterate, and as they gave their first batch, after hooks.
+        # The states of sources and workers when the loaders began to iterate in this epoch, and
+        # when they gave its first batch, after the hooks at its start.
         self._began: State = {}
         self._first: State = {}
         self._watched: Watched | None = None
-        # Whether they are to iterate only after the hooks at the start of the epoch.
+        # Whether the loaders are to begin the epoch only after the hooks at its start.
         self._waits = False
         trainer.fit_loop.epoch_loop.on_run_start = self._start_epoch  # type: ignore
 
@@ -92,7 +93,7 @@ class Loaders(Keeper):
         if not state:
             self._note_began()
             return
-        # With the data as they were when they started, before any hook.
+        # Workers start with the data as these were when the training began, before any hook.
         began = state["began" if "began" in state else "now"]
         workers.start_workers(self._loaders, began["workers"])
         _postpone(TRAIN_LOADERS.of(fit_loop))
@@ -115,8 +116,9 @@ class Loaders(Keeper):
         return state
 
     def _start_epoch(self, fetcher: Any) -> None:
-        """Called before Lightning iterates at the start of an epoch, but for the first
-        one of a training; on a resume it does not iterate.
+        """Called in place of the loop's ``on_run_start``, in which Lightning lets the loaders
+        iterate; not in the first epoch of a training, where they do already, nor within an
+        epoch that is resumed.
         """
         fit_loop, epoch_loop = self.trainer.fit_loop, self.trainer.fit_loop.epoch_loop
         if self._waits:
@@ -133,14 +135,14 @@ class Loaders(Keeper):
                 self._watch(fetcher)
 
     def _watch(self, fetcher: Any) -> Watched:
-        """Watch the batches of this epoch."""
+        """Let the Trainer take the batches of this epoch through a ``Watched``."""
         generators = all_generators(*self._loaders)
         watched = Watched(fetcher.iterator, generators, self._fetched_ahead())
         self._watched = fetcher.iterator = watched
         return watched
 
     def _go_themselves(self) -> bool:
-        """Whether the loaders' own states suffice."""
+        """True if the loaders' own states suffice to let them go on at their place."""
         loaders = self._loaders
         mode = COMBINED_BY.of(TRAIN_LOADERS.of(self.trainer.fit_loop))
         modules = {type(getattr(loader, "dataset", None)).__module__ for loader in loaders}
@@ -182,7 +184,7 @@ class Loaders(Keeper):
         return names
 
     def restore(self, state: State) -> None:
-        if not state:  # written before there were loaders
+        if not state:  # the checkpoint was written before there were loaders
             return
         generators = generators_of(self.trainer)
         after = states_of(generators)
@@ -208,7 +210,7 @@ class Loaders(Keeper):
         self.restore(state)
 
     def _begin_again(self) -> None:
-        """Let all be as it was when the loaders began to iterate in this epoch."""
+        """Put sources and generators back to where they were when this epoch began."""
         self._put_back(self._began)
         set_states(generators_of(self.trainer), self._began["generators"])
         for loader in self._loaders:
@@ -236,8 +238,8 @@ class Loaders(Keeper):
                 INDICES.replace(iterator, chain(list(islice(indices, 1)), indices))
 
     def _replay(self, fetcher: Any, known: State, now: State) -> bool:
-        """Whether the loaders have given again what they gave."""
-        # Lightning's of loaders that are not stateful, though they are taken up all the same.
+        """Let the loaders give their batches again; return whether they are the same."""
+        # Lightning warns that loaders without a state begin anew, which these do not.
         filterwarnings("ignore", "You're resuming from a checkpoint that ended before")
         is_there = False
         if self._can_skip(fetcher, now):
@@ -249,13 +251,15 @@ class Loaders(Keeper):
         if not is_there:
             batches, watched = self._iterate(fetcher)
             is_there = replay.read(batches, watched, known, self.trainer.current_epoch)
-        # Lightning adds the steps that were done.
+        # Only the batches ahead of the training: Lightning adds those that it has trained on.
         progress = self.trainer.fit_loop.epoch_loop.batch_progress
         fetcher.fetched = max(0, known["count"] - progress.current.ready)
         return is_there
 
     def _can_skip(self, fetcher: Any, now: State) -> bool:
-        """Whether batches need not be read: the data are what they were at the first one."""
+        """True if batches can be skipped without reading them: there is a single loader that
+        allows it, and its data have not changed since the first batch.
+        """
         is_alone = len(self._loaders) == 1 and fetcher.length is not None
         is_same = now["sources"]["look"] == self._first["sources"]["look"]
         return is_alone and is_same and can_skip(self._loaders[0])
@@ -263,11 +267,11 @@ class Loaders(Keeper):
     def _iterate(self, fetcher: Any) -> tuple[Iterator[Any], Watched]:
         iter(fetcher)
         self._put_back(self._first, within=True)
-        # iter() of it would begin anew
+        # The fetcher itself is no iterator to use here: iter() of it would begin anew.
         return getattr(fetcher, "iterator_wrapper", fetcher), self._watch(fetcher)
 
     def _agree(self, is_there: bool) -> None:
-        """Raise in all processes what has to be raised in one."""
+        """Raise an error in all processes if it has to be raised in one of them."""
         found = of_all_processes((is_there, signals.received()))
         numbers = [number for _, number in found]
         if any(numbers):
@@ -276,15 +280,16 @@ class Loaders(Keeper):
             raise NotRepeated("the training loaders gave other batches than before")
 
     def _fetched_ahead(self) -> list[Any]:
-        """The batches that Lightning has fetched to notice the last one: of loaders
-        without a length.
+        """The batches that Lightning has fetched ahead to notice the last one, which it does
+        for loaders without a length.
         """
         return list(getattr(FETCHER.of(self.trainer.fit_loop), "batches", ()))
 
 
 class Postponed:
-    """In place of a loader, when Lightning iterates for a resume before anything is
-    restored: has its length, gives nothing, and all loaders are back then.
+    """Takes the place of a loader while Lightning iterates over it for a resume, before
+    anything is restored. It has the loader's length and gives nothing; once it is iterated
+    over, the loaders are back in their places.
     """
 
     def __init__(self, loader: Any, combined: Any, loaders: list[Any]) -> None:
@@ -299,6 +304,6 @@ class Postponed:
 
 
 def _postpone(combined: Any) -> None:
-    """Let the next iteration over these loaders give nothing."""
+    """Let the next iteration over these combined loaders give nothing."""
     loaders = [*combined.flattened]
     combined.flattened = [Postponed(loader, combined, loaders) for loader in loaders]

@@ -1,4 +1,6 @@
-"""What the module has logged in this epoch, as sums of this process, and logged last."""
+"""Keeps what the module has logged: the sums of this epoch in this process, and the last
+values.
+"""
 
 from typing import Any
 
@@ -10,7 +12,7 @@ from exact_resume.keepers.metrics import set_sums, sums_of
 from exact_resume.keepers.values import plain
 from exact_resume.lightning_private import IS_FIRST_BATCH, LOGGER_CONNECTOR, TRAIN_RESULTS
 
-# Python's own reductions, which Lightning tells apart from torch's of the same name.
+# Python's own reductions, which Lightning treats otherwise than torch's of the same name.
 PYTHONS = {f"builtins.{reduction.__name__}": reduction for reduction in (min, max, sum)}
 
 
@@ -30,9 +32,9 @@ class Logged(Keeper):
         self.restore_end(state)
         if "sums" not in state:
             return
-        # At the start of a batch Lightning turns None into True (the first) and True
-        # into False. True now means that the next batch is not taken for the first, at
-        # which sums are reset.
+        # At the start of each batch Lightning turns None into True and True into False; where it
+        # then is True, the batch is the first, and sums are reset. True now lets the next batch
+        # not be taken for the first.
         IS_FIRST_BATCH.replace(LOGGER_CONNECTOR.of(self.trainer), True)
         results = TRAIN_RESULTS.of(self.trainer.fit_loop.epoch_loop)
         for key, (arguments, is_synced, sums) in state["sums"].items():
@@ -41,7 +43,7 @@ class Logged(Keeper):
                 value = self.module.get_submodule(arguments["metric_attribute"])
             name = arguments["reduce_fx"]
             described = arguments | {"reduce_fx": PYTHONS.get(name, name)}
-            # Synchronized only from the next batch on.
+            # Set after `log`, which would otherwise reduce the value over processes at once.
             results.log(value=value, sync_dist_fn=self.trainer.strategy.reduce, **described)
             results[key].meta.sync.should = is_synced
             set_sums(results[key], sums)
@@ -59,16 +61,16 @@ class Logged(Keeper):
 
 
 def _is_known(logged: Any) -> bool:
-    """Whether it can be logged again: not in a group of processes, nor a metric whose
-    name in the module is not known.
+    """True for a logged value that a resume can log again: one of all processes, not of a
+    group of them, and no metric whose name in the module is unknown.
     """
     has_name = logged.is_tensor or logged.meta.metric_attribute is not None
     return has_name and logged.meta.sync.group is None
 
 
 def _description(logged: Any) -> tuple[State, bool, State]:
-    """A logged value, in plain values: the arguments with which it was logged, whether
-    processes sum it, and its sums in this one.
+    """A logged value in plain values: the arguments with which it was logged, whether it is
+    reduced over processes, and its sums in this process.
     """
     meta = logged.meta
     arguments = {name: value for name, value in vars(meta).items() if isinstance(value, str | int)}

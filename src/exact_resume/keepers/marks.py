@@ -1,4 +1,4 @@
-"""What tells whether a value has changed."""
+"""Marks of values, which tell later whether a value has changed."""
 
 import pickle
 import zlib
@@ -14,12 +14,15 @@ from torch import Tensor
 from exact_resume.keepers.values import CONTAINERS, array_kind, is_array, name_of
 from exact_resume.lightning_private import VERSION
 
-# The content of larger tensors, in bytes, is not looked at: only changes that torch counts.
+# The most bytes of a tensor whose content is looked at; of a larger one only the changes that
+# torch counts.
 MOST = 256 * 2**20
 
 
 def mark(value: Any) -> Any:
-    """What differs once a value has changed; None of what cannot be kept."""
+    """A mark, which differs from the mark that the value has once it has changed; None for a
+    value that cannot be kept.
+    """
     marker = Marker()
     try:
         marker.dump(value)
@@ -29,20 +32,22 @@ def mark(value: Any) -> Any:
 
 
 class Marker(pickle.Pickler):
-    """Hashes a value as pickle writes it, since Python loops over large lists are slow;
-    raises a PicklingError of what cannot be kept.
+    """Hashes a value as pickle writes it, since a loop of Python over a large list is slow.
+
+    Raises:
+        PicklingError: in ``dump``, for a value that cannot be kept.
     """
 
     def __init__(self) -> None:
         self.hashed = blake2b(digest_size=16)
-        # A bound method equals only that of the same tensor, and holds it: an id alone
-        # could later be that of another tensor.
+        # Large tensors, each by one of its bound methods: that is equal only to the same method
+        # of the same tensor, and holds the tensor, whose id could otherwise become another's.
         self.large: list[Any] = []
         super().__init__(SimpleNamespace(write=self.hashed.update), protocol=5)
 
     def reducer_override(self, value: Any) -> Any:
-        """Called for what is neither a plain value nor a list, tuple, dict or set."""
-        if value is tuple:  # which makes what is returned here
+        """Called by pickle for values that are neither plain nor a list, tuple, dict or set."""
+        if value is tuple:  # named by what is returned below, and pickled as usual
             return NotImplemented
         if type(value) is Tensor and value.device.type != "meta":
             return tuple, (self._parts_of_tensor(value),)
@@ -63,7 +68,7 @@ class Marker(pickle.Pickler):
 
     def _parts_of_tensor(self, value: Tensor) -> tuple[Any, ...]:
         looks = str(value.dtype), tuple(value.shape), value.requires_grad
-        # One made in inference mode does not count its changes.
+        # A tensor that was made in inference mode does not count its changes.
         version = -1 if value.is_inference() else VERSION.of(value)
         if value.layout is not torch.strided:
             self.large.append(value.size)
@@ -75,7 +80,9 @@ class Marker(pickle.Pickler):
 
 
 def checksum(value: Tensor) -> int:
-    """Of the content, which also differs after a change through ``data``."""
+    """A checksum of a tensor's content: it also differs after a change through ``data``, which
+    torch does not count.
+    """
     dense = value.detach().resolve_conj().resolve_neg().cpu().contiguous()
     content: Any = dense.reshape(-1).view(torch.uint8).numpy()
     return zlib.crc32(content)

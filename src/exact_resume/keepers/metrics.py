@@ -1,4 +1,6 @@
-"""The sums of torchmetrics over an unfinished epoch, or over more than one."""
+"""Keeps the states of torchmetrics' metrics: sums over an unfinished epoch, or over more
+than one.
+"""
 
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
@@ -21,7 +23,7 @@ class Metrics(Keeper):
         return {
             name: sums_of(metric)
             for name, metric in parts_of(self.module, Metric).items()
-            # A composition resets its parts, not itself.
+            # Lightning resets the parts of a composition, not the composition itself.
             if isinstance(metric, CompositionalMetric) or not f"{name}.".startswith(reset)
         }
 
@@ -41,7 +43,7 @@ class Metrics(Keeper):
 
 
 def names_of_reset(trainer: Trainer) -> tuple[str, ...]:
-    """Beginnings of the names of metrics that Lightning is about to reset, after an
+    """Prefixes of the names of the metrics that Lightning is about to reset, after an
     evaluation or an epoch, since they are logged.
     """
     loop = trainer.fit_loop.epoch_loop
@@ -63,14 +65,14 @@ def sums_of(metric: Metric) -> State:
     numbers = {
         name: value
         for name, value in vars(metric).items()
-        # Attributes keeps what it was before an evaluation.
+        # The keeper of attributes keeps the value of `training` from before an evaluation.
         if isinstance(value, int | float | Tensor) and name != "training"
     }
     return dict(plain(numbers | metric.metric_state))
 
 
 def set_sums(metric: Metric, sums: State) -> None:
-    """Give a metric the sums that it had."""
+    """Give a metric the sums of ``sums_of``."""
     for name, value in sums.items():
         setattr(metric, name, restored(value, metric.device))
     COMPUTED.replace(metric, None)

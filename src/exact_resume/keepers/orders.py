@@ -1,4 +1,4 @@
-"""Who decides on the order in which a loader gives its data."""
+"""Questions about the order in which a loader gives its data, and who decides on it."""
 
 from inspect import isgeneratorfunction
 from typing import Any
@@ -11,8 +11,8 @@ from exact_resume.training import is_stateful
 
 
 def draws_at_once(loader: Any) -> bool:
-    """Whether a sampler of it may draw as soon as it is iterated over, which torchdata does
-    twice on a resume.
+    """True for a loader with a user's own sampler that may draw random numbers as soon as it
+    is iterated over: on a resume torchdata iterates twice.
     """
     return any(
         is_own(sampler) and not isgeneratorfunction(getattr(type(sampler), "__iter__", None))
@@ -22,19 +22,21 @@ def draws_at_once(loader: Any) -> bool:
 
 
 def is_own(sampler: Any) -> bool:
-    """Whether a sampler is somebody's own, and keeps no state."""
+    """True for a sampler of a user's own class that cannot say where it is."""
     return not (is_frameworks(type(sampler)) or is_stateful(sampler))
 
 
 def is_read_again(loader: Any) -> bool:
-    """Whether torchdata reads all its data again to go to a place, and is not always right."""
+    """True for a loader of a stream that cannot say where it is: torchdata then reads all its
+    data again, and does not always come to the right place.
+    """
     data = getattr(loader, "dataset", None)
     return isinstance(data, IterableDataset) and not is_stateful(data)
 
 
 def can_skip(loader: Any) -> bool:
-    """Whether it is torch's own over data with an index, without worker processes: batches
-    can be skipped in it without reading their data.
+    """True for a loader in which batches can be skipped without reading their data: torch's
+    own, over data with an index, without worker processes.
     """
     return (
         type(loader).__iter__ is DataLoader.__iter__

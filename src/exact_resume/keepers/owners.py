@@ -1,5 +1,5 @@
-"""Who has attributes that a training may change: the module, its parts and weights,
-callbacks, the data module and the Trainer.
+"""The objects whose attributes a training may change, here called owners: the module, its
+parts and weights, callbacks, the data module and the Trainer.
 """
 
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ from exact_resume.keepers.classes import frameworks_names, is_frameworks
 from exact_resume.lightning_private import MODES
 from exact_resume.training import ByName, callbacks_of
 
-# The name of an owner, and that of its attribute.
+# The name of an owner, and the name of one of its attributes.
 Place = tuple[str, str]
 
-# Of the Trainer, what a callback may set at the start of an epoch.
+# The attributes of the Trainer that a callback may set at the start of an epoch.
 SETTINGS = (
     *("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm"),
     *("limit_train_batches", "limit_val_batches", "check_val_every_n_epoch"),
@@ -25,8 +25,8 @@ SETTINGS = (
 
 
 def _framework_attributes(unused: Any) -> set[str]:
-    """The attributes that Lightning and torch set themselves, as a bare one shows;
-    save_hyperparameters adds the last.
+    """The names of the attributes that Lightning and torch set in a module or a data module
+    of their own; save_hyperparameters adds the last of them.
     """
     unused.save_hyperparameters({"some": "name"})
     return {*vars(unused)} - {"training"}
@@ -37,7 +37,9 @@ OF_DATA = _framework_attributes(LightningDataModule())
 
 
 def owners_of(trainer: Trainer) -> ByName:
-    """By names, those whose attributes are kept, and the dicts of their hyper-parameters."""
+    """The owners whose attributes are kept, by names, and the dicts of their
+    hyper-parameters.
+    """
     module = trainer.lightning_module
     owners: ByName = dict(module.named_modules())
     owners |= module.named_parameters()
@@ -58,7 +60,9 @@ def owners_of(trainer: Trainer) -> ByName:
 
 
 def attributes_of(trainer: Trainer) -> Iterator[tuple[Place, Any]]:
-    """By owner and name; in an evaluation, which sets who trains, as before it."""
+    """The attributes that are kept, by the owner's name and their own, with their values. In
+    an evaluation, ``training`` of each part is what it was before.
+    """
     val_loop = trainer.fit_loop.epoch_loop.val_loop
     modes = MODES.of(val_loop).mode if trainer.validating else {}
     for owner, part in owners_of(trainer).items():
@@ -81,7 +85,9 @@ def _values_of(part: Any) -> ByName:
 
 
 def _names_left_out(part: Any) -> set[str]:
-    """The attributes of an owner that a framework sets, and what keepers of others keep."""
+    """The names of an owner's attributes that are not kept: a framework sets them, or another
+    keeper keeps them.
+    """
     if isinstance(part, LightningDataModule):
         return OF_DATA
     kind: Any = type(part)
@@ -99,10 +105,12 @@ def set_value(part: Any, name: str, value: Any) -> None:
     if isinstance(part, dict):
         part[name] = value
     else:
-        object.__setattr__(part, name, value)  # those of modules and metrics have rules
+        object.__setattr__(part, name, value)  # modules and metrics refuse some with their own
 
 
 def _keeps_own_state(owner: Any) -> bool:
-    """Whether its attributes are left alone: some of Lightning's callbacks keep times."""
+    """True for an owner whose attributes are not kept: Lightning's callbacks, some of which
+    keep times, and objects that set ``keeps_own_state``.
+    """
     is_lightnings = isinstance(owner, Callback) and is_frameworks(type(owner))
     return is_lightnings or getattr(owner, "keeps_own_state", False)

@@ -1,4 +1,4 @@
-"""Takes the batches of an epoch again, to be where a training was: reads them, or skips
+"""Takes the batches of an epoch again, up to where a training was: reads them, or skips
 those that need not be read.
 """
 
@@ -12,7 +12,7 @@ from exact_resume.keeper import State
 from exact_resume.keepers.watched import Watched
 from exact_resume.training import say
 
-# When the first line says how far it is, and the time between two, in seconds.
+# After how many seconds the first line says how far the reading is, and the next ones.
 FIRST, BETWEEN = 2, 10
 
 
@@ -20,14 +20,14 @@ def skip(indices: Iterator[Any], batches: Iterator[Any], watched: Watched, known
     """Let a loader draw its indices again, and read the last batch alone.
 
     Args:
-        indices: The loader's.
-        batches: From which the Trainer takes batches.
-        watched: The same, watched, at the start of an epoch.
-        known: What a checkpoint knows of those that a training had.
+        indices: The iterator over the loader's indices.
+        batches: The iterator from which the Trainer takes batches.
+        watched: What watches these batches, at the start of an epoch.
+        known: The state of ``Watched`` in the checkpoint.
 
     Returns:
-        Whether the last one is what it was: else the order or the data depend on what was
-        skipped.
+        Whether the last batch is what it was. If not, the order or the data depend on what
+        was skipped.
     """
     watched.set_generators(known, 0)
     for _ in islice(indices, known["count"] - 1):
@@ -37,10 +37,10 @@ def skip(indices: Iterator[Any], batches: Iterator[Any], watched: Watched, known
 
 
 def read(batches: Iterator[Any], watched: Watched, known: State, epoch: int) -> bool:
-    """Read all batches that a training had, and say so; a signal ends it.
+    """Read all batches that the training had read, and say so; a signal ends the reading.
 
     Returns:
-        Whether they are what they were.
+        Whether the batches are what they were.
     """
     watched.follow(known)
     count = known["count"]
@@ -58,7 +58,7 @@ def read(batches: Iterator[Any], watched: Watched, known: State, epoch: int) -> 
 
 
 def _takes(batches: Iterator[Any]) -> bool:
-    """Take a batch, if there is one more."""
+    """Take the next batch; return False if there is none."""
     try:
         next(batches)
     except StopIteration:

@@ -1,12 +1,13 @@
-"""Schedules that Lightning updates by a metric right after the checkpoint."""
+"""Keeps the updates of learning rates that Lightning makes right after the checkpoint."""
 
 from exact_resume.keeper import Keeper, Moment, State
 
 
 class Schedules(Keeper):
-    """Keeps which updates of a ReduceLROnPlateau are pending, and makes them.
+    """Keeps which schedules of the kind ReduceLROnPlateau were still to be updated when the
+    checkpoint was written, and updates them on a resume.
 
-    After an evaluation within an epoch Lightning itself makes them on a resume.
+    After an evaluation within an epoch Lightning itself does so on a resume.
     """
 
     def state(self, moment: Moment) -> State:

@@ -1,4 +1,4 @@
-"""What changes in loaders, samplers and data sets of this process."""
+"""Keeps what changes in the loaders, samplers and data sets of this process."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -15,33 +15,34 @@ from exact_resume.keepers.values import SCALARS, Restoring, plain
 from exact_resume.keepers.watched import sample_digest
 from exact_resume.training import ByName, is_stateful
 
-# Of arrays and tensors that are kept, how many numbers.
+# The most numbers in an array or a tensor that is kept.
 MOST = 1_000_000
 
-# What torch's loader has itself: what it is made of is looked at, its iterator is replaced.
+# The attributes of torch's own loader, which are not kept: its sampler and data set are looked
+# into instead, and its iterator is replaced.
 OF_TORCH = vars(DataLoader[Any](Dataset())).keys()
 
-# A part of the loaders, by the way to it, and the name of an attribute.
+# The way to a part of the loaders, such as ``/0/sampler``, and the name of an attribute.
 Place = tuple[str, str]
 
 
 class Sources:
-    """Keeps attributes that are not as they were at the start, and small; and the
-    ``state_dict`` of data sets that no worker has copied.
+    """Keeps small attributes of loaders, samplers and data sets that are not as they were at
+    the start, and the ``state_dict`` of data sets that are read in this process.
 
     Args:
-        loaders: Those that hold them.
+        loaders: The loaders, which hold the other parts.
     """
 
     def __init__(self, loaders: list[Any]) -> None:
         self._loaders = loaders
         self._at_start = _looks_of(_parts_of(loaders))
-        # These may have been changed by an earlier training of this process.
+        # Attributes that a resume has set, which are always kept.
         self._restored: set[Place] = set()
 
     def state(self) -> State:
-        """Of each part that has changed, or has a state, these, by the way to it; and a digest
-        of all attributes, which differs if one has changed.
+        """The ``state_dict`` and the changed attributes of each part that has any, by the way to
+        the part; and a digest of all attributes, which differs if one has changed.
         """
         parts = _parts_of(self._loaders)
         looks = _looks_of(parts)
@@ -58,8 +59,8 @@ class Sources:
         return {"states": states, "look": digest(looks)}
 
     def lost(self) -> Iterator[tuple[Any, str]]:
-        """The parts and the names of their attributes that have changed and are not kept;
-        iterators that are there for more than an epoch go on.
+        """The attributes that have changed and are not kept, each by its part and its name. An
+        iterator counts as changed, since it goes on while it lives.
         """
         parts = _parts_of(self._loaders)
         for (way, name), look in _looks_of(parts).items():
@@ -71,8 +72,11 @@ class Sources:
                 yield part, name
 
     def restore(self, state: State, within: bool = False) -> None:
-        """Put it back; within an epoch attributes only, since a ``state_dict`` may set a
-        position.
+        """Put a state back.
+
+        Args:
+            state: As of ``state``.
+            within: Attributes only, since within an epoch a ``state_dict`` may set a position.
         """
         parts = _parts_of(self._loaders)
         for way in parts.keys() & state["states"].keys():
@@ -81,7 +85,7 @@ class Sources:
             if known is not None and not within:
                 attributes = {name: x for name, x in vars(part).items() if _is_small(x)}
                 part.load_state_dict(known)
-                # It may have set a position, at which an epoch must not begin.
+                # load_state_dict may have set a position, at which an epoch must not begin.
                 part.__dict__.update(attributes)
             for name, value in changed.items():
                 _put(part, name, value)
@@ -89,7 +93,7 @@ class Sources:
 
 
 def look_at(value: Any) -> str:
-    """A digest of a value; of what is large of a sample of it."""
+    """A digest of a value, or of a sample of it if it is large."""
     return digest(value) if _is_small(value) else sample_digest(value)
 
 
@@ -102,7 +106,7 @@ def _looks_of(parts: ByName) -> dict[Place, str]:
 
 
 def _attributes_of(part: Any) -> ByName:
-    """Those of a part that are its own, and no parts themselves."""
+    """The attributes of a part that are its own, and are no parts themselves."""
     not_own = OF_TORCH if isinstance(part, DataLoader) else ()
     return {
         name: value
@@ -131,7 +135,7 @@ def _with_own_state(loaders: list[Any]) -> set[int]:
 
 
 def _is_small(value: Any) -> bool:
-    """Whether it is cheap to keep, and a checkpoint may hold it."""
+    """True for a value that is cheap to keep and that a checkpoint may hold."""
     if isinstance(value, np.ndarray):
         return value.dtype.kind in "biuf" and value.size <= MOST
     if isinstance(value, Tensor):
@@ -145,7 +149,7 @@ def _is_small(value: Any) -> bool:
 
 
 def _put(part: Any, name: str, kept: Any) -> None:
-    """Give an attribute its value; in the object that is there, which others may share."""
+    """Give an attribute its value, in the object that is there, which others may hold too."""
     restoring = Restoring()
     restoring.into(kept, getattr(part, name, None))
     vars(part)[name] = restoring.value(kept)

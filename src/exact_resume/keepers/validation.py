@@ -1,4 +1,4 @@
-"""The persistent workers of validation loaders."""
+"""Keeps the persistent workers of validation loaders."""
 
 from lightning.pytorch import Trainer
 
@@ -8,8 +8,8 @@ from exact_resume.training import validation_loaders_of
 
 
 class ValidationWorkers(Keeper):
-    """Keeps whether they run, and their generators: they start once in a training, and a
-    loader draws a number then. A resume starts them again.
+    """Keeps whether the persistent workers run, and their generators. They start once in a
+    training, and the loader draws a number then; a resume starts them as they were.
     """
 
     def setup(self, trainer: Trainer) -> None:
@@ -32,7 +32,7 @@ class ValidationWorkers(Keeper):
             workers.note_generators(loader)
         workers.start_workers(loaders, ran)
         for loader in loaders:
-            workers.states_of_workers(loader)  # when they are at rest
+            workers.states_of_workers(loader)  # waits until they are at rest
             workers.begin_epoch(loader)
         val_loop = self.trainer.fit_loop.epoch_loop.val_loop
         type(val_loop).reset(val_loop)

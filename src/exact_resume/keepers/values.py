@@ -23,32 +23,34 @@ CONTAINERS = (dict, list, tuple, deque, set, frozenset)
 
 BASES = {kind.__name__: kind for kind in CONTAINERS}
 
-# The key of what is none of Python's usual containers.
+# The key that marks a dict in a checkpoint that stands for a value of another kind.
 KIND = "kind of exact_resume"
 
-# Classes that are made anew, and what a defaultdict may make, by name.
+# The classes of which a resume makes objects, and what a defaultdict may make, by name.
 MADE: dict[str, type] = {
     f"{kind.__module__}:{kind.__qualname__}": kind
     for kind in (*CONTAINERS, Counter, OrderedDict, defaultdict, torch.Size, bool, int, float, str)
 }
 
-# Of NumPy's types: numbers, times, and texts.
+# The kinds of NumPy's types that are kept: numbers, times, and texts.
 NUMERIC = "biufcmMSU"
 
-# By the id of each object, the object, so that the id stays its own, and its copy.
+# The objects that were copied and their copies, by the id of the object. It is held here so
+# that its id stays its own.
 Copies = dict[int, tuple[Any, Any]]
 
-# The way from an attribute to an object: numbers of parts.
+# The way from an attribute to an object in it: at each level, the number of a part.
 Way = tuple[int, ...]
 
 
 def plain(value: Any, copies: Copies | None = None) -> Any:
-    """As a checkpoint holds it: tensors copied to the CPU, as torch's own, and what is
-    neither a tensor nor one of Python's own values as a dict.
+    """The form of a value that a checkpoint holds: tensors are copied to the CPU, and values
+    that are neither tensors nor Python's own become dicts.
 
     Args:
         value: The value.
-        copies: Of objects that were copied before; new ones are added.
+        copies: The copies that were made before, of values that may share objects with this
+            one; new ones are added.
     """
     copies = {} if copies is None else copies
     if id(value) in copies:
@@ -58,7 +60,7 @@ def plain(value: Any, copies: Copies | None = None) -> Any:
     copy = value
     if isinstance(value, Tensor):
         detached = value.detach()
-        if type(detached) is not Tensor:  # a sparse one refuses it
+        if type(detached) is not Tensor:  # not always: a sparse tensor refuses as_subclass
             detached = detached.as_subclass(Tensor)
         copy = detached.cpu().clone()
         copy.requires_grad_(value.requires_grad and value.is_leaf)
@@ -106,13 +108,15 @@ def _plain_container(value: Any, copies: Copies) -> Any:
 
 
 def name_of(kind: Any) -> str:
-    """The module and the name of a class or function; empty of what has none."""
+    """The module and the name of a class or function, such as ``torch:Size``; empty for an
+    object without a name.
+    """
     name = getattr(kind, "__qualname__", "")
     return f"{kind.__module__}:{name}" if name else ""
 
 
 def is_array(value: Any) -> bool:
-    """Whether it is an array of NumPy's own of plain values."""
+    """True for an array of NumPy's own class that holds plain values."""
     return type(value) is np.ndarray and value.dtype.kind in NUMERIC
 
 
@@ -123,25 +127,25 @@ def array_kind(value: Any) -> tuple[str, Any]:
 
 
 def restored(kept: Any, device: Any = None) -> Any:
-    """The value of which ``plain`` made this, with tensors on a device."""
+    """The value whose form ``plain`` has made, with its tensors on a device."""
     return Restoring(device).value(kept)
 
 
 class Restoring:
-    """Makes the values of which ``plain`` made others, one for each.
+    """Makes values again of the forms that ``plain`` has made, one value of each form.
 
     Args:
-        device: That of tensors.
+        device: The device of tensors.
     """
 
     def __init__(self, device: Any = None) -> None:
         self._device = device
-        # By the id of what is kept.
+        # By the id of a kept form: the object that is to take its content, and the value.
         self._there: dict[int, Any] = {}
         self._made: dict[int, Any] = {}
 
     def into(self, kept: Any, there: Any) -> None:
-        """Let an object that is there take the content of what is kept, if it can."""
+        """Let an object that is there take the content of what is kept, if it is of its kind."""
         if isinstance(there, Tensor) and isinstance(kept, Tensor):
             are_dense = there.layout == kept.layout == torch.strided
             if are_dense and there.dtype == kept.dtype and not there.is_inference():
@@ -150,7 +154,7 @@ class Restoring:
             self._there[id(kept)] = there
 
     def value(self, kept: Any) -> Any:
-        """What is kept, restored."""
+        """The value of a kept form."""
         if type(kept) is tuple:
             return tuple(map(self.value, kept))
         if not isinstance(kept, Tensor | dict | list):
@@ -200,7 +204,7 @@ class Restoring:
 
 
 def _class_of(kept: Any) -> str:
-    """The name of the class of a value, of which this is kept."""
+    """The name of the class of the value that has this form."""
     if not isinstance(kept, dict) or KIND not in kept:
         return name_of(type(kept))
     return "numpy:ndarray" if kept[KIND] == "array" else str(kept.get("class", ""))
@@ -219,7 +223,9 @@ def _array(kept: Any, there: Any) -> Any:
 
 
 def _empty(kept: Any) -> Any:
-    """A container of its class; of one that is no longer known, Python's own."""
+    """An empty container of the class of a kept form; Python's own where the class is not
+    known.
+    """
     if not isinstance(kept, dict) or KIND not in kept:
         return type(kept)()
     kind = MADE.get(kept["class"], BASES[kept[KIND]])
@@ -231,8 +237,9 @@ def _empty(kept: Any) -> Any:
 
 
 def _immutable(name: str, kind: str, parts: Iterable[Any]) -> Any:
-    """A frozenset, or a tuple of its class, such as a named one, if its module is imported:
-    a checkpoint imports nothing, and calls nothing of others.
+    """A frozenset, or a tuple of the class of this name, such as a named tuple. The class is
+    used if its module is imported already: a checkpoint imports nothing, and calls no code
+    of others.
     """
     if kind == "frozenset":
         return frozenset(parts)
@@ -247,12 +254,12 @@ def _immutable(name: str, kind: str, parts: Iterable[Any]) -> Any:
 
 
 def objects_in(value: Any, most: int) -> Iterator[tuple[Way, Any]]:
-    """The first objects in a value, itself too, that are no plain values of Python's, each
-    with the way to it. The nearest come first.
+    """The value and the objects in it that are no plain values of Python's, each with the way
+    to it; the nearest first, and at most so many.
     """
     queue: list[tuple[Way, Any]] = [((), value)]
     seen = set[int]()
-    for way, thing in queue:  # also what is appended
+    for way, thing in queue:  # the loop also visits what it appends
         if type(thing) in SCALARS or id(thing) in seen:
             continue
         if len(seen) >= most:
@@ -279,7 +286,7 @@ def memory_of(value: Any) -> set[int]:
 
 
 def is_plain(value: Any) -> bool:
-    """Whether a checkpoint may hold it."""
+    """True for a value that a checkpoint may hold: it can be read with ``weights_only``."""
     content = io.BytesIO()
     try:
         torch.save(value, content)

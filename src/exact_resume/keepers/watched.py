@@ -1,5 +1,6 @@
-"""The batches of an epoch as they are read, by which a replay is verified: a sample of each,
-and the generators as they were before a read that draws.
+"""Watches the batches of an epoch as they are read, so that a resume can verify that the
+loaders give them again: by a sample of each, and by the generators before each read that
+draws random numbers.
 """
 
 from collections import deque
@@ -19,25 +20,25 @@ from exact_resume.keepers.generators import Note, set_states
 from exact_resume.keepers.values import plain
 from exact_resume.training import ByName
 
-# Of reads that draw in this process: of how many a checkpoint has the generators before
-# them. It has them of the first, with which a sampler draws, and of the last ones.
+# For how many reads that draw in this process a checkpoint holds the generators before the
+# read: for the first, in which a sampler draws, and for the last ones.
 MOST = 100
 
-# Of how many generators.
+# How many generators are watched.
 NOTED = 16
 
-# How many numbers of a record are compared, and of how many of its last dimensions; of a
-# tensor of more records than these one number of each.
+# A sample has so many numbers of each record of a tensor, at most so many along one of its
+# dimensions; of a tensor with more than so many records, one number of each.
 NUMBERS, OF_A_DIMENSION, RECORDS = 16, 4, 10_000
 
-# How deep a batch is looked into, and at how many parts of it; of another value fewer.
+# The limits of a sample: levels of parts, parts of a batch, and parts of another value.
 DEPTH, PARTS, FEW = 6, 1_000_000, 10_000
 
-# Batches whose samples are held until they are digested together: a device is asked for
-# those of its tensors only then.
+# The samples of so many batches are held, and digested together: only then is a device asked
+# for the numbers of its tensors.
 HELD = 32
 
-# A part of a batch: a tensor's numbers, or bytes.
+# A sample of a batch: numbers of tensors, and bytes of other values, in their order.
 Sample = list[Tensor | bytes]
 
 
@@ -45,21 +46,21 @@ class Watched(Iterator[Any]):
     """The batches of an epoch, counted and sampled as they are read.
 
     Args:
-        batches: What gives them.
-        generators: Those from which reading may draw, in this process.
-        ahead: Batches that were read before.
+        batches: The iterator that gives the batches.
+        generators: The generators of this process from which reading may draw.
+        ahead: Batches that were read before they were watched.
     """
 
     def __init__(self, batches: Any, generators: ByName, ahead: list[Any]) -> None:
         self._batches, self._generators = batches, generators
-        # The global ones come first. Of those that loaders hold nobody else draws: a replay
-        # draws the same without this, if it reads all batches.
+        # The first ones are the global generators. From those that loaders hold nobody else
+        # draws, so a replay that reads all batches draws the same without knowing them.
         noted = islice(generators.items(), NOTED)
         self._notes = {name: Note(generator) for name, generator in noted}
         self.count = 0
         self._held = [_sample_of(batch) for batch in ahead]
         self._all, self._last = "", ""
-        # By the number of the batch, the states before it of the generators that drew.
+        # The states of the generators that drew, before the read, by the number of the batch.
         self._first_draws: dict[int, State] = {}
         self._draws: deque[tuple[int, State]] = deque(maxlen=MOST - 1)
         self._following: dict[int, State] = {}
@@ -85,8 +86,8 @@ class Watched(Iterator[Any]):
         return batch
 
     def state(self) -> State:
-        """What a replay is verified by: the number of batches; a digest of the last one and
-        one of all, in their order; and the generators before reads that drew.
+        """What verifies a replay: the number of batches, a digest of the last one and one of
+        all in their order, and the generators before reads that drew.
         """
         self._digest()
         draws = self._first_draws | dict(self._draws)
@@ -98,16 +99,23 @@ class Watched(Iterator[Any]):
         }
 
     def follow(self, known: State) -> None:
-        """Let the generators be as they were when batches were read."""
+        """Before each read from now on, set the generators as they were before it the last
+        time.
+
+        Args:
+            known: A state, as of ``state``.
+        """
         self._following = dict(known["draws"])
 
     def set_generators(self, known: State, number: int) -> None:
-        """Let them be as they were before a batch was read, if it drew."""
+        """Set the generators as they were before the batch of this number was read, if that
+        drew.
+        """
         set_states(self._generators, known["draws"].get(number, {}))
 
     def go_to_last(self, known: State) -> None:
-        """The batches before the last one have been skipped: know of them as if they had
-        been read.
+        """Called when the batches before the last one have been skipped: count them, and know
+        their draws, as if they had been read.
         """
         self.count = known["count"] - 1
         draws = {number: drawn for number, drawn in known["draws"].items() if number < self.count}
@@ -116,14 +124,14 @@ class Watched(Iterator[Any]):
         self.set_generators(known, self.count)
 
     def is_at_last(self, known: State) -> bool:
-        """Whether the batch that was read last is that of this state."""
+        """True if the batch that was read last is the last one of this state."""
         self._digest()
         self._all = known["all"]
         return bool(self._last == known["last"])
 
     def repeats(self, known: State) -> bool:
-        """Whether it has given the batches of this state: all of them, or the last one where
-        the generators before some reads are not known.
+        """True if the batches that were read are those of this state: all of them, or only the
+        last one where the generators before some reads are not known.
         """
         self._digest()
         kind = "last" if len(known["draws"]) >= MOST else "all"
@@ -137,7 +145,7 @@ class Watched(Iterator[Any]):
 
 
 def sample_digest(value: Any) -> str:
-    """A digest of a sample of any value."""
+    """A digest of a sample of a value, which may be of any type."""
     return _digest_of(_sample_of(value, FEW))
 
 
@@ -164,7 +172,7 @@ def _add(value: Any, parts: Sample, depth: int, most: int) -> None:
         return
     if isinstance(value, Tensor):
         parts.append(str(value.dtype).encode())
-        with suppress(RuntimeError, TypeError, NotImplementedError):  # of an unusual layout
+        with suppress(RuntimeError, TypeError, NotImplementedError):  # an unusual layout
             parts += _numbers_of(value.detach())
     elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
         parts += [str(value.shape).encode(), value[_columns(value.shape)].tobytes()]
@@ -185,7 +193,9 @@ def _add(value: Any, parts: Sample, depth: int, most: int) -> None:
 
 
 def _numbers_of(tensor: Tensor) -> Sample:
-    """Those of a tensor that are compared, copied: a batch may be changed in place."""
+    """The shape of a tensor, and a copy of the numbers that are compared: the batch itself may
+    be changed in place.
+    """
     if tensor.is_nested:
         return [number for part in tensor.unbind() for number in _numbers_of(part)]
     if tensor.layout == torch.sparse_coo:
@@ -201,8 +211,8 @@ def _numbers_of(tensor: Tensor) -> Sample:
 
 @lru_cache(1024)
 def _columns(shape: tuple[int, ...]) -> tuple[slice, ...]:
-    """Of a shape whose first dimension is that of records: where the numbers lie that are
-    compared, spread over the others.
+    """The slices of a tensor, by dimension, that hold the numbers to compare. The first
+    dimension is that of records; along the others the numbers are spread.
     """
     left = NUMBERS if shape and shape[0] <= RECORDS else 1
     slices = []

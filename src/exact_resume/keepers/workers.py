@@ -1,4 +1,4 @@
-"""Worker processes of loaders, whose random generators are not those of this process."""
+"""Keeps the random generators in the worker processes of loaders."""
 
 import time
 from ast import literal_eval
@@ -14,21 +14,23 @@ from exact_resume.keepers.sources import look_at
 from exact_resume.lightning_private import INDEX_SAMPLER, ITERATOR, SENT, WORKING
 from exact_resume.training import has_persistent_workers, is_stateful
 
-# For what a worker notes, in bytes: the states of some 20 generators.
+# The memory for the states that a worker notes, in bytes: enough for some 20 generators.
 MOST = 1 << 18
 
-# How long to wait for the next batch of workers that still fetch what a limit of batches has
-# left over, in seconds. Those of an iterable data set may have ended.
+# How many seconds to wait for the next batch of workers that still fetch batches beyond a
+# limit such as limit_train_batches; fewer for an iterable data set, which may have ended.
 PATIENCE, PATIENCE_AT_END = 60, 1
 
-# What a worker counts.
+# The places of what a worker counts: its batches, the bytes of the states that it has noted,
+# and whether its data have changed.
 BATCHES, BYTES, IS_CHANGED = range(3)
 
 
 class Noting:
-    """Takes the place of a loader's collate function, and of its ``worker_init_fn``. In each
-    worker it notes the generators after a batch, in memory that processes share, and
-    whether the data have changed; a worker that starts takes the generators up.
+    """Takes the place of a loader's collate function and, by ``start``, of its
+    ``worker_init_fn``. After each batch of a worker it notes the worker's generators, in
+    memory that processes share, and whether its data have changed. A worker that starts
+    takes up the generators that were noted.
     """
 
     def __init__(self, loader: Any) -> None:
@@ -36,7 +38,7 @@ class Noting:
         self.states = torch.zeros(loader.num_workers, MOST, dtype=torch.uint8).share_memory_()
         self.counts = torch.zeros(loader.num_workers, 3, dtype=torch.int64).share_memory_()
         self.before = 0  # batches of all workers, before this epoch
-        # In a worker.
+        # Used in a worker only.
         self._notes: dict[str, Note] = {}
         self._known: list[Any] = []
         self._look = ""
@@ -48,7 +50,7 @@ class Noting:
         return batch
 
     def start(self, number: int) -> None:
-        """In place of ``worker_init_fn``."""
+        """Called when a worker starts, in place of ``worker_init_fn``."""
         if self.init:
             self.init(number)
         if text := self.text_of(number):
@@ -63,7 +65,7 @@ class Noting:
         return bytes(self.states[number, :size].numpy()).decode()
 
     def put(self, number: int, text: str) -> None:
-        """Note states, if they are not too many."""
+        """Note the states of a worker, as text, if there is memory for them."""
         content = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
         if len(content) <= MOST:
             self.states[number, : len(content)] = content
@@ -84,7 +86,7 @@ class Noting:
             self._known = now
             generators = {name: note.generator for name, note in self._notes.items()}
             self.put(number, repr(states_of(generators)))
-        self.counts[number, BATCHES] = batches  # last: then all is noted
+        self.counts[number, BATCHES] = batches  # at the end, when everything else is noted
 
 
 def _skip_iteration(data: Any) -> None:
@@ -97,12 +99,12 @@ def _skip_iteration(data: Any) -> None:
         self.__class__ = kind
         return iter(())
 
-    with suppress(TypeError):  # of a class with slots
+    with suppress(TypeError):  # a class with slots refuses it
         data.__class__ = type(kind.__name__, (kind,), {"__iter__": give_nothing})
 
 
 def note_generators(loader: Any) -> None:
-    """Let persistent workers of torch's own loader note theirs.
+    """Let the persistent workers of torch's own loader note their generators.
 
     Permanently changes the loader's ``collate_fn`` and ``worker_init_fn``.
     """
@@ -133,13 +135,15 @@ def begin_epoch(loader: Any) -> None:
 
 
 def data_have_changed(loader: Any) -> bool:
-    """Whether data have changed in a persistent worker, which no checkpoint can hold."""
+    """True if data have changed in a persistent worker, which no checkpoint can hold."""
     noting = getattr(loader, "collate_fn", None)
     return isinstance(noting, Noting) and bool(noting.counts[:, IS_CHANGED].any())
 
 
 def _wait(loader: Any, noting: Noting) -> None:
-    """Until the workers have fetched what they were asked for in this epoch."""
+    """Wait until the workers have fetched the batches that they were asked for in this
+    epoch.
+    """
     iterator = ITERATOR.of(loader)
     may_end = isinstance(loader.dataset, IterableDataset)
     fetched, since = -1, time.monotonic()
@@ -155,7 +159,7 @@ def _wait(loader: Any, noting: Noting) -> None:
 
 
 def are_running(loader: Any) -> bool:
-    """Whether a loader's persistent workers are."""
+    """True if a loader's persistent workers are running."""
     return has_persistent_workers(loader) and ITERATOR.of(loader, None) is not None
 
 
@@ -196,7 +200,7 @@ def keep_generators_of_workers(loader: Any) -> None:
     Permanently adds two attributes to the user's data set.
     """
     data: Any = getattr(loader, "dataset", None)
-    # Of an iterable data set torchdata fetches the batches again.
+    # An iterable data set needs none: torchdata fetches its batches again.
     has_state = is_stateful(data) or isinstance(data, IterableDataset)
     has_workers = is_stateful(loader) and bool(getattr(loader, "num_workers", 0))
     if has_workers and not has_state and hasattr(data, "__dict__"):
@@ -208,14 +212,15 @@ def keep_generators_of_workers(loader: Any) -> None:
 
 
 def has_generators_of_workers(data: Any) -> bool:
-    """Whether a data set has been given such a state."""
+    """True if ``keep_generators_of_workers`` has given a data set its state."""
     state = getattr(data, "__dict__", {}).get("state_dict")
     return isinstance(state, partial) and state.func is _state_of_worker
 
 
 def _state_of_worker(*parts: Any) -> dict[str, str]:
-    """The generators of a process, and of parts of its loader: as text, since torchdata
-    compares states with the last ones at each batch, number by number.
+    """The states of the global generators of a worker, and of those that parts of its loader
+    hold: as one text, since torchdata compares a state with the last one at each batch, part
+    by part.
     """
     return {"generators": repr(states_of(all_generators(*parts)))}
 
