@@ -1,1 +1,1 @@
-"""From files to batches: reading, augmentation, and the order of the images."""
+"""Reads images from files, and makes batches of them: order, augmentation, normalisation."""

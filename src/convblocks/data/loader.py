@@ -1,4 +1,6 @@
-"""From images in memory to the batches that a network takes: order, augmentation, normalisation."""
+"""Makes the batches that a network takes of images in memory: order, augmentation,
+normalisation.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import KW_ONLY, dataclass
@@ -13,7 +15,7 @@ from convblocks.data.images import MNIST, ImageSpec, LabelledImages
 
 Batch = tuple[Tensor, Tensor]
 
-# The random streams of one epoch, independent of each other.
+# The numbers of the random streams of an epoch, which are independent of each other.
 ORDER_STREAM, MOVE_STREAM, FLIP_STREAM = 0, 1, 2
 
 
@@ -65,7 +67,8 @@ class Augmentation:
 
     def _moved(self, images: Tensor, draws: Tensor) -> Tensor:
         height, width = images.shape[2:]
-        # Drawn in -1..1. A tensor of the limits would be copied to the device.
+        # The draws are in -1..1. They are scaled one by one, since a tensor of the limits would
+        # have to be copied to the device.
         right, down, turn, growth = draws.unbind(dim=1)
         right = right * (2 * self.shift / width)
         down = down * (2 * self.shift / height)
@@ -73,14 +76,15 @@ class Augmentation:
         size = 1 + growth * self.scale
         cos = angle.cos() / size
         sin = angle.sin() / size
-        # Otherwise images that are not square would be sheared.
+        # Without the aspect, images that are not square would be sheared.
         aspect = height / width
-        # Maps each output pixel to its position in the input, in units of half the image.
+        # Each matrix maps a pixel of the output to its position in the input, in units of half
+        # the image.
         rows = torch.stack([cos, sin * aspect, -right, -sin / aspect, cos, -down], dim=1)
         shape = [len(images), 1, height, width]
         grid = functional.affine_grid(rows.view(-1, 2, 3), shape, align_corners=False)
-        # Bicubic, since bilinear interpolation blurs: a network trained on blurred
-        # digits is worse at sharp ones.
+        # Bicubic interpolation, since bilinear blurs: a network that is trained on blurred digits
+        # is worse at sharp ones.
         edge = "zeros" if self.black_outside else "border"
         moved = functional.grid_sample(
             images.to(grid.dtype), grid, mode="bicubic", padding_mode=edge, align_corners=False
@@ -89,11 +93,11 @@ class Augmentation:
 
 
 def epoch_draws(size: int, seed: int, epoch: int) -> Tensor:
-    """Random numbers (size, 5) float32 in -1..1 for the images of an epoch, a function
-    of (seed, epoch, index).
+    """Random numbers (size, 5) float32 in -1..1 for the images of an epoch; they depend on
+    the seed, the epoch and the index of an image only.
 
-    Drawn for all images at once, so that an image is augmented in the same way whatever
-    the order of the images and their split into batches and processes.
+    They are drawn for all images at once, so that an image is augmented in the same way
+    whatever the order of the images and their split into batches and processes.
     """
     movements = torch.rand(size, 4, generator=epoch_generator(seed, epoch, MOVE_STREAM))
     flips = torch.rand(size, 1, generator=epoch_generator(seed, epoch, FLIP_STREAM))
@@ -101,23 +105,27 @@ def epoch_draws(size: int, seed: int, epoch: int) -> Tensor:
 
 
 def fetch(images: Tensor, parts: Iterable[Tensor]) -> Iterator[Tensor]:
-    """The images of each part, which holds indices.
+    """The images of each part, one part after the other.
 
-    Images that are decoded when they are needed have a method ``batches`` for it, which
-    may be a part ahead.
+    Images that are decoded only when they are needed have a method ``batches``, which may
+    decode one part ahead.
+
+    Args:
+        images: All images (N, C, H, W).
+        parts: The indices of each part, (B,) int64.
     """
     batches = getattr(images, "batches", None)
     if batches:
-        # Their type is unknown here.
+        # The method has no type: it is that of a wing.
         return batches(parts)  # type: ignore[no-any-return]
-    # Faster than images[part].
+    # index_select is faster than images[part].
     return (images.index_select(0, part) for part in parts)
 
 
 @dataclass(frozen=True)
 class NormalizedImages(Dataset[Batch]):
-    """One image after the other, in the order of the files: (C, H, W) float32,
-    normalised, and its target () int64.
+    """The images one by one, in the order of the files: each (C, H, W) float32, normalised,
+    with its target () int64.
     """
 
     data: LabelledImages
@@ -162,7 +170,7 @@ class ImageLoader(IterableDataset[Batch]):
         process: The index of this process.
     """
 
-    # Lightning expects it of every loader.
+    # Lightning expects this attribute of every loader.
     batch_sampler = None
 
     data: LabelledImages
@@ -177,8 +185,8 @@ class ImageLoader(IterableDataset[Batch]):
 
     def __post_init__(self) -> None:
         self.dataset = NormalizedImages(self.data, self.image_spec)
-        # Through it Lightning sets the epoch. With overfit_batches it would replace one
-        # that is not sequential, which only works for torch's own loaders.
+        # Lightning sets the epoch by the sampler. It is sequential, since with overfit_batches
+        # Lightning would replace any other, which only works for torch's own loaders.
         self.sampler = SequentialSampler(self.dataset)
         self.sampler.set_epoch = self.set_epoch  # type: ignore[attr-defined]
         self._epoch = 0
@@ -197,11 +205,11 @@ class ImageLoader(IterableDataset[Batch]):
         return min(self.batch_size, len(self.data) - batch_idx * self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        # A generator, so that this runs with the first next(): on a resume Lightning
-        # calls iter() before set_epoch().
+        # This is a generator, so it runs from the first next() on: on a resume Lightning calls
+        # iter() before set_epoch().
         epoch = self._epoch
         self._epoch += 1
-        # Batches done before a resume in the middle of this epoch; 0 without one.
+        # The number of batches of this epoch that were done before a resume within it; else 0.
         done = self._resume["position"] if self._resume.get("epoch") == epoch else 0
         self._resume = {}
         order = self._order(epoch)
@@ -220,11 +228,11 @@ class ImageLoader(IterableDataset[Batch]):
             yield normalize(images), self.data.labels.index_select(0, indices)
 
     def state_dict(self) -> dict[str, int]:
-        """The current epoch, and how many of its batches were yielded."""
+        """The current epoch, and how many of its batches were given."""
         return self._state
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """If the next iteration is of that epoch, skip the batches already yielded."""
+        """Let the next iteration skip the batches that were given, if it is of that epoch."""
         self._state = state_dict
         self._resume = state_dict
 

@@ -17,7 +17,8 @@ from convblocks.data.mnist import MNISTFiles
 from convblocks.errors import DataError, UsageError
 from convblocks.files import machine_lock
 
-# Independent of the run's seed: otherwise runs would be compared on different held-out images.
+# The seed that chooses the held-out images. It does not depend on the run's seed: otherwise runs
+# would be compared on different images.
 SPLIT_SEED = 1998
 
 
@@ -44,10 +45,10 @@ class ImageDataModule(LightningDataModule):
         seed: With the epoch, determines the order of the training images and how each
             is moved.
         shift: Training images are shifted at random by up to that many pixels.
-        rotation: They are rotated at random by up to that many degrees.
-        scale: They are made larger or smaller at random by up to that share of their
-            size.
-        flip: Half of them, at random, are mirrored left to right.
+        rotation: Training images are rotated at random by up to that many degrees.
+        scale: Training images are made larger or smaller at random by up to that share of
+            their size.
+        flip: Half of the training images, at random, are mirrored left to right.
         size: Height and width to which pictures are scaled; without it they must be of
             one size.
         source: A class that reads a data set of another kind from the root.
@@ -58,8 +59,8 @@ class ImageDataModule(LightningDataModule):
         DataError: the files are missing or damaged.
     """
 
-    # Whether the loaders of several processes share each batch, so that Lightning need
-    # not share the images.
+    # The loaders of several processes each give their part of a batch, so that Lightning must not
+    # divide the images among the processes.
     shares_batches = True
 
     def __init__(
@@ -108,17 +109,15 @@ class ImageDataModule(LightningDataModule):
 
     @property
     def fingerprint(self) -> dict[str, str]:
-        """The MD5 of each part of the data, which are read for it; by them a resumed
-        run recognises its data.
+        """The MD5 of each part of the data, by which a resumed run recognises its data. The
+        data are read for it.
         """
         self.setup()
         return self.files.fingerprint
 
     @property
     def notes(self) -> list[str]:
-        """What ``fit`` prints about the images that were read; nothing for MNIST. Only
-        after ``setup``.
-        """
+        """Lines about the images that ``fit`` prints; none for MNIST. Only after ``setup``."""
         files = self.files
         if files.fingerprint == mnist.ORIGINAL_MD5:
             return []
@@ -144,7 +143,7 @@ class ImageDataModule(LightningDataModule):
 
     @property
     def image_spec(self) -> ImageSpec:
-        """The image spec, for which the images are read.
+        """Shape, classes and normalisation of the images, which are read for it.
 
         Raises:
             DataError: there is no data.
@@ -158,7 +157,7 @@ class ImageDataModule(LightningDataModule):
         """
         if self._is_read:
             return
-        # One process at a time downloads or unpacks.
+        # The lock lets one process at a time download or unpack.
         with machine_lock(self.root.resolve()):
             self.source.prepare()
         self.files = files = self.source.load()
@@ -199,7 +198,7 @@ class ImageDataModule(LightningDataModule):
         return ImageLoader(
             data.to(trainer.strategy.root_device) if trainer else data,
             batch_size,
-            # With overfit_batches every epoch takes the same batches.
+            # With overfit_batches every epoch must have the same batches.
             shuffle=training and not getattr(trainer, "overfit_batches", 0),
             seed=self.seed,
             image_spec=self.files.image_spec,
@@ -210,13 +209,19 @@ class ImageDataModule(LightningDataModule):
 
 
 class MNISTDataModule(ImageDataModule):
-    """An ImageDataModule by the name of what it holds by default: MNIST's digits."""
+    """An ImageDataModule under the name of its default data, MNIST's digits."""
 
 
 def find_source(root: Path, size: Size | None = None) -> ImageSource:
-    """The source for the data in a folder; pictures are scaled to the size, and others
-    refused with a UsageError.
+    """The source that reads the data in a folder.
+
+    Args:
+        root: The folder.
+        size: Height and width to which pictures are scaled.
+
+    Raises:
+        UsageError: a size is given for data other than pictures.
     """
-    # MNISTFiles says what is missing.
+    # If no source fits, MNISTFiles raises the error that says what is missing.
     found = wings.call("SOURCES", "find", root, size, kind=ImageSource)
     return next(found, None) or MNISTFiles(root)

@@ -1,1 +1,1 @@
-"""From a batch to a step: the networks and the LightningModule that trains them."""
+"""The networks, and the LightningModule that trains them."""

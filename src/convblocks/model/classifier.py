@@ -34,14 +34,14 @@ class LossAndAccuracy(Metric):
 
     def __init__(self) -> None:
         super().__init__(sync_on_compute=False)
-        # The reductions are for ``forward``, over batches; ``compute`` reduces over processes.
+        # These reductions are used by ``forward``, over batches; over processes ``compute`` sums.
         self.add_state("loss_sum", torch.tensor(0.0), dist_reduce_fx="sum")
         for name in ("correct", "count"):
             self.add_state(name, torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, loss_sum: Tensor, logits: Tensor, targets: Tensor) -> None:
         """Add a batch: its summed loss (), logits (B, classes) and targets (B,)."""
-        # A float64 network sums in float64.
+        # The sum gets the precision of the losses if that is higher, such as float64.
         if self.loss_sum.dtype != loss_sum.dtype:
             dtype = torch.promote_types(self.loss_sum.dtype, loss_sum.dtype)
             self.loss_sum = self.loss_sum.to(dtype)
@@ -57,8 +57,8 @@ class LossAndAccuracy(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """Loss and accuracy: (), in the dtype of the loss sum."""
-        # float64 counts exactly, and rounding the quotient from it once more changes
-        # nothing. MPS has no float64.
+        # Counts are exact in float64, and the quotient, rounded once more, is the same as without
+        # it. MPS has no float64.
         dtype = self.loss_sum.dtype
         exact = dtype if self.loss_sum.is_mps else torch.float64
         sums = [each.to(exact) for each in (self.loss_sum, self.correct, self.count)]
@@ -111,7 +111,7 @@ class ImageClassifier(LightningModule):
         image_spec: ImageSpec | dict[str, Any] = MNIST,
     ) -> None:
         super().__init__()
-        # From a checkpoint.
+        # In a checkpoint the image spec is a dict.
         if isinstance(image_spec, dict):
             image_spec = ImageSpec.from_dict(image_spec)
         self.image_spec = image_spec
@@ -129,8 +129,8 @@ class ImageClassifier(LightningModule):
         plain |= {"arch": self.arch, "image_spec": image_spec.as_dict()}
         self.save_hyperparameters(ignore=list(plain))
         self.save_hyperparameters(plain)
-        # Wrong arguments are refused now. A checkpoint can be used without its
-        # optimizer's class.
+        # Refuse wrong arguments of the optimizer and the schedule now. If their class is not
+        # imported, as when a checkpoint is only used, let it be.
         with suppress(NotImportedError):
             ImageClassifier.configure_optimizers(self, is_trial=True)
         self.train_metrics = LossAndAccuracy()
@@ -151,7 +151,7 @@ class ImageClassifier(LightningModule):
         that of the mean over all images, even if the parts of a short batch differ in
         size or are empty.
         """
-        # On a resume in the middle of an epoch the sums so far are kept.
+        # A resume within an epoch begins at a later batch, and so keeps the sums so far.
         if batch_idx == 0:
             self.train_metrics.reset()
         loss_sum = self._measure(batch, self.train_metrics)
@@ -160,8 +160,8 @@ class ImageClassifier(LightningModule):
         if processes > 1:
             loss_sum = loss_sum * processes
         loss = loss_sum / images
-        # To log every step would cost more than a step of the MLP. Lightning sets the
-        # interval at run time.
+        # Logging takes longer than a step of the MLP, so it is done now and then. (The interval
+        # has no type, since Lightning sets it at run time.)
         step = self.trainer.global_step + 1
         interval = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if interval > 0 and step % interval == 0:
@@ -178,8 +178,7 @@ class ImageClassifier(LightningModule):
         self.eval_metrics.reset()
 
     def on_validation_epoch_end(self) -> None:
-        # Lightning sets it at run time
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        data = self.trainer.datamodule  # type: ignore[attr-defined]  # set at run time
         self._log_epoch(getattr(data, "evaluation_split", "val"), self.eval_metrics)
 
     test_step = validation_step
@@ -191,7 +190,7 @@ class ImageClassifier(LightningModule):
     def predict_step(self, batch: Tensor | Batch, batch_idx: int) -> Tensor:
         """Images, with or without targets -> probabilities (B, classes)."""
         images = batch if isinstance(batch, Tensor) else batch[0]
-        # LightningModule's own call is untyped
+        # The call of a LightningModule has no type.
         return self(images).softmax(dim=1)  # type: ignore[no-any-return]
 
     def configure_optimizers(self, is_trial: bool = False) -> Any:
@@ -206,8 +205,8 @@ class ImageClassifier(LightningModule):
                 f"the classifier is for {self.image_spec}, "
                 f"but the data are {seen}: give it image_spec="
             )
-        # Lightning warns of values logged without a reduction, even in a process group
-        # of one; these are reduced.
+        # Lightning warns of values that are logged without sync_dist, even in a process group of
+        # one; these are summed over processes already.
         warnings.filterwarnings(
             "ignore", message=r"It is recommended to use `self.log\('(train|val|test)/\w+'"
         )
@@ -215,7 +214,7 @@ class ImageClassifier(LightningModule):
             synchronize_batch_norm(self.network)
 
     def _measure(self, batch: Batch, metrics: LossAndAccuracy) -> Tensor:
-        """The sum of the batch's losses: (). Adds the batch to the metrics."""
+        """The sum of the batch's losses, (); also adds the batch to the metrics."""
         images, targets = batch
         logits = self(images)
         losses: Tensor = self.loss(logits, targets)
@@ -228,7 +227,7 @@ class ImageClassifier(LightningModule):
         local = len(batch[1])
         if self.trainer.world_size == 1:
             return local
-        # An ImageLoader knows; with others the processes must communicate.
+        # An ImageLoader knows the number; with other loaders the processes must communicate.
         images_in = getattr(self.trainer.train_dataloader, "images_in", None)
         if images_in:
             return int(images_in(batch_idx))

@@ -1,1 +1,1 @@
-"""What a run leaves: its directory, result, provenance and checkpoints' files."""
+"""The record that a run leaves: its directory, result, provenance and checkpoints."""

@@ -17,14 +17,14 @@ LOGS = Path("lightning_logs")
 
 LOCK_SECONDS = 5
 
-# The end of what a run says that has been stopped.
+# Ends the message of a run that has been stopped.
 RESUME_HINT = "continue with --resume"
 
-# Written in C where libyaml is there, several times as fast: a comparison reads the
-# config of each of its runs.
+# The reader that is written in C where libyaml is installed. It is several times as fast, and a
+# comparison reads the config of each of its runs.
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-# What a run writes before it trains.
+# The files that a run writes before it trains.
 BEFORE_TRAINING = (
     "config.yaml",
     "hparams.yaml",
@@ -36,13 +36,14 @@ BEFORE_TRAINING = (
 # The settings that every config.yaml has.
 SETTINGS = {"model", "seed", "threads", "trainer"}
 
-# The layout of processes, which a resume may change: results depend on it only by rounding.
+# Prefixes of the settings of processes, which a resume may change: results depend on these only
+# by rounding.
 LAYOUT = ("trainer.devices.", "trainer.num_nodes.", "trainer.strategy.")
 
-# The prefix of training metrics.
+# The prefix of the names of training metrics.
 TRAINING = "train/"
 
-# The prefix of the shares of dead units behind each ReLU.
+# The prefix of the names of metrics that are the share of dead units behind a ReLU.
 DEAD = "dead/"
 
 
@@ -88,34 +89,34 @@ class RunDirectory:
         self.best_checkpoint = self.path / "checkpoints/best.ckpt"
 
     def exists(self) -> bool:
-        """Whether there is anything under this name, except an empty folder or hidden
-        files left by a kill.
+        """True if there is anything by this name; an empty folder, or one with hidden files
+        that a kill has left, does not count.
         """
         if not self.path.is_dir():
             return self.path.exists()
         return any(not path.name.startswith(".") for path in self.path.iterdir())
 
     def untrained(self) -> list[Path]:
-        """The files of a run that has failed before it trained; none if there is anything
-        else.
+        """The files of a run that has failed before it trained; none if the directory holds
+        anything else.
         """
         files = [*self.path.glob("[!.]*")]
         is_untrained = all(any(map(path.match, BEFORE_TRAINING)) for path in files)
         return files if is_untrained and self.provenance in files else []
 
     def refuse_existing(self) -> None:
-        """Raise a UsageError if there is more than a run that has not trained."""
+        """Raise a UsageError if there is a run by this name that has trained, or anything else."""
         if self.exists() and not self.untrained():
             raise UsageError(
                 f"{as_shown(self.path)} exists: {RESUME_HINT}, or choose another --name"
             )
 
     def result_after(self, epochs: int) -> RunResult | None:
-        """The result of a run that is done: it has that many epochs, or something ended
-        it early.
+        """The result of the run if it is done: it has that many epochs, or something ended it
+        early. None if it is not.
 
-        None with a damaged summary: resumed, the run finds its epochs in the checkpoint
-        and rewrites the summary.
+        Also None if the summary is damaged: then a resume finds the epochs in the checkpoint,
+        and writes the summary again.
         """
         with suppress(OSError, UserError):
             if self.config.is_file():
@@ -128,7 +129,7 @@ class RunDirectory:
         """The content of ``summary.json``.
 
         Raises:
-            UserError: it is damaged, or of an older version.
+            UserError: the file is damaged, or of an older version.
         """
         return decode(self.summary.read_bytes(), self.summary, "resume the run to rewrite it")
 
@@ -157,12 +158,11 @@ class RunDirectory:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other processes from working here, after waiting a moment for one that is ending.
-
-        Removes unfinished files of killed processes.
+        """Keep other processes from working here, in a context. Waits a moment for one that is
+        ending, and removes unfinished files of killed ones.
 
         Raises:
-            BusyError: another process is working on it.
+            BusyError: another process is working here.
         """
         try:
             with FileLock(self.path / ".lock", timeout=LOCK_SECONDS):
@@ -175,16 +175,16 @@ class RunDirectory:
             ) from error
 
     def is_free(self) -> bool:
-        """Whether no process is working here now."""
+        """True if no process is working here now."""
         with suppress(Timeout), FileLock(self.path / ".lock", timeout=0):
             return True
         return False
 
     def create(self, exist_ok: bool = True) -> bool:
-        """Make the directory; returns False if it exists and must not.
+        """Make the directory; return False if it exists and must not.
 
         Raises:
-            UsageError: its path is no Unicode, in which TensorBoard writes it.
+            UsageError: its path is no valid Unicode, which TensorBoard needs.
         """
         path = str(self.path.absolute())
         if path.encode(errors="replace").decode() != path:
@@ -200,15 +200,19 @@ class RunDirectory:
 
 
 def is_epoch(row: Mapping[str, float]) -> bool:
-    """Whether a row of ``metrics.csv`` is of an epoch, whole or cut short, not of an
-    evaluation within one.
+    """True for a row of ``metrics.csv`` about an epoch, even one that was cut short; False for
+    one about an evaluation within an epoch.
     """
     return any(name.startswith(TRAINING) for name in row)
 
 
 def first_change(began: Settings, now: Settings, ignored: Collection[str] = ()) -> str | None:
-    """The first setting that differs, as in ``lr=0.1, not 0.2``; None if none does. The
-    layout may differ.
+    """The first setting that differs, as ``lr=0.1, not 0.2``; None if all are the same.
+
+    Args:
+        began: The settings with which a run was begun.
+        now: Those of its resume.
+        ignored: Settings that may differ, by full names, beside those of ``LAYOUT``.
     """
     saved = flatten(began)
     current = flatten(now)
@@ -216,7 +220,7 @@ def first_change(began: Settings, now: Settings, ignored: Collection[str] = ()) 
         before = saved.get(option)
         after = current.get(option)
         may_differ = option in ignored or f"{option}.".startswith(LAYOUT)
-        is_nan = before != before and after != after  # which equals nothing
+        is_nan = before != before and after != after  # nan is not equal to itself
         if before != after and not (may_differ or is_nan):
             return f"{option}={before}, not {after}"
     return None

@@ -1,1 +1,1 @@
-"""From a run's settings to a finished run directory."""
+"""Trains a run: from its settings to a finished run directory."""

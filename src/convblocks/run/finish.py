@@ -1,4 +1,4 @@
-"""The end of a run: its last metrics, its result, its files, and the lines printed last."""
+"""Ends a run: measures its final metrics, writes its result, prints its last lines."""
 
 import math
 from collections.abc import Iterator
@@ -34,11 +34,12 @@ from exact_resume.training import is_out_of_time
 
 
 def finish(run: Run) -> None:
-    """Measure the final metrics, in all processes; in one of them, let callbacks add to
-    the result, write and print it.
+    """Measure the final metrics, in all processes. In one of them, let callbacks add to the
+    result, write it to ``summary.json``, and print it.
 
-    An error of a callback spares the others. One of ours is raised when ``summary.json``
-    is written, one of another package is a line.
+    After an error of one callback the others are called all the same. An error of one of our
+    own callbacks is raised once ``summary.json`` is written; one of another package is a
+    line.
     """
     final = final_metrics(run)
     if not run.is_rank_zero:
@@ -51,7 +52,7 @@ def finish(run: Run) -> None:
                 changed = callback.on_result(run, result.with_facts())
                 if not isinstance(changed, RunResult):
                     raise TypeError(f"on_result returns {changed}, not a RunResult")
-                encode(changed)  # facts that JSON cannot hold are an error
+                encode(changed)  # raises an error if JSON cannot hold the facts
                 result = changed
         for logger in run.trainer.loggers:
             logger.finalize("success")
@@ -65,7 +66,9 @@ def finish(run: Run) -> None:
 
 @contextmanager
 def _spared(callback: RunCallback, errors: list[BaseException]) -> Iterator[None]:
-    """Add an error of a callback to others; one of another package is left out."""
+    """Collect the error of a callback in a list, so that the others are called. A callback of
+    another package is left out, with a line.
+    """
     kind = type(callback)
     try:
         yield
@@ -77,14 +80,14 @@ def _spared(callback: RunCallback, errors: list[BaseException]) -> Iterator[None
 
 
 def final_metrics(run: Run) -> Row:
-    """The metrics of the best evaluation, or of the last one, and those of a test of
-    its weights, if there is one.
+    """The metrics of the best evaluation, or else of the last one, and those of a test of the
+    weights that it had.
 
-    Where a run is evaluated on test data, a test that would repeat the last evaluation
-    is left out. Every process must call this.
+    Where a run is evaluated on test data, a test that would repeat the last evaluation is
+    left out. Every process must call this.
 
     Raises:
-        UserError: the metric that it shall be judged by is not among them.
+        UserError: the metric of ``--judge`` is not among them.
     """
     final = dict(run.log.rows[-1])
     judge, monitor = judges_of(run)
@@ -114,8 +117,8 @@ def _tested(run: Run, judge: Judge | None, final: Row) -> Row:
 
 
 def judges_of(run: Run) -> tuple[Judge | None, Judge | None]:
-    """What a run is judged by and its best checkpoint chosen by: named by the settings or
-    the module, or found in its first evaluation.
+    """The metric by which a run is judged, and the one that chooses its best checkpoint. The
+    settings or the module name them, or they were found in the first evaluation.
     """
     judge, monitor, _ = run.judges
     if judge is None and run.best and run.best.monitor:
@@ -124,14 +127,14 @@ def judges_of(run: Run) -> tuple[Judge | None, Judge | None]:
 
 
 def load_best(run: Run) -> bool:
-    """Give the module the weights of the best evaluation, in all processes; returns
-    whether there are any.
+    """Give the module the weights of the best evaluation, in all processes; return whether
+    there are any.
 
-    The weights alone: with ckpt_path Lightning would also take the history back to the
-    best epoch.
+    Only the weights are read: with ``ckpt_path`` Lightning would also take the history back
+    to the best epoch.
 
     Raises:
-        UserError: they have been deleted while it trained.
+        UserError: the checkpoint has been deleted while the run trained.
     """
     best = run.directory.best_checkpoint
     if run.is_rank_zero and run.best and run.best.best_model_path and not best.is_file():
@@ -141,18 +144,18 @@ def load_best(run: Run) -> bool:
         )
     if run.is_rank_zero and best.is_file():
         checkpoint = read_checkpoint(best, run.config.weights_only)
-        # which may add what it leaves out, as when a run is resumed
+        # A module may leave weights out of its checkpoints, and add them in this hook.
         run.module.on_load_checkpoint(checkpoint)
         run.module.load_state_dict(checkpoint["state_dict"], strict=run.module.strict_loading)
-    # Lightning has left it on the CPU, and NCCL takes GPUs only.
+    # Lightning has moved the module to the CPU, but NCCL takes tensors of GPUs only.
     run.module.to(run.trainer.strategy.root_device)
     broadcast_state(run.module)
-    # Without --name only rank 0's answer is right, and only its is used.
+    # Without --name only rank 0 knows the run directory, and only its answer is used.
     return best.is_file()
 
 
 def run_result(run: Run, final: Row) -> RunResult:
-    """The result of a finished run, without what callbacks know of it."""
+    """The result of a finished run, without what callbacks add to it."""
     rows = run.log.rows
     origin = read_origin(run.directory.provenance)
     judge, monitor = judges_of(run)
@@ -186,8 +189,8 @@ def run_result(run: Run, final: Row) -> RunResult:
 
 
 def print_result(run: Run, result: RunResult, errors: list[BaseException]) -> None:
-    """Print the result, what callbacks say of it, and the next commands; of a diverged
-    run, first that it diverged. Adds errors of callbacks to others.
+    """Print the score, or first that the run diverged, then what callbacks say, and the next
+    commands. Errors of callbacks are added to the list.
     """
     score = _score_line(run, result)
     lines: list[str] = []
@@ -198,7 +201,7 @@ def print_result(run: Run, result: RunResult, errors: list[BaseException]) -> No
                 raise TypeError(f"last_lines returns {said}, not a list of lines")
             lines += said
     first = ["", score]
-    if result.judge and not run.judges.judge:  # nobody has named it
+    if result.judge and not run.judges.judge:  # the judge was found by its name
         first.append(found_by_name(result.judge.metric))
     if run.divergence.step is not None:
         diverged = (
@@ -217,13 +220,13 @@ def print_result(run: Run, result: RunResult, errors: list[BaseException]) -> No
 
 
 def _score_line(run: Run, result: RunResult) -> str:
-    """The score, and beside it the metric that chose the checkpoint, and what only the
-    test has logged.
+    """The line with the score: beside it stand the metric that chose the checkpoint, and the
+    metrics that only the test has logged.
     """
     judge, monitor, final = result.judge, result.monitor, result.final
     score = f"{result.score_name} {judge.text(result.score)}" if judge else "not judged"
     if monitor and monitor != judge:
-        # the loss beside the accuracy
+        # For an image classifier: the loss beside the accuracy.
         monitored = monitor.measured_in(final)
         if monitored in final:
             score += f", {without_split(monitored)} {final[monitored]:.4f}"
@@ -236,11 +239,10 @@ def _score_line(run: Run, result: RunResult) -> str:
 
 
 def hparams_of(part: object) -> Settings:
-    """The plain values among the hyper-parameters of a module or data; a class with
-    arguments is reduced to its name.
+    """The hyper-parameters of a module or data that are plain values; of a class with
+    arguments, its name.
 
-    The attribute ``batch_size`` is one of them, since Lightning's BatchSizeFinder
-    changes it.
+    The attribute ``batch_size`` counts as one, since Lightning's BatchSizeFinder changes it.
     """
     saved = dict(getattr(part, "hparams", {}))
     if batch_size := getattr(part, "batch_size", None):
@@ -252,7 +254,7 @@ def hparams_of(part: object) -> Settings:
 
 
 def ended_by(run: Run) -> str:
-    """Why a run ended."""
+    """Why a run ended, in words: ``its epochs`` where nothing ended it early."""
     trainer = run.trainer
     if run.divergence.step is not None:
         return f"divergence: the loss or a weight was not finite after step {run.divergence.step}"

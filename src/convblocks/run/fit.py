@@ -55,7 +55,8 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
     """
     quiet_lightning()
     with rank_zero_errors():
-        # answer() has taken --help already; --help_all is the parser's own help.
+        # The command has answered --help with its docstring already; --help_all is the parser's
+        # own help, which lists all options.
         arguments = ["--help" if word == "--help_all" else word for word in arguments]
         config = Config.parse(with_name(arguments))
         if wings.run_option_instead(config):
@@ -69,7 +70,7 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
             return
         run.prepare()
     while run.is_rank_zero and not run.directory.create(exist_ok=config.name is not None):
-        run = make_run(config, callbacks)  # another run has taken the free version
+        run = make_run(config, callbacks)  # another run has taken the free version meanwhile
         run.prepare()
     with run.directory.lock() if run.is_rank_zero else nullcontext():
         run.replace_untrained()
@@ -77,10 +78,10 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
 
 
 def is_finished(run: Run) -> bool:
-    """Whether there is nothing to resume, with a line that says so.
+    """True if the run that is to be resumed is finished; prints a line that says so.
 
     Raises:
-        UsageError: it was begun with other settings.
+        UsageError: the run was begun with other settings.
     """
     epochs = run.settings["trainer"]["max_epochs"]
     result = run.directory.result_after(epochs) if run.config.resume else None
@@ -122,7 +123,8 @@ def complete(run: Run, callbacks: Sequence[Callback] = ()) -> None:
             run.go_back(error.reason)
         else:
             finish(run)
-            # when one process ends, launchers may kill the others, still writing
+            # All processes end together: when one ends, launchers may kill the others, which may
+            # still be writing.
             run.trainer.strategy.barrier()
             return
     complete(make_run(run.config, callbacks), callbacks)

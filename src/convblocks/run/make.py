@@ -26,7 +26,8 @@ from exact_resume.callback import ExactResume
 from exact_resume.keeper import Keeper
 from exact_resume.training import callbacks_of
 
-# Within an epoch. What a kill may cost; a save takes far less than a second.
+# The time between two saves within an epoch, and so what a kill may cost. A save takes far less
+# than a second.
 BETWEEN_SAVES = timedelta(minutes=10)
 
 
@@ -35,7 +36,7 @@ def make_run(config: Config, callbacks: Sequence[Callback] = ()) -> Run:
 
     Args:
         config: The configuration.
-        callbacks: Further ones, called behind the metrics log and before those of
+        callbacks: Further callbacks, called after the metrics log and before those of
             wings.
 
     Raises:
@@ -53,7 +54,7 @@ def make_run(config: Config, callbacks: Sequence[Callback] = ()) -> Run:
     resume = _exact_resume(config, directory)
     begun_with = BegunWith(config.with_unset, resume)
     added, arguments = added_by_wings(parts)
-    # In the order in which Lightning must call them; the user's come behind.
+    # Lightning must call these callbacks in this order; those of the user come after them.
     ours = [log, *callbacks, *added, begun_with, divergence, *([best] if best else []), resume]
     if parts.tries_out:
         ours = [*callbacks]
@@ -61,8 +62,8 @@ def make_run(config: Config, callbacks: Sequence[Callback] = ()) -> Run:
     trainer.strategy.checkpoint_io = RunCheckpointIO(
         trainer.strategy.checkpoint_io, directory, type(module).__qualname__, config.weights_only
     )
-    # When imported, Lightning sets this rank from Slurm's variables, even if Slurm did
-    # not start these processes. (No type: set at run time.)
+    # When Lightning is imported, it takes this rank from Slurm's variables, even if Slurm did
+    # not start these processes. (It has no type, since it is set at run time.)
     rank_zero_only.rank = trainer.global_rank  # type: ignore[attr-defined]
     _place_users_checkpoints(trainer, directory)
     _prepare_processes(trainer, parts)
@@ -77,11 +78,12 @@ def _directory(parts: Parts) -> RunDirectory:
 
 
 def find_judges(parts: Parts) -> Judges:
-    """The judges of ``--judge``, of the module's ``judge`` and ``monitor``, texts such as
-    ``val/loss:min``, or of its ``monitor`` and ``mode``, a name and ``min`` or ``max``.
+    """The metrics by which a run is judged. They are named by ``--judge``, or by the module:
+    by its ``judge`` and ``monitor``, texts such as ``val/loss:min``, or by its ``monitor``
+    and ``mode``, a name and ``min`` or ``max``.
 
     Raises:
-        UsageError: ``--judge`` is of an evaluation that the run does not have.
+        UsageError: ``--judge`` names a metric of an evaluation that the run does not have.
     """
     asked = parts.settings.get("judge")
     named, monitor = _named_by(parts.module)
@@ -102,21 +104,25 @@ def find_judges(parts: Parts) -> Judges:
 
 
 def _named_by(module: LightningModule) -> tuple[str, str]:
-    """What a module says of its judge, and of another metric for its best checkpoint."""
+    """The texts by which a module names its judge, and another metric that chooses its best
+    checkpoint; empty where it names none.
+    """
     judge, monitor, mode = (
         text if isinstance(text := getattr(module, name, None), str) else ""
         for name in ("judge", "monitor", "mode")
     )
     if judge:
         return judge, monitor
-    # Without a judge a module's monitor may mean something else.
+    # Without a judge and a mode, a module's monitor may mean something else.
     return (f"{monitor}:{mode}", "") if monitor and mode in ("min", "max") else ("", "")
 
 
 def _best_checkpoint(
     parts: Parts, judges: Judges, directory: RunDirectory
 ) -> BestCheckpoint | None:
-    """None where evaluations cannot choose one, or must not."""
+    """The callback that keeps the best checkpoint; None where no evaluation can choose one, or
+    where test data would.
+    """
     judge, monitor, _ = judges
     by_test = any(metric and metric.is_of_test for metric in (judge, monitor))
     by_test = by_test or parts.evaluation_split == "test"
@@ -132,7 +138,7 @@ def _exact_resume(config: Config, directory: RunDirectory) -> ExactResume:
         return ExactResume(
             directory.last_checkpoint, hint, keepers, train_time_interval=BETWEEN_SAVES
         )
-    except ValueError as error:  # of names
+    except ValueError as error:  # two keepers have the same name
         raise UsageError(f"the keepers of wings: {error}: remove one of the wings") from error
 
 
@@ -158,12 +164,12 @@ def _place_users_checkpoints(trainer: Trainer, directory: RunDirectory) -> None:
 
 
 def _prepare_processes(trainer: Trainer, parts: Parts) -> None:
-    """With several processes: set their threads and synchronise batch norm."""
+    """Set the threads of several processes, and synchronise their batch norm."""
     if trainer.world_size == 1:
         return
-    # Otherwise Lightning, which starts processes, sets their threads itself.
+    # Without this variable Lightning sets the threads of the processes that it starts itself.
     os.environ["OMP_NUM_THREADS"] = str(parts.settings["threads"])
     is_synchronized = parts.settings["trainer"]["sync_batchnorm"]
-    # an ImageClassifier does so itself
+    # An ImageClassifier, which has this hyper-parameter, does so itself.
     if is_synchronized and "sync_batchnorm" not in parts.module.hparams:
         synchronize_batch_norm(parts.module)

@@ -1,4 +1,4 @@
-"""The metrics of a run: in ``metrics.csv``, in the loggers, on the terminal."""
+"""Writes the metrics of a run: to ``metrics.csv``, to the loggers and on the terminal."""
 
 import re
 import time
@@ -19,20 +19,21 @@ from exact_resume.keeper import State
 from exact_resume.lightning_private import LOGGER_CONNECTOR
 from exact_resume.training import steps_done
 
-# Width of a printed column at least; the usual ones fit into a terminal of 80 columns.
+# The least width of a printed column, in characters: the usual columns fit into a terminal of 80.
 WIDTH = 11
 
-# Of a terminal, in columns.
+# The width of a terminal into which the printed rows must fit, in characters.
 TERMINAL = 80
 
 
 class MetricsLog(Callback):
-    """Collects a row for each evaluation and each epoch, a single one if they coincide.
+    """Collects a row for each evaluation and each epoch; an evaluation at the end of an epoch
+    has the same row.
 
-    A row has epoch (from 1), step, the seconds since the previous row or the start of
-    the epoch, and the metrics of the epoch and of the evaluation. The rows are part of
-    the checkpoint, and the whole file is rewritten from them each time, so that a
-    resumed run neither loses nor repeats a row. Its seconds begin again with a resume.
+    A row has the epoch (from 1), the step, the seconds since the previous row or the start of
+    the epoch, and the metrics of the epoch and of the evaluation. The rows are part of the
+    checkpoint, and the whole file is written from them each time, so that a resumed run
+    neither loses nor repeats a row. On a resume the seconds of its row begin again.
 
     Args:
         path: The CSV file.
@@ -44,11 +45,12 @@ class MetricsLog(Callback):
     def __init__(self, path: Path, judges: Judges) -> None:
         self.path = path
         self.judges = judges
-        self.columns: list[str] = []  # of the printed heading
+        self.columns: list[str] = []  # the metrics in the printed heading
         self.rows: list[Row] = []
-        # of an evaluation or an epoch that has ended, if it is not among the others yet
+        # The row of an evaluation or epoch that has ended and may still get metrics; empty if
+        # there is none. Then it is added to the others.
         self._row: Row = {}
-        self._evaluated: set[str] = set()  # the names of what evaluations log
+        self._evaluated: set[str] = set()  # the names of the metrics that evaluations log
         self._rate: Row = {}  # the learning rate of the last step
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -59,15 +61,15 @@ class MetricsLog(Callback):
         self._finish_row()
         self._start = time.perf_counter()
 
-    # A resume within an epoch skips on_train_epoch_start.
+    # Both at the start, since a resume within an epoch does not call on_train_epoch_start.
     on_train_start = _next_row
     on_train_epoch_start = _next_row
     on_train_end = _next_row
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        if self._row:  # of an evaluation in the middle of the epoch
+        if self._row:  # an evaluation within the epoch has ended
             self._next_row(trainer, pl_module)
-        # Now, since schedules step before on_train_batch_end.
+        # Read before the step: schedules change the rate before on_train_batch_end.
         self._rate = learning_rate_of(trainer)
 
     def on_train_batch_end(
@@ -78,7 +80,7 @@ class MetricsLog(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking:
-            # without those of training
+            # The metrics of the evaluation, without those that training has logged.
             names = LOGGER_CONNECTOR.of(trainer).metrics["callback"].keys()
             self._evaluated |= names
             logged = logged_metrics(trainer).items()
@@ -89,16 +91,17 @@ class MetricsLog(Callback):
         # finished later, by the epoch's checkpoint or by the next epoch.
         place = self._place()
         if self.rows and not is_epoch(self.rows[-1]) and self.rows[-1]["step"] == place["step"]:
-            # A resume from the checkpoint of the evaluation at the end of this epoch.
+            # The training was resumed from a checkpoint that was written after the evaluation at
+            # the end of this epoch, whose row this is.
             self._row = self.rows.pop()
         evaluation = {name: value for name, value in self._row.items() if name in self._evaluated}
-        # ``train/lr`` is always there; by it is_epoch recognises an epoch's row.
+        # is_epoch recognises the row of an epoch by ``train/lr``, which it always has.
         self._row = place | (self._rate or learning_rate_of(trainer)) | evaluation
         _log(trainer, {"seconds": self._row["seconds"]})
 
     def state_dict(self) -> State:
-        """First finishes the row of an epoch that has ended (writes metrics.csv, prints):
-        the epoch's checkpoint comes after the module's last log calls.
+        """The rows. If an epoch has ended, its row is finished, written and printed first: its
+        checkpoint comes after the module's last calls of ``log``.
         """
         if is_epoch(self._row):
             self._finish_row()
@@ -113,7 +116,7 @@ class MetricsLog(Callback):
         self._evaluated = set(state_dict["evaluated"])
 
     def note_final(self, metrics: Row) -> None:
-        """Add a test at the very end to the last row."""
+        """Add the metrics of a test at the end of the run to the last row."""
         self.rows[-1] |= metrics
         write(self.path, as_csv(self.rows))
 
@@ -133,24 +136,24 @@ class MetricsLog(Callback):
         if is_epoch(row):
             metrics = (row | logged_metrics(trainer)).items()
             of_training = {name: x for name, x in metrics if name not in self._evaluated}
-            row = of_training | row  # evaluations come last
+            row = of_training | row  # the metrics of evaluations come last
         self.rows.append(row)
         self._row = {}
         if trainer.is_global_zero:
             write(self.path, as_csv(self.rows))
-            # Above the progress bar, if there is one.
+            # Printed above the progress bar, if there is one.
             bar = trainer.progress_bar_callback
             show = bar.print if bar else echo
             columns = printed_columns(row, self.judges)
             if not {*columns} <= {*self.columns}:
-                # Others are of an evaluation in the middle of the first epoch.
+                # The other columns are those of an evaluation within the first epoch.
                 others = [name for name in self.columns if name not in columns]
                 self.columns = [*others, *columns]
                 show(printable(heading(self.columns, trainer.max_epochs)))
             show(printable(self._line_of(row)))
 
     def _line_of(self, row: Metrics) -> str:
-        """A row as printed below the heading."""
+        """A row as it is printed below the heading."""
         texts = dict.fromkeys(self.columns, "")
         for name in row.keys() & texts.keys():
             texts[name] = f"{row[name]:.4f}"
@@ -164,9 +167,9 @@ class MetricsLog(Callback):
 
 
 def printed_columns(row: Metrics, judges: Judges) -> list[str]:
-    """The metrics of a row that are printed, in their order: first what it is judged by,
-    and losses, then others, as far as they fit in a terminal; of an evaluation in the
-    middle of an epoch also the step.
+    """The names of the metrics of a row that are printed, in their order. As many are chosen
+    as fit into a terminal: first those by which the run is judged, and losses, then others.
+    The row of an evaluation within an epoch has its step too.
     """
     place = PLACE if is_epoch(row) else PLACE[1:]
     names = [name for name in row if name not in place and not name.startswith(DEAD)]
@@ -179,7 +182,9 @@ def printed_columns(row: Metrics, judges: Judges) -> list[str]:
 
 
 def _stems(judges: Judges) -> dict[str, bool]:
-    """Their names without splits, and whether they are written in per cent."""
+    """The names of the judges' metrics without splits, and whether each is written in per cent:
+    ``{"acc": True}``.
+    """
     metrics = (judges.monitor, judges.judge)
     return {without_split(metric.metric): metric.in_percent for metric in metrics if metric}
 
@@ -195,27 +200,38 @@ def heading(columns: Sequence[str], epochs: int | None) -> str:
 
 
 def _line(epoch: str, cells: Mapping[str, str], time: str, epochs: int | None) -> str:
-    """Cells as wide as their columns, whose metrics are the keys."""
+    """One printed line.
+
+    Args:
+        epoch: The text of the first column.
+        cells: The texts of the others, by the name of the column, which decides on its width.
+        time: The text of the last column.
+        epochs: The number of epochs, which decides on the width of the first column.
+    """
     texts = [f" {text:>{max(WIDTH, len(name) + 1)}}" for name, text in cells.items()]
     return f"{epoch:<{max(5, 2 * len(str(epochs)) + 1)}}{''.join(texts)} {time:>{WIDTH}}"
 
 
 def logged_metrics(trainer: Trainer) -> Row:
-    """What was logged last, for a metric logged per step and per epoch only the epoch's value."""
+    """The metrics that were logged last, by name; of one that is logged per step and per epoch
+    only the value of the epoch, by its name without Lightning's suffix.
+    """
     logged = trainer.callback_metrics
     metrics = {}
     for name, value in logged.items():
-        # Lightning's suffixes of a metric that is logged for both
+        # Lightning adds these suffixes to a metric that is logged per step and per epoch.
         stem = name.removesuffix("_step").removesuffix("_epoch")
         if stem == name or stem not in logged:
-            # the shortest decimal that rounds to it: 0.9446 for float32's 0.944599986
+            # The shortest decimal that rounds to the value: 0.9446 for float32's 0.944599986.
             metrics[name] = float(str(value.cpu().numpy()))
     return metrics
 
 
 def learning_rate_of(trainer: Trainer) -> Row:
-    """Of the first optimizer; 0 where there is none."""
-    # what Lightning makes for a module without one has no groups
+    """The learning rate of the first optimizer, as ``{"train/lr": 0.01}``; 0 where there is
+    none.
+    """
+    # The optimizer that Lightning makes for a module without one has no groups of parameters.
     for optimizer in trainer.optimizers:
         for group in optimizer.param_groups:
             return {"train/lr": group["lr"]}
@@ -223,8 +239,8 @@ def learning_rate_of(trainer: Trainer) -> Row:
 
 
 def ends_logged_step(trainer: Trainer, batch_idx: int) -> bool:
-    """Whether the optimizer has stepped with this batch (gradients may accumulate), and
-    the step is logged.
+    """True if the optimizer has stepped with this batch, which it does not while gradients
+    accumulate, and the Trainer logs this step.
     """
     # Lightning sets it at run time
     every_n_steps: int = trainer.log_every_n_steps  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""One training run of any LightningModule: its parts, its start or resume, its training."""
+"""One run of any LightningModule: its parts, its start or resume, its training."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,23 +28,25 @@ from exact_resume.training import callbacks_of
 
 @dataclass(eq=False)
 class Run(Parts):
-    """A run of a LightningModule: ``prepare``, ``start`` (which resumes if there is a
-    checkpoint) and ``train``. Made by ``make_run``, which writes nothing.
+    """A run of a LightningModule. ``make_run`` makes it and writes nothing; then come
+    ``prepare``, ``start``, which resumes if there is a checkpoint, and ``train``.
 
-    A module may say how it is judged: by ``judge = "val/acc:max"`` runs are compared,
-    and the checkpoint is kept that is best by ``monitor = "val/loss:min"``, the same
-    without it. Data may have a ``fingerprint``, by which a resume recognises them:
-    these are read before anything is written, in every process. They may also say that
-    their ``evaluation_split`` is ``test``, which then never chooses a checkpoint, and
-    have ``notes``, lines to print.
+    A module may say how it is judged. Runs are compared by the metric of its ``judge``, such
+    as ``"val/acc:max"``. The checkpoint is kept that is best by its ``monitor``, such as
+    ``"val/loss:min"``, or by the judge if it has no monitor.
+
+    Data may have a ``fingerprint``, by which a resume recognises them: such data are read
+    before anything is written, in every process. They may say that their
+    ``evaluation_split`` is ``test``: then no evaluation chooses a checkpoint. They may have
+    ``notes``, lines to print.
 
     Args:
-        judges: What names them in the settings or the module.
-        directory: Where it writes.
-        log: Its rows.
-        divergence: Whether it has diverged.
-        best: Its best checkpoint; None if none is kept.
-        trainer: With all callbacks.
+        judges: The metrics by which it is judged.
+        directory: The run directory, in which it writes.
+        log: The callback with the rows of ``metrics.csv``.
+        divergence: The callback that knows whether it has diverged.
+        best: The callback that keeps the best checkpoint; None if none is kept.
+        trainer: The Trainer, with all callbacks.
         board: The logger that every run has; wings may change it.
         tests_again: Set by a callback that changes the weights after the last evaluation.
     """
@@ -57,7 +59,7 @@ class Run(Parts):
     trainer: Trainer
     board: TensorBoardLogger | None = None
     tests_again: bool = False
-    _checkpoint: Path | None = None  # to resume from
+    _checkpoint: Path | None = None  # the checkpoint to resume from
 
     @property
     def is_rank_zero(self) -> bool:
@@ -74,12 +76,14 @@ class Run(Parts):
             return
         if self.config.resume:
             self.directory.read_config()
-        # Only rank 0: it may have made the folder before another process gets here.
+        # Only rank 0 looks, since it may have made the folder before another process gets here.
         elif self.is_rank_zero:
             self.directory.refuse_existing()
 
     def replace_untrained(self) -> None:
-        """Take the place of a run that has failed before it trained, which no process holds."""
+        """Remove the files of a run of this name that has failed before it trained. No other
+        process may be working on it.
+        """
         self.refuse_conflict()  # it may have trained meanwhile
         if self.config.resume or not self.is_rank_zero:
             return
@@ -93,7 +97,7 @@ class Run(Parts):
         ``setup`` may draw random numbers.
 
         Raises:
-            DataError: the data cannot be read, or a resumed run was begun with others.
+            DataError: the data cannot be read, or the run was begun with other data.
         """
         now = self.read_fingerprint()
         if now is None:
@@ -108,7 +112,9 @@ class Run(Parts):
             )
 
     def read_fingerprint(self) -> dict[str, str] | None:
-        """Read data that have a fingerprint, and return it; None of others."""
+        """Read the data and return their fingerprint; None for data without one, which are not
+        read.
+        """
         if self.data is None or not hasattr(self.data, "fingerprint"):
             return None
         self.data.prepare_data()
@@ -156,22 +162,26 @@ class Run(Parts):
         )
 
     def go_back(self, reason: str) -> None:
-        """Let the run begin at the end of the last epoch, or at step 0, when it is made anew:
-        it cannot go on exactly within an epoch.
+        """Let the run, when it is made anew, begin at the end of the last epoch, or at step 0:
+        within the epoch it cannot go on exactly.
         """
         (resume,) = callbacks_of(self.trainer, ExactResume)
-        of_all_processes(None)  # all have read the checkpoint
+        of_all_processes(None)  # wait until all processes have read the checkpoint
         if self.is_rank_zero:
             where = resume.epoch_end.go_back()
             echo(f"{reason}: the run goes on exactly from {where}")
         of_all_processes(None)
 
     def refuse_change(self, began: Settings, is_finished: bool = False) -> None:
-        """Refuse to go on with other settings than those that the run has, except for
-        more epochs, or any number where nothing is left to do.
+        """Refuse to go on with other settings than those with which the run was begun, except
+        for more epochs.
+
+        Args:
+            began: The settings with which it was begun.
+            is_finished: Allow any number of epochs, since nothing is left to do.
 
         Raises:
-            UsageError: some differ.
+            UsageError: a setting differs.
         """
         began = self.config.effective(began)
         schedule = self.settings.get("lr_scheduler", CONSTANT)
@@ -180,7 +190,7 @@ class Run(Parts):
         before = began["trainer"]["max_epochs"]
         now = self.settings["trainer"]["max_epochs"]
         is_longer = before != NO_LIMIT and (now == NO_LIMIT or now > before)
-        # The same data may lie elsewhere, which their fingerprint tells.
+        # The data may lie in another folder: their fingerprint tells whether they are the same.
         may_change = ["data.root"]
         if is_finished or (is_longer and not spans_the_run(schedule)):
             may_change.append("trainer.max_epochs")
@@ -192,13 +202,13 @@ class Run(Parts):
 
     @property
     def own_code(self) -> Code | None:
-        """The user's own code that decides the numbers; None if some has no file."""
+        """The user's own code that decides the numbers; None if a part of it has no file."""
         callbacks = callbacks_of(self.trainer, object)
         return code_of([self.data, *self.module.modules(), *callbacks], self.settings)
 
     def _write_and_introduce(self, step: int) -> None:
-        """Write settings and provenance, and print what is special about the data, and
-        what is trained.
+        """Write settings and provenance; print notes on the data, and the line that says what
+        is trained and where.
         """
         self.directory.write_config(self.settings)
         data = getattr(self.data, "fingerprint", {})
@@ -207,7 +217,7 @@ class Run(Parts):
         for note in getattr(self.data, "notes", ()):
             echo(note)
         parameters = parameters_of(self.module)
-        size = f" · {parameters:,} parameters" if parameters else ""  # made later, in setup
+        size = f" · {parameters:,} parameters" if parameters else ""  # none if made in setup
         processes = self.trainer.world_size
         where = f" · {processes} processes" if processes > 1 else ""
         echo(

@@ -1,1 +1,1 @@
-"""From the words of a command line and configs to a run's settings."""
+"""Reads the words of a command line and configs, and makes a run's settings of them."""
