@@ -1,4 +1,4 @@
-"""What may be removed: the only file that names a wing, as strings.
+"""The tables of the wings, which may be removed: the only file that names them, as strings.
 
 The core (the files beside this one, data/, model/, record/, settings/ and run/) trains a
 run and writes its record. A wing is a folder that adds a command, an option, a callback
@@ -28,13 +28,13 @@ OURS = "convblocks."
 # The folders that nobody may remove; every other one is a wing.
 CORE = ("data", "model", "record", "settings", "run")
 
-# Of the options of fit.
+# The groups of fit's options, each with the arguments of one class.
 GROUPS = ("model", "data", "trainer")
 
-# The names of modules, by their names in a table.
+# A table: full names of modules by the names that they have in the table.
 Table = Mapping[str, str]
 
-# Of these tables; another package's wing states the one that it is made for.
+# The version of these tables; a wing of another package states the one that it is made for.
 VERSION = 3
 
 # The module of each command, which has its ``main``, and its help as docstring.
@@ -51,14 +51,14 @@ COMMANDS = {
     "new": "new.command",
 }
 
-# For each that torch is imported for, the module that sees its words before: its
+# For each command that imports torch, the module that reads its words before that: its
 # ``begin(name, arguments)`` returns lines to print, or raises a UserError.
 BEGINS = {"compare": "compare.options", "search": "search.config"} | dict.fromkeys(
     ("fit", "validate", "test", "evaluate", "predict", "demo", "export"), "settings.options"
 )
 
-# What each run gets, in this order. Their ``make(parts)`` returns a callback, an
-# ``Added`` of ``run.callbacks``, or None, before the Trainer exists: it may raise a
+# The modules that add a callback to each run, in this order. ``make(parts)`` is called before the
+# Trainer exists: it returns a callback, an ``Added`` of ``run.callbacks``, or None, or raises a
 # UsageError. ``RunCallback`` says how a callback takes part in a run.
 CALLBACKS = (
     "fast.callback",
@@ -69,13 +69,13 @@ CALLBACKS = (
     "boards.callback",
 )
 
-# What ``ExactResume`` keeps of a run beyond what it always keeps: their
-# ``make_keeper()`` returns a ``Keeper`` of ``exact_resume``. None of this package.
+# The modules that add a keeper to the ``ExactResume`` of each run: ``make_keeper()`` returns a
+# ``Keeper`` of ``exact_resume``. This package has none.
 KEEPERS: tuple[str, ...] = ()
 
-# Where data may come from: ``find(root, size)`` returns an ImageSource, or None if the folder holds
-# something else. The first that knows a folder reads it. That of MNIST is the core's, others are
-# wings.
+# The modules that read a kind of data: ``find(root, size)`` returns an ImageSource, or None if the
+# folder holds something else. The first that knows a folder reads it. That of MNIST is the core's,
+# others are wings.
 SOURCES = ("data.mnist", "pictures.source")
 
 # Options that wings add to ``fit``. None is a setting: neither saved, nor compared on a resume.
@@ -97,30 +97,37 @@ NEEDS = {
 
 
 def is_there(module: str) -> bool:
-    """Whether a module of this package, and what its wing needs, has not been removed."""
+    """True unless a module of this package, or one that its wing needs, has been removed."""
     parts = module.split(".")
     file = os.path.join(os.path.dirname(__file__), *parts) + ".py"  # pathlib is slow to load
     return os.path.isfile(file) and all(map(is_there, NEEDS.get(parts[0], ())))
 
 
 def commands() -> Table:
-    """The commands that are there, and the full names of their modules."""
+    """The commands that have not been removed, with the full names of their modules."""
     return _full_names(COMMANDS)
 
 
 def public(name: str) -> str | None:
-    """The full name of the module with a name of ``PUBLIC``; None if it is not there."""
+    """The full name of the module that has a name of ``PUBLIC``; None if it has been removed."""
     return _full_names(PUBLIC).get(name)
 
 
 def call(
     table: str, function: str, *arguments: Any, kind: type | UnionType = object
 ) -> Iterator[Any]:
-    """Call a function of each module of a table in turn, and yield what it returns, of
-    this kind, unless that is None.
+    """Call a function of each module of a table in turn, and yield its result unless that is
+    None.
 
-    A generator: nothing is called until it is iterated; ``find_source`` stops at the
-    first. A wing that fails is left out, with a line, unless it is ours, and whole.
+    This is a generator: a function is called only when the next result is asked for. A wing
+    of another package that fails is left out, with a line; so is one of ours of which
+    somebody has deleted a part.
+
+    Args:
+        table: The name of the table.
+        function: The name of the function.
+        arguments: Its arguments.
+        kind: The type that its result must have.
 
     Raises:
         UserError: a wing refuses the arguments.
@@ -145,21 +152,21 @@ _say_once = cache(print_error)
 
 
 def say_left_out(what: str, error: BaseException) -> None:
-    """Print a line, once, that something of another package does not take part."""
+    """Print a line that something of another package is left out, once for each error."""
     _say_once(f"{what} is left out: {type(error).__name__}: {error}")
 
 
 def _may_be_left_out(module: str, error: BaseException) -> bool:
-    """Whether an error is of another package's wing, or of one of ours that somebody has
-    deleted in part.
+    """True for an error of another package's wing, or of one of ours of which somebody has
+    deleted a part.
     """
     is_missing = isinstance(error, ModuleNotFoundError) and str(error.name).startswith(OURS)
     return is_missing or not module.startswith(OURS)
 
 
 def run_option_instead(config: Any) -> bool:
-    """Let an option do something else than train, and return whether one has; it may
-    raise a UserError.
+    """Let a given option of a wing do what it does in place of training; return whether one
+    has done so. The option may raise a UserError.
     """
     for option, module in modules("OPTIONS").items():
         if config.options[option]:
@@ -171,8 +178,8 @@ def run_option_instead(config: Any) -> bool:
 
 
 def modules(table: str) -> Table:
-    """The full names of a table's modules, by their names in it; other packages cannot
-    take those of this one.
+    """The full names of a table's modules, by their names in the table. Modules of other
+    packages are among them, but cannot take a name of ours.
     """
     ours = _by_name(globals()[table])
     theirs: dict[str, str] = {}
@@ -212,7 +219,7 @@ def others() -> Any:
 
     try:
         return entry_points(group="convblocks.wings")
-    except ValueError as error:  # somebody's are not UTF-8
+    except ValueError as error:  # those of some package are not UTF-8
         say_left_out("every wing of other packages", error)
         return ()
 

@@ -8,12 +8,13 @@ from typing import Literal, NamedTuple
 
 from convblocks.errors import UsageError, UserError, did_you_mean
 
-# What was measured, by name.
+# The values of metrics, by name.
 Metrics = Mapping[str, float]
 
 Split = Literal["validation", "test"]
 
-# Of the error for a metric that has been asked for: by these words a log is known, too.
+# Part of the error for a metric of --judge that is not logged. A comparison finds the error in a
+# trial's log by these words.
 NOT_LOGGED = " is not logged; logged are "
 
 
@@ -23,11 +24,11 @@ class Judge:
     networks are chosen.
 
     Args:
-        metric: Its name as it is logged, such as ``val/iou``. If the same name with
-            ``test`` is logged too, at the end of a run, then runs are compared by that.
-        direction: Whether more or less of it is better.
-        in_percent: Whether it is an accuracy in 0..1 that is written as a percentage and
-            drawn as an error.
+        metric: The name under which it is logged, such as ``val/iou``. If the same name with
+            ``test`` is logged too, at the end of a run, runs are compared by that.
+        direction: Whether more or less is better.
+        in_percent: Whether the metric is an accuracy in 0..1, which is written as a
+            percentage and drawn as an error.
     """
 
     metric: str
@@ -63,19 +64,21 @@ class Judge:
 
     @property
     def is_of_test(self) -> bool:
-        """Whether it is measured on test data, and so known only after training."""
+        """True for a metric of test data, which is known only after training."""
         return bool(re.match("test[/_.-]", self.metric))
 
     @property
     def split(self) -> Split | None:
-        """The evaluation that its name has; None if it has none, or that of training."""
+        """The evaluation that the metric's name begins with; None for a metric of training, or
+        without a split.
+        """
         if self.is_of_test:
             return "test"
         return "validation" if self.tested != self.metric else None
 
     @property
     def is_of_training(self) -> bool:
-        """Whether it is measured while training."""
+        """True for a metric that is measured on training batches."""
         return bool(re.match("train(ing)?[/_.-]", self.metric))
 
     @property
@@ -84,21 +87,25 @@ class Judge:
         return 1 if self.direction == "max" else -1
 
     def measured_in(self, final: Metrics) -> str:
-        """The name of the metric by which runs with these final metrics are compared:
-        on test data, if it is there.
+        """The name of the metric by which runs with these final metrics are compared: that of
+        test data if they have it.
         """
         return self.tested if self.tested in final else self.metric
 
     def best(self, rows: Iterable[Metrics]) -> Metrics | None:
-        """The best of the rows that have the metric, a finite one if there is any; None
-        without such rows.
+        """The row whose value of the metric is best, a finite one if there is any; None if no
+        row has the metric.
         """
         evaluated = [row for row in rows if self.metric in row]
         finite = [row for row in evaluated if isfinite(row[self.metric])]
         return max(finite or evaluated, key=lambda row: self.sign * row[self.metric], default=None)
 
     def name_of(self, metric: str) -> str:
-        """Its name in a sentence, on validation or test data."""
+        """The name of the metric in a sentence: ``test accuracy``, or as it is logged.
+
+        Args:
+            metric: The name under which it is logged, with its split.
+        """
         split = "test" if metric == self.tested else "validation"
         if self.is_of_training:
             split = "training"
@@ -122,7 +129,7 @@ def found_by_name(metric: str) -> str:
 
 
 def not_logged(metric: str | None, logged: Collection[str]) -> UserError:
-    """The error for a metric that has been asked for, with the names of those there are."""
+    """The error for a metric of ``--judge`` that is not logged; it names those that are."""
     alike = _other_spelling(str(metric), logged)
     hint = f": did you mean {alike}?" if alike else did_you_mean(str(metric), logged)
     names = ", ".join(logged) or "none"
@@ -130,8 +137,8 @@ def not_logged(metric: str | None, logged: Collection[str]) -> UserError:
 
 
 def refuse_other_spelling(metric: str, logged: Collection[str]) -> None:
-    """Raise a UserError for a metric that is logged with other separators or capitals only,
-    such as val/loss for val_loss: it cannot be one that is logged now and then.
+    """Raise a UserError for a metric that is logged with other separators or capitals, such as
+    val/loss for val_loss: it cannot be one that is merely not logged yet.
     """
     if metric not in logged and _other_spelling(metric, logged):
         raise not_logged(metric, logged)
@@ -146,18 +153,18 @@ def _other_spelling(metric: str, logged: Collection[str]) -> str:
     return next((name for name in logged if letters(name) == letters(metric)), "")
 
 
-# The judge of image classifiers.
+# The metric by which image classifiers are judged.
 ACCURACY = Judge("val/acc", "max", in_percent=True)
 
 
 class Judges(NamedTuple):
-    """What a run is judged by.
+    """The metrics by which a run is judged.
 
     Args:
         judge: The metric by which runs are compared; None where nothing names one.
-        monitor: That by which its best checkpoint is chosen; None without a judge, or
-            with one of training.
-        is_asked: Whether a person has named it, and not only the module.
+        monitor: The metric that chooses the best checkpoint; None without a judge, or where
+            no evaluation measures it.
+        is_asked: Whether ``--judge`` has named the judge, and not only the module.
     """
 
     judge: Judge | None = None

@@ -1,5 +1,5 @@
-"""The result of a finished run, also as JSON: in its ``summary.json`` and in files of
-many results.
+"""The result of a finished run, and its JSON, which stands in ``summary.json`` and in files
+of many results.
 """
 
 import math
@@ -14,10 +14,10 @@ from convblocks.errors import UserError
 from convblocks.record.judge import Judge, Metrics
 from convblocks.text import Settings, as_json
 
-# The name of a metric, and its value.
+# The metrics of an epoch or an evaluation, by name, with its place.
 Row = dict[str, int | float]
 
-# What a row has beside the metrics that the module logs.
+# The names in a row that are no metrics of the module.
 PLACE = ("step", "epoch", "seconds", "train/lr")
 
 # Options of fit without their dashes, and their values, by which the runs of a comparison differ.
@@ -29,18 +29,18 @@ EPOCHS = "its epochs"
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a run's numbers come from; None where that is unknown.
+    """Where a run's numbers come from; None for what is not known.
 
     Args:
-        machine: Processor, system and versions in one line.
-        commit: Of the code, with ``-dirty`` where files differed from it.
+        machine: Processor, system and versions of packages, in one line.
+        commit: The git commit of the code, with ``-dirty`` where files differed from it.
         data: The MD5 of each part of the data, by its name.
-        device: Such as ``cpu`` or ``cuda:0``.
-        processes: How many trained together.
-        threads: Of each process.
+        device: The device that trained, such as ``cpu`` or ``cuda:0``.
+        processes: How many processes trained together.
+        threads: The CPU threads of each process.
         processor: Family, model and vector instructions; older results lack it.
-        code: A digest of the user's own code; None if it is not known, as in older results.
-        edited: The modules of which two versions trained it, one after the other.
+        code: A digest of the user's own code; older results lack it.
+        edited: The modules that were changed between a start of the run and its resume.
     """
 
     machine: str
@@ -55,37 +55,36 @@ class Provenance:
 
     @property
     def place(self) -> str:
-        """The machine with what is known of its processor."""
+        """The machine's line, with the processor's details in it."""
         return with_processor(self.machine, self.processor)
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What is known of a finished run of any kind, and what callbacks add to it.
+    """The result of a finished run of any kind, with what callbacks add to it.
 
     Args:
         arch: The name of what was trained.
-        seed: Of weights and data order.
+        seed: The seed of weights and of the order of the data.
         parameters: The number of parameters.
         hparams: Hyper-parameters of module and data that are plain values, such as
             ``lr`` and ``batch_size``, which a callback may have chosen.
         epochs: The rows of metrics.csv, one for each epoch: ``epoch`` from 1, ``step``,
-            ``seconds``, and all that is logged.
+            ``seconds``, and all metrics.
         final: The metrics of the final weights; where a best checkpoint is kept, those
             of the best evaluation.
-        judge: The metric that it is judged by; None where nothing that it logs names one.
-        monitor: The metric by which the best checkpoint is kept; None where it is judged
-            by no evaluation.
-        ended_by: Why it ended, ``EPOCHS`` where nothing ended it early.
-        failed: Whether it diverged, or learned nothing and cannot recover.
+        judge: The metric by which the run is judged; None if it is not.
+        monitor: The metric that chose the best checkpoint; None if none is kept.
+        ended_by: Why the run ended; ``EPOCHS`` where nothing ended it early.
+        failed: Whether the run diverged, or learned nothing and cannot recover.
         provenance: Where its numbers come from.
         evaluations: The rows of evaluations within an epoch.
-        overrides: The options by which it differs from other runs of its comparison.
-        facts: Plain values (of JSON) that callbacks of wings add by name, such as
+        overrides: The options by which the run differs from others of its comparison.
+        facts: Plain values (of JSON) that callbacks of wings add, by name, such as
             ``mistakes``. Any may be missing.
 
     Raises:
-        ValueError: it has no epoch, or not the metric that judges it.
+        ValueError: there is no epoch, or ``final`` lacks the metric of the judge.
     """
 
     arch: str
@@ -113,10 +112,10 @@ class RunResult:
 
     @property
     def judged_by(self) -> Judge:
-        """What it is compared by.
+        """The metric by which the run is compared.
 
         Raises:
-            UserError: it was not judged.
+            UserError: the run was not judged.
         """
         if self.judge is None:
             rows = [*self.epochs, *self.evaluations, self.final]
@@ -129,7 +128,7 @@ class RunResult:
 
     @property
     def score(self) -> float:
-        """The judged metric at the end: on test data, where it is measured on these."""
+        """The final value of the judge's metric: on test data if it was measured on these."""
         return self.final[self.judged_by.measured_in(self.final)]
 
     @property
@@ -155,8 +154,8 @@ class RunResult:
         return best.get(self.judged_by.metric) if best else None
 
     def as_tuned(self) -> "RunResult":
-        """The same run, with the score by which settings are chosen: on validation data, where
-        there are any.
+        """The same result, with the score by which settings are chosen: the best one on
+        validation data, if there are any.
         """
         if self.validation is None:
             return self
@@ -164,9 +163,9 @@ class RunResult:
 
     @property
     def seconds(self) -> float:
-        """Of training and evaluation, without the start of the process."""
+        """The seconds of training and evaluation, without the start of the process."""
         total = sum(row["seconds"] for row in (*self.epochs, *self.evaluations))
-        return round(total, 3)  # as the rows are
+        return round(total, 3)  # as the seconds of rows are
 
     @property
     def scores(self) -> list[float]:
@@ -178,27 +177,31 @@ class RunResult:
 
 
 def with_processor(machine: str, processor: str | None) -> str:
-    """A machine's line with what is known of its processor: ``2 CPUs (AMD EPYC, family
-    25, model 17, AVX512), Linux``.
+    """A machine's line with the details of its processor in it: ``2 CPUs (AMD EPYC, family 25,
+    model 17, AVX512), Linux``.
     """
     return machine.replace("),", f", {processor}),", 1) if processor else machine
 
 
-# Of runs that belong together, such as those of a comparison.
+# The results of runs that belong together, such as those of a comparison.
 Results = Sequence[RunResult]
 
 
 def encode(result: RunResult, indent: int | None = None) -> str:
-    """A result as one JSON text; numbers that are not finite are ``"nan"`` and ``"inf"``."""
+    """A result as JSON text; numbers that are not finite become ``"nan"`` and ``"inf"``."""
     return as_json(msgspec.to_builtins(result), indent) + "\n"
 
 
 def decode(text: str | bytes, path: Path, hint: str) -> RunResult:
-    """The result that ``encode`` has written.
+    """The result whose JSON ``encode`` has made.
+
+    Args:
+        text: The JSON.
+        path: The file that it comes from, for a message.
+        hint: The end of the message, which says what to do.
 
     Raises:
-        UserError: it is damaged, or of an older version; the message names the file,
-            and ends with the hint.
+        UserError: the text is damaged, or of an older version.
     """
     try:
         return msgspec.json.decode(text, type=RunResult, strict=False)

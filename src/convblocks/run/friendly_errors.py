@@ -16,9 +16,9 @@ from convblocks.record.directory import RESUME_HINT
 from convblocks.run.run import Run
 from exact_resume.errors import ResumeError, Stopped
 
-# What is expected of Lightning and torch: the type of an exception, a pattern of the
-# modules it came through and its message, and what the user is told instead, beginning
-# at the first that fits.
+# The failures of Lightning and torch that are expected. Each has the type of an exception, a
+# pattern for the modules that it came through and its message, and the type and text of the error
+# for the user. The first that fits is taken.
 EXPECTED = (
     (
         torch.OutOfMemoryError,
@@ -27,7 +27,7 @@ EXPECTED = (
         "{device} has too little memory for this run: give a smaller --batch_size",
     ),
     (
-        RuntimeError,  # of torch, when a process no longer answers
+        RuntimeError,  # torch raises it when another process no longer answers
         "Connection reset by peer|Connection closed by peer|Broken pipe",
         UserError,
         f"another process of this run was lost or has failed: {RESUME_HINT}",
@@ -60,10 +60,10 @@ EXPECTED = (
 
 @contextmanager
 def friendly_errors(run: Run) -> Iterator[None]:
-    """Turn expected exceptions of a run's Trainer into one-line errors.
+    """Turn expected exceptions of a run's Trainer into one-line errors, in a context.
 
-    Errors that only some processes may find, such as a lost process or a damaged
-    picture, each of them reports.
+    One process reports an error that all find. Each reports an error that only some may
+    find, such as a lost process or a damaged picture.
 
     Raises:
         KeyboardInterrupt: Ctrl-C.
@@ -90,7 +90,7 @@ def friendly_errors(run: Run) -> Iterator[None]:
 
 
 def _told(error: Exception, run: Run) -> UserError | None:
-    """What the user is told of an expected exception; None of another one."""
+    """The error for the user if an exception is an expected one; None if it is not."""
     if disk_error := find_disk_error(error, run.directory.path):
         path = os.fsdecode(disk_error.filename or run.directory.path)
         return UserError(f"cannot write to {path} ({disk_error.strerror}); {RESUME_HINT}")
@@ -107,8 +107,8 @@ def _told(error: Exception, run: Run) -> UserError | None:
 
 
 def find_disk_error(error: BaseException | None, directory: Path) -> OSError | None:
-    """The error of a disk or of a run's file that caused an exception, if any; loggers
-    wrap theirs.
+    """The error of a disk, or of a file of the run, that is the exception itself or a cause of
+    it: loggers wrap theirs in others.
     """
     while error is not None:
         if isinstance(error, OSError):

@@ -1,4 +1,4 @@
-"""What a run is made of before it has a Trainer: its configuration, data and module."""
+"""The parts of a run before it has a Trainer: its configuration, data and module."""
 
 from dataclasses import dataclass
 
@@ -16,12 +16,12 @@ from convblocks.text import Settings
 
 @dataclass(eq=False)
 class Parts:
-    """What is trained, and on what.
+    """The parts of a run that are made before its Trainer.
 
     Args:
         config: The configuration.
-        data: None if they are the module's own.
-        module: With its first weights.
+        data: The data module; None if the module has data of its own.
+        module: The module, with its first weights.
     """
 
     config: Config
@@ -34,7 +34,7 @@ class Parts:
 
     @property
     def arch(self) -> str:
-        """What is trained, for people."""
+        """The name of what is trained, for people: a network's name, or the module's class."""
         arch = getattr(self.module, "arch", None)
         return arch if isinstance(arch, str) else short_name(self.settings["model"])
 
@@ -44,16 +44,18 @@ class Parts:
 
     @property
     def tries_out(self) -> bool:
-        """Whether a few batches are only tried, and nothing is written."""
+        """True if only a few batches are tried, and nothing is written."""
         return bool(self.settings["trainer"].get("fast_dev_run"))
 
     @property
     def is_classification(self) -> bool:
-        """Whether an ImageClassifier is trained on an ImageDataModule."""
+        """True if an ImageClassifier is trained on an ImageDataModule."""
         return isinstance(self.module, ImageClassifier) and isinstance(self.data, ImageDataModule)
 
     def has(self, split: Split) -> bool:
-        """Whether there is a loop of evaluation, which the Trainer does not skip."""
+        """True if the Trainer runs this evaluation: there is a loader, a step, and no limit of 0
+        batches.
+        """
         short = split.replace("validation", "val")
         limit = self.settings["trainer"].get(f"limit_{short}_batches")
         has_loader = is_overridden(f"{short}_dataloader", self.data or self.module)
@@ -61,10 +63,10 @@ class Parts:
 
 
 def make_parts(config: Config) -> Parts:
-    """Make data and module in this process's threads.
+    """Make data and module, with as many threads of this process as the settings say.
 
     Raises:
-        UsageError: see ``make_data`` and ``make_module``.
+        UsageError: as ``Config.make_data`` and ``Config.make_module``.
         DataError: there are no images.
     """
     torch.set_num_threads(config.settings["threads"])

@@ -1,5 +1,5 @@
-"""How far a run is: on a terminal one line below all others, elsewhere, as in the log
-file of a cluster, a line now and then.
+"""Shows how far a run is: on a terminal in one line below all others; elsewhere, such as in
+the log file of a cluster, by a line now and then.
 """
 
 import math
@@ -16,10 +16,10 @@ from convblocks.console import echo
 from convblocks.run.callbacks import losses_of
 from exact_resume.training import callbacks_of
 
-# Seconds between two drawings, and without a line where nothing is drawn.
+# The seconds between two drawings of the live line, and between two lines elsewhere.
 LIVE, ELSEWHERE = 0.2, 30.0
 
-# The columns of the bar itself at least: what does not fit beside it is left out.
+# The least width of the bar itself, in characters: words that do not fit beside it are left out.
 BAR = 10
 
 
@@ -68,14 +68,14 @@ class RunProgress(ProgressBar):
             return
         trainer = self.trainer
         batches = trainer.fit_loop.total_batch_idx + 1
-        if not self._trains:  # the first batch waits for what begins with it
+        if not self._trains:  # the first batch takes longer than others, so it does not count
             self._trains = now, batches
             self._began = self._began or (now, self._share())
             return
         began, before = self._trains
         accumulated = trainer.accumulate_grad_batches
         speed = (batches - before) / (now - began) / accumulated
-        # Lightning has divided the loss.
+        # Lightning has divided the loss by the number of batches that accumulate.
         losses = [f"loss {float(loss) * accumulated:.4f}" for loss in losses_of(args[2])]
         others = [
             f"{name} {value:.4f}"
@@ -113,13 +113,15 @@ class RunProgress(ProgressBar):
     on_exception = teardown
 
     def _share(self) -> float:
-        """Of the run, by the limit that it will reach first; 0 where that is unknown."""
+        """The share of the run that is done, in 0..1, by the limit that it will reach first; 0
+        where that is unknown.
+        """
         trainer, loop = self.trainer, self.trainer.fit_loop
         epoch, batches = trainer.current_epoch, loop.batch_idx + 1
         length = trainer.num_training_batches
-        if length == math.inf and epoch:  # as long as those before
+        if length == math.inf and epoch:  # unknown: taken to be as long as the epochs before
             length = (loop.total_batch_idx + 1 - batches) / epoch
-        # Where there is no limit, Lightning has -1.
+        # Lightning's -1 for no limit gives a share below 0, which is not the largest.
         shares = [(epoch + batches / length) / (trainer.max_epochs or -1)]
         shares.append(trainer.global_step / trainer.max_steps)
         for timer in callbacks_of(trainer, Timer):
@@ -129,7 +131,9 @@ class RunProgress(ProgressBar):
         return min(1.0, max(0.0, *shares))
 
     def _show(self, *texts: str, share: float = 0) -> None:
-        """Show what there is to say beside the share that is done: of the run, while fit runs."""
+        """Show texts beside the share that is done. While ``fit`` runs, that is the share of the
+        run, and the epoch and the time left are added.
+        """
         trainer, now = self.trainer, time.perf_counter()
         self._due = now + self._interval
         fields = [*texts]
@@ -140,7 +144,7 @@ class RunProgress(ProgressBar):
                 left = (now - began) * (1 - share) / (share - before)
                 fields.insert(0, f"{Tqdm.format_interval(left)} left")
             fields.insert(0, f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
-        # Of what is unknown or unlimited.
+        # An unknown length, or no limit, is not shown.
         fields = [field.removesuffix("/inf").removesuffix("/-1") for field in fields]
         if self._interval == ELSEWHERE:
             echo(", ".join(fields))

@@ -22,11 +22,11 @@ ABOVE_0 = (
 
 
 def check(parsed: Namespace, given: Settings) -> None:
-    """Raise a UsageError for the first that is wrong.
+    """Raise a UsageError for the first value that is wrong.
 
     Args:
-        parsed: All values in the types of the signatures.
-        given: Those that a person gave, as they were, by full names.
+        parsed: The values of all options, in the types of the signatures.
+        given: The settings as a person gave them, by full names.
     """
     for option in ABOVE_0:
         value = parsed.get(option)

@@ -1,4 +1,6 @@
-"""The configuration of a run: settings in plain values, made into data and module."""
+"""The configuration of a run: its settings, in plain values, and how data and module are
+made of them.
+"""
 
 import os
 import shlex
@@ -36,7 +38,7 @@ from exact_resume import slurm
 
 @dataclass(frozen=True)
 class Config:
-    """A parsed and checked command line of ``fit``.
+    """A command line of ``fit``, parsed and checked.
 
     Args:
         settings: Everything that determines the run's results, in plain values, as
@@ -50,8 +52,8 @@ class Config:
         resume: Whether to resume an existing run.
         weights_only: Whether its checkpoint is refused if it holds objects.
         options: The values of the options that wings add, which are no settings.
-        classes: Those of ``model`` and ``data``, or the functions that make them.
-        parser: The one that reads the settings.
+        classes: The classes of ``model`` and ``data``, or functions that make them.
+        parser: The parser that reads the settings.
     """
 
     settings: Settings
@@ -93,7 +95,7 @@ class Config:
         config = cls(
             settings=as_config(names, saved, from_data),
             name=values.name,
-            # Absolute, since a module may change the current folder.
+            # An absolute path, since a module may change the current folder.
             root=Path(os.path.expanduser(values.trainer.default_root_dir or "")).absolute(),
             resume=values.resume,
             weights_only=values.weights_only,
@@ -115,7 +117,9 @@ class Config:
 
     @property
     def with_unset(self) -> Settings:
-        """The settings, also what is None by default: a later version may have another one."""
+        """The settings, with those that are None by default: a later version may have another
+        default.
+        """
         settings = dict(self.settings)
         for group in GROUPS:
             usual = self.parser.usual.get(group)  # a class without parameters has none
@@ -128,8 +132,8 @@ class Config:
         return settings
 
     def effective(self, began: Settings) -> Settings:
-        """Settings that a run has saved, as this version would save them: with its defaults
-        of what they lack.
+        """The settings that a run was begun with, in the form in which this version saves them,
+        and with its defaults for those that are missing.
         """
         given = by_full_name(began)
         from_data = as_list(given.pop("from_data", None))
@@ -138,10 +142,10 @@ class Config:
         return as_config(names, saved, from_data)
 
     def make_data(self) -> LightningDataModule | None:
-        """The data, if they are not the module's own.
+        """The data module; None if the module has data of its own.
 
         Raises:
-            UsageError: they do not take their arguments.
+            UsageError: its class does not take the arguments.
         """
         if "data" not in self.classes:
             return None
@@ -150,14 +154,15 @@ class Config:
         return self._make("data", **more)  # type: ignore[no-any-return]
 
     def make_module(self, data: LightningDataModule | None) -> LightningModule:
-        """The module for these data; its weights are drawn from the global generators,
-        which are seeded.
+        """The module for these data. Its weights are drawn from the global generators, after
+        these were seeded.
 
-        A module with a parameter ``image_spec`` gets that of its data, for which images
-        may be read. One that configures no optimizer gets that of the settings.
+        A module with a parameter ``image_spec`` gets that of its data, for which images may
+        be read. A module that configures no optimizer gets the one in the settings.
 
         Raises:
-            UsageError: it does not take its arguments, or has no optimizer, or two.
+            UsageError: its class does not take the arguments, or there is no optimizer, or
+                one in the settings and one of its own.
             DataError: there are no images.
         """
         image_spec = getattr(data, "image_spec", None)
@@ -188,12 +193,12 @@ class Config:
         return module
 
     def arguments(self, group: str, **changed: Any) -> Settings:
-        """What the class of model, data or Trainer is called with, in its types; defaults
-        that no plain value stands for are left to it.
+        """The arguments for the class of the model, the data or the Trainer, in the types of
+        its signature. Defaults that cannot be saved as plain values are left to the class.
 
         Args:
-            group: One of ``GROUPS``.
-            changed: Plain values instead of those of the settings.
+            group: ``model``, ``data`` or ``trainer``.
+            changed: Plain values that replace those of the settings.
         """
         part = self.settings.get(group, {})
         plain = part.get("init_args", part) | changed
@@ -202,8 +207,8 @@ class Config:
         return made.as_dict() if made else {}  # a class without parameters has none
 
     def resume_hint(self, name: str) -> str:
-        """``continue with COMMAND``: what resumes a run of that name, with the options
-        that its ``config.yaml`` does not hold.
+        """The text ``continue with COMMAND``, with the command that resumes a run of that name.
+        It has the options that ``config.yaml`` does not hold.
         """
         words = ["--name", name, "--resume"]
         if self.root != Path.cwd():
@@ -212,22 +217,22 @@ class Config:
         words += [
             f"--{option}={value}" for option, value in options.items() if value != usual.get(option)
         ]
-        # How its launcher was started is not known.
+        # With a launcher only the words of fit, since how that was started is not known.
         text = shlex.join(words) if slurm.is_launched() else command_text("fit", *words)
         return f"continue with {text}"
 
     def _make(self, group: str, **more: Any) -> Any:
-        # Seeded before each, so that what data draw does not change the weights.
+        # Seeded before each class is called, so that what data draw does not change the weights.
         seed_everything(self.settings["seed"], verbose=False)
         arguments = self.arguments(group) | more
-        # chdir restores the folder afterwards: a constructor may change it, and Lightning
-        # starts further processes in it.
+        # chdir returns to the current folder afterwards: a constructor may change it, and
+        # Lightning starts further processes in it.
         with chdir("."):
             return trust.instantiate(KINDS[group], self.classes[group], **arguments)
 
 
 def _returns_none(method: Callable[[], Any]) -> bool:
-    """Whether it does, before there is a Trainer."""
-    with suppress(Exception):  # of a user's code
+    """True if a method can be called before there is a Trainer, and returns None."""
+    with suppress(Exception):  # a user's code may raise any
         return method() is None
     return False

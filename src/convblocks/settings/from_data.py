@@ -1,4 +1,6 @@
-"""The arguments of a model that nobody gives, and that its data know."""
+"""Asks the data for arguments that a model demands and nobody gives, such as the number of
+classes.
+"""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -11,12 +13,12 @@ from convblocks.text import Settings, as_plain, as_yaml
 
 
 def given_by_data(missing: Sequence[str], make_data: Callable[[], Any]) -> Settings:
-    """Options that are missing, by full names: attributes of the data, as they are made,
-    or else set up.
+    """The values of missing options, by full names: attributes of the data, which are set up
+    if they do not have all of them before.
 
     Raises:
-        UsageError: one is not the model's, or the data do not know it, or cannot be set up
-            without a Trainer.
+        UsageError: an option is not one of the model, or the data have no such attribute, or
+            cannot be set up without a Trainer.
     """
     for option in missing:
         if not option.startswith("model."):
@@ -37,14 +39,16 @@ def given_by_data(missing: Sequence[str], make_data: Callable[[], Any]) -> Setti
 
 
 def _found_in(data: Any, names: Sequence[str]) -> Settings:
-    """Attributes of data in plain values, as they are made, or else set up."""
+    """The attributes of data that have these names, in plain values. The data are set up if
+    they do not have all of them before.
+    """
     found = _plain_attributes(data, names)
     if len(found) == len(names):
         return found
     try:
         data.prepare_data()
         data.setup("fit")
-    except Exception as error:  # of a user's code
+    except Exception as error:  # a user's code may raise any
         raise UsageError(
             f"give --model.{names[0]}: the setup of the data, which may know it, "
             f"fails without a Trainer: {error!r}"
@@ -53,7 +57,7 @@ def _found_in(data: Any, names: Sequence[str]) -> Settings:
 
 
 def _plain_attributes(owner: Any, names: Sequence[str]) -> Settings:
-    """Those that there are, and YAML stands for."""
+    """The attributes of these names that exist and can be written in YAML."""
     plain = {}
     for name in names:
         value = as_plain(getattr(owner, name, None), _as_number)

@@ -1,4 +1,4 @@
-"""jsonargparse's messages, as a user reads them."""
+"""Rewrites the messages of jsonargparse for people."""
 
 import re
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ NOISE = (
     "Given value type:",
 )
 
-# Of the classes whose names need no module.
+# The modules of the classes that may be named without their module.
 NAMED_ALONE = (callbacks, loggers, optim, optim.lr_scheduler)
 
 
@@ -43,13 +43,13 @@ REWRITTEN: Mapping[str, Any] = {
     rf"(?<=: ){UNKNOWN}--(\w+)(: did you mean --\w+\?)?.*NestedArg.*": r"no argument \1\2",
     r"(?<=: ).*(No module named '\S+').*": r"\1",
     r".*: Requirement '(\w+).*' not met.*": r"\1 is not installed: pip install \1",
-    # of a config
+    # In a config.
     r"^Option '([\w.]+)' is not accepted$": rf"{UNKNOWN}--\1",
 }
 
 
 def rewritten(message: str) -> str:
-    """The reason in a message, in one line."""
+    """The reason that a message gives, rewritten, in one line."""
     lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
     reason = " ".join(line for line in lines if not line.startswith(NOISE))
     for pattern, instead in REWRITTEN.items():

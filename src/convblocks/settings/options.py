@@ -31,8 +31,8 @@ from convblocks.settings.words import (
 from convblocks.text import Settings, as_shown
 from convblocks.wings import GROUPS
 
-# The options of fit that set no argument of a class, as the parser takes them. Of these judge, seed
-# and threads are settings too.
+# The options of ``fit`` that set no argument of a class, with the keywords of ``add_argument``. Of
+# these judge, seed and threads are settings too.
 OPTIONS: Mapping[str, dict[str, Any]] = {
     "config": {"action": ActionConfigFile, "help": "A YAML file with options."},
     "judge": {"type": str, "help": "The metric to judge the model by, such as val/loss:min."},
@@ -47,11 +47,11 @@ OPTIONS: Mapping[str, dict[str, Any]] = {
     },
 }
 
-# Those that print, and end.
+# The options that print something and end the command.
 PRINTS = ("help_all", "print_config")
 
-# Of a misspelt option and its name, in 0..1; what is less alike may be meant for a
-# longer name, which only the parser knows.
+# How much alike a misspelt option and the name that is suggested must be, in 0..1. What is less
+# alike may be meant for a longer name, which only the parser knows.
 LIKENESS = 0.7
 
 
@@ -81,12 +81,12 @@ def _begin_fit(settings: Settings) -> Sequence[str]:
     flags = [option for option in wings.OPTIONS if settings.get(option) == ""]
     if yaml_value("--fast_dev_run", str(settings.get("trainer.fast_dev_run") or 0)):
         flags = ["fast_dev_run"]
-    if flags:  # which write nothing, or something else
+    if flags:  # with these options fit writes no run
         return [", ".join([what, *flags])]
     chosen = settings.get("name")
     root = Path(settings.get("trainer.default_root_dir") or "")
     run = RunDirectory(str(chosen or f"{arch}/version_N"), root)
-    # A module may name its folder itself.
+    # Without a name or a network the module names the folder itself.
     line = line_of(what, settings, run.path if chosen or arch else run.logs)
     if "resume" in settings:
         return [line]
@@ -111,7 +111,7 @@ def _begin_reading(name: str, arguments: Sequence[str]) -> Sequence[str]:
         raise UsageError(
             f"give a run or a checkpoint, for example: {command_text(name, 'maxpool/version_0')}"
         )
-    if path.startswith("-"):  # the parser finds it, or says what is missing
+    if path.startswith("-"):  # the parser finds the path, or says what is missing
         return ()
     if not (Path(path).exists() or (LOGS / path).exists()):
         raise no_run(path)

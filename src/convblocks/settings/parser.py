@@ -34,11 +34,12 @@ DEFAULTS = {
     "trainer.sync_batchnorm": True,
 }
 
-# As LightningCLI takes them: what makes an optimizer of parameters, and a schedule of that.
+# Types of the functions that make an optimizer of parameters, and a schedule of an optimizer, as
+# LightningCLI has them.
 MakesOptimizer = Callable[[Iterable[Any]], Optimizer]
 MakesSchedule = Callable[[Optimizer], lr_scheduler.LRScheduler]
 
-# LightningCLI's, for modules that override no configure_optimizers.
+# Sections of a config, LightningCLI's too, for modules that override no configure_optimizers.
 SECTIONS = ("optimizer", "lr_scheduler")
 
 # Options of the Trainer for which 1 is one batch, and 1.0 all of them.
@@ -50,17 +51,17 @@ BATCHES = (
     "val_check_interval",
 )
 
-# For a parameter without a type it would build any class that a config names, with a
+# For a parameter without a type, jsonargparse would build any class that a config names, with a
 # warning for some of them.
 jsonargparse.set_parsing_settings(instantiate_subclass_spec_in_any=False, import_path_denylist=[])
 
 
 class FitParser(jsonargparse.ArgumentParser):
-    """Raises a one-line UsageError instead of exiting.
+    """A parser that raises a one-line UsageError where argparse would exit.
 
-    ``specs`` are the options that take class specs, by full names with their defaults,
-    ``SECTIONS`` with None. ``demanded`` are the options without a default, of which the
-    data may give the model's.
+    ``specs`` are the options that take class specs, by full names with their defaults, which
+    are None for ``SECTIONS``. ``demanded`` are the options without a default; those of the
+    model may come from the data.
     """
 
     specs: Mapping[str, ClassSpec | None]
@@ -68,7 +69,9 @@ class FitParser(jsonargparse.ArgumentParser):
 
     @cached_property
     def usual(self) -> Namespace:
-        """The defaults, only to be read: to make them takes a while."""
+        """The defaults of all options. Made once, since that takes a while, so not to be
+        changed.
+        """
         return self.get_defaults()
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
@@ -85,10 +88,11 @@ class FitParser(jsonargparse.ArgumentParser):
         raise UsageError(with_suggestion(reason, [*short, *known])) from ex
 
     def parse(self, settings: Settings, words: Words) -> Namespace:
-        """What is given, in the types of the signatures; the command line overrides configs.
+        """The settings that are given, in the types of the signatures; the command line
+        overrides configs.
 
         Args:
-            settings: Those of configs, by full names.
+            settings: The settings of configs, by full names.
             words: The command line, as of ``full_words``.
 
         Raises:
@@ -101,19 +105,19 @@ class FitParser(jsonargparse.ArgumentParser):
         config = nested(settings)
         rest = take_other_classes(config, rest)
         arguments = ["=".join(word) for word in rest if not _is_read_before(word)]
-        # With defaults, jsonargparse would also fill in those of callbacks and loggers.
+        # Without defaults: jsonargparse would also add those of callbacks and loggers.
         parsed = self.parse_args(["--config", as_yaml(config), *arguments], defaults=False)
         if parsed.get("threads") is None:
-            # saved, since a resume must round sums in the same way
+            # The number is saved, since a resume must round sums in the same way.
             parsed.threads = torch.get_num_threads()
         if parsed.get("trainer.max_epochs") is None:
-            # Lightning's rule: with another limit, epochs have none.
+            # As in Lightning, there is no limit of epochs where another limit is given.
             limits = parsed.get("trainer.max_steps", NO_LIMIT), parsed.get("trainer.max_time")
             parsed["trainer.max_epochs"] = EPOCHS if limits == (NO_LIMIT, None) else NO_LIMIT
         return parsed
 
     def with_defaults(self, parsed: Namespace) -> Namespace:
-        """All values: the defaults where nothing is given."""
+        """The values of all options: of those that are not given, the defaults."""
         values: Namespace = self.usual.clone()
         values.update(parsed)
         return values
@@ -124,13 +128,15 @@ class FitParser(jsonargparse.ArgumentParser):
         Raises:
             UsageError: an unknown option, or a value of another type.
         """
-        # a copy, since jsonargparse changes the lists that it reads
+        # as_plain makes a copy, since jsonargparse changes the lists that it reads.
         parsed: Namespace = self.parse_object(nested(as_plain(settings)), defaults=False)
         return parsed
 
 
 def _is_read_before(word: Sequence[str]) -> bool:
-    """Whether an option is none of the parser's, since it decides what the parser reads."""
+    """True for an option that is read before there is a parser, since it decides on the
+    parser's options or on what is read with it.
+    """
     option, *values = word
     return option in ("--config", "--print_config") or (
         option in ("--model", "--data") and bool(values)
@@ -141,8 +147,15 @@ def _is_read_before(word: Sequence[str]) -> bool:
 def make_parser(
     model: Factory = ImageClassifier, data: Factory | None = ImageDataModule
 ) -> FitParser:
-    """All options with types, defaults and help, from the signatures and docstrings of
-    the classes or functions that they set.
+    """The parser of all options. Their types, defaults and help come from the signatures and
+    docstrings of the classes or functions whose arguments they are.
+
+    Args:
+        model: The class of the module, or a function that makes it.
+        data: The class of the data, or a function; None for data that the module has itself.
+
+    Raises:
+        UsageError: a signature cannot become options.
     """
     parser = FitParser(prog="convblocks fit", allow_abbrev=False)
     for name, keywords in OPTIONS.items():
@@ -155,14 +168,14 @@ def make_parser(
             if trust.is_a(ImageClassifier | ImageDataModule, part):
                 skipped |= {"seed", "sync_batchnorm"}
             try:
-                # which takes classes too
+                # This method takes classes too.
                 parser.add_function_arguments(part, group, False, fail_untyped=False, skip=skipped)
             except Exception as error:  # jsonargparse compares defaults, such as arrays
                 raise UsageError(
                     f"--{group}: the parameters of {part.__qualname__} and their defaults cannot "
                     f"become options: {error}"
                 ) from error
-    # by hand: typing may have cached Union[int, float] as Union[float, int]
+    # Not from the signature: typing may have cached its Union[int, float] as Union[float, int].
     for option in BATCHES:
         parser.add_argument(
             f"--trainer.{option}",
@@ -185,11 +198,13 @@ def make_parser(
 
 
 def _let_take_factories(model: Factory) -> None:
-    """Read a parameter that is annotated as an optimizer or a schedule as what makes one.
+    """Let a parameter that is annotated as an optimizer or a schedule take a function that
+    makes one.
 
-    Such as ``optimizer: torch.optim.Optimizer`` in modules for Hydra, which hands over a
-    partial: nobody but the module has the weights of which an optimizer is made. The
-    annotation may be the module ``torch.optim.lr_scheduler``, as in a well-known template.
+    Modules for Hydra have parameters such as ``optimizer: torch.optim.Optimizer``, for which
+    it hands over a partial: only the module has the weights of which an optimizer is made.
+    The annotation may also be the module ``torch.optim.lr_scheduler``, as in a well-known
+    template.
     """
     made = {Optimizer: MakesOptimizer, lr_scheduler.LRScheduler: MakesSchedule | None}
     for kind in getattr(model, "__mro__", [model]):
@@ -206,8 +221,8 @@ def _let_take_factories(model: Factory) -> None:
 
 
 def _specs_of(model: Factory, options: Collection[str]) -> dict[str, ClassSpec | None]:
-    """The options that take class specs, by full names with their defaults: those of our
-    classifier, or sections for what another model leaves open.
+    """The options that take class specs, by full names with their defaults. For our classifier
+    these are parameters; for other models, the ``SECTIONS`` that are no parameters.
     """
     if trust.is_a(ImageClassifier, model):
         parameters = inspect.signature(model).parameters.items()
@@ -218,8 +233,8 @@ def _specs_of(model: Factory, options: Collection[str]) -> dict[str, ClassSpec |
 
 
 def _demanded(parser: FitParser, model: Factory, has_data: bool) -> Collection[str]:
-    """The options without a default, by full names, of which the data may give the model's:
-    jsonargparse takes a command line without them.
+    """The options without a default, by full names. The parser is changed to accept a command
+    line without them, since the data may give those of the model.
     """
     options = options_of(parser)
     demanded = {option: action for option, action in options.items() if action.required}
@@ -235,8 +250,8 @@ def _demanded(parser: FitParser, model: Factory, has_data: bool) -> Collection[s
 
 
 def _without_default(model: Factory) -> list[str]:
-    """The parameters of a model that have no default, also of the classes above it that
-    its ``**kwargs`` may go to.
+    """The names of a model's parameters that have no default, and of those of its base classes
+    that its ``**kwargs`` may be passed to.
     """
     parameters: dict[str, inspect.Parameter] = {}
     for kind in getattr(model, "__mro__", [model]):
@@ -248,8 +263,8 @@ def _without_default(model: Factory) -> list[str]:
 
 
 def refuse_several(words: Words, group: str, part: Factory) -> None:
-    """Raise a UsageError if a parameter whose type, or else default, is a single value
-    is given several.
+    """Raise a UsageError if several values are given for a parameter that is one number, text
+    or bool by its type or, without one, by its default.
     """
     parameters = inspect.signature(part).parameters
     for option, *values in words:

@@ -1,4 +1,6 @@
-"""Which run a command line resumes that names none; without torch: there may be none."""
+"""Finds the run to resume where the command line does not name it. Does not import torch,
+since there may be no such run.
+"""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -12,12 +14,13 @@ from convblocks.settings.words import by_full_name, full_words, given_options, g
 from convblocks.text import as_shown
 from exact_resume import slurm
 
-# The variable by which the first process tells the name to those that Lightning starts.
+# The environment variable by which the first process tells the name of the run to the processes
+# that Lightning starts.
 CHOSEN = "CONVBLOCKS_CHOSEN_RUN"
 
 
 def with_name(arguments: Sequence[str]) -> Sequence[str]:
-    """A command line of fit, with the name that it leaves to us."""
+    """A command line of ``fit``, completed by the ``--name`` of the run that it resumes."""
     run = chosen(arguments)
     if run is None:
         return arguments
@@ -26,12 +29,14 @@ def with_name(arguments: Sequence[str]) -> Sequence[str]:
 
 
 def chosen(arguments: Sequence[str]) -> RunDirectory | None:
-    """Of a command line of fit that resumes a run without ``--name``: that of the last
-    unfinished one of what it trains that no process holds. None of another one, and in
-    a launcher's processes, which might choose different ones.
+    """The run that a command line of ``fit`` resumes if it has ``--resume`` and no ``--name``:
+    the last unfinished run of what it trains that no process works on.
+
+    None for any other command line; also in the processes of a launcher, since each might
+    choose another run.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no such run.
     """
     words = full_words(arguments)
     given = given_options(words)
@@ -46,7 +51,7 @@ def chosen(arguments: Sequence[str]) -> RunDirectory | None:
 
 
 def _last_unfinished(what: str, root: Path) -> RunDirectory:
-    """Of those without a name of their own, the one that was begun or resumed last."""
+    """The unfinished run that was begun or resumed last, of those without a name of their own."""
     logs = RunDirectory(what, root).logs
     if run := next(_unfinished(what, logs, "*/version_*"), None):
         return run
@@ -60,7 +65,7 @@ def _last_unfinished(what: str, root: Path) -> RunDirectory:
 
 
 def _unfinished(what: str, logs: Path, names: str) -> Iterator[RunDirectory]:
-    """The runs of these names that no process holds, the one begun or resumed last first."""
+    """The unfinished runs of these names that no process works on, the latest first."""
     begun = {path: path.stat().st_mtime for path in logs.glob(f"{names}/config.yaml")}
     for path in sorted(begun, key=begun.__getitem__, reverse=True):
         run = RunDirectory(str(path.parent.relative_to(logs)), logs.parent)

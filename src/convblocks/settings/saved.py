@@ -1,5 +1,5 @@
-"""The settings that ``config.yaml`` saves: plain values, of which jsonargparse reads the
-same again.
+"""Makes the settings that ``config.yaml`` saves: plain values, which jsonargparse reads as
+the same again.
 """
 
 import warnings
@@ -19,7 +19,7 @@ from convblocks.settings.words import yaml_value
 from convblocks.text import Settings, as_plain, as_yaml
 from convblocks.wings import GROUPS
 
-# What determines a run, beside the arguments of model, data and Trainer.
+# The settings that determine a run's results, beside the arguments of model, data and Trainer.
 OTHERS = ("judge", "seed", "threads", *SECTIONS)
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -35,13 +35,13 @@ def saved_settings(
     default that no plain value stands for: the class has it on a resume too.
 
     Args:
-        parser: The one that reads them.
-        parsed: What is given, in the types of the signatures.
-        given: The same as a person gave it, by full names, which is saved where what
-            jsonargparse writes does not read back.
+        parser: The parser that has read them.
+        parsed: The settings that are given, in the types of the signatures.
+        given: The same settings as a person gave them, by full names: saved where
+            jsonargparse cannot read again what it writes.
 
     Raises:
-        UsageError: neither does.
+        UsageError: a value can be saved in neither form.
     """
     defaults = _settings_in(parser.usual)
     changed = {
@@ -58,8 +58,8 @@ def as_config(names: Mapping[str, str], saved: Settings, from_data: Sequence[str
     """Saved settings by full names in the form of ``config.yaml``, which is LightningCLI's.
 
     Args:
-        names: Those of the classes of ``model`` and ``data``.
-        saved: As of ``saved_settings``.
+        names: The names of the classes of ``model`` and ``data``.
+        saved: The settings, as of ``saved_settings``.
         from_data: The arguments of the model that its data have given.
     """
     groups: dict[str, Settings] = {group: {} for group in (*names, "trainer")}
@@ -93,7 +93,7 @@ def plain_defaults(parser: FitParser) -> Settings:
 
 
 def _settings_in(values: Namespace) -> Settings:
-    """What determines a run among the values of a parser, by full names."""
+    """The values of a parser that determine a run's results, by full names."""
     settings: Settings = {}
     for name, value in vars(values).items():
         if name in GROUPS:
@@ -105,10 +105,10 @@ def _settings_in(values: Namespace) -> Settings:
 
 
 def _plain(parser: FitParser, values: Settings, given: Mapping[str, Any] = NOTHING) -> Settings:
-    """Plain values that are read as these again.
+    """Plain values that the parser reads as these values again.
 
     Raises:
-        UsageError: there are none for one of them.
+        UsageError: there are none for one of the values.
     """
     if not values:
         return {}
@@ -144,7 +144,7 @@ def _candidates(
 
 
 def _written(parser: FitParser, values: Settings) -> Settings:
-    """Values as jsonargparse writes them, those that are plain already as they are."""
+    """The values as jsonargparse writes them; values that are plain already are left so."""
     objects = {option: value for option, value in values.items() if not _is_plain(value)}
     if not objects:
         return values
@@ -152,7 +152,7 @@ def _written(parser: FitParser, values: Settings) -> Settings:
     for option, value in objects.items():
         holder[option] = value
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # it warns of what it cannot write
+        warnings.simplefilter("error")  # jsonargparse warns of what it cannot write
         text = parser.dump(holder, skip_unset=False, skip_validation=True)
     content = yaml_value("", text)
     return values | {option: reduce(getitem, option.split("."), content) for option in objects}
@@ -167,7 +167,9 @@ def _is_plain(value: Any) -> bool:
 
 
 def is_same(left: Any, right: Any) -> bool:
-    """Whether two values are of one type and equal: nan is nan, and a list no tuple."""
+    """True if two values have the same type and are equal. Here nan equals nan, and a list
+    does not equal a tuple.
+    """
     if type(left) is not type(right):
         return False
     if isinstance(left, Namespace):
@@ -180,5 +182,5 @@ def is_same(left: Any, right: Any) -> bool:
         return True
     try:
         return bool(left == right) or bool(left != left and right != right)
-    except Exception:  # of a type that we do not know, such as an array
+    except Exception:  # values of other types, such as arrays, may have no single answer
         return False

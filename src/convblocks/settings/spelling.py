@@ -1,4 +1,4 @@
-"""Whether a class that a command line names is in its module, before torch is imported."""
+"""Finds misspelt names of classes on a command line, before torch is imported."""
 
 import ast
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 from convblocks.errors import UsageError, did_you_mean
 from convblocks.record.sources import source_in
 
-# A module that defines it, or imports all of another, may have any name.
+# A module that defines this function, or imports all names of another, may have any name.
 ANY_NAME = "__getattr__"
 
 

@@ -1,5 +1,5 @@
-"""The words of a command line, and what configs say, by full names: the settings that
-are given.
+"""Reads the settings that are given: the words of a command line and the content of
+configs, by full names.
 
 A setting has one name, that of the argument it sets, as in LightningCLI: ``model.lr``,
 ``data.batch_size``, ``trainer.max_epochs``. ``SHORT`` abbreviates some of them, on the
@@ -34,37 +34,37 @@ SHORT = {
     "fast_dev_run": "trainer.fast_dev_run",
 }
 
-# What a run trains, and on what, if nothing else is named.
+# The module that a run trains, and its data, if nothing else is named.
 MODEL, DATA = "convblocks.ImageClassifier", "convblocks.ImageDataModule"
 
 EPOCHS = 5
 
-# What LightningCLI writes as null where it is not set.
+# Keys that LightningCLI writes as null where nobody sets them.
 UNSET = ("ckpt_path", "weights_only", "optimizer", "lr_scheduler")
 
-# Lightning's value for no limit.
+# Lightning's value of a limit, such as max_steps, for no limit.
 NO_LIMIT = -1
 
-# Of a message, in characters: jsonargparse may print a whole config.
+# The longest reason in an error, in characters: jsonargparse may print a whole config.
 LONGEST_REASON = 400
 
-# In a config; aliases can stand for any number of them.
+# The most values in a config: YAML's aliases could stand for any number of them.
 MOST_VALUES = 100_000
 
-# Of a pipe, where a second reader finds nothing.
+# Reads a file once, such as a pipe, in which a second reader finds nothing.
 _read_once = cache(Path.read_text)
 
-# Each option of a command line with the words behind it.
+# The options of a command line, each with the words behind it: ``[["--lr", "0.1"]]``.
 Words = list[list[str]]
 
 
 class Several(str):
-    """The list, in YAML, that several values have become."""
+    """A list in YAML, ``[32, 40]``, that was given as several values: ``32 40``."""
 
 
 def by_option(arguments: Sequence[str]) -> Words:
-    """Each option of a command line with the words behind it; several numbers become a
-    list: ``--data.size 32 40``.
+    """The options of a command line, each with the words behind it. Several numbers become
+    one list: ``--data.size 32 40``.
     """
     options: Words = []
     for word in arguments:
@@ -111,7 +111,7 @@ def full_words(arguments: Sequence[str]) -> Words:
 
 
 def is_class_name(text: str) -> bool:
-    """Whether a value may be the name of a class: no number, text in quotes or null."""
+    """True for a value that may be the name of a class: no number, text in quotes or null."""
     return bool(re.fullmatch(r"[A-Za-z_][\w.]*", text)) and yaml_value("", text) == text
 
 
@@ -123,17 +123,18 @@ def given_options(words: Words) -> Settings:
 
 
 def given_settings(words: Words) -> Settings:
-    """What a command line says, with its configs and the run that it resumes, by full
-    names: ``{"model": "mine.Net", "model.lr": "0.1"}``.
+    """The settings of a command line, its configs and the run that it resumes, by full names:
+    ``{"model": "mine.Net", "model.lr": "0.1"}``.
     """
     return settings_of_files(words) | given_options(words)
 
 
 def settings_of_files(words: Words) -> Settings:
-    """What the run that is resumed says, and then the configs, by full names.
+    """The settings of the run that is resumed, overridden by those of the configs, by full
+    names.
 
     Raises:
-        UsageError: one of them cannot be read, or the run is of another model.
+        UsageError: one of them cannot be read, or the run is one of another model.
     """
     given = given_options(words)
     settings = _saved_settings(given)
@@ -145,7 +146,7 @@ def settings_of_files(words: Words) -> Settings:
             raise UsageError("--config needs the name of a YAML file")
         config = by_full_name(read_config(*values))
         for name in re.findall(r"\w+", str(config.pop("from_data", ""))):
-            config.pop(f"model.{name}", None)  # the data may be others now
+            config.pop(f"model.{name}", None)  # asked of the data again, which may be others now
         settings |= config
     now = given.get("model") or settings.get("model")
     if began not in (None, now):
@@ -154,7 +155,7 @@ def settings_of_files(words: Words) -> Settings:
 
 
 def _saved_settings(given: Settings) -> Settings:
-    """On a resume, the run's saved settings, so that they need not be given again."""
+    """The saved settings of a run that is resumed, which need not be given again; else none."""
     if "resume" not in given:
         return {}
     if not given.get("name"):
@@ -170,7 +171,7 @@ def _saved_settings(given: Settings) -> Settings:
             if f"{option}+" in given:
                 settings.pop(option, None)
         return settings
-    # Comparisons also pass --resume to new runs.
+    # There is no run yet, but comparisons pass --resume to new runs too.
     if given.keys() & {"model", "model.arch", "config"}:
         return {}
     if directory.exists():
@@ -254,7 +255,15 @@ def nested(settings: Settings) -> Settings:
 
 
 def yaml_value(option: str, text: str) -> Any:
-    """What YAML stands for; a UsageError if it is none, or if some of it would be lost."""
+    """The value that a text in YAML stands for.
+
+    Args:
+        option: The name of the option, for a message.
+        text: The text.
+
+    Raises:
+        UsageError: the text is no YAML, or a part of it would be lost.
+    """
     try:
         _refuse_odd_nodes(option, text)
         return jsonargparse.get_loader("yaml")(text)
@@ -264,8 +273,8 @@ def yaml_value(option: str, text: str) -> Any:
 
 
 def _refuse_odd_nodes(option: str, text: str) -> None:
-    """Refuse a key that stands twice, of which YAML drops the first, and aliases without
-    end.
+    """Refuse a key that stands twice, since YAML would drop the first of them, and aliases
+    that stand for too many values.
     """
     nodes = [yaml.compose(text, yaml.SafeLoader)]
     for number, node in enumerate(nodes):
