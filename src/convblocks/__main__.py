@@ -23,8 +23,8 @@ from convblocks.errors import UsageError
 from convblocks.model.names import RECORDS
 from exact_resume import slurm
 
-# In the help of a command, which is its docstring, the first stands for the second: the names
-# of the registered networks, from their records.
+# The help of a command is its docstring, in which the first text stands for the second: the names
+# of the registered networks.
 NETWORKS = ("{NETWORKS}", f"{{{','.join(RECORDS)},module.Network}}")
 
 

@@ -53,7 +53,7 @@ def thread_count(text: str) -> int:
 
 
 def options_of(parser: ArgumentParser) -> dict[str, Action]:
-    """What a parser knows of its options, by their names without dashes."""
+    """The options of a parser, by their names without dashes."""
     return {
         option.removeprefix("--"): action
         for option, action in parser._option_string_actions.items()

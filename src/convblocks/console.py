@@ -80,7 +80,7 @@ def status_of(command: Command, arguments: list[str]) -> int:
     os.environ["MPLBACKEND"] = "agg"
     # Torch's stores would print a C++ backtrace when the process that holds them dies.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    # It says so where there is no home for its cache of fonts.
+    # Matplotlib would print a warning where there is no home folder for its cache of fonts.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # notebooks replace the streams
@@ -106,12 +106,12 @@ def status_of(command: Command, arguments: list[str]) -> int:
 
 
 def _open_closed_streams() -> None:
-    """In place of streams that a shell has closed, as by ``2>&-``, take /dev/null: else
-    the next file would have their numbers, and get what is printed.
+    """Open /dev/null in place of standard streams that a shell has closed, as by ``2>&-``: the
+    next file would otherwise get their numbers, and so what is printed.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            # Open until the process ends.
+            # It stays open until the process ends.
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
 
 

@@ -1,4 +1,4 @@
-"""How many CPUs are left for a run: it is much slower with more threads than these."""
+"""Counts the CPUs that are free for a run, which is much slower with more threads."""
 
 import os
 from contextlib import suppress
@@ -9,19 +9,20 @@ import psutil
 
 CPUS = os.cpu_count() or 1
 
-# Of a container: CPU time in a time, in microseconds.
+# The file with a container's limit: so much CPU time in such a period, in microseconds.
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def free_cpus() -> float:
-    """Those that this process may use, and no other one does."""
+    """The number of CPUs that this process may use and no other process does."""
     usable: float = CPUS
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         usable = len(os.sched_getaffinity(0))
-    with suppress(OSError, ValueError):  # of "max"
+    with suppress(OSError, ValueError):  # the file says "max" where there is no limit
         time, period = QUOTA.read_text().split()
         usable = min(usable, int(time) / int(period))
-    # In the load a run that has just ended counts, in a measurement what lasts a moment.
+    # The smaller of two counts: the load still has a run that has just ended, and a measurement
+    # also has what lasts a moment.
     busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0
     if busy > 0.5:
         busy = min(busy, psutil.cpu_percent(0.1) / 100 * CPUS)

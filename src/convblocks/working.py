@@ -1,4 +1,6 @@
-"""What a command is doing while that takes long: on a terminal at once, elsewhere in a line."""
+"""Shows what a command is doing while that takes long: on a terminal at once, elsewhere by
+a line.
+"""
 
 import sys
 from collections.abc import Iterator, Sequence

@@ -30,10 +30,10 @@ _show_error = threading.excepthook
 
 
 def make(parts: Parts) -> Added:
-    """For every run; on a resume the loggers that a user adds continue their own runs,
-    whose ids the run has saved.
+    """The callback of every run. On a resume, the loggers that a user has added continue
+    their own runs, whose ids this run has saved.
 
-    Other loggers than the run's are refused later, as any other changed setting.
+    Other loggers than those that the run began with are refused later, as any changed setting.
     """
     config = parts.config
     chosen = deepcopy(config.settings["trainer"].get("logger"))
@@ -68,7 +68,7 @@ class Boards(RunCallback):
             write(saved, json.dumps([logger.version for logger in added]) + "\n")
 
     def on_result(self, run: Run, result: RunResult) -> RunResult:
-        """The same result; the board gets its values."""
+        """Write the values of the result to the board; return the result as it is."""
         if isinstance(run.board, RunTensorBoardLogger):
             hparams = {"arch": result.arch} | _chosen_settings(run)
             first = {result.judge.measured_in(result.final): result.score} if result.judge else {}
@@ -78,8 +78,8 @@ class Boards(RunCallback):
 
 
 def _chosen_settings(run: Run) -> Settings:
-    """Those that people compare, that were given, or that are not as usual; by the last
-    part of their names.
+    """The settings that people compare, that were given, or that differ from their defaults, by
+    the last part of their names.
     """
     usual = flatten(run.config.parser.get_defaults().as_dict())
     given = COMPARED.union(full_name(word.partition("=")[0]) for word in sys.argv)

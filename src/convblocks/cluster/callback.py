@@ -30,7 +30,7 @@ class LastWord(Callback):
 
 
 def make(parts: Parts) -> Added:
-    """For every run; with one process it does nothing.
+    """The callback of every run; with one process it does nothing.
 
     Raises:
         UsageError: Lightning cannot use this job's layout.

@@ -1,4 +1,6 @@
-"""Whether Slurm or torchrun has started the processes that the Trainer's settings ask for."""
+"""Checks that Slurm or torchrun has started the processes that the Trainer's settings ask
+for.
+"""
 
 from typing import NamedTuple
 
@@ -15,7 +17,7 @@ from exact_resume.slurm import SLURM, TORCHRUN, Environment, visible
 # Variables of other ways to start a run on several nodes: by hand, by LSF, by two kinds of MPI.
 OTHERS = {"NODE_RANK", "LSB_JOBID", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"}
 
-# In jobs of these names Lightning ignores Slurm, and starts processes itself.
+# The names of Slurm jobs in which Lightning ignores Slurm, and starts processes itself.
 INTERACTIVE = ("bash", "interactive")
 
 
@@ -68,7 +70,7 @@ def check(settings: Settings) -> None:
 
 
 def has_own_environment(trainer: Settings) -> bool:
-    """Whether a Trainer's settings contain a cluster environment, as a plugin."""
+    """True if a Trainer's settings have a plugin that is a cluster environment."""
     specs = as_list(trainer.get("plugins"))
     kinds = [trust.import_class(spec["class_path"]) for spec in specs]
     return any(trust.is_a(ClusterEnvironment, kind) for kind in kinds)

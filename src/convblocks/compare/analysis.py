@@ -1,5 +1,4 @@
-"""What is concluded from finished runs: a summary of each network, and their
-differences.
+"""Summarises the finished runs of each network, and tests the differences between networks.
 
 Everything has two readings. Over all runs, collapsed ones count as the worst, and the
 statistic is one of ranks. Over the runs that trained, collapsed ones are left out, and
@@ -26,7 +25,7 @@ from convblocks.figures.grouping import by_arch, grouped
 from convblocks.model.names import in_order
 from convblocks.record.result import Overrides, Results, RunResult
 
-# Of more settings than this only the differences from the first one are tested.
+# The most settings of which all pairs are tested; of more, only the differences from the first.
 MOST_PAIRED = 6
 
 
@@ -147,7 +146,7 @@ def _differences(pairs: Sequence[tuple[Results, Results]]) -> list[Difference]:
 
 
 def _agreeing(share: Estimate, p: float) -> Estimate:
-    """With this p, and an interval that goes on beyond 1/2 only if p is at least 5 %."""
+    """An estimate with this p, whose interval holds 1/2 if and only if p is at least 5 %."""
     low, high = share.low, share.high
     if p >= SIGNIFICANCE:
         low, high = min(low, 0.5), max(high, 0.5)
@@ -223,8 +222,8 @@ def summarise(results: Results) -> Summary:
 
 
 def unit_of(results: Results, of_difference: bool = False) -> Unit:
-    """How scores of these runs, or their differences, are written: accuracies in per
-    cent, others with four digits.
+    """The unit in which scores of these runs, or their differences, are written: accuracies in
+    per cent, others with four digits.
     """
     if results[0].judged_by.in_percent:
         return POINTS if of_difference else PERCENT

@@ -1,4 +1,4 @@
-"""What a comparison concludes, in sentences: who leads, by how much, and whether that is sure."""
+"""Writes the conclusions of a comparison: who leads, by how much, and whether that is sure."""
 
 import math
 from collections.abc import Iterable
@@ -39,7 +39,9 @@ def conclusions(
 
 
 def notes_on_code(results: Results) -> list[str]:
-    """Which runs were trained with two versions of the user's code, and how many do not say."""
+    """Sentences on runs that were trained with two versions of the user's code, and on those of
+    which that is not known.
+    """
     notes = []
     edited = {file: None for run in results for file in run.provenance.edited}
     count = sum(bool(run.provenance.edited) for run in results)
@@ -131,7 +133,9 @@ def title_of(comparison: Comparison | None) -> str:
 
 
 def _condition(comparison: Comparison) -> str:
-    """Of which settings and runs the leads are; empty if of all."""
+    """The beginning of a sentence on leads, which says among which settings and runs; empty if
+    among all.
+    """
     among = "Among the runs that trained, " if over_all_runs(comparison) else ""
     arms = comparison.arms
     if comparison.of_settings:
@@ -140,8 +144,8 @@ def _condition(comparison: Comparison) -> str:
 
 
 def over_all_runs(comparison: Comparison) -> list[str]:
-    """Of the three best networks, those with collapsed runs against their neighbours:
-    one sentence or none.
+    """A sentence, or none, on the leads over all runs, among those of the three best networks
+    of which runs collapsed.
     """
     parts = []
     for step in neighbours(comparison):
@@ -162,8 +166,9 @@ def over_all_runs(comparison: Comparison) -> list[str]:
 
 
 def neighbours(comparison: Comparison) -> list[Difference]:
-    """Of the three networks with the best means of runs that trained, each minus the
-    next one; of settings the best one minus the baseline, or the baseline minus the next.
+    """The differences between neighbours in the order of their means of runs that trained: of
+    the three best networks each minus the next one; of settings the best one minus the
+    baseline, or the baseline minus the next.
     """
     sign = comparison.results[0].judged_by.sign
     means = {arm.arch: sign * arm.score.value for arm in comparison.arms if arm.score}
@@ -181,8 +186,8 @@ def neighbours(comparison: Comparison) -> list[Difference]:
 def more_runs(
     comparison: Comparison | None, results: Results, confirmed: Results, repeat: str, jobs: int
 ) -> tuple[list[str], str]:
-    """How many runs would decide the first lead that is open, in a sentence or none, and
-    the command that trains them; the last arguments are those of ``report_of``.
+    """A sentence, or none, on how many runs would decide the first lead that is open, and the
+    command that trains them. The last arguments are those of ``report_of``.
     """
     steps = neighbours(comparison) if comparison else []
     open_steps = [step for step in steps if step.trained and step.trained.p >= SIGNIFICANCE]
@@ -222,8 +227,8 @@ def _leads(comparison: Comparison, with_n: bool = False) -> list[str]:
 
 
 def _lead(step: Difference, with_n: bool) -> str:
-    """By how much the first, which is better, is ahead, whichever direction is better,
-    and whether that is certain.
+    """A clause on a lead: by how much the first network is better than the second, whichever
+    direction is better, and whether that is certain.
     """
     assert step.trained is not None
     lead = step.trained if step.trained.value > 0 else -step.trained

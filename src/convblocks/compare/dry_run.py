@@ -1,5 +1,5 @@
-"""What a trial will do, known before anything is written: its command line is parsed,
-and all parts are built.
+"""Finds out what a trial will do before anything is written: parses its command line, and
+builds all its parts.
 """
 
 import os
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 class Plan(NamedTuple):
-    """What an arm's trials will do.
+    """What the trials of an arm will do.
 
     Args:
-        settings: Those of one of them; the others differ in the seed.
-        judge: The metric that they are judged by; None if only a run of them finds it.
-        epochs: The most that they train for, -1 without a limit.
+        settings: The settings of one trial; the others differ in the seed.
+        judge: The metric by which they are judged; None if only a run finds it.
+        epochs: The most epochs that they train for, -1 without a limit.
         is_validated: Whether they are evaluated on validation data.
         devices: How many GPUs, or processes on CPUs, each of them takes.
         gpus: How many GPUs there are for them; 0 if they take none.
@@ -99,8 +99,9 @@ def _plan(arguments: list[str]) -> Plan:
 
 
 def _devices_of(run: "Run") -> tuple[int, int]:
-    """How many its trial takes, of GPUs one unless its settings say more, and how many
-    GPUs there are. One that names its GPUs, such as 2 and 3, takes all.
+    """The number of devices that a trial takes, and the number of GPUs that there are. A trial
+    takes one GPU unless its settings say more; one that names its GPUs, such as 2 and 3,
+    takes all.
     """
     import torch
     from lightning.pytorch.accelerators import CUDAAccelerator

@@ -149,7 +149,7 @@ def mark_cut(axes: Axes, ends: Sequence[float], row: int) -> None:
 
 
 def _with_collapses(curve: Curve) -> str:
-    """Its name and, in another line, how many of its runs collapsed."""
+    """The name of a curve and, in a second line, how many of its runs collapsed."""
     collapsed = sum(run.failed for run in curve.runs)
     return curve.name + f"\n{collapsed} of {len(curve.runs)} collapsed" * bool(collapsed)
 

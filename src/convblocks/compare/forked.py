@@ -104,10 +104,11 @@ def _run(words: list[str], log: Path, environment: dict[str, str]) -> None:
 
 
 def die_with_parent() -> None:
-    """From now on this process is killed when its parent ends, with all that it has
-    started; a thread waits for that.
+    """Let this process, and all that it has started, be killed when its parent ends; a thread
+    waits for that.
 
-    Otherwise the run of a killed comparison would go on beside the one that the next call starts.
+    Otherwise the run of a killed comparison would go on beside the one that the next call
+    starts.
     """
     parent = multiprocessing.parent_process()
     assert parent is not None

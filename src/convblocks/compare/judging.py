@@ -1,4 +1,4 @@
-"""Which metric trials are judged by, known before one is trained: as fit finds it."""
+"""Finds the metric by which trials are judged, as fit does, before one is trained."""
 
 from contextlib import suppress
 

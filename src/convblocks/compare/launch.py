@@ -36,20 +36,20 @@ STOPPED = "stopped: the same command carries on"
 
 
 class Process(Protocol):
-    """What ``fit_all`` needs of a process of multiprocessing, or of something that
-    stands for one elsewhere.
+    """A process as ``fit_all`` needs it: one of multiprocessing, or what stands for a process on
+    another machine.
     """
 
     @property
     def sentinel(self) -> int | Connection:
-        """What is ready to be read once the process has ended."""
+        """An object that is ready to be read once the process has ended."""
 
     @property
     def exitcode(self) -> int | None: ...
 
     @property
     def pid(self) -> int | None:
-        """Its number, if it is of this machine."""
+        """The id of the process, if it is one of this machine."""
 
     def terminate(self) -> None: ...
 
@@ -116,26 +116,26 @@ def _score_and_time(trial: Trial, result: RunResult) -> str:
 
 
 class Failures:
-    """Which failures other trials would share: that of an arm whose first seeds have all
-    failed with the same words; and that of all trials, where every network has such an arm
-    and nothing is done.
+    """Remembers failures, to tell which trials would fail too: those of an arm whose first
+    seeds have all failed with the same words; and all trials, where every network has such an
+    arm and no trial is done.
 
     Args:
-        trials: Those to be trained.
+        trials: The trials to be trained.
     """
 
     def __init__(self, trials: Collection[Trial]) -> None:
         self._seeds = grouped(trials, lambda trial: trial.arm)
         self._archs = {trial.arch for trial in trials}
-        # How each of its trials failed; empty for one that did not.
+        # For each arm, the words with which its trials failed; empty for one that did not.
         self._said: dict[Arm, list[str]] = {}
 
     def note(self, trial: Trial, failure: str) -> None:
-        """How a trial has failed; empty if it is done."""
+        """Note the words with which a trial has failed; empty if it is done."""
         self._said.setdefault(trial.arm, []).append(failure)
 
     def awaits(self, trial: Trial) -> bool:
-        """Whether a trial would fail as others did."""
+        """True for a trial that would fail as others did."""
         hopeless = {arm for arm, said in self._said.items() if self._is_hopeless(arm, said)}
         is_any_done = any("" in said for said in self._said.values())
         return trial.arm in hopeless or (
@@ -290,8 +290,8 @@ def refuse_missing(trials: Sequence[Trial], results: Mapping[Trial, RunResult]) 
 
 
 def end_text(trial: Trial, how: str, ended: int, total: int) -> str:
-    """How a trial ended, and how many have: `` 7/40  maxpool seed 3: test accuracy
-    97.01 %, 12.3 s``.
+    """The line for a trial that has ended: `` 7/40  maxpool seed 3: test accuracy 97.01 %,
+    12.3 s``.
     """
     return printable(f"{ended:>{len(str(total))}}/{total}  {trial.label}: {how}")
 

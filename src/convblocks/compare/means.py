@@ -144,8 +144,8 @@ class _Divided:
         )
 
     def as_extreme(self, t: float, tolerance: float = 0.0) -> int:
-        """How many divisions have a statistic as far from 0 as the observed one, in
-        which values may be rounded.
+        """The number of divisions whose statistic is as far from 0 as the observed one, or is so
+        but for the rounding of values.
         """
         constant, linear, square = self.variances
         differences = np.abs(self.differences[0] - self.differences[1] * t)
@@ -156,8 +156,8 @@ class _Divided:
         return self.alike + int(np.count_nonzero(lead >= -rounding))
 
     def reach(self, side: int, tested: float, level: float) -> float:
-        """How far from the observed difference, on the side 1 or -1, p falls below the
-        level; beyond the margin at ``tested`` if that has a larger p, else before it.
+        """The distance from the observed difference, on the side 1 or -1, at which p falls below
+        the level: beyond the margin at ``tested`` if that has a larger p, else before it.
         """
         least = ceil(level * self.count - TOLERANCE)
         if self.alike >= least:
@@ -181,7 +181,8 @@ class _Divided:
         return inner
 
 
-# Of the pairs of a few networks: p is asked for first, then the interval at Holm's level.
+# The cache holds the pairs of a few networks: their p is asked for first, then their intervals at
+# Holm's level.
 @lru_cache(maxsize=8)
 def _divided(one: tuple[float, ...], other: tuple[float, ...]) -> _Divided:
     return _Divided.of(np.array(one), np.array(other))

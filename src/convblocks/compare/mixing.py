@@ -1,5 +1,5 @@
-"""What must not stand in one comparison: runs of other data or of other code than those of today,
-or than each other.
+"""Refuses runs that must not stand in one comparison: with other data or other code than
+today's, or than each other.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ from convblocks.text import Settings, as_json, as_shown
 # Options of the Trainer that say how long a run trains.
 LENGTH = ("max_epochs", "max_steps", "max_time")
 
-# What a person may do about it.
+# The end of a message, which says what a person may do.
 WAYS_ON = "choose another --name, or --retrain to train all again"
 
 

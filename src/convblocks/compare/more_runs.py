@@ -1,5 +1,5 @@
-"""How many runs would decide what a comparison leaves open, and the command that trains
-them.
+"""Computes how many runs would decide what a comparison leaves open, and the command that
+trains them.
 """
 
 import re
@@ -12,7 +12,8 @@ from convblocks.figures.grouping import grouped
 from convblocks.record.result import Results
 from convblocks.text import counted
 
-# Of each network; so small a difference that it takes more does not matter.
+# The most runs of each network that are proposed: a difference so small that it takes more does
+# not matter.
 MOST = 1000
 
 

@@ -27,8 +27,8 @@ STOP_SECONDS = 30
 
 
 def connect(options: Overrides) -> tuple[Start, int]:
-    """What starts trials with these options on the cluster, and how many it has room
-    for.
+    """A function that starts trials with these options on the cluster, and the number of trials
+    that it has room for.
 
     A trial takes ``--threads`` CPUs, and one GPU where the cluster has some and the
     trial may use them.
@@ -96,7 +96,7 @@ class _Task:
 
     @property
     def exitcode(self) -> int | None:
-        """That of the trial; None while Ray runs it again since its node has died."""
+        """The exit code of the trial; None while it runs, also again after its node has died."""
         if not ray.wait([self._reference], timeout=0)[0]:
             return None
         self._stop.unlink(missing_ok=True)

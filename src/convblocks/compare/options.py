@@ -36,10 +36,10 @@ from convblocks.text import counted
 if TYPE_CHECKING:
     from convblocks.compare.launch import Start
 
-# What the commands set themselves for every trial, by full names.
+# The options that the commands set themselves for every trial, by full names.
 OWN_OPTIONS = ("model.arch", "model", "seed", "name", "resume", "threads")
 
-# Of a comparison: more are a slip of the finger, and fill the memory.
+# The most trials of a comparison: more are a slip of the finger, and fill the memory.
 MOST_TRIALS = 10_000
 
 # Options that change the images, and with them what an accuracy means.
@@ -47,7 +47,7 @@ OF_IMAGES = ("data.root", "data.size", "data.source", VAL_SIZE)
 
 
 def begin(name: str, arguments: Sequence[str]) -> Sequence[str]:
-    """What a command line of ``compare`` will do, in a line.
+    """A line that says what a command line of ``compare`` will do.
 
     Raises:
         UserError: a wrong option, or a file that is not there.
@@ -202,8 +202,8 @@ def split(parser: Parser, arguments: Sequence[str]) -> tuple[Namespace, Override
 
 
 def launch(options: Namespace) -> "Start | None":
-    """What starts the trials with ``--launcher``, None on this machine; chooses ``jobs``
-    if a cluster does.
+    """The function that starts trials with ``--launcher``; None without it, on this machine. On
+    a cluster it also chooses ``jobs``.
 
     Raises:
         UserError: there is no Ray, or no cluster with a node for a trial.

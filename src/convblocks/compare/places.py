@@ -1,4 +1,4 @@
-"""Where trials run on this machine: how many at a time, and on which GPUs each."""
+"""Gives trials their places on this machine: how many run at a time, and on which GPUs."""
 
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -41,13 +41,13 @@ class StartHere:
 def places_for(
     plans: Collection[Plan], threads: int, jobs: int | None, trials: int
 ) -> tuple[StartHere, int]:
-    """What starts trials on this machine, and how many run at a time: by default as many
-    as there are GPUs or free CPUs for. Says so where that is not simply the CPUs.
+    """The object that starts trials on this machine, and how many run at a time: by default as
+    many as there are GPUs or free CPUs for. A line says so where that is not simply the CPUs.
 
     Args:
-        plans: Of the trials.
-        threads: Of each process of a trial.
-        jobs: How many the user wants at a time.
+        plans: The plans of the trials.
+        threads: The threads of each process of a trial.
+        jobs: How many trials the user wants at a time; None for the default.
         trials: How many there are.
     """
     devices = max(plan.devices for plan in plans)

@@ -26,7 +26,7 @@ from convblocks.figures.style import NARROW, WIDTH
 from convblocks.figures.tables import Table
 from convblocks.record.result import Results
 
-# What figures show.
+# A caption's words for the marks in figures.
 MARKS = "every run, and the means of those that trained"
 
 

@@ -18,7 +18,7 @@ from convblocks.record.directory import RunDirectory
 from convblocks.record.judge import Judge
 from convblocks.record.result import EPOCHS, Provenance, Row, RunResult
 
-# Of a run of which nothing but its score is known.
+# The provenance and the epoch of a run of which nothing but its score is known.
 UNKNOWN = Provenance(machine="", commit=None, data=None, device="", processes=1, threads=1)
 EPOCH: Row = {"epoch": 1, "step": 0, "seconds": 0.0}
 

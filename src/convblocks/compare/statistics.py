@@ -27,10 +27,12 @@ TOLERANCE = 1e-12
 EXACT_DIVISIONS = 200_000
 RANDOM_DIVISIONS = 2**16
 
-# With more values in both samples p is that of the test without permutations, which hardly differs.
+# With more values than this in both samples, p comes from the test without permutations, which
+# hardly differs.
 MANY = 50
 
-# Divisions that are drawn or summed at a time: the memory of a large comparison stays small.
+# The number of divisions that are drawn or summed at a time, so that the memory of a large
+# comparison stays small.
 BLOCK = 4096
 
 Places = NDArray[np.int32]
@@ -161,8 +163,8 @@ def of_divisions(n: int, m: int, numbers_of: Callable[[Places], Numbers]) -> Num
 
 @lru_cache(maxsize=4)
 def divisions(n: int, m: int) -> Places:
-    """Which of n + m values are the first sample, of shape (divisions, n); in the first
-    row the first n.
+    """The places of the first sample among n + m values, for each division: (divisions, n)
+    int32. The first row has the first n places.
     """
     if comb(n + m, n) <= EXACT_DIVISIONS:
         return np.fromiter(combinations(range(n + m), n), np.dtype((np.int32, (n,))))
@@ -235,8 +237,8 @@ def _effects(values: Numbers, chosen: Places) -> Numbers:
 
 
 def _places_within(ascending: Counts) -> tuple[Counts, Counts]:
-    """How many numbers of its row are below each number, and how many are not above it;
-    rows ascend.
+    """For each number, how many numbers of its row are below it, and how many are not above
+    it. Rows ascend.
     """
     n = ascending.shape[1]
     place = np.arange(1, n)

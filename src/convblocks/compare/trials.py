@@ -28,7 +28,7 @@ PATHS = ("config", "data.root")
 # Below the folder of the trials that have chosen the settings.
 CONFIRM = "/confirm"
 
-# What the trials of different seeds share: what is trained, and its options.
+# An arm is what trials of different seeds share: what is trained, and its options.
 Arm = tuple[str, Overrides]
 
 
@@ -63,7 +63,7 @@ class Trial:
 
     @property
     def arm(self) -> Arm:
-        """What it shares with the trials of other seeds."""
+        """The arm that it shares with the trials of other seeds."""
         return self.arch, self.overrides
 
     @property
@@ -89,7 +89,7 @@ class Trial:
 
     @property
     def directory(self) -> RunDirectory:
-        """That of all trials."""
+        """The directory of the comparison, which holds all its trials."""
         return RunDirectory(self.comparison, root_of(self.common))
 
     @property
@@ -103,7 +103,7 @@ class Trial:
         return [*command_line([*self.overrides, *identity]), "--resume"]
 
     def confirming(self, seed: int, place: str = "") -> "Trial":
-        """The same settings with a fresh seed, on all training images; a user's own
+        """A trial of the same settings with a fresh seed, on all training images; a user's own
         data stay as they are.
         """
         common = tuple(
@@ -115,7 +115,7 @@ class Trial:
 
     @property
     def is_confirming(self) -> bool:
-        """Whether it has a fresh seed, at settings that others have chosen."""
+        """True for a trial with a fresh seed, at settings that others have chosen."""
         return self.comparison.endswith(CONFIRM)
 
     def result(self) -> RunResult | None:
@@ -171,7 +171,7 @@ def command_line(options: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def settings_text(overrides: Overrides, options: Sequence[str]) -> str:
-    """Those of the options that are set, for people: ``lr 1e-2, onecycle``."""
+    """The values of those of the options that an arm sets, for people: ``lr 1e-2, onecycle``."""
     words = []
     for option, value in overrides:
         if option in options:

@@ -1,5 +1,5 @@
-"""What is seen of trials while they run: on a terminal a live line for all, and one for
-each; elsewhere a line now and then.
+"""Shows trials while they run: on a terminal by a live line for all of them and one for each;
+elsewhere by a line now and then.
 """
 
 import sys
@@ -19,13 +19,13 @@ from convblocks.console import echo
 from convblocks.errors import printable
 from convblocks.record.directory import is_epoch
 
-# Between two looks at the trials on a terminal, and between two lines elsewhere.
+# The seconds between two looks at the trials on a terminal, and between two lines elsewhere.
 LOOK_SECONDS, LINE_SECONDS = 1, 25
 
-# Of a terminal that stay free for what is printed above the live lines.
+# The rows of a terminal that stay free for what is printed above the live lines.
 FREE_ROWS = 6
 
-# Of what follows a bar.
+# The width of the words that follow a bar, in characters.
 COLUMNS = 22
 
 
@@ -99,7 +99,11 @@ class Watch:
         return f"{timedelta(seconds=max(0, round(left)))} left"
 
     def _table(self, rows: list[tuple[str, str, float]]) -> Table:
-        """As many of the rows as there is room for: a text, words behind a bar, its share."""
+        """A table of as many rows as there is room for.
+
+        Args:
+            rows: Of each row the text, the words behind its bar, and the share of the bar.
+        """
         width, height = self._console.size
         bar = width // 4
         table = Table.grid(padding=(0, 1))
@@ -111,7 +115,7 @@ class Watch:
 
 
 def progress_of(trial: Trial, plan: Plan) -> tuple[str, float]:
-    """How far a trial has got, as ``epoch 3/5, 97.01 %``, and as a share of its epochs."""
+    """The progress of a trial, as ``epoch 3/5, 97.01 %`` and as a share of its epochs."""
     epochs = list(filter(is_epoch, trial.metrics()))
     if not (epochs or trial.run.config.is_file()):
         return "starting", 0

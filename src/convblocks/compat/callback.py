@@ -1,4 +1,4 @@
-"""What Lightning's ModelPruning and averages of weights need in a run."""
+"""Makes Lightning's ModelPruning and its averages of weights work in a run."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from exact_resume.training import callbacks_of
 
 
 def make(parts: Parts) -> "Compatibility":
-    """For every run."""
+    """The callback of every run."""
     return Compatibility()
 
 

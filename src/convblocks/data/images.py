@@ -16,12 +16,13 @@ from torch import Tensor
 from convblocks.errors import DataError, UsageError
 from convblocks.text import Settings, as_plain
 
-# Of mean and standard deviation, which gives the course's 0.1307 and 0.3081 for MNIST.
+# The digits of the mean and the standard deviation of a data set, which give the course's 0.1307
+# and 0.3081 for MNIST.
 SPEC_DIGITS = 4
 
 PerChannel = tuple[float, ...]
 
-# Height and width.
+# Height and width, in pixels.
 Size = tuple[int, int]
 
 # Channels, height and width.
@@ -69,7 +70,7 @@ class ImageSpec:
 
     @property
     def shape(self) -> Shape:
-        """Of one image."""
+        """The shape of one image: (C, H, W)."""
         return self.channels, self.height, self.width
 
     def normalize(self, images: Tensor) -> Tensor:
@@ -79,7 +80,7 @@ class ImageSpec:
         return self.normalizer(images.device)(images)
 
     def normalizer(self, device: torch.device) -> Callable[[Tensor], Tensor]:
-        """What ``normalize`` does, for many batches on one device."""
+        """A function that does what ``normalize`` does, for many batches on one device."""
         # Tensors on the device: on CUDA torch divides by a Python number as an inexact
         # product with its reciprocal.
         white = torch.full((), 255.0, device=device)
@@ -89,7 +90,7 @@ class ImageSpec:
         return lambda images: images.to(torch.float32).div_(white).sub_(mean).div_(std)
 
     def same_images(self, other: "ImageSpec") -> bool:
-        """Whether shape and classes are the same, so that one network takes the images of both."""
+        """True if shape and classes are the same, so that a network takes images of both."""
         return (self.shape, self.classes) == (other.shape, other.classes)
 
     def __str__(self) -> str:
@@ -97,7 +98,7 @@ class ImageSpec:
         return f"{' x '.join(map(str, self.shape))} pixels, {len(self.classes)} classes ({names})"
 
     def as_dict(self) -> Settings:
-        """As plain values for a checkpoint, YAML and JSON."""
+        """The spec in plain values, for a checkpoint, YAML and JSON."""
         return dict(as_plain(asdict(self)))
 
     @classmethod
@@ -178,13 +179,13 @@ class ImageSource(ABC):
         root: The folder that ``--data.root`` names.
     """
 
-    # For sources that scale their pictures.
+    # Height and width to which the pictures are scaled, in sources that do so.
     size: Size | None = None
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    # Most have nothing to prepare.
+    # Most sources have nothing to prepare.
     def prepare(self) -> None:  # noqa: B027
         """Download or unpack missing files; called in each process, one at a time on
         each machine.
@@ -196,10 +197,10 @@ class ImageSource(ABC):
 
 
 def count(part: LabelledImages) -> tuple[Tensor, str]:
-    """How often each channel has each of the 256 values, (C, 256) int64, and the MD5 of
-    shape, pixels and labels.
+    """The number of pixels that have each of the 256 values, by channel, (C, 256) int64; and
+    the MD5 of shape, pixels and labels.
 
-    In one go, as the images may have to be decoded for it.
+    Both in one go, since the images may have to be decoded for it.
     """
     content = hashlib.md5(str(tuple(part.images.shape)).encode(), usedforsecurity=False)
     counts = torch.zeros(part.images.shape[1], 256, dtype=torch.int64)

@@ -1,4 +1,4 @@
-"""What the server sends to the page, as values that JSON can hold."""
+"""Makes the answers that the server sends to the page, of values that JSON can hold."""
 
 import re
 from collections.abc import Sequence
@@ -30,11 +30,11 @@ Answer = dict[str, Any]
 
 
 def setup(networks: Sequence[TrainedNetwork]) -> Answer:
-    """What the page needs before anything is drawn: shape and classes of the images,
+    """The answer that the page needs before anything is drawn: shape and classes of the images,
     and the networks.
 
-    Of registered networks for MNIST's digits, ``layers`` and weights let the page compute
-    the maps itself, in network.js, to explain each pixel.
+    Registered networks for MNIST's digits come with ``layers`` and weights, from which the
+    page computes the maps itself, in network.js, to explain each pixel.
     """
     spec = networks[0].image_spec
     are_digits = spec == MNIST
@@ -63,9 +63,8 @@ def colours_of(networks: Sequence[TrainedNetwork]) -> list[int]:
 
 
 def answer(networks: Sequence[TrainedNetwork], content: bytes, with_layers: bool) -> Answer:
-    """What networks say about a picture file, or a ``problem`` if there is no answer.
-
-    That is the image they see, the probabilities of each network and, if asked for, its layers.
+    """The answer of networks to a picture file, or a ``problem`` if there is none: the image
+    that they see, the probabilities of each network and, if asked for, its layers.
     """
     try:
         _, seen = look(content, networks[0].image_spec, most_pixels=LARGEST)

@@ -91,7 +91,7 @@ def _is_square(size: Any) -> bool:
 
 
 def _is_plain(conv: nn.Conv2d) -> bool:
-    """Whether a convolution has a square window of odd length and a bias, and nothing unusual."""
+    """True for a convolution with a square window of odd length, a bias, and nothing unusual."""
     sizes = (conv.kernel_size, conv.stride, conv.dilation, conv.padding)
     is_square = all(isinstance(size, str) or _is_square(size) for size in sizes)
     is_usual = conv.groups == 1 and _first(conv.dilation) == 1 and conv.padding_mode == "zeros"
@@ -100,7 +100,7 @@ def _is_plain(conv: nn.Conv2d) -> bool:
 
 
 def _is_plain_pool(pool: nn.MaxPool2d | nn.AvgPool2d) -> bool:
-    """Whether the windows of a pooling are squares beside each other that need no border."""
+    """True for a pooling whose windows are squares beside each other that need no border."""
     length, stride = pool.kernel_size, pool.stride
     is_beside = _is_square(length) and _is_square(stride) and _first(length) == _first(stride)
     is_usual = getattr(pool, "dilation", 1) == 1 and getattr(pool, "divisor_override", None) is None

@@ -17,7 +17,7 @@ from convblocks.text import counted, listed
 # errors, mean overfitting.
 LEAST_GAP, STANDARD_ERRORS = 0.1, 3
 
-# From this share of dead units on, a layer is worth a sentence.
+# The share of dead units from which on a layer is worth a sentence.
 HALF_DEAD = 0.5
 
 

@@ -30,7 +30,7 @@ IMAGES = 1000
 
 
 def make(parts: Parts) -> "DeadUnits | None":
-    """For runs of image classifiers."""
+    """The callback of runs of image classifiers; None for others."""
     return DeadUnits() if parts.is_classification else None
 
 
@@ -44,7 +44,7 @@ class DeadUnits(RunCallback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking:
-            # They are equal in all processes, but Lightning would warn.
+            # The shares are equal in all processes, but without sync_dist Lightning would warn.
             pl_module.log_dict(measure_dead_units(trainer, pl_module), sync_dist=True)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -71,7 +71,7 @@ class DeadUnits(RunCallback):
         """The shares of dead units, what is wrong, and the command to try next."""
         lines = []
         diagnosis = result.facts.get("diagnosis")
-        # Of a divergence fit has told already.
+        # If the run diverged, fit has said so already.
         if run.divergence.step is None:
             shares = dead_units_in(result).items()
             texts = [f"{whole_percent(share)} of {layer}" for layer, share in shares]

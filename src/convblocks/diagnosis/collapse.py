@@ -33,7 +33,7 @@ def dead_units_in(result: RunResult) -> Row:
 
 
 def layer_name(metric: str, arch: str) -> str:
-    """Of the metric of a network's dead units, for people."""
+    """The name of the layer whose dead units a metric measures, for people."""
     relu = metric.removeprefix(DEAD)
     return relu.replace("relu", f"{RECORDS[arch].layer} ") if arch in RECORDS else relu
 
@@ -47,7 +47,7 @@ def chance_accuracy(labels: Tensor) -> float:
 
 
 def has_collapsed(result: RunResult, labels: Tensor) -> bool:
-    """Whether a run has learned nothing, and cannot recover.
+    """True for a run that has learned nothing, and cannot recover.
 
     Its accuracy on test images is at chance, and either a whole layer is dead, so that
     nothing before it can learn; or after enough steps it is no better on training
@@ -75,8 +75,8 @@ def has_collapsed(result: RunResult, labels: Tensor) -> bool:
 
 
 def collapsed_in(result: RunResult) -> int:
-    """From which epoch on no evaluation of a failed run was above chance; its last one
-    if none shows it.
+    """The epoch from which on no evaluation of a failed run was above chance; the last epoch if
+    no evaluation shows it.
     """
     since = len(result.epochs)
     for row in reversed(result.epochs):
@@ -90,13 +90,13 @@ def collapsed_in(result: RunResult) -> int:
 
 
 def has_enough_steps(result: RunResult, step: float) -> bool:
-    """Whether a network that learns would be above chance by then."""
+    """True if a network that learns would be above chance by this step."""
     classes = result.facts["images"]["spec"]["classes"]
     return step >= max(FEWEST_STEPS, STEPS_PER_CLASS * len(classes))
 
 
 def is_falling(result: RunResult) -> bool:
-    """Whether the training loss fell in each of the last epochs, and by more than chance."""
+    """True if the training loss fell in each of the last epochs, and by more than chance."""
     losses = [row["train/loss"] for row in result.epochs[-EPOCHS_OF_FALL - 1 :]]
     falls = all(before > after for before, after in pairwise(losses))
     return falls and len(losses) > EPOCHS_OF_FALL and losses[-1] < (1 - LEAST_FALL) * losses[0]

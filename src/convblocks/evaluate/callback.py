@@ -23,7 +23,7 @@ MISTAKE = ("image", "label", "predicted")
 
 
 def make(parts: Parts) -> "Mistakes | None":
-    """For runs of image classifiers."""
+    """The callback of runs of image classifiers; None for others."""
     return Mistakes() if parts.is_classification else None
 
 

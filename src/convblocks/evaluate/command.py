@@ -160,7 +160,9 @@ def run_report(
 
 
 def measures(evaluation: Evaluation) -> Settings:
-    """What ``--json`` prints; loss and accuracy by their names in ``summary.json``."""
+    """The measures that ``--json`` prints; loss and accuracy have their names in
+    ``summary.json``.
+    """
     return {
         "test/loss": evaluation.loss,
         "test/acc": evaluation.accuracy,
@@ -200,7 +202,7 @@ def classes_table(evaluation: Evaluation) -> Table:
 
 
 def confusion_table(evaluation: Evaluation) -> Table:
-    """How often each class is predicted as each class."""
+    """A table of how often each class (row) is predicted as each class (column)."""
     names = evaluation.classes
     counts = confusion(evaluation).tolist()
     rows = [

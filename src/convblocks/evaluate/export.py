@@ -110,8 +110,8 @@ def write_onnx(network: ImageNetwork, images: Tensor, path: Path) -> None:
         if torch.__version__ >= "2.7":
             to_onnx(dynamic_shapes=(batch,), dynamo=True, external_data=False, verbose=False)
         else:
-            # Its dynamo exporter has no named dimensions, and fails at normalize's
-            # in-place operations.
+            # The dynamo exporter of an older torch has no named dimensions, and fails at the
+            # in-place operations of normalize.
             to_onnx(dynamic_axes={"images": batch, "logits": batch}, dynamo=False)
         model = onnx.load(file)
     onnx.helper.set_model_props(model, {"classes": json.dumps(network.image_spec.classes)})

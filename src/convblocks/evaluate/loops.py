@@ -28,17 +28,17 @@ from convblocks.settings.words import full_words, read_config
 from convblocks.text import Settings, as_json, as_shown, as_yaml
 from exact_resume.files import atomic_write
 
-# What each needs: a step of the module, and a loader.
+# For each command the step of the module that it needs, and the loader.
 NEEDED = {
     "validate": ("validation_step", "val_dataloader"),
     "test": ("test_step", "test_dataloader"),
     "predict": ("predict_step or forward", "predict_dataloader or test_dataloader"),
 }
 
-# What names of weights have behind that of a part that torch.compile has wrapped.
+# Stands in names of weights behind the name of a part that torch.compile has wrapped.
 COMPILED = "_orig_mod."
 
-# Unless the command line says otherwise.
+# Options of the commands, unless the command line has them.
 ONE_PROCESS = ("--trainer.devices=1", "--trainer.num_nodes=1", "--trainer.strategy=auto")
 
 

@@ -28,8 +28,8 @@ from convblocks.model.classifier import ImageClassifier
 from convblocks.run.callbacks import RunCallback
 from convblocks.run.parts import Parts
 
-# Their batches need nothing that Lightning does after the loader; a subclass may ask
-# for it in a hook.
+# Data modules whose batches need nothing that Lightning does after the loader. Subclasses do not
+# count, since they may have hooks for it.
 DATA = (ImageDataModule, MNISTDataModule)
 
 
@@ -45,7 +45,7 @@ def add_option(parser: ArgumentParser) -> None:
 
 
 def make(parts: Parts) -> "Fast | None":
-    """For every run, unless it is turned off."""
+    """The callback of every run, unless it is turned off."""
     return Fast() if parts.config.options["fast"] else None
 
 

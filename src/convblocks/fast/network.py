@@ -1,5 +1,5 @@
-"""The same layers in a cheaper order, with bit-identical gradients and weights on CPU,
-which tests check.
+"""Computes the same layers in a cheaper order, with bit-identical gradients and weights on
+CPU, as tests check.
 """
 
 from collections import deque
@@ -53,7 +53,9 @@ def speed_up_network(network: nn.Module) -> None:
 
 
 def _commute(relu: nn.Module, pool: nn.Module) -> bool:
-    """Whether these are a ReLU that is not in place, and a pooling without empty windows."""
+    """True for a ReLU that is not in place, and a pooling without empty windows: their order
+    does not matter.
+    """
     if type(relu) is not nn.ReLU or type(pool) is not nn.MaxPool2d:
         return False
     is_usual = pool.dilation == 1 and not (relu.inplace or pool.return_indices)
@@ -61,5 +63,5 @@ def _commute(relu: nn.Module, pool: nn.Module) -> bool:
 
 
 def _is_plain(module: nn.Module) -> bool:
-    """Whether a module is unpatched and without hooks."""
+    """True for a module without hooks, whose ``forward`` nobody has replaced."""
     return "forward" not in vars(module) and not any(hooks.of(module) for hooks in HOOKS)

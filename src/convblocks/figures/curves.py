@@ -39,7 +39,7 @@ LONGEST_NAME = 22
 # Numbers of epochs, and values.
 Points = list[tuple[int, float]]
 
-# Of an axis that is logarithmic.
+# Ends the name of a logarithmic axis.
 LOG_SCALE = ", log scale"
 
 
@@ -76,8 +76,8 @@ def metric_figure(run: RunResult, metric: str) -> Figure:
 
 
 class Scale(NamedTuple):
-    """How scores are drawn: accuracies as errors in per cent, on a log axis, training
-    losses on a log axis, others as they are.
+    """The scale on which scores are drawn: accuracies as errors in per cent on a log axis,
+    training losses on a log axis, others as they are.
     """
 
     judge: Judge
@@ -90,7 +90,7 @@ class Scale(NamedTuple):
         return [*map(self.drawn, values_of(run, metric))]
 
     def name(self, split: str) -> str:
-        """Of an axis of scores on validation (``val``) or test data."""
+        """The name of an axis of scores on validation (``val``) or test data."""
         if self.judge.in_percent:
             kind = "validation " if split == "val" else "test "
             return f"{kind * bool(self.judge.split)}error{LOG_SCALE}"

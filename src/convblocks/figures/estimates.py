@@ -24,9 +24,8 @@ MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 
 
 class Unit(NamedTuple):
-    """How values of one kind are written: multiplied by ``scale``, with so many digits.
-
-    Means of them lie between ``least`` and ``most``, and so do their intervals.
+    """The way in which values of one kind are written: multiplied by ``scale``, with so many
+    digits. Their means, and the intervals of these, lie between ``least`` and ``most``.
     """
 
     scale: float = 1
@@ -87,7 +86,9 @@ class Estimate:
     deviation: float = nan
 
     def __eq__(self, other: object) -> bool:
-        """Whether all parts are equal; nan equals nan, which Python 3.13's dataclasses deny."""
+        """True if all parts are equal. Here nan equals nan, which it does not in dataclasses of
+        Python 3.13.
+        """
         return isinstance(other, Estimate) and repr(self) == repr(other)
 
     def __neg__(self) -> "Estimate":
@@ -124,7 +125,7 @@ Value = Estimate | float | str | tuple[float, ...] | None
 
 
 def number_range(values: Sequence[float], unit: Unit = RATIO) -> str:
-    """From the first to the last: ``95.61–97.02``, or one number if they are written alike."""
+    """The first and the last value: ``95.61–97.02``, or one number if both are written alike."""
     return DASH.join(dict.fromkeys(number(value, unit) for value in values))
 
 

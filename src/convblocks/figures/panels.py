@@ -27,8 +27,8 @@ CALIBRATION_BINS = 15
 
 
 def confusion(evaluation: Evaluation) -> Tensor:
-    """How many images of each class (row) were predicted as each class (column):
-    (classes, classes).
+    """The number of images of each class (row) that were predicted as each class (column):
+    (classes, classes) int64.
     """
     return multiclass_confusion_matrix(
         evaluation.predicted, evaluation.targets, len(evaluation.classes)
@@ -138,7 +138,9 @@ def hardest_figure(evaluation: Evaluation, images: Tensor) -> Figure:
 
 
 def reliability_figure(evaluation: Evaluation) -> Figure:
-    """How often answers of each probability are right; on the diagonal a network is calibrated."""
+    """A figure of how often answers of each probability are right. A calibrated network lies on
+    the diagonal.
+    """
     figure = half_figure()
     axes = figure.subplots()
     confidence, predicted = evaluation.logits.softmax(dim=1).double().max(dim=1)

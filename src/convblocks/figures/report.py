@@ -23,10 +23,10 @@ from convblocks.record.directory import RunDirectory
 from convblocks.text import Settings, as_csv, as_json, as_shown
 from exact_resume.files import write
 
-# What stays in one line: intervals, p-values and settings such as ``lr 1e-3``.
+# Words that must not be split over two lines: intervals, p-values, settings such as ``lr 1e-3``.
 VALUE = re.compile(r"\[[\d+−][^][<]{,30}\]|p (=|&lt;) [\d.]+|\w*[ =]?\d[\d.]*e-\d+")
 
-# Every reader has one of them, whatever a matplotlibrc asks for here.
+# Fonts of which every reader of an SVG has one, whatever a matplotlibrc asks for here.
 FONTS = {"font.sans-serif": ["DejaVu Sans", "Verdana"]}
 
 
@@ -98,7 +98,7 @@ class Report(NamedTuple):
         return [f"```bash\n{self.command}\n```\n"] if self.command else []
 
     def plain_numbers(self) -> Settings:
-        """For the JSON file: of every table that has a key, and the others."""
+        """The numbers for the JSON file: those of every table that has a key, and the others."""
         tables = (*self.tables, *self.details)
         return {table.key: table.numbers() for table in tables if table.key} | dict(self.numbers)
 

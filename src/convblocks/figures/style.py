@@ -16,20 +16,20 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-# In inches, at 160 pixels an inch; a narrow figure is for a phone, or for half a page.
+# The widths of figures, in inches of 160 pixels; a narrow one is for a phone, or half a page.
 WIDTH = 10.0
 NARROW = WIDTH / 2
 
-# In points: letters are 11 pixels high in a figure shown 700 pixels wide; small ones,
-# for counts and captions, in one shown 838 pixels wide.
+# The sizes of letters, in points. They are 11 pixels high in a figure that is shown 700 pixels
+# wide; small ones, for counts and captions, in one that is shown 838 pixels wide.
 LETTERS, SMALL = 11.5, 9.5
 
-# With more ticks an axis has those at powers of ten only; below a narrow figure there is
-# room for fewer.
+# The most ticks of a logarithmic axis: with more it has those at powers of ten only. Below a
+# narrow figure there is room for fewer.
 MOST_TICKS, NARROW_TICKS = 9, 4
 
-# They distinguish curves in grey, as their colours do on a screen; a dotted line is a run
-# that collapsed.
+# The styles of lines and points, which distinguish curves in grey, as colours do on a screen. A
+# dotted line is a run that collapsed.
 LINES: tuple[Any, ...] = ("-", "--", "-.", (0, (6, 1, 1, 1, 1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P")
 

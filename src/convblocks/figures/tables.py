@@ -18,10 +18,10 @@ from rich.table import Table as RichTable
 from convblocks.errors import printable
 from convblocks.figures.estimates import RATIO, Estimate, Unit, Value, cell
 
-# Wider than any terminal, in columns.
+# The width of a table that is wider than any terminal, in characters.
 WIDEST = 1000
 
-# How the cells of a column of numbers begin; some may be empty.
+# A pattern for the cells of a column of numbers, of which some may be empty.
 NUMBER = re.compile(r"[\d+<−-]|$")
 
 # The priority of columns that every screen shows.
@@ -97,7 +97,7 @@ class Table:
 
     @cached_property
     def of_numbers(self) -> list[bool]:
-        """Which columns hold numbers; the first one names the rows."""
+        """For each column whether it holds numbers; the first one names the rows."""
         columns = range(len(self.fields))
         return [
             place > 0 and all(NUMBER.match(row[place]) for row in self.cells) for place in columns

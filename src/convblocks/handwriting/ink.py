@@ -36,7 +36,7 @@ LEAST_CONTRAST_IN_NOISE = 8.0
 # Parts with less than this share of the largest part's area are dust.
 DUST = 0.05
 
-# With more parts, a picture shows noise, texture or a page of text.
+# The most parts of a digit: a picture with more shows noise, texture or a page of text.
 MOST_PARTS = 8
 
 # Strokes are measured and adjusted at this multiple of MNIST's resolution.
@@ -104,7 +104,7 @@ def adjust_strokes(ink: Ink) -> Ink:
     if change == 0:
         return ink
     solid = np.pad(ink, 1 + max(0, round(change))) > 0.5
-    # From the edge of the strokes, outside and, negative, inside.
+    # The distance from the edge of the strokes, in pixels; negative inside of them.
     distance = ndimage.distance_transform_edt(~solid) - ndimage.distance_transform_edt(solid)
     return np.clip(0.5 + change - distance, 0, 1)
 

@@ -182,7 +182,7 @@ def look(
 
 
 def in_percent(probability: float) -> str:
-    """With one decimal; no probability is shown as 0 or 100 %."""
+    """A probability in per cent, with one decimal, but never as 0 or 100 %."""
     if probability < 0.001:
         return "<0.1 %"
     if probability > 0.999:

@@ -26,7 +26,7 @@ class _NormalizeOverProcesses(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        # As in torch.
+        # The argument has the name that it has in torch.
         input: Tensor,  # noqa: A002
         weight: Tensor | None,
         bias: Tensor | None,
@@ -106,7 +106,7 @@ class _Synchronized(_BatchNorm):
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         if not self.training or world_size() == 1:
             return super().forward(input)
-        # It is not in torch's types.
+        # This method of torch has no type.
         self._check_input_dim(input)  # type: ignore[no-untyped-call]
         normalize: Any = _NormalizeOverProcesses.apply
         normalised, mean, variance, count = normalize(input, self.weight, self.bias, self.eps)

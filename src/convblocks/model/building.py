@@ -27,11 +27,11 @@ def configure(
     lr: float | None = None,
     is_trial: bool = False,
 ) -> Any:
-    """What ``configure_optimizers`` returns: an optimizer of all weights, with a
-    schedule unless it is constant.
+    """An optimizer of all weights, with a schedule unless that is constant, in the form in
+    which ``configure_optimizers`` returns them.
 
     Args:
-        module: Has a Trainer, unless this is a trial.
+        module: The module, which has a Trainer unless this is a trial.
         optimizer: As for ``build_optimizer``.
         lr_scheduler: As for ``build_schedule``.
         lr: Learning rate, if it is not among the arguments of the optimizer.
@@ -40,7 +40,7 @@ def configure(
     Raises:
         UsageError: there is no such class, or it does not take the arguments.
     """
-    # They may be made later, in setup.
+    # A module may make its weights later, in setup: then one weight stands for them.
     weights = [*module.parameters()] or [nn.Parameter(torch.zeros(1, 1))]
     built = build_optimizer(optimizer, weights, lr)
     schedule = build_schedule(

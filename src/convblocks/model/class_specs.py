@@ -21,9 +21,9 @@ ClassSpec = str | dict[str, Any]
 # A class, or a function that makes an object.
 Factory = Callable[..., Any]
 
-# For type checkers these allow classes and functions. At run time they must not:
-# jsonargparse, which Lightning uses to read checkpoints, would import what a Callable
-# names. parser.py finds spec parameters by ``annotation == ClassSpec``.
+# The types of parameters that take a class or function, or its name. At run time they are names
+# only: jsonargparse, by which Lightning reads checkpoints, would import what a Callable names.
+# parser.py finds such parameters by ``annotation == ClassSpec``.
 if TYPE_CHECKING:
     Named = str | Factory
     AnySpec = ClassSpec | Factory
@@ -51,7 +51,8 @@ SCHEDULES = {
     "cosine": Schedule("CosineAnnealingLR", lambda lr, steps: {"T_max": steps}),
 }
 
-# Of each option, the short names, and the package whose classes need no module.
+# For each option that takes a class: the short names, and the package whose classes may be named
+# without their module.
 PACKAGES = {
     "optimizer": ({"adam": "Adam", "adamw": "AdamW", "sgd": "SGD"}, optim),
     "lr_scheduler": (
@@ -104,7 +105,7 @@ def classes_of(*modules: ModuleType) -> list[str]:
 
 
 def spans_the_run(schedule: ClassSpec) -> bool:
-    """Whether a schedule depends on the number of steps of the run, so that the run
-    cannot be extended.
+    """True for a schedule that depends on the number of steps of the run, which so cannot be
+    extended.
     """
     return short_name(schedule) in SCHEDULES

@@ -7,10 +7,10 @@ from convblocks.errors import UsageError, did_you_mean
 
 
 class NetworkRecord(NamedTuple):
-    """What the commands, figures and pages know of a network beside its layers.
+    """The record of a network, for commands, figures and pages.
 
     Attributes:
-        name: What ``--arch`` takes.
+        name: The name that ``--arch`` takes.
         class_path: The full name of its class, which takes an image spec;
             ``from convblocks import ...`` finds the class too.
         title: The name in figures and tables.
@@ -37,7 +37,7 @@ class NetworkRecord(NamedTuple):
         return self.class_path.rpartition(".")[2]
 
 
-# By name, in the order in which networks are listed and drawn.
+# The records by the names of the networks, in the order in which these are listed and drawn.
 RECORDS = {
     record.name: record
     for record in (

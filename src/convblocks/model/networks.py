@@ -129,7 +129,7 @@ def _class_of(record: NetworkRecord) -> type[nn.Module]:
     return network
 
 
-# Their classes by name. Each takes an image spec, MNIST's by default.
+# The classes of the networks, by name. Each takes an image spec, which is MNIST's by default.
 ARCHITECTURES = {name: _class_of(record) for name, record in RECORDS.items()}
 
 

@@ -62,7 +62,7 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float:
-        """In 0..1."""
+        """The share of the images that are classified correctly, in 0..1."""
         return float((self.predicted == self.targets).double().mean())
 
 
@@ -165,7 +165,7 @@ def read_resumable(path: Path, weights_only: bool = True) -> dict[str, Any] | No
 
 
 def _is_like(part: Any, kind: Any) -> bool:
-    """Whether a part of a checkpoint is of a kind, or has parts of these kinds."""
+    """True if a part of a checkpoint is of a type, or is a dict with parts of these types."""
     if isinstance(kind, type):
         return isinstance(part, kind)
     return isinstance(part, dict) and all(_is_like(part.get(name), kind[name]) for name in kind)

@@ -1,4 +1,4 @@
-"""Which code a name may run.
+"""Decides which code a name may run.
 
 A name may come from a checkpoint, which must not decide which code runs. So ``resolve``
 only looks into modules that are imported already, and ``instantiate`` only calls what
@@ -69,8 +69,8 @@ def import_class(name: str) -> Factory:
         importlib.import_module(module)
     except ModuleNotFoundError as error:
         parent, _, missing = str(error.name).rpartition(".")
-        # Where to look: in the package or, if there is none, in all folders. The current one is
-        # named in full, since pkgutil remembers which one "" stood for at first.
+        # For the hint, look in the package or, if there is none, in all folders. The current folder
+        # is named in full, since pkgutil remembers which one "" stood for at first.
         folders = [str(Path.cwd()), *sys.path]
         path = getattr(sys.modules.get(parent), "__path__", ()) if parent else folders
         there = pkgutil.iter_modules(path)
@@ -102,9 +102,9 @@ def instantiate(kind: type, named: Named, /, *arguments: Any, **options: Any) ->
         made = called(*arguments, **options)
     except UserError:
         raise
-    # From code that is not ours, about arguments that a person chose.
+    # The code is not ours, and a person has chosen the arguments, so this is the user's error.
     except Exception as error:
-        # Short, since a value may print a page.
+        # Values are shortened, since one may print a page.
         words = ", ".join(f"{key}={repr(value)[:60]}" for key, value in options.items())
         words = words or "no arguments"
         reason = one_line(str(error) or repr(error))
@@ -145,12 +145,12 @@ def check_kind(kind: type, named: Named, called: Factory) -> None:
 
 
 def is_a(kind: Any, named: Any) -> bool:
-    """Whether something is a subclass of a kind."""
+    """True if something is a class, and a subclass of a kind."""
     return isinstance(named, type) and issubclass(named, kind)
 
 
 def accepts(named: Named, parameter: str) -> bool:
-    """Whether a class or function, passed or by its dotted name, has a parameter of this name."""
+    """True if a class or function, or the one of a dotted name, has a parameter of this name."""
     # Some builtins have no signature.
     with suppress(ValueError):
         return parameter in inspect.signature(resolve(named)).parameters

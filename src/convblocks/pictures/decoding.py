@@ -47,15 +47,15 @@ UPRIGHT = ("PNG", "TIFF")
 # Up to this many files are read without worker processes, which would take longer to start.
 FEW = 500
 
-# How many files a worker process takes at a time.
+# The number of files that a worker process takes at a time.
 CHUNK = 32
 
 Pixels = NDArray[np.uint8]
 
 Result = TypeVar("Result")
 
-# Of Pillow's lower size limit and of odd metadata. Not with catch_warnings, which
-# threads must not use.
+# Ignore Pillow's warnings of large pictures, below our own limit, and of odd metadata, in the whole
+# process, since threads must not use catch_warnings.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
@@ -221,8 +221,8 @@ def for_all(paths: Sequence[Path], read: Callable[[Path], Result]) -> Iterator[R
 
 
 def _results(read: Callable[[Path], Result], paths: Sequence[Path]) -> tuple[list[Result], str]:
-    """What ``read`` returns for pictures, or the message of a DataError, which loses it
-    if it is raised in a worker.
+    """The results of ``read`` for pictures, and the message of a DataError, which would lose it
+    if it were raised in a worker; empty without one.
     """
     try:
         return [read(path) for path in paths], ""

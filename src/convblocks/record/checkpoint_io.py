@@ -1,4 +1,4 @@
-"""What a run leaves out of its own checkpoints, so that these can be read safely."""
+"""Writes a run's own checkpoints without objects, so that these can be read safely."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -12,7 +12,7 @@ from convblocks.text import listed
 from exact_resume.checkpoints import AtomicCheckpointIO
 from exact_resume.keepers.values import is_plain
 
-# Where Lightning keeps what save_hyperparameters has saved.
+# The keys under which a checkpoint holds what save_hyperparameters has saved.
 HYPER_PARAMETERS = ("hyper_parameters", "datamodule_hyper_parameters")
 
 

@@ -1,8 +1,9 @@
-"""The user's own code that decides a run's numbers: which modules, and whether they changed.
-With it stand the files that settings of model and data name, such as a table or weights.
+"""Finds the user's own code that decides a run's numbers, and whether it has changed: the
+modules, and the files that settings of model and data name, such as a table or weights.
 
-Own is what no package installer manages: files outside of site-packages and of Python
-itself. A module of an editable clone is own too, such as ``convblocks.model.networks``.
+A module is own if no package installer manages it: its file lies outside of site-packages
+and of Python itself. So a module of an editable clone is own too, such as
+``convblocks.model.networks``.
 """
 
 import ast
@@ -49,8 +50,8 @@ WORDS = re.compile(
 
 DIGITS = 12
 
-# Of a file that a setting names so many bytes are read at most: of a larger one a third of
-# them at its beginning, middle and end each.
+# The most bytes that are read of a file that a setting names. Of a larger file a third of them is
+# read at the beginning, in the middle and at the end each.
 MOST_BYTES = 48 * 2**20
 
 
@@ -131,7 +132,9 @@ def read_ahead() -> None:
 
 
 def folder_of(code: Code | None) -> Path | None:
-    """That of the first own module that is not ours; None if there is none."""
+    """The folder of the first module that is neither installed nor ours; None if there is
+    none.
+    """
     files = (_own_file_of(module) for module in code or () if module.partition(".")[0] not in OURS)
     return next((file.parent for file in files if file), None)
 
@@ -144,11 +147,15 @@ def shown(module: str) -> str:
 
 
 def digest_of(source: str, tree: ast.Module | None = None) -> str:
-    """Of the words of a Python source, and how its statements are nested: comments, docstrings
-    and white space do not count, nor does the version of Python.
+    """A digest of the words of a Python source and of the depths of its statements. Comments,
+    docstrings and white space do not change it, nor does another version of Python.
+
+    Args:
+        source: The source.
+        tree: Its syntax tree, if there is one already.
 
     Raises:
-        SyntaxError: it is no Python.
+        SyntaxError: the source is no Python.
     """
     depths, lines = [], source.splitlines()
     for depth, statement in _statements_of(tree or ast.parse(source), 0):
@@ -185,7 +192,7 @@ def _statements_of(node: ast.AST, depth: int) -> Iterator[tuple[int, ast.stmt]]:
 
 
 def _is_text(statement: ast.stmt, lines: list[str]) -> bool:
-    """Whether a statement is only a text, and alone on its lines, as a docstring is."""
+    """True for a statement that is only a text, alone on its lines, as a docstring is."""
     match statement:
         case ast.Expr(value=ast.Constant(value=str()), end_lineno=int(last)):
             before = lines[statement.lineno - 1].encode()[: statement.col_offset]
@@ -195,7 +202,9 @@ def _is_text(statement: ast.stmt, lines: list[str]) -> bool:
 
 
 def _imports_of(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """What a module imports, wherever it does so: modules, and what may be one."""
+    """The names of modules that a module imports anywhere, and of what may be a module, such
+    as ``b`` in ``from a import b``; each with the level of the import.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((0, alias.name) for alias in node.names)
@@ -228,7 +237,7 @@ def _module_of(named: object) -> str:
 
 
 def _decides(module: str) -> bool:
-    """Whether a module may decide numbers: of our packages only some do."""
+    """True for a module that may decide numbers; of our packages only some modules do."""
     is_ours = module.partition(".")[0] in OURS
     return bool(module) and (not is_ours or module.startswith(DECISIVE))
 
@@ -239,13 +248,15 @@ def _own_file_of(module: str) -> Path | None:
 
 
 def _is_installed(file: Path) -> bool:
-    """Whether a package installer manages it, or it is of Python itself."""
+    """True for a file that a package installer manages, or that belongs to Python itself."""
     is_of_python = any(file.is_relative_to(folder) for folder in PYTHON)
     return is_of_python or bool({"site-packages", "dist-packages"} & set(file.parts))
 
 
 def _version_of(module: str) -> Code:
-    """That of the package of an installed module, unless the machine's line has it already."""
+    """The version of an installed module's package, by the package's name; empty if it has none,
+    or the machine's line has it already.
+    """
     package = module.partition(".")[0]
     number = getattr(sys.modules.get(package), "__version__", None)
     return {package: str(number)} if number and package not in PACKAGES else {}

@@ -1,5 +1,5 @@
-"""Where a run's numbers come from: command, code, packages, machine and data, noted at
-its start and each resume.
+"""Notes where a run's numbers come from, at its start and at each resume: command, code,
+packages, machine and data.
 """
 
 import os
@@ -127,8 +127,8 @@ def describe_machine() -> str:
 
 
 def describe_processor() -> str:
-    """What the name leaves open and rounding depends on: ``family 25, model 17,
-    AVX512``, the last as torch uses it.
+    """The details of the processor that its name leaves open and that rounding depends on:
+    ``family 25, model 17, AVX512``. The vector instructions are those that torch uses.
     """
     from torch.backends.cpu import get_cpu_capability  # slow to load, and reports do without
 
@@ -140,7 +140,7 @@ def describe_processor() -> str:
 
 
 def _of_processor(key: str) -> str | None:
-    """What Linux says of the first processor; None elsewhere, and where it does not say."""
+    """What ``/proc/cpuinfo`` says about the first processor under a key; None if nothing."""
     cpuinfo = Path("/proc/cpuinfo")
     text = cpuinfo.read_text() if cpuinfo.is_file() else ""
     found = re.search(rf"^{key}\s*: (.*\S)", text, re.MULTILINE)

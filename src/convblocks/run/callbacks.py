@@ -80,7 +80,7 @@ class BestCheckpoint(ModelCheckpoint):
             had.
     """
 
-    # Its state is kept apart from a user's ModelCheckpoint.
+    # The key of its state in checkpoints, which no ModelCheckpoint of a user has.
     state_key = "BestCheckpoint"
     keeps_own_state = True
 
@@ -156,8 +156,8 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 def checksums_of_tensors(path: Path) -> list[int]:
-    """Those that torch.save writes beside each tensor; none if it is no checkpoint, or
-    damaged.
+    """The checksums that torch.save has written, one for each tensor; none if the file is no
+    checkpoint, or is damaged.
     """
     if not path.is_file():  # opening a pipe would wait
         return []

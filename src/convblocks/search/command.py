@@ -204,7 +204,7 @@ def confirm_best(worker: SearchWorker, options: Namespace) -> Comparison | None:
     """
     if not options.seeds:
         return None
-    # Of those with equal settings the first.
+    # Of trials with equal settings only the first counts.
     best: dict[Overrides, Trial] = {}
     for chosen in worker.best():
         trial = worker.config.trial(chosen.number, chosen.params)

@@ -91,12 +91,13 @@ class SearchConfig(NamedTuple):
         return command_line(options)
 
 
-# With how many fresh seeds the best are trained again, and how many of them.
+# The number of fresh seeds with which the best settings are trained again, and the number of these
+# settings.
 FRESH_SEEDS, BEST_SETTINGS = 5, 3
 
 
 def begin(name: str, arguments: Sequence[str]) -> Sequence[str]:
-    """What a command line of ``search`` will do, in a line.
+    """A line that says what a command line of ``search`` will do.
 
     Raises:
         UsageError: a wrong option, or a config that is not there.

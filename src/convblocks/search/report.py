@@ -86,10 +86,10 @@ def trials_figure(worker: SearchWorker, width: float = WIDTH) -> Figure:
 
 
 def conclusion(worker: SearchWorker, confirmed: Comparison | None) -> tuple[list[str], str]:
-    """Whether the best trial beat the default with fresh seeds, and the command that
-    writes the config of the better.
+    """Sentences that say whether the best trial beat the default with fresh seeds, and the
+    command that writes the config of the better of the two.
 
-    Without fresh runs that is not known, and the command is the trial's.
+    Without fresh runs that is not known, and the command writes the config of the trial.
     """
     judge = worker.judge
     best = worker.best()[0]
@@ -107,7 +107,7 @@ def conclusion(worker: SearchWorker, confirmed: Comparison | None) -> tuple[list
 
 
 def _with_fresh_seeds(confirmed: Comparison, label: str) -> tuple[str, bool]:
-    """How a trial compares with the default, and whether it is better."""
+    """A sentence that compares a trial with the default, and whether the trial is better."""
     leads = {pair.first: pair for pair in confirmed.differences if pair.second == DEFAULT}
     lead = leads[label]
     trained, default = lead.trained_runs

@@ -35,7 +35,7 @@ COLLAPSED = "collapsed"
 # network has a bug.
 MOST_TRIES = 3
 
-# How trials end, in reports; for Optuna a collapsed one is pruned.
+# The words of reports for how trials end; for Optuna a collapsed trial is a pruned one.
 ENDS = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
@@ -124,8 +124,8 @@ class SearchWorker:
             score = row.get(self.judge.metric, math.nan)
             if not math.isfinite(score) or row["epoch"] < last:
                 continue
-            # It is judged by an epoch and earlier ones alone, however far the run has
-            # got meanwhile.
+            # The trial is judged by this epoch and earlier ones alone, however far its run has got
+            # meanwhile.
             epoch = int(row["epoch"])
             if epoch > last:
                 handle.report(score, epoch)
@@ -212,7 +212,7 @@ class SearchWorker:
             self.study.tell(number, state=TrialState.FAIL)
 
     def _recorded(self, trial: Trial) -> FrozenTrial:
-        """What Optuna knows of a trial."""
+        """The record that Optuna has of a trial."""
         return self.trials()[number_of(trial)]
 
     def _handle(self, trial: Trial) -> optuna.Trial:

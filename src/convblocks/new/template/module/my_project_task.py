@@ -44,8 +44,8 @@ class MyProjectData(LightningDataModule):
 class MyProjectModule(LightningModule):
     """A network with one hidden layer of ``width`` units, trained by Adam."""
 
-    # What chooses the best checkpoint, and compares runs: the highest accuracy, in per
-    # cent.
+    # The metric that chooses the best checkpoint, and compares runs: the highest accuracy,
+    # in per cent.
     judge = "val/acc:max:%"
 
     def __init__(self, width: int = 32, lr: float = 0.01) -> None:
