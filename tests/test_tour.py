@@ -6,6 +6,7 @@ import ast
 import re
 from functools import cache
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -30,19 +31,37 @@ OTHERS = {
     "Linear",
 }
 
-# The most files that a reader opens on each walk.
-WALKS = {"Follow one batch": 8, "Follow one setting": 6, "Follow one result": 6}
+WALK = "The walk"
+
+# The walk has at most so many words, beside the code that it shows, and so many files.
+MOST_WORDS, MOST_FILES = 1200, 12
+
+# From disk to gradient a reader opens at most so many files, at these stops.
+FROM_DISK_TO_GRADIENT = ("data/module.py", "data/loader.py", "model/classifier.py")
+MOST_FOR_A_BATCH = 8
 
 FILE = re.compile(r"`([\w/]+\.py)`")
 NAME = re.compile(r"`(?:\w+\.)*(?!(?:py|csv|json|yaml)`)([a-zA-Z_]\w+)(?:\([\w, ]*\))?`")
 
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", TOUR, re.MULTILINE | re.DOTALL))
 
+# The text of each stop of the walk, by its file.
+STOPS = dict(
+    re.findall(r"^### \d+\. `(\S+)`\n(.*?)(?=^### |\Z)", SECTIONS[WALK], re.MULTILINE | re.DOTALL)
+)
+
 
 def steps(section: str) -> list[str]:
-    """The paragraphs, list items and table rows of a section, without blocks of code."""
-    text = re.sub(r"^```.*?^```", "", SECTIONS[section], flags=re.MULTILINE | re.DOTALL)
-    return [step for step in re.split(r"\n\s*\n|\n(?=\d\. |- |\| )", text) if step.strip()]
+    """The paragraphs, list items and table rows of a section, or the stops of the walk, without
+    blocks of code.
+    """
+    text = without_code(SECTIONS[section])
+    between = r"\n(?=### )" if section == WALK else r"\n\s*\n|\n(?=- |\| )"
+    return [step for step in re.split(between, text) if step.strip()]
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def path_of(name: str) -> Path:
@@ -67,7 +86,7 @@ def defined(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_tour_names_files_and_what_those_of_each_step_define(section: str) -> None:
-    """Or, on a walk, names that an earlier step has had; in other sections what any
+    """Or, on the walk, names that an earlier stop has had; in other sections what any
     file of the package defines.
     """
     everything, had, missing = sorted(SOURCE.rglob("*.py")), set(OTHERS), []
@@ -75,7 +94,7 @@ def test_tour_names_files_and_what_those_of_each_step_define(section: str) -> No
         files, names = FILE.findall(step), set(NAME.findall(step))
         paths = (
             [path for path in map(path_of, files) if path.is_file()]
-            if section in WALKS
+            if section == WALK
             else everything
         )
         unknown = names.difference(had, *map(defined, paths))
@@ -85,11 +104,22 @@ def test_tour_names_files_and_what_those_of_each_step_define(section: str) -> No
     assert not missing, f"docs/manual/code.md, {section}: no {'; no '.join(missing)}"
 
 
-@pytest.mark.parametrize("walk", WALKS)
-def test_tour_is_short(walk: str) -> None:
-    """The numbered steps; ``wings.py`` is looked up, not read."""
-    numbered = [step for step in steps(walk) if re.match(r"\s*\d\. ", step)]
-    files = {path_of(name) for step in numbered for name in FILE.findall(step)} - {
-        PACKAGE / "wings.py"
-    }
-    assert len(files) <= WALKS[walk], sorted(path.name for path in files)
+@pytest.mark.parametrize("file", STOPS)
+def test_walk_shows_code_as_it_stands_in_the_file(file: str) -> None:
+    (shown,) = re.findall(r"^```python\n(.*?)\n```", STOPS[file], re.MULTILINE | re.DOTALL)
+    lines = path_of(file).read_text().splitlines()
+    length = len(shown.splitlines())
+    windows = (lines[start : start + length] for start in range(len(lines)))
+    assert shown in (dedent("\n".join(window)) for window in windows)
+
+
+def test_walk_is_read_in_an_evening() -> None:
+    assert len(STOPS) <= MOST_FILES
+    assert len(without_code(SECTIONS[WALK]).split()) <= MOST_WORDS
+
+
+def test_walk_follows_a_batch_from_disk_to_gradient_in_few_files() -> None:
+    """``wings.py`` is looked up, not read."""
+    named = {name for file in FROM_DISK_TO_GRADIENT for name in FILE.findall(STOPS[file])}
+    files = {path_of(name) for name in (*named, *FROM_DISK_TO_GRADIENT)} - {PACKAGE / "wings.py"}
+    assert len(files) <= MOST_FOR_A_BATCH, sorted(path.name for path in files)
