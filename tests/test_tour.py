@@ -1,5 +1,5 @@
-"""The tour of the code, docs/manual/code.md, names what is there: each name in a file
-that the same step names.
+"""The tours of the code, in docs/manual/code.md and exact_resume's README, name what is
+there, and show code as it is.
 """
 
 import ast
@@ -45,10 +45,11 @@ NAME = re.compile(r"`(?:\w+\.)*(?!(?:py|csv|json|yaml)`)([a-zA-Z_]\w+)(?:\([\w, 
 
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", TOUR, re.MULTILINE | re.DOTALL))
 
-# The text of each stop of the walk, by its file.
-STOPS = dict(
-    re.findall(r"^### \d+\. `(\S+)`\n(.*?)(?=^### |\Z)", SECTIONS[WALK], re.MULTILINE | re.DOTALL)
-)
+STOP = re.compile(r"^### \d+\. `(\S+)`\n(.*?)(?=^##|\Z)", re.MULTILINE | re.DOTALL)
+
+# The text of each stop of the walks, by its file.
+STOPS = dict(STOP.findall(SECTIONS[WALK]))
+STOPS_OF_LIBRARY = dict(STOP.findall((SOURCE / "exact_resume" / "README.md").read_text()))
 
 
 def steps(section: str) -> list[str]:
@@ -65,10 +66,9 @@ def without_code(text: str) -> str:
 
 
 def path_of(name: str) -> Path:
-    """A file of the package or, with its whole path, of the repository."""
-    return next(
-        (path for path in (PACKAGE / name, REPOSITORY / name) if path.is_file()), PACKAGE / name
-    )
+    """A file of a package or, with its whole path, of the repository."""
+    folders = (PACKAGE, REPOSITORY, SOURCE / "exact_resume")
+    return next((path for each in folders if (path := each / name).is_file()), PACKAGE / name)
 
 
 @cache
@@ -104,9 +104,9 @@ def test_tour_names_files_and_what_those_of_each_step_define(section: str) -> No
     assert not missing, f"docs/manual/code.md, {section}: no {'; no '.join(missing)}"
 
 
-@pytest.mark.parametrize("file", STOPS)
-def test_walk_shows_code_as_it_stands_in_the_file(file: str) -> None:
-    (shown,) = re.findall(r"^```python\n(.*?)\n```", STOPS[file], re.MULTILINE | re.DOTALL)
+@pytest.mark.parametrize(("file", "text"), [*STOPS.items(), *STOPS_OF_LIBRARY.items()])
+def test_walk_shows_code_as_it_stands_in_the_file(file: str, text: str) -> None:
+    (shown,) = re.findall(r"^```python\n(.*?)\n```", text, re.MULTILINE | re.DOTALL)
     lines = path_of(file).read_text().splitlines()
     length = len(shown.splitlines())
     windows = (lines[start : start + length] for start in range(len(lines)))
@@ -114,7 +114,8 @@ def test_walk_shows_code_as_it_stands_in_the_file(file: str) -> None:
 
 
 def test_walk_is_read_in_an_evening() -> None:
-    assert len(STOPS) <= MOST_FILES
+    assert 0 < len(STOPS_OF_LIBRARY) <= MOST_FILES / 2
+    assert 0 < len(STOPS) <= MOST_FILES
     assert len(without_code(SECTIONS[WALK]).split()) <= MOST_WORDS
 
 
