@@ -36,8 +36,8 @@ def answer(command: Command, help_text: str, arguments: list[str] | None = None)
 
     Args:
         command: A function.
-        help_text: What ``--help`` prints.
-        arguments: Of the command; by default those of this process.
+        help_text: The text that ``--help`` prints.
+        arguments: The words of the command; by default those of this process.
     """
 
     def run(arguments: list[str]) -> None:

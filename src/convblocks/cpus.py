@@ -33,8 +33,8 @@ def threads_hint(threads: Any, free: float) -> list[str]:
     """A line with the option for a run of more threads than CPUs are free; none for others.
 
     Args:
-        threads: Those asked for; by default torch takes one for each core.
-        free: Of ``free_cpus``.
+        threads: The threads that are asked for; by default torch takes one for each core.
+        free: The number of free CPUs, as of ``free_cpus``.
     """
     usual = os.environ.get("OMP_NUM_THREADS"), psutil.cpu_count(logical=False), CPUS
     asked = next(int(text) for text in map(str, (threads, *usual)) if text.isdecimal())

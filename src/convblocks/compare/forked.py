@@ -60,8 +60,8 @@ def start(words: list[str], log: Path, variables: Mapping[str, str] = {}) -> Bas
 
     Args:
         words: The command line after ``convblocks``.
-        log: Its output is added to this file.
-        variables: Of its environment, where it differs.
+        log: The file to which its output is added.
+        variables: The variables of its environment that differ from those of this process.
     """
     environment = {**os.environ, **variables}
     process = context().Process(target=_run, args=(words, log, environment))

@@ -70,11 +70,11 @@ def train(
     """Train or resume the trials that are not done; returns the results of those that are.
 
     Args:
-        directory: Of all trials.
-        trials: Those wanted.
-        jobs: How many run at a time; by default as many as fit on this machine.
-        start: Of ``fit_all``; by default on this machine.
-        plans: Of their arms, where they are known.
+        directory: The directory of the comparison.
+        trials: The trials that are wanted.
+        jobs: How many trials run at a time; by default as many as fit on this machine.
+        start: A function that starts a trial, as for ``fit_all``; by default on this machine.
+        plans: The plans of their arms, where they are known.
 
     Raises:
         BusyError: another process is working on them.
@@ -249,7 +249,7 @@ def friendly_stops(command: str = "") -> Iterator[None]:
     """Ends ``fit_all`` at a signal; that and Ctrl-C print how to carry on.
 
     Args:
-        command: What does so, where the text shall end with it.
+        command: The command that carries on, where the text is to end with it.
 
     Raises:
         Stopped: by a signal or Ctrl-C.

@@ -107,11 +107,11 @@ class _Divided:
 
     Args:
         count: The number of divisions.
-        alike: How many of them only exchange the samples, or change nothing: these are
-            as extreme at every t.
+        alike: The number of divisions that only exchange the samples, or change nothing:
+            these are as extreme at every t.
         error: The observed standard error.
-        differences: Of shape (2, others): the coefficients for the other divisions.
-        variances: Of shape (3, others).
+        differences: The coefficients of the differences for the other divisions: (2, others).
+        variances: The coefficients of the squared standard errors: (3, others).
     """
 
     count: int

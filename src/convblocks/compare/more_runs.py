@@ -43,8 +43,8 @@ def command_for_more(
 
     Args:
         known: The runs so far.
-        runs: Of each network at each setting.
-        option: That which sets their number: ``--seeds`` or ``--confirm``.
+        runs: The number of runs of each network at each setting.
+        option: The option that sets this number: ``--seeds`` or ``--confirm``.
         repeat: The command of the runs so far.
         jobs: How many run at a time.
     """

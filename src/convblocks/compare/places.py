@@ -48,7 +48,7 @@ def places_for(
         plans: The plans of the trials.
         threads: The threads of each process of a trial.
         jobs: How many trials the user wants at a time; None for the default.
-        trials: How many there are.
+        trials: The number of trials.
     """
     devices = max(plan.devices for plan in plans)
     slots = gpu_slots(max(plan.gpus for plan in plans), devices)
@@ -75,8 +75,8 @@ def gpu_slots(count: int, devices: int, environment: Mapping[str, str] = os.envi
 
     Args:
         count: How many GPUs torch sees; of several MIG instances it sees one.
-        devices: How many a trial takes.
-        environment: That may have ``VISIBLE``.
+        devices: The number of GPUs that a trial takes.
+        environment: The environment, which may have the variable ``VISIBLE``.
     """
     names = list(map(str, range(count)))
     if count and VISIBLE in environment:

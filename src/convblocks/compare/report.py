@@ -37,8 +37,8 @@ def report_of(results: Results, confirmed: Results = (), repeat: str = "", jobs:
     report has all settings of the grid, since none may be chosen.
 
     Args:
-        results: Of all trials.
-        confirmed: Those with fresh seeds at the settings that a grid chose.
+        results: The results of all trials.
+        confirmed: The results with fresh seeds at the settings that a grid has chosen.
         repeat: The command that makes the report again.
         jobs: How many runs it trains at a time; 0 if it trains none.
     """

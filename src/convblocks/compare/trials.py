@@ -42,10 +42,10 @@ class Trial:
         arch: What is trained: a network or a LightningModule.
         common: The options that all trials share.
         chosen: The options by which it differs from others.
-        seed: Of weights, image order and augmentation.
+        seed: The seed of weights, image order and augmentation.
         option: The option of ``fit`` that takes ``arch``: "arch" or "model".
-        place: Its run directory within that folder, such as ``trial_3``; by default its
-            options name it.
+        place: The name of its run directory within that folder, such as ``trial_3``; by
+            default its options name it.
     """
 
     comparison: str

@@ -36,7 +36,7 @@ class Watch:
     Args:
         total: How many trials are wanted.
         ended: How many of them have ended.
-        plan_of: What a trial will do.
+        plan_of: A function that gives the plan of a trial.
     """
 
     def __init__(

@@ -35,8 +35,8 @@ def diagnose(data: ImageDataModule, result: RunResult, diverged_at: int | None) 
     overfitted, or has dead units.
 
     Args:
-        data: Of the finished run.
-        result: Its result, with the facts ``images`` and ``chance``, and
+        data: The data of the finished run.
+        result: The result of the run, with the facts ``images`` and ``chance``, and
             ``collapsed_in`` if it failed.
         diverged_at: The step after which its loss or a weight was no longer finite, if
             any.

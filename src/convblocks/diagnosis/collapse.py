@@ -56,7 +56,7 @@ def has_collapsed(result: RunResult, labels: Tensor) -> bool:
     or overfitting, may hide it from other images.
 
     Args:
-        result: Of the run, with the facts ``images`` and ``chance``.
+        result: The result of the run, with the facts ``images`` and ``chance``.
         labels: The classes of the training images (N,).
     """
     if result.final["test/acc"] > result.facts["chance"]:

@@ -73,7 +73,7 @@ class Estimate:
         n: The number of values, of pairs, or of values in the smaller of two samples.
         p: The two-sided p-value of the test to which the interval belongs; nan if there
             is none.
-        unit: How it is written.
+        unit: The unit in which the values are written.
         deviation: The standard deviation of the values of a mean; nan of a single one.
     """
 

@@ -46,13 +46,13 @@ class Report(NamedTuple):
     """The content of a report.
 
     Args:
-        name: Of its files, without their endings.
-        tables: For the screen, and first in the Markdown file.
+        name: The name of its files, without their endings.
+        tables: The tables for the screen, which come first in the Markdown file.
         sentences: The conclusions, which follow the tables.
-        figures: By the end of their names; that of the main one is empty.
+        figures: The figures by the end of their names, which is empty for the main one.
         runs: A line of the CSV file for each, by the names of columns.
         details: Tables for the Markdown and HTML files only.
-        numbers: For the JSON file, beside those of the tables that have a key.
+        numbers: Numbers for the JSON file, beside those of the tables that have a key.
         command: The command that the last sentence refers to.
         repeat: The command that makes the report again, and trains what it needs.
         texts: Further texts of the page by their headings, such as settings.

@@ -34,13 +34,13 @@ class Column:
 
     Args:
         name: The heading; a line break in it applies on a terminal, as in cells.
-        value: Of a row.
-        unit: How a number is written; an estimate has its own unit.
-        signed: Whether it is written with its sign.
+        value: A function that gives the value of a row.
+        unit: The unit in which numbers are written; an estimate has its own.
+        signed: Whether numbers are written with their sign.
         priority: A narrow terminal drops the columns with the lowest ones, but none with ALWAYS.
         key: The name in JSON; without one it is not there.
-        text: How a row's cell is written if its value does not say it all.
-        optional: Whether it is left out where no row has a value.
+        text: A function that writes the cell of a row, where its value does not say it all.
+        optional: Whether the column is left out where no row has a value.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Table:
     """A table with a title, and notes below it.
 
     Args:
-        title: Its heading.
+        title: The heading of the table.
         columns: A text stands for a column of that name, with the row's item at that place.
         rows: Objects that the columns take.
         notes: Sentences below it.

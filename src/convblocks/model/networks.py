@@ -145,7 +145,7 @@ def build_network(
     Args:
         arch: The name of a registered network or of your own class, such as
             ``mynets.Rows``; or the class itself, or a function that returns a network.
-        arguments: Those of your own class or function.
+        arguments: Further arguments of the class or function.
         image_spec: The images that it must take.
 
     Raises:

@@ -22,8 +22,8 @@ class RunCheckpointIO(AtomicCheckpointIO):
     callbacks keep theirs.
 
     Args:
-        others: The plugin that was there.
-        directory: Of the run.
+        others: The Trainer's plugin.
+        directory: The run directory.
         model: The name of the module's class.
         weights_only: Whether what else is no plain value is an error.
     """

@@ -72,8 +72,8 @@ class BestCheckpoint(ModelCheckpoint):
     where nothing names any: one of ``USUAL``.
 
     Args:
-        path: Of the checkpoint.
-        judges: Those of the run.
+        path: The file of the checkpoint.
+        judges: The metrics by which the run is judged.
 
     Raises:
         UserError: in ``on_load_checkpoint``, the file is gone, or has other tensors than it

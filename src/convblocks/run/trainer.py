@@ -18,10 +18,10 @@ def make_trainer(parts: Parts, changed: Settings, callbacks: Sequence[Callback])
     """The Trainer, with a progress bar on a terminal, and lines elsewhere.
 
     Args:
-        parts: Of the run.
-        changed: Arguments that hold: ``plugins``, before the user's; the loggers, in
-            plain values; others.
-        callbacks: Those before the user's.
+        parts: The parts of the run.
+        changed: Arguments in place of those of the settings: ``plugins``, which come before
+            the user's; the loggers, in plain values; others.
+        callbacks: The callbacks that come before the user's.
 
     Raises:
         UsageError: an unknown class, or options that Lightning refuses.

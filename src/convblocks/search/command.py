@@ -194,9 +194,10 @@ def confirm_best(worker: SearchWorker, options: Namespace) -> Comparison | None:
     and compare them by their labels.
 
     Args:
-        worker: Of the search, whose trials have ended.
-        options: How many of the ``best``, with which fresh ``seeds``, without which there
-            is no result; ``jobs`` and what ``start``s a trial.
+        worker: The worker of the search, whose trials have ended.
+        options: The options of the command: how many of the ``best`` to train, with which
+            fresh ``seeds`` (without seeds there is no result), how many ``jobs`` at a time,
+            and what ``start``s a trial.
 
     Raises:
         BusyError: another process is training them.

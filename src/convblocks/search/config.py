@@ -170,7 +170,7 @@ def parse_space(texts: Sequence[str], fixed: Collection[str] = ()) -> dict[str, 
     A range of two whole numbers holds whole numbers.
 
     Args:
-        texts: Of the command line.
+        texts: The spaces as the command line gives them.
         fixed: The options that are set for all trials, which the default space leaves
             out.
 

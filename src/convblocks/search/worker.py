@@ -48,9 +48,9 @@ class SearchWorker:
     carries it on.
 
     Args:
-        config: Of the search.
-        plan: Of a trial, for what all have in common: the metric and the number of
-            epochs.
+        config: The configuration of the search.
+        plan: The plan of a trial, for what all have in common: the metric and the number
+            of epochs.
 
     Raises:
         UsageError: nothing names the metric.
@@ -256,7 +256,7 @@ def open_study(config: SearchConfig, judge: Judge, lock: FileLock) -> Study:
     """The study of a search, new or continued.
 
     Args:
-        config: Of the search.
+        config: The configuration of the search.
         judge: The metric of its trials.
         lock: Held by this process, and by every process that writes.
 

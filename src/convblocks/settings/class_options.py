@@ -18,11 +18,11 @@ def take_specs(specs: Mapping[str, ClassSpec | None], settings: Settings, words:
     Args:
         specs: The options that take class specs, by full names, with their defaults. One
             without a default is a section, which stands beside the groups: ``optimizer``.
-        settings: What configs say, by full names. Changed.
+        settings: The settings of configs, by full names; those of these options are changed.
         words: The command line, as of ``full_words``.
 
     Raises:
-        UsageError: one is none.
+        UsageError: an option's value is no class spec.
     """
     others = []
     of_words: dict[str, Settings] = {spec: {} for spec in specs}
