@@ -1,11 +1,8 @@
 """The analysis of made-up runs, comparison.md as a whole, and the lines of
 comparison.csv.
 
-Any change of a table, a note, a sentence or a number fails here. After an intended
-change, update the expected files and read the difference:
-
-    REWRITE=1 python -m pytest -n 0 tests/compare tests/search -k expected
-    git diff tests/expected
+Any change of a table, a note, a sentence or a number fails here. CONTRIBUTING.md says how to
+update the expected files after an intended one.
 """
 
 import csv
