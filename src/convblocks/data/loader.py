@@ -1,6 +1,4 @@
-"""Makes the batches that a network takes of images in memory: order, augmentation,
-normalisation.
-"""
+"""Makes batches of images for a network: their order, augmentation and normalisation."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import KW_ONLY, dataclass
@@ -185,8 +183,9 @@ class ImageLoader(IterableDataset[Batch]):
 
     def __post_init__(self) -> None:
         self.dataset = NormalizedImages(self.data, self.image_spec)
-        # Lightning sets the epoch by the sampler. It is sequential, since with overfit_batches
-        # Lightning would replace any other, which only works for torch's own loaders.
+        # Lightning calls set_epoch of a loader's sampler. Nothing iterates over this one; it is a
+        # SequentialSampler because with overfit_batches Lightning replaces any other kind, and can
+        # do so in torch's own loaders only.
         self.sampler = SequentialSampler(self.dataset)
         self.sampler.set_epoch = self.set_epoch  # type: ignore[attr-defined]
         self._epoch = 0
@@ -205,8 +204,8 @@ class ImageLoader(IterableDataset[Batch]):
         return min(self.batch_size, len(self.data) - batch_idx * self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        # This is a generator, so it runs from the first next() on: on a resume Lightning calls
-        # iter() before set_epoch().
+        # The epoch is read at the first next(), since this is a generator, and not by iter(): on a
+        # resume Lightning calls iter() before set_epoch().
         epoch = self._epoch
         self._epoch += 1
         # The number of batches of this epoch that were done before a resume within it; else 0.
@@ -228,7 +227,9 @@ class ImageLoader(IterableDataset[Batch]):
             yield normalize(images), self.data.labels.index_select(0, indices)
 
     def state_dict(self) -> dict[str, int]:
-        """The current epoch, and how many of its batches were given."""
+        """The current epoch, and how many of its batches were given. Lightning has trained on
+        all of them: it fetches none ahead from a loader with a length.
+        """
         return self._state
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:

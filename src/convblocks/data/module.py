@@ -43,7 +43,7 @@ class ImageDataModule(LightningDataModule):
         val_size: Number of training images held out for validation; the same images
             whatever the seed.
         seed: With the epoch, determines the order of the training images and how each
-            is moved.
+            is augmented.
         shift: Training images are shifted at random by up to that many pixels.
         rotation: Training images are rotated at random by up to that many degrees.
         scale: Training images are made larger or smaller at random by up to that share of
@@ -59,8 +59,8 @@ class ImageDataModule(LightningDataModule):
         DataError: the files are missing or damaged.
     """
 
-    # The loaders of several processes each give their part of a batch, so that Lightning must not
-    # divide the images among the processes.
+    # Read by run/trainer.py: the loaders of several processes each give their part of a batch, so
+    # Lightning must not divide the images among the processes too.
     shares_batches = True
 
     def __init__(
@@ -174,6 +174,7 @@ class ImageDataModule(LightningDataModule):
                 f"--batch_size {self.batch_size} is above the {len(used):,} training images "
                 f"that --data.val_size {self.val_size} leaves"
             )
+        # Only MNIST's digits stand on black; around other images an augmentation repeats the edge.
         if files.image_spec != MNIST:
             self.augmentation = replace(self.augmentation, black_outside=False)
         self.train, self.val = files.train, files.test

@@ -34,7 +34,8 @@ class LossAndAccuracy(Metric):
 
     def __init__(self) -> None:
         super().__init__(sync_on_compute=False)
-        # These reductions are used by ``forward``, over batches; over processes ``compute`` sums.
+        # ``dist_reduce_fx`` is for Metric.forward, which merges batches by it. Over processes
+        # ``compute`` itself sums.
         self.add_state("loss_sum", torch.tensor(0.0), dist_reduce_fx="sum")
         for name in ("correct", "count"):
             self.add_state(name, torch.tensor(0), dist_reduce_fx="sum")
@@ -57,8 +58,8 @@ class LossAndAccuracy(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """Loss and accuracy: (), in the dtype of the loss sum."""
-        # Counts are exact in float64, and the quotient, rounded once more, is the same as without
-        # it. MPS has no float64.
+        # In float64 the counts are exact. The quotient, rounded to float32, is what a division in
+        # float32 gives. MPS has no float64.
         dtype = self.loss_sum.dtype
         exact = dtype if self.loss_sum.is_mps else torch.float64
         sums = [each.to(exact) for each in (self.loss_sum, self.correct, self.count)]
@@ -95,7 +96,7 @@ class ImageClassifier(LightningModule):
             they do not take.
     """
 
-    # ``judge`` compares runs; ``monitor`` chooses the best checkpoint.
+    # ``judge`` compares runs, and is shown in per cent; ``monitor`` chooses the best checkpoint.
     judge = "val/acc:max:%"
     monitor = "val/loss:min"
 
@@ -111,7 +112,7 @@ class ImageClassifier(LightningModule):
         image_spec: ImageSpec | dict[str, Any] = MNIST,
     ) -> None:
         super().__init__()
-        # In a checkpoint the image spec is a dict.
+        # A checkpoint holds the image spec as a dict.
         if isinstance(image_spec, dict):
             image_spec = ImageSpec.from_dict(image_spec)
         self.image_spec = image_spec
@@ -127,10 +128,11 @@ class ImageClassifier(LightningModule):
             for name, spec in specs.items()
         }
         plain |= {"arch": self.arch, "image_spec": image_spec.as_dict()}
+        # Plain values in place of objects, so that weights_only can read a checkpoint.
         self.save_hyperparameters(ignore=list(plain))
         self.save_hyperparameters(plain)
-        # Refuse wrong arguments of the optimizer and the schedule now. If their class is not
-        # imported, as when a checkpoint is only used, let it be.
+        # Refuse wrong arguments of the optimizer and the schedule now. Where a checkpoint is loaded
+        # only to predict, their classes may not be imported, and are not needed.
         with suppress(NotImportedError):
             ImageClassifier.configure_optimizers(self, is_trial=True)
         self.train_metrics = LossAndAccuracy()
@@ -141,8 +143,8 @@ class ImageClassifier(LightningModule):
         logits: Tensor = self.network(images)
         return logits
 
-    # A hook that Lightning calls within a step, such as on_before_optimizer_step, would slow every
-    # step down: only a module without them can be trained by fewer calls.
+    # Add no hook here that Lightning calls within a step, such as on_before_optimizer_step: only
+    # for a module without them a wing can replace Lightning's step by a few calls.
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """This process's part of the mean loss over the global batch.

@@ -17,7 +17,7 @@ LOGS = Path("lightning_logs")
 
 LOCK_SECONDS = 5
 
-# Ends the message of a run that has been stopped.
+# Says in a message how to go on with a run.
 RESUME_HINT = "continue with --resume"
 
 # The reader that is written in C where libyaml is installed. It is several times as fast, and a
@@ -36,8 +36,8 @@ BEFORE_TRAINING = (
 # The settings that every config.yaml has.
 SETTINGS = {"model", "seed", "threads", "trainer"}
 
-# Prefixes of the settings of processes, which a resume may change: results depend on these only
-# by rounding.
+# The prefixes of settings that say which processes train. A resume may change them, since that
+# changes results by rounding only.
 LAYOUT = ("trainer.devices.", "trainer.num_nodes.", "trainer.strategy.")
 
 # The prefix of the names of training metrics.
@@ -50,13 +50,14 @@ DEAD = "dead/"
 class RunDirectory:
     """``lightning_logs/<name>``, below the current directory or another one.
 
-    It holds TensorBoard's events, ``config.yaml`` (the settings), ``provenance.json``
-    (command, code and machine), ``metrics.csv`` (a row for each evaluation and epoch),
-    ``checkpoints/last.ckpt`` (the last finished epoch), with a validation split also
-    ``checkpoints/best.ckpt``, ``mistakes.csv`` (the test images that the final network
-    gets wrong), and ``summary.json``, the ``RunResult``, which is written last: a run
-    that has one is done. With other loggers ``loggers.json`` has the ids of their runs.
-    ``evaluate`` adds ``report.html``.
+    It holds ``config.yaml`` (the settings), ``provenance.json`` (command, code and machine),
+    ``metrics.csv`` (a row for each evaluation and epoch), ``checkpoints/last.ckpt`` (where a
+    resume goes on: the end of an epoch, or a place within one), with a validation split also
+    ``checkpoints/best.ckpt``, ``mistakes.csv`` (the test images that the final network gets
+    wrong), and ``summary.json``, the ``RunResult``, which is written last: a run that has one
+    is done. It has TensorBoard's events unless ``--trainer.logger`` is false, and with other
+    loggers ``loggers.json`` with the ids of their runs. ``own_checkpoints/`` has those of the
+    user's ModelCheckpoints. ``evaluate`` adds ``report.html``.
 
     Args:
         name: The run's name, a relative path.
@@ -119,7 +120,7 @@ class RunDirectory:
         and writes the summary again.
         """
         with suppress(OSError, UserError):
-            if self.config.is_file():
+            if self.config.is_file():  # a resume reads it too
                 result = self.read_result()
                 if result.ended_by != EPOCHS or len(result.epochs) >= epochs:
                     return result

@@ -37,9 +37,9 @@ def finish(run: Run) -> None:
     """Measure the final metrics, in all processes. In one of them, let callbacks add to the
     result, write it to ``summary.json``, and print it.
 
-    After an error of one callback the others are called all the same. An error of one of our
-    own callbacks is raised once ``summary.json`` is written; one of another package is a
-    line.
+    After an error of one callback the others are called all the same. The error of a callback
+    of this package is raised once ``summary.json`` is written; that of another package's
+    becomes a printed line.
     """
     final = final_metrics(run)
     if not run.is_rank_zero:
@@ -49,6 +49,7 @@ def finish(run: Run) -> None:
     try:
         for callback in run.run_callbacks:
             with _spared(callback, errors):
+                # A copy, so that what a failing callback adds is lost.
                 changed = callback.on_result(run, result.with_facts())
                 if not isinstance(changed, RunResult):
                     raise TypeError(f"on_result returns {changed}, not a RunResult")
@@ -58,7 +59,7 @@ def finish(run: Run) -> None:
             logger.finalize("success")
     finally:
         run.directory.write_result(result)
-    if not errors:
+    if not errors:  # printing calls callbacks too, which may add some
         print_result(run, result, errors)
     if errors:
         raise errors[0]
@@ -80,8 +81,8 @@ def _spared(callback: RunCallback, errors: list[BaseException]) -> Iterator[None
 
 
 def final_metrics(run: Run) -> Row:
-    """The metrics of the best evaluation, or else of the last one, and those of a test of the
-    weights that it had.
+    """The metrics of the best evaluation, or else of the last one, and those of a test with the
+    weights of that evaluation.
 
     Where a run is evaluated on test data, a test that would repeat the last evaluation is
     left out. Every process must call this.
@@ -105,6 +106,9 @@ def final_metrics(run: Run) -> Row:
 
 
 def _tested(run: Run, judge: Judge | None, final: Row) -> Row:
+    """The metrics of a test; empty if the run has none, or if evaluations on test data have
+    measured these weights already.
+    """
     is_of_test = run.evaluation_split == "test"
     is_tested = is_of_test and judge and judge.tested in final and not run.tests_again
     if is_tested or not run.has("test"):
@@ -130,8 +134,8 @@ def load_best(run: Run) -> bool:
     """Give the module the weights of the best evaluation, in all processes; return whether
     there are any.
 
-    Only the weights are read: with ``ckpt_path`` Lightning would also take the history back
-    to the best epoch.
+    Only the weights are read: with ``ckpt_path`` Lightning would also restore callbacks, and
+    the rows of ``metrics.csv`` would end at the best evaluation.
 
     Raises:
         UserError: the checkpoint has been deleted while the run trained.
@@ -160,7 +164,7 @@ def run_result(run: Run, final: Row) -> RunResult:
     origin = read_origin(run.directory.provenance)
     judge, monitor = judges_of(run)
     if judge and judge.measured_in(final) not in final:
-        judge = monitor = None
+        judge = monitor = None  # never logged, so the run is not judged
     judged = [final.get(metric.measured_in(final), 0) for metric in (judge, monitor) if metric]
     return RunResult(
         arch=run.arch,
@@ -189,8 +193,8 @@ def run_result(run: Run, final: Row) -> RunResult:
 
 
 def print_result(run: Run, result: RunResult, errors: list[BaseException]) -> None:
-    """Print the score, or first that the run diverged, then what callbacks say, and the next
-    commands. Errors of callbacks are added to the list.
+    """Print the score, the lines of callbacks and the next commands; for a run that diverged,
+    first that it did, and the score below. Errors of callbacks are added to the list.
     """
     score = _score_line(run, result)
     lines: list[str] = []
@@ -226,7 +230,7 @@ def _score_line(run: Run, result: RunResult) -> str:
     judge, monitor, final = result.judge, result.monitor, result.final
     score = f"{result.score_name} {judge.text(result.score)}" if judge else "not judged"
     if monitor and monitor != judge:
-        # For an image classifier: the loss beside the accuracy.
+        # For an image classifier this is the loss, beside the accuracy.
         monitored = monitor.measured_in(final)
         if monitored in final:
             score += f", {without_split(monitored)} {final[monitored]:.4f}"
@@ -239,8 +243,8 @@ def _score_line(run: Run, result: RunResult) -> str:
 
 
 def hparams_of(part: object) -> Settings:
-    """The hyper-parameters of a module or data that are plain values; of a class with
-    arguments, its name.
+    """The hyper-parameters of a module or data that are plain values. A class with arguments
+    is given by its name.
 
     The attribute ``batch_size`` counts as one, since Lightning's BatchSizeFinder changes it.
     """

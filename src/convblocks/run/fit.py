@@ -15,8 +15,9 @@ usage: convblocks fit --arch {NETWORKS} [options]
   --seed N             of weights, image order and augmentation (default: 0)
   --threads N          CPU threads; their number changes how sums round
   --name NAME          the run is lightning_logs/NAME (default: ARCH/version_N)
-  --resume             resume it or ARCH's last; --weights_only false trusts it
-  --check_resume       does it resume exactly? --fast_dev_run: do all loops run?
+  --resume             resume the run NAME, or the last unfinished run of ARCH;
+                       --weights_only false lets its checkpoint hold objects
+  --check_resume       test an exact resume; --fast_dev_run: try a few batches
   --config FILE        options in YAML, which the command line overrides
   --help_all           list all options; --print_config: with their values
 
@@ -46,7 +47,7 @@ from exact_resume.errors import NotRepeated
 
 
 def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
-    """Train a run, with further callbacks.
+    """Train a run, with further callbacks of the caller's.
 
     Raises:
         UserError: anything that the user can fix.
@@ -69,6 +70,7 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
         if is_finished(run):
             return
         run.prepare()
+    # Without --name only rank 0 knows the run directory; other processes do without it.
     while run.is_rank_zero and not run.directory.create(exist_ok=config.name is not None):
         run = make_run(config, callbacks)  # another run has taken the free version meanwhile
         run.prepare()
@@ -127,4 +129,5 @@ def complete(run: Run, callbacks: Sequence[Callback] = ()) -> None:
             # still be writing.
             run.trainer.strategy.barrier()
             return
+    # The new run needs no prepare(): the data were found to be the same before.
     complete(make_run(run.config, callbacks), callbacks)

@@ -36,8 +36,8 @@ def make_run(config: Config, callbacks: Sequence[Callback] = ()) -> Run:
 
     Args:
         config: The configuration.
-        callbacks: Further callbacks, called after the metrics log and before those of
-            wings.
+        callbacks: Further callbacks of the caller's, called after the metrics log and before
+            those of wings.
 
     Raises:
         UsageError: invalid or incompatible options.
@@ -54,16 +54,17 @@ def make_run(config: Config, callbacks: Sequence[Callback] = ()) -> Run:
     resume = _exact_resume(config, directory)
     begun_with = BegunWith(config.with_unset, resume)
     added, arguments = added_by_wings(parts)
-    # Lightning must call these callbacks in this order; those of the user come after them.
+    # Lightning must call these callbacks in this order, and then the user's. It moves all
+    # ModelCheckpoints to the end, and ``resume`` then moves itself behind them.
     ours = [log, *callbacks, *added, begun_with, divergence, *([best] if best else []), resume]
-    if parts.tries_out:
+    if parts.tries_out:  # nothing is written
         ours = [*callbacks]
     trainer = make_trainer(parts, arguments, ours)
     trainer.strategy.checkpoint_io = RunCheckpointIO(
         trainer.strategy.checkpoint_io, directory, type(module).__qualname__, config.weights_only
     )
-    # When Lightning is imported, it takes this rank from Slurm's variables, even if Slurm did
-    # not start these processes. (It has no type, since it is set at run time.)
+    # Lightning's import takes this rank from Slurm's variables, even where Slurm did not start
+    # these processes. (It has no type, since it is set at run time.)
     rank_zero_only.rank = trainer.global_rank  # type: ignore[attr-defined]
     _place_users_checkpoints(trainer, directory)
     _prepare_processes(trainer, parts)
@@ -120,8 +121,8 @@ def _named_by(module: LightningModule) -> tuple[str, str]:
 def _best_checkpoint(
     parts: Parts, judges: Judges, directory: RunDirectory
 ) -> BestCheckpoint | None:
-    """The callback that keeps the best checkpoint; None where no evaluation can choose one, or
-    where test data would.
+    """The callback that keeps the best checkpoint; None if no evaluation can choose one, or if
+    it would be chosen on test data.
     """
     judge, monitor, _ = judges
     by_test = any(metric and metric.is_of_test for metric in (judge, monitor))
@@ -167,7 +168,7 @@ def _prepare_processes(trainer: Trainer, parts: Parts) -> None:
     """Set the threads of several processes, and synchronise their batch norm."""
     if trainer.world_size == 1:
         return
-    # Without this variable Lightning sets the threads of the processes that it starts itself.
+    # Without this variable Lightning would choose the threads of the processes that it starts.
     os.environ["OMP_NUM_THREADS"] = str(parts.settings["threads"])
     is_synchronized = parts.settings["trainer"]["sync_batchnorm"]
     # An ImageClassifier, which has this hyper-parameter, does so itself.

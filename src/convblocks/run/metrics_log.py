@@ -28,27 +28,27 @@ TERMINAL = 80
 
 class MetricsLog(Callback):
     """Collects a row for each evaluation and each epoch; an evaluation at the end of an epoch
-    has the same row.
+    shares the row of the epoch.
 
     A row has the epoch (from 1), the step, the seconds since the previous row or the start of
     the epoch, and the metrics of the epoch and of the evaluation. The rows are part of the
     checkpoint, and the whole file is written from them each time, so that a resumed run
-    neither loses nor repeats a row. On a resume the seconds of its row begin again.
+    neither loses nor repeats a row. The seconds of its next row count from the resume.
 
     Args:
         path: The CSV file.
         judges: The metrics that are printed first.
     """
 
-    keeps_own_state = True
+    keeps_own_state = True  # ExactResume leaves the attributes to state_dict
 
     def __init__(self, path: Path, judges: Judges) -> None:
         self.path = path
         self.judges = judges
         self.columns: list[str] = []  # the metrics in the printed heading
         self.rows: list[Row] = []
-        # The row of an evaluation or epoch that has ended and may still get metrics; empty if
-        # there is none. Then it is added to the others.
+        # The open row: that of an evaluation or epoch that has ended, but may still get metrics;
+        # empty if there is none. _finish_row adds it to ``rows``.
         self._row: Row = {}
         self._evaluated: set[str] = set()  # the names of the metrics that evaluations log
         self._rate: Row = {}  # the learning rate of the last step
@@ -61,7 +61,7 @@ class MetricsLog(Callback):
         self._finish_row()
         self._start = time.perf_counter()
 
-    # Both at the start, since a resume within an epoch does not call on_train_epoch_start.
+    # At on_train_start too, since a resume within an epoch does not call on_train_epoch_start.
     on_train_start = _next_row
     on_train_epoch_start = _next_row
     on_train_end = _next_row
@@ -80,7 +80,8 @@ class MetricsLog(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking:
-            # The metrics of the evaluation, without those that training has logged.
+            # In an evaluation the connector has the metrics of this evaluation only;
+            # trainer.callback_metrics also has those of training.
             names = LOGGER_CONNECTOR.of(trainer).metrics["callback"].keys()
             self._evaluated |= names
             logged = logged_metrics(trainer).items()
@@ -91,8 +92,8 @@ class MetricsLog(Callback):
         # finished later, by the epoch's checkpoint or by the next epoch.
         place = self._place()
         if self.rows and not is_epoch(self.rows[-1]) and self.rows[-1]["step"] == place["step"]:
-            # The training was resumed from a checkpoint that was written after the evaluation at
-            # the end of this epoch, whose row this is.
+            # The training was resumed from a checkpoint that was written between this epoch's
+            # evaluation and its end: the last row is the evaluation's, and becomes the epoch's.
             self._row = self.rows.pop()
         evaluation = {name: value for name, value in self._row.items() if name in self._evaluated}
         # is_epoch recognises the row of an epoch by ``train/lr``, which it always has.
@@ -136,7 +137,7 @@ class MetricsLog(Callback):
         if is_epoch(row):
             metrics = (row | logged_metrics(trainer)).items()
             of_training = {name: x for name, x in metrics if name not in self._evaluated}
-            row = of_training | row  # the metrics of evaluations come last
+            row = of_training | row  # in the order: place, training, evaluation
         self.rows.append(row)
         self._row = {}
         if trainer.is_global_zero:
@@ -146,7 +147,8 @@ class MetricsLog(Callback):
             show = bar.print if bar else echo
             columns = printed_columns(row, self.judges)
             if not {*columns} <= {*self.columns}:
-                # The other columns are those of an evaluation within the first epoch.
+                # Columns that only earlier rows have, such as the step of an evaluation within an
+                # epoch, stay in front.
                 others = [name for name in self.columns if name not in columns]
                 self.columns = [*others, *columns]
                 show(printable(heading(self.columns, trainer.max_epochs)))
@@ -171,6 +173,7 @@ def printed_columns(row: Metrics, judges: Judges) -> list[str]:
     as fit into a terminal: first those by which the run is judged, and losses, then others.
     The row of an evaluation within an epoch has its step too.
     """
+    # The first name of PLACE is the step.
     place = PLACE if is_epoch(row) else PLACE[1:]
     names = [name for name in row if name not in place and not name.startswith(DEAD)]
     first = {"step", "loss", *_stems(judges)}

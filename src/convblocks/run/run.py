@@ -47,7 +47,8 @@ class Run(Parts):
         divergence: The callback that knows whether it has diverged.
         best: The callback that keeps the best checkpoint; None if none is kept.
         trainer: The Trainer, with all callbacks.
-        board: The logger that every run has; wings may change it.
+        board: The TensorBoard logger, which ``start`` adds to the Trainer's and wings may
+            change; None with ``--trainer.logger false``.
         tests_again: Set by a callback that changes the weights after the last evaluation.
     """
 
@@ -75,14 +76,14 @@ class Run(Parts):
         if self.config.name is None or not self.directory.exists():
             return
         if self.config.resume:
-            self.directory.read_config()
+            self.directory.read_config()  # raises an error if it is no run
         # Only rank 0 looks, since it may have made the folder before another process gets here.
         elif self.is_rank_zero:
             self.directory.refuse_existing()
 
     def replace_untrained(self) -> None:
-        """Remove the files of a run of this name that has failed before it trained. No other
-        process may be working on it.
+        """Remove the files of a run of this name that has failed before it trained. Call it only
+        while the run directory is locked.
         """
         self.refuse_conflict()  # it may have trained meanwhile
         if self.config.resume or not self.is_rank_zero:
@@ -93,8 +94,9 @@ class Run(Parts):
             file.unlink()
 
     def prepare(self) -> None:
-        """Read data with a fingerprint; others are left to Lightning, since their
-        ``setup`` may draw random numbers.
+        """Read data with a fingerprint, and refuse to resume on others than the run was begun
+        with. Data without one are left to Lightning, since their ``setup`` may draw random
+        numbers.
 
         Raises:
             DataError: the data cannot be read, or the run was begun with other data.
@@ -170,7 +172,7 @@ class Run(Parts):
         if self.is_rank_zero:
             where = resume.epoch_end.go_back()
             echo(f"{reason}: the run goes on exactly from {where}")
-        of_all_processes(None)
+        of_all_processes(None)  # wait until rank 0 has moved it
 
     def refuse_change(self, began: Settings, is_finished: bool = False) -> None:
         """Refuse to go on with other settings than those with which the run was begun, except
@@ -192,6 +194,7 @@ class Run(Parts):
         is_longer = before != NO_LIMIT and (now == NO_LIMIT or now > before)
         # The data may lie in another folder: their fingerprint tells whether they are the same.
         may_change = ["data.root"]
+        # With more epochs a schedule over all steps would have been another one from the start.
         if is_finished or (is_longer and not spans_the_run(schedule)):
             may_change.append("trainer.max_epochs")
         if change := first_change(began, self.settings, may_change):
@@ -203,7 +206,7 @@ class Run(Parts):
     @property
     def own_code(self) -> Code | None:
         """The user's own code that decides the numbers; None if a part of it has no file."""
-        callbacks = callbacks_of(self.trainer, object)
+        callbacks = callbacks_of(self.trainer, object)  # all of them
         return code_of([self.data, *self.module.modules(), *callbacks], self.settings)
 
     def _write_and_introduce(self, step: int) -> None:

@@ -75,12 +75,15 @@ class Config:
                 classes that do not exist.
         """
         see_current_folder()  # for a user's own classes
+        # The settings take several forms. settings: those of files; given: these, and the texts of
+        # the command line; parsed: all that are given, in their types; values: with defaults;
+        # saved: with defaults, in plain values for config.yaml.
         words = full_words(arguments)
         settings = settings_of_files(words)
         given = settings | given_options(words)
         names, classes = import_classes(given)
         for group, part in classes.items():
-            settings.pop(group, None)
+            settings.pop(group, None)  # the parser gets the class itself
             refuse_several(words, group, part)
         is_classifier = trust.is_a(ImageClassifier, classes["model"])
         if is_classifier and not given.keys() & {"model.arch", "help"}:
@@ -103,6 +106,7 @@ class Config:
             classes=classes,
             parser=parser,
         )
+        # What the model demands and nobody gives is asked of the data, which are made for it.
         if missing := [option for option in parser.demanded if option not in parsed]:
             with isolate_rng(include_cuda=False):
                 found = given_by_data(missing, config.make_data)
@@ -117,8 +121,8 @@ class Config:
 
     @property
     def with_unset(self) -> Settings:
-        """The settings, with those that are None by default: a later version may have another
-        default.
+        """The settings with which a run begins, for its checkpoints: also those that are None
+        because nobody sets them, since a later version may have another default.
         """
         settings = dict(self.settings)
         for group in GROUPS:
@@ -157,8 +161,8 @@ class Config:
         """The module for these data. Its weights are drawn from the global generators, after
         these were seeded.
 
-        A module with a parameter ``image_spec`` gets that of its data, for which images may
-        be read. A module that configures no optimizer gets the one in the settings.
+        A module with a parameter ``image_spec`` gets the data's, which may have to read images
+        for it. A module that configures no optimizer gets the one in the settings.
 
         Raises:
             UsageError: its class does not take the arguments, or there is no optimizer, or
@@ -188,7 +192,7 @@ class Config:
                 "give, for example, --optimizer Adam --optimizer.lr 1e-3"
             )
         configured = partial(configure, module, **sections)  # as LightningCLI does
-        configured(is_trial=True)
+        configured(is_trial=True)  # refuses wrong arguments now
         module.configure_optimizers = configured  # type: ignore[method-assign]
         return module
 

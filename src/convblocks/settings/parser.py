@@ -34,12 +34,13 @@ DEFAULTS = {
     "trainer.sync_batchnorm": True,
 }
 
-# Types of the functions that make an optimizer of parameters, and a schedule of an optimizer, as
-# LightningCLI has them.
+# The types of functions that make an optimizer from parameters, and a schedule from an optimizer,
+# like LightningCLI's OptimizerCallable and LRSchedulerCallable.
 MakesOptimizer = Callable[[Iterable[Any]], Optimizer]
 MakesSchedule = Callable[[Optimizer], lr_scheduler.LRScheduler]
 
-# Sections of a config, LightningCLI's too, for modules that override no configure_optimizers.
+# Sections at the top of a config, as in LightningCLI, for modules without a configure_optimizers
+# of their own.
 SECTIONS = ("optimizer", "lr_scheduler")
 
 # Options of the Trainer for which 1 is one batch, and 1.0 all of them.
@@ -59,9 +60,10 @@ jsonargparse.set_parsing_settings(instantiate_subclass_spec_in_any=False, import
 class FitParser(jsonargparse.ArgumentParser):
     """A parser that raises a one-line UsageError where argparse would exit.
 
-    ``specs`` are the options that take class specs, by full names with their defaults, which
-    are None for ``SECTIONS``. ``demanded`` are the options without a default; those of the
-    model may come from the data.
+    ``specs`` has the options that take class specs (see ``class_specs.py``), by full names, with
+    their defaults. For a section, whose option is ``--optimizer`` and whose full name is
+    ``model.optimizer``, the default is None. ``demanded`` has the options without a default;
+    those of the model may come from the data.
     """
 
     specs: Mapping[str, ClassSpec | None]
@@ -69,8 +71,8 @@ class FitParser(jsonargparse.ArgumentParser):
 
     @cached_property
     def usual(self) -> Namespace:
-        """The defaults of all options. Made once, since that takes a while, so not to be
-        changed.
+        """The defaults of all options. Making them takes a while, so they are made once: change
+        a copy only.
         """
         return self.get_defaults()
 
@@ -78,6 +80,7 @@ class FitParser(jsonargparse.ArgumentParser):
         known = list(self.usual.keys())
         short = [option for option, full in SHORT.items() if full in known]
         reason = rewritten(message)
+        # A module may lack an argument that has a short option, such as --lr: name those it has.
         unknown = reason.partition("=")[0].removeprefix(f"{UNKNOWN}--model.")
         if f"model.{unknown}" in SHORT.values():
             others = [name.removeprefix("model.") for name in known if name.startswith("model.")]
@@ -92,12 +95,15 @@ class FitParser(jsonargparse.ArgumentParser):
         overrides configs.
 
         Args:
-            settings: The settings of configs, by full names.
+            settings: The settings of configs, by full names. Class specs in the words are
+                written into them.
             words: The command line, as of ``full_words``.
 
         Raises:
             UsageError: an unknown option, or a value of another type.
         """
+        # take_specs changes settings, and take_other_classes changes config: each writes the
+        # classes that words name into them, and returns the other words.
         rest = take_specs(self.specs, settings, words)
         has_lr = any(option == "--model.lr" for option, *_ in rest)
         if has_lr and "model.lr" not in self.usual and "optimizer" in settings:
@@ -163,7 +169,8 @@ def make_parser(
     _let_take_factories(model)
     for group, part in zip(GROUPS, (model, data, Trainer), strict=True):
         if part:
-            # Arguments that come from the data, the run and the Trainer are no options.
+            # Arguments that come from the data, the run and the Trainer are no options; BATCHES
+            # are added below.
             skipped: set[str | int] = {"image_spec", *BATCHES}
             if trust.is_a(ImageClassifier | ImageDataModule, part):
                 skipped |= {"seed", "sync_batchnorm"}
@@ -183,7 +190,7 @@ def make_parser(
             default=inspect.signature(Trainer).parameters[option].default,
             help="A number of batches, or a share of them: 0.5.",
         )
-    list(wings.call("OPTIONS", "add_option", parser))
+    list(wings.call("OPTIONS", "add_option", parser))  # a list, since call is a generator
     parser.specs = _specs_of(model, options_of(parser))
     for option, default in parser.specs.items():
         if default is None:
@@ -199,12 +206,12 @@ def make_parser(
 
 def _let_take_factories(model: Factory) -> None:
     """Let a parameter that is annotated as an optimizer or a schedule take a function that
-    makes one.
+    makes one, or None in place of a schedule: changes the annotations of the model itself.
 
     Modules for Hydra have parameters such as ``optimizer: torch.optim.Optimizer``, for which
     it hands over a partial: only the module has the weights of which an optimizer is made.
-    The annotation may also be the module ``torch.optim.lr_scheduler``, as in a well-known
-    template.
+    The annotation may also be the module ``torch.optim.lr_scheduler``, as in
+    lightning-hydra-template.
     """
     made = {Optimizer: MakesOptimizer, lr_scheduler.LRScheduler: MakesSchedule | None}
     for kind in getattr(model, "__mro__", [model]):

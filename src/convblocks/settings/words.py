@@ -63,8 +63,8 @@ class Several(str):
 
 
 def by_option(arguments: Sequence[str]) -> Words:
-    """The options of a command line, each with the words behind it. Several numbers become
-    one list: ``--data.size 32 40``.
+    """The options of a command line, each with the words behind it. Several plain decimals
+    become one list: ``--data.size 32 40``.
     """
     options: Words = []
     for word in arguments:
@@ -73,7 +73,7 @@ def by_option(arguments: Sequence[str]) -> Words:
         elif options:
             options[-1].append(word)
         else:
-            options.append([word])
+            options.append([word])  # a stray word at the beginning: the parser refuses it
     for words in options:
         values = words[1:]
         if len(values) > 1 and all(value.replace(".", "", 1).isdecimal() for value in values):
@@ -89,6 +89,7 @@ def full_name(option: str) -> str:
     name = head.removeprefix("--")
     if name in ("model", "data"):
         rest = rest.removeprefix("init_args.")
+    # By replace, so that the dashes stay.
     return head.replace(name, SHORT.get(name, name), 1) + dot + rest
 
 
@@ -116,8 +117,8 @@ def is_class_name(text: str) -> bool:
 
 
 def given_options(words: Words) -> Settings:
-    """The last value of each option of a command line by its full name, "" without one:
-    ``{"model.lr": "0.1", "resume": ""}``.
+    """The value of each option of a command line by its full name: the last one if it is given
+    several times, "" if it has none: ``{"model.lr": "0.1", "resume": ""}``.
     """
     return {option.removeprefix("--"): values[0] if values else "" for option, *values in words}
 
@@ -145,8 +146,10 @@ def settings_of_files(words: Words) -> Settings:
         if not values:
             raise UsageError("--config needs the name of a YAML file")
         config = by_full_name(read_config(*values))
+        # The data gave these arguments of the model (see from_data.py). They are asked again, since
+        # they may have changed.
         for name in re.findall(r"\w+", str(config.pop("from_data", ""))):
-            config.pop(f"model.{name}", None)  # asked of the data again, which may be others now
+            config.pop(f"model.{name}", None)
         settings |= config
     now = given.get("model") or settings.get("model")
     if began not in (None, now):
@@ -155,7 +158,9 @@ def settings_of_files(words: Words) -> Settings:
 
 
 def _saved_settings(given: Settings) -> Settings:
-    """The saved settings of a run that is resumed, which need not be given again; else none."""
+    """The saved settings of the run that is resumed, so that they need not be given again; empty
+    if no run is, or if it has not begun yet.
+    """
     if "resume" not in given:
         return {}
     if not given.get("name"):
@@ -166,7 +171,8 @@ def _saved_settings(given: Settings) -> Settings:
     directory = RunDirectory(given["name"], Path(given.get("trainer.default_root_dir", "")))
     if directory.config.is_file():
         settings = by_full_name(directory.read_config())
-        # Values given with += would be added to the saved ones.
+        # A resume may repeat the first command line, whose ``+=`` would append to a saved list what
+        # the list already has.
         for option in ("trainer.callbacks", "trainer.logger"):
             if f"{option}+" in given:
                 settings.pop(option, None)
@@ -203,8 +209,9 @@ def read_config(path: str) -> Settings:
 
 
 def by_full_name(config: Mapping[Any, Any]) -> Settings:
-    """The settings of a config by full names; a class has that of its group, and its
-    arguments stand beside it: ``{"model": "mine.Net", "model.lr": 0.1, "seed": 3}``.
+    """The settings of a config by full names. The class of a group is the value of the group's
+    own name, and its arguments stand beside it, without ``init_args``:
+    ``{"model": "mine.Net", "model.lr": 0.1, "seed": 3}``.
 
     Raises:
         UsageError: a group holds something else than options.
@@ -217,7 +224,7 @@ def by_full_name(config: Mapping[Any, Any]) -> Settings:
         group, _, option = name.partition(".")
         if group in GROUPS:
             settings |= _of_group(group, {option: value} if option else (value or {}))
-        # LightningCLI writes true for any seed.
+        # In LightningCLI's configs a bool names no seed: true stands for any.
         elif not (isinstance(value, bool) and key == "seed_everything"):
             settings[name.replace("seed_everything", "seed")] = value
     return settings
@@ -236,8 +243,9 @@ def _of_group(group: str, parts: Any) -> Settings:
 
 
 def nested(settings: Settings) -> Settings:
-    """Settings by full names as a config holds them: what has a dotted name stands inside
-    that which it belongs to, wherever it was given.
+    """Settings by full names as a config holds them, the reverse of ``by_full_name``:
+    ``model.lr`` becomes ``lr`` inside ``model``, or inside its ``init_args`` if ``model`` names a
+    class, in whatever order they come.
     """
     inner = {name: value for name, value in settings.items() if "." not in name}
     for key, value in settings.items():
