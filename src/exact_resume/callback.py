@@ -44,23 +44,25 @@ class ExactResume(ModelCheckpoint):
         >>> trainer = Trainer(max_epochs=10, callbacks=[resume])
         >>> trainer.fit(model, datamodule=data, ckpt_path=resume.ckpt_path)
 
-    It saves at the end of every epoch, within one as often as you say and, soon after
-    Ctrl-C, SIGTERM, SIGUSR1 or when its terminal is closed, at the end of a batch, then ends
-    the training (of all processes after the same batch); after SIGUSR1 it also requeues a
-    Slurm job. A second Ctrl-C ends it at once. A kill during a save leaves the previous
-    checkpoint intact. What it keeps beyond Lightning's checkpoints is in
-    ``keepers/built_in.py``. Anything else that your module accumulates belongs in its
-    ``on_save_checkpoint``.
+    It saves at the end of every epoch, and within one as often as you say. Soon after Ctrl-C,
+    SIGTERM, SIGUSR1 or the closing of its terminal it saves at the end of a batch and ends the
+    training, in all processes after the same batch; after SIGUSR1 it also requeues a Slurm
+    job. A second Ctrl-C ends it at once. A kill during a save leaves the previous checkpoint
+    intact. ``keepers/built_in.py`` lists what it keeps beyond Lightning's checkpoints. Anything
+    else that your module accumulates belongs in its ``on_save_checkpoint``.
 
     A training, hook by hook:
 
     - ``setup``: keepers prepare; the checkpoint is written atomically from now on. Ctrl-C
       is noted instead of ending the process, and the workers that loaders fork ignore it.
+    - ``on_fit_start``: keepers note the attributes that hooks may change from now on
+      (``fit_starts``). Before the loaders iterate, keepers are told (``before_iterating``).
     - ``on_train_start``: the other signals are noted too. After the module's own hook,
       keepers ``begin``.
     - ``on_train_batch_end``: have all processes agreed on a signal? Then, after the
       module's own hook, the checkpoint is written: ``state_dict`` asks each keeper for
-      the ``state`` of its process. It is written again after an evaluation that follows.
+      the ``state`` of its process. If an evaluation follows, the checkpoint is written in
+      ``on_validation_end``, with the results; after a signal, at both places.
     - ``on_train_batch_start`` of the next batch: the training ends by ``Stopped``.
     - ``on_train_epoch_end``: the checkpoint is written, after all other callbacks and
       the module. A signal that came in the last batch ends the training at the next
@@ -70,8 +72,8 @@ class ExactResume(ModelCheckpoint):
 
     - ``setup``, as above; then Lightning loads the weights.
     - ``load_state_dict``: keepers ``load`` what must be there before training starts.
-      No sanity check again. Then Lightning restores optimizers, schedules, loops, and
-      lets the loaders iterate.
+      The sanity check is left out. Then Lightning restores optimizers, schedules, loops,
+      and lets the loaders iterate.
     - ``on_train_start``: after the module's own hook, which may draw numbers, keepers
       ``begin`` and ``restore``, in their order.
     - ``on_fit_end``, if the training had ended already: keepers ``restore_end``.
@@ -121,8 +123,8 @@ class ExactResume(ModelCheckpoint):
         self._steps_between = every_n_train_steps
         interval = train_time_interval
         self._seconds_between = inf if interval is None else interval.total_seconds()
-        # True from our on_fit_start on, which Lightning calls after that of other callbacks. So
-        # it is False while a finder, of a learning rate or a batch size, tries out some steps.
+        # False until our on_fit_start, which Lightning calls after that of other callbacks: in
+        # theirs, finders of a learning rate or a batch size try out some steps.
         self._has_started = False
 
     @cached_property
@@ -146,7 +148,7 @@ class ExactResume(ModelCheckpoint):
         self._has_started = False
         self._saved_signal = 0  # the number of the signal for which it has saved
         self._is_saving = False
-        self._saves_evaluation = False  # once the evaluation that follows has ended
+        self._saves_evaluation = False  # whether to save once the next evaluation has ended
         self._is_of_epoch_end = False  # whether the checkpoint at our path is
         self._restoration = Restoration(trainer, self.keepers)
         # Lightning gives the module its precision only after it has loaded a checkpoint: float64
@@ -170,8 +172,11 @@ class ExactResume(ModelCheckpoint):
         callbacks = callbacks_of(trainer, object)
         callbacks.remove(self)
         trainer.callbacks = [*callbacks, self]  # type: ignore[attr-defined]  # set at run time
+        # An earlier resume with this Trainer may have failed before it reset this.
         BY_STEPS.reset(trainer.fit_loop)
+        # Keepers get their states before the loaders iterate.
         BEFORE_ITERATING.replace(trainer.fit_loop, self._restoration.before_iterating)
+        # At each step Lightning would let all processes wait for rank 0, to hear of its SIGTERM.
         SIGTERM.replace(trainer.fit_loop.epoch_loop, nothing)
 
     def on_fit_start(self, *_: Any) -> None:
@@ -192,8 +197,8 @@ class ExactResume(ModelCheckpoint):
             self._writer.begin_anew(keeps_others=path is not None)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # In place of Lightning's own handlers, which save and broadcast wherever each process
-        # happens to be: that can deadlock.
+        # These replace Lightning's handlers, which save and broadcast wherever each process happens
+        # to be: that can deadlock.
         signals.install()
         self._signal = AgreedSignal(self._seconds_between)
         after_own(pl_module, "on_train_start", self._begin)
@@ -214,9 +219,10 @@ class ExactResume(ModelCheckpoint):
         fit_loop = trainer.fit_loop
         if fit_loop.restarting:
             # While this is True, Lightning skips the update of a ReduceLROnPlateau at the end of a
-            # resumed epoch. The setter walks all loops, so it is not called at each batch. With
-            # max_steps it would set True in all of them, which cuts the next evaluation, but for
-            # BY_STEPS. (`bool` returns False, and lets a Trainer that holds it be pickled.)
+            # resumed epoch. (Setting it walks all loops, so it is not done at each batch.) With
+            # max_steps the setter would set True in all loops even now, which cuts the next
+            # evaluation short: for this call let BY_STEPS, which the setter asks, return False.
+            # (`bool` does, and unlike a lambda it can be pickled with the Trainer.)
             BY_STEPS.replace(fit_loop, bool)
             fit_loop.restarting = False
             BY_STEPS.reset(fit_loop)
@@ -240,14 +246,14 @@ class ExactResume(ModelCheckpoint):
         return self._signal.is_due or bool(steps and self._trainer.global_step % steps == 0)
 
     def on_validation_end(self, *_: Any) -> None:
-        # After an evaluation within an epoch, save again, now with its results: a resume from
-        # before it would skip it.
+        # Save after an evaluation within an epoch, with its results: resumed from a checkpoint
+        # from before it, Lightning would skip the evaluation.
         if self._saved_signal or self._saves_evaluation:
             self._saves_evaluation = False
             self.save_within_epoch("on_validation_end")
 
     def on_train_epoch_end(self, *arguments: Any) -> None:
-        LAST_SAVED.replace(self, -1)
+        LAST_SAVED.replace(self, -1)  # else ModelCheckpoint saves no step a second time
         self._writer.keeps_earlier = False
         super().on_train_epoch_end(*arguments)
         self._is_of_epoch_end = True
@@ -257,7 +263,8 @@ class ExactResume(ModelCheckpoint):
     def on_train_end(self, *_: Any) -> None:
         if self._has_started:  # else a finder has tried out some steps
             signals.raise_interrupts()
-        # Asking also completes the exchange that is under way, before the processes end.
+        # Processes exchange their signals without waiting. Asking also completes the exchange that
+        # is under way, before they end.
         if self._signal.now() == signal.SIGINT:
             self._stop(signal.SIGINT)
 
@@ -287,6 +294,7 @@ class ExactResume(ModelCheckpoint):
         return super().state_dict() | {
             "version": VERSION,
             "moment": moment.value,
+            # Our own saves within an epoch come after the module's hook, so they leave none out.
             "left out": "" if self._is_saving else left_out(self._trainer, moment),
             "processes": of_all_processes(own),
             # Not where time is up: on a resume a Timer finds that out by itself.
@@ -297,7 +305,7 @@ class ExactResume(ModelCheckpoint):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: State
     ) -> None:
         move_paths(checkpoint, self, trainer)
-        # A finder restores what it has saved itself a moment ago.
+        # A finder loads the checkpoint that it has saved a moment ago, which is no resume.
         if not trainer.training or trainer.ckpt_path == self._writer.latest:
             return
         self._restoration.path = Path(str(trainer.ckpt_path)).absolute()
@@ -332,7 +340,7 @@ class ExactResume(ModelCheckpoint):
         self._writer.look = unkept.look
 
     def _way_back(self) -> str:
-        """What to do where a resume within an epoch cannot be exact, for the end of a message."""
+        """The end of a message: what the user can do if a resume within an epoch is not exact."""
         if not self.epoch_end.path.is_file():
             return f"no epoch has ended, delete {self.path} and begin again"
         return (
@@ -349,6 +357,7 @@ class ExactResume(ModelCheckpoint):
         after_own(self._trainer.lightning_module, hook, self._save_within_epoch)
 
     def _save_within_epoch(self) -> None:
+        # A resume within this epoch may find that it is not exact, and then go back to its start.
         if self._is_of_epoch_end and any(keeper.may_differ for keeper in self.keepers):
             self.epoch_end.keep()
         self._is_of_epoch_end = False

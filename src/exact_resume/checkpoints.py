@@ -44,8 +44,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     Args:
         others: The Trainer's plugin.
         path: The exact checkpoint, on a local disk.
-        writes_all: Whether to write the other checkpoints on local disks in this way too,
-            unless the plugin is not Lightning's usual one.
+        writes_all: Whether to write the other checkpoints on local disks in this way too, if
+            the plugin is Lightning's usual one.
         check_first: Whether to refuse the first checkpoint if it holds more than weights
             and plain values; otherwise a line says what a resume from it needs.
         trusting: The option of a resume that reads such a checkpoint all the same.
@@ -85,6 +85,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         is_own = self._is_own(path)
         if not is_own:
             self.journal.note(path)
+            # By this name a resume from that exact save recognises what it has to remove.
             checkpoint = checkpoint | {AFTER: self.journal.save}
             self.latest = path
         if storage_options is not None or not self.writes(path):
@@ -113,7 +114,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(self, path: str | Path, *arguments: Any, **named: Any) -> State:
         if self.writes(path):
             checkpoint = super().load_checkpoint(path, *arguments, **named)
-            # Who has resumed from it knows what a resume needs.
+            # A user who has resumed knows what a resume needs, so say it no more; but still refuse.
             self._is_first = self._check is refuse_objects
             return checkpoint
         return self.others.load_checkpoint(path, *arguments, **named)
@@ -176,7 +177,7 @@ def say_what_resume_needs(_: dict[str, Any], content: io.BytesIO, trusting: str)
 
 def move_paths(checkpoint: State, own: ModelCheckpoint, trainer: Trainer) -> None:
     """Change the paths that ModelCheckpoints know, if their folders were moved together with
-    that of the checkpoint: Lightning would let them forget their files.
+    that of the checkpoint: with another ``dirpath`` they would forget their files.
     """
     states = checkpoint.get("callbacks", {})
     began = states.get(own.state_key, {}).get("dirpath")

@@ -13,8 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-# How many levels of parts are hashed; deeper ones are not. Four, since an object may hold a
-# deque of tuples of tensors.
+# The levels of parts that are hashed: four, since an object may hold a deque of tuples of tensors.
 DEPTH = 4
 
 # Types of values that are hashed by their text.

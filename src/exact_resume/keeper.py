@@ -22,10 +22,11 @@ class Moment(Enum):
         """The moment in which a training is now."""
         if trainer.validating:
             return cls.IN_EVALUATION
-        # In on_train_epoch_end the epoch already counts as processed. Before a training both
-        # numbers are 0, which counts as EPOCH_END. max_steps may end a training within an epoch.
+        # In on_train_epoch_end the epoch already counts as processed, and before a training none
+        # is ready or processed: both count as EPOCH_END. But max_steps may end a training within
+        # an epoch, unless is_last_batch is True. Counting batches up to limit_train_batches would
+        # not tell that: a loader without a length may end before.
         epochs: Any = trainer.fit_loop.epoch_progress.current
-        # A loader without a length may end before limit_train_batches, and says so to nobody.
         is_cut = 0 < trainer.max_steps <= trainer.global_step and not trainer.is_last_batch
         is_end = epochs.processed == epochs.ready and not is_cut
         return cls.EPOCH_END if is_end else cls.WITHIN_EPOCH
@@ -66,11 +67,11 @@ class Keeper:
 
     @property
     def may_differ(self) -> bool:
-        """True if a resume within this epoch may find only then that it cannot be exact."""
+        """True if only a resume within this epoch can find out that it is not exact."""
         return False
 
     def before_iterating(self, state: State, moment: Moment) -> None:
-        """Called before training loaders iterate for the first time, also before new ones do.
+        """Called before the training loaders first iterate, and before reloaded ones do.
 
         Args:
             state: On a resume, the state that this process has saved; empty otherwise.
@@ -84,7 +85,7 @@ class Keeper:
         """Called when a training has started, new or resumed."""
 
     def state(self, moment: Moment) -> State:
-        """What this keeper keeps of the process, as it is now."""
+        """The state of the process that this keeper keeps, as it is now."""
         return {}
 
     def restore(self, state: State) -> None:
@@ -114,7 +115,7 @@ class Keeper:
         return {f"{self.kind} {name}": value for name, value in kept.items()}
 
     def lost(self) -> list[str]:
-        """What has changed though no keeper can keep it, in words for a message. It may take
-        milliseconds, so it is not asked at each save.
+        """Names, for a message, of things that have changed though no keeper can keep them. It
+        may take milliseconds, so it is not asked at each save.
         """
         return []

@@ -19,7 +19,7 @@ class Private(NamedTuple):
     purpose: str
 
     def of(self, thing: Any, *default: Any) -> Any:
-        """What has this name in an object, or in a module; the default where nothing has."""
+        """The value of this name in an object or a module; the default where there is none."""
         return getattr(thing, self.name, *default)
 
     def replace(self, thing: Any, value: Any) -> None:

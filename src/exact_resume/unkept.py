@@ -24,16 +24,16 @@ from exact_resume.keepers.values import CONTAINERS, memory_of, objects_in
 from exact_resume.keepers.workers import has_generators_of_workers
 from exact_resume.training import say
 
-# At how many saves of a training to look for what has changed.
+# The number of first saves of a training at which it looks for what has changed.
 LOOKS = 3
 
 # The most parts of a value that is looked at; a value with more is not.
 MOST = 20_000
 
-# About how many numbers of a tensor or an array to look at, since it may be a data set.
+# The numbers, about so many, that are looked at in a tensor or an array: it may be a data set.
 NUMBERS = 50_000
 
-# How many levels of parts to look into, of what a checkpoint holds.
+# The levels of parts that are looked into, in what a checkpoint holds.
 DEPTH = 3
 
 # The keys of a checkpoint that Lightning and ExactResume write; other keys are a user's.
@@ -102,7 +102,7 @@ class Unkept:
         if not changed:
             return
         held = set(_digests_in(checkpoint))
-        # Of an object with several names, one is enough.
+        # An object with several names is named once, by the first of them.
         first = {id(value): place for place, value in reversed(changed.items())}
         known = {place: changed[place] for place in first.values()}
         lost = {place: value for place, value in known.items() if not _is_held(value, held)}

@@ -179,7 +179,7 @@ def differences(whole: Sequence[Record], other: Sequence[Record]) -> Sequence[Di
 
 
 def _failure(resumed: Records) -> str:
-    """How a resume has failed, or begun again, for a message; empty if it trains on."""
+    """The words for a resume that has failed or begun again; empty if it trains on."""
     if isinstance(resumed, str):
         if "Weights only load failed" in resumed:  # as torch says
             return "fails, since the checkpoint holds objects: weights_only=False reads it"

@@ -28,12 +28,11 @@ from exact_resume.keepers.values import (
 from exact_resume.lightning_private import NOT_PERSISTENT
 from exact_resume.training import ByName
 
-# In how many objects within an attribute the values are put back in place, since others may
-# hold the same objects.
+# The most objects in an attribute that are restored in place, since others may hold them too.
 MOST = 1000
 
-# Up to how many bytes of what hooks at the start have made are kept, beside as many as the
-# weights have.
+# Values that hooks at the start have made are kept up to the size of the weights, and so many
+# bytes more.
 SMALL = 2**20
 
 # The attribute in which an object was when training began, and the way to it from there.
@@ -74,8 +73,11 @@ class Attributes(Keeper):
         self._mark_before_start(callbacks=False)
 
     def _mark_before_start(self, callbacks: bool) -> None:
-        """Mark the attributes of callbacks, before their hooks at the start, or all others,
-        before that of the module.
+        """Mark attributes before hooks at the start may change them.
+
+        Args:
+            callbacks: Whether to mark those of callbacks; otherwise those of everything else,
+                which the module's hook may change.
         """
         owners = owners_of(self.trainer)
         for key, value in attributes_of(self.trainer):
@@ -160,8 +162,9 @@ class Attributes(Keeper):
         }
 
     def changed(self) -> dict[Place, Any]:
-        """The values of attributes, by owner and name, that differ from those when training
-        began, or would differ from those of a resume that begins.
+        """The values of attributes, by owner and name, that have changed since training began, or
+        that a resume would not have by itself: hooks at the start made them, or an earlier
+        resume restored them.
         """
         weights = self._memory_of_weights()
         always = self._made | self._restored
@@ -191,8 +194,8 @@ def _parts_of(thing: Any) -> list[Any]:
 
 
 def _size_of(value: Any) -> int:
-    """The bytes of all that is in a value, or fewer: of an object without a known size only
-    8 bytes for each part.
+    """At most the bytes of all that is in a value: an object without a known size counts as 8
+    bytes for each part.
     """
     things = [thing for _, thing in objects_in(value, sys.maxsize)]
     counted = [getattr(thing, "nbytes", 8 * len(_parts_of(thing))) for thing in things]

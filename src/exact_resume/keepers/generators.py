@@ -71,7 +71,8 @@ def all_generators(*objects: Any) -> ByName:
     """The global generators of torch, its current CUDA device, Python and NumPy, and
     those that objects hold.
 
-    A module has the functions of its global generator.
+    The modules ``random`` and ``numpy.random`` stand for their global generators, since they
+    have the functions that get and set the state.
     """
     generators = {"torch": torch.default_generator, "python": random, "numpy": np.random}
     if torch.cuda.is_available() and torch.cuda.is_initialized():
@@ -89,7 +90,8 @@ def generators_in(*objects: Any) -> ByName:
 
 
 def found_in(kinds: tuple[type, ...], *objects: Any) -> ByName:
-    """The objects of some kinds that others hold, or are, each named by the way to it.
+    """The objects of these kinds among the given ones and inside them, each named by the way
+    to it.
 
     The iterators of loaders are left out, since a resume replaces them.
     """
@@ -119,7 +121,9 @@ def _parts(thing: Any) -> Iterable[tuple[Any, Any]]:
         return [(key if isinstance(key, str) else number, part) for number, (key, part) in items]
     if isinstance(thing, list | tuple | set | deque):
         return [*islice(enumerate(thing), PARTS)]
-    # Both, since Python makes the dictionary of an object only when something asks for it.
+    # Attributes come first, by name. Among the referents their places differ, since Python makes
+    # the dictionary of an object only when something asks for it; but only there are slots, and
+    # what classes written in C hold.
     return [*getattr(thing, "__dict__", {}).items(), *enumerate(gc.get_referents(thing))][:PARTS]
 
 
@@ -139,7 +143,7 @@ def _state(generator: Any) -> Any:
 
 
 def _listed(state: Any) -> Any:
-    """The state with lists for arrays, since worker processes get it as a text to be read."""
+    """The state with lists for arrays, since workers get it as text, by repr and literal_eval."""
     if isinstance(state, dict):
         return {name: _listed(part) for name, part in state.items()}
     return state.tolist() if isinstance(state, np.ndarray | np.generic) else state

@@ -53,9 +53,9 @@ class Loaders(Keeper):
     training had, and throws them away: worker processes, samplers and streams are then
     where they were. These batches must be what they were.
 
-    Loaders with ``state_dict`` and ``load_state_dict`` go to their place themselves. In a
-    single one of torch's own, without workers, batches are skipped without reading them,
-    but for the last.
+    Loaders with ``state_dict`` and ``load_state_dict`` go to their place themselves. If there
+    is one loader, torch's own and without workers, it only draws the indices of these batches
+    again, and reads the last batch, which is compared.
     """
 
     def setup(self, trainer: Trainer) -> None:
@@ -66,7 +66,8 @@ class Loaders(Keeper):
         self._began: State = {}
         self._first: State = {}
         self._watched: Watched | None = None
-        # Whether the loaders are to begin the epoch only after the hooks at its start.
+        # Whether the loaders are still to begin the epoch, after the hooks at its start: on a
+        # resume at the end of an epoch.
         self._waits = False
         trainer.fit_loop.epoch_loop.on_run_start = self._start_epoch  # type: ignore
 
@@ -88,7 +89,7 @@ class Loaders(Keeper):
             workers.note_generators(loader)
         self._sources = Sources(self._loaders)
         fit_loop = self.trainer.fit_loop
-        if "replay" not in state:
+        if "replay" not in state:  # Lightning's own method, which this one replaces
             BEFORE_ITERATING.of(type(fit_loop))(fit_loop)
         if not state:
             self._note_began()
@@ -116,9 +117,9 @@ class Loaders(Keeper):
         return state
 
     def _start_epoch(self, fetcher: Any) -> None:
-        """Called in place of the loop's ``on_run_start``, in which Lightning lets the loaders
-        iterate; not in the first epoch of a training, where they do already, nor within an
-        epoch that is resumed.
+        """Called in place of the loop's ``on_run_start``, and calls it. There Lightning lets the
+        loaders iterate, except in the first epoch of a training and right after a resume, when
+        it has done so already.
         """
         fit_loop, epoch_loop = self.trainer.fit_loop, self.trainer.fit_loop.epoch_loop
         if self._waits:
@@ -128,7 +129,7 @@ class Loaders(Keeper):
         elif self.trainer.current_epoch > 0 and not (fit_loop.is_resuming or epoch_loop.restarting):
             self._note_began()
         type(epoch_loop).on_run_start(epoch_loop, fetcher)
-        if fit_loop.batch_idx < 0:
+        if fit_loop.batch_idx < 0:  # the epoch begins, as no batch has been taken
             self._first = self._now(with_workers=False)
             self._watched = None
             if not self._go_themselves():
@@ -146,6 +147,8 @@ class Loaders(Keeper):
         loaders = self._loaders
         mode = COMBINED_BY.of(TRAIN_LOADERS.of(self.trainer.fit_loop))
         modules = {type(getattr(loader, "dataset", None)).__module__ for loader in loaders}
+        # Lightning does not keep which of several loaders have come to their end. That matters if
+        # these give nothing from then on (max_size), or if it ends the epoch (without lengths).
         is_ordered = len(loaders) == 1 or not (
             mode == "max_size" or None in map(lightning_data.sized_len, loaders)
         )
@@ -187,7 +190,7 @@ class Loaders(Keeper):
         if not state:  # the checkpoint was written before there were loaders
             return
         generators = generators_of(self.trainer)
-        after = states_of(generators)
+        after = states_of(generators)  # set again below: giving batches again draws numbers
         is_there = True
         if "began" in state:
             self._began, self._first = state["began"], state["first"]
@@ -251,7 +254,7 @@ class Loaders(Keeper):
         if not is_there:
             batches, watched = self._iterate(fetcher)
             is_there = replay.read(batches, watched, known, self.trainer.current_epoch)
-        # Only the batches ahead of the training: Lightning adds those that it has trained on.
+        # Lightning will add the batches that it has trained on to those fetched ahead.
         progress = self.trainer.fit_loop.epoch_loop.batch_progress
         fetcher.fetched = max(0, known["count"] - progress.current.ready)
         return is_there

@@ -140,7 +140,8 @@ class Restoring:
 
     def __init__(self, device: Any = None) -> None:
         self._device = device
-        # By the id of a kept form: the object that is to take its content, and the value.
+        # The objects that are to take the content of kept forms, and the values made from these;
+        # both by the id of the kept form.
         self._there: dict[int, Any] = {}
         self._made: dict[int, Any] = {}
 

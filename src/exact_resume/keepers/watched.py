@@ -20,11 +20,11 @@ from exact_resume.keepers.generators import Note, set_states
 from exact_resume.keepers.values import plain
 from exact_resume.training import ByName
 
-# For how many reads that draw in this process a checkpoint holds the generators before the
-# read: for the first, in which a sampler draws, and for the last ones.
+# A checkpoint holds the states of the generators before at most so many reads that drew random
+# numbers in this process: before the first, in which a sampler draws, and the last ones.
 MOST = 100
 
-# How many generators are watched.
+# The most generators that are watched.
 NOTED = 16
 
 # A sample has so many numbers of each record of a tensor, at most so many along one of its
@@ -86,8 +86,8 @@ class Watched(Iterator[Any]):
         return batch
 
     def state(self) -> State:
-        """What verifies a replay: the number of batches, a digest of the last one and one of
-        all in their order, and the generators before reads that drew.
+        """The state by which a replay is verified: the number of batches, a digest of the last
+        one and one of all in their order, and the generators before reads that drew.
         """
         self._digest()
         draws = self._first_draws | dict(self._draws)

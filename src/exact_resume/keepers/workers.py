@@ -17,8 +17,8 @@ from exact_resume.training import has_persistent_workers, is_stateful
 # The memory for the states that a worker notes, in bytes: enough for some 20 generators.
 MOST = 1 << 18
 
-# How many seconds to wait for the next batch of workers that still fetch batches beyond a
-# limit such as limit_train_batches; fewer for an iterable data set, which may have ended.
+# The seconds to wait for the next batch of workers that still fetch batches beyond a limit such
+# as limit_train_batches; fewer for an iterable data set, which may have ended.
 PATIENCE, PATIENCE_AT_END = 60, 1
 
 # The places of what a worker counts: its batches, the bytes of the states that it has noted,
