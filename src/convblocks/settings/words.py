@@ -89,7 +89,7 @@ def full_name(option: str) -> str:
     name = head.removeprefix("--")
     if name in ("model", "data"):
         rest = rest.removeprefix("init_args.")
-    # By replace, so that the dashes stay.
+    # replace() keeps the dashes.
     return head.replace(name, SHORT.get(name, name), 1) + dot + rest
 
 
