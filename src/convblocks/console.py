@@ -111,7 +111,7 @@ def _open_closed_streams() -> None:
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            # It stays open until the process ends.
+            # The file stays open until the process ends.
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
 
 

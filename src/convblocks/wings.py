@@ -51,8 +51,8 @@ COMMANDS = {
     "new": "new.command",
 }
 
-# For each command that imports torch, the module that reads its words before that: its
-# ``begin(name, arguments)`` returns lines to print, or raises a UserError.
+# The modules that read the words of a command before it imports torch: ``begin(name, arguments)``
+# returns lines to print, or raises a UserError.
 BEGINS = {"compare": "compare.options", "search": "search.config"} | dict.fromkeys(
     ("fit", "validate", "test", "evaluate", "predict", "demo", "export"), "settings.options"
 )

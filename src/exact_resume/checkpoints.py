@@ -85,7 +85,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         is_own = self._is_own(path)
         if not is_own:
             self.journal.note(path)
-            # By this name a resume from that exact save recognises what it has to remove.
+            # The exact save before: a resume from there recognises by it what it has to remove.
             checkpoint = checkpoint | {AFTER: self.journal.save}
             self.latest = path
         if storage_options is not None or not self.writes(path):

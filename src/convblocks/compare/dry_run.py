@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Plan(NamedTuple):
-    """What the trials of an arm will do.
+    """The plan of an arm: how its trials will train.
 
     Args:
         settings: The settings of one trial; the others differ in the seed.

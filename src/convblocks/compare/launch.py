@@ -127,7 +127,7 @@ class Failures:
     def __init__(self, trials: Collection[Trial]) -> None:
         self._seeds = grouped(trials, lambda trial: trial.arm)
         self._archs = {trial.arch for trial in trials}
-        # For each arm, the words with which its trials failed; empty for one that did not.
+        # The words with which the trials of each arm failed; "" for a trial that did not.
         self._said: dict[Arm, list[str]] = {}
 
     def note(self, trial: Trial, failure: str) -> None:

@@ -196,12 +196,12 @@ def _p_of_ranks(values: Numbers, n: int, effect: float, error: float) -> float:
 
 
 def _effects(values: Numbers, chosen: Places) -> Numbers:
-    """For each division P - 1/2, times 2 n m, and its variance, times (2 n m)^2 (n - 1)
-    (m - 1).
+    """The effect P - 1/2 of each division, times 2 n m, and its variance, times (2 n m)^2
+    (n - 1) (m - 1): these are whole numbers, so that ties are found.
 
-    So they are whole, and ties are found. The variance is that of the placements, each
-    the share of the other sample that a value exceeds or, in the second one, is
-    exceeded by; a sample of one value has none. By definition, for one division::
+    The variance is that of the placements, each the share of the other sample that a value
+    exceeds or, in the second one, is exceeded by; a sample of one value has none. By
+    definition, for one division::
 
         first_placements = [sum(2 * (x > y) + (x == y) for y in second) for x in first]
         second_placements = [sum(2 * (x > y) + (x == y) for x in first) for y in second]
@@ -237,8 +237,8 @@ def _effects(values: Numbers, chosen: Places) -> Numbers:
 
 
 def _places_within(ascending: Counts) -> tuple[Counts, Counts]:
-    """For each number, how many numbers of its row are below it, and how many are not above
-    it. Rows ascend.
+    """The places of each number in its ascending row: how many numbers are below it, and how
+    many are not above it.
     """
     n = ascending.shape[1]
     place = np.arange(1, n)

@@ -139,7 +139,7 @@ def as_row(result: RunResult) -> dict[str, Any]:
     if result.validation is not None:
         scores[judge.metric] = result.validation
     origin = vars(result.provenance).items()
-    # What stands between seed and parameters is read again as settings, by scores_file.py.
+    # scores_file.py reads the columns between seed and parameters again, as settings.
     return {
         "arch": result.arch,
         "seed": result.seed,

@@ -28,7 +28,7 @@ from convblocks.settings.words import full_words, read_config
 from convblocks.text import Settings, as_json, as_shown, as_yaml
 from exact_resume.files import atomic_write
 
-# For each command the step of the module that it needs, and the loader.
+# The step of the module and the loader that each command needs.
 NEEDED = {
     "validate": ("validation_step", "val_dataloader"),
     "test": ("test_step", "test_dataloader"),

@@ -16,7 +16,7 @@ from convblocks.fast.lightning import STEP_HOOKS, FastClassifier
 from convblocks.fast.lightning_private import RUNNING_HOOK, AutomaticOptimization
 from exact_resume.training import callbacks_of
 
-# Those that Lightning calls within a step: None where they are idle.
+# The hooks that Lightning calls within a step; ``skip_idle_hooks`` sets idle ones to None.
 HOOKS_WITHIN = STEP_HOOKS[1:-1]
 
 # Optimizers that need no closure; a subclass may do anything.
@@ -47,7 +47,7 @@ class FastOptimization(AutomaticOptimization):
         RUNNING_HOOK.replace(module, None)
         progress.zero_grad.increment_ready()
         progress.zero_grad.increment_started()
-        # The same as optimizer.zero_grad(), which takes longer, as it looks for other ways.
+        # This does the same as optimizer.zero_grad(), which takes longer.
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 parameter.grad = None

@@ -97,7 +97,9 @@ class Table:
 
     @cached_property
     def of_numbers(self) -> list[bool]:
-        """For each column whether it holds numbers; the first one names the rows."""
+        """A list of bools, True for a column that holds numbers; the first column never counts,
+        since it names the rows.
+        """
         columns = range(len(self.fields))
         return [
             place > 0 and all(NUMBER.match(row[place]) for row in self.cells) for place in columns

@@ -51,8 +51,8 @@ SCHEDULES = {
     "cosine": Schedule("CosineAnnealingLR", lambda lr, steps: {"T_max": steps}),
 }
 
-# For each option that takes a class: the short names, and the package whose classes may be named
-# without their module.
+# The options that take a class, each with its short names, and with the package whose classes may
+# be named without their module.
 PACKAGES = {
     "optimizer": ({"adam": "Adam", "adamw": "AdamW", "sgd": "SGD"}, optim),
     "lr_scheduler": (

@@ -69,8 +69,8 @@ def import_class(name: str) -> Factory:
         importlib.import_module(module)
     except ModuleNotFoundError as error:
         parent, _, missing = str(error.name).rpartition(".")
-        # For the hint, look in the package or, if there is none, in all folders. The current folder
-        # is named in full, since pkgutil remembers which one "" stood for at first.
+        # The hint is looked for in the package or, if there is none, in all folders. The current
+        # folder is named in full, since pkgutil remembers which one "" stood for at first.
         folders = [str(Path.cwd()), *sys.path]
         path = getattr(sys.modules.get(parent), "__path__", ()) if parent else folders
         there = pkgutil.iter_modules(path)

@@ -62,7 +62,7 @@ class LazyImages(Tensor):
         return next(self.split(len(self)))
 
     def to(self, device: torch.device) -> Tensor:  # type: ignore[override]
-        """The same pictures, whose images will be put on this device."""
+        """Other LazyImages of the same pictures, which are put on this device when decoded."""
         return LazyImages(self.paths, self.shape[1:], device)
 
     def __getitem__(self, chosen: Any) -> Tensor:

@@ -140,7 +140,7 @@ def describe_processor() -> str:
 
 
 def _of_processor(key: str) -> str | None:
-    """What ``/proc/cpuinfo`` says about the first processor under a key; None if nothing."""
+    """The value of a key of the first processor in ``/proc/cpuinfo``; None if it has none."""
     cpuinfo = Path("/proc/cpuinfo")
     text = cpuinfo.read_text() if cpuinfo.is_file() else ""
     found = re.search(rf"^{key}\s*: (.*\S)", text, re.MULTILINE)

@@ -29,7 +29,7 @@ EPOCHS = "its epochs"
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a run's numbers come from; None for what is not known.
+    """The origin of a run's numbers; fields that are not known are None.
 
     Args:
         machine: Processor, system and versions of packages, in one line.
@@ -154,7 +154,7 @@ class RunResult:
         return best.get(self.judged_by.metric) if best else None
 
     def as_tuned(self) -> "RunResult":
-        """The same result, with the score by which settings are chosen: the best one on
+        """A copy of the result, with the score by which settings are chosen: the best one on
         validation data, if there are any.
         """
         if self.validation is None:

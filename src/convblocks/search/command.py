@@ -205,7 +205,7 @@ def confirm_best(worker: SearchWorker, options: Namespace) -> Comparison | None:
     """
     if not options.seeds:
         return None
-    # Of trials with equal settings only the first counts.
+    # If several trials have equal settings, only the first counts.
     best: dict[Overrides, Trial] = {}
     for chosen in worker.best():
         trial = worker.config.trial(chosen.number, chosen.params)

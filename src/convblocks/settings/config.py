@@ -106,7 +106,8 @@ class Config:
             classes=classes,
             parser=parser,
         )
-        # What the model demands and nobody gives is asked of the data, which are made for it.
+        # The data, made for this only, are asked for arguments that the model demands and nobody
+        # gives.
         if missing := [option for option in parser.demanded if option not in parsed]:
             with isolate_rng(include_cuda=False):
                 found = given_by_data(missing, config.make_data)

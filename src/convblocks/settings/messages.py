@@ -43,7 +43,7 @@ REWRITTEN: Mapping[str, Any] = {
     rf"(?<=: ){UNKNOWN}--(\w+)(: did you mean --\w+\?)?.*NestedArg.*": r"no argument \1\2",
     r"(?<=: ).*(No module named '\S+').*": r"\1",
     r".*: Requirement '(\w+).*' not met.*": r"\1 is not installed: pip install \1",
-    # In a config.
+    # jsonargparse's message for an unknown option in a config.
     r"^Option '([\w.]+)' is not accepted$": rf"{UNKNOWN}--\1",
 }
 

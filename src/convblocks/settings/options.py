@@ -50,8 +50,8 @@ OPTIONS: Mapping[str, dict[str, Any]] = {
 # The options that print something and end the command.
 PRINTS = ("help_all", "print_config")
 
-# How much alike a misspelt option and the name that is suggested must be, in 0..1. What is less
-# alike may be meant for a longer name, which only the parser knows.
+# The least likeness, in 0..1, of a misspelt option and the name that is suggested. A word that
+# is less like it may be meant for a longer name, which only the parser knows.
 LIKENESS = 0.7
 
 

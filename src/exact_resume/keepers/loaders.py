@@ -66,8 +66,8 @@ class Loaders(Keeper):
         self._began: State = {}
         self._first: State = {}
         self._watched: Watched | None = None
-        # Whether the loaders are still to begin the epoch, after the hooks at its start: on a
-        # resume at the end of an epoch.
+        # True while a resume at the end of an epoch waits for the hooks at the start of the next
+        # one, after which the loaders begin it.
         self._waits = False
         trainer.fit_loop.epoch_loop.on_run_start = self._start_epoch  # type: ignore
 
