@@ -29,4 +29,4 @@ def refuse_to_overwrite(path: Path, read: Collection[Path]) -> None:
         raise UsageError(f"cannot write {path}: it is not a regular file")
     # Path.resolve raises at a link to itself.
     if os.path.realpath(path) in map(os.path.realpath, read):
-        raise UsageError(f"{path} is read by this command: give another name")
+        raise UsageError(f"this command reads {path}: give another name")

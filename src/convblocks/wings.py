@@ -190,7 +190,7 @@ def modules(table: str) -> Table:
         else:
             say_left_out(
                 f"the table {table} of the wing {wing.__name__}",
-                TypeError("it holds something else than names"),
+                TypeError("it holds something other than names"),
             )
     for name in theirs.keys() & ours.keys():
         del theirs[name]

@@ -104,7 +104,9 @@ class ExactResume(ModelCheckpoint):
         train_time_interval: timedelta | None = None,
     ) -> None:
         if "://" in str(path):
-            raise ValueError(f"{path}: an exact checkpoint is on a disk, which can be locked")
+            raise ValueError(
+                f"{path}: an exact checkpoint must be on a disk, where it can be locked"
+            )
         self.path = Path(path).absolute()
         _refuse_wrong(self.path, every_n_train_steps, train_time_interval)
         super().__init__(

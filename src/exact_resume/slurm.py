@@ -58,7 +58,7 @@ def refuse_odd_numbers() -> None:
     for name in NUMBERS:
         number = seen.get(name, "0")
         if not number.isdecimal():
-            raise ResumeError(f"the variable {name} is {number!r}, which is no number: unset it")
+            raise ResumeError(f"the variable {name} is {number!r}, which is not a number: unset it")
 
 
 def is_further_process(*, of_all_machines: bool = False) -> bool:

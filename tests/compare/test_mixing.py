@@ -70,7 +70,10 @@ def test_runs_of_edited_code_are_refused_or_trained_again(
     assert "choose another --name, or --retrain to train all again" in refused
     again = said(command, [*arguments, "--retrain"])
     name = arguments[arguments.index("--name") + 1]
-    assert f"lightning_logs/{name} is now lightning_logs/{name}.1: all is trained again" in again
+    assert (
+        f"lightning_logs/{name} is now lightning_logs/{name}.1: everything is trained again"
+        in again
+    )
     assert (
         "--retrain"
         not in (LOGS / name)

@@ -75,7 +75,7 @@ def test_scores_that_are_missing_or_not_finite_are_of_runs_that_diverged(
         ([*LINES, "ours,0,0.3"], JUDGE, "has a seed of one arm twice"),
         ([*LINES, "ours,x,0.3"], JUDGE, "and lines such as `mine,0,0.93`"),
         (LINES[:1], JUDGE, "has no lines below its heading"),
-        (["arm,seed,error,error", "ours,0,0.3,0.4"], JUDGE, "it has a column twice"),
+        (["arm,seed,error,error", "ours,0,0.3,0.4"], JUDGE, "it has the same column twice"),
     ],
 )
 def test_scores_in_a_wrong_file_are_refused_in_one_line(
@@ -104,7 +104,7 @@ def test_names_of_arms_and_seeds_are_read_as_spreadsheets_and_pandas_write_them(
 
 def test_percentages_are_refused_as_shares(workspace: Path) -> None:
     Path("runs.csv").write_text("arm,seed,score\na,0,97.2\nb,0,0.9")
-    with pytest.raises(UserError, match=r"97.2 is no share in 0..1: leave out the :%"):
+    with pytest.raises(UserError, match=r"97.2 is not a share in 0..1: leave out the :%"):
         compare.main(["--from", "runs.csv", "--judge", "score:max:%"])
     Path("runs.csv").write_text("arm,seed,score\na,0,1\nb,0,0\nb,1,inf")
     compare.main(["--from", "runs.csv", "--judge", "score:max:%"])
@@ -201,7 +201,7 @@ def test_two_kinds_of_processor_are_two_machines_also_of_a_csv(tmp_path: Path) -
     path.write_text(as_csv(report_of(results).runs))
     for runs in (results, read_scores(path, ACCURACY)):
         said = " ".join(report_of(runs).sentences)
-        assert "These runs are of 2 machines or versions: " in said
+        assert "These runs come from 2 machines or versions: " in said
         assert all(f"2 CPUs (AMD EPYC 9R45, {kind}), Linux, " in said for kind in kinds)
 
 

@@ -203,7 +203,7 @@ PICTURES = [
         {f"{ESCAPE}.png": a_copy_of("seven.png")},
     ),
     case(f"predict {LAST} seven.png --show nosuch/seen.png", "nosuch/seen.png: No such file"),
-    case(f"predict {LAST} seven.png --show ./seven.png", "seven.png is read by this command", 2),
+    case(f"predict {LAST} seven.png --show ./seven.png", "this command reads seven.png", 2),
 ]
 
 OWN_MODULES = [

@@ -279,7 +279,7 @@ def test_rank_that_is_no_number_is_one_line(name: str, folder: Path) -> None:
     ended = shell("fit --arch mlp", folder, **{name: "1a"})
     assert ended.returncode == 1
     assert ended.stderr.decode() == (
-        f"fit.py: the variable {name} is '1a', which is no number: unset it\n"
+        f"fit.py: the variable {name} is '1a', which is not a number: unset it\n"
     )
 
 
@@ -303,7 +303,7 @@ def test_folder_whose_name_is_no_unicode_is_one_line(tmp_path: Path) -> None:
     folder.mkdir()
     ended = shell("fit --arch mlp", folder)
     assert (ended.returncode, ended.stderr.count(b"\n")) == (2, 1)
-    assert b"the name of a folder is no Unicode" in ended.stderr
+    assert b"the folder's name is not valid Unicode" in ended.stderr
     assert not any(folder.iterdir())
 
 

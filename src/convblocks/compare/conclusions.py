@@ -33,7 +33,7 @@ def conclusions(
     machines = sorted({run.provenance.place for run in results})
     if len(machines) > 1:
         sentences.append(
-            f"These runs are of {len(machines)} machines or versions: {'; '.join(machines)}."
+            f"These runs come from {len(machines)} machines or versions: {'; '.join(machines)}."
         )
     return [*sentences, *notes_on_code(results)]
 

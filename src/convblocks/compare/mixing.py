@@ -112,7 +112,7 @@ def set_aside(directory: RunDirectory) -> None:
     free = next(path for path in taken if not path.exists())
     with directory.lock():
         directory.path.rename(free)
-    echo(f"{as_shown(directory.path)} is now {as_shown(free)}: all is trained again")
+    echo(f"{as_shown(directory.path)} is now {as_shown(free)}: everything is trained again")
 
 
 def _two(runs: Iterable[RunDirectory]) -> str:

@@ -119,7 +119,7 @@ def _check_grid(options: Namespace) -> None:
         if full in OF_IMAGES:
             raise UsageError(f"--grid {option}: runs on different images cannot be compared")
         if full in NO_SETTINGS:
-            raise UsageError(f"--grid {option}: this is no setting in which runs could differ")
+            raise UsageError(f"--grid {option}: runs cannot differ in this option")
         if full in taken:
             raise UsageError(f"--grid {option}: this option is set for all trials already")
         taken.add(full)

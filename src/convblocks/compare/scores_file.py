@@ -65,7 +65,7 @@ def read_scores(path: Path, judge: Judge) -> list[RunResult]:
             runs = [_run(row, judge) for row in lines]
             columns = lines.fieldnames or ()
             if len({*columns}) < len(columns):
-                raise ValueError("it has a column twice")
+                raise ValueError("it has the same column twice")
     except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
         raise UserError(
             f"cannot read {path} ({error}): "
@@ -74,7 +74,7 @@ def read_scores(path: Path, judge: Judge) -> list[RunResult]:
     if not runs:
         raise UserError(f"{path} has no lines below its heading")
     if any(abs(run.score) > LARGEST for run in runs):
-        raise UserError(f"{path} has a score beyond {LARGEST:g}, whose square is no number")
+        raise UserError(f"{path} has a score beyond {LARGEST:g}, which is too large to be squared")
     if len({(run.arch, run.overrides, run.seed) for run in runs}) < len(runs):
         raise UserError(f"{path} has a seed of one arm twice")
     return runs
@@ -118,7 +118,7 @@ def _score(text: str, judge: Judge) -> float:
     if not isfinite(score):
         return nan
     if judge.in_percent and not 0 <= score <= 1:
-        raise ValueError(f"{text} is no share in 0..1: leave out the :%")
+        raise ValueError(f"{text} is not a share in 0..1: leave out the :%")
     return score
 
 

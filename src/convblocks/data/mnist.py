@@ -147,7 +147,7 @@ def read_idx(path: Path, dimensions: int) -> tuple[Tensor, str]:
             raise ValueError(f"it has {more_or_fewer} bytes than its header says")
     except (EOFError, ValueError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(
-            f"{path} is damaged, or of another kind ({error}): put an intact IDX file there"
+            f"{path} is damaged, or not an IDX file ({error}): put an intact IDX file there"
         ) from error
     digest = hashlib.md5(header, usedforsecurity=False)
     digest.update(content)

@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--port", type=int, default=8028)
     options = parser.parse_args(arguments)
     if len(options.checkpoints) > MOST_NETWORKS:
-        raise UsageError(f"give at most {MOST_NETWORKS} checkpoints: the page has no more places")
+        raise UsageError(f"give at most {MOST_NETWORKS} checkpoints: the page has no room for more")
     # A single image is no faster on several, and far slower where other programs use them.
     torch.set_num_threads(1)
     networks = [

@@ -152,7 +152,7 @@ def p_text(p: float) -> str:
 def share(count: int, total: int) -> Estimate:
     """A proportion with Wilson's 95 % interval."""
     if not 0 <= count <= total or total == 0:
-        raise ValueError(f"{count} of {total} is no proportion")
+        raise ValueError(f"{count} of {total} is not a proportion")
     return Estimate(count / total, *wilson(count / total, total), n=total, unit=SHARE)
 
 

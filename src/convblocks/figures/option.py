@@ -17,5 +17,5 @@ def figure_file(text: str) -> Path:
     if path.suffix.lower() not in FORMATS:
         raise UsageError(f"--figure {text}: its name must end in one of {', '.join(FORMATS)}")
     if path.is_dir() or not path.parent.is_dir():
-        raise UsageError(f"--figure {text}: it must be a file in a folder that is there")
+        raise UsageError(f"--figure {text}: it must be a file in an existing folder")
     return path

@@ -74,7 +74,7 @@ class RunDirectory:
         if leads_out or not name.isprintable():
             raise UsageError(
                 f"--name {name!r} must be a relative path below {LOGS}/ "
-                "that begins with no dash, such as mlp/first"
+                "that does not begin with a dash, such as mlp/first"
             )
         self.name = name
         self.logs = Path(os.path.expanduser(root)) / LOGS
@@ -189,7 +189,9 @@ class RunDirectory:
         """
         path = str(self.path.absolute())
         if path.encode(errors="replace").decode() != path:
-            raise UsageError(f"{path!a}: the name of a folder is no Unicode: choose another one")
+            raise UsageError(
+                f"{path!a}: the folder's name is not valid Unicode: choose another one"
+            )
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self.path.mkdir(exist_ok=exist_ok)

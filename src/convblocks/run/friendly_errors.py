@@ -43,7 +43,7 @@ EXPECTED = (
         AttributeError,
         r"lightning\S*(lr_finder|finetuning( torch\S*)*): ",
         UsageError,
-        "a callback asks for what the module lacks: {message}",
+        "a callback needs what the module lacks: {message}",
     ),
     (
         Exception,

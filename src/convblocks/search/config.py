@@ -187,7 +187,7 @@ def parse_space(texts: Sequence[str], fixed: Collection[str] = ()) -> dict[str, 
         if full_name(option) in taken:
             raise UsageError(f"--space {part}: this option is the same for all trials")
         if full_name(option) in map(full_name, space):
-            raise UsageError(f"--space {part}: this option is there twice")
+            raise UsageError(f"--space {part}: this option is given twice")
         try:
             space[option] = _distribution(values)
         except ValueError as error:
@@ -238,5 +238,5 @@ def _distribution(text: str) -> BaseDistribution:
         return FloatDistribution(float(low), float(high), log=bool(colon))
     choices = text.split("|")
     if len(set(choices)) < max(2, len(choices)) or "" in choices:
-        raise ValueError("these are not different values")
+        raise ValueError("the values must differ")
     return CategoricalDistribution(choices)

@@ -60,7 +60,7 @@ class SearchWorker:
     def __init__(self, config: SearchConfig, plan: Plan) -> None:
         if plan.judge is None:
             raise UsageError(
-                "a search needs to know by what it chooses: give --judge METRIC:min or METRIC:max"
+                "a search needs a metric to choose by: give --judge METRIC:min or METRIC:max"
             )
         self.config, self.plan, self.judge = config, plan, plan.judge
         config.directory.create()

@@ -251,7 +251,7 @@ def _demanded(parser: FitParser, model: Factory, has_data: bool) -> Collection[s
     for option, action in demanded.items():
         action.required = False
         by_data = has_data and option.startswith("model.")
-        whence = "If not given, that of the data." if by_data else "Required."
+        whence = "If not given, the data's value." if by_data else "Required."
         action.help = f"{action.help or ''} {whence}".lstrip()
     return [*demanded]
 

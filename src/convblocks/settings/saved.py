@@ -123,7 +123,7 @@ def _plain(parser: FitParser, values: Settings, given: Mapping[str, Any] = NOTHI
         return {option: value for plain in each for option, value in plain.items()}
     ((option, value),) = values.items()
     raise UsageError(
-        f"--{option}: {str(value)[:80]} could not be saved so that a resume reads it again: "
+        f"--{option}: {str(value)[:80]} cannot be saved in a form that a resume could read: "
         "give a number, text, or a class with its arguments"
     )
 

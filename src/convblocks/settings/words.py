@@ -204,7 +204,7 @@ def read_config(path: str) -> Settings:
         found = str(content or "nothing")[:80]
         raise UsageError(f"{named}: expected lines such as lr: 0.01, but found {found}")
     if "config" in content:
-        raise UsageError(f"{named}: a config names no other one: give --config several times")
+        raise UsageError(f"{named}: a config cannot name another one: give --config several times")
     return content
 
 
@@ -294,5 +294,5 @@ def _refuse_odd_nodes(option: str, text: str) -> None:
             keys = Counter(str(key.value) for key, _ in node.value)
             for key, times in keys.items():
                 if times > 1:
-                    raise UsageError(f"{option}: {key} stands there {times} times")
+                    raise UsageError(f"{option}: {key} is given {times} times")
             nodes += [value for _, value in node.value]

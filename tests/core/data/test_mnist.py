@@ -64,7 +64,7 @@ def test_mnist_prefers_unpacked_files_and_their_content_is_in_the_fingerprint(
     ("name", "damage", "message"),
     [
         (TEST_LABELS, Path.unlink, f"lacks {TEST_LABELS}"),
-        (TRAIN_IMAGES, cut(0), f"{TRAIN_IMAGES} is damaged, or of another kind"),
+        (TRAIN_IMAGES, cut(0), f"{TRAIN_IMAGES} is damaged, or not an IDX file"),
         (TRAIN_IMAGES, flipped(2), "its header is wrong"),
         (TRAIN_IMAGES, cut(1000), "it has fewer bytes than its header says"),
         (

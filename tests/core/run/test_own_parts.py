@@ -295,5 +295,5 @@ def test_help_says_what_the_data_may_give(
     with pytest.raises(SystemExit):
         Config.parse([*KNOWN, "--help"])
     answer = " ".join(capsys.readouterr().out.split())
-    assert "--model.width WIDTH If not given, that of the data." in answer
+    assert "--model.width WIDTH If not given, the data's value." in answer
     assert "--optimizer OPTIMIZER For a model without configure_optimizers." in answer

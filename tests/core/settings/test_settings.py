@@ -91,7 +91,9 @@ def test_value_that_cannot_be_read_back_is_refused(
 ) -> None:
     register_type(Ticket, deserializer=lambda text: Ticket(), fail_already_registered=False)
     monkeypatch.setattr(odd_settings, "TicketOdd", odd_settings.module(Ticket), raising=False)
-    with pytest.raises(UsageError, match=r"^--model\.x: .* could not be saved so that a resume"):
+    with pytest.raises(
+        UsageError, match=r"^--model\.x: .* cannot be saved in a form that a resume"
+    ):
         Config.parse(["--model", f"{ODD}.TicketOdd", "--model.x=1"])
 
 
