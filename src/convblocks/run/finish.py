@@ -48,7 +48,7 @@ def finish(run: Run) -> None:
     errors: list[BaseException] = []
     try:
         for callback in run.run_callbacks:
-            with _spared(callback, errors):
+            with _collecting(callback, errors):
                 # A copy, so that what a failing callback adds is lost.
                 changed = callback.on_result(run, result.with_facts())
                 if not isinstance(changed, RunResult):
@@ -66,7 +66,7 @@ def finish(run: Run) -> None:
 
 
 @contextmanager
-def _spared(callback: RunCallback, errors: list[BaseException]) -> Iterator[None]:
+def _collecting(callback: RunCallback, errors: list[BaseException]) -> Iterator[None]:
     """Collect the error of a callback in a list, so that the others are called. A callback of
     another package is left out, with a line.
     """
@@ -199,7 +199,7 @@ def print_result(run: Run, result: RunResult, errors: list[BaseException]) -> No
     score = _score_line(run, result)
     lines: list[str] = []
     for callback in run.run_callbacks:
-        with _spared(callback, errors):
+        with _collecting(callback, errors):
             said = callback.last_lines(run, result)
             if not (isinstance(said, list | tuple) and all(isinstance(x, str) for x in said)):
                 raise TypeError(f"last_lines returns {said}, not a list of lines")

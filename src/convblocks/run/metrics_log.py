@@ -51,7 +51,7 @@ class MetricsLog(Callback):
         # empty if there is none. _finish_row adds it to ``rows``.
         self._row: Row = {}
         self._evaluated: set[str] = set()  # the names of the metrics that evaluations log
-        self._rate: Row = {}  # the learning rate of the last step
+        self._learning_rate: Row = {}  # the learning rate of the last step
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._trainer = trainer
@@ -70,13 +70,13 @@ class MetricsLog(Callback):
         if self._row:  # an evaluation within the epoch has ended
             self._next_row(trainer, pl_module)
         # Read before the step: schedules change the rate before on_train_batch_end.
-        self._rate = learning_rate_of(trainer)
+        self._learning_rate = learning_rate_of(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if ends_logged_step(trainer, batch_idx):
-            _log(trainer, self._rate)
+            _log(trainer, self._learning_rate)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking:
@@ -97,7 +97,7 @@ class MetricsLog(Callback):
             self._row = self.rows.pop()
         evaluation = {name: value for name, value in self._row.items() if name in self._evaluated}
         # is_epoch recognises the row of an epoch by ``train/lr``, which it always has.
-        self._row = place | (self._rate or learning_rate_of(trainer)) | evaluation
+        self._row = place | (self._learning_rate or learning_rate_of(trainer)) | evaluation
         _log(trainer, {"seconds": self._row["seconds"]})
 
     def state_dict(self) -> State:

@@ -108,7 +108,7 @@ class Config:
         )
         # The data, made for this only, are asked for arguments that the model demands and nobody
         # gives.
-        if missing := [option for option in parser.demanded if option not in parsed]:
+        if missing := [option for option in parser.required if option not in parsed]:
             with isolate_rng(include_cuda=False):
                 found = given_by_data(missing, config.make_data)
             read = saved_settings(parser, parser.read(found), found)
@@ -127,10 +127,10 @@ class Config:
         """
         settings = dict(self.settings)
         for group in GROUPS:
-            usual = self.parser.usual.get(group)  # a class without parameters has none
-            if usual is not None and group in settings:
+            defaults = self.parser.all_defaults.get(group)  # a class without parameters has none
+            if defaults is not None and group in settings:
                 part = settings[group]
-                unset = {name: None for name, value in vars(usual).items() if value is None}
+                unset = {name: None for name, value in vars(defaults).items() if value is None}
                 arguments = unset | part.get("init_args", part)
                 is_class = "class_path" in part
                 settings[group] = part | {"init_args": arguments} if is_class else arguments
@@ -218,9 +218,12 @@ class Config:
         words = ["--name", name, "--resume"]
         if self.root != Path.cwd():
             words += ["--trainer.default_root_dir", as_shown(self.root)]
-        options, usual = self.options | {"weights_only": self.weights_only}, self.parser.usual
+        options = self.options | {"weights_only": self.weights_only}
+        defaults = self.parser.all_defaults
         words += [
-            f"--{option}={value}" for option, value in options.items() if value != usual.get(option)
+            f"--{option}={value}"
+            for option, value in options.items()
+            if value != defaults.get(option)
         ]
         # With a launcher only the words of fit, since how that was started is not known.
         text = shlex.join(words) if slurm.is_launched() else command_text("fit", *words)

@@ -62,22 +62,22 @@ class FitParser(jsonargparse.ArgumentParser):
 
     ``specs`` has the options that take class specs (see ``class_specs.py``), by full names, with
     their defaults. For a section, whose option is ``--optimizer`` and whose full name is
-    ``model.optimizer``, the default is None. ``demanded`` has the options without a default;
+    ``model.optimizer``, the default is None. ``required`` has the options without a default;
     those of the model may come from the data.
     """
 
     specs: Mapping[str, ClassSpec | None]
-    demanded: Collection[str] = ()
+    required: Collection[str] = ()
 
     @cached_property
-    def usual(self) -> Namespace:
+    def all_defaults(self) -> Namespace:
         """The defaults of all options. Making them takes a while, so they are made once: change
         a copy only.
         """
         return self.get_defaults()
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        known = list(self.usual.keys())
+        known = list(self.all_defaults.keys())
         short = [option for option, full in SHORT.items() if full in known]
         reason = rewritten(message)
         # A module may lack an argument that has a short option, such as --lr: name those it has.
@@ -106,7 +106,7 @@ class FitParser(jsonargparse.ArgumentParser):
         # classes that words name into them, and returns the other words.
         rest = take_specs(self.specs, settings, words)
         has_lr = any(option == "--model.lr" for option, *_ in rest)
-        if has_lr and "model.lr" not in self.usual and "optimizer" in settings:
+        if has_lr and "model.lr" not in self.all_defaults and "optimizer" in settings:
             raise UsageError("the model has no argument lr: did you mean --optimizer.lr?")
         config = nested(settings)
         rest = take_other_classes(config, rest)
@@ -124,7 +124,7 @@ class FitParser(jsonargparse.ArgumentParser):
 
     def with_defaults(self, parsed: Namespace) -> Namespace:
         """The values of all options: of those that are not given, the defaults."""
-        values: Namespace = self.usual.clone()
+        values: Namespace = self.all_defaults.clone()
         values.update(parsed)
         return values
 
@@ -199,7 +199,7 @@ def make_parser(
                 type=ClassSpec | None,
                 help="For a model without configure_optimizers.",
             )
-    parser.demanded = _demanded(parser, model, has_data=data is not None)
+    parser.required = _required(parser, model, has_data=data is not None)
     parser.set_defaults(DEFAULTS)
     return parser
 
@@ -239,21 +239,21 @@ def _specs_of(model: Factory, options: Collection[str]) -> dict[str, ClassSpec |
     return dict.fromkeys(name for name in sections if name not in options)
 
 
-def _demanded(parser: FitParser, model: Factory, has_data: bool) -> Collection[str]:
+def _required(parser: FitParser, model: Factory, has_data: bool) -> Collection[str]:
     """The options without a default, by full names. The parser is changed to accept a command
     line without them, since the data may give those of the model.
     """
     options = options_of(parser)
-    demanded = {option: action for option, action in options.items() if action.required}
+    required = {option: action for option, action in options.items() if action.required}
     for name in _without_default(model):
         if f"model.{name}" in options:
-            demanded[f"model.{name}"] = options[f"model.{name}"]
-    for option, action in demanded.items():
+            required[f"model.{name}"] = options[f"model.{name}"]
+    for option, action in required.items():
         action.required = False
         by_data = has_data and option.startswith("model.")
         whence = "If not given, the data's value." if by_data else "Required."
         action.help = f"{action.help or ''} {whence}".lstrip()
-    return [*demanded]
+    return [*required]
 
 
 def _without_default(model: Factory) -> list[str]:

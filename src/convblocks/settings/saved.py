@@ -43,11 +43,11 @@ def saved_settings(
     Raises:
         UsageError: a value can be saved in neither form.
     """
-    defaults = _settings_in(parser.usual)
+    defaults = _settings_in(parser.all_defaults)
     changed = {
         option: value
         for option, value in _settings_in(parsed).items()
-        if option in parser.demanded or not is_same(value, defaults[option])
+        if option in parser.required or not is_same(value, defaults[option])
     }
     saved = plain_defaults(parser) | _plain(parser, changed, given)
     # copies, since the defaults are those of every run
@@ -81,7 +81,7 @@ def as_config(names: Mapping[str, str], saved: Settings, from_data: Sequence[str
 @cache
 def plain_defaults(parser: FitParser) -> Settings:
     """The defaults for which plain values stand, by full names."""
-    defaults = _settings_in(parser.usual)
+    defaults = _settings_in(parser.all_defaults)
     values = {option: value for option, value in defaults.items() if value is not None}
     with suppress(UsageError):
         return _plain(parser, values)
