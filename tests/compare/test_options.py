@@ -14,8 +14,8 @@ from tests.made_up import result
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--grid", "fast=true,false"], "fast: this is no setting"),
-        (["--grid", "trainer.default_root_dir=a,b"], "default_root_dir: this is no setting"),
+        (["--grid", "fast=true,false"], "fast: runs cannot differ in this option"),
+        (["--grid", "trainer.default_root_dir=a,b"], "dir: runs cannot differ in this option"),
         (["--grid", "model.arch=mlp,batchnorm"], "model.arch: this option is set for all"),
         (["--lr", "1", "--grid", "model.lr=1,2"], "model.lr: this option is set for all"),
         (["--grid", "lr=1,2", "--grid", "model.lr=3,4"], "model.lr: this option is set for all"),
@@ -51,7 +51,10 @@ def test_values_of_a_grid_may_be_lists(text: str, values: list[str]) -> None:
         (["--seeds", "9000", "--grid", "lr=1,2"], "these are 18,000 trials: at most 10,000"),
         (["--seeds", f"1{'0' * 30}"], "at most 10,000 seeds"),
         (["--figure", "f.jpg"], "--figure f.jpg: its name must end in one of .pdf, .png, .svg"),
-        (["--figure", "none/f.pdf"], "--figure none/f.pdf: it must be a file in a folder that is"),
+        (
+            ["--figure", "none/f.pdf"],
+            "--figure none/f.pdf: it must be a file in an existing folder",
+        ),
         (["--batch_size", "9", "--grid", "lr=1,2", "3"], "--grid 3: give an option of fit and"),
     ],
 )

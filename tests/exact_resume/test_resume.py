@@ -215,7 +215,7 @@ def test_training_after_a_resume_of_an_ended_one_begins_anew(tmp_path: Path) -> 
 
 
 def test_exact_checkpoint_is_on_a_disk() -> None:
-    with pytest.raises(ValueError, match=r"memory://run/last\.ckpt: an exact .* is on a disk"):
+    with pytest.raises(ValueError, match=r"memory://run/last\.ckpt: an exact .* must be on a disk"):
         ExactResume("memory://run/last.ckpt")
 
 

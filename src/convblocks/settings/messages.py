@@ -35,7 +35,7 @@ def _no_class(found: re.Match[str]) -> str:
 
 # jsonargparse's messages as patterns, and what a user reads instead of the match.
 REWRITTEN: Mapping[str, Any] = {
-    r"Expected a <class '(\w+)'>\. Got value:": r"expected \1, got",
+    r"Expected a <class '(\w+)'>\.? (?:Got|Given) value:": r"expected \1, got",
     r"Expected a <class '(\w+)'>\.?": r"expected \1",
     r'^Parser key "([\w.]+)":': r"--\1:",
     r": .*(pytorch_lightning\.[\w.]+).*": r": \1: write lightning.pytorch for pytorch_lightning",

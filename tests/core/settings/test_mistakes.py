@@ -38,7 +38,7 @@ MISTAKES = [
     # Values.
     (["--epochs", "0"], "--epochs and --trainer.max_steps must be at least 1"),
     (["--trainer.max_steps", "0"], "must be at least 1"),
-    (["--epochs", "many"], "--trainer.max_epochs: expected int, Given value: many"),
+    (["--epochs", "many"], "--trainer.max_epochs: expected int, got many"),
     (["--config", "lr: high"], "--model.lr: expected float, got high"),
     (["--seed", "-1"], "--seed must be in"),
     (["--threads", "0"], "--threads must be above 0"),
