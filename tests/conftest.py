@@ -20,7 +20,6 @@ from filelock import FileLock
 # it lets Ctrl-C end the process at once, which is undone below
 import convblocks.__main__  # noqa: F401
 from tests.data.pictures import SHAPES, write_pictures
-from tests.forked_python import server
 from tests.scripts import run_script
 
 if TYPE_CHECKING:
@@ -47,14 +46,6 @@ if IS_WORKER:
 FIRST = ("test_evaluate.py", "test_slurm.py", "test_faults.py", "test_resume.py", "test_cases.py")
 
 DEBUG = ["--config", str(REPOSITORY / "configs" / "debug.yaml")]
-
-
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """Where tests run, the server that forks processes does its imports beside the collection."""
-    config = session.config
-    distributes = config.getoption("dist", "no") != "no" and not IS_WORKER
-    if not distributes and not config.option.collectonly:
-        server()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -15,7 +15,10 @@ from tests.made_up import result
     ("words", "message"),
     [
         (["--grid", "fast=true,false"], "fast: runs cannot differ in this option"),
-        (["--grid", "trainer.default_root_dir=a,b"], "dir: runs cannot differ in this option"),
+        (
+            ["--grid", "trainer.default_root_dir=a,b"],
+            "default_root_dir: runs cannot differ in this option",
+        ),
         (["--grid", "model.arch=mlp,batchnorm"], "model.arch: this option is set for all"),
         (["--lr", "1", "--grid", "model.lr=1,2"], "model.lr: this option is set for all"),
         (["--grid", "lr=1,2", "--grid", "model.lr=3,4"], "model.lr: this option is set for all"),

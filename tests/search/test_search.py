@@ -121,7 +121,7 @@ def test_confirm_is_a_number_of_seeds_as_in_compare_and_the_older_form_is_unders
         (["--space", "speed=1..2"], "speed"),
         (["--space", "lr=fast|slow"], "lr.*fast"),
         (["--space", ""], "--space is empty"),
-        (["--space", "lr=1e-3..1e-1", "3"], "--space 3: the values must differ"),
+        (["--space", "lr=1e-3..1e-1", "3"], "--space 3: at least two different values are needed"),
         (["--space", "lr=0.1..inf"], "the ends of a range must be finite"),
         (["--confirm", "-1"], "--confirm: must be at least 0, but is -1"),
         (

@@ -43,7 +43,7 @@ def test_space_has_corners_with_each_end_and_each_value() -> None:
         ("lr=3e-2..1e-4", r"--space lr=3e-2\.\.1e-4: .*VALUES are a range such as"),
         ("lr=low..high", "could not convert"),
         ("lr=1e-4..1e-2:log2", "a range may end with :log"),
-        ("lr=1e-3", "the values must differ; .* different ones such as 32|64"),
+        ("lr=1e-3", "at least two different values are needed; .* different ones such as 32|64"),
         ("space.yaml", "--space space.yaml: .*write OPTION=VALUES"),
         ("epochs=1..3", "--space epochs=1..3: this option is the same for all trials"),
         ("arch=mlp|maxpool", "this option is the same for all trials"),

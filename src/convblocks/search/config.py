@@ -238,5 +238,5 @@ def _distribution(text: str) -> BaseDistribution:
         return FloatDistribution(float(low), float(high), log=bool(colon))
     choices = text.split("|")
     if len(set(choices)) < max(2, len(choices)) or "" in choices:
-        raise ValueError("the values must differ")
+        raise ValueError("at least two different values are needed")
     return CategoricalDistribution(choices)

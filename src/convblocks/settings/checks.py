@@ -47,7 +47,7 @@ def check(parsed: Namespace, given: Settings) -> None:
         )
     if parsed.get("data.root") is None and given.get("data.root") is not None:
         raise UsageError(
-            f"--data.root {given['data.root']} cannot be written as YAML: give the path of a folder"
+            f"--data.root {given['data.root']} means no value in YAML: give the path of a folder"
         )
     _check_length(parsed)
 
