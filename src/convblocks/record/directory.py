@@ -52,12 +52,13 @@ class RunDirectory:
 
     It holds ``config.yaml`` (the settings), ``provenance.json`` (command, code and machine),
     ``metrics.csv`` (a row for each evaluation and epoch), ``checkpoints/last.ckpt`` (where a
-    resume goes on: the end of an epoch, or a place within one), with a validation split also
-    ``checkpoints/best.ckpt``, ``mistakes.csv`` (the test images that the final network gets
-    wrong), and ``summary.json``, the ``RunResult``, which is written last: a run that has one
-    is done. It has TensorBoard's events unless ``--trainer.logger`` is false, and with other
-    loggers ``loggers.json`` with the ids of their runs. ``own_checkpoints/`` has those of the
-    user's ModelCheckpoints. ``evaluate`` adds ``report.html``.
+    resume goes on: the end of an epoch, or a place within one, with ``last-epoch-end.ckpt``
+    beside it then), with a validation split also ``checkpoints/best.ckpt``, ``mistakes.csv``
+    (the test images that the final network gets wrong), and ``summary.json``, the
+    ``RunResult``, which training writes last: ``result_after`` says whether the run is done.
+    It has TensorBoard's events unless ``--trainer.logger`` is false, and with other loggers
+    ``loggers.json`` with the ids of their runs. ``own_checkpoints/`` has those of the user's
+    ModelCheckpoints. ``evaluate`` adds ``report.html``.
 
     Args:
         name: The run's name, a relative path.
@@ -120,7 +121,7 @@ class RunDirectory:
         and writes the summary again.
         """
         with suppress(OSError, UserError):
-            if self.config.is_file():  # a resume reads it too
+            if self.config.is_file():  # without it a resume would be refused
                 result = self.read_result()
                 if result.ended_by != EPOCHS or len(result.epochs) >= epochs:
                     return result

@@ -37,9 +37,9 @@ def finish(run: Run) -> None:
     """Measure the final metrics, in all processes. In one of them, let callbacks add to the
     result, write it to ``summary.json``, and print it.
 
-    After an error of one callback the others are called all the same. The error of a callback
-    of this package is raised once ``summary.json`` is written; that of another package's
-    becomes a printed line.
+    After an error of one callback the others are called all the same. The first error of
+    this package's callbacks, or ResumeError of any, is raised once ``summary.json`` is written,
+    and nothing is printed; any other error of another package's becomes a printed line.
     """
     final = final_metrics(run)
     if not run.is_rank_zero:
@@ -81,8 +81,8 @@ def _collecting(callback: RunCallback, errors: list[BaseException]) -> Iterator[
 
 
 def final_metrics(run: Run) -> Row:
-    """The metrics of the best evaluation, or else of the last one, and those of a test with the
-    weights of that evaluation.
+    """The metrics of the best evaluation, or else of the last row, and those of a test with the
+    weights of then.
 
     Where a run is evaluated on test data, a test that would repeat the last evaluation is
     left out. Every process must call this.

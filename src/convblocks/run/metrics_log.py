@@ -96,7 +96,8 @@ class MetricsLog(Callback):
             # evaluation and its end: the last row is the evaluation's, and becomes the epoch's.
             self._row = self.rows.pop()
         evaluation = {name: value for name, value in self._row.items() if name in self._evaluated}
-        # is_epoch recognises the row of an epoch by ``train/lr``, which it always has.
+        # ``train/lr``, which it always has, makes it an epoch's row for is_epoch, which looks for
+        # names that begin with train/.
         self._row = place | (self._learning_rate or learning_rate_of(trainer)) | evaluation
         _log(trainer, {"seconds": self._row["seconds"]})
 

@@ -164,8 +164,8 @@ class Run(Parts):
         )
 
     def go_back(self, reason: str) -> None:
-        """Let the run, when it is made anew, begin at the end of the last epoch, or at step 0:
-        within the epoch it cannot go on exactly.
+        """Go back to the checkpoint of the end of the last epoch, or to step 0 if there is none,
+        since within the epoch the run cannot go on exactly. The caller then makes the run anew.
         """
         (resume,) = callbacks_of(self.trainer, ExactResume)
         of_all_processes(None)  # wait until all processes have read the checkpoint
