@@ -59,7 +59,7 @@ def finish(run: Run) -> None:
             logger.finalize("success")
     finally:
         run.directory.write_result(result)
-    if not errors:  # printing calls callbacks too, which may add some
+    if not errors:  # print_result adds those of the callbacks' last_lines
         print_result(run, result, errors)
     if errors:
         raise errors[0]
@@ -154,8 +154,9 @@ def load_best(run: Run) -> bool:
     # Lightning has moved the module to the CPU, but NCCL takes tensors of GPUs only.
     run.module.to(run.trainer.strategy.root_device)
     broadcast_state(run.module)
-    # Without --name only rank 0 knows the run directory, and only its answer is used.
-    return best.is_file()
+    # Without --name only rank 0 knows the run directory.
+    there_is_one: bool = run.trainer.strategy.broadcast(best.is_file())
+    return there_is_one
 
 
 def run_result(run: Run, final: Row) -> RunResult:

@@ -16,6 +16,7 @@ from convblocks.data.images import ImageSets
 from convblocks.record.directory import LOGS, RunDirectory
 from tests.conftest import DEBUG, REPOSITORY, write_digits
 from tests.core.run.several import COMMON, Run, fit_on, on
+from tests.core.run.subjects import BARE
 from tests.core.run.test_fit import metric_rows, weights
 from tests.quick_python import run_quickly
 
@@ -189,6 +190,14 @@ def test_processes_print_once(tmp_path: Path) -> None:
     assert finished.stdout.count("\n1/2 ") == 1
     assert " · cpu · 2 processes · seed 0 -> " in finished.stdout
     assert [path.name for path in (tmp_path / LOGS / "mlp").iterdir()] == ["version_0"]
+
+
+@pytest.mark.slow
+def test_processes_end_together_where_the_last_epoch_is_not_evaluated(tmp_path: Path) -> None:
+    """The run has no name, so only rank 0 knows where the best checkpoint is."""
+    options = ["--epochs", "3", "--trainer.check_val_every_n_epoch", "2"]
+    finished = run_quickly(FIT, *BARE, *COMMON, *on(2), *options, cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
 
 
 class Waits(TorchDispatchMode):
