@@ -34,8 +34,8 @@ class LossAndAccuracy(Metric):
 
     def __init__(self) -> None:
         super().__init__(sync_on_compute=False)
-        # ``dist_reduce_fx`` is for Metric.forward, which merges batches by it. Over processes
-        # ``compute`` itself sums.
+        # ``dist_reduce_fx`` is for Metric.forward, which merges batches by it: nothing here calls
+        # that, but a subclass may. Over processes ``compute`` itself sums.
         self.add_state("loss_sum", torch.tensor(0.0), dist_reduce_fx="sum")
         for name in ("correct", "count"):
             self.add_state(name, torch.tensor(0), dist_reduce_fx="sum")
@@ -96,7 +96,8 @@ class ImageClassifier(LightningModule):
             they do not take.
     """
 
-    # ``judge`` compares runs, and is shown in per cent; ``monitor`` chooses the best checkpoint.
+    # ``judge`` compares runs, and is shown in per cent: where ``test/acc`` is logged, it takes the
+    # place of ``val/acc`` (see Judge.tested). ``monitor`` chooses the best checkpoint.
     judge = "val/acc:max:%"
     monitor = "val/loss:min"
 
@@ -143,8 +144,8 @@ class ImageClassifier(LightningModule):
         logits: Tensor = self.network(images)
         return logits
 
-    # Add no hook here that Lightning calls within a step, such as on_before_optimizer_step: only
-    # for a module without them a wing can replace Lightning's step by a few calls.
+    # Add no hook here that Lightning calls within a step, such as on_before_optimizer_step: the
+    # wing fast/ takes its shortcut only where there is none, and all runs would be slower.
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """This process's part of the mean loss over the global batch.
@@ -153,7 +154,8 @@ class ImageClassifier(LightningModule):
         that of the mean over all images, even if the parts of a short batch differ in
         size or are empty.
         """
-        # A resume within an epoch begins at a later batch, and so keeps the sums so far.
+        # A resume within an epoch begins at a later batch, and keeps the sums so far, which
+        # exact_resume has restored.
         if batch_idx == 0:
             self.train_metrics.reset()
         loss_sum = self._measure(batch, self.train_metrics)

@@ -70,7 +70,8 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
         if is_finished(run):
             return
         run.prepare()
-    # Without --name only rank 0 knows the run directory; other processes do without it.
+    # Without --name only rank 0 knows the run directory. Such a run is new, so the other processes
+    # have nothing to read from it.
     while run.is_rank_zero and not run.directory.create(exist_ok=config.name is not None):
         run = make_run(config, callbacks)  # another run has taken the free version meanwhile
         run.prepare()
@@ -116,6 +117,7 @@ def try_out(run: Run) -> None:
 
 def complete(run: Run, callbacks: Sequence[Callback] = ()) -> None:
     """Train, and write all files of the run directory, which exists already."""
+    # At exit, since a run that goes back trains again in the same process group.
     atexit.register(end_process_group)
     with friendly_errors(run):
         run.start()

@@ -54,8 +54,8 @@ def make_run(config: Config, callbacks: Sequence[Callback] = ()) -> Run:
     resume = _exact_resume(config, directory)
     begun_with = BegunWith(config.with_unset, resume)
     added, arguments = added_by_wings(parts)
-    # Lightning must call these callbacks in this order, and then the user's. It moves all
-    # ModelCheckpoints to the end, and ``resume`` then moves itself behind them.
+    # Lightning must call these callbacks in this order, and then those of --trainer.callbacks. It
+    # moves all ModelCheckpoints to the end, and ``resume`` then moves itself behind them.
     ours = [log, *callbacks, *added, begun_with, divergence, *([best] if best else []), resume]
     if parts.tries_out:  # nothing is written
         ours = [*callbacks]
@@ -87,7 +87,7 @@ def find_judges(parts: Parts) -> Judges:
         UsageError: ``--judge`` names a metric of an evaluation that the run does not have.
     """
     asked = parts.settings.get("judge")
-    named, monitor = _named_by(parts.module)
+    named, monitor_named = _named_by(parts.module)
     if not (asked or named):
         return Judges()
     judge = Judge.parse(asked or named)
@@ -99,9 +99,9 @@ def find_judges(parts: Parts) -> Judges:
             f"--judge {judge.metric} is of the {judge.split}, "
             "but this run has no loader and no step for it"
         )
-    best = Judge.parse(monitor) if monitor else judge
-    chooses = has_validation and not best.is_of_training
-    return Judges(judge, best if chooses else None, bool(asked))
+    monitor = Judge.parse(monitor_named) if monitor_named else judge
+    chooses = has_validation and not monitor.is_of_training
+    return Judges(judge, monitor if chooses else None, bool(asked))
 
 
 def _named_by(module: LightningModule) -> tuple[str, str]:

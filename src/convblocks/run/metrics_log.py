@@ -92,8 +92,9 @@ class MetricsLog(Callback):
         # finished later, by the epoch's checkpoint or by the next epoch.
         place = self._place()
         if self.rows and not is_epoch(self.rows[-1]) and self.rows[-1]["step"] == place["step"]:
-            # The training was resumed from a checkpoint that was written between this epoch's
-            # evaluation and its end: the last row is the evaluation's, and becomes the epoch's.
+            # The training was resumed from a checkpoint that was written after this epoch's
+            # evaluation, but before this hook: the last row has that evaluation, and becomes the
+            # row of the epoch.
             self._row = self.rows.pop()
         evaluation = {name: value for name, value in self._row.items() if name in self._evaluated}
         # ``train/lr``, which it always has, makes it an epoch's row for is_epoch, which looks for

@@ -67,17 +67,18 @@ class Config:
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> "Config":
-        """Parse and check a command line; imports the classes that it names, and builds
-        nothing but data that know what the model demands.
+        """Parse and check a command line. This imports the classes that it names, and builds
+        nothing, except the data if the model demands arguments that only they can give.
 
         Raises:
             UsageError: options that are unknown, out of range, or incompatible, or
                 classes that do not exist.
         """
         see_current_folder()  # for a user's own classes
-        # The settings take several forms. settings: those of files; given: these, and the texts of
-        # the command line; parsed: all that are given, in their types; values: with defaults;
-        # saved: with defaults, in plain values for config.yaml.
+        # The settings take several forms. settings: those of files, to which the parser adds the
+        # classes of the command line; given: those of files, and the texts of the command line;
+        # parsed: all that are given, in their types; values: with defaults; saved: with defaults,
+        # in plain values for config.yaml.
         words = full_words(arguments)
         settings = settings_of_files(words)
         given = settings | given_options(words)

@@ -61,9 +61,9 @@ class FitParser(jsonargparse.ArgumentParser):
     """A parser that raises a one-line UsageError where argparse would exit.
 
     ``specs`` has the options that take class specs (see ``class_specs.py``), by full names, with
-    their defaults. For a section, whose option is ``--optimizer`` and whose full name is
-    ``model.optimizer``, the default is None. ``required`` has the options without a default;
-    those of the model may come from the data.
+    their defaults. ``optimizer`` and ``lr_scheduler``, sections of the file that are arguments of
+    the model, stand there as ``model.optimizer`` and ``model.lr_scheduler``, with the default None.
+    ``required`` has the options without a default; those of the model may come from the data.
     """
 
     specs: Mapping[str, ClassSpec | None]
@@ -111,7 +111,8 @@ class FitParser(jsonargparse.ArgumentParser):
         config = nested(settings)
         rest = take_other_classes(config, rest)
         arguments = ["=".join(word) for word in rest if not _is_read_before(word)]
-        # Without defaults: jsonargparse would also add those of callbacks and loggers.
+        # Without defaults: with them jsonargparse would also fill in the arguments of callbacks and
+        # loggers that nobody gave.
         parsed = self.parse_args(["--config", as_yaml(config), *arguments], defaults=False)
         if parsed.get("threads") is None:
             # The number is saved, since a resume must round sums in the same way.

@@ -146,8 +146,8 @@ def settings_of_files(words: Words) -> Settings:
         if not values:
             raise UsageError("--config needs the name of a YAML file")
         config = by_full_name(read_config(*values))
-        # The data gave these arguments of the model (see from_data.py). They are asked again, since
-        # they may have changed.
+        # The data gave these arguments of the model (see from_data.py), and are asked for them
+        # again, since they may be other data now. A resume keeps the saved values.
         for name in re.findall(r"\w+", str(config.pop("from_data", ""))):
             config.pop(f"model.{name}", None)
         settings |= config
