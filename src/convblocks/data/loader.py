@@ -18,8 +18,8 @@ ORDER_STREAM, MOVE_STREAM, FLIP_STREAM = 0, 1, 2
 
 
 def epoch_generator(seed: int, epoch: int, stream: int = ORDER_STREAM) -> torch.Generator:
-    """A generator that depends on (seed, epoch) alone; streams are independent of each
-    other.
+    """A generator that depends on (seed, epoch, stream) alone; streams are independent of
+    each other.
 
     The numbers are mixed, not added: otherwise epoch 1 of seed 0 would repeat epoch 0
     of seed 1, and runs with different seeds would share their shuffles.

@@ -32,7 +32,7 @@ class ImageDataModule(LightningDataModule):
     The batches of all loaders are (images, targets): normalised float32 (B, C, H, W)
     and int64 (B,). By default a run trains on all training images and is evaluated on
     the test images after every epoch. With ``val_size`` it is evaluated on held-out
-    training images instead, and on the test images only once, at the end.
+    training images instead, and on the test images, if there are any, only once, at the end.
 
     Args:
         root: Folder with pictures as ``train/<class>/*`` and ``test/<class>/*``, or
@@ -152,8 +152,8 @@ class ImageDataModule(LightningDataModule):
         return self.files.image_spec
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the files into memory; Lightning calls it in every process, before fit
-        and before test.
+        """Read the files into memory at the first call, which ``image_spec`` makes; Lightning
+        calls it in every process, before fit and before test.
         """
         if self._is_read:
             return
@@ -199,7 +199,7 @@ class ImageDataModule(LightningDataModule):
         return ImageLoader(
             data.to(trainer.strategy.root_device) if trainer else data,
             batch_size,
-            # With overfit_batches every epoch must have the same batches.
+            # With overfit_batches every epoch must have the same images in each batch.
             shuffle=training and not getattr(trainer, "overfit_batches", 0),
             seed=self.seed,
             image_spec=self.files.image_spec,

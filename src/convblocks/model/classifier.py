@@ -58,8 +58,8 @@ class LossAndAccuracy(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """Loss and accuracy: (), in the dtype of the loss sum."""
-        # In float64 the counts are exact. The quotient, rounded to float32, is what a division in
-        # float32 gives. MPS has no float64.
+        # In float64 the counts are exact. The quotient of one process, rounded to float32, is what
+        # a division in float32 gives. MPS has no float64.
         dtype = self.loss_sum.dtype
         exact = dtype if self.loss_sum.is_mps else torch.float64
         sums = [each.to(exact) for each in (self.loss_sum, self.correct, self.count)]
@@ -148,7 +148,8 @@ class ImageClassifier(LightningModule):
     # wing fast/ takes its shortcut only where there is none, and all runs would be slower.
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """This process's part of the mean loss over the global batch.
+        """This process's part of the mean loss over the global batch, times the number of
+        processes.
 
         Averaged over the processes, as DistributedDataParallel does, its gradient is
         that of the mean over all images, even if the parts of a short batch differ in

@@ -53,11 +53,12 @@ class RunDirectory:
     It holds ``config.yaml`` (the settings), ``provenance.json`` (command, code and machine),
     ``metrics.csv`` (a row for each evaluation and epoch), ``checkpoints/last.ckpt`` (where a
     resume goes on: the end of an epoch, or a place within one, with ``last-epoch-end.ckpt``
-    beside it then), with a validation split also ``checkpoints/best.ckpt``, ``mistakes.csv``
-    (the test images that the final network gets wrong), and ``summary.json``, the
-    ``RunResult``, which training writes last: ``result_after`` says whether the run is done.
-    It has TensorBoard's events unless ``--trainer.logger`` is false, and with other loggers
-    ``loggers.json`` with the ids of their runs. ``own_checkpoints/`` has those of the user's
+    beside it then), with a validation split also ``checkpoints/best.ckpt``, and
+    ``summary.json``, the ``RunResult``, which training writes last: ``result_after`` says
+    whether the run is done. The wing ``evaluate/`` writes ``mistakes.csv`` (the test images
+    that the final network gets wrong). TensorBoard's events and ``hparams.yaml`` are there
+    unless ``--trainer.logger`` is false, and with other loggers ``loggers.json`` with the ids
+    of their runs. ``own_checkpoints/`` has those of the user's
     ModelCheckpoints. ``evaluate`` adds ``report.html``.
 
     Args:
@@ -114,16 +115,16 @@ class RunDirectory:
             )
 
     def result_after(self, epochs: int) -> RunResult | None:
-        """The result of the run if it is done: it has that many epochs, or something ended it
-        early. None if it is not.
+        """The result of the run if it is done: it has that many epochs (-1: no limit, which none
+        has), or something ended it early. None if it is not.
 
         Also None if the summary is damaged: then a resume finds the epochs in the checkpoint,
         and writes the summary again.
         """
         with suppress(OSError, UserError):
-            if self.config.is_file():  # without it a resume would be refused
+            if self.config.is_file():  # else it is no run, and a resume is refused
                 result = self.read_result()
-                if result.ended_by != EPOCHS or len(result.epochs) >= epochs:
+                if result.ended_by != EPOCHS or 0 <= epochs <= len(result.epochs):
                     return result
         return None
 

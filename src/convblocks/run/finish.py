@@ -38,8 +38,9 @@ def finish(run: Run) -> None:
     result, write it to ``summary.json``, and print it.
 
     After an error of one callback the others are called all the same. The first error of
-    this package's callbacks, or ResumeError of any, is raised once ``summary.json`` is written,
-    and nothing is printed; any other error of another package's becomes a printed line.
+    this package's callbacks, or ResumeError of any, is raised once ``summary.json`` is written;
+    if it comes from ``on_result``, the result is not printed. Any other error of another
+    package's becomes a printed line.
     """
     final = final_metrics(run)
     if not run.is_rank_zero:
@@ -107,7 +108,7 @@ def final_metrics(run: Run) -> Row:
 
 def _tested(run: Run, judge: Judge | None, final: Row) -> Row:
     """The metrics of a test; empty if the run has none, or if evaluations on test data have
-    measured these weights already.
+    measured the judge's metric of these weights already.
     """
     is_of_test = run.evaluation_split == "test"
     is_tested = is_of_test and judge and judge.tested in final and not run.tests_again
@@ -121,7 +122,7 @@ def _tested(run: Run, judge: Judge | None, final: Row) -> Row:
 
 
 def judges_of(run: Run) -> tuple[Judge | None, Judge | None]:
-    """The metric by which a run is judged, and the one that chooses its best checkpoint. The
+    """The metric by which a run is judged, and the one that would choose its best checkpoint. The
     settings or the module name them, or they were found in the first evaluation.
     """
     judge, monitor, _ = run.judges
@@ -134,7 +135,7 @@ def load_best(run: Run) -> bool:
     """Give the module the weights of the best evaluation, in all processes; return whether
     there are any.
 
-    Only the weights are read: with ``ckpt_path`` Lightning would also restore callbacks, and
+    Only the weights are restored: with ``ckpt_path`` Lightning would also restore callbacks, and
     the rows of ``metrics.csv`` would end at the best evaluation.
 
     Raises:

@@ -54,8 +54,8 @@ def make_run(config: Config, callbacks: Sequence[Callback] = ()) -> Run:
     resume = _exact_resume(config, directory)
     begun_with = BegunWith(config.with_unset, resume)
     added, arguments = added_by_wings(parts)
-    # Lightning must call these callbacks in this order, and then those of --trainer.callbacks. It
-    # moves all ModelCheckpoints to the end, and ``resume`` then moves itself behind them.
+    # Lightning calls them in this order, then those of --trainer.callbacks, and at the end all
+    # ModelCheckpoints, such as ``best``; ``resume`` moves itself behind these.
     ours = [log, *callbacks, *added, begun_with, divergence, *([best] if best else []), resume]
     if parts.tries_out:  # nothing is written
         ours = [*callbacks]
@@ -81,7 +81,8 @@ def _directory(parts: Parts) -> RunDirectory:
 def find_judges(parts: Parts) -> Judges:
     """The metrics by which a run is judged. They are named by ``--judge``, or by the module:
     by its ``judge`` and ``monitor``, texts such as ``val/loss:min``, or by its ``monitor``
-    and ``mode``, a name and ``min`` or ``max``.
+    and ``mode``, a name and ``min`` or ``max``. ``--judge`` takes the place of the module's
+    judge, but not of its monitor.
 
     Raises:
         UsageError: ``--judge`` names a metric of an evaluation that the run does not have.
@@ -122,7 +123,7 @@ def _best_checkpoint(
     parts: Parts, judges: Judges, directory: RunDirectory
 ) -> BestCheckpoint | None:
     """The callback that keeps the best checkpoint; None if no evaluation can choose one, or if
-    it would be chosen on test data.
+    the run is evaluated or judged on test data.
     """
     judge, monitor, _ = judges
     by_test = any(metric and metric.is_of_test for metric in (judge, monitor))

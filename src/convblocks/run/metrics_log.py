@@ -51,7 +51,9 @@ class MetricsLog(Callback):
         # empty if there is none. _finish_row adds it to ``rows``.
         self._row: Row = {}
         self._evaluated: set[str] = set()  # the names of the metrics that evaluations log
-        self._learning_rate: Row = {}  # the learning rate of the last step
+        # The learning rate of the last step; empty before the first one, as in a resume from the
+        # last step of an epoch.
+        self._learning_rate: Row = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._trainer = trainer
@@ -89,7 +91,7 @@ class MetricsLog(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # The module logs in its own on_train_epoch_end, after the callbacks: the row is
-        # finished later, by the epoch's checkpoint or by the next epoch.
+        # finished later, by the epoch's checkpoint, the next epoch or the end.
         place = self._place()
         if self.rows and not is_epoch(self.rows[-1]) and self.rows[-1]["step"] == place["step"]:
             # The training was resumed from a checkpoint that was written after this epoch's

@@ -29,7 +29,7 @@ from exact_resume.training import callbacks_of
 @dataclass(eq=False)
 class Run(Parts):
     """A run of a LightningModule. ``make_run`` makes it and writes nothing; then come
-    ``prepare``, ``start``, which resumes if there is a checkpoint, and ``train``.
+    ``prepare``, ``start``, which finds the checkpoint to resume from, and ``train``.
 
     A module may say how it is judged. Runs are compared by the metric of its ``judge``, such
     as ``"val/acc:max"``. The checkpoint is kept that is best by its ``monitor``, such as
@@ -125,8 +125,10 @@ class Run(Parts):
         return found
 
     def start(self) -> None:
-        """Find the checkpoint to resume from, if any, and write settings and provenance
-        to the run directory.
+        """Find the checkpoint to resume from, if any, write settings and provenance to the run
+        directory, make the TensorBoard logger, and call ``on_start`` of callbacks.
+
+        Without ``--resume`` there is a checkpoint only where the run has gone back to it.
 
         Raises:
             UserError: the checkpoint is damaged, or the run was begun with other
@@ -175,8 +177,9 @@ class Run(Parts):
         of_all_processes(None)  # wait until rank 0 has moved it
 
     def refuse_change(self, began: Settings, is_finished: bool = False) -> None:
-        """Refuse to go on with other settings than those with which the run was begun, except
-        for more epochs.
+        """Refuse to go on with other settings than those with which the run was begun. Allowed
+        are another place of the data, other devices, nodes and strategy, and more epochs, unless
+        the schedule of the learning rate spans the run.
 
         Args:
             began: The settings with which it was begun.

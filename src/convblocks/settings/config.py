@@ -68,17 +68,20 @@ class Config:
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> "Config":
         """Parse and check a command line. This imports the classes that it names, and builds
-        nothing, except the data if the model demands arguments that only they can give.
+        nothing, except the data if the model demands arguments that only they can give. With
+        ``--print_config`` it prints the settings and ends the process.
 
         Raises:
             UsageError: options that are unknown, out of range, or incompatible, or
                 classes that do not exist.
         """
         see_current_folder()  # for a user's own classes
-        # The settings take several forms. settings: those of files, to which the parser adds the
-        # classes of the command line; given: those of files, and the texts of the command line;
-        # parsed: all that are given, in their types; values: with defaults; saved: with defaults,
-        # in plain values for config.yaml.
+        # The settings take five forms:
+        #   settings  of files; the parser adds the class specs of the command line
+        #   given     of files, and the command line's as texts, for checks
+        #   parsed    of both, in the types of the signatures
+        #   values    parsed, with the defaults of all others
+        #   saved     values, as plain values for config.yaml
         words = full_words(arguments)
         settings = settings_of_files(words)
         given = settings | given_options(words)

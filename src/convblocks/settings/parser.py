@@ -61,8 +61,9 @@ class FitParser(jsonargparse.ArgumentParser):
     """A parser that raises a one-line UsageError where argparse would exit.
 
     ``specs`` has the options that take class specs (see ``class_specs.py``), by full names, with
-    their defaults. ``optimizer`` and ``lr_scheduler``, sections of the file that are arguments of
-    the model, stand there as ``model.optimizer`` and ``model.lr_scheduler``, with the default None.
+    their defaults. Where the model has no such parameters, ``model.optimizer`` and
+    ``model.lr_scheduler``, with the default None, stand for the sections ``optimizer`` and
+    ``lr_scheduler`` of a config.
     ``required`` has the options without a default; those of the model may come from the data.
     """
 
@@ -92,7 +93,8 @@ class FitParser(jsonargparse.ArgumentParser):
 
     def parse(self, settings: Settings, words: Words) -> Namespace:
         """The settings that are given, in the types of the signatures; the command line
-        overrides configs.
+        overrides configs. With them stand the number of threads, the epochs and the class
+        specs, even if nobody gives these.
 
         Args:
             settings: The settings of configs, by full names. Class specs in the words are
@@ -141,8 +143,8 @@ class FitParser(jsonargparse.ArgumentParser):
 
 
 def _is_read_before(word: Sequence[str]) -> bool:
-    """True for an option that is read before there is a parser, since it decides on the
-    parser's options or on what is read with it.
+    """True for a word that is not for the parser: ``--model``, ``--data`` and ``--config``, which
+    are read before there is one, and ``--print_config``, which `Config.parse` obeys.
     """
     option, *values = word
     return option in ("--config", "--print_config") or (

@@ -73,7 +73,7 @@ def by_option(arguments: Sequence[str]) -> Words:
         elif options:
             options[-1].append(word)
         else:
-            options.append([word])  # a stray word at the beginning: the parser refuses it
+            options.append([word])  # a stray word at the beginning
     for words in options:
         values = words[1:]
         if len(values) > 1 and all(value.replace(".", "", 1).isdecimal() for value in values):
@@ -98,10 +98,12 @@ def full_words(arguments: Sequence[str]) -> Words:
     ``["--model.lr", "0.1"]``.
 
     Raises:
-        UsageError: an option has several values.
+        UsageError: the first word is not an option, or one has several values.
     """
     words = []
     for option, *values in by_option(arguments):
+        if not option.startswith("--"):
+            raise UsageError(f"unrecognized arguments: {option}: an option begins with two dashes")
         full = full_name(option)
         if len(values) > 1:
             raise UsageError(f"{full} takes one value, not {listed(values)}")
@@ -244,8 +246,9 @@ def _of_group(group: str, parts: Any) -> Settings:
 
 def nested(settings: Settings) -> Settings:
     """Settings by full names as a config holds them, the reverse of ``by_full_name``:
-    ``model.lr`` becomes ``lr`` inside ``model``, or inside its ``init_args`` if ``model`` names a
-    class, in whatever order they come.
+    ``data.size`` becomes ``size`` inside ``data``, and ``trainer.logger.name``, where
+    ``trainer.logger`` names a class, ``name`` inside the ``init_args`` of that class, in whatever
+    order they come.
     """
     inner = {name: value for name, value in settings.items() if "." not in name}
     for key, value in settings.items():

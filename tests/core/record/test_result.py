@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from convblocks.errors import UserError
+from convblocks.record.directory import RunDirectory
 from convblocks.record.judge import ACCURACY, Judge, Judges
 from convblocks.record.result import Row, RunResult, decode, encode
 from convblocks.run import finish
@@ -30,6 +31,20 @@ def evaluated(step: int, accuracy: float, loss: float) -> Row:
 def test_result_has_the_score_and_seconds_of_its_epochs() -> None:
     run = run_of(0.9, 0.95, 0.97, evaluations=(evaluated(100, 0.8, 0.7),))
     assert (run.score, run.seconds) == (0.97, 32.5)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "is_done"),
+    [(2, True), (3, True), (4, False), pytest.param(-1, False, id="no limit")],
+)
+def test_run_of_three_epochs_is_done_if_no_more_are_asked_for(
+    epochs: int, is_done: bool, tmp_path: Path
+) -> None:
+    run = RunDirectory("run", tmp_path)
+    run.create()
+    run.write_config({})
+    run.write_result(run_of(0.9, 0.95, 0.97))
+    assert bool(run.result_after(epochs)) == is_done
 
 
 def test_seconds_are_rounded_as_those_of_epochs_are() -> None:

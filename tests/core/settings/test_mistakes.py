@@ -105,6 +105,10 @@ MISTAKES = [
     ),
     # Names of options, configs, and names of runs.
     (["--data.seed", "3"], "unrecognized arguments: --data.seed=3"),
+    (
+        ["optimizer", "sgd", "--arch", "mlp"],
+        "^unrecognized arguments: optimizer: an option begins with two dashes$",
+    ),
     (["--lrate", "1"], "unrecognized arguments: --lrate=1: did you mean --lr?"),
     (["--config", "trainer: {max_epoch: 3}"], "did you mean --trainer.max_epochs?"),
     (["--val_size", "1"], "did you mean --data.val_size?"),

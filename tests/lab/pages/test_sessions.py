@@ -26,7 +26,8 @@ def test_commands_print_today_what_is_recorded(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """But for numbers, which differ from machine to machine."""
-    (workspace / "manual").mkdir()
+    for folder in ("manual", "data/sessions"):
+        (workspace / folder).mkdir(parents=True)
     (workspace / "scripts").symlink_to(REPOSITORY / "scripts")
     monkeypatch.setattr(train, "DATA", workspace / "data")
     monkeypatch.setattr(sessions, "TIMES", {})
