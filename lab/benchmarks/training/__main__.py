@@ -20,6 +20,7 @@ import shutil
 from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from datetime import date
 from functools import partial
 from itertools import count
 
@@ -30,9 +31,11 @@ from convblocks.data.mnist import DEFAULT_ROOT
 from lab.benchmarks.harness import THREADS, Measured, in_turns, measure_in_turns, parse, publish
 from lab.benchmarks.rows import Results, Task
 from lab.benchmarks.training import measure
-from lab.benchmarks.training.page import blocks, command
+from lab.benchmarks.training.history import measurement, read_history, write_history
+from lab.benchmarks.training.page import blocks, command, targets_table
 from lab.benchmarks.training.parts import TAKEN_APART
 from lab.benchmarks.training.ways import LOADING_IMAGES, PRECISIONS, Case, train
+from lab.pages.writing import output_folder
 
 # Training steps of a turn: of the two ways that load images one by one, and of the
 # others a second or less.
@@ -64,7 +67,11 @@ def main(arguments: list[str]) -> None:
     for arch in options.arch:
         measure_in_turns(results, turns(arch, options))
     results.measure([*commands(options), *sprints(options)], options.rounds)
-    publish("performance", blocks(results), results, options.out)
+    data = output_folder(options.out / "data")
+    today = date.today().isoformat()
+    history = [*read_history(data), measurement(results, targets_table(results), today)]
+    write_history(data, history)
+    publish("performance", blocks(results, history), results, options.out)
 
 
 def turns(arch: str, options: Namespace) -> Iterator[Measured]:

@@ -15,6 +15,7 @@ from convblocks.text import listed
 from lab import NETWORKS
 from lab.benchmarks.rows import Labels, Results, judged, side
 from lab.benchmarks.training.figure import archs_of, performance_figure, training
+from lab.benchmarks.training.history import Measurement, history_table
 from lab.benchmarks.training.moments import PARTS as PARTS_OF_A_COMMAND
 from lab.benchmarks.training.parts import LOOKS_EVERY, OTHER, PARTS, TAKEN_APART, Part
 from lab.benchmarks.training.ways import EPOCH_STEPS
@@ -158,8 +159,8 @@ def pace(results: Results) -> str:
     return said
 
 
-def blocks(results: Results) -> list[Block]:
-    """The page."""
+def blocks(results: Results, history: Sequence[Measurement]) -> list[Block]:
+    """The page; the history's last measurement is this one."""
     settings = results.settings
     threads = settings["threads"]
     where = origin(__package__, "performance", results, f"{threads} threads")
@@ -226,6 +227,7 @@ def blocks(results: Results) -> list[Block]:
         """,
         [targets_table(results)],
         verdicts(results),
+        [history_table(history)],
     ]
 
 
