@@ -3,13 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+import numpy as np
+
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.figures.estimates import SHARE, Estimate
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.record.result import RunResult
 from lab.by_seed import BLOCKS
 from lab.differences import measured, score_of
-from lab.factorial import Tuned, tuned
+from lab.factorial import Tuned, tuned, with_choice
 from lab.results import is_confirming
 from lab.statistics import after_holm
 from lab.study.decision import EQUIVALENT
@@ -62,6 +64,21 @@ def leads(arms: Mapping[str, Tuned], maxpool: Sequence[RunResult]) -> dict[str, 
     """MaxPool's over each arm, p after Holm's correction over the two."""
     found = [lead(maxpool, arm.confirming) for arm in arms.values()]
     return dict(zip(arms, after_holm(found), strict=True))
+
+
+def leads_with_choice(
+    arms: Mapping[str, Tuned], found: Mapping[str, Estimate]
+) -> dict[str, Estimate]:
+    """The leads in points, with the error of the choice of the arm's rate.
+
+    MaxPool's own was chosen among other settings, by other seeds: its error is left out.
+    """
+    generator = np.random.default_rng(0)
+    return {
+        name: with_choice(one, arms[name].changes(generator))
+        for name, one in found.items()
+        if one.unit != SHARE
+    }
 
 
 def verdict(found: Mapping[str, Estimate], edge: Sequence[str]) -> Verdict:

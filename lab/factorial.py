@@ -158,14 +158,17 @@ def differences(
         found.append(means)
     effects = []
     for (name, where, first, second), given in zip(pairs, after_holm(found), strict=True):
-        error = np.sqrt(np.mean((changes[first] - changes[second]) ** 2))
-        with_choice = _wider(given, float(stats.norm.ppf(1 - SIGNIFICANCE / 2) * error))
-        effects.append(Effect(name, where, given, with_choice))
+        wider = with_choice(given, changes[first] - changes[second])
+        effects.append(Effect(name, where, given, wider))
     return effects
 
 
-def _wider(given: Estimate, margin: float) -> Estimate:
-    """The interval with a further error, added in quadrature on both sides."""
+def with_choice(given: Estimate, changes: NDArray[np.float64]) -> Estimate:
+    """The interval that also holds for other choices of the rates, which change the difference by
+    so much: their error is added in quadrature on both sides.
+    """
+    error = np.sqrt(np.mean(changes**2))
+    margin = float(stats.norm.ppf(1 - SIGNIFICANCE / 2) * error)
     below = hypot(given.value - given.low, margin)
     above = hypot(given.high - given.value, margin)
     return replace(given, low=given.value - below, high=given.value + above, p=nan)

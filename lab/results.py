@@ -63,3 +63,12 @@ def time_to(result: RunResult, accuracy: float) -> float | None:
         if reached >= accuracy:
             return seconds
     return None
+
+
+def hardware(result: RunResult) -> str:
+    """Processor and system that a run ran on."""
+    return without_versions(result.provenance.place)
+
+
+def without_versions(machine: str) -> str:
+    return machine.partition(", python ")[0]

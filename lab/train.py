@@ -61,7 +61,7 @@ from lab.benchmarks.handwriting import __main__ as handwriting
 from lab.benchmarks.search import __main__ as search
 from lab.by_seed import COMMANDS, new_runs
 from lab.pages import errors, play, sessions
-from lab.pages.experiments import EXPERIMENTS, TIMED, hardware, without_versions
+from lab.pages.catalogue import EXPERIMENTS, TIMED
 from lab.pages.provenance import (
     Origin,
     is_committed,
@@ -71,7 +71,7 @@ from lab.pages.provenance import (
     write_manifest,
 )
 from lab.pages.writing import DATA
-from lab.results import read_results, write_results
+from lab.results import hardware, read_results, without_versions, write_results
 from lab.study import stages
 
 # The records that say which images each run got wrong: of hundreds of runs, many of them

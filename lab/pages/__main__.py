@@ -24,9 +24,11 @@ from lab.benchmarks.resume import page as resume
 from lab.benchmarks.rows import Results
 from lab.benchmarks.search import page as search
 from lab.benchmarks.training import page as performance
+from lab.benchmarks.training.history import read_history
 from lab.pages import play
 from lab.pages.board import write_board
-from lab.pages.experiments import write_experiments, write_operations
+from lab.pages.experiments import PAGES as EXPERIMENTS
+from lab.pages.experiments import write_experiments_of, write_readme
 from lab.pages.overview import write_overview, write_wings
 from lab.pages.results import write_results
 from lab.pages.sessions import README, USE, write_transcripts
@@ -65,6 +67,12 @@ def benchmark(name: str, blocks: Callable[[Results], list[Block]]) -> Writer:
     )
 
 
+def write_performance(data: Path, out: Path) -> None:
+    results = read_raw_numbers(data, "performance", Results)
+    blocks = performance.blocks(results, read_history(data))
+    write_page(out / "docs" / "lab" / "performance.md", *blocks)
+
+
 def write_handwriting(data: Path, out: Path) -> None:
     answers = read_raw_numbers(data, "handwriting", HandwritingResults)
     handwriting.publish(out / "docs" / "lab", answers)
@@ -74,13 +82,13 @@ def write_handwriting(data: Path, out: Path) -> None:
 PAGES: dict[str, tuple[str, Writer]] = {
     "lab": ("-m lab.train", write_overview),
     "results": ("-m lab.train study", write_results),
-    "operations": ("-m lab.train", write_operations),
-    "experiments": ("-m lab.train", write_experiments),
+    **{page: ("-m lab.train", partial(write_experiments_of, page)) for page in EXPERIMENTS},
+    "front page": ("-m lab.train", write_readme),
     "board": ("-m lab.train", write_board),
+    "performance": (f"-m {performance.__package__} --out docs", write_performance),
     **{
         name: (f"-m {page.__package__} --out docs", benchmark(name, page.blocks))
         for name, page in {
-            "performance": performance,
             "growth": growth,
             "processes": processes,
             "pictures": pictures,

@@ -21,8 +21,8 @@ from lab.benchmarks.rows import Labels, Results
 from lab.benchmarks.training.page import FAST
 from lab.by_seed import BLOCKS
 from lab.estimates import at_least, at_most
-from lab.pages.experiments import TIMED, hardware
-from lab.pages.settings import ACCURATE, at_quiet_speed, share_text
+from lab.pages.catalogue import TIMED
+from lab.pages.settings import ACCURATE, at_measured_speed, share_text
 from lab.pages.writing import (
     REPOSITORY,
     brief_machine,
@@ -31,7 +31,7 @@ from lab.pages.writing import (
     write_page,
     write_sections,
 )
-from lab.results import read_results, time_to
+from lab.results import hardware, read_results, time_to
 from lab.study.decision import at_notebooks, cell_of
 from lab.study.report import cell_text
 from lab.study.stages import choices_of
@@ -123,7 +123,7 @@ def write_board(data: Path, out: Path) -> None:
 
 def read_entries(data: Path) -> list[Entry]:
     """Every setting with every network, on every machine that ran it."""
-    confirmed = at_quiet_speed(read_results(data / f"{STUDY}.jsonl"), data)
+    confirmed = at_measured_speed(read_results(data / f"{STUDY}.jsonl"), data)
     choices = choices_of(read_results(data / "study-choose.jsonl"))
     best = [run for run in confirmed if cell_of(run) == choices[run.arch]]
     settings = [("notebook", STUDY, at_notebooks(confirmed))]
@@ -160,10 +160,18 @@ def best_of(entries: Sequence[Entry], commands: Results) -> str:
     run = best.runs[0]
     return (
         f"{_record(reached, sprint)} in **{number(seconds.value, SECONDS)} s** "
-        f"{seconds.interval()}: `python scripts/fit.py --config configs/{SPRINT}.yaml`\n"
+        f"{seconds.interval()} [from the command](docs/lab/performance.md) on "
+        f"{_processors(commands.machine)}: "
+        f"`python scripts/fit.py --config configs/{SPRINT}.yaml`\n"
         f"{_record(accuracy, best)} in {len(run.epochs)} epochs: "
         f"`python scripts/fit.py --config configs/{best.setting}.yaml --arch {run.arch}`"
     )
+
+
+def _processors(machine: str) -> str:
+    """``2 CPUs (AMD EPYC)``: processors by their name alone."""
+    name = machine.partition(", Linux")[0]
+    return f"{name.partition(',')[0].rstrip(')')})"
 
 
 def _record(accuracy: Estimate, entry: Entry) -> str:
@@ -202,7 +210,7 @@ def entries_table(entries: Sequence[Entry]) -> Table:
         on the test set; a dash where not every run got there, or where
         runs shared their machine with other work. The study's are
         epochs times the seconds of one on [performance.md](performance.md)'s
-        quiet machine, not on theirs. That page has [the
+        machine, not on theirs. That page has [the
         seconds](performance.md#from-the-command-to-99-) from the command.
     """
     rows = [row(entry) for entry in entries if entry.setting != "notebook"]

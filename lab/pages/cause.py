@@ -1,16 +1,16 @@
-"""What docs/lab/operations.md says of the cause, tried: updates without their common part."""
+"""What docs/lab/cause.md says of the cause, tried: updates without their common part."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from convblocks.figures.estimates import P_VALUE, number, p_text
-from convblocks.figures.style import LETTERS, WIDTH, End, label_ends, muted, style
+from convblocks.figures.estimates import p_text
 from convblocks.figures.tables import Table
 from convblocks.record.directory import DEAD
 from convblocks.record.result import RunResult
 from convblocks.text import listed
+from lab import direction
 from lab.cause import (
     AS_IS,
     CENTRED,
@@ -22,63 +22,40 @@ from lab.cause import (
     SEEDS,
     SHRUNK,
     STEP,
-    Runs,
     beside,
     collapse_p,
     complete_arms,
-    dead,
     findings,
     mean_shares,
     median_dead,
     verdict,
 )
-from lab.estimates import count_text
-from lab.pages.writing import table
-from lab.preactivations import STEPS
+from lab.pages.arms import arms_table, differences_table, dying_figure, predictions_table
 from lab.results import collapses
 
-QUARTILES = (25, 50, 75)
-
-# The arms of the figure, and their names.
+# The arms of the figure and of the first tables, and their names.
 DRAWN = {AS_IS: "as it is", RANDOM: "random", SHRUNK: "shrunk", CENTRED: "centred"}
 
 
 def cause_tables(results: Sequence[RunResult]) -> list[Table]:
-    """The arms at each rate, which predictions hold, and the differences."""
-    words = {True: "holds", False: "does not hold"}
-    predictions: dict[str, dict[str, str]] = {}
-    differences: dict[str, dict[str, str]] = {}
-    for found in (findings(results), beside(results)):
-        for rate, finding in found.items():
-            for name, holds in finding.predictions.items():
-                predictions.setdefault(name, {"prediction": name})[rate] = words[holds]
-            for name, one in finding.differences.items():
-                row = differences.setdefault(name, {"arm": name})
-                row |= {rate: f"{one:+}", f"p at {rate}": number(one.p, P_VALUE)}
+    """The arms that change block 2's updates, at each rate."""
     return [
-        *(_arms_table(rate, arms) for rate, arms in complete_arms(results).items()),
-        table("Predictions", [*predictions.values()], _notes(results)),
-        table("Differences in dead units", [*differences.values()]),
+        arms_table(f"Dead units in %, at {rate}", {arm: arms[arm] for arm in DRAWN})
+        for rate, arms in complete_arms(results).items()
     ]
 
 
-def _arms_table(rate: str, arms: Runs) -> Table:
-    def quartiles(runs: Sequence[RunResult], step: int, block: int) -> str:
-        low, middle, high = np.percentile(100 * dead(runs, step, block - 1), QUARTILES)
-        return f"{middle:.0f} ({low:.0f} to {high:.0f})"
-
-    rows = [
-        {
-            "update": arm,
-            **{
-                f"block {block} at step {step}": quartiles(runs, step, block)
-                for block, step in ((2, STEP), (2, LATE_STEP), (1, STEP), (3, STEP))
-            },
-            "collapsed": count_text(collapses(runs), len(runs)),
-        }
-        for arm, runs in arms.items()
+def details_tables(results: Sequence[RunResult]) -> list[Table]:
+    """All arms at each rate, which predictions hold, and the differences."""
+    found = (findings(results), beside(results))
+    return [
+        *(
+            arms_table(f"Dead units in %, at {rate}", arms)
+            for rate, arms in complete_arms(results).items()
+        ),
+        predictions_table(found, _notes(results)),
+        differences_table(found),
     ]
-    return table(f"Dead units in %, at {rate}", rows)
 
 
 def _notes(results: Sequence[RunResult]) -> str:
@@ -128,47 +105,38 @@ def cause_sentence(results: Sequence[RunResult]) -> str:
     )
 
 
-def readme_sentence(results: Sequence[RunResult]) -> str:
-    """README's: what becomes of the dying without the common movement, if that is the cause."""
+def readme_sentence(results: Sequence[RunResult], controls: Sequence[RunResult]) -> str:
+    """README's: what becomes of the dying without the common movement, if that is the cause; that
+    it is downward is said if the controls support it.
+
+    The collapses are those of twice the notebook's rate: at the notebook's own none is left
+    either where updates are only shorter, or another layer's are centred.
+    """
     if not verdict(findings(results)).startswith("supported"):
         return "Why was not shown."
-    arms = complete_arms(results)[RATES[0]]
-    as_is, centred = arms[AS_IS], arms[CENTRED]
+    rates = complete_arms(results)
+    arms, doubled = rates[RATES[0]], rates[RATES[1]]
+    shrunk, as_is, centred = (collapses(doubled[arm]) for arm in (SHRUNK, AS_IS, CENTRED))
+    is_downward = verdict(direction.findings(controls)).startswith("supported")
     return (
-        "Why? At first most of a unit's weights move together: without that "
-        f"{100 * median_dead(centred):.0f} % of block 2 die in {STEP} updates, not "
-        f"{100 * median_dead(as_is):.0f} % (medians, n = {len(as_is)}), and "
-        f"{collapses(centred)} runs collapse, not {collapses(as_is)}."
+        f"[Why?](docs/lab/cause.md) At first most of a unit's weights "
+        f"{'fall' if is_downward else 'move'} together: without that "
+        f"{100 * median_dead(arms[CENTRED]):.0f} % of block 2 die in {STEP} updates, not "
+        f"{100 * median_dead(arms[AS_IS]):.0f} % (medians, n = {len(arms[AS_IS])}), and at twice "
+        f"the rate {centred} runs collapse, not {as_is} ({shrunk} with updates as short)."
     )
 
 
 def cause_figure(results: Sequence[RunResult]) -> Figure:
     """The share of dead units of block 2 step by step, at each rate."""
     found, further = findings(results), beside(results)
-    figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
-    panels = figure.subplots(1, len(RATES), sharey=True)
-    ends = []
-    for panel, (rate, arms) in zip(panels, complete_arms(results).items(), strict=True):
-        drawn = []
-        for place, (arm, name) in enumerate(DRAWN.items()):
-            look = style(place)
-            shares = [100 * dead(arms[arm], step) for step in range(STEPS)]
-            low, middle, high = np.percentile(shares, QUARTILES, axis=1)
-            panel.plot(middle, color=look.colour, ls=look.line, linewidth=1.8)
-            panel.fill_between(range(STEPS), low, high, color=look.colour, alpha=0.2, linewidth=0)
-            drawn.append(End(name, STEPS - 1, middle[-1], look.colour))
-        title = "it is not shown that centring prevents the dying"
+    titles = {}
+    for rate in RATES:
+        titles[rate] = "it is not shown that centring prevents the dying"
         if found[rate].predictions[PREVENTS]:
             lasts = further[rate].predictions[LASTS]
-            title = f"centring {'prevents' if lasts else 'delays'} the dying"
-        panel.axvline(STEP, color=muted(), ls="--")
-        panel.set(title=f"At {rate}, {title}", xlabel="step")
-        ends.append((panel, drawn))
-    panels[0].set_ylabel("dead units of block 2 in %")
-    caption = f"medians of {_seeds(results)}, with quartiles; dashed: no more changed updates"
-    figure.supxlabel(caption, fontsize=LETTERS)
-    label_ends(figure, ends)
-    return figure
+            titles[rate] = f"centring {'prevents' if lasts else 'delays'} the dying"
+    return dying_figure(complete_arms(results), DRAWN, titles, _seeds(results))
 
 
 def _seeds(results: Sequence[RunResult]) -> str:

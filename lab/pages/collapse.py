@@ -1,4 +1,4 @@
-"""What docs/lab/operations.md says of why the collapse happens."""
+"""What docs/lab/collapse.md says of why the collapse happens."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -176,7 +176,7 @@ def _block_1(results: Sequence[RunResult]) -> str:
         f"{NOTEBOOK_RATE}, {100 * min(shares):.0f} to {100 * max(shares):.0f} % of "
         f"it are dead (median {100 * median(shares):.0f} %) in the {len(shares)} "
         "MaxPool runs of [the study](results.md) that trained. In [the "
-        "factorial](#which-operation-makes-the-difference) it dies most of all, "
+        "factorial](operations.md#which-operation-makes-the-difference) it dies most of all, "
         "in networks that flatten without normalisation, with one cycle up to "
         f"0.03. Dead in blocks 1, 2, 3: {listed(found)}. One cycle begins with "
         "warm-up, which does not prevent that. So the explanation above is not "

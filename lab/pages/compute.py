@@ -1,4 +1,4 @@
-"""What docs/lab/operations.md says of equal compute."""
+"""What docs/lab/compute.md says of equal compute."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -7,24 +7,38 @@ from functools import cache
 from matplotlib.figure import Figure
 
 from convblocks.compare.analysis import summarise
-from convblocks.figures.estimates import P_VALUE, SHARE, Estimate, number, p_text
+from convblocks.figures.estimates import NOTHING, P_VALUE, SHARE, Estimate, cell, number, p_text
 from convblocks.figures.grouping import by_arch
 from convblocks.figures.tables import Table
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.record.result import RunResult
 from convblocks.text import listed
-from lab.compute import CHOOSING, CONFIRMING, arms_of, at_edge, chosen, lead, leads, verdict
+from lab.compute import (
+    CHOOSING,
+    CONFIRMING,
+    arms_of,
+    at_edge,
+    chosen,
+    lead,
+    leads,
+    leads_with_choice,
+    verdict,
+)
 from lab.estimates import signed
-from lab.factorial import levels_of
+from lab.factorial import levels_of, tuned
 from lab.pages.factorial import cost_of, network_row
-from lab.pages.writing import DATA, multiply_adds, table
+from lab.pages.settings import seconds_of_epochs
+from lab.pages.writing import DATA, millions, multiply_adds, table
 from lab.results import read_results
 from lab.study.decision import EQUIVALENT, cell_of
 from lab.study.plan import NOTEBOOK
 from lab.sweeps import sweep_figure
 
+# BatchNorm's network with MaxPool's head, among the factorial's.
+FLATTENED = ("stride", "batch", "flatten")
+
 VERDICTS = {
-    "more": "MaxPool's lead is more than its arithmetic.",
+    "more": "BatchNorm stays behind, whichever of these ways it spends MaxPool's arithmetic in.",
     "arithmetic": (
         "It is the arithmetic: BatchNorm with as much is at most "
         f"{100 * EQUIVALENT:.2f} points worse, or better."
@@ -66,13 +80,50 @@ def compute_tables(results: Sequence[RunResult]) -> list[Table]:
     networks = _networks_table({"maxpool": maxpool, **confirmed, "batchnorm": batchnorm}, choice)
     if not confirmed:
         return [networks]
-    pairs = {("maxpool", name): one for name, one in leads(arms, maxpool).items()}
+    found = leads(arms, maxpool)
+    wider = leads_with_choice(arms, found)
+    pairs = {("maxpool", name): one for name, one in found.items()}
     pairs |= {(name, "batchnorm"): lead(runs, batchnorm) for name, runs in confirmed.items()}
     rows = [
-        {"first": first, "second": second, "lead": signed(one), "p": number(one.p, P_VALUE)}
+        {
+            "first": first,
+            "second": second,
+            "lead": signed(one),
+            "[with the choice of the arm's rate]": (
+                wider[second].interval("+") if second in wider else NOTHING
+            ),
+            "p": number(one.p, P_VALUE),
+        }
         for (first, second), one in pairs.items()
     ]
-    return [networks, table("Differences in accuracy", rows)]
+    notes = (_head_note(confirmed), _seconds_note(confirmed["longer"]))
+    return [networks, table("Differences in accuracy", rows, *notes)]
+
+
+def _head_note(confirmed: Mapping[str, Sequence[RunResult]]) -> str:
+    """What BatchNorm's network reaches with MaxPool's head, beside the arms."""
+    runs = tuned(read_results(DATA / "factorial.jsonl"))[FLATTENED].confirming
+    flattened = summarise(runs).score
+    arms = [summarise(own).score for own in confirmed.values()]
+    best = max((arm.value for arm in arms if arm), default=0.0)
+    said = "is a part of the lead" if flattened and flattened.value > best else "is not all of it"
+    return (
+        f"The head {said}: BatchNorm's network with MaxPool's flattened one has "
+        f"{cell(flattened)} % after five epochs, with {millions(cost_of(FLATTENED))} multiply-adds "
+        "([operations.md](operations.md#eight-networks))."
+    )
+
+
+def _seconds_note(longer: Sequence[RunResult]) -> str:
+    """How many of MaxPool's seconds the longer arm takes, at the speed of performance.md."""
+    seconds = seconds_of_epochs(DATA)
+    epochs = {name: len(runs[0].epochs) for name, runs in _study().items()}
+    ratio = len(longer[0].epochs) * seconds["batchnorm"]
+    ratio /= epochs["maxpool"] * seconds["maxpool"]
+    return (
+        f"In seconds of one thread ([performance.md](performance.md)) longer takes {ratio:.1f} "
+        "times as long as MaxPool, so a budget of seconds would give it fewer epochs."
+    )
 
 
 def _networks_table(networks: Mapping[str, Sequence[RunResult]], note: str) -> Table:

@@ -1,107 +1,72 @@
-"""The experiments beside the study, each described once: its commands, what is shown,
-and where it comes from.
+"""Makes what written pages show of the experiments in `catalogue.py`, and README's part on them."""
 
-`python -m lab.train` trains their runs and keeps them in docs/data/, `python -m
-lab.pages` makes their pages.
-"""
-
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
-from itertools import product
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from convblocks.figures.grouping import grouped
-from convblocks.figures.tables import Table
 from convblocks.record.result import RunResult
 from convblocks.text import counted, listed
-from lab import NETWORKS
-from lab.benchmarks.training.page import FAST
-from lab.by_seed import BLOCKS, SHORT
-from lab.factorial import OPERATIONS
-from lab.pages import cause, collapse, compute, factorial, operations, settings
+from lab.pages import cause, operations, remedy
+from lab.pages.catalogue import EXPERIMENTS, Experiment
 from lab.pages.writing import Block, Picture, as_markdown, brief_machine, write_sections
 from lab.results import read_results
-from lab.study.decision import cell_of
-from lab.study.plan import NOTEBOOK
 
-# Experiments that ask for seconds, to which each machine has its own answer; others may
-# share theirs with other work.
-TIMED = ("sprint", "quick")
+# The written pages in docs/lab/ with experiments; some have a page of details beside them.
+PAGES = tuple(dict.fromkeys(experiment.page for experiment in EXPERIMENTS.values()))
+DETAILS = "-details"
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """What a written page shows of runs, between marks with the experiment's name, and the
-    arguments of ``scripts/compare.py`` that train them.
-
-    Several commands have a line each; those of ``lab.by_seed`` are not here, and nothing is
-    shown before the first of their runs. ``sentence`` is the finding, ``figure`` a picture
-    and what it shows; ``control`` says with which runs of the study's second stage its
-    own are compared, if with any.
-    """
-
-    arguments: str
-    tables: Callable[..., list[Table]]
-    control: Callable[[RunResult], bool] | None = None
-    sentence: Callable[[Sequence[RunResult]], str] | None = None
-    figure: tuple[Callable[[Sequence[RunResult]], Figure], str] | None = None
-    page: str = "operations"
-
-    @property
-    def commands(self) -> list[str]:
-        return self.arguments.splitlines()
+def write_experiments_of(page: str, data: Path, out: Path) -> None:
+    """Make what a page shows of its experiments, and what its page of details does."""
+    lab = out / "docs" / "lab"
+    sections, details = {}, {}
+    for name, experiment in EXPERIMENTS.items():
+        is_trained = experiment.arguments or (data / f"{name}.jsonl").is_file()
+        if experiment.page == page and is_trained:
+            results = read_results(data / f"{name}.jsonl")
+            sections[name] = section(name, experiment, results, data, lab)
+            if experiment.details:
+                details[name] = as_markdown([experiment.details(results)], lab, level=3)
+    write_sections(out, f"docs/lab/{page}.md", sections)
+    if details:
+        write_sections(out, f"docs/lab/{page}{DETAILS}.md", details)
 
 
-def write_experiments(data: Path, out: Path) -> None:
-    """Make the parts of docs/lab/experiments.md that are numbers."""
-    write_experiments_of("experiments", data, out)
-
-
-def write_operations(data: Path, out: Path) -> None:
-    """Make the parts of docs/lab/operations.md that are numbers, and README's parts on it."""
-    write_experiments_of("operations", data, out)
+def write_readme(data: Path, out: Path) -> None:
+    """Make README's parts on the collapse: what prevents it, and its cause."""
     interventions = read_results(data / "interventions.jsonl")
-    tried = read_results(data / "cause.jsonl")
+    sentences = [
+        operations.readme_sentence(interventions),
+        cause.readme_sentence(
+            read_results(data / "cause.jsonl"), read_results(data / "direction.jsonl")
+        ),
+        remedy.readme_sentence(read_results(data / "remedy.jsonl")),
+    ]
     sections = {
         "picture": operations.caption(interventions),
-        "operations": (
-            f"{operations.readme_sentence(interventions)} {cause.readme_sentence(tried)}"
-        ),
+        "operations": " ".join(filter(None, sentences)),
     }
     write_sections(out, "README.md", sections)
 
 
-def write_experiments_of(page: str, data: Path, out: Path) -> None:
-    """Make what a page shows of its experiments."""
-    sections = {}
-    for name, experiment in EXPERIMENTS.items():
-        is_trained = experiment.arguments or (data / f"{name}.jsonl").is_file()
-        if experiment.page == page and is_trained:
-            sections[name] = section(name, experiment, data, out / "docs" / "lab")
-    write_sections(out, f"docs/lab/{page}.md", sections)
-
-
-def section(name: str, experiment: Experiment, data: Path, lab: Path) -> str:
+def section(
+    name: str, experiment: Experiment, results: Sequence[RunResult], data: Path, lab: Path
+) -> str:
     """What the page in a folder shows of an experiment."""
-    records = {name: read_results(data / f"{name}.jsonl")}
     blocks: list[Block] = []
     if experiment.sentence:
-        blocks.append(f"**{experiment.sentence(records[name])}**")
+        blocks.append(f"**{experiment.sentence(results)}**")
     if experiment.figure:
         draw, description = experiment.figure
-        blocks.append(Picture(name, description, partial(draw, records[name])))
+        blocks.append(Picture(name, description, partial(draw, results)))
+    records = [results]
+    origin = sources(name, results)
     if experiment.control:
-        records["study-confirm"] = [
-            *filter(experiment.control, read_results(data / "study-confirm.jsonl"))
-        ]
-    origin = sources(name, records[name])
-    compared = records.get("study-confirm")
-    if compared:
+        compared = [*filter(experiment.control, read_results(data / "study-confirm.jsonl"))]
+        records.append(compared)
         origin += f" The study's: [{len(compared)} runs](../data/study-confirm.jsonl)."
-    return as_markdown([*blocks, experiment.tables(*records.values()), origin], lab, level=3)
+    return as_markdown([*blocks, experiment.tables(*records), origin], lab, level=3)
 
 
 def sources(name: str, results: Sequence[RunResult]) -> str:
@@ -129,175 +94,3 @@ def _commits(commits: Sequence[str | None]) -> str:
     different = list(dict.fromkeys(commit or "unknown" for commit in commits))
     noun = "commits" if different[1:] else "commit"
     return f"{noun} {listed(different)}"
-
-
-def hardware(result: RunResult) -> str:
-    """Processor and system that a run ran on."""
-    return without_versions(result.provenance.place)
-
-
-def without_versions(machine: str) -> str:
-    return machine.partition(", python ")[0]
-
-
-def _configs(folder: str, names: Iterable[str]) -> str:
-    """The paths of configs in a folder of docs/data/, as the values of a grid."""
-    return ",".join(f"docs/data/{folder}/{name}.yaml" for name in names)
-
-
-def _factorial() -> str:
-    """The commands of its eight networks."""
-    lines = []
-    for levels in product(("maxpool", "stride"), ("none", "batch"), ("flatten", "average")):
-        options = " ".join(
-            f"--network.{name} {level}" for name, level in zip(OPERATIONS, levels, strict=True)
-        )
-        lines.append(_tuned(f"factorial/{'-'.join(levels)}", options, FACTORIAL_RATES, "3000-3004"))
-    return "\n".join(lines)
-
-
-def _tuned(name: str, options: str, first_rates: Sequence[str], seeds: str) -> str:
-    """The arguments of one network of blocks, its learning rate chosen by these seeds
-    and confirmed by twelve more.
-    """
-    rates = ",".join([*first_rates, *FURTHER_RATES.get(name, ())])
-    choice = (
-        f"--lr_scheduler onecycle --data.val_size 5000 --seeds {seeds} --grid lr={rates} "
-        "--confirm 12"
-    )
-    return f"--name {name} --arch {BLOCKS} {options} {choice}"
-
-
-def _controls() -> str:
-    """The commands of the three controls of pooling."""
-    lines = []
-    for name, (downsampling, _, _, *channels) in factorial.CONTROLS.items():
-        given = [
-            f"--network.downsampling {downsampling}",
-            *(f"--network.channels {widths}" for widths in channels),
-        ]
-        lines.append(_tuned(f"controls/{name}", " ".join(given), FACTORIAL_RATES[:-1], "3000-3002"))
-    return "\n".join(lines)
-
-
-FASHION_ROOT = "/usr/share/datasets/fashion-mnist"
-FASHION = f"--arch {' '.join(NETWORKS)} --data.root {FASHION_ROOT}"
-COLLAPSING = f"--seeds 4000-4039 {SHORT}"
-
-# Those beyond are added by the protocol where the largest or the smallest wins; the
-# controls begin without the largest.
-FACTORIAL_RATES = ("1e-3", "3e-3", "1e-2", "3e-2")
-FURTHER_RATES = {"controls/average": ("3e-2",)}
-
-WHY = f"--arch {BLOCKS} {COLLAPSING} --trainer.callbacks lab.preactivations.PreActivations"
-WHY_CHANGES = ("frozen-biases", "asymmetric", "sgd-0.03", "sgd-0.1", "sgd-0.3", "batch-norm")
-
-CROPPED = (
-    "sprint-cropped",
-    "sprint-cropped-narrow",
-    "sprint-cropped-narrow-batch",
-    "sprint-cropped-stride-batch",
-    "sprint-cropped-narrow-batch-smoothed",
-    "sprint-cropped-narrow-batch-smoothed-0.75",
-)
-
-EXPERIMENTS = {
-    "interventions": Experiment(
-        f"--name interventions --arch {BLOCKS} {COLLAPSING} "
-        f"--grid config={_configs('interventions', operations.CONFIGS)}",
-        operations.interventions_tables,
-        sentence=operations.interventions_sentence,
-        figure=(operations.interventions_figure, "The share of collapsed runs of each variant"),
-    ),
-    "why": Experiment(
-        f"--name why/rates {WHY} --grid lr=1e-3,2e-3,3e-3,5e-3,1e-2,2e-2,3e-2,5e-2\n"
-        f"--name why/changes {WHY} --grid config={_configs('why', WHY_CHANGES)}",
-        collapse.why_tables,
-        sentence=collapse.why_sentence,
-        figure=(
-            collapse.why_figure,
-            "The mean of block 2's pre-activations divided by their spread, step by step",
-        ),
-    ),
-    "why-signs": Experiment(
-        f"--name why-signs --arch {BLOCKS} --seeds 4000-4039 --epochs 1 --trainer.max_steps 5 "
-        "--trainer.callbacks lab.gradients.GradientSigns --grid network.normalisation=none,batch",
-        collapse.signs_tables,
-        sentence=collapse.signs_sentence,
-    ),
-    "cause": Experiment(
-        "",
-        cause.cause_tables,
-        sentence=cause.cause_sentence,
-        figure=(
-            cause.cause_figure,
-            "The share of dead units of block 2 step by step, with changed and plain updates",
-        ),
-    ),
-    "fashion-collapse": Experiment(
-        f"--name fashion-collapse --arch maxpool batchnorm --data.root {FASHION_ROOT} {COLLAPSING}",
-        operations.collapse_tables,
-        sentence=operations.collapse_sentence,
-    ),
-    "factorial": Experiment(
-        _factorial(),
-        factorial.factorial_tables,
-        control=lambda run: run.arch == "maxpool" and cell_of(run) != NOTEBOOK,
-        sentence=factorial.factorial_sentence,
-        figure=(
-            factorial.factorial_figure,
-            "Accuracy on held-out images against the learning rate, every run a mark",
-        ),
-    ),
-    "controls": Experiment(
-        _controls(), factorial.controls_tables, sentence=factorial.controls_sentence
-    ),
-    "compute": Experiment(
-        "",
-        compute.compute_tables,
-        sentence=compute.compute_sentence,
-        figure=(
-            compute.compute_figure,
-            "Error on held-out images against the learning rate, every run a mark",
-        ),
-    ),
-    "fashion-best": Experiment(
-        f"--name fashion-best {FASHION} --lr_scheduler onecycle --data.val_size 5000 "
-        "--seeds 3000,3001 --grid lr=1e-3,3e-3,1e-2 --confirm 6",
-        operations.fashion_tables,
-        sentence=operations.fashion_sentence,
-    ),
-    "fashion-notebook": Experiment(
-        f"--name fashion-notebook {FASHION} --seeds 3002,3003,3004,3005,3006,3007",
-        operations.fashion_tables,
-        sentence=operations.fashion_sentence,
-    ),
-    "onecycle": Experiment(
-        "--name onecycle --config configs/onecycle.yaml --arch maxpool batchnorm --seeds 5",
-        settings.setting_tables,
-        page="experiments",
-    ),
-    "long": Experiment(
-        "--name long --config configs/long.yaml --arch maxpool --seeds 20",
-        settings.setting_tables,
-        page="experiments",
-    ),
-    "sprint": Experiment(
-        f"--name sprint --config configs/sprint.yaml --arch {BLOCKS} --seeds 10 --jobs 1 "
-        "--threads 2 --grid trainer.precision=bf16-mixed,32-true",
-        partial(settings.time_tables, goal=FAST),
-        page="experiments",
-    ),
-    "candidates-cropped": Experiment(
-        f"--name candidates/cropped --arch {BLOCKS} --epochs 1 --seeds 200,201 "
-        f"--data.val_size 10000 --grid config={_configs('candidates', CROPPED)}",
-        settings.candidates_tables,
-        page="experiments",
-    ),
-    "quick": Experiment(
-        f"--name quick --config configs/quick.yaml --arch {BLOCKS} --seeds 10 --jobs 1 --threads 2 "
-        "--grid trainer.precision=bf16-mixed",
-        partial(settings.time_tables, goal=settings.ACCURATE),
-        page="experiments",
-    ),
-}

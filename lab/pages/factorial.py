@@ -106,13 +106,12 @@ def readme_sentence(results: Sequence[RunResult]) -> str:
     pooling, normalisation, _ = effects
     beside = grouped(effects[normalisation], lambda effect: effect.where.partition(",")[0])
     runs = min(len(network.trained) for network in networks.values())
-    most = max(effect.with_choice.high for effect in beside["maxpool"])
     return (
-        f"They differ in pooling, normalisation and head: in all {len(networks)} "
-        f"combinations (tuned, n = {runs} each), {pooling} adds "
+        f"In all {len(networks)} combinations of pooling, normalisation and head (tuned, "
+        f"n = {runs} each), {pooling} adds "
         f"{_range(effects[pooling])} points, {normalisation} "
-        f"{_range(beside['stride'])} beside stride 2 and at most "
-        f"{number(most, POINTS, signed=True)} beside MaxPool."
+        f"{_range(beside['stride'])} beside stride 2 and {_range(beside['maxpool'])} beside "
+        "MaxPool."
     )
 
 

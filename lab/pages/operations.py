@@ -1,5 +1,5 @@
-"""What prevents MaxPool's collapse, and the networks on Fashion-MNIST: the analysis of
-docs/lab/protocol-operations.md.
+"""What docs/lab/collapse.md says of what prevents MaxPool's collapse, and docs/lab/fashion.md of
+Fashion-MNIST: the analysis of docs/lab/protocol-operations.md.
 """
 
 from collections.abc import Mapping, Sequence
@@ -116,7 +116,7 @@ def readme_sentence(results: Sequence[RunResult]) -> str:
     found = (
         f"Of {len(runs[AS_IS])} more MaxPool runs at the notebook's setting, {counts[AS_IS]} "
         f"{share(counts[AS_IS], len(runs[AS_IS])).interval()} [collapse within 300 "
-        "steps](docs/lab/operations.md)."
+        "steps](docs/lab/collapse.md)."
     )
     if not (prevent := _shown(runs)[FEWER]):
         return f"{found} No change was shown to lower that."
@@ -136,11 +136,10 @@ def caption(results: Sequence[RunResult]) -> str:
     """
     runs = by_variant(results)[AS_IS]
     return (
-        "Each square is a unit of block 2 looking at a 7 in training. Grey units are "
-        "dead: they output 0 for every image tried. With all 64 dead, the network has collapsed. "
-        "The seed was chosen for that; with "
-        f"{len(runs) - collapses(runs)} of {len(runs)} seeds MaxPool does not "
-        "collapse within 300 steps."
+        "Each square is a unit, one filter's output for a 7, in the second of three blocks. Grey "
+        "units are dead: they output 0 for every image tried. With all 64 dead, every image gets "
+        "the same answer for good: the network has collapsed. The seed was chosen for that: with "
+        f"{len(runs) - collapses(runs)} of {len(runs)} it does not."
     )
 
 

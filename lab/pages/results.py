@@ -26,7 +26,7 @@ from lab.intervals import intervals_figure
 from lab.pages.errors import errors_table
 from lab.pages.experiments import sources
 from lab.pages.factorial import readme_sentence
-from lab.pages.settings import at_quiet_speed, share_text
+from lab.pages.settings import at_measured_speed, share_text
 from lab.pages.writing import Picture, millions, multiply_adds, table, write_page, write_sections
 from lab.results import read_results, time_to
 from lab.statistics import spread_of
@@ -54,7 +54,7 @@ CURVES = (
 )
 DEAD_UNITS = "The share of dead units behind each ReLU, by epoch"
 SECONDS = (
-    "Seconds: those of an epoch on one thread of a quiet machine "
+    "Seconds: those of an epoch on one thread, measured once for each network "
     "([performance.md](performance.md)), times epochs."
 )
 
@@ -63,7 +63,7 @@ def write_results(data: Path, out: Path) -> None:
     """Make both from the records of the study's two stages."""
     choice = read_results(data / "study-choose.jsonl")
     recorded = read_results(data / "study-confirm.jsonl")
-    confirmed = at_quiet_speed(recorded, data)
+    confirmed = at_measured_speed(recorded, data)
     decision = decide(confirmed, choices_of(choice))
     lab = out / "docs" / "lab"
     sweep = partial(sweep_figure, choice, report.winner_titles(choice))
@@ -82,6 +82,7 @@ def write_results(data: Path, out: Path) -> None:
     over_all = over_all_runs(decision.at_notebooks)
     further = [
         *report.winner_sentences(choice),
+        *report.same_peak_sentences(choice),
         lead_sentence(data),
         *(f"{report.AT_NOTEBOOKS} {line[0].lower()}{line[1:]}" for line in over_all),
         living_sentence(decision),
@@ -260,8 +261,8 @@ def mended(decision: Decision) -> str:
     assert living, "runs have no shares of dead units"
     return (
         f"```bash\npython scripts/fit.py --arch {FIRST} {options}\n```\n\n"
-        f"Averaged over {arm.trained_runs} seeds, it reads {_percent(arm)} of the test images "
-        f"right; {living.text} live."
+        f"It reads {_percent(arm)} of the test images over {arm.trained_runs} seeds; "
+        f"{living.text} live."
     )
 
 
@@ -280,7 +281,7 @@ def answer(decision: Decision) -> str:
     return (
         f"**It depends on the learning rate:** each tuned, {name_of(best.arch)} "
         f"leads by {primary.trained:u} with {_cost(best) / _cost(rival):.1f} times "
-        f"the multiply-adds; at the notebook's rate {name_of(ahead)} leads, and "
+        f"the multiply-adds; at the notebook's constant rate {name_of(ahead)} leads, and "
         f"{_collapses_at_notebooks(decision)}."
     )
 
@@ -322,7 +323,8 @@ def networks_table(decision: Decision, choice: Sequence[RunResult]) -> Table:
     note = (
         f"Mean test accuracy of {min(arm.runs for arm in decision.at_best.arms)} "
         f"runs, without collapsed ones; tuned: best of {tried} settings on "
-        "held-out images. [Intervals](docs/lab/results.md)."
+        "held-out images. Brackets: [95 % intervals](docs/lab/results.md), where true values "
+        "probably lie."
     )
     return table("", rows, note)
 

@@ -12,6 +12,7 @@ from convblocks.figures.estimates import PERCENT, SECONDS
 from convblocks.figures.grouping import grouped
 from convblocks.figures.tables import Table
 from convblocks.record.result import RunResult
+from lab import NETWORKS
 from lab.benchmarks.rows import Labels, Results
 from lab.estimates import count_text, spread
 from lab.pages import operations
@@ -72,17 +73,20 @@ def time_tables(results: Sequence[RunResult], goal: float) -> list[Table]:
     return [table("", rows, note)]
 
 
-def at_quiet_speed(results: Sequence[RunResult], data: Path) -> list[RunResult]:
-    """The study's runs with the seconds that an epoch of their network takes on one thread of a
-    quiet machine; their own are worth nothing, as they shared theirs with other work.
-
-    Those are medians of the rounds in ``performance.json``, which include the
-    evaluation.
+def seconds_of_epochs(data: Path) -> dict[str, float]:
+    """Seconds of a network's epoch on one thread, with its evaluation: medians of the rounds in
+    ``performance.json``.
     """
     measured = read_raw_numbers(data, "performance", Results)
     case: Labels = {"part": "training", "variant": "fit", "threads": "one", "precision": "32-true"}
-    archs = {run.arch for run in results}
-    seconds = {arch: measured.median("epoch", **case, arch=arch) for arch in archs}
+    return {arch: measured.median("epoch", **case, arch=arch) for arch in NETWORKS}
+
+
+def at_measured_speed(results: Sequence[RunResult], data: Path) -> list[RunResult]:
+    """The study's runs with the seconds that performance.md measured; their own are worth
+    nothing, as they shared their machine with other work.
+    """
+    seconds = seconds_of_epochs(data)
     found = []
     for run in results:
         epochs = tuple(row | {"seconds": seconds[run.arch]} for row in run.epochs)

@@ -181,6 +181,23 @@ def winner_sentences(results: Sequence[RunResult]) -> list[str]:
     return sentences
 
 
+def same_peak_sentences(results: Sequence[RunResult]) -> list[str]:
+    """Who leads where one cycle goes up to the notebook's rate, if both networks ran that."""
+    cell = Cell(NOTEBOOK.lr, "onecycle")
+    own = {arch: by_cell(runs).get(cell, []) for arch, runs in by_arch(results).items()}
+    first, second = (own.get(arch, []) for arch in PRIMARY)
+    if not (first and second):
+        return []
+    shares = [100 * (mean_validation(runs) or 0.0) for runs in (first, second)]
+    names = [name_of(arch) for arch in PRIMARY]
+    collapsed = sum(run.failed for run in (*first, *second)) or "none"
+    return [
+        f"It is the constant rate that hurts: with one cycle up to the same {cell.lr}, "
+        f"{names[0]} reaches {shares[0]:.2f} % of the held-out images and {names[1]} "
+        f"{shares[1]:.2f} %; {collapsed} of these {len(first)} and {len(second)} runs collapsed."
+    ]
+
+
 def _scores(results: Sequence[RunResult]) -> dict[str, dict[Cell, float]]:
     """The mean accuracy on held-out images of both networks at each setting."""
     return {arch: _means(runs) for arch, runs in by_arch(results).items() if arch in PRIMARY}

@@ -23,7 +23,7 @@ def test_nothing_is_decided_before_all_seeds(seeds: int) -> None:
 
 def test_sentence_has_the_verdict_and_both_leads() -> None:
     sentence = compute_sentence(choosing() + confirming(0.9905))
-    assert sentence.startswith("MaxPool's lead is more than its arithmetic. ")
+    assert sentence.startswith("BatchNorm stays behind, whichever of these ways it spends ")
     assert "over longer 0.36 points [" in sentence
     assert "over wider 0.36 points [" in sentence
 

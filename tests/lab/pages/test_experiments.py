@@ -7,7 +7,8 @@ import pytest
 
 from convblocks.compare.options import parse
 from lab.pages import experiments
-from lab.pages.experiments import EXPERIMENTS, write_experiments_of
+from lab.pages.catalogue import EXPERIMENTS
+from lab.pages.experiments import write_experiments_of
 from lab.pages.writing import DATA, REPOSITORY
 from lab.results import read_results
 
@@ -30,6 +31,6 @@ def test_experiment_that_is_trained_seed_by_seed_shows_nothing_before_its_first_
 ) -> None:
     monkeypatch.setattr(experiments, "EXPERIMENTS", {"unheard-of": EXPERIMENTS["cause"]})
     (tmp_path / "docs" / "lab").mkdir(parents=True)
-    write_experiments_of("operations", tmp_path, tmp_path)
-    page = Path("docs", "lab", "operations.md")
+    write_experiments_of("cause", tmp_path, tmp_path)
+    page = Path("docs", "lab", "cause.md")
     assert (tmp_path / page).read_text() == (REPOSITORY / page).read_text()

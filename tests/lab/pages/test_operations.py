@@ -39,6 +39,6 @@ def test_sentence_names_the_changes_that_significantly_fewer_runs_collapse_with(
     shown = readme_sentence(runs)
     assert shown.startswith(
         "Of 40 more MaxPool runs at the notebook's setting, 9 [12–38 %] [collapse within 300 "
-        "steps](docs/lab/operations.md). "
+        "steps](docs/lab/collapse.md). "
     )
     assert shown.endswith(sentence)
