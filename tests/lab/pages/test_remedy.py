@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,9 +15,12 @@ from lab.by_seed import REMEDIES, REMEDIES_OF_20
 from lab.gradient_centralization import centralize
 from lab.pages.remedy import readme_sentence, remedy_sentence, remedy_tables
 from lab.pages.writing import DATA, REPOSITORY
+from lab.remedy import REMEDY, by_length, gains_over_others, remedy
 from lab.results import read_results
 from tests.lab.test_remedy import runs, short
 from tests.scripts import run_fresh
+
+ARMS = (REMEDY, "lower-rate")
 
 PAGE = (REPOSITORY / "docs" / "lab" / "remedy.md").read_text()
 
@@ -57,6 +61,20 @@ def test_sentence_has_collapses_dead_units_and_accuracy() -> None:
 def test_tables_have_every_remedy_after_both_lengths() -> None:
     tables = remedy_tables(read_results(DATA / "remedy.jsonl"))
     assert [len(table.rows) for table in tables] == [len(REMEDIES) + len(REMEDIES_OF_20)] * 2
+
+
+def test_page_says_that_the_dying_is_delayed_and_a_lower_rate_does_more() -> None:
+    kept = read_results(DATA / "remedy.jsonl")
+    shares = {
+        length: [np.median([run.final["dead/relu2"] for run in arms[arm]]) for arm in ARMS]
+        for length, arms in by_length(kept).items()
+    }
+    assert shares["short"][0] < 0.1
+    assert shares["long"][0] > 1 / 2 > shares["long"][1]
+    assert gains_over_others(kept)["lower-rate"].high < 0
+    assert remedy(kept).verdict == "undecided"
+    page = " ".join(PAGE.split())
+    assert "more than half after five epochs. A learning rate of 0.003 does more for both" in page
 
 
 def stepped(make: Any, steps: int = 3) -> dict[str, Tensor]:
