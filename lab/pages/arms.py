@@ -14,6 +14,7 @@ from lab.cause import LATE_STEP, STEP, Finding, Runs, dead
 from lab.estimates import count_text
 from lab.pages.writing import table
 from lab.preactivations import STEPS
+from lab.results import collapses
 
 QUARTILES = (25, 50, 75)
 
@@ -34,7 +35,7 @@ def arms_table(title: str, arms: Runs) -> Table:
                 f"block {block} at step {step}": quartiles(runs, step, block)
                 for block, step in SHOWN
             },
-            "collapsed": count_text(sum(run.failed for run in runs), len(runs)),
+            "collapsed": count_text(collapses(runs), len(runs)),
             "test accuracy %": cell(summarise(runs).score),
         }
         for arm, runs in arms.items()

@@ -27,10 +27,11 @@ def remedy_tables(results: Sequence[RunResult]) -> list[Table]:
     tables = []
     for length, title in LENGTHS.items():
         rows = []
-        for arm in map(_arm, (*REMEDIES, *REMEDIES_OF_20)):
+        for path in (*REMEDIES, *REMEDIES_OF_20):
+            arm = path.partition("/")[2]
             runs = lengths[length][arm]
             row = {
-                "MaxPool with": f"[{NAMES[arm]}](../data/{_folder(arm)}/{arm}.yaml)",
+                "MaxPool with": f"[{NAMES[arm]}](../data/{path}.yaml)",
                 "collapsed": count_text(collapses(runs), len(runs)),
                 **dead_column(runs, names),
                 "test accuracy %": cell(summarise(runs).score),
@@ -42,16 +43,6 @@ def remedy_tables(results: Sequence[RunResult]) -> list[Table]:
             rows.append(row)
         tables.append(table(title, rows))
     return tables
-
-
-def _arm(path: str) -> str:
-    return path.partition("/")[2]
-
-
-def _folder(arm: str) -> str:
-    """The folder of docs/data/ with an arm's config."""
-    paths = (*REMEDIES, *REMEDIES_OF_20)
-    return next(path.partition("/")[0] for path in paths if _arm(path) == arm)
 
 
 def remedy_sentence(results: Sequence[RunResult]) -> str:
