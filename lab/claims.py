@@ -130,7 +130,9 @@ def claims_tables(comparisons: Mapping[str, Comparison]) -> list[Table]:
         f"better by more than {100 * MUCH:.0f} point. Intervals are "
         "not corrected. A verdict is over all runs, collapsed ones as "
         "the worst; in brackets, if it differs, over the runs that "
-        "trained. *Not supported*: the contrary is significant."
+        "trained. *Not supported*: the contrary is significant. The first "
+        "runs of these seeds, on another machine, left the last claim over all "
+        "runs undecided ([Run again](protocol.md))."
     ]
     return [Table("The notebook's claims", ["claim", *comparisons], lines, notes)]
 

@@ -11,6 +11,7 @@ from lab.cause import (
     CENTRED,
     LATE_STEP,
     STEP,
+    UNREGISTERED,
     Finding,
     Runs,
     arms_of,
@@ -18,6 +19,7 @@ from lab.cause import (
     difference,
     is_more,
     median_dead,
+    more,
 )
 from lab.statistics import after_holm
 
@@ -76,7 +78,7 @@ def _finding(found: Mapping[Pair, Compared], as_is: float) -> Finding:
         "turned upward it does not kill": upward.spares,
         "it kills by itself": is_more(alone.more) and alone.first >= 3 / 4 * as_is,
         "as long a movement that is not common does not": replaced.spares,
-        "it is not how much the pre-activations change": is_more(matched.more),
+        "it is not the change of pre-activations alone": is_more(matched.more),
     }
     refutations = {
         "a common movement kills in either direction": upward.second > upward.first / 2,
@@ -101,6 +103,15 @@ def of_centralization(results: Sequence[RunResult]) -> dict[str, Finding]:
             _differences(found),
         )
         for rate, found in _corrected(arms_of(results), pairs).items()
+    }
+
+
+def of_matched(results: Sequence[RunResult]) -> dict[str, Finding]:
+    """How much a smaller change of pre-activations spares at each rate: it decides nothing."""
+    name = f"{AS_IS} minus {MATCHED}, step {STEP} {UNREGISTERED}"
+    return {
+        rate: Finding({}, (), {name: more(arms, AS_IS, MATCHED)})
+        for rate, arms in arms_of(results).items()
     }
 
 

@@ -7,9 +7,11 @@ from matplotlib.figure import Figure
 
 from convblocks.compare.analysis import summarise
 from convblocks.figures.estimates import P_VALUE, cell, number
+from convblocks.figures.grouping import grouped
 from convblocks.figures.style import LETTERS, WIDTH, End, label_ends, muted, style
 from convblocks.figures.tables import Table
 from convblocks.record.result import RunResult
+from convblocks.text import counted, listed
 from lab.cause import LATE_STEP, STEP, Finding, Runs, dead
 from lab.estimates import count_text
 from lab.pages.writing import table
@@ -68,6 +70,14 @@ def differences_table(findings: Sequence[Mapping[str, Finding]]) -> Table:
                 row = rows.setdefault(name, {"arm": name})
                 row |= {rate: f"{one:+}", f"p at {rate}": number(one.p, P_VALUE)}
     return table("Differences in dead units", [*rows.values()])
+
+
+def kinds_sentence(results: Sequence[RunResult]) -> str:
+    """How many seeds were trained on which kind of processor."""
+    by_seed = {run.seed: run.provenance.processor for run in results}
+    kinds = grouped(by_seed, lambda seed: by_seed[seed] or "an unknown kind")
+    told = [f"{counted(len(seeds), 'seed')} on {kind}" for kind, seeds in kinds.items()]
+    return f"All arms of a seed were trained on one kind of processor: {listed(told)}."
 
 
 def dying_figure(

@@ -5,10 +5,9 @@ from dataclasses import replace
 
 from matplotlib.figure import Figure
 
-from convblocks.figures.grouping import grouped
 from convblocks.figures.tables import Table
 from convblocks.record.result import RunResult
-from convblocks.text import counted, listed
+from convblocks.text import listed
 from lab.by_seed import DIRECTION_ARMS, DIRECTION_ARMS_OF_20
 from lab.cause import (
     AS_IS,
@@ -22,8 +21,14 @@ from lab.cause import (
     median_dead,
     verdict,
 )
-from lab.direction import ALONE, MATCHED, REPLACED, UPWARD, findings, of_centralization
-from lab.pages.arms import arms_table, differences_table, dying_figure, predictions_table
+from lab.direction import ALONE, MATCHED, REPLACED, UPWARD, findings, of_centralization, of_matched
+from lab.pages.arms import (
+    arms_table,
+    differences_table,
+    dying_figure,
+    kinds_sentence,
+    predictions_table,
+)
 
 # The arms in the order of the page.
 ARMS = tuple(path.partition("/")[2] for path in (*DIRECTION_ARMS, *DIRECTION_ARMS_OF_20))
@@ -50,7 +55,7 @@ def direction_tables(results: Sequence[RunResult]) -> list[Table]:
 def details_tables(results: Sequence[RunResult]) -> list[Table]:
     """Which predictions hold, at both steps, and the differences."""
     late = {rate: _late(finding) for rate, finding in findings(results, LATE_STEP).items()}
-    found = (findings(results), late, of_centralization(results))
+    found = (findings(results), late, of_centralization(results), of_matched(results))
     return [predictions_table(found, kinds_sentence(results)), differences_table(found)]
 
 
@@ -58,14 +63,6 @@ def _late(finding: Finding) -> Finding:
     """With predictions that say at which step they are looked at."""
     named = {f"{name}, at step {LATE_STEP}": is_so for name, is_so in finding.predictions.items()}
     return replace(finding, predictions=named)
-
-
-def kinds_sentence(results: Sequence[RunResult]) -> str:
-    """How many seeds were trained on which kind of processor."""
-    by_seed = {run.seed: run.provenance.processor for run in results}
-    kinds = grouped(by_seed, lambda seed: by_seed[seed] or "an unknown kind")
-    told = [f"{counted(len(seeds), 'seed')} on {kind}" for kind, seeds in kinds.items()]
-    return f"All arms of a seed were trained on one kind of processor: {listed(told)}."
 
 
 def direction_sentence(results: Sequence[RunResult]) -> str:
@@ -78,11 +75,16 @@ def direction_sentence(results: Sequence[RunResult]) -> str:
         f"{' and '.join(f'{100 * median_dead(arms[rate][arm]):.0f} %' for rate in RATES)} {name}"
         for arm, name in DRAWN.items()
     ]
+    later = [
+        f"{100 * median_dead(arms[RATES[1]][arm], LATE_STEP):.0f} % {DRAWN[arm]}"
+        for arm in (REPLACED, CENTRED)
+    ]
     return (
         f"By the protocol's rule and {seeds} of {SEEDS} seeds, {upward} of {SEEDS // 2} with the "
         f"mean upward, it is {verdict(found)} that the common movement kills downward: "
         f"{reasons}of four deciding predictions {listed(holding)}. Of block 2 are dead after "
-        f"{STEP} updates, at {' and '.join(RATES)}: {', '.join(shares)}. These are medians."
+        f"{STEP} updates, at {' and '.join(RATES)}: {', '.join(shares)}; "
+        f"{LATE_STEP - STEP} plain updates later at {RATES[1]} {listed(later)}. These are medians."
     )
 
 

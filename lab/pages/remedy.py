@@ -9,6 +9,7 @@ from convblocks.record.result import RunResult
 from lab.by_seed import REMEDIES, REMEDIES_OF_20
 from lab.cause import AS_IS, SEEDS
 from lab.estimates import count_text
+from lab.pages.arms import kinds_sentence
 from lab.pages.operations import BASELINE, VARIANTS
 from lab.pages.writing import table
 from lab.remedy import REMEDY, by_length, gains_over_others, remedy
@@ -41,7 +42,7 @@ def remedy_tables(results: Sequence[RunResult]) -> list[Table]:
                 row["Gradient Centralization minus this"] = f"{one:+}" if one else NOTHING
                 row["p"] = number(one.p, P_VALUE) if one else NOTHING
             rows.append(row)
-        tables.append(table(title, rows))
+        tables.append(table(title, rows, *([kinds_sentence(results)] if length == "long" else [])))
     return tables
 
 
@@ -60,7 +61,7 @@ def remedy_sentence(results: Sequence[RunResult]) -> str:
         f"{remedied} with Gradient Centralization ({p_text(found.collapse_p)}); a median of "
         f"{100 * before:.0f} % and {100 * after:.0f} % of block 2 is dead "
         f"({p_text(found.dead.p)}), where at most {100 * before / 4:.0f} % was asked for; its "
-        f"accuracy differs by {found.gain:+u} where neither run collapsed."
+        f"accuracy differs by {found.gain:+u} where neither run collapsed (n = {found.gain.n})."
     )
 
 

@@ -19,6 +19,7 @@ from convblocks.model.networks import ARCHITECTURES
 from convblocks.record.directory import DEAD
 from convblocks.record.result import RunResult
 from convblocks.text import listed, percent
+from lab.at_notebooks import at_notebooks_sentence, runs_at_notebooks
 from lab.claims import GOAL, NOTEBOOK, NOTEBOOK_MLP, claims_tables, mean_losses
 from lab.differences import winner
 from lab.estimates import spread
@@ -28,7 +29,7 @@ from lab.pages.experiments import sources
 from lab.pages.factorial import readme_sentence
 from lab.pages.settings import at_measured_speed, share_text
 from lab.pages.writing import Picture, millions, multiply_adds, table, write_page, write_sections
-from lab.results import read_results, time_to
+from lab.results import collapses, read_results, time_to
 from lab.statistics import spread_of
 from lab.study import report
 from lab.study.dead_units import dead_unit_sentences, dead_units_figure, living_units
@@ -70,8 +71,9 @@ def write_results(data: Path, out: Path) -> None:
     differences = partial(
         intervals_figure, report.differences_of(decision), report.POINTS_OF_ACCURACY
     )
+    at_notebooks = [run for runs in runs_at_notebooks(data).values() for run in runs]
     sections = {
-        "question": f"**{question(decision)}**",
+        "question": f"**{question(decision, at_notebooks)}**",
         "mended": mended(decision),
         "answer": (
             f"{answer(decision)} {readme_sentence(read_results(data / 'factorial.jsonl'))}\n\n"
@@ -85,6 +87,7 @@ def write_results(data: Path, out: Path) -> None:
         *report.same_peak_sentences(choice),
         lead_sentence(data),
         *(f"{report.AT_NOTEBOOKS} {line[0].lower()}{line[1:]}" for line in over_all),
+        at_notebooks_sentence(data),
         living_sentence(decision),
         *dead_unit_sentences(confirmed, [*choice, *confirmed])[1:],
     ]
@@ -240,14 +243,13 @@ def spread_table(decision: Decision) -> Table:
     return table("Spread between seeds", rows, note)
 
 
-def question(decision: Decision) -> str:
-    """README's first sentence."""
+def question(decision: Decision, at_notebooks: Sequence[RunResult]) -> str:
+    """README's first sentence, with all of the best network's runs at the notebook's setting."""
     best = _ranked(decision.at_best)[0]
-    notebook = _arms(decision.at_notebooks)[best.arch]
     assert best.score, "no run trained"
     return (
         f"The same small network reads {100 * best.score.value:.1f} % of MNIST's "
-        f"digits or, in {notebook.collapsed} of {notebook.runs} runs at a course's "
+        f"digits or, in {collapses(at_notebooks)} of {len(at_notebooks)} runs at a course's "
         "learning rate, gives every digit the same answer. Why?"
     )
 

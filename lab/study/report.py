@@ -18,6 +18,7 @@ from lab.claims import claims_tables
 from lab.differences import Measured, winner
 from lab.estimates import count_text, spread
 from lab.intervals import Groups
+from lab.results import collapses
 from lab.statistics import POWER
 from lab.study.decision import EQUIVALENT, PRIMARY, ByImage, Decision, by_cell
 from lab.study.plan import FINALISTS, HELD_OUT, MORE_SEEDS, NOTEBOOK, SEEDS, Cell
@@ -190,11 +191,11 @@ def same_peak_sentences(results: Sequence[RunResult]) -> list[str]:
         return []
     shares = [100 * (mean_validation(runs) or 0.0) for runs in (first, second)]
     names = [name_of(arch) for arch in PRIMARY]
-    collapsed = sum(run.failed for run in (*first, *second)) or "none"
+    counts = [count_text(collapses(runs), len(runs)) for runs in (first, second)]
     return [
-        f"It is the constant rate that hurts: with one cycle up to the same {cell.lr}, "
+        f"One cycle helps: up to the same {cell.lr}, "
         f"{names[0]} reaches {shares[0]:.2f} % of the held-out images and {names[1]} "
-        f"{shares[1]:.2f} %; {collapsed} of these {len(first)} and {len(second)} runs collapsed."
+        f"{shares[1]:.2f} %; {listed(counts)} runs collapsed."
     ]
 
 

@@ -74,7 +74,8 @@ def test_page_says_that_the_dying_is_delayed_and_a_lower_rate_does_more() -> Non
     assert gains_over_others(kept)["lower-rate"].high < 0
     assert remedy(kept).verdict == "undecided"
     page = " ".join(PAGE.split())
-    assert "more than half after five epochs. A learning rate of 0.003 does more for both" in page
+    assert "more than half after five epochs. After five epochs a learning rate of" in page
+    assert "five epochs a learning rate of 0.003 does better in both" in page
 
 
 def stepped(make: Any, steps: int = 3) -> dict[str, Tensor]:
