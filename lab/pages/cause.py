@@ -120,11 +120,12 @@ def readme_sentence(results: Sequence[RunResult], controls: Sequence[RunResult])
     is_downward = verdict(direction.findings(controls)).startswith("supported")
     return (
         f"[Why?](docs/lab/cause.md) At first most of a unit's weights "
-        f"{'fall' if is_downward else 'move'} together: without that "
-        f"{100 * median_dead(arms[CENTRED]):.0f} % of block 2 die in {STEP} updates, not "
-        f"{100 * median_dead(arms[AS_IS]):.0f} % (only shortened: "
-        f"{100 * median_dead(arms[SHRUNK]):.0f} %; medians, n = {len(arms[AS_IS])}), and at twice "
-        f"the rate {centred} runs collapse, not {as_is} (only shortened: {shrunk})."
+        f"{'fall' if is_downward else 'move'} together; ReLU makes sums below 0 into 0. "
+        f"Without that movement {100 * median_dead(arms[CENTRED]):.0f} % of block 2 die in "
+        f"{STEP} updates, not {100 * median_dead(arms[AS_IS]):.0f} % (updates shortened: "
+        f"{100 * median_dead(arms[SHRUNK]):.0f} %; medians, n = {len(arms[AS_IS])}); at twice the "
+        f"rate {centred} of {len(doubled[AS_IS])} runs collapse, not {as_is} (shortened: "
+        f"{shrunk})."
     )
 
 

@@ -125,9 +125,9 @@ def readme_sentence(results: Sequence[RunResult]) -> str:
         VARIANTS[variant] + ("" if is_clean else f" ({counts[variant]})") for variant in prevent
     ]
     changes = " or ".join(listed(named).rsplit(" and ", 1))
-    which = "each of these" if len(prevent) > 1 else "one change"
+    which = "Any of these" if len(prevent) > 1 else "One change"
     how_many = count_text(0, len(runs[prevent[0]])) if is_clean else "fewer"
-    return f"{found} With {which} {how_many} do: {changes}."
+    return f"{found} {which} makes it {how_many}: {changes}."
 
 
 def caption(results: Sequence[RunResult]) -> str:
@@ -138,8 +138,8 @@ def caption(results: Sequence[RunResult]) -> str:
     return (
         "Each square is a unit, one filter's output for a 7, in the second of three blocks. Grey "
         "units are dead: they output 0 for every image tried. With all 64 dead, every image gets "
-        "the same answer for good: the network has collapsed. The seed was chosen for that: with "
-        f"{len(runs) - collapses(runs)} of {len(runs)} it does not."
+        "the same answer: the network has collapsed. We picked a run that collapses: "
+        f"{len(runs) - collapses(runs)} of {len(runs)} do not."
     )
 
 

@@ -248,9 +248,9 @@ def question(decision: Decision, at_notebooks: Sequence[RunResult]) -> str:
     best = _ranked(decision.at_best)[0]
     assert best.score, "no run trained"
     return (
-        f"The same small network reads {100 * best.score.value:.1f} % of MNIST's "
-        f"digits or, in {collapses(at_notebooks)} of {len(at_notebooks)} runs at a course's "
-        "learning rate, gives every digit the same answer. Why?"
+        f"Tuned, a small network reads {100 * best.score.value:.1f} % of MNIST's handwritten "
+        f"digits; at a course's learning rate, {collapses(at_notebooks)} of "
+        f"{len(at_notebooks)} runs give every digit the same answer. Why?"
     )
 
 

@@ -92,7 +92,7 @@ def write_transcripts(page: str, data: Path, out: Path) -> None:
         # Below the only one, without versions.
         brief = where.partition(", python ")[0]
         seconds = json.loads((data / "sessions" / "seconds.json").read_text())[name]
-        times = f"{min(seconds)} to {max(seconds)} s in {len(seconds)} runs"
+        times = f"whole command {min(seconds)} to {max(seconds)} s, {len(seconds)} runs"
         sections = {name: f"{shown}\n\n{brief}, idle: {times}." for name, shown in sections.items()}
     write_sections(out, page, sections)
 

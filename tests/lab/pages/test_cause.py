@@ -50,9 +50,9 @@ def test_readme_compares_what_dies_at_the_notebooks_rate(
 ) -> None:
     dying = 100 * np.median(dead(complete_arms(kept)[RATES[0]][CENTRED]))
     sentence = readme_sentence(kept, controls)
-    assert f"without that {dying:.0f} % of block 2 die in 10 updates, " in sentence
+    assert f"Without that movement {dying:.0f} % of block 2 die in 10 updates, " in sentence
     shortened = 100 * np.median(dead(complete_arms(kept)[RATES[0]][SHRUNK]))
-    assert f"(only shortened: {shortened:.0f} %; medians, n = 40)" in sentence
+    assert f"(updates shortened: {shortened:.0f} %; medians, n = 40)" in sentence
 
 
 def test_readme_counts_collapses_at_the_rate_that_tells_centred_from_shrunk(
@@ -64,7 +64,7 @@ def test_readme_counts_collapses_at_the_rate_that_tells_centred_from_shrunk(
     ]
     assert counts[0][CENTRED] == counts[0][SHRUNK]
     centred, as_is, shrunk = counts[1].values()
-    told = f"{centred} runs collapse, not {as_is} (only shortened: {shrunk})."
+    told = f"{centred} of 40 runs collapse, not {as_is} (shortened: {shrunk})."
     assert readme_sentence(kept, controls).endswith(told)
 
 

@@ -13,15 +13,15 @@ RUNS = 40
     [
         (
             {"centring": 0, "leaky-relu": 0, "smaller-weights": 18},
-            "With each of these 0 of 40 [0–9 %] do: subtracting the mean only or LeakyReLU.",
+            "Any of these makes it 0 of 40 [0–9 %]: subtracting the mean only or LeakyReLU.",
         ),
         (
             {"warm-up": 0, "batch-norm": 4},
-            "With one change 0 of 40 [0–9 %] do: 100 steps of warm-up.",
+            "One change makes it 0 of 40 [0–9 %]: 100 steps of warm-up.",
         ),
         (
             {"warm-up": 0, "centring": 1},
-            "With each of these fewer do: subtracting the mean only (1) or 100 steps of "
+            "Any of these makes it fewer: subtracting the mean only (1) or 100 steps of "
             "warm-up (0).",
         ),
         ({"smaller-weights": 18}, "No change was shown to lower that."),
