@@ -1,5 +1,6 @@
 """How often MaxPool collapses at the notebook's setting, over all experiments that tried it."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from convblocks.figures.estimates import share
@@ -29,9 +30,8 @@ def runs_at_notebooks(data: Path) -> dict[str, list[RunResult]]:
     }
 
 
-def at_notebooks_sentence(data: Path) -> str:
+def at_notebooks_sentence(experiments: Mapping[str, Sequence[RunResult]]) -> str:
     """How many runs collapse in each experiment, and in all."""
-    experiments = runs_at_notebooks(data)
     runs = [run for own in experiments.values() for run in own]
     counts = [f"{collapses(own)} of {len(own)} {name}" for name, own in experiments.items()]
     return (

@@ -4,6 +4,7 @@ the study found.
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from statistics import median
 
@@ -71,9 +72,9 @@ def write_results(data: Path, out: Path) -> None:
     differences = partial(
         intervals_figure, report.differences_of(decision), report.POINTS_OF_ACCURACY
     )
-    at_notebooks = [run for runs in runs_at_notebooks(data).values() for run in runs]
+    at_notebooks = runs_at_notebooks(data)
     sections = {
-        "question": f"**{question(decision, at_notebooks)}**",
+        "question": f"**{question(decision, [*chain(*at_notebooks.values())])}**",
         "mended": mended(decision),
         "answer": (
             f"{answer(decision)} {readme_sentence(read_results(data / 'factorial.jsonl'))}\n\n"
@@ -87,7 +88,7 @@ def write_results(data: Path, out: Path) -> None:
         *report.same_peak_sentences(choice),
         lead_sentence(data),
         *(f"{report.AT_NOTEBOOKS} {line[0].lower()}{line[1:]}" for line in over_all),
-        at_notebooks_sentence(data),
+        at_notebooks_sentence(at_notebooks),
         living_sentence(decision),
         *dead_unit_sentences(confirmed, [*choice, *confirmed])[1:],
     ]

@@ -11,6 +11,7 @@ def test_no_seed_is_counted_twice() -> None:
 
 
 def test_sentence_has_the_sum_of_what_it_names() -> None:
-    experiments = runs_at_notebooks(DATA).values()
-    collapsed, total = sum(map(collapses, experiments)), sum(map(len, experiments))
-    assert f"in all {collapsed} of {total} [" in at_notebooks_sentence(DATA)
+    experiments = runs_at_notebooks(DATA)
+    runs = experiments.values()
+    collapsed, total = sum(map(collapses, runs)), sum(map(len, runs))
+    assert f"in all {collapsed} of {total} [" in at_notebooks_sentence(experiments)
