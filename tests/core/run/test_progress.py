@@ -104,6 +104,13 @@ def test_line_fits_with_epoch_time_left_loss_speed_and_bar(
     assert {bool(match["batch"]) for match in found} == {has_batch}
 
 
+def test_line_fits_where_it_has_no_room_for_all(
+    train: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert {len(line) for line in train(Curve())} == {60}
+
+
 def test_bar_fills_once_in_the_whole_run(train: Callable[..., list[str]]) -> None:
     lines = train(Curve())
     assert never_shrinks(lines)
